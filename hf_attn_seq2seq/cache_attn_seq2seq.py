@@ -1,0 +1,145 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The recurrent decoder's state as a Transformers cache: beams, assisted decoding and static caches work unaided."""
+
+from typing import Any, NamedTuple
+
+import torch
+from transformers.cache_utils import (
+    Cache,
+    CacheLayerMixin,
+    DynamicCache,
+    DynamicLayer,
+    EncoderDecoderCache,
+    StaticLayer,
+)
+
+
+class RecurrentStateLayer(DynamicLayer):
+    """
+    Cache layer that keeps the newest state only, and a history only while the past is recorded.
+
+    `keys` hold the packed state `(batch, 1, steps, state_size)`, `values` the attentional vector
+    `(batch, 1, steps, hidden)`; `steps` is 1 unless the past is recorded. `cumulative_length` counts all tokens
+    consumed.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cumulative_length = 0
+        self.record_past = False
+
+    def activate_past_recording(self) -> None:
+        """Keep every state from now on, so that [`crop`] can go back to any of them."""
+        self.record_past = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, steps: int | None = None, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Take the states after each of the newest `steps` tokens, or after the last of them alone.
+
+        Args:
+            key_states: `(batch, 1, steps or 1, state_size)`.
+            value_states: `(batch, 1, steps or 1, hidden)`.
+            steps: Tokens consumed; `None` means `key_states.shape[2]`. While the past is recorded, all are needed.
+        """
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.cumulative_length += key_states.shape[-2] if steps is None else steps
+        if self.record_past:
+            self.keys = torch.cat([self.keys, key_states], dim=-2)
+            self.values = torch.cat([self.values, value_states], dim=-2)
+        else:
+            self.keys, self.values = key_states[..., -1:, :], value_states[..., -1:, :]
+        return self.keys, self.values
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.cumulative_length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Tokens consumed, whether or not their states are still held."""
+        return self.cumulative_length
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """
+        Forget the newest `-tokens_to_remove` tokens, down to none at all; 0 changes nothing.
+
+        Raises:
+            ValueError: `tokens_to_remove` is positive.
+            RuntimeError: The states asked for are no longer held.
+        """
+        if tokens_to_remove > 0:
+            raise ValueError(f"crop takes a negative number of tokens to remove, not {tokens_to_remove}.")
+        removed = -tokens_to_remove
+        if removed == 0 or not self.is_initialized:
+            return
+        if removed >= self.cumulative_length:
+            self.reset()
+            return
+        if removed >= self.keys.shape[-2]:
+            raise RuntimeError(
+                f"Cannot forget {removed} tokens: only the last {self.keys.shape[-2]} states are held. Call "
+                "activate_past_recording() on the cache before decoding."
+            )
+        self.cumulative_length -= removed
+        self.keys, self.values = self.keys[..., :-removed, :], self.values[..., :-removed, :]
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        if self.is_initialized:
+            super().batch_repeat_interleave(repeats)
+
+
+class AttnSeq2SeqCache(DynamicCache):
+    """The self half of a recurrent decoder's `EncoderDecoderCache`: one [`RecurrentStateLayer`] for all layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [RecurrentStateLayer()]
+
+
+class CachedState(NamedTuple):
+    """The newest entry of a cache. `is_start` is None where it is known to hold one, else a scalar bool tensor."""
+
+    state: torch.Tensor  # (batch, state_size)
+    attentional: torch.Tensor  # (batch, hidden)
+    is_start: torch.Tensor | None
+
+
+def new_recurrent_cache() -> EncoderDecoderCache:
+    """An empty cache for a recurrent decoder: its state in the self half, the projected source in the cross half."""
+    return EncoderDecoderCache(AttnSeq2SeqCache(), DynamicCache())
+
+
+def read_state(cache: Cache) -> CachedState | None:
+    """Return the newest state of the self half `cache`, or None where nothing was consumed; takes stock layers too."""
+    layer = cache.layers[0] if cache.layers else None
+    if not isinstance(layer, CacheLayerMixin) or not layer.is_initialized:
+        return None
+    if isinstance(layer, StaticLayer):
+        # A tensor, not a number: the compiled step must not depend on its value.
+        length = layer.cumulative_length
+        newest = (length - 1).clamp(min=0).reshape(1)
+        state, attentional = (part.index_select(2, newest)[:, 0, 0] for part in (layer.keys, layer.values))
+        return CachedState(state, attentional, length == 0)
+    if layer.get_seq_length() == 0:
+        return None
+    return CachedState(layer.keys[:, 0, -1], layer.values[:, 0, -1], None)
+
+
+def keeps_history(cache: Cache) -> bool:
+    """Whether the self half `cache` wants the state after every token, not after the newest alone."""
+    layer = cache.layers[0] if cache.layers else None
+    return not isinstance(layer, RecurrentStateLayer) or layer.record_past
+
+
+def write_state(cache: Cache, states: torch.Tensor, attentional: torch.Tensor, steps: int) -> None:
+    """
+    Store the states after `steps` new tokens in the self half `cache`.
+
+    Args:
+        states: `(batch, steps, state_size)` where [`keeps_history`], else `(batch, 1, state_size)`.
+        attentional: `(batch, steps or 1, hidden)`, likewise.
+        steps: Number of tokens consumed.
+    """
+    extra = {} if keeps_history(cache) else {"steps": steps}
+    cache.update(states.unsqueeze(1), attentional.unsqueeze(1), 0, **extra)

@@ -1,0 +1,498 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""One configuration for every attention encoder-decoder: which encoder, which decoder, which attention joins them."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers.configuration_utils import PreTrainedConfig
+
+
+STACK_TYPES = ("gru", "lstm", "transformer")
+ATTENTION_TYPES = (
+    "additive",
+    "dot",
+    "general",
+    "concat",
+    "scaled_dot",
+    "multi_head",
+    "local_m",
+    "local_p",
+    "location",
+    "location_aware",
+    "coverage",
+    "monotonic",
+    "none",
+)
+ATTENTION_NORMALIZERS = ("softmax", "sparsemax", "entmax15")
+BRIDGES = ("zeros", "last", "mean", "dense")
+
+# Kinds whose next step needs the weights of the steps before it: a Transformer decoder computes all steps at once.
+RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
+# Kinds that compare query and key without any projection, so both must be equally wide.
+UNPROJECTED_ATTENTIONS = ("dot", "scaled_dot")
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "encoder_type": STACK_TYPES,
+    "decoder_type": STACK_TYPES,
+    "attention_type": ATTENTION_TYPES,
+    "attention_normalizer": ATTENTION_NORMALIZERS,
+    "attention_query": ("previous", "current"),
+    "bridge": BRIDGES,
+    "readout": ("tanh", "maxout"),
+    "norm_position": ("post", "pre"),
+    "position_type": ("sinusoidal", "learned", "rotary"),
+}
+_POSITIVE = (
+    "vocab_size",
+    "decoder_vocab_size",
+    "hidden_size",
+    "embedding_size",
+    "encoder_hidden_size",
+    "encoder_layers",
+    "decoder_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "encoder_attention_heads",
+    "encoder_key_value_heads",
+    "attention_size",
+    "attention_window",
+    "location_filters",
+    "location_kernel_size",
+    "intermediate_size",
+    "max_position_embeddings",
+)
+_PROBABILITIES = ("dropout", "attention_dropout", "activation_dropout", "recurrent_dropout")
+
+
+@strict
+class AttnSeq2SeqConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`AttnSeq2SeqModel`] and [`AttnSeq2SeqForConditionalGeneration`].
+
+    Any `encoder_type` is joined to any `decoder_type` by any `attention_type`. Sizes left at `None` follow
+    `hidden_size`; the resolved value is what the object holds and what is saved.
+
+    Args:
+        vocab_size: Number of source tokens, and of target tokens unless `decoder_vocab_size` differs.
+        decoder_vocab_size: Number of target tokens; `None` means `vocab_size`.
+        hidden_size: Width of the decoder's state and of what the output layer reads.
+        embedding_size: Width of the token embeddings; Transformer stacks need it equal to their own width.
+        encoder_hidden_size: Width of the encoder's output states. A bidirectional encoder gives half to each
+            direction.
+        encoder_type, decoder_type: `"gru"` (Cho et al. 2014), `"lstm"` (Hochreiter and Schmidhuber 1997) or
+            `"transformer"` (Vaswani et al. 2017).
+        encoder_layers, decoder_layers: Depths, in layers.
+        bidirectional: Whether each layer of a recurrent encoder reads in both directions.
+        attention_type: One of `"additive"` (Bahdanau et al. 2015), `"dot"`, `"general"`, `"concat"`, `"local_m"`,
+            `"local_p"`, `"location"` (Luong et al. 2015), `"scaled_dot"`, `"multi_head"` (Vaswani et al. 2017),
+            `"location_aware"` (Chorowski et al. 2015), `"coverage"` (See et al. 2017), `"monotonic"` (Raffel et al.
+            2017), `"none"` (one fixed context vector, Cho et al. 2014).
+        attention_normalizer: `"softmax"`, `"sparsemax"` (Martins and Astudillo 2016) or `"entmax15"` (Peters et al.
+            2019): how scores become weights.
+        attention_query: Recurrent decoders only. `"previous"`: the state before the step asks and the context enters
+            the cell (Bahdanau et al. 2015); `"current"`: the state after the step asks (Luong et al. 2015).
+        input_feeding: Whether the attentional vector of a step enters the cell at the next one (Luong et al. 2015,
+            section 3.3). Recurrent decoders only.
+        num_attention_heads: Heads of the attention between encoder and decoder, and of a Transformer decoder's
+            self-attention. `None`: 4 (or the most of 2 and 1 that divides the width) where a Transformer decoder or
+            `"multi_head"` is used, else 1.
+        num_key_value_heads: Key-value heads of the same (grouped-query attention, Ainslie et al. 2023); `None`: one
+            for each head. Only `"multi_head"` and Transformer decoders group them.
+        encoder_attention_heads, encoder_key_value_heads: The same for a Transformer encoder's self-attention.
+        attention_size: Inner width of the scoring networks with a tanh (additive, concat, location_aware, coverage,
+            monotonic, and the position network of local_p).
+        attention_window: `D` of local attention: `2 D + 1` source positions are looked at.
+        location_filters, location_kernel_size: The convolution over earlier weights of `"location_aware"`; the size
+            must be odd.
+        monotonic_noise: Standard deviation of the noise added to monotonic energies in training.
+        monotonic_hard: Whether monotonic attention decides hard (one position, or none) outside training.
+        bridge: How the first decoder state is made from the encoder: `"zeros"`, `"last"` state, `"mean"` state, or
+            `"dense"` (tanh of a linear map). Recurrent decoders only.
+        readout: `"tanh"`: tanh(W [state; context]) (Luong et al. 2015, eq. 5); `"maxout"`: deep output with maxout
+            units over state, context and the last word (Bahdanau et al. 2015, A.2.2). Recurrent decoders only.
+        residual, layer_norm: Residual sums between, and layer normalisation after, the layers of recurrent stacks.
+        dropout: Dropout probability on embeddings, between layers and before the output layer.
+        attention_dropout: Dropout probability on attention weights.
+        activation_dropout: Dropout probability inside Transformer feed-forward blocks.
+        recurrent_dropout: Dropout probability on the hidden-to-hidden connections of recurrent layers, one mask a
+            sequence (Gal and Ghahramani 2016).
+        variational_dropout: Whether `dropout` in recurrent stacks draws one mask a sequence, not one a step.
+        intermediate_size: Width of Transformer feed-forward blocks; `None` means `4 * hidden_size`.
+        hidden_act: Activation of Transformer feed-forward blocks.
+        norm_position: `"post"` (Vaswani et al. 2017) or `"pre"` (Xiong et al. 2020) layer normalisation.
+        position_type: `"sinusoidal"`, `"learned"` or `"rotary"` (Su et al. 2021) positions of Transformer stacks.
+        max_position_embeddings: Longest sequence for learned positions, and longest source that `"location"` can see.
+        rope_theta: Base of the rotary angles.
+        layer_norm_eps: Added to the variance in layer normalisation.
+        tie_word_embeddings: Whether the output layer is the target embedding table (two-way tying, Press and Wolf
+            2017); needs `embedding_size == hidden_size`.
+        share_encoder_decoder_embeddings: Whether source and target share one table (with `tie_word_embeddings`:
+            three-way tying); needs one vocabulary.
+
+    Raises:
+        ValueError: A field outside its choices, or fields that contradict each other; the sentence names them.
+
+    Example:
+
+    ```python
+    >>> from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
+
+    >>> config = AttnSeq2SeqConfig(vocab_size=1000, encoder_type="lstm", decoder_type="gru", attention_type="general")
+    >>> model = AttnSeq2SeqForConditionalGeneration(config)
+    ```
+    """
+
+    model_type = "attn_seq2seq"
+    keys_to_ignore_at_inference = [
+        "past_key_values",
+        "encoder_last_hidden_state",
+        "encoder_hidden_states",
+        "encoder_attentions",
+        "decoder_hidden_states",
+        "decoder_attentions",
+        "cross_attentions",
+    ]
+    attribute_map = {"num_hidden_layers": "encoder_layers"}
+
+    vocab_size: int = 8000
+    decoder_vocab_size: int | None = None
+    hidden_size: int = 256
+    embedding_size: int | None = None
+    encoder_hidden_size: int | None = None
+    encoder_type: str = "gru"
+    decoder_type: str = "gru"
+    encoder_layers: int = 1
+    decoder_layers: int = 1
+    bidirectional: bool = True
+
+    attention_type: str = "additive"
+    attention_normalizer: str = "softmax"
+    attention_query: str = "previous"
+    input_feeding: bool = False
+    num_attention_heads: int | None = None
+    num_key_value_heads: int | None = None
+    encoder_attention_heads: int | None = None
+    encoder_key_value_heads: int | None = None
+    attention_size: int | None = None
+    attention_window: int = 10
+    location_filters: int = 10
+    location_kernel_size: int = 11
+    monotonic_noise: float = 0.0
+    monotonic_hard: bool = False
+
+    bridge: str = "dense"
+    readout: str = "tanh"
+    residual: bool = False
+    layer_norm: bool = False
+    dropout: float | int = 0.1
+    attention_dropout: float | int = 0.0
+    activation_dropout: float | int = 0.0
+    recurrent_dropout: float | int = 0.0
+    variational_dropout: bool = False
+
+    intermediate_size: int | None = None
+    hidden_act: str = "relu"
+    norm_position: str = "post"
+    position_type: str = "sinusoidal"
+    max_position_embeddings: int = 1024
+    rope_theta: float = 10000.0
+    layer_norm_eps: float = 1e-5
+
+    tie_word_embeddings: bool = True
+    share_encoder_decoder_embeddings: bool = False
+    use_cache: bool = True
+    is_encoder_decoder: bool = True
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 1
+    eos_token_id: int | list[int] | None = 2
+    decoder_start_token_id: int | None = 1
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self._refuse_misspelt_fields(kwargs)
+        self._resolve_sizes()
+        # Here too, and not only as one of @strict's validators, so that the user meets one plain ValueError.
+        self.validate_architecture()
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides: Any) -> "AttnSeq2SeqConfig":
+        """
+        Return the configuration that a paper describes, by its name in `PRESETS`.
+
+        Raises:
+            ValueError: The name is unknown.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"Unknown preset '{name}': choose one of {', '.join(PRESETS)}.")
+        return PRESETS[name](**overrides)
+
+    @property
+    def is_recurrent_encoder(self) -> bool:
+        return self.encoder_type != "transformer"
+
+    @property
+    def is_recurrent_decoder(self) -> bool:
+        return self.decoder_type != "transformer"
+
+    def _refuse_misspelt_fields(self, unknown: dict[str, Any]) -> None:
+        # Transformers keeps any keyword as an attribute, so `atention_type="dot"` would silently train another model.
+        fields = [name for name in type(self).__dataclass_fields__ if not name.startswith("_")]
+        for name in unknown:
+            close = difflib.get_close_matches(name, fields, n=1, cutoff=0.9)
+            if close and not hasattr(self, name):
+                raise ValueError(f"AttnSeq2SeqConfig has no field '{name}': did you mean '{close[0]}'?")
+
+    def _resolve_sizes(self) -> None:
+        def default(name: str, value: int) -> None:
+            if getattr(self, name) is None:
+                setattr(self, name, value)
+
+        default("decoder_vocab_size", self.vocab_size)
+        default("embedding_size", self.hidden_size)
+        default("encoder_hidden_size", self.hidden_size)
+        default("attention_size", self.hidden_size)
+        default("intermediate_size", 4 * self.hidden_size)
+        several = self.attention_type == "multi_head" or not self.is_recurrent_decoder
+        default("num_attention_heads", _most_heads(self.hidden_size) if several else 1)
+        default("num_key_value_heads", self.num_attention_heads)
+        encoder_heads = self.num_attention_heads
+        if not self.is_recurrent_encoder and not several:
+            encoder_heads = max(encoder_heads, _most_heads(self.encoder_hidden_size))
+        default("encoder_attention_heads", encoder_heads)
+        default("encoder_key_value_heads", self.encoder_attention_heads)
+
+    def validate_architecture(self) -> None:
+        """Check every field and the fields against each other; raises ValueError with one sentence."""
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}='{getattr(self, name)}' is unknown: choose one of {', '.join(choices)}.")
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+        for name in _PROBABILITIES:
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
+        if self.monotonic_noise < 0.0:
+            raise ValueError(f"monotonic_noise={self.monotonic_noise} is a standard deviation: give 0 or more.")
+        if self.location_kernel_size % 2 == 0:
+            raise ValueError(f"location_kernel_size={self.location_kernel_size} must be odd, so that it has a centre.")
+        self._validate_stacks()
+        self._validate_attention()
+        self._validate_embeddings()
+
+    def _validate_stacks(self) -> None:
+        if self.is_recurrent_encoder:
+            if self.bidirectional and self.encoder_hidden_size % 2:
+                raise ValueError(
+                    f"encoder_hidden_size={self.encoder_hidden_size} must be even: a bidirectional encoder gives half "
+                    "of it to each direction (or set bidirectional=False)."
+                )
+        else:
+            self._validate_transformer("encoder", self.encoder_hidden_size)
+            _check_heads(self, "encoder_hidden_size", "encoder_attention_heads", "encoder_key_value_heads")
+        if not self.is_recurrent_decoder:
+            self._validate_transformer("decoder", self.hidden_size)
+            _check_heads(self, "hidden_size", "num_attention_heads", "num_key_value_heads")
+            if self.attention_type in RUNNING_STATE_ATTENTIONS:
+                raise ValueError(
+                    f"attention_type='{self.attention_type}' needs the weights of earlier steps, which a Transformer "
+                    "decoder does not carry: choose decoder_type 'gru' or 'lstm', or another attention_type."
+                )
+            if self.input_feeding:
+                raise ValueError("input_feeding=True needs a recurrent decoder: choose decoder_type 'gru' or 'lstm'.")
+
+    def _validate_transformer(self, side: str, width: int) -> None:
+        if self.embedding_size != width:
+            name = "hidden_size" if side == "decoder" else "encoder_hidden_size"
+            raise ValueError(
+                f"A Transformer {side} adds its input to its output, so embedding_size={self.embedding_size} must "
+                f"equal {name}={width}."
+            )
+        heads = self.num_attention_heads if side == "decoder" else self.encoder_attention_heads
+        if self.position_type == "rotary" and (width // heads) % 2:
+            raise ValueError(
+                f"position_type='rotary' turns pairs of numbers, so the {side}'s head size {width // heads} must be "
+                "even."
+            )
+        if self.position_type == "sinusoidal" and width % 2:
+            raise ValueError(f"position_type='sinusoidal' needs an even width, not {width}, in the {side}.")
+
+    def _validate_attention(self) -> None:
+        kind = self.attention_type
+        if kind in ("none", "monotonic") and self.attention_normalizer != "softmax":
+            raise ValueError(
+                f"attention_type='{kind}' normalises no scores: leave attention_normalizer at 'softmax', "
+                f"not '{self.attention_normalizer}'."
+            )
+        if kind in UNPROJECTED_ATTENTIONS and self.encoder_hidden_size != self.hidden_size:
+            raise ValueError(
+                f"attention_type='{kind}' multiplies decoder and encoder states, so hidden_size={self.hidden_size} "
+                f"must equal encoder_hidden_size={self.encoder_hidden_size} (or choose 'general')."
+            )
+        if kind == "multi_head":
+            _check_heads(self, "hidden_size", "num_attention_heads", "num_key_value_heads")
+        elif kind != "none":
+            heads = self.num_attention_heads
+            if self.is_recurrent_decoder and self.num_key_value_heads != heads:
+                raise ValueError(
+                    f"num_key_value_heads={self.num_key_value_heads} differs from num_attention_heads={heads}: only "
+                    "'multi_head' attention and Transformer decoders group key-value heads."
+                )
+            for name in ("hidden_size", "encoder_hidden_size", "attention_size"):
+                if getattr(self, name) % heads:
+                    raise ValueError(f"{name}={getattr(self, name)} does not divide into num_attention_heads={heads}.")
+
+    def _validate_embeddings(self) -> None:
+        if self.tie_word_embeddings and self.embedding_size != self.hidden_size:
+            raise ValueError(
+                f"tie_word_embeddings=True needs embedding_size={self.embedding_size} equal to "
+                f"hidden_size={self.hidden_size}: change one of them or set tie_word_embeddings=False."
+            )
+        if self.share_encoder_decoder_embeddings and self.decoder_vocab_size != self.vocab_size:
+            raise ValueError(
+                f"share_encoder_decoder_embeddings=True needs one vocabulary, but vocab_size={self.vocab_size} and "
+                f"decoder_vocab_size={self.decoder_vocab_size} differ."
+            )
+
+
+def _most_heads(width: int) -> int:
+    return next(heads for heads in (4, 2, 1) if width % heads == 0)
+
+
+def _check_heads(config: AttnSeq2SeqConfig, width: str, heads: str, key_value_heads: str) -> None:
+    for whole, part in ((width, heads), (heads, key_value_heads)):
+        if getattr(config, whole) % getattr(config, part):
+            raise ValueError(f"{whole}={getattr(config, whole)} does not divide into {part}={getattr(config, part)}.")
+
+
+def _preset(overrides: dict[str, Any], sizes: dict[str, Any], **fields: Any) -> AttnSeq2SeqConfig:
+    # The paper's other sizes belong to its hidden_size: whoever names another wants them to follow it.
+    if "hidden_size" in overrides:
+        sizes = {}
+    return AttnSeq2SeqConfig(**{**sizes, **fields, **overrides})
+
+
+def cho2014(**overrides: Any) -> AttnSeq2SeqConfig:
+    """GRU encoder-decoder with one fixed context vector and maxout readout, no attention (Cho et al. 2014, "Learning
+    Phrase Representations using RNN Encoder-Decoder": 1000 units, embeddings of 100)."""
+    sizes = {"hidden_size": 1000, "embedding_size": 100, "encoder_hidden_size": 1000, "vocab_size": 15000}
+    return _preset(
+        overrides,
+        sizes,
+        encoder_type="gru",
+        decoder_type="gru",
+        bidirectional=False,
+        attention_type="none",
+        bridge="dense",
+        readout="maxout",
+        dropout=0.0,
+        tie_word_embeddings=False,
+    )
+
+
+def bahdanau2015(**overrides: Any) -> AttnSeq2SeqConfig:
+    """RNNsearch: bidirectional GRU, additive attention asked by the previous state, maxout readout (Bahdanau et al. "
+    "2015, A.2: 1000 units, embeddings of 620, alignment network of 1000; the 500 maxout units are 1000 here, because
+    the readout is as wide as the state). The first decoder state sees both directions, the paper's one."""
+    sizes = {
+        "hidden_size": 1000,
+        "embedding_size": 620,
+        "encoder_hidden_size": 2000,
+        "attention_size": 1000,
+        "vocab_size": 30000,
+    }
+    return _preset(
+        overrides,
+        sizes,
+        encoder_type="gru",
+        decoder_type="gru",
+        bidirectional=True,
+        attention_type="additive",
+        attention_query="previous",
+        bridge="dense",
+        readout="maxout",
+        dropout=0.0,
+        tie_word_embeddings=False,
+    )
+
+
+def luong2015(**overrides: Any) -> AttnSeq2SeqConfig:
+    """Four LSTM layers, general attention asked by the current state, input feeding, dropout 0.2 (Luong et al. 2015, "
+    "section 4.1: 1000 cells and embeddings of 1000, vocabulary 50,000). The paper hands over all states of a
+    one-direction encoder; the bridge here hands the last top state to every layer."""
+    return _preset(
+        overrides,
+        {"hidden_size": 1000, "vocab_size": 50000},
+        encoder_type="lstm",
+        decoder_type="lstm",
+        encoder_layers=4,
+        decoder_layers=4,
+        bidirectional=False,
+        attention_type="general",
+        attention_query="current",
+        input_feeding=True,
+        bridge="last",
+        readout="tanh",
+        dropout=0.2,
+        tie_word_embeddings=False,
+    )
+
+
+def gnmt(**overrides: Any) -> AttnSeq2SeqConfig:
+    """Eight residual LSTM layers a side, additive attention asked by the previous state, dropout 0.2 (Wu et al. 2016,
+    1024 units, 32,000 word pieces). Every encoder layer is bidirectional here (the paper's first only), the top state
+    asks (the paper's bottom), and the context enters the first layer (the paper's every layer)."""
+    return _preset(
+        overrides,
+        {"hidden_size": 1024, "vocab_size": 32000},
+        encoder_type="lstm",
+        decoder_type="lstm",
+        encoder_layers=8,
+        decoder_layers=8,
+        attention_type="additive",
+        attention_query="previous",
+        residual=True,
+        bridge="zeros",
+        dropout=0.2,
+        tie_word_embeddings=False,
+    )
+
+
+def _transformer(overrides: dict[str, Any], sizes: dict[str, Any], **fields: Any) -> AttnSeq2SeqConfig:
+    return _preset(
+        overrides,
+        sizes,
+        encoder_type="transformer",
+        decoder_type="transformer",
+        attention_type="multi_head",
+        share_encoder_decoder_embeddings=True,
+        **fields,
+    )
+
+
+def transformer_tiny(**overrides: Any) -> AttnSeq2SeqConfig:
+    """Transformer of width 128, 4+4 layers, 4 heads, feed-forward 256, dropout 0.3 (Wu et al. 2021)."""
+    sizes = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 4, "vocab_size": 10000}
+    return _transformer(overrides, sizes, encoder_layers=4, decoder_layers=4, dropout=0.3)
+
+
+def transformer_base(**overrides: Any) -> AttnSeq2SeqConfig:
+    """The base model of Vaswani et al. 2017, table 3: width 512, 6+6 layers, 8 heads, feed-forward 2048."""
+    sizes = {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8, "vocab_size": 37000}
+    return _transformer(overrides, sizes, encoder_layers=6, decoder_layers=6, dropout=0.1)
+
+
+def transformer_big(**overrides: Any) -> AttnSeq2SeqConfig:
+    """The big model of Vaswani et al. 2017, table 3: width 1024, 6+6 layers, 16 heads, feed-forward 4096."""
+    sizes = {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "vocab_size": 37000}
+    return _transformer(overrides, sizes, encoder_layers=6, decoder_layers=6, dropout=0.3)
+
+
+PRESETS: dict[str, Callable[..., AttnSeq2SeqConfig]] = {
+    preset.__name__: preset
+    for preset in (cho2014, bahdanau2015, luong2015, gnmt, transformer_tiny, transformer_base, transformer_big)
+}
+
+__all__ = ["AttnSeq2SeqConfig", "PRESETS"]

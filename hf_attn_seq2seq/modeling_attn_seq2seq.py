@@ -1,0 +1,666 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Attention encoder-decoders as Transformers models: `from_pretrained`, `Trainer`, `generate()`, `push_to_hub`."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import initialization as init
+from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+from transformers.generation import GenerationMixin
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    BaseModelOutputWithPastAndCrossAttentions,
+    Seq2SeqLMOutput,
+    Seq2SeqModelOutput,
+)
+from transformers.modeling_utils import PreTrainedModel
+from transformers.processing_utils import Unpack
+from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
+from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.import_utils import is_tracing
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
+
+from .attention import Attention
+from .cache_attn_seq2seq import AttnSeq2SeqCache, new_recurrent_cache
+from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
+from .transformer import SelfAttention, TransformerDecoder, TransformerEncoder
+
+
+ENCODERS: dict[str, type[nn.Module]] = {
+    "gru": RecurrentEncoder,
+    "lstm": RecurrentEncoder,
+    "transformer": TransformerEncoder,
+}
+DECODERS: dict[str, type[nn.Module]] = {
+    "gru": RecurrentDecoder,
+    "lstm": RecurrentDecoder,
+    "transformer": TransformerDecoder,
+}
+
+
+def shift_tokens_right(
+    labels: torch.Tensor, pad_token_id: int | None, decoder_start_token_id: int | None
+) -> torch.Tensor:
+    """
+    The decoder's input for `(batch, tgt_len)` labels: the start token, then the labels but the last; -100 becomes
+    padding.
+
+    Raises:
+        ValueError: The configuration names no start or no pad token.
+    """
+    for name, value in (("decoder_start_token_id", decoder_start_token_id), ("pad_token_id", pad_token_id)):
+        if value is None:
+            raise ValueError(f"labels need {name}, which the configuration leaves at None: set config.{name}.")
+    shifted = torch.cat([torch.full_like(labels[:, :1], decoder_start_token_id), labels[:, :-1]], dim=1)
+    return shifted.masked_fill(shifted == -100, pad_token_id)
+
+
+def check_inputs(
+    side: str,
+    input_ids: torch.Tensor | None,
+    inputs_embeds: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    vocab_size: int,
+    past_len: int = 0,
+) -> None:
+    """
+    Refuse what would otherwise fail deep inside, or silently give nonsense, with one sentence.
+
+    The values of ids are looked at on a CPU only, where that costs no waiting for a device.
+
+    Args:
+        side: "source" or "target", for the sentence.
+        input_ids: `(batch, length)`.
+        inputs_embeds: `(batch, length, embedding)`.
+        mask: `(batch, past_len + length)`.
+        vocab_size: Number of tokens of that side.
+        past_len: Tokens consumed before.
+    """
+    prefix = "" if side == "source" else "decoder_"
+    if (input_ids is None) == (inputs_embeds is None):
+        raise ValueError(f"Give exactly one of {prefix}input_ids and {prefix}inputs_embeds.")
+    given = input_ids if input_ids is not None else inputs_embeds
+    batch, length = given.shape[:2] if given.dim() >= 2 else (0, 0)
+    if given.dim() != (2 if input_ids is not None else 3):
+        shape = "(batch, length)" if input_ids is not None else "(batch, length, embedding)"
+        raise ValueError(f"The {side} has shape {tuple(given.shape)}: it must be {shape}.")
+    if length == 0:
+        raise ValueError(f"The {side} is empty: it needs at least one token, such as the end token.")
+    if mask is not None and mask.dim() == 2 and tuple(mask.shape) != (batch, past_len + length):
+        raise ValueError(
+            f"The {side}'s {prefix}attention_mask has shape {tuple(mask.shape)}: it must be "
+            f"{(batch, past_len + length)}, one number for each token."
+        )
+    if is_tracing(given):
+        return
+    if input_ids is not None and input_ids.dtype not in (torch.long, torch.int):
+        raise ValueError(f"The {side}'s {prefix}input_ids must be integers, not {input_ids.dtype}.")
+    generated = past_len > 0 and length == 1  # chosen by the model itself: no need to look at each step
+    if input_ids is not None and input_ids.device.type == "cpu" and not generated:
+        check_ids(f"{prefix}input_ids", input_ids, vocab_size)
+
+
+def check_ids(name: str, ids: torch.Tensor, vocab_size: int) -> None:
+    """Raise a ValueError where ids lie outside `[0, vocab_size)`."""
+    low, high = (int(end) for end in ids.aminmax())
+    if low < 0 or high >= vocab_size:
+        wrong = low if low < 0 else high
+        raise ValueError(
+            f"{name} hold {wrong}, which is outside the vocabulary of {vocab_size} tokens: use the model's own "
+            "tokenizer."
+        )
+
+
+class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
+    """Base of all models here: initialisation, and what Transformers asks a model class."""
+
+    config_class = AttnSeq2SeqConfig
+    config: AttnSeq2SeqConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _no_split_modules = [
+        "RecurrentEncoderLayer",
+        "RecurrentDecoderSteps",
+        "TransformerEncoderLayer",
+        "TransformerDecoderLayer",
+    ]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _can_compile_fullgraph = True
+    _is_stateful = False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # A width of 0.02, Transformers' default, starves a tanh readout of gradient: scale by the sizes instead.
+        if isinstance(module, (nn.Linear, nn.Conv1d)):
+            init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, mean=0.0, std=module.embedding_dim**-0.5)
+            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
+                module.weight[module.padding_idx].zero_()
+        elif isinstance(module, RecurrentCell):
+            self._init_cell(module)
+        elif isinstance(module, Attention):
+            module.init_weights()
+        else:
+            super()._init_weights(module)
+
+    @staticmethod
+    def _init_cell(cell: RecurrentCell) -> None:
+        recurrent = cell.hidden_projection
+        # Blocks of a loaded tensor do not carry its flag, so look at the whole.
+        if not getattr(recurrent.weight, "_is_hf_initialized", False):
+            for block in recurrent.weight.split(cell.hidden_size):
+                block.copy_(nn.init.orthogonal_(torch.empty_like(block, dtype=torch.float32)))
+        if isinstance(cell, LSTMCell) and not getattr(recurrent.bias, "_is_hf_initialized", False):
+            # Remember at first (Jozefowicz et al. 2015).
+            recurrent.bias[cell.hidden_size : 2 * cell.hidden_size].fill_(1.0)
+
+    @property
+    def dummy_inputs(self) -> dict[str, torch.Tensor]:
+        ids = torch.tensor([[4, 5, 2], [4, 2, 0]], device=self.device) % self.config.vocab_size
+        return {"input_ids": ids, "attention_mask": ids.ne(0).long(), "decoder_input_ids": ids[:, :1]}
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        # Transformers ties nothing unless tie_word_embeddings is set; here two tables can be shared without the third.
+        if all_submodels:
+            return super().get_expanded_tied_weights_keys(all_submodels=True)
+        return dict(self._tied_keys())
+
+    def _tied_keys(self) -> dict[str, str]:
+        """Names of the parameters of this module that are others' too, as `{this: that}`."""
+        return {}
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.get_encoder().embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.get_encoder().embed_tokens = value
+        if self.config.share_encoder_decoder_embeddings:
+            self.get_decoder().embed_tokens = value
+
+    def _resize_token_embeddings(
+        self, new_num_tokens: int | None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        # One tokenizer serves both sides where they count the same tokens.
+        one_vocabulary = self.config.decoder_vocab_size == self.config.vocab_size
+        old = self.get_input_embeddings()
+        new = self._get_resized_embeddings(old, new_num_tokens, pad_to_multiple_of, mean_resizing)
+        new.requires_grad_(old.weight.requires_grad)
+        self.set_input_embeddings(new)
+        if one_vocabulary and new_num_tokens is not None:
+            self._resize_target_embeddings(new.num_embeddings, mean_resizing)
+        return new
+
+    def resize_decoder_token_embeddings(self, new_num_tokens: int, mean_resizing: bool = True) -> nn.Embedding:
+        """
+        Resize the target table and the output layer of a model with two vocabularies.
+
+        Raises:
+            ValueError: Both sides share one vocabulary, which `resize_token_embeddings` resizes.
+        """
+        if self.config.decoder_vocab_size == self.config.vocab_size:
+            raise ValueError("Source and target count the same tokens: call resize_token_embeddings instead.")
+        self._resize_target_embeddings(new_num_tokens, mean_resizing)
+        self.tie_weights()
+        return self.get_decoder().embed_tokens
+
+    def _resize_target_embeddings(self, new_num_tokens: int, mean_resizing: bool) -> None:
+        decoder = self.get_decoder()
+        if not self.config.share_encoder_decoder_embeddings:
+            old = decoder.embed_tokens
+            decoder.embed_tokens = self._get_resized_embeddings(old, new_num_tokens, None, mean_resizing)
+            decoder.embed_tokens.requires_grad_(old.weight.requires_grad)
+        head = self.get_output_embeddings()
+        if head is not None:
+            new_head = self._get_resized_lm_head(head, new_num_tokens, mean_resizing=mean_resizing)
+            new_head.requires_grad_(head.weight.requires_grad)
+            self.set_output_embeddings(new_head)
+        self.config.decoder_vocab_size = new_num_tokens
+
+
+class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
+    """Source tokens to states: an embedding table and the stack that `encoder_type` names."""
+
+    _can_record_outputs = {
+        "hidden_states": OutputRecorder(GradientCheckpointingLayer),
+        "attentions": OutputRecorder(SelfAttention, index=1),
+    }
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
+        self.stack = ENCODERS[config.encoder_type](config)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def get_encoder(self, modality: str | None = None) -> "AttnSeq2SeqEncoder":
+        return self
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.embed_tokens = value  # type: ignore[assignment]
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutput:
+        """
+        Args:
+            input_ids: `(batch, src_len)`.
+            attention_mask: `(batch, src_len)`, 1 on real tokens, wherever they lie; None: all are real.
+            inputs_embeds: `(batch, src_len, embedding)`, instead of `input_ids`.
+
+        Returns:
+            `last_hidden_state` `(batch, src_len, encoder_hidden)`.
+
+        Raises:
+            ValueError: No source or an empty one, one that is all padding, ids outside the vocabulary, a mask that
+                does not fit.
+        """
+        check_inputs("source", input_ids, inputs_embeds, attention_mask, self.embed_tokens.num_embeddings)
+        if attention_mask is not None and not is_tracing(attention_mask):
+            empty = (~attention_mask.bool().any(1)).nonzero()
+            if len(empty):
+                raise ValueError(
+                    f"Source {int(empty[0])} of the batch is all padding: it needs at least one real token, such as "
+                    "the end token."
+                )
+        if inputs_embeds is None:
+            inputs_embeds = self.embed_tokens(input_ids)
+        hidden_states = self.stack(
+            inputs_embeds, attention_mask, output_attentions=bool(kwargs.get("output_attentions"))
+        )
+        return BaseModelOutput(last_hidden_state=hidden_states)
+
+
+class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
+    """Target tokens and encoder states to what the output layer reads: a table and the stack of `decoder_type`."""
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.decoder_vocab_size, config.embedding_size, config.pad_token_id)
+        self.stack = DECODERS[config.decoder_type](config)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def get_decoder(self) -> "AttnSeq2SeqDecoder":
+        return self
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.embed_tokens = value  # type: ignore[assignment]
+
+    @merge_with_config_defaults
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        encoder_hidden_states: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPastAndCrossAttentions:
+        """
+        Args:
+            input_ids: `(batch, tgt_len)`: the tokens not consumed yet.
+            attention_mask: `(batch, past_len + tgt_len)`, 1 on real tokens; None: all are real.
+            encoder_hidden_states: `(batch, src_len, encoder_hidden)`.
+            encoder_attention_mask: `(batch, src_len)`, 1 on real tokens; None: all are real.
+            past_key_values: The state after the tokens consumed before.
+            inputs_embeds: `(batch, tgt_len, embedding)`, instead of `input_ids`.
+            use_cache: Whether to return the state after these tokens.
+
+        Returns:
+            `last_hidden_state` `(batch, tgt_len, hidden)`; where asked for, `cross_attentions` of `(batch, heads,
+            tgt_len, src_len)`: row t belongs to token t fed, and predicts the next.
+
+        Raises:
+            ValueError: No target or an empty one, ids outside the vocabulary, masks or caches that do not fit, or
+                attentions asked of `attention_type="none"`.
+        """
+        if past_key_values is not None and not isinstance(past_key_values, EncoderDecoderCache):
+            raise ValueError(
+                f"past_key_values must be an EncoderDecoderCache, not a {type(past_key_values).__name__}."
+            )
+        if use_cache and past_key_values is None:
+            past_key_values = self._new_cache()
+        past_len = 0
+        if past_key_values is not None and not is_tracing():
+            past_len = int(past_key_values.get_seq_length())
+            check_inputs(
+                "target", input_ids, inputs_embeds, attention_mask, self.embed_tokens.num_embeddings, past_len
+            )
+        elif past_key_values is None:
+            check_inputs("target", input_ids, inputs_embeds, attention_mask, self.embed_tokens.num_embeddings)
+        if encoder_hidden_states is None:
+            raise ValueError("The decoder needs encoder_hidden_states.")
+        self._check_encoder(encoder_hidden_states, encoder_attention_mask)
+        if attention_mask is not None and attention_mask.dim() != 2 and self.config.is_recurrent_decoder:
+            raise ValueError(
+                f"The decoder_attention_mask has {attention_mask.dim()} dimensions: a recurrent decoder needs "
+                "(batch, length)."
+            )
+        output_attentions = bool(kwargs.get("output_attentions", self.config.output_attentions))
+        if output_attentions and self.config.attention_type == "none":
+            raise ValueError("attention_type='none' has no attention weights to return: do not ask for attentions.")
+
+        if inputs_embeds is None:
+            inputs_embeds = self.embed_tokens(input_ids)
+        out = self.stack(
+            inputs_embeds,
+            attention_mask,
+            encoder_hidden_states,
+            encoder_attention_mask,
+            past_key_values,
+            output_attentions=output_attentions,
+        )
+        return BaseModelOutputWithPastAndCrossAttentions(
+            last_hidden_state=out.last_hidden_state,
+            past_key_values=past_key_values,
+            hidden_states=self._select_hidden_states(
+                out.hidden_states, kwargs.get("output_hidden_states", self.config.output_hidden_states)
+            ),
+            attentions=out.attentions if output_attentions else None,
+            cross_attentions=out.cross_attentions if output_attentions else None,
+        )
+
+    @staticmethod
+    def _select_hidden_states(
+        states: tuple[torch.Tensor, ...], wanted: bool | int | list[int] | None
+    ) -> tuple[torch.Tensor | None, ...] | None:
+        """All of them, or those of the given indices with None for the others, as Transformers' own models do."""
+        if wanted is None or wanted is False:
+            return None
+        if wanted is True:
+            return states
+        indices = {index % len(states) for index in ([wanted] if isinstance(wanted, int) else wanted)}
+        return tuple(state if index in indices else None for index, state in enumerate(states))
+
+    def _new_cache(self) -> EncoderDecoderCache:
+        if self.config.is_recurrent_decoder:
+            return new_recurrent_cache()
+        return EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
+
+    @staticmethod
+    def _check_encoder(states: torch.Tensor, mask: torch.Tensor | None) -> None:
+        if mask is not None and tuple(mask.shape) != tuple(states.shape[:2]):
+            raise ValueError(
+                f"The source's attention_mask has shape {tuple(mask.shape)}: it must be {tuple(states.shape[:2])}, "
+                "one number for each encoder state."
+            )
+
+
+class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
+    """Encoder and decoder joined by an attention, without an output layer."""
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__(config)
+        self.encoder = AttnSeq2SeqEncoder(config)
+        self.decoder = AttnSeq2SeqDecoder(config)
+        self._tied_weights_keys = self._tied_keys()
+        self.post_init()
+
+    def _tied_keys(self) -> dict[str, str]:
+        if not self.config.share_encoder_decoder_embeddings:
+            return {}
+        return {"decoder.embed_tokens.weight": "encoder.embed_tokens.weight"}
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        decoder_input_ids: torch.Tensor | None = None,
+        decoder_attention_mask: torch.Tensor | None = None,
+        encoder_outputs: Any = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        decoder_inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Seq2SeqModelOutput:
+        """
+        Args:
+            input_ids: Source tokens, `(batch, src_len)`.
+            attention_mask: `(batch, src_len)`, 1 on real source tokens, wherever they lie; None: all are real.
+            decoder_input_ids: Target tokens, `(batch, tgt_len)`, beginning with the start token.
+            decoder_attention_mask: `(batch, past_len + tgt_len)`, 1 on real target tokens; None: all are real.
+            encoder_outputs: What the encoder returned before (a `BaseModelOutput`, or a tuple that begins with the
+                states `(batch, src_len, encoder_hidden)`), instead of a source.
+            past_key_values: The decoder's state after earlier target tokens.
+            inputs_embeds: `(batch, src_len, embedding)`, instead of `input_ids`.
+            decoder_inputs_embeds: `(batch, tgt_len, embedding)`, instead of `decoder_input_ids`.
+            use_cache: Whether to return the decoder's state.
+
+        Returns:
+            `last_hidden_state` `(batch, tgt_len, hidden)` and, where asked for, `cross_attentions`: for a recurrent
+            decoder one tensor `(batch, heads, tgt_len, src_len)`, for a Transformer one a layer. A recurrent stack has
+            no self-attention, so its `encoder_attentions` and `decoder_attentions` are empty.
+        """
+        if encoder_outputs is None:
+            encoder_outputs = self.encoder(
+                input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
+            )
+        elif not isinstance(encoder_outputs, BaseModelOutput):
+            encoder_outputs = BaseModelOutput(**dict(zip(BaseModelOutput.__dataclass_fields__, encoder_outputs)))
+        decoder_outputs = self.decoder(
+            input_ids=decoder_input_ids,
+            attention_mask=decoder_attention_mask,
+            encoder_hidden_states=encoder_outputs.last_hidden_state,
+            encoder_attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=decoder_inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        return Seq2SeqModelOutput(
+            last_hidden_state=decoder_outputs.last_hidden_state,
+            past_key_values=decoder_outputs.past_key_values,
+            decoder_hidden_states=decoder_outputs.hidden_states,
+            decoder_attentions=decoder_outputs.attentions,
+            cross_attentions=decoder_outputs.cross_attentions,
+            encoder_last_hidden_state=encoder_outputs.last_hidden_state,
+            encoder_hidden_states=encoder_outputs.hidden_states,
+            encoder_attentions=encoder_outputs.attentions,
+        )
+
+
+class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, GenerationMixin):
+    """
+    An attention encoder-decoder with an output layer: for training on labels and for `generate()`.
+
+    Example:
+
+    ```python
+    >>> model = AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqConfig(vocab_size=1000))
+    >>> loss = model(input_ids=source, attention_mask=mask, labels=target).loss
+    >>> translation = model.generate(source, attention_mask=mask, num_beams=5, max_new_tokens=50)
+    ```
+    """
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__(config)
+        self.model = AttnSeq2SeqModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.decoder_vocab_size, bias=False)
+        # The class's name selects a causal loss, which would shift the labels a second time.
+        self.loss_type = "ForMaskedLM"
+        self._tied_weights_keys = self._tied_keys()
+        self.post_init()
+
+    def _tied_keys(self) -> dict[str, str]:
+        if not self.config.tie_word_embeddings:
+            return {}
+        owner = "encoder" if self.config.share_encoder_decoder_embeddings else "decoder"
+        return {"lm_head.weight": f"model.{owner}.embed_tokens.weight"}
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        decoder_input_ids: torch.Tensor | None = None,
+        decoder_attention_mask: torch.Tensor | None = None,
+        encoder_outputs: Any = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        decoder_inputs_embeds: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> Seq2SeqLMOutput:
+        """
+        Args:
+            labels: Target tokens `(batch, tgt_len)` without the start token; -100 is ignored. The decoder's input is
+                made from them where it is not given.
+            logits_to_keep: How many of the last positions get logits; 0: all.
+            input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, encoder_outputs, past_key_values,
+            inputs_embeds, decoder_inputs_embeds, use_cache: As for [`AttnSeq2SeqModel.forward`].
+
+        Returns:
+            `loss` (cross-entropy; the mean over labels, or the sum over `num_items_in_batch`) and `logits` `(batch,
+            tgt_len, decoder_vocab)`.
+
+        Raises:
+            ValueError: Neither labels nor a target are given, or one of the reasons of the encoder and the decoder.
+        """
+        if labels is not None:
+            use_cache = False
+            if decoder_input_ids is None and decoder_inputs_embeds is None:
+                decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            raise ValueError("Give labels to train on, or decoder_input_ids that begin with the start token.")
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            decoder_input_ids=decoder_input_ids,
+            decoder_attention_mask=decoder_attention_mask,
+            encoder_outputs=encoder_outputs,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            decoder_inputs_embeds=decoder_inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        hidden_states = outputs.last_hidden_state
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(hidden_states[:, kept])
+        loss = None
+        if labels is not None:
+            if not is_tracing(labels) and labels.device.type == "cpu":
+                check_ids("labels", labels.masked_fill(labels == -100, 0), logits.shape[-1])
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
+        return Seq2SeqLMOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            decoder_hidden_states=outputs.decoder_hidden_states,
+            decoder_attentions=outputs.decoder_attentions,
+            cross_attentions=outputs.cross_attentions,
+            encoder_last_hidden_state=outputs.encoder_last_hidden_state,
+            encoder_hidden_states=outputs.encoder_hidden_states,
+            encoder_attentions=outputs.encoder_attentions,
+        )
+
+    def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
+        """The decoder's input for `(batch, tgt_len)` labels; data collators call this."""
+        return shift_tokens_right(labels, self.config.pad_token_id, self.config.decoder_start_token_id)
+
+    # What generate() asks of a model, where the library's defaults would give wrong results.
+
+    def _maybe_prepare_encoder_kwargs_for_generation(
+        self,
+        inputs_tensor: torch.Tensor,
+        model_kwargs: dict[str, Any],
+        model_input_name: str | None,
+        generation_config: Any,
+    ) -> dict[str, Any]:
+        # Transformers 5 infers no mask for encoder-decoders: padding would then be read as words.
+        if model_kwargs.get("attention_mask") is None and model_kwargs.get("encoder_outputs") is None:
+            model_kwargs["attention_mask"] = self._prepare_attention_mask_for_generation(
+                inputs_tensor, generation_config, model_kwargs
+            )
+        return super()._maybe_prepare_encoder_kwargs_for_generation(  # type: ignore[misc]
+            inputs_tensor, model_kwargs, model_input_name, generation_config
+        )
+
+    def _prepare_cache_for_generation(
+        self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
+        given = model_kwargs.get("past_key_values") is not None
+        super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
+        cache = model_kwargs.get("past_key_values")
+        if given or not self.config.is_recurrent_decoder or not isinstance(cache, EncoderDecoderCache):
+            return
+        if type(cache.self_attention_cache) is DynamicCache:
+            cache.self_attention_cache = AttnSeq2SeqCache()
+            if generation_config.is_assistant:
+                cache.activate_past_recording()
+
+    @staticmethod
+    def create_masks_for_generate(
+        config: AttnSeq2SeqConfig, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None, **kwargs: Any
+    ) -> torch.Tensor | None:
+        """Keep the target's `(batch, length)` mask as it is for compiled steps; the stacks make what they need."""
+        return attention_mask
+
+
+def gather_beam_attentions(outputs: ModelOutput, layer: int = -1) -> torch.Tensor:
+    """
+    The attention of each result that `generate()` returned, beams or not.
+
+    Beam search hands out attentions in the order of the beams at each step, not of the results: row t of result r is
+    `cross_attentions[t][layer][beam_indices[r, t]]`.
+
+    Args:
+        outputs: What `generate(..., return_dict_in_generate=True, output_attentions=True)` returned.
+        layer: Which decoder layer; a recurrent decoder has one.
+
+    Returns:
+        `(results, heads, steps, src_len)`: row t is what was looked at when the t-th new token was chosen; 0 after a
+        result's end.
+
+    Raises:
+        ValueError: The outputs hold no cross-attentions.
+    """
+    steps = getattr(outputs, "cross_attentions", None)
+    if not steps or not steps[0]:
+        raise ValueError(
+            "These outputs hold no cross-attentions: call generate with return_dict_in_generate=True and "
+            "output_attentions=True, on a model with attention."
+        )
+    # A prefix has rows of its own at the first step; its last row chooses the first new token.
+    rows = torch.stack([step[layer][:, :, -1] for step in steps], dim=2)
+    beam_indices = getattr(outputs, "beam_indices", None)
+    if beam_indices is None:
+        return rows
+    length = min(rows.shape[2], beam_indices.shape[1])
+    chosen = beam_indices[:, :length]
+    index = torch.arange(length, device=chosen.device)
+    gathered = rows[chosen.clamp(min=0), :, index]  # results x steps x heads x src_len
+    return gathered.masked_fill((chosen < 0)[:, :, None, None], 0.0).transpose(1, 2)
+
+
+__all__ = [
+    "AttnSeq2SeqForConditionalGeneration",
+    "AttnSeq2SeqModel",
+    "AttnSeq2SeqPreTrainedModel",
+    "gather_beam_attentions",
+]

@@ -1,0 +1,711 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+Recurrent encoders and decoders: GRU and LSTM cells made of Linear parts, so that adapters and quantisation reach them.
+
+A cell's state is one tensor `(batch, parts * hidden)`: the hidden state h, and for the LSTM the cell state c after it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+from transformers.cache_utils import EncoderDecoderCache
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils.import_utils import is_tracing
+
+from .attention import DecoderOutput, Memory, build_attention, recall_source, summarize
+from .cache_attn_seq2seq import keeps_history, read_state, write_state
+from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Cells
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class RecurrentCell(nn.Module):
+    """
+    One direction of one recurrent layer over one or more inputs that are projected apart and summed.
+
+    Attributes:
+        gates: Blocks of `hidden` rows in the projections.
+        parts: Blocks of `hidden` numbers in the state.
+    """
+
+    gates: ClassVar[int]
+    parts: ClassVar[int]
+
+    def __init__(self, input_sizes: list[int], hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        # Apart, so that what is known beforehand (the embeddings of a target) is projected once for all steps.
+        self.input_projections: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
+            nn.Linear(size, self.gates * hidden_size, bias=index == 0) for index, size in enumerate(input_sizes)
+        )
+        self.hidden_projection = nn.Linear(hidden_size, self.gates * hidden_size)
+
+    def step(self, projected: torch.Tensor, state: torch.Tensor, dropout_mask: torch.Tensor | None) -> torch.Tensor:
+        """
+        One time step.
+
+        Args:
+            projected: Sum of the projected inputs, `(batch, gates * hidden)`.
+            state: `(batch, parts * hidden)`.
+            dropout_mask: Factors `(batch, hidden)` for h in the gates, or None.
+
+        Returns:
+            The new state; its first `hidden` numbers are the output.
+        """
+        hidden = state[:, : self.hidden_size]
+        recurrent = self.hidden_projection(hidden if dropout_mask is None else hidden * dropout_mask)
+        return self.gate(projected, recurrent, state)
+
+    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """The cell's equations; projections `(batch, gates * hidden)`, state `(batch, parts * hidden)`."""
+        raise ValueError(f"{type(self).__name__} defines no equations.")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the fused kernels may read the weights: not where an adapter or a quantiser stands in."""
+        linears = [*self.input_projections, self.hidden_projection]
+        return all(type(part) is nn.Linear and type(part.weight) in (nn.Parameter, torch.Tensor) for part in linears)
+
+    def flat_weights(self) -> list[torch.Tensor]:
+        """Input weight, hidden weight, input bias, hidden bias, as torch's fused kernels take them."""
+        weights = [part.weight for part in self.input_projections]
+        return [
+            weights[0] if len(weights) == 1 else torch.cat(weights, dim=1),
+            self.hidden_projection.weight,
+            self.input_projections[0].bias,
+            self.hidden_projection.bias,
+        ]
+
+    @classmethod
+    def fused(
+        cls, inputs: torch.Tensor, state: torch.Tensor, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        All steps in torch's own kernel.
+
+        Args:
+            inputs: `(batch, length, input)`, or packed `(tokens, input)` with `batch_sizes`.
+            state: `(directions, batch, parts * hidden)`.
+            weights: [`flat_weights`] of each direction, one after the other.
+            batch_sizes: Rows alive at each step of packed inputs; None for padded ones.
+
+        Returns:
+            Outputs `(batch, length, directions * hidden)` or `(tokens, directions * hidden)`, and the last state.
+        """
+        raise ValueError(f"{cls.__name__} has no fused kernel.")
+
+    def run(
+        self, inputs: list[torch.Tensor], state: torch.Tensor, dropout_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        All steps of `(batch, length, size)` inputs, fused where possible.
+
+        Returns:
+            Outputs `(batch, length, hidden)` and the last state `(batch, parts * hidden)`.
+        """
+        if dropout_mask is None and self.is_plain and inputs[0].device == self.hidden_projection.weight.device:
+            joined = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
+            fused, state = self.fused(joined, state.unsqueeze(0), self.flat_weights(), None)
+            return fused, state.squeeze(0)
+        projected = self.input_projections[0](inputs[0])
+        for part, projection in zip(inputs[1:], self.input_projections[1:]):
+            projected = projected + projection(part)
+        outputs = []
+        for step in projected.unbind(1):
+            state = self.step(step, state, dropout_mask)
+            outputs.append(state[:, : self.hidden_size])
+        return torch.stack(outputs, dim=1), state
+
+
+class GRUCell(RecurrentCell):
+    """
+    Gated recurrent unit (Cho et al. 2014, eq. 5 to 8), with the reset gate after the product as in cuDNN and torch:
+    r, z = sigmoid(W x + U h), n = tanh(W_n x + r (U_n h + b)), h' = (1 - z) n + z h.
+    """
+
+    gates = 3
+    parts = 1
+
+    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        both = 2 * self.hidden_size
+        reset, update = torch.sigmoid(projected[:, :both] + recurrent[:, :both]).chunk(2, dim=-1)
+        new = torch.tanh(torch.addcmul(projected[:, both:], reset, recurrent[:, both:]))
+        return torch.lerp(new, state, update)
+
+    @classmethod
+    def fused(
+        cls, inputs: torch.Tensor, state: torch.Tensor, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        bidirectional = state.shape[0] == 2
+        if batch_sizes is None:
+            return torch.gru(inputs, state, weights, True, 1, 0.0, False, bidirectional, True)
+        return torch.gru(inputs, batch_sizes, state, weights, True, 1, 0.0, False, bidirectional)
+
+
+class LSTMCell(RecurrentCell):
+    """
+    Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000): i, f, o = sigmoid(W x +
+    U h), g = tanh(W_g x + U_g h), c' = f c + i g, h' = o tanh(c').
+    """
+
+    gates = 4
+    parts = 2
+
+    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        enter, forget, candidate, leave = (projected + recurrent).chunk(4, dim=-1)
+        cell = torch.sigmoid(forget) * state[:, self.hidden_size :] + torch.sigmoid(enter) * torch.tanh(candidate)
+        return torch.cat([torch.sigmoid(leave) * torch.tanh(cell), cell], dim=-1)
+
+    @classmethod
+    def fused(
+        cls, inputs: torch.Tensor, state: torch.Tensor, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        bidirectional = state.shape[0] == 2
+        start = tuple(part.contiguous() for part in state.chunk(2, dim=-1))
+        if batch_sizes is None:
+            outputs, hidden, cell = torch.lstm(inputs, start, weights, True, 1, 0.0, False, bidirectional, True)
+        else:
+            outputs, hidden, cell = torch.lstm(inputs, batch_sizes, start, weights, True, 1, 0.0, False, bidirectional)
+        return outputs, torch.cat([hidden, cell], dim=-1)
+
+
+CELLS: dict[str, type[RecurrentCell]] = {"gru": GRUCell, "lstm": LSTMCell}
+
+
+def draw_mask(like: torch.Tensor, size: int, probability: float, training: bool) -> torch.Tensor | None:
+    """Dropout factors `(batch, size)`, 0 or 1 / (1 - p), to be shared by all steps of a sequence; None for none."""
+    if not training or probability == 0.0:
+        return None
+    return nn.functional.dropout(like.new_ones(like.shape[0], size), probability)
+
+
+class LayerDropout(NamedTuple):
+    """The dropout masks that a layer keeps through a sequence (Gal and Ghahramani 2016); None where there is none."""
+
+    inputs: torch.Tensor | None  # (batch, input)
+    recurrent: torch.Tensor | None  # (batch, hidden)
+
+    @classmethod
+    def draw(
+        cls, config: AttnSeq2SeqConfig, like: torch.Tensor, input_size: int, hidden_size: int, training: bool
+    ) -> "LayerDropout":
+        inputs = draw_mask(like, input_size, config.dropout, training) if config.variational_dropout else None
+        return cls(inputs, draw_mask(like, hidden_size, config.recurrent_dropout, training))
+
+
+def drop(states: torch.Tensor, mask: torch.Tensor | None, config: AttnSeq2SeqConfig, training: bool) -> torch.Tensor:
+    """Dropout on `(batch, length, size)` or `(batch, size)` states: by the sequence's mask, or drawn anew."""
+    if config.variational_dropout:
+        return states if mask is None else states * (mask.unsqueeze(1) if states.dim() == 3 else mask)
+    return nn.functional.dropout(states, config.dropout, training)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Encoder
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class TokenOrder(NamedTuple):
+    """
+    Where the real tokens of a padded batch lie, so that recurrences run over them side by side.
+
+    `first` and `backward` gather the real tokens to the front, in reading and in reversed order; `rank` and
+    `backward_rank` gather them back. All are `(batch, src_len)`. `packed` lists the flat positions of the real tokens
+    step by step and `batch_sizes` the rows alive at each; both are None while a graph is traced, for they would fix it
+    to the lengths at hand.
+    """
+
+    mask: torch.Tensor
+    first: torch.Tensor
+    rank: torch.Tensor
+    backward: torch.Tensor
+    backward_rank: torch.Tensor
+    packed: torch.Tensor | None
+    batch_sizes: torch.Tensor | None
+
+    @classmethod
+    def of(cls, mask: torch.Tensor) -> "TokenOrder":
+        """The order of a `(batch, src_len)` bool mask, True on real tokens, which may lie anywhere."""
+        batch, src_len = mask.shape
+        steps = torch.arange(src_len, device=mask.device).expand(batch, -1)
+        count = mask.sum(1, keepdim=True)
+        rank = mask.long().cumsum(1) - 1
+        # Padding is scattered into one column too many, which is cut off.
+        slots = steps.new_zeros(batch, src_len + 1)
+        first = slots.scatter(1, torch.where(mask, rank, src_len), steps)[:, :src_len]
+        backward = slots.scatter(1, torch.where(mask, count - 1 - rank, src_len), steps)[:, :src_len]
+        packed = batch_sizes = None
+        if not is_tracing(mask):
+            flat = first + src_len * torch.arange(batch, device=mask.device).unsqueeze(1)
+            # A source without a token still has one state; the mask blanks it afterwards.
+            lengths = count.squeeze(1).clamp(min=1).cpu()
+            packed, batch_sizes, _, _ = pack_padded_sequence(flat, lengths, batch_first=True, enforce_sorted=False)
+        return cls(
+            mask, first, rank.clamp(min=0), backward, (count - 1 - rank).clamp(0, src_len - 1), packed, batch_sizes
+        )
+
+
+def take_steps(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """`(batch, length, size)` states in the order of a `(batch, length)` index."""
+    return states.gather(1, index.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
+
+
+class RecurrentEncoderLayer(GradientCheckpointingLayer):
+    """
+    One layer that reads the source in one or both directions (Schuster and Paliwal 1997).
+
+    Padding on either side or inside changes nothing: it is neither read nor, outside traced graphs, computed.
+    """
+
+    def __init__(self, config: AttnSeq2SeqConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.config = config
+        self.input_size = config.embedding_size if layer_idx == 0 else config.encoder_hidden_size
+        directions = 2 if config.bidirectional else 1
+        self.hidden_size = config.encoder_hidden_size // directions
+        self.cells: Sequence[RecurrentCell] = nn.ModuleList(  # type: ignore[assignment]
+            CELLS[config.encoder_type]([self.input_size], self.hidden_size) for _ in range(directions)
+        )
+        self.residual = config.residual and layer_idx > 0
+        self.norm = (
+            nn.LayerNorm(config.encoder_hidden_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
+        )
+
+    def forward(self, hidden_states: torch.Tensor, order: TokenOrder | None = None) -> torch.Tensor:
+        """`(batch, src_len, input)` to `(batch, src_len, encoder_hidden)`, 0 on padding."""
+        masks = LayerDropout.draw(self.config, hidden_states, self.input_size, self.hidden_size, self.training)
+        inputs = drop(hidden_states, masks.inputs, self.config, self.training)
+        outputs = self.read(inputs, order, masks.recurrent)
+        if self.residual:
+            outputs = outputs + hidden_states
+        outputs = self.norm(outputs)
+        return outputs if order is None else outputs.masked_fill(~order.mask.unsqueeze(-1), 0.0)
+
+    def read(self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None) -> torch.Tensor:
+        cell = self.cells[0]
+        fusable = dropout_mask is None and all(
+            each.is_plain and each.hidden_projection.weight.device == inputs.device for each in self.cells
+        )
+        if fusable and (order is None or order.packed is not None):
+            batch, src_len, size = inputs.shape
+            start = inputs.new_zeros(len(self.cells), batch, cell.parts * self.hidden_size)
+            weights = [weight for each in self.cells for weight in each.flat_weights()]
+            if order is None:
+                return cell.fused(inputs, start, weights, None)[0]
+            tokens = inputs.reshape(-1, size).index_select(0, order.packed)
+            outputs, _ = cell.fused(tokens, start, weights, order.batch_sizes)
+            padded = outputs.new_zeros(batch * src_len, outputs.shape[-1])
+            return padded.index_copy(0, order.packed, outputs).view(batch, src_len, -1)
+        start = inputs.new_zeros(inputs.shape[0], cell.parts * self.hidden_size)
+        halves = []
+        for each, reverse in zip(self.cells, (False, True)):
+            if order is None:
+                outputs, _ = each.run([inputs.flip(1) if reverse else inputs], start, dropout_mask)
+                halves.append(outputs.flip(1) if reverse else outputs)
+            else:
+                there, back = (order.backward, order.backward_rank) if reverse else (order.first, order.rank)
+                outputs, _ = each.run([take_steps(inputs, there)], start, dropout_mask)
+                halves.append(take_steps(outputs, back))
+        return torch.cat(halves, dim=-1)
+
+
+class RecurrentEncoder(nn.Module):
+    """A stack of recurrent layers over embedded source tokens."""
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(RecurrentEncoderLayer(config, index) for index in range(config.encoder_layers))
+
+    def forward(
+        self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None, **kwargs: object
+    ) -> torch.Tensor:
+        """
+        Args:
+            inputs_embeds: `(batch, src_len, embedding)`.
+            attention_mask: `(batch, src_len)`, nonzero on real tokens; None: all are real.
+
+        Returns:
+            States `(batch, src_len, encoder_hidden)`.
+        """
+        order = None
+        if attention_mask is not None and (is_tracing(attention_mask) or not bool(attention_mask.all())):
+            order = TokenOrder.of(attention_mask.bool())
+        hidden_states = inputs_embeds
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, order)
+        return hidden_states
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Decoder
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class Bridge(nn.Module):
+    """
+    The decoder's first state, a function of the encoder's states and their mask alone.
+
+    `zeros`: 0. `last`, `mean`: that state of the encoder in each layer, through a linear map where sizes differ, and c
+    = 0 for an LSTM. `dense`: tanh(W x + b) for each layer's h and c, where x is the last state of a recurrent encoder
+    (Bahdanau et al. 2015, A.2.2) or the mean state of a Transformer.
+    """
+
+    def __init__(self, config: AttnSeq2SeqConfig, parts: int) -> None:
+        super().__init__()
+        self.config = config
+        self.parts = parts
+        self.kind = config.bridge
+        self.projection: nn.Module = nn.Identity()
+        if self.kind == "dense":
+            self.projection = nn.Linear(config.encoder_hidden_size, config.decoder_layers * parts * config.hidden_size)
+        elif self.kind in ("last", "mean") and config.encoder_hidden_size != config.hidden_size:
+            self.projection = nn.Linear(config.encoder_hidden_size, config.hidden_size, bias=False)
+
+    def forward(self, encoder_states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """`(batch, src_len, encoder_hidden)` to `(batch, decoder_layers * parts * hidden)`."""
+        config = self.config
+        if self.kind == "zeros":
+            size = config.decoder_layers * self.parts * config.hidden_size
+            return encoder_states.new_zeros(encoder_states.shape[0], size)
+        how = self.kind
+        if how == "dense":
+            how = "last" if config.is_recurrent_encoder else "mean"
+        summary = summarize(encoder_states, mask, how, config.is_recurrent_encoder and config.bidirectional)
+        state = self.projection(summary)
+        if self.kind == "dense":
+            return torch.tanh(state)
+        return nn.functional.pad(state, (0, (self.parts - 1) * config.hidden_size)).repeat(1, config.decoder_layers)
+
+
+class Readout(nn.Module):
+    """
+    The attentional vector that the output layer reads.
+
+    `tanh`: tanh(W_c [c_t; h_t]) (Luong et al. 2015, eq. 5). `maxout`: the larger of each pair of U_o s_i + V_o E
+    y_(i-1) + C_o c_i (Bahdanau et al. 2015, A.2.2, there with s_(i-1); the new state has seen the context too).
+    """
+
+    def __init__(self, config: AttnSeq2SeqConfig, context_size: int) -> None:
+        super().__init__()
+        self.maxout = config.readout == "maxout"
+        inputs = config.hidden_size + context_size + (config.embedding_size if self.maxout else 0)
+        self.projection = nn.Linear(inputs, config.hidden_size * (2 if self.maxout else 1))
+
+    def forward(self, state: torch.Tensor, context: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """`(..., hidden)`, `(..., context)` and `(..., embedding)` to `(..., hidden)`."""
+        if self.maxout:
+            return self.projection(torch.cat([state, context, embedding], dim=-1)).unflatten(-1, (-1, 2)).amax(-1)
+        return torch.tanh(self.projection(torch.cat([state, context], dim=-1)))
+
+
+class StepsOutput(NamedTuple):
+    """What the decoder computed for `tgt_len` steps."""
+
+    attentional: torch.Tensor  # (batch, tgt_len, hidden)
+    layer_states: tuple[torch.Tensor, ...]  # for each layer (batch, tgt_len, hidden)
+    weights: torch.Tensor | None  # (batch, heads, tgt_len, src_len)
+    states: torch.Tensor  # (batch, tgt_len or 1, state_size): after every step or after the last
+    newest: torch.Tensor  # (batch, hidden): the attentional vector that is fed to the next step
+
+
+class RecurrentDecoderSteps(GradientCheckpointingLayer):
+    """
+    The decoder's recurrence: from a state and embedded target tokens to attentional vectors and the next state.
+
+    Step t, with the query `previous` (Bahdanau et al. 2015): c_t from s_(t-1), s_t = cell([E y_t; c_t], s_(t-1));
+    `current` (Luong et al. 2015): s_t = cell(E y_t, s_(t-1)), c_t from s_t. Then readout(s_t, c_t, E y_t), which input
+    feeding hands to the cell of the next step.
+    """
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.attention = build_attention(config)
+        self.asks_before = config.attention_query == "previous"
+        sizes = [config.embedding_size]
+        if self.asks_before:
+            sizes.append(self.attention.context_size)
+        if config.input_feeding:
+            sizes.append(config.hidden_size)
+        self.input_sizes = [config.embedding_size] + [config.hidden_size] * (config.decoder_layers - 1)
+        cell = CELLS[config.decoder_type]
+        self.state_width = cell.parts * config.hidden_size
+        self.cells: Sequence[RecurrentCell] = nn.ModuleList(  # type: ignore[assignment]
+            cell(sizes if index == 0 else [config.hidden_size], config.hidden_size)
+            for index in range(config.decoder_layers)
+        )
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
+            for _ in range(config.decoder_layers)
+        )
+        self.readout = Readout(config, self.attention.context_size)
+
+    def draw_dropout(self, like: torch.Tensor) -> list[LayerDropout]:
+        """The masks that each layer keeps through a sequence."""
+        hidden = self.config.hidden_size
+        return [LayerDropout.draw(self.config, like, size, hidden, self.training) for size in self.input_sizes]
+
+    def forward(
+        self,
+        embeds: torch.Tensor,
+        state: torch.Tensor,
+        attentional: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        memory_mask: torch.Tensor | None,
+        step_mask: torch.Tensor | None,
+        masks: list[LayerDropout],
+        output_weights: bool,
+        all_states: bool,
+    ) -> StepsOutput:
+        """
+        Args:
+            embeds: `(batch, tgt_len, embedding)`.
+            state: `(batch, state_size)`: the state of each layer, then the attention's own.
+            attentional: `(batch, hidden)`: the attentional vector of the step before.
+            keys, values: The projected source, `(batch, heads, src_len, dim)`.
+            memory_mask: `(batch, src_len)` bool, or None.
+            step_mask: `(batch, tgt_len)` bool: steps that are False leave every state as it was; or None.
+            masks: [`draw_dropout`] of this sequence.
+            output_weights: Whether weights are wanted.
+            all_states: Whether the state after every step is wanted, not the last alone.
+        """
+        memory = self.attention.recall(keys, values, memory_mask)
+        at_once = not (self.config.input_feeding or all_states or (self.asks_before and self.attention.uses_query))
+        run = self.run_at_once if at_once and step_mask is None else self.run_stepwise
+        return run(embeds, state, attentional, memory, step_mask, masks, output_weights, all_states)
+
+    def split_state(self, state: torch.Tensor, dtype: torch.dtype) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        """The layers' states, and the attention's (None without one), of a packed `(batch, state_size)`."""
+        width = self.state_width * len(self.cells)
+        layers = list(state[:, :width].to(dtype).split(self.state_width, dim=-1))
+        return layers, state[:, width:] if state.shape[1] > width else None
+
+    @staticmethod
+    def join_state(layers: list[torch.Tensor], attention: torch.Tensor | None) -> torch.Tensor:
+        """The packed state of the layers' states and the attention's."""
+        if attention is None:
+            return torch.cat(layers, dim=-1)
+        dtype = torch.promote_types(layers[0].dtype, attention.dtype)
+        return torch.cat([part.to(dtype) for part in (*layers, attention)], dim=-1)
+
+    def run_at_once(
+        self,
+        embeds: torch.Tensor,
+        state: torch.Tensor,
+        attentional: torch.Tensor,
+        memory: Memory,
+        step_mask: torch.Tensor | None,
+        masks: list[LayerDropout],
+        output_weights: bool,
+        all_states: bool,
+    ) -> StepsOutput:
+        """No step waits for the attention of the one before: layers run over the whole target, then all steps ask."""
+        layers, attention_state = self.split_state(state, embeds.dtype)
+        inputs = [drop(embeds, masks[0].inputs, self.config, self.training)]
+        if self.asks_before:  # only where the context is the same at every step
+            inputs.append(self.attention(embeds, memory).context)
+        layer_states: list[torch.Tensor] = []
+        for index, (cell, norm) in enumerate(zip(self.cells, self.norms)):
+            outputs, layers[index] = cell.run(inputs, layers[index], masks[index].recurrent)
+            if self.config.residual and index:
+                outputs = outputs + layer_states[-1]
+            layer_states.append(norm(outputs))
+            if index + 1 < len(self.cells):
+                inputs = [drop(layer_states[-1], masks[index + 1].inputs, self.config, self.training)]
+        out = self.attention(layer_states[-1], memory, attention_state, output_weights)
+        attentional = self.readout(layer_states[-1], out.context, embeds)
+        joined = self.join_state(layers, out.state).unsqueeze(1)
+        return StepsOutput(attentional, tuple(layer_states), out.weights, joined, attentional[:, -1])
+
+    def run_stepwise(
+        self,
+        embeds: torch.Tensor,
+        state: torch.Tensor,
+        attentional: torch.Tensor,
+        memory: Memory,
+        step_mask: torch.Tensor | None,
+        masks: list[LayerDropout],
+        output_weights: bool,
+        all_states: bool,
+    ) -> StepsOutput:
+        config, hidden_size = self.config, self.config.hidden_size
+        layers, attention_state = self.split_state(state, embeds.dtype)
+        dropped = drop(embeds, masks[0].inputs, config, self.training)
+        first = self.cells[0]
+        projected_embeds = first.input_projections[0](dropped).unbind(1)
+        embedded = embeds.unbind(1)
+        outputs: list[list[torch.Tensor]] = [[] for _ in self.cells]
+        contexts, weights, states, attentionals = [], [], [], []
+        for step in range(embeds.shape[1]):
+            old = (layers, attention_state, attentional)
+            layers = list(layers)
+            projected = projected_embeds[step]
+            if self.asks_before:
+                query = layers[-1][:, :hidden_size].unsqueeze(1)
+                out = self.attention(query, memory, attention_state, output_weights)
+                projected = projected + first.input_projections[1](out.context.squeeze(1))
+            if config.input_feeding:
+                projected = projected + first.input_projections[-1](attentional)
+            for index, (cell, norm) in enumerate(zip(self.cells, self.norms)):
+                if index:
+                    inputs = drop(outputs[index - 1][-1], masks[index].inputs, config, self.training)
+                    projected = cell.input_projections[0](inputs)
+                layers[index] = cell.step(projected, layers[index], masks[index].recurrent)
+                output = layers[index][:, :hidden_size]
+                if config.residual and index:
+                    output = output + outputs[index - 1][-1]
+                outputs[index].append(norm(output))
+            if not self.asks_before:
+                out = self.attention(outputs[-1][-1].unsqueeze(1), memory, attention_state, output_weights)
+            attention_state = out.state
+            contexts.append(out.context)
+            if out.weights is not None:
+                weights.append(out.weights)
+            if config.input_feeding:
+                attentional = self.readout(outputs[-1][-1], out.context.squeeze(1), embedded[step])
+                attentionals.append(attentional)
+            if step_mask is not None:
+                live = step_mask[:, step : step + 1]
+                layers = [torch.where(live, new, kept) for new, kept in zip(layers, old[0])]
+                if attention_state is not None:
+                    attention_state = torch.where(live, attention_state, old[1])
+                attentional = torch.where(live, attentional, old[2])
+            if all_states or step + 1 == embeds.shape[1]:
+                states.append(self.join_state(layers, attention_state))
+        layer_states = tuple(torch.stack(each, dim=1) for each in outputs)
+        if config.input_feeding:
+            every = torch.stack(attentionals, dim=1)
+        else:
+            every = self.readout(layer_states[-1], torch.cat(contexts, dim=1), embeds)
+            attentional = every[:, -1]
+        return StepsOutput(
+            every,
+            layer_states,
+            torch.cat(weights, dim=2) if weights else None,
+            torch.stack(states, dim=1),
+            attentional,
+        )
+
+
+class RecurrentDecoder(nn.Module):
+    """A stack of recurrent layers with one attention over the source, and its state in a Transformers cache."""
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.steps = RecurrentDecoderSteps(config)
+        self.bridge = Bridge(config, CELLS[config.decoder_type].parts)
+
+    def forward(
+        self,
+        inputs_embeds: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        encoder_hidden_states: torch.Tensor,
+        encoder_attention_mask: torch.Tensor | None,
+        past_key_values: EncoderDecoderCache | None,
+        output_attentions: bool = False,
+        **kwargs: object,
+    ) -> DecoderOutput:
+        """
+        Args:
+            inputs_embeds: `(batch, tgt_len, embedding)`: the tokens not consumed yet.
+            attention_mask: `(batch, past_len + tgt_len)`, nonzero on real target tokens; None: all are real.
+            encoder_hidden_states: `(batch, src_len, encoder_hidden)`.
+            encoder_attention_mask: `(batch, src_len)`, nonzero on real source tokens; None: all are real.
+            past_key_values: Holds the state before these tokens, and takes the state after them; None: start anew.
+            output_attentions: Whether the weights are wanted.
+        """
+        steps, tgt_len = self.steps, inputs_embeds.shape[1]
+        mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
+        memory = recall_source(steps.attention, encoder_hidden_states, mask, past_key_values, 0)
+        state, attentional = self.recall_state(inputs_embeds, encoder_hidden_states, memory, past_key_values)
+        all_states = (
+            past_key_values is not None and tgt_len > 1 and keeps_history(past_key_values.self_attention_cache)
+        )
+
+        step_mask = self.trim_mask(attention_mask, tgt_len)
+        masks = steps.draw_dropout(inputs_embeds)
+        chunk = tgt_len
+        if steps.gradient_checkpointing and self.training:
+            # Recomputing all steps at once would need as much memory as keeping them.
+            chunk = math.ceil(math.sqrt(tgt_len))
+        outputs = []
+        for start in range(0, tgt_len, chunk):
+            out = StepsOutput(
+                *steps(
+                    inputs_embeds[:, start : start + chunk],
+                    state,
+                    attentional,
+                    memory.keys,
+                    memory.values,
+                    memory.mask,
+                    None if step_mask is None else step_mask[:, start : start + chunk],
+                    masks,
+                    output_attentions,
+                    all_states,
+                )
+            )
+            state, attentional = out.states[:, -1], out.newest
+            outputs.append(out)
+        joined = outputs[0] if len(outputs) == 1 else _join_steps(outputs)
+        if past_key_values is not None:
+            every = joined.attentional if all_states else joined.newest.unsqueeze(1)
+            write_state(past_key_values.self_attention_cache, joined.states, every, tgt_len)
+        return DecoderOutput(
+            nn.functional.dropout(joined.attentional, self.config.dropout, self.training),
+            (inputs_embeds, *joined.layer_states),
+            (),
+            () if joined.weights is None else (joined.weights,),
+        )
+
+    def recall_state(
+        self,
+        inputs_embeds: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        memory: Memory,
+        cache: EncoderDecoderCache | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        cached = None if cache is None else read_state(cache.self_attention_cache)
+        if cached is not None and cached.is_start is None:
+            return cached.state, cached.attentional
+        layers = self.bridge(encoder_hidden_states, memory.mask)
+        state = self.steps.join_state([layers], self.steps.attention.initial_state(memory))
+        attentional = inputs_embeds.new_zeros(inputs_embeds.shape[0], self.config.hidden_size)
+        if cached is None:
+            return state, attentional
+        return (
+            torch.where(cached.is_start, state, cached.state),
+            torch.where(cached.is_start, attentional, cached.attentional),
+        )
+
+    @staticmethod
+    def trim_mask(attention_mask: torch.Tensor | None, tgt_len: int) -> torch.Tensor | None:
+        """The `(batch, tgt_len)` part of a target mask for the newest tokens; None where nothing is masked."""
+        if attention_mask is None:
+            return None
+        mask = attention_mask[:, -tgt_len:].bool()
+        if is_tracing(mask):
+            # A generated token is never padding, and the growing mask would compile the step anew each time.
+            return None if tgt_len == 1 else mask
+        return None if bool(mask.all()) else mask
+
+
+def _join_steps(outputs: list[StepsOutput]) -> StepsOutput:
+    last = outputs[-1]
+    return StepsOutput(
+        torch.cat([out.attentional for out in outputs], dim=1),
+        tuple(torch.cat(layer, dim=1) for layer in zip(*(out.layer_states for out in outputs))),
+        None
+        if last.weights is None
+        else torch.cat([out.weights for out in outputs if out.weights is not None], dim=2),
+        torch.cat([out.states for out in outputs], dim=1),
+        last.newest,
+    )

@@ -1,0 +1,7 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Training on Transformers' Seq2SeqTrainer, and the built-in demonstration."""
+
+from .fit import FitSettings, encode_pairs, fit
+
+
+__all__ = ["FitSettings", "encode_pairs", "fit"]

@@ -1,0 +1,162 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Alignments: the error rate by hand, links read off attention, the Pharaoh format."""
+
+import numpy as np
+import pytest
+import torch
+
+from hf_attn_seq2seq.evaluation import (
+    alignment_error_rate,
+    attention_to_links,
+    from_pharaoh,
+    to_pharaoh,
+)
+
+SURE = {(0, 0), (1, 1)}
+POSSIBLE = SURE | {(1, 2)}
+
+
+def test_error_rate_by_hand():
+    # |A| = 3, |S| = 2, A and S share 0-0, A and P share 0-0 and 1-2: AER = 1 - (1 + 2) / (3 + 2).
+    scores = alignment_error_rate([{(0, 0), (1, 2), (2, 2)}], [SURE], [POSSIBLE])
+    assert scores.error_rate == pytest.approx(0.4)
+    assert scores.precision == pytest.approx(2 / 3)
+    assert scores.recall == pytest.approx(1 / 2)
+    assert (scores.predicted, scores.sure, scores.count) == (3, 2, 1)
+
+
+def test_error_rate_sums_over_the_corpus():
+    # With a second sentence of one right link: 1 - (2 + 3) / (4 + 3); the mean of the two sentences would be 0.2.
+    scores = alignment_error_rate(
+        [{(0, 0), (1, 2), (2, 2)}, frozenset({(0, 0)})], [SURE, {(0, 0)}], [POSSIBLE, {(0, 0)}]
+    )
+    assert scores.error_rate == pytest.approx(2 / 7)
+    assert scores.precision == pytest.approx(3 / 4)
+    assert scores.recall == pytest.approx(2 / 3)
+
+
+def test_any_answer_between_sure_and_possible_has_no_error():
+    for predicted in (SURE, POSSIBLE):
+        assert alignment_error_rate([predicted], [SURE], [POSSIBLE]).error_rate == pytest.approx(0)
+
+
+def test_no_links_at_all_is_wholly_wrong():
+    scores = alignment_error_rate([set()], [SURE], [POSSIBLE])
+    assert (scores.error_rate, scores.precision, scores.recall) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "sure", "possible", "message"),
+    [
+        ([], [], [], "the corpus is empty"),
+        ([SURE], [SURE, SURE], [SURE], "1 predicted, 2 sure and 1 possible"),
+        ([SURE], [POSSIBLE], [SURE], r"missing from possible\[0\] \(1-2\)"),
+        ([SURE], [set()], [SURE], "no sentence has a sure link"),
+        ([[(0, 0)]], [SURE], [SURE], r"predicted\[0\] is of type list"),
+        ([SURE], [{"0-0"}], [SURE], r"sure\[0\] holds '0-0'"),
+        ([SURE], [SURE], [SURE | {(0, -1)}], r"possible\[0\] holds \(0, -1\)"),
+        ([{(0, 1, 2)}], [SURE], [SURE], r"predicted\[0\] holds \(0, 1, 2\)"),
+        ([{(0.0, 1)}], [SURE], [SURE], r"predicted\[0\] holds \(0.0, 1\)"),
+    ],
+)
+def test_error_rate_bad_input(predicted, sure, possible, message):
+    with pytest.raises(ValueError, match=message):
+        alignment_error_rate(predicted, sure, possible)
+
+
+def test_links_go_to_the_largest_weight_of_each_row():
+    weights = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])  # two target tokens over three source tokens
+    assert attention_to_links(weights) == {(0, 0), (2, 1)}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_links_from_tensors(dtype):
+    weights = torch.tensor([[0.75, 0.25], [0.125, 0.875]], dtype=dtype, requires_grad=True)
+    assert attention_to_links(weights) == {(0, 0), (1, 1)}
+
+
+def test_tokens_of_a_source_word_add_up():
+    # Neither of the two halves of word 1 beats word 0 (0.4), their sum 0.6 does.
+    assert attention_to_links(np.array([[0.4, 0.3, 0.3]]), source_words=[0, 1, 1]) == {(1, 0)}
+
+
+def test_rows_of_a_target_word_are_averaged():
+    # The rows alone choose words 0 and 1; the mean (0.4, 0.6) chooses word 1 for the one target word.
+    assert attention_to_links(np.array([[0.6, 0.4], [0.2, 0.8]]), target_words=[0, 0]) == {(1, 0)}
+
+
+def test_special_tokens_give_no_links():
+    weights = np.array(
+        [
+            [0.6, 0.1, 0.3],  # word 0 looks at word 0
+            [0.2, 0.3, 0.5],  # word 1 looks at the end token: no link, although source word 1 is next
+            [0.1, 0.8, 0.1],  # the end token looks at word 1: no link
+        ]
+    )
+    assert attention_to_links(weights, [0, 1, None], [0, 1, None]) == {(0, 0)}
+
+
+def test_special_source_tokens_compete_one_by_one():
+    assert attention_to_links(np.array([[0.3, 0.4, 0.3]]), [None, 0, None]) == {(0, 0)}
+
+
+def test_a_row_without_weight_gives_no_link():
+    assert attention_to_links(np.array([[0.0, 0.0], [0.0, 1.0]])) == {(1, 1)}
+
+
+def test_the_first_of_equal_weights_wins():
+    assert attention_to_links(np.array([[0.25, 0.375, 0.375]])) == {(1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(3), r"shape \(3,\)"),
+        (np.zeros((1, 2, 2)), r"shape \(1, 2, 2\)"),
+        (np.zeros((0, 2)), r"shape \(0, 2\)"),
+        (np.array([[0.5, np.nan]]), "NaN or infinity"),
+        (np.array([[0.5, np.inf]]), "NaN or infinity"),
+        (np.array([[-0.1, 1.0]]), "from -0.1 to 1"),
+        (torch.tensor([[0.5, 2.0]]), "from 0.5 to 2"),
+        (np.array([["a"]]), "of type <U1"),
+        (np.array([[1j]]), "of type complex128"),
+    ],
+)
+def test_bad_weights(weights, message):
+    with pytest.raises(ValueError, match=message):
+        attention_to_links(weights)
+
+
+@pytest.mark.parametrize(
+    ("source_words", "target_words", "message"),
+    [
+        ([0], None, "source_words has 1 entries for 2 tokens"),
+        (None, [0, 1], "target_words has 2 entries for 1 tokens"),
+        ([0, -1], None, r"source_words\[1\] is -1"),
+        ([0, "1"], None, r"source_words\[1\] is '1'"),
+        (None, [True], r"target_words\[0\] is True"),
+    ],
+)
+def test_bad_words(source_words, target_words, message):
+    with pytest.raises(ValueError, match=message):
+        attention_to_links(np.array([[0.5, 0.5]]), source_words, target_words)
+
+
+def test_pharaoh_by_hand():
+    assert to_pharaoh({(10, 0), (2, 1), (2, 0)}) == "2-0 2-1 10-0"
+    assert from_pharaoh(" 2-0 10-0\t2-1 2-0\n") == {(2, 0), (2, 1), (10, 0)}
+    assert from_pharaoh("") == frozenset()
+    assert to_pharaoh([]) == ""
+
+
+@pytest.mark.parametrize("text", ["1", "1-", "-1-2", "1-2-3", "1 - 2", "a-b", "1.0-2", "0-0 1:2", "²-1", "1-2,3-4"])
+def test_bad_pharaoh(text):
+    with pytest.raises(ValueError, match="is not a link: write the source and the target index"):
+        from_pharaoh(text)
+
+
+def test_attention_to_error_rate_end_to_end():
+    # le chat noir / the black cat: attention crosses, as the reference does.
+    weights = np.array([[0.8, 0.1, 0.1], [0.1, 0.2, 0.7], [0.0, 0.9, 0.1]])
+    reference = from_pharaoh("0-0 2-1 1-2")
+    assert alignment_error_rate([attention_to_links(weights)], [reference], [reference]).error_rate == 0
