@@ -6,8 +6,8 @@ The attentions of the literature, one class each, under one contract.
     out = attention(query, memory, state)                # context, weights, scores, new state
 
 for one step or for all steps in one call. Nothing is stored on the module, so it can be called twice at once. A row of
-weights sums to 1 over real source positions and is exactly 0 on padding; where all is padding, weights and context are
-0.
+weights sums to 1 over real source positions and is exactly 0 on padding; where all is padding, the weights and the sum
+of values are 0.
 
 A new kind is one class with `score` (or `forward`) and one entry in `ATTENTIONS`.
 """
@@ -76,9 +76,8 @@ def entmax15(scores: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         ordered = z.sort(dim=-1, descending=True).values
         ranks = torch.arange(1, z.shape[-1] + 1, device=z.device, dtype=z.dtype)
-        size = (_entmax15_threshold(ordered.cumsum(-1), ordered.square().cumsum(-1), ranks) <= ordered).sum(
-            -1, keepdim=True
-        )
+        thresholds = _entmax15_threshold(ordered.cumsum(-1), ordered.square().cumsum(-1), ranks)
+        size = (thresholds <= ordered).sum(-1, keepdim=True).clamp(min=1)
         support = z >= ordered.gather(-1, size - 1)
     inside = z.masked_fill(~support, 0.0)
     threshold = _entmax15_threshold(
@@ -131,8 +130,7 @@ class Attention(nn.Module):
 
     Attributes:
         uses_query: False where the context is the same for every query.
-        uses_positions: True where the order of source positions matters (all others commute with a permutation of
-            the source).
+        uses_positions: True where weights depend on the order of source positions, not on the states alone.
         running: True where a step needs the weights of the steps before it.
     """
 
@@ -252,11 +250,12 @@ def summarize(states: torch.Tensor, mask: torch.Tensor | None, how: str, bidirec
     real = mask if mask is not None else torch.ones(batch, src_len, dtype=torch.bool, device=states.device)
     last = torch.where(real, steps, 0).amax(1)
     rows = torch.arange(batch, device=states.device)
+    some = real.any(1, keepdim=True).to(states.dtype)  # a source that is all padding has no last state: 0
     if not bidirectional:
-        return states[rows, last]
+        return states[rows, last] * some
     first = torch.where(real, steps, src_len - 1).amin(1)
     half = states.shape[-1] // 2
-    return torch.cat([states[rows, last, :half], states[rows, first, half:]], dim=-1)
+    return torch.cat([states[rows, last, :half], states[rows, first, half:]], dim=-1) * some
 
 
 def fixed_context(states: torch.Tensor, mask: torch.Tensor | None, config: AttnSeq2SeqConfig) -> torch.Tensor:
@@ -456,7 +455,7 @@ class LocalMonotonicAttention(GeneralAttention):
     def state_size(self, src_len: int) -> int:
         return 1
 
-    def initial_state(self, memory: Memory) -> torch.Tensor:
+    def initial_state(self, memory: Memory) -> torch.Tensor | None:
         # Single precision whatever the model's: bfloat16 cannot count past 256.
         return torch.zeros(memory.values.shape[0], 1, device=memory.values.device)
 
@@ -504,13 +503,18 @@ class LocalPredictiveAttention(LocalMonotonicAttention):
     def state_size(self, src_len: int) -> int:
         return 0
 
+    def initial_state(self, memory: Memory) -> torch.Tensor | None:
+        return None
+
     def forward(
         self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
     ) -> AttentionOutput:
         assert memory.positions is not None
         hidden = split_heads(torch.tanh(self.position_projection(query)), self.num_heads)
         share = torch.sigmoid((hidden * self.position_vector[:, None]).sum(-1, keepdim=True))
-        centre = (memory.positions.amax(1)[:, None, None, None] + 1) * share.float()
+        centre = (memory.positions.amax(1)[:, None, None, None] + 1) * share.to(
+            torch.promote_types(share.dtype, torch.float32)
+        )
         distance = self.distance(centre, memory)
         window = self.window(distance, memory)
         scores = self.score(query, memory)
@@ -718,11 +722,11 @@ class MonotonicAttention(RunningAttention):
             real = memory.mask[:, None]
             select, log_skip = select.masked_fill(~real, 0.0), log_skip.masked_fill(~real, 0.0)
         # q_j = sum_(k <= j) alpha_k prod_(k <= l < j) (1 - p_l), in logarithms: no division by a product that
-        # vanishes.
-        passed = log_skip.cumsum(-1) - log_skip
+        # vanishes. Each sum over k <= l < j is made by itself: a difference of two long sums loses the small ones.
         src_len = energy.shape[-1]
-        ahead = torch.ones(src_len, src_len, dtype=torch.bool, device=energy.device).triu(1)
-        reach = (passed.unsqueeze(-1) - passed.unsqueeze(-2)).masked_fill(ahead, -torch.inf).exp()
+        here = torch.ones(src_len, src_len, dtype=torch.bool, device=energy.device).tril()  # k <= l
+        spans = log_skip.unsqueeze(-1).masked_fill(~here, 0.0).cumsum(-2)
+        reach = nn.functional.pad(spans[..., :-1, :], (0, 0, 1, 0)).masked_fill(~here, -torch.inf).exp()
         arrived = (reach @ state.to(energy.dtype).unsqueeze(-1)).squeeze(-1)
         weights = select * arrived
         rest = (state.to(energy.dtype).sum(-1, keepdim=True) - weights.sum(-1, keepdim=True)).clamp(min=0.0)

@@ -592,6 +592,8 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         model_input_name: str | None,
         generation_config: Any,
     ) -> dict[str, Any]:
+        if generation_config.num_beams is not None and generation_config.num_beams < 1:
+            raise ValueError(f"num_beams={generation_config.num_beams} must be at least 1.")
         # Transformers 5 infers no mask for encoder-decoders: padding would then be read as words.
         if model_kwargs.get("attention_mask") is None and model_kwargs.get("encoder_outputs") is None:
             model_kwargs["attention_mask"] = self._prepare_attention_mask_for_generation(
@@ -622,7 +624,9 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         return attention_mask
 
 
-def gather_beam_attentions(outputs: ModelOutput, layer: int = -1) -> torch.Tensor:
+def gather_beam_attentions(
+    outputs: ModelOutput, layer: int = -1, eos_token_id: int | list[int] | None = None
+) -> torch.Tensor:
     """
     The attention of each result that `generate()` returned, beams or not.
 
@@ -632,6 +636,7 @@ def gather_beam_attentions(outputs: ModelOutput, layer: int = -1) -> torch.Tenso
     Args:
         outputs: What `generate(..., return_dict_in_generate=True, output_attentions=True)` returned.
         layer: Which decoder layer; a recurrent decoder has one.
+        eos_token_id: Tells where greedy and sampled results end, which their outputs do not say; beams do.
 
     Returns:
         `(results, heads, steps, src_len)`: row t is what was looked at when the t-th new token was chosen; 0 after a
@@ -650,7 +655,12 @@ def gather_beam_attentions(outputs: ModelOutput, layer: int = -1) -> torch.Tenso
     rows = torch.stack([step[layer][:, :, -1] for step in steps], dim=2)
     beam_indices = getattr(outputs, "beam_indices", None)
     if beam_indices is None:
-        return rows
+        if eos_token_id is None:
+            return rows
+        tokens = outputs.sequences[:, -rows.shape[2] :]
+        ends = torch.isin(tokens, torch.as_tensor(eos_token_id, device=tokens.device)).long()
+        over = ends.cumsum(1) - ends > 0  # an end token came before
+        return rows.masked_fill(over[:, None, :, None], 0.0)
     length = min(rows.shape[2], beam_indices.shape[1])
     chosen = beam_indices[:, :length]
     index = torch.arange(length, device=chosen.device)

@@ -136,8 +136,9 @@ class GRUCell(RecurrentCell):
     def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         both = 2 * self.hidden_size
         reset, update = torch.sigmoid(projected[:, :both] + recurrent[:, :both]).chunk(2, dim=-1)
-        new = torch.tanh(torch.addcmul(projected[:, both:], reset, recurrent[:, both:]))
-        return torch.lerp(new, state, update)
+        new = torch.tanh(projected[:, both:] + reset * recurrent[:, both:])
+        # Not lerp: under autocast the state is in single precision and the gates are not.
+        return new + update * (state - new)
 
     @classmethod
     def fused(

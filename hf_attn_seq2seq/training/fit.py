@@ -12,6 +12,9 @@ from transformers import (
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
 )
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from hf_attn_seq2seq.training.progress import TrainingBar
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class FitSettings:
         seed: Of everything random.
         bf16: Whether to compute in bfloat16 where autocast allows.
         gradient_accumulation_steps: Batches a step of the optimiser.
+        max_new_tokens: What the saved model's `generate()` stops at by default.
     """
 
     epochs: float = 10.0
@@ -42,6 +46,7 @@ class FitSettings:
     seed: int = 0
     bf16: bool = False
     gradient_accumulation_steps: int = 1
+    max_new_tokens: int = 128
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "max_grad_norm", "gradient_accumulation_steps"):
@@ -94,6 +99,8 @@ def fit(
     for name, pairs in (("training", train_pairs), ("validation", validation_pairs)):
         if not pairs:
             raise ValueError(f"There are no {name} pairs.")
+    # Transformers' own default would cut every translation at 20 tokens.
+    model.generation_config.max_new_tokens = settings.max_new_tokens
     arguments = Seq2SeqTrainingArguments(
         output_dir=str(output_dir),
         num_train_epochs=settings.epochs,
@@ -111,7 +118,7 @@ def fit(
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,
-        logging_steps=50,
+        logging_steps=20,
         report_to="none",
         dataloader_pin_memory=False,
     )
@@ -123,6 +130,9 @@ def fit(
         data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
         processing_class=tokenizer,
     )
+    for callback in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(TrainingBar())
     trainer.train(resume_from_checkpoint=resume or None)
     trainer.save_model(str(output_dir))
     return trainer

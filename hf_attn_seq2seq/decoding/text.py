@@ -1,0 +1,127 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Texts through a model in batches of like length, and back in the order they came."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.evaluation.alignment import Link, attention_to_links
+from hf_attn_seq2seq.modeling_attn_seq2seq import gather_beam_attentions
+
+
+class SentenceAttention(NamedTuple):
+    """A translation and what was looked at for each of its tokens."""
+
+    translation: str
+    source_tokens: list[str]
+    target_tokens: list[str]  # the chosen tokens, with the end token
+    weights: torch.Tensor  # (heads, len(target_tokens), len(source_tokens))
+
+
+def translate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    batch_size: int = 64,
+    **generate_options: Any,
+) -> list[str]:
+    """
+    Translate texts, in their order.
+
+    Args:
+        model: Any encoder-decoder that generates.
+        tokenizer: The model's.
+        texts: One sentence each.
+        batch_size: Sentences a batch.
+        **generate_options: For `model.generate`, such as `num_beams=5`.
+
+    Raises:
+        ValueError: A text is blank; the sentence names it.
+    """
+    _refuse_blank(texts)
+    translations = [""] * len(texts)
+    was_training = model.training
+    model.eval()
+    for indices in _batches([len(text) for text in texts], batch_size):
+        inputs = tokenizer([texts[index] for index in indices], return_tensors="pt", padding=True, truncation=True)
+        generated = model.generate(**inputs.to(model.device), **generate_options)  # type: ignore[operator]
+        for index, text in zip(indices, tokenizer.batch_decode(generated, skip_special_tokens=True)):
+            translations[index] = text
+    model.train(was_training)
+    return translations
+
+
+@torch.no_grad()
+def attend(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, **generate_options: Any
+) -> SentenceAttention:
+    """
+    Translate one text and keep the attention of the run that did so.
+
+    Raises:
+        ValueError: The text is blank, or the model has no attention.
+    """
+    _refuse_blank([text])
+    inputs = tokenizer([text], return_tensors="pt").to(model.device)
+    options = {"return_dict_in_generate": True, "output_attentions": True, **generate_options}
+    outputs = model.eval().generate(**inputs, **options)  # type: ignore[operator]
+    weights = gather_beam_attentions(outputs)[0]
+    chosen = outputs.sequences[0, 1 : 1 + weights.shape[1]]  # after the start token
+    return SentenceAttention(
+        str(tokenizer.decode(chosen, skip_special_tokens=True)),
+        list(tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())),
+        list(tokenizer.convert_ids_to_tokens(chosen.tolist())),
+        weights[:, : len(chosen)],
+    )
+
+
+@torch.no_grad()
+def align(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    layer: int = -1,
+    batch_size: int = 64,
+) -> list[frozenset[Link]]:
+    """
+    Link each target word to the source word that its row of attention (the mean of all heads) favours.
+
+    The target is given (teacher forcing). Row t of the weights chose label t, so no row is shifted.
+
+    Args:
+        pairs: Source and target texts.
+        layer: Which decoder layer's attention; a recurrent decoder has one.
+
+    Returns:
+        For each pair its links `(source word, target word)`, words counted as the tokenizer cuts them.
+    """
+    links: list[frozenset[Link]] = [frozenset()] * len(pairs)
+    was_training = model.training
+    model.eval()
+    for indices in _batches([len(source) for source, _ in pairs], batch_size):
+        inputs = tokenizer([pairs[index][0] for index in indices], return_tensors="pt", padding=True)
+        targets = tokenizer(text_target=[pairs[index][1] for index in indices], return_tensors="pt", padding=True)
+        outputs = model(
+            **inputs.to(model.device), labels=targets["input_ids"].to(model.device), output_attentions=True
+        )
+        weights = outputs.cross_attentions[layer].mean(1)  # batch x tgt_len x src_len
+        for row, index in enumerate(indices):
+            links[index] = attention_to_links(weights[row], inputs.word_ids(row), targets.word_ids(row))
+    model.train(was_training)
+    return links
+
+
+def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def _refuse_blank(texts: Sequence[str]) -> None:
+    for index, text in enumerate(texts):
+        if not text.strip():
+            raise ValueError(f"Text {index} is blank: there is nothing to translate.")

@@ -1,0 +1,138 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Train an attention encoder-decoder on your own sentence pairs: two aligned text files, or one tab-separated file."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from transformers import AutoTokenizer, set_seed
+
+from hf_attn_seq2seq import PRESETS, AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.data.corpora import read_pairs, split_pairs
+from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.decoding import translate
+from hf_attn_seq2seq.evaluation import corpus_scores
+from hf_attn_seq2seq.training.console import run_command
+from hf_attn_seq2seq.training.fit import FitSettings, fit
+
+
+EXAMPLES = """examples:
+  python training/train.py --source train.en --target train.fr --output outputs/en-fr
+  python training/train.py --source pairs.tsv.gz --preset luong2015 --set hidden_size=512 decoder_layers=2 \\
+      --output outputs/luong
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument("--source", type=Path, required=True, help="source sentences, or, with no --target, a TSV")
+    data.add_argument("--target", type=Path, help="target sentences, line by line")
+    data.add_argument("--validation-source", type=Path, help="as --source; else pairs are split off the training data")
+    data.add_argument("--validation-target", type=Path, help="as --target")
+    data.add_argument("--validation-size", type=int, default=1000, help="pairs to split off (default %(default)s)")
+    data.add_argument("--limit", type=int, help="use the first N training pairs only")
+    text = parser.add_argument_group("tokenizer")
+    text.add_argument("--tokenizer", choices=("bpe", "word"), default="bpe", help="(default %(default)s)")
+    text.add_argument("--vocab-size", type=int, default=8000, help="(default %(default)s)")
+    text.add_argument("--lowercase", action="store_true", help="forget capital letters")
+    model = parser.add_argument_group("model")
+    model.add_argument("--preset", choices=tuple(PRESETS), help="a paper's configuration")
+    model.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="any field of AttnSeq2SeqConfig")
+    defaults = FitSettings()
+    training = parser.add_argument_group("training")
+    training.add_argument("--output", type=Path, required=True, help="folder for checkpoints and the model")
+    training.add_argument("--epochs", type=float, default=defaults.epochs, help="(default %(default)s)")
+    training.add_argument("--batch-size", type=int, default=defaults.batch_size, help="(default %(default)s)")
+    training.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="(default %(default)s)")
+    training.add_argument("--warmup-steps", type=int, default=defaults.warmup_steps, help="(default %(default)s)")
+    training.add_argument("--label-smoothing", type=float, default=defaults.label_smoothing, help="(default 0)")
+    training.add_argument("--bf16", action="store_true", help="compute in bfloat16")
+    training.add_argument("--seed", type=int, default=defaults.seed, help="(default %(default)s)")
+    training.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --output")
+    parser.add_argument("--num-beams", type=int, default=5, help="beams for the figures (default %(default)s)")
+    return parser
+
+
+def parse_fields(assignments: list[str]) -> dict[str, Any]:
+    """
+    `["hidden_size=512", "attention_type=dot"]` to a dict; values are read as JSON, else as text.
+
+    Raises:
+        ValueError: An assignment has no `=`.
+    """
+    fields: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes FIELD=VALUE, not '{assignment}'.")
+        try:
+            fields[name] = json.loads(value)
+        except json.JSONDecodeError:
+            fields[name] = {"True": True, "False": False, "None": None}.get(value, value)
+    return fields
+
+
+def run(options: argparse.Namespace) -> None:
+    """Read, split, train, save, and measure on the validation pairs."""
+    console = Console()
+    corpus = read_pairs(options.source, options.target)
+    train = corpus.pairs
+    if options.validation_source:
+        validation = read_pairs(options.validation_source, options.validation_target).pairs
+    else:
+        train, validation = split_pairs(train, options.validation_size, options.seed)
+    train = train[: options.limit]
+    console.print(
+        f"{len(train)} training and {len(validation)} validation pairs; {corpus.dropped_empty} with an empty side left out."
+    )
+
+    # Built before the tokenizer is trained, so that a wrong field is told at once.
+    build = PRESETS[options.preset] if options.preset else AttnSeq2SeqConfig
+    fields = parse_fields(options.set)
+    build(**{**fields, "vocab_size": options.vocab_size})
+    settings = FitSettings(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        warmup_steps=options.warmup_steps,
+        label_smoothing=options.label_smoothing,
+        seed=options.seed,
+        bf16=options.bf16,
+    )
+    if options.resume and (options.output / "tokenizer.json").exists():
+        tokenizer = AutoTokenizer.from_pretrained(options.output)
+    else:
+        texts = (text for pair in train for text in pair)
+        tokenizer = train_tokenizer(
+            texts, kind=options.tokenizer, vocab_size=options.vocab_size, lowercase=options.lowercase
+        )
+        tokenizer.save_pretrained(options.output)
+    set_seed(options.seed)
+    model = AttnSeq2SeqForConditionalGeneration(build(**{**fields, "vocab_size": len(tokenizer)}))
+    console.print(f"{len(tokenizer)} tokens, {model.num_parameters():,} parameters.")
+    fit(model, tokenizer, train, validation, options.output, settings, resume=options.resume)
+
+    translations = translate(model, tokenizer, [pair.source for pair in validation], num_beams=options.num_beams)
+    scores = corpus_scores(translations, [pair.target for pair in validation])
+    for pair, translation in list(zip(validation, translations))[:3]:
+        console.print(f"\n  {pair.source}\n  {translation}", markup=False, highlight=False)
+    console.print(
+        f"\nValidation, {options.num_beams} beams: BLEU {scores.bleu:.2f}, chrF {scores.chrf:.2f}, exact match "
+        f"{scores.exact_match:.1f} %  ({scores.bleu_signature})\nModel: {options.output}",
+        markup=False,
+        highlight=False,
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = build_parser().parse_args(arguments)
+    run_command(lambda: run(options))
+
+
+if __name__ == "__main__":
+    main()
