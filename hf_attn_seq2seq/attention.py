@@ -512,9 +512,8 @@ class LocalPredictiveAttention(LocalMonotonicAttention):
         assert memory.positions is not None
         hidden = split_heads(torch.tanh(self.position_projection(query)), self.num_heads)
         share = torch.sigmoid((hidden * self.position_vector[:, None]).sum(-1, keepdim=True))
-        centre = (memory.positions.amax(1)[:, None, None, None] + 1) * share.to(
-            torch.promote_types(share.dtype, torch.float32)
-        )
+        share = share.to(torch.promote_types(share.dtype, torch.float32))  # bfloat16 cannot count past 256
+        centre = (memory.positions.amax(1)[:, None, None, None] + 1) * share
         distance = self.distance(centre, memory)
         window = self.window(distance, memory)
         scores = self.score(query, memory)

@@ -657,7 +657,7 @@ def gather_beam_attentions(
     if beam_indices is None:
         if eos_token_id is None:
             return rows
-        tokens = outputs.sequences[:, -rows.shape[2] :]
+        tokens = outputs["sequences"][:, -rows.shape[2] :]
         ends = torch.isin(tokens, torch.as_tensor(eos_token_id, device=tokens.device)).long()
         over = ends.cumsum(1) - ends > 0  # an end token came before
         return rows.masked_fill(over[:, None, :, None], 0.0)

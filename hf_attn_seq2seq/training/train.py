@@ -63,13 +63,15 @@ def parse_fields(assignments: list[str]) -> dict[str, Any]:
     `["hidden_size=512", "attention_type=dot"]` to a dict; values are read as JSON, else as text.
 
     Raises:
-        ValueError: An assignment has no `=`.
+        ValueError: An assignment has no `=`, or names a vocabulary's size.
     """
     fields: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ValueError(f"--set takes FIELD=VALUE, not '{assignment}'.")
+        if name in ("vocab_size", "decoder_vocab_size"):
+            raise ValueError(f"{name} follows the tokenizer: use --vocab-size.")
         try:
             fields[name] = json.loads(value)
         except json.JSONDecodeError:
@@ -87,9 +89,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         train, validation = split_pairs(train, options.validation_size, options.seed)
     train = train[: options.limit]
-    console.print(
-        f"{len(train)} training and {len(validation)} validation pairs; {corpus.dropped_empty} with an empty side left out."
-    )
+    console.print(f"{len(train)} training and {len(validation)} validation pairs; {corpus.dropped_empty} were half empty.")
 
     # Built before the tokenizer is trained, so that a wrong field is told at once.
     build = PRESETS[options.preset] if options.preset else AttnSeq2SeqConfig
