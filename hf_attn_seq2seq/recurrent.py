@@ -2,7 +2,7 @@
 """
 Recurrent encoders and decoders: GRU and LSTM cells made of Linear parts, so that adapters and quantisation reach them.
 
-A cell's state is one tensor `(batch, parts * hidden)`: the hidden state h, and for the LSTM the cell state c after it.
+A cell's state is a tuple of `(batch, hidden)` tensors: the hidden state h, and for the LSTM the cell state c after it.
 """
 
 import math
@@ -21,6 +21,8 @@ from .cache_attn_seq2seq import keeps_history, read_state, write_state
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 
 
+State = tuple[torch.Tensor, ...]
+
 # --------------------------------------------------------------------------------------------------------------------
 # Cells
 # --------------------------------------------------------------------------------------------------------------------
@@ -32,7 +34,7 @@ class RecurrentCell(nn.Module):
 
     Attributes:
         gates: Blocks of `hidden` rows in the projections.
-        parts: Blocks of `hidden` numbers in the state.
+        parts: Tensors in the state.
     """
 
     gates: ClassVar[int]
@@ -47,24 +49,25 @@ class RecurrentCell(nn.Module):
         )
         self.hidden_projection = nn.Linear(hidden_size, self.gates * hidden_size)
 
-    def step(self, projected: torch.Tensor, state: torch.Tensor, dropout_mask: torch.Tensor | None) -> torch.Tensor:
+    def step(self, projected: torch.Tensor, state: State, dropout_mask: torch.Tensor | None) -> State:
         """
         One time step.
 
         Args:
             projected: Sum of the projected inputs, `(batch, gates * hidden)`.
-            state: `(batch, parts * hidden)`.
+            state: `parts` tensors `(batch, hidden)`.
             dropout_mask: Factors `(batch, hidden)` for h in the gates, or None.
 
         Returns:
-            The new state; its first `hidden` numbers are the output.
+            The new state; its first tensor is the output.
         """
-        hidden = state[:, : self.hidden_size]
-        recurrent = self.hidden_projection(hidden if dropout_mask is None else hidden * dropout_mask)
-        return self.gate(projected, recurrent, state)
+        hidden = state[0]
+        return self.gate(
+            projected, self.hidden_projection(hidden if dropout_mask is None else hidden * dropout_mask), state
+        )
 
-    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-        """The cell's equations; projections `(batch, gates * hidden)`, state `(batch, parts * hidden)`."""
+    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
+        """The cell's equations; projections `(batch, gates * hidden)`."""
         raise ValueError(f"{type(self).__name__} defines no equations.")
 
     @property
@@ -85,14 +88,14 @@ class RecurrentCell(nn.Module):
 
     @classmethod
     def fused(
-        cls, inputs: torch.Tensor, state: torch.Tensor, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        cls, inputs: torch.Tensor, state: State, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
         """
         All steps in torch's own kernel.
 
         Args:
             inputs: `(batch, length, input)`, or packed `(tokens, input)` with `batch_sizes`.
-            state: `(directions, batch, parts * hidden)`.
+            state: `parts` tensors `(directions, batch, hidden)`.
             weights: [`flat_weights`] of each direction, one after the other.
             batch_sizes: Rows alive at each step of packed inputs; None for padded ones.
 
@@ -102,25 +105,26 @@ class RecurrentCell(nn.Module):
         raise ValueError(f"{cls.__name__} has no fused kernel.")
 
     def run(
-        self, inputs: list[torch.Tensor], state: torch.Tensor, dropout_mask: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, inputs: list[torch.Tensor], state: State, dropout_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
         """
         All steps of `(batch, length, size)` inputs, fused where possible.
 
         Returns:
-            Outputs `(batch, length, hidden)` and the last state `(batch, parts * hidden)`.
+            Outputs `(batch, length, hidden)` and the last state.
         """
         if dropout_mask is None and self.is_plain and inputs[0].device == self.hidden_projection.weight.device:
             joined = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
-            fused, state = self.fused(joined, state.unsqueeze(0), self.flat_weights(), None)
-            return fused, state.squeeze(0)
+            start = tuple(part.unsqueeze(0) for part in state)
+            fused, last = self.fused(joined, start, self.flat_weights(), None)
+            return fused, tuple(part.squeeze(0) for part in last)
         projected = self.input_projections[0](inputs[0])
         for part, projection in zip(inputs[1:], self.input_projections[1:]):
             projected = projected + projection(part)
         outputs = []
         for step in projected.unbind(1):
             state = self.step(step, state, dropout_mask)
-            outputs.append(state[:, : self.hidden_size])
+            outputs.append(state[0])
         return torch.stack(outputs, dim=1), state
 
 
@@ -133,21 +137,26 @@ class GRUCell(RecurrentCell):
     gates = 3
     parts = 1
 
-    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-        both = 2 * self.hidden_size
-        reset, update = torch.sigmoid(projected[:, :both] + recurrent[:, :both]).chunk(2, dim=-1)
-        new = torch.tanh(projected[:, both:] + reset * recurrent[:, both:])
+    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
+        # split, not slices: their gradients would each be padded with zeros and summed.
+        sizes = [2 * self.hidden_size, self.hidden_size]
+        gates, candidate = projected.split(sizes, dim=-1)
+        recurrent_gates, recurrent_candidate = recurrent.split(sizes, dim=-1)
+        reset, update = torch.sigmoid(gates + recurrent_gates).chunk(2, dim=-1)
+        new = torch.tanh(candidate + reset * recurrent_candidate)
         # Not lerp: under autocast the state is in single precision and the gates are not.
-        return new + update * (state - new)
+        return (new + update * (state[0] - new),)
 
     @classmethod
     def fused(
-        cls, inputs: torch.Tensor, state: torch.Tensor, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        bidirectional = state.shape[0] == 2
+        cls, inputs: torch.Tensor, state: State, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        bidirectional = state[0].shape[0] == 2
         if batch_sizes is None:
-            return torch.gru(inputs, state, weights, True, 1, 0.0, False, bidirectional, True)
-        return torch.gru(inputs, batch_sizes, state, weights, True, 1, 0.0, False, bidirectional)
+            outputs, last = torch.gru(inputs, state[0], weights, True, 1, 0.0, False, bidirectional, True)
+        else:
+            outputs, last = torch.gru(inputs, batch_sizes, state[0], weights, True, 1, 0.0, False, bidirectional)
+        return outputs, (last,)
 
 
 class LSTMCell(RecurrentCell):
@@ -159,22 +168,22 @@ class LSTMCell(RecurrentCell):
     gates = 4
     parts = 2
 
-    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
         enter, forget, candidate, leave = (projected + recurrent).chunk(4, dim=-1)
-        cell = torch.sigmoid(forget) * state[:, self.hidden_size :] + torch.sigmoid(enter) * torch.tanh(candidate)
-        return torch.cat([torch.sigmoid(leave) * torch.tanh(cell), cell], dim=-1)
+        cell = torch.sigmoid(forget) * state[1] + torch.sigmoid(enter) * torch.tanh(candidate)
+        return torch.sigmoid(leave) * torch.tanh(cell), cell
 
     @classmethod
     def fused(
-        cls, inputs: torch.Tensor, state: torch.Tensor, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        bidirectional = state.shape[0] == 2
-        start = tuple(part.contiguous() for part in state.chunk(2, dim=-1))
+        cls, inputs: torch.Tensor, state: State, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        bidirectional = state[0].shape[0] == 2
+        start = tuple(part.contiguous() for part in state)
         if batch_sizes is None:
-            outputs, hidden, cell = torch.lstm(inputs, start, weights, True, 1, 0.0, False, bidirectional, True)
+            outputs, *last = torch.lstm(inputs, start, weights, True, 1, 0.0, False, bidirectional, True)
         else:
-            outputs, hidden, cell = torch.lstm(inputs, batch_sizes, start, weights, True, 1, 0.0, False, bidirectional)
-        return outputs, torch.cat([hidden, cell], dim=-1)
+            outputs, *last = torch.lstm(inputs, batch_sizes, start, weights, True, 1, 0.0, False, bidirectional)
+        return outputs, tuple(last)
 
 
 CELLS: dict[str, type[RecurrentCell]] = {"gru": GRUCell, "lstm": LSTMCell}
@@ -296,7 +305,7 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
         )
         if fusable and (order is None or order.packed is not None):
             batch, src_len, size = inputs.shape
-            start = inputs.new_zeros(len(self.cells), batch, cell.parts * self.hidden_size)
+            start = (inputs.new_zeros(len(self.cells), batch, self.hidden_size),) * cell.parts
             weights = [weight for each in self.cells for weight in each.flat_weights()]
             if order is None:
                 return cell.fused(inputs, start, weights, None)[0]
@@ -304,7 +313,7 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
             outputs, _ = cell.fused(tokens, start, weights, order.batch_sizes)
             padded = outputs.new_zeros(batch * src_len, outputs.shape[-1])
             return padded.index_copy(0, order.packed, outputs).view(batch, src_len, -1)
-        start = inputs.new_zeros(inputs.shape[0], cell.parts * self.hidden_size)
+        start = (inputs.new_zeros(inputs.shape[0], self.hidden_size),) * cell.parts
         halves = []
         for each, reverse in zip(self.cells, (False, True)):
             if order is None:
@@ -437,7 +446,6 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             sizes.append(config.hidden_size)
         self.input_sizes = [config.embedding_size] + [config.hidden_size] * (config.decoder_layers - 1)
         cell = CELLS[config.decoder_type]
-        self.state_width = cell.parts * config.hidden_size
         self.cells: Sequence[RecurrentCell] = nn.ModuleList(  # type: ignore[assignment]
             cell(sizes if index == 0 else [config.hidden_size], config.hidden_size)
             for index in range(config.decoder_layers)
@@ -483,19 +491,23 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         run = self.run_at_once if at_once and step_mask is None else self.run_stepwise
         return run(embeds, state, attentional, memory, step_mask, masks, output_weights, all_states)
 
-    def split_state(self, state: torch.Tensor, dtype: torch.dtype) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+    def split_state(self, state: torch.Tensor, dtype: torch.dtype) -> tuple[list[State], torch.Tensor | None]:
         """The layers' states, and the attention's (None without one), of a packed `(batch, state_size)`."""
-        width = self.state_width * len(self.cells)
-        layers = list(state[:, :width].to(dtype).split(self.state_width, dim=-1))
-        return layers, state[:, width:] if state.shape[1] > width else None
+        parts = self.cells[0].parts
+        count = parts * len(self.cells)
+        width = count * self.config.hidden_size
+        attention = None if state.shape[1] == width else state[:, width:]
+        each = (state if attention is None else state[:, :width]).to(dtype).chunk(count, dim=-1)
+        return [each[start : start + parts] for start in range(0, count, parts)], attention
 
     @staticmethod
-    def join_state(layers: list[torch.Tensor], attention: torch.Tensor | None) -> torch.Tensor:
+    def join_state(layers: list[State], attention: torch.Tensor | None) -> torch.Tensor:
         """The packed state of the layers' states and the attention's."""
+        parts = [part for layer in layers for part in layer]
         if attention is None:
-            return torch.cat(layers, dim=-1)
-        dtype = torch.promote_types(layers[0].dtype, attention.dtype)
-        return torch.cat([part.to(dtype) for part in (*layers, attention)], dim=-1)
+            return torch.cat(parts, dim=-1)
+        dtype = torch.promote_types(parts[0].dtype, attention.dtype)
+        return torch.cat([part.to(dtype) for part in (*parts, attention)], dim=-1)
 
     def run_at_once(
         self,
@@ -537,7 +549,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         output_weights: bool,
         all_states: bool,
     ) -> StepsOutput:
-        config, hidden_size = self.config, self.config.hidden_size
+        config = self.config
         layers, attention_state = self.split_state(state, embeds.dtype)
         dropped = drop(embeds, masks[0].inputs, config, self.training)
         first = self.cells[0]
@@ -550,8 +562,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             layers = list(layers)
             projected = projected_embeds[step]
             if self.asks_before:
-                query = layers[-1][:, :hidden_size].unsqueeze(1)
-                out = self.attention(query, memory, attention_state, output_weights)
+                out = self.attention(layers[-1][0].unsqueeze(1), memory, attention_state, output_weights)
                 projected = projected + first.input_projections[1](out.context.squeeze(1))
             if config.input_feeding:
                 projected = projected + first.input_projections[-1](attentional)
@@ -560,7 +571,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
                     inputs = drop(outputs[index - 1][-1], masks[index].inputs, config, self.training)
                     projected = cell.input_projections[0](inputs)
                 layers[index] = cell.step(projected, layers[index], masks[index].recurrent)
-                output = layers[index][:, :hidden_size]
+                output = layers[index][0]
                 if config.residual and index:
                     output = output + outputs[index - 1][-1]
                 outputs[index].append(norm(output))
@@ -575,7 +586,10 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
                 attentionals.append(attentional)
             if step_mask is not None:
                 live = step_mask[:, step : step + 1]
-                layers = [torch.where(live, new, kept) for new, kept in zip(layers, old[0])]
+                layers = [
+                    tuple(torch.where(live, new, kept) for new, kept in zip(layer, before))
+                    for layer, before in zip(layers, old[0])
+                ]
                 if attention_state is not None:
                     attention_state = torch.where(live, attention_state, old[1])
                 attentional = torch.where(live, attentional, old[2])
@@ -678,7 +692,7 @@ class RecurrentDecoder(nn.Module):
         if cached is not None and cached.is_start is None:
             return cached.state, cached.attentional
         layers = self.bridge(encoder_hidden_states, memory.mask)
-        state = self.steps.join_state([layers], self.steps.attention.initial_state(memory))
+        state = self.steps.join_state([(layers,)], self.steps.attention.initial_state(memory))
         attentional = inputs_embeds.new_zeros(inputs_embeds.shape[0], self.config.hidden_size)
         if cached is None:
             return state, attentional

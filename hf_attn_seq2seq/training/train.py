@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         train, validation = split_pairs(train, options.validation_size, options.seed)
     train = train[: options.limit]
-    console.print(f"{len(train)} training and {len(validation)} validation pairs; {corpus.dropped_empty} were half empty.")
+    console.print(f"{len(train)} training and {len(validation)} validation pairs; {corpus.dropped_empty} half empty.")
 
     # Built before the tokenizer is trained, so that a wrong field is told at once.
     build = PRESETS[options.preset] if options.preset else AttnSeq2SeqConfig
