@@ -168,6 +168,15 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
         ids = torch.tensor([[4, 5, 2], [4, 2, 0]], device=self.device) % self.config.vocab_size
         return {"input_ids": ids, "attention_mask": ids.ne(0).long(), "decoder_input_ids": ids[:, :1]}
 
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        if self._auto_class is not None:
+            # Transformers would name the saved class alone: name both, so that each loads the other's folder too.
+            self.config.auto_map = {
+                "AutoModel": "modeling_attn_seq2seq.AttnSeq2SeqModel",
+                "AutoModelForSeq2SeqLM": "modeling_attn_seq2seq.AttnSeq2SeqForConditionalGeneration",
+            }
+        super().save_pretrained(save_directory, *args, **kwargs)
+
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         # Transformers ties nothing unless tie_word_embeddings is set; here two tables can be shared without the third.
         if all_submodels:
@@ -603,6 +612,18 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             inputs_tensor, model_kwargs, model_input_name, generation_config
         )
 
+    def _prepare_decoder_input_ids_for_generation(  # type: ignore[override]
+        self, batch_size: int, model_input_name: str, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        ids, model_kwargs = super()._prepare_decoder_input_ids_for_generation(  # type: ignore[misc]
+            batch_size, model_input_name, model_kwargs, *args, **kwargs
+        )
+        cache: Any = model_kwargs.get("past_key_values")
+        if cache is not None and cache.get_seq_length() > 0 and model_kwargs.get("decoder_attention_mask") is None:
+            # Without a mask to count by, Transformers feeds a prefix again that the cache holds already.
+            model_kwargs["decoder_attention_mask"] = torch.ones_like(ids)
+        return ids, model_kwargs
+
     def _prepare_cache_for_generation(
         self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
@@ -631,7 +652,8 @@ def gather_beam_attentions(
     The attention of each result that `generate()` returned, beams or not.
 
     Beam search hands out attentions in the order of the beams at each step, not of the results: row t of result r is
-    `cross_attentions[t][layer][beam_indices[r, t]]`.
+    `cross_attentions[t][layer][beam_indices[r, t]]`. Assisted decoding hands out the first round's rows shifted, so
+    take the attentions of a run without an assistant.
 
     Args:
         outputs: What `generate(..., return_dict_in_generate=True, output_attentions=True)` returned.
