@@ -64,7 +64,8 @@ def sparsemax(scores: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         ordered = z.sort(dim=-1, descending=True).values
         ranks = torch.arange(1, z.shape[-1] + 1, device=z.device, dtype=z.dtype)
-        size = (1 + ranks * ordered > ordered.cumsum(-1)).sum(-1, keepdim=True)
+        # At least 1, so that a NaN passes through as it does through softmax.
+        size = (1 + ranks * ordered > ordered.cumsum(-1)).sum(-1, keepdim=True).clamp(min=1)
         support = z >= ordered.gather(-1, size - 1)
     threshold = (z.masked_fill(~support, 0.0).sum(-1, keepdim=True) - 1) / support.sum(-1, keepdim=True)
     return (z - threshold).clamp(min=0.0)
@@ -87,6 +88,7 @@ def entmax15(scores: torch.Tensor) -> torch.Tensor:
 
 
 def _entmax15_threshold(total: torch.Tensor, squares: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    count = count.to(total.dtype)  # 1 / an integer tensor would be in single precision
     mean = total / count
     variance = squares / count - mean.square()
     # Where the candidate support is too large the root is of a negative number: any threshold above it rejects it.
