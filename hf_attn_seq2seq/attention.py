@@ -102,6 +102,11 @@ NORMALIZERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
+def at_least_single(numbers: torch.Tensor) -> torch.Tensor:
+    """The same numbers, half precision turned into single."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
+
+
 def normalize(scores: torch.Tensor, mask: torch.Tensor | None, name: str = "softmax") -> torch.Tensor:
     """
     Turn scores into weights that are exactly 0 where `mask` is False.
@@ -112,8 +117,7 @@ def normalize(scores: torch.Tensor, mask: torch.Tensor | None, name: str = "soft
         name: A key of `NORMALIZERS`.
     """
     dtype = scores.dtype
-    if dtype in (torch.float16, torch.bfloat16):
-        scores = scores.float()
+    scores = at_least_single(scores)
     if mask is None:
         return NORMALIZERS[name](scores).to(dtype)
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
@@ -325,7 +329,7 @@ def eager_attention_forward(
     scores = query @ repeat_groups(key, groups).transpose(-1, -2) * scaling
     if attention_mask is not None:
         scores = scores + attention_mask
-    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = torch.softmax(at_least_single(scores), dim=-1).to(query.dtype)
     weights = nn.functional.dropout(weights, p=dropout, training=module.training)
     return (weights @ repeat_groups(value, groups)).transpose(1, 2).contiguous(), weights
 
@@ -514,8 +518,8 @@ class LocalPredictiveAttention(LocalMonotonicAttention):
         assert memory.positions is not None
         hidden = split_heads(torch.tanh(self.position_projection(query)), self.num_heads)
         share = torch.sigmoid((hidden * self.position_vector[:, None]).sum(-1, keepdim=True))
-        share = share.to(torch.promote_types(share.dtype, torch.float32))  # bfloat16 cannot count past 256
-        centre = (memory.positions.amax(1)[:, None, None, None] + 1) * share
+        # bfloat16 cannot count past 256.
+        centre = (memory.positions.amax(1)[:, None, None, None] + 1) * at_least_single(share)
         distance = self.distance(centre, memory)
         window = self.window(distance, memory)
         scores = self.score(query, memory)
@@ -714,8 +718,7 @@ class MonotonicAttention(RunningAttention):
     def weigh(self, scores: torch.Tensor, memory: Memory, state: torch.Tensor) -> torch.Tensor:
         energy = scores.squeeze(2)  # batch x heads x src_len
         dtype = energy.dtype
-        if dtype in (torch.float16, torch.bfloat16):
-            energy = energy.float()
+        energy = at_least_single(energy)
         if self.config.monotonic_hard and not self.training:
             energy = torch.where(energy > 0, 1e4, -1e4)
         select, log_skip = torch.sigmoid(energy), nn.functional.logsigmoid(-energy)

@@ -1,0 +1,113 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The configuration: sizes that follow, choices that are checked, contradictions that are told in one sentence."""
+
+import re
+
+import pytest
+from huggingface_hub.errors import StrictDataclassError
+
+from hf_attn_seq2seq import PRESETS, AttnSeq2SeqConfig, AttnSeq2SeqModel
+from hf_attn_seq2seq.configuration_attn_seq2seq import _CHOICES, RUNNING_STATE_ATTENTIONS
+
+
+TRANSFORMERS = {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"}
+
+
+@pytest.mark.parametrize("field", _CHOICES)
+def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{field}='new' is unknown")) as error:
+        AttnSeq2SeqConfig(**{field: "new"})
+    assert all(choice in str(error.value) for choice in _CHOICES[field])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"hidden_size": 0}, "hidden_size=0 must be at least 1"),
+        ({"dropout": 1.0}, r"dropout=1.0 must lie in \[0, 1\)"),
+        ({"monotonic_noise": -1.0}, "monotonic_noise"),
+        ({"location_kernel_size": 4}, "location_kernel_size=4 must be odd"),
+        ({"encoder_hidden_size": 255}, "encoder_hidden_size=255 must be even"),
+        ({"hidden_size": 30, "num_attention_heads": 4}, "hidden_size=30 does not divide into num_attention_heads=4"),
+        ({"attention_size": 30, "num_attention_heads": 4}, "attention_size=30 does not divide"),
+        ({"attention_type": "multi_head", "num_attention_heads": 3}, "does not divide into num_attention_heads=3"),
+        (
+            {"attention_type": "multi_head", "num_attention_heads": 4, "num_key_value_heads": 3},
+            "num_attention_heads=4 does not divide into num_key_value_heads=3",
+        ),
+        ({"num_attention_heads": 2, "num_key_value_heads": 1}, "only 'multi_head' attention and Transformer decoders"),
+        ({"attention_type": "dot", "encoder_hidden_size": 128}, "hidden_size=256 must equal encoder_hidden_size=128"),
+        ({"attention_type": "none", "attention_normalizer": "sparsemax"}, "normalises no scores"),
+        ({"attention_type": "monotonic", "attention_normalizer": "entmax15"}, "normalises no scores"),
+        ({"embedding_size": 100}, "tie_word_embeddings=True needs embedding_size=100 equal to hidden_size=256"),
+        ({"share_encoder_decoder_embeddings": True, "decoder_vocab_size": 9}, "needs one vocabulary"),
+        ({**TRANSFORMERS, "input_feeding": True}, "input_feeding=True needs a recurrent decoder"),
+        ({**TRANSFORMERS, "embedding_size": 128, "tie_word_embeddings": False}, "embedding_size=128 must equal"),
+        ({**TRANSFORMERS, "hidden_size": 36, "position_type": "rotary"}, "head size 9 must be even"),
+        ({**TRANSFORMERS, "hidden_size": 31, "num_attention_heads": 1}, "needs an even width, not 31"),
+        ({**TRANSFORMERS, "encoder_attention_heads": 3}, "does not divide into encoder_attention_heads=3"),
+        ({"atention_type": "dot"}, "no field 'atention_type': did you mean 'attention_type'"),
+    ],
+)
+def test_contradictions_get_one_sentence(fields: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told) as error:
+        AttnSeq2SeqConfig(**fields)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", RUNNING_STATE_ATTENTIONS)
+def test_a_transformer_decoder_refuses_a_running_state(kind: str) -> None:
+    with pytest.raises(ValueError, match="needs the weights of earlier steps"):
+        AttnSeq2SeqConfig(decoder_type="transformer", attention_type=kind)
+
+
+def test_a_wrong_type_is_refused() -> None:
+    with pytest.raises(StrictDataclassError, match="hidden_size"):
+        AttnSeq2SeqConfig(hidden_size="big")
+
+
+def test_sizes_follow_hidden_size() -> None:
+    config = AttnSeq2SeqConfig(vocab_size=50, hidden_size=64)
+    assert config.embedding_size == config.encoder_hidden_size == config.attention_size == 64
+    assert config.decoder_vocab_size == 50
+    assert config.num_attention_heads == 1
+    assert AttnSeq2SeqConfig(attention_type="multi_head").num_attention_heads == 4
+    assert AttnSeq2SeqConfig(**TRANSFORMERS, hidden_size=6).num_attention_heads == 2
+
+
+def test_an_edit_is_checked_when_saved(tmp_path) -> None:
+    config = AttnSeq2SeqConfig()
+    config.attention_type = "new"
+    with pytest.raises(StrictDataclassError, match="attention_type='new' is unknown"):
+        config.save_pretrained(tmp_path)
+
+
+def test_saved_and_loaded_alike(tmp_path) -> None:
+    config = AttnSeq2SeqConfig(hidden_size=32, encoder_type="lstm", attention_type="coverage", my_own="kept")
+    config.save_pretrained(tmp_path)
+    assert AttnSeq2SeqConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_have_the_papers_sizes_and_shrink(name: str) -> None:
+    published = {
+        "cho2014": (1000, 100, 1, 1),
+        "bahdanau2015": (1000, 620, 1, 1),
+        "luong2015": (1000, 1000, 4, 4),
+        "gnmt": (1024, 1024, 8, 8),
+        "transformer_tiny": (128, 128, 4, 4),
+        "transformer_base": (512, 512, 6, 6),
+        "transformer_big": (1024, 1024, 6, 6),
+    }
+    config = AttnSeq2SeqConfig.from_preset(name)
+    assert (config.hidden_size, config.embedding_size, config.encoder_layers, config.decoder_layers) == published[name]
+    small = AttnSeq2SeqConfig.from_preset(name, hidden_size=8, vocab_size=20, encoder_layers=2, decoder_layers=1)
+    assert small.embedding_size == small.encoder_hidden_size == 8
+    assert small.attention_type == config.attention_type
+    assert AttnSeq2SeqModel(small).num_parameters() < 10_000
+
+
+def test_an_unknown_preset_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"Unknown preset 'new': choose one of cho2014, .*transformer_big"):
+        AttnSeq2SeqConfig.from_preset("new")

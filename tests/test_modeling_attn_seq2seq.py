@@ -1,0 +1,131 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The models' own promises: what they refuse, and that attentions are handed out or refused, never left out silently."""
+
+import pytest
+import torch
+from transformers import DynamicCache
+from transformers.modeling_outputs import BaseModelOutput
+
+from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from tests.helpers import scrambled, tiny_config
+
+
+RECURRENT = {"encoder_type": "gru", "decoder_type": "lstm"}
+TRANSFORMER = {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"}
+FAMILIES = pytest.mark.parametrize("family", [RECURRENT, TRANSFORMER], ids=["recurrent", "transformer"])
+
+
+def build(family: dict, **fields) -> AttnSeq2SeqForConditionalGeneration:
+    return scrambled(
+        AttnSeq2SeqForConditionalGeneration(tiny_config(encoder_layers=2, decoder_layers=2, **{**family, **fields}))
+    )
+
+
+def ids(batch: int, length: int, high: int = 10) -> torch.Tensor:
+    return torch.randint(3, high, (batch, length), generator=torch.Generator().manual_seed(length))
+
+
+@FAMILIES
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ({"input_ids": torch.zeros(2, 0, dtype=torch.long)}, "The source is empty"),
+        (
+            {"input_ids": ids(2, 4), "attention_mask": torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0]])},
+            "Source 1 .* padding",
+        ),
+        ({"input_ids": torch.full((2, 4), 99)}, "input_ids hold 99, which is outside the vocabulary"),
+        ({"input_ids": torch.tensor([[99]])}, "input_ids hold 99"),
+        ({"input_ids": torch.full((2, 4), -1)}, "input_ids hold -1"),
+        ({"input_ids": ids(2, 4).float()}, "must be integers, not torch.float32"),
+        ({"input_ids": ids(2, 4), "attention_mask": torch.ones(2, 3)}, r"attention_mask has shape \(2, 3\)"),
+        ({"input_ids": ids(2, 4)[0]}, r"must be \(batch, length\)"),
+        ({}, "exactly one of input_ids and inputs_embeds"),
+        ({"input_ids": ids(2, 4), "inputs_embeds": torch.zeros(2, 4, 16)}, "exactly one of"),
+        ({"input_ids": ids(2, 4), "labels": torch.full((2, 3), 99)}, "hold 99"),
+        ({"input_ids": ids(2, 4), "labels": None}, "Give labels to train on, or decoder_input_ids"),
+        ({"input_ids": ids(2, 4), "labels": None, "decoder_input_ids": ids(2, 0)}, "The target is empty"),
+        ({"input_ids": ids(2, 4), "labels": None, "decoder_input_ids": ids(2, 3) + 99}, "decoder_input_ids hold"),
+        ({"input_ids": ids(2, 4), "decoder_attention_mask": torch.ones(2, 9)}, r"decoder_attention_mask has shape"),
+        ({"input_ids": ids(2, 4), "past_key_values": DynamicCache()}, "must be an EncoderDecoderCache"),
+        (
+            {"encoder_outputs": BaseModelOutput(torch.zeros(2, 4, 16)), "attention_mask": torch.ones(2, 5)},
+            "one number for each encoder state",
+        ),
+    ],
+)
+def test_bad_input_gets_one_sentence(family: dict, inputs: dict, told: str) -> None:
+    model = build(family)
+    with pytest.raises(ValueError, match=told) as error:
+        model(**{"labels": ids(2, 3), **inputs})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["decoder_start_token_id", "pad_token_id"])
+def test_labels_need_a_start_and_a_pad_token(name: str) -> None:
+    model = build(RECURRENT)
+    setattr(model.config, name, None)
+    with pytest.raises(ValueError, match=f"labels need {name}"):
+        model(input_ids=ids(2, 4), labels=ids(2, 3))
+
+
+def test_a_recurrent_decoder_refuses_a_square_mask() -> None:
+    with pytest.raises(ValueError, match="has 4 dimensions"):
+        build(RECURRENT)(
+            input_ids=ids(2, 4), decoder_input_ids=ids(2, 3), decoder_attention_mask=torch.ones(2, 1, 3, 3)
+        )
+
+
+def test_no_attention_has_no_weights_to_hand_out() -> None:
+    with pytest.raises(ValueError, match="has no attention weights"):
+        build(RECURRENT, attention_type="none")(
+            input_ids=ids(2, 4), decoder_input_ids=ids(2, 3), output_attentions=True
+        )
+
+
+@FAMILIES
+def test_attentions_asked_of_a_fused_kernel_are_computed(family: dict) -> None:
+    model = build(family, attention_type="multi_head", num_attention_heads=2).double()
+    model.set_attn_implementation("sdpa")
+    mask = torch.tensor([[1, 1, 1, 1, 0], [0, 1, 1, 1, 1]])
+    inputs = {"input_ids": ids(2, 5), "attention_mask": mask, "decoder_input_ids": ids(2, 3)}
+    plain, shown = model(**inputs), model(**inputs, output_attentions=True)
+    torch.testing.assert_close(plain.logits, shown.logits)
+    assert model.config._attn_implementation == "sdpa"
+    for weights in shown.cross_attentions:
+        assert weights.shape == (2, 2, 3, 5)
+        assert weights[0, :, :, 4].eq(0).all()
+        assert weights[1, :, :, 0].eq(0).all()
+    model.set_attn_implementation("eager")
+    eager = model(**inputs, output_attentions=True)
+    for ours, theirs in zip(shown.cross_attentions, eager.cross_attentions):
+        torch.testing.assert_close(ours, theirs)
+    assert len(shown.encoder_attentions) == len(eager.encoder_attentions) == (0 if family is RECURRENT else 2)
+    assert len(shown.decoder_attentions) == len(eager.decoder_attentions) == (0 if family is RECURRENT else 2)
+
+
+@FAMILIES
+def test_hidden_states_can_be_selected(family: dict) -> None:
+    model = build(family).eval()
+    inputs = {"input_ids": ids(2, 5), "decoder_input_ids": ids(2, 3)}
+    every = model(**inputs, output_hidden_states=True)
+    some = model(**inputs, output_hidden_states=[0, -1])
+    for name in ("encoder_hidden_states", "decoder_hidden_states"):
+        assert len(every[name]) == 3
+        assert some[name][1] is None
+        torch.testing.assert_close(some[name][-1], every[name][-1])
+    assert model(**inputs, output_hidden_states=False).decoder_hidden_states is None
+
+
+def test_loss_is_the_mean_over_labels_that_count() -> None:
+    model = build(RECURRENT).eval()
+    labels = ids(2, 4)
+    labels[1, 2:] = -100
+    out = model(input_ids=ids(2, 5), labels=labels)
+    logs = out.logits.log_softmax(-1)
+    picked = [
+        -logs[row, step, labels[row, step]] for row in range(2) for step in range(4) if labels[row, step] != -100
+    ]
+    torch.testing.assert_close(out.loss, torch.stack(picked).mean())
+    summed = model(input_ids=ids(2, 5), labels=labels, num_items_in_batch=torch.tensor(12)).loss
+    torch.testing.assert_close(summed, torch.stack(picked).sum() / 12)

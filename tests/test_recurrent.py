@@ -1,0 +1,208 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Recurrent stacks: equal to torch's own modules, and every faster path equal to the plain loop."""
+
+from unittest import mock
+
+import pytest
+import torch
+from torch import nn
+
+from hf_attn_seq2seq import recurrent
+from hf_attn_seq2seq.recurrent import CELLS, Bridge, LayerDropout, RecurrentCell, RecurrentDecoder, RecurrentEncoder
+from tests.helpers import scrambled, tiny_config, tiny_model
+
+
+KINDS = pytest.mark.parametrize("kind", CELLS)
+MASKS = {
+    "right": [[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]],
+    "left": [[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1]],
+    "inside": [[1, 0, 1, 1, 0, 1], [1, 1, 0, 0, 1, 0]],
+}
+
+
+def copy_to_torch(cell: RecurrentCell, module: nn.Module, suffix: str) -> None:
+    """Put a cell's weights into torch's GRU or LSTM."""
+    for name, weight in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), cell.flat_weights()):
+        getattr(module, name + suffix).data.copy_(weight)
+
+
+@KINDS
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_encoder_equals_torch(kind: str, bidirectional: bool) -> None:
+    config = tiny_config(encoder_type=kind, encoder_layers=2, bidirectional=bidirectional)
+    encoder = scrambled(RecurrentEncoder(config)).double()
+    reference = {"gru": nn.GRU, "lstm": nn.LSTM}[kind](
+        16, 16 // (1 + bidirectional), 2, batch_first=True, bidirectional=bidirectional
+    ).double()
+    for index, layer in enumerate(encoder.layers):
+        for cell, suffix in zip(layer.cells, (f"_l{index}", f"_l{index}_reverse")):
+            copy_to_torch(cell, reference, suffix)
+    inputs = torch.randn(3, 7, 16, dtype=torch.float64)
+    torch.testing.assert_close(encoder(inputs, None), reference(inputs)[0])
+
+
+@KINDS
+@pytest.mark.parametrize("padding", MASKS)
+@pytest.mark.parametrize("path", ["packed", "traced", "loop"])
+def test_padding_is_as_if_it_were_not_there(kind: str, padding: str, path: str) -> None:
+    config = tiny_config(encoder_type=kind, encoder_layers=2, residual=True, layer_norm=True)
+    encoder = scrambled(RecurrentEncoder(config)).double()
+    mask = torch.tensor(MASKS[padding])
+    inputs = torch.randn(2, 6, 16, dtype=torch.float64)
+    with (
+        mock.patch.object(recurrent, "is_tracing", lambda *_: path == "traced"),
+        mock.patch.object(RecurrentCell, "is_plain", path != "loop"),
+    ):
+        states = encoder(inputs, mask)
+    for row in range(2):
+        real = mask[row].bool()
+        torch.testing.assert_close(states[row, real], encoder(inputs[row : row + 1, real], None)[0])
+        assert states[row, ~real].eq(0).all()
+
+
+@KINDS
+def test_fused_steps_equal_the_loop(kind: str) -> None:
+    cell = scrambled(CELLS[kind]([4, 3], 5)).double()
+    inputs = [torch.randn(2, 6, 4, dtype=torch.float64), torch.randn(2, 6, 3, dtype=torch.float64)]
+    state = tuple(torch.randn(2, 5, dtype=torch.float64) for _ in range(cell.parts))
+    fused, last = cell.run(inputs, state, None)
+    with mock.patch.object(RecurrentCell, "is_plain", False):
+        plain, plain_last = cell.run(inputs, state, None)
+    torch.testing.assert_close(fused, plain)
+    torch.testing.assert_close(last, plain_last)
+
+
+@KINDS
+@pytest.mark.parametrize("attention", ["general", "none", "coverage", "local_m", "multi_head"])
+@pytest.mark.parametrize("query", ["previous", "current"])
+def test_a_target_at_once_equals_step_by_step(kind: str, attention: str, query: str) -> None:
+    model = tiny_model(
+        decoder_type=kind,
+        attention_type=attention,
+        attention_query=query,
+        decoder_layers=2,
+        residual=True,
+        layer_norm=True,
+        readout="maxout",
+    ).double()
+    steps = model.model.decoder.stack.steps
+    source, target = torch.randint(3, 20, (2, 5)), torch.randint(3, 20, (2, 4))
+    with mock.patch.object(steps, "run_at_once", wraps=steps.run_at_once) as at_once:
+        whole = model(input_ids=source, decoder_input_ids=target, use_cache=True, output_hidden_states=True)
+    # Only a query from the step before keeps the steps apart.
+    assert at_once.called == (query == "current" or attention == "none")
+    with mock.patch.object(steps, "run_at_once", steps.run_stepwise):
+        plain = model(input_ids=source, decoder_input_ids=target, use_cache=True, output_hidden_states=True)
+    torch.testing.assert_close(whole.logits, plain.logits)
+    torch.testing.assert_close(whole.decoder_hidden_states, plain.decoder_hidden_states)
+    for half in ("self_attention_cache", "cross_attention_cache"):
+        ours, theirs = (getattr(out.past_key_values, half).layers[0] for out in (whole, plain))
+        torch.testing.assert_close(ours.keys, theirs.keys)
+        torch.testing.assert_close(ours.values, theirs.values)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("sizes", [(16, 16), (16, 12)], ids=["equal", "unequal"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_bridges(parts: int, sizes: tuple[int, int], bidirectional: bool) -> None:
+    hidden, encoder_hidden = sizes
+    states = torch.randn(2, 3, encoder_hidden)
+    mask = torch.tensor([[True, True, False], [False, True, True]])
+    half = encoder_hidden // 2
+    if bidirectional:  # row 0: forwards ends at 1, backwards at 0; row 1: at 2 and at 1
+        last = torch.stack(
+            [
+                torch.cat([states[0, 1, :half], states[0, 0, half:]]),
+                torch.cat([states[1, 2, :half], states[1, 1, half:]]),
+            ]
+        )
+    else:
+        last = torch.stack([states[0, 1], states[1, 2]])
+    mean = torch.stack([states[0, :2].mean(0), states[1, 1:].mean(0)])
+    for kind, summary in (("zeros", None), ("last", last), ("mean", mean), ("dense", last)):
+        config = tiny_config(
+            hidden_size=hidden,
+            encoder_hidden_size=encoder_hidden,
+            attention_type="general",
+            decoder_layers=2,
+            bridge=kind,
+            bidirectional=bidirectional,
+        )
+        bridge = scrambled(Bridge(config, parts))
+        state = bridge(states, mask)
+        assert state.shape == (2, 2 * parts * hidden)
+        layers = state.unflatten(1, (2, parts, hidden))
+        if kind == "zeros":
+            assert state.eq(0).all()
+        elif kind == "dense":
+            projection = bridge.projection
+            expected = torch.tanh(summary @ projection.weight.T + projection.bias)
+            torch.testing.assert_close(state, expected)
+        else:
+            expected = summary if hidden == encoder_hidden else summary @ bridge.projection.weight.T
+            for layer in range(2):
+                torch.testing.assert_close(layers[:, layer, 0], expected)
+            assert layers[:, :, 1:].eq(0).all()  # an LSTM's c
+
+
+def test_variational_dropout_keeps_its_mask_through_a_sequence() -> None:
+    states = torch.ones(2, 50, 30)
+    for variational in (True, False):
+        config = tiny_config(dropout=0.5, recurrent_dropout=0.5, variational_dropout=variational)
+        masks = LayerDropout.draw(config, states, 30, 16, training=True)
+        dropped = recurrent.drop(states, masks.inputs, config, training=True)
+        constant = (dropped == dropped[:, :1]).all().item()
+        assert constant is variational
+        assert set(masks.recurrent.unique().tolist()) == {0.0, 2.0}
+        assert 0.2 < dropped.eq(0).float().mean().item() < 0.8
+    assert LayerDropout.draw(config, states, 30, 16, training=False) == (None, None)
+
+
+@KINDS
+def test_recurrent_dropout_acts_in_training_only(kind: str) -> None:
+    model = tiny_model(
+        encoder_type=kind,
+        decoder_type=kind,
+        recurrent_dropout=0.5,
+        attention_query="current",
+        attention_type="general",
+    )
+    inputs = {"input_ids": torch.randint(3, 20, (2, 6)), "decoder_input_ids": torch.randint(3, 20, (2, 5))}
+    torch.testing.assert_close(model(**inputs).logits, model(**inputs).logits)
+    model.train()
+    assert not torch.allclose(model(**inputs).logits, model(**inputs).logits)
+
+
+def test_decoder_in_checkpointed_chunks_equals_whole() -> None:
+    model = tiny_model(decoder_type="lstm", input_feeding=True, decoder_layers=2).double().train()
+    inputs = {"input_ids": torch.randint(3, 20, (2, 6)), "labels": torch.randint(3, 20, (2, 7))}
+    losses, gradients = [], []
+    for chunked in (False, True):
+        if chunked:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        steps = model.model.decoder.stack.steps
+        with mock.patch.object(steps, "run_stepwise", wraps=steps.run_stepwise) as run:
+            loss = model(**inputs).loss
+        assert run.call_count == (3 if chunked else 1)  # 7 steps by 3
+        model.zero_grad()
+        loss.backward()
+        losses.append(loss)
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+    torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_initialisation() -> None:
+    torch.manual_seed(0)
+    decoder = RecurrentDecoder(tiny_config(decoder_type="lstm"))
+    model = tiny_model(decoder_type="lstm")
+    model.init_weights()
+    for module in model.modules():
+        module._is_hf_initialized = False
+    model.apply(model._init_weights)
+    cell = model.model.decoder.stack.steps.cells[0]
+    assert type(cell) is type(decoder.steps.cells[0])
+    for block in cell.hidden_projection.weight.split(16):
+        torch.testing.assert_close(block @ block.T, torch.eye(16), atol=1e-5, rtol=0)
+    assert cell.hidden_projection.bias[16:32].eq(1).all()
+    assert cell.hidden_projection.bias[:16].eq(0).all()
