@@ -1,0 +1,34 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The demonstration in small: every part of its output is there, and what it saves is what it measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+from hf_attn_seq2seq.data.grammar import generate_corpus
+from hf_attn_seq2seq.decoding import align
+from hf_attn_seq2seq.training.demo import SENTENCE, main, measure
+
+
+def test_demo_trains_measures_shows_and_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--output", str(tmp_path), "--train-size", "400", "--epochs", "1", "--seed", "3"])
+    said = capsys.readouterr().out
+    for part in ("BLEU", "exact match", "AER", SENTENCE, "unseen sentences", "unseen combinations", "1000"):
+        assert part in said
+    assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
+
+    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    pairs = generate_corpus(seed=3, train_size=400).test
+    assert measure(model, tokenizer, pairs) == pytest.approx(results["unseen sentences"])
+
+
+def test_alignment_of_a_batch_is_that_of_each_pair(tmp_path: Path) -> None:
+    main(["--output", str(tmp_path), "--train-size", "200", "--epochs", "1"])
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    pairs = [(pair.source, pair.target) for pair in generate_corpus(train_size=200).test[:20]]
+    together = align(model, tokenizer, pairs)
+    assert together == [align(model, tokenizer, [pair])[0] for pair in pairs]
+    assert any(together)
