@@ -61,10 +61,8 @@ class RecurrentCell(nn.Module):
         Returns:
             The new state; its first tensor is the output.
         """
-        hidden = state[0]
-        return self.gate(
-            projected, self.hidden_projection(hidden if dropout_mask is None else hidden * dropout_mask), state
-        )
+        hidden = state[0] if dropout_mask is None else state[0] * dropout_mask
+        return self.gate(projected, self.hidden_projection(hidden), state)
 
     def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
         """The cell's equations; projections `(batch, gates * hidden)`."""
@@ -75,6 +73,10 @@ class RecurrentCell(nn.Module):
         """Whether the fused kernels may read the weights: not where an adapter or a quantiser stands in."""
         linears = [*self.input_projections, self.hidden_projection]
         return all(type(part) is nn.Linear and type(part.weight) in (nn.Parameter, torch.Tensor) for part in linears)
+
+    def can_fuse(self, inputs: torch.Tensor, dropout_mask: torch.Tensor | None) -> bool:
+        """Whether [`fused`] gives what the steps would: not with dropout in the recurrence, nor with weights away."""
+        return dropout_mask is None and self.is_plain and inputs.device == self.hidden_projection.weight.device
 
     def flat_weights(self) -> list[torch.Tensor]:
         """Input weight, hidden weight, input bias, hidden bias, as torch's fused kernels take them."""
@@ -113,7 +115,7 @@ class RecurrentCell(nn.Module):
         Returns:
             Outputs `(batch, length, hidden)` and the last state.
         """
-        if dropout_mask is None and self.is_plain and inputs[0].device == self.hidden_projection.weight.device:
+        if self.can_fuse(inputs[0], dropout_mask):
             joined = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
             start = tuple(part.unsqueeze(0) for part in state)
             fused, last = self.fused(joined, start, self.flat_weights(), None)
@@ -300,9 +302,7 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
 
     def read(self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None) -> torch.Tensor:
         cell = self.cells[0]
-        fusable = dropout_mask is None and all(
-            each.is_plain and each.hidden_projection.weight.device == inputs.device for each in self.cells
-        )
+        fusable = all(each.can_fuse(inputs, dropout_mask) for each in self.cells)
         if fusable and (order is None or order.packed is not None):
             batch, src_len, size = inputs.shape
             start = (inputs.new_zeros(len(self.cells), batch, self.hidden_size),) * cell.parts

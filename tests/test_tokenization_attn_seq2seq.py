@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, DataCollatorForSeq2Seq, PreTrainedTokeni
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
+
 TEXTS = ["Est-ce que l'homme est là ?", "Oui, l'homme est là.", "The dogs' bowl isn't here (or is it?)."]
 
 # Loads a folder as a user without the package does, and prints what came of it.
