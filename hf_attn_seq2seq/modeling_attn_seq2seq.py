@@ -63,8 +63,8 @@ def check_inputs(
     input_ids: torch.Tensor | None,
     inputs_embeds: torch.Tensor | None,
     mask: torch.Tensor | None,
-    vocab_size: int,
-    past_len: int = 0,
+    table: nn.Embedding,
+    past_len: int | torch.Tensor = 0,
 ) -> None:
     """
     Refuse what would otherwise fail deep inside, or silently give nonsense, with one sentence.
@@ -76,8 +76,8 @@ def check_inputs(
         input_ids: `(batch, length)`.
         inputs_embeds: `(batch, length, embedding)`.
         mask: `(batch, past_len + length)`.
-        vocab_size: Number of tokens of that side.
-        past_len: Tokens consumed before.
+        table: The embeddings of that side.
+        past_len: Tokens consumed before; a static cache counts in a tensor, which is not waited for.
     """
     prefix = "" if side == "source" else "decoder_"
     if (input_ids is None) == (inputs_embeds is None):
@@ -87,20 +87,27 @@ def check_inputs(
     if given.dim() != (2 if input_ids is not None else 3):
         shape = "(batch, length)" if input_ids is not None else "(batch, length, embedding)"
         raise ValueError(f"The {side} has shape {tuple(given.shape)}: it must be {shape}.")
+    if inputs_embeds is not None and inputs_embeds.shape[-1] != table.embedding_dim:
+        raise ValueError(
+            f"The {side}'s embeddings are {inputs_embeds.shape[-1]} wide: the model's are {table.embedding_dim}."
+        )
     if length == 0:
         raise ValueError(f"The {side} is empty: it needs at least one token, such as the end token.")
-    if mask is not None and mask.dim() == 2 and tuple(mask.shape) != (batch, past_len + length):
-        raise ValueError(
-            f"The {side}'s {prefix}attention_mask has shape {tuple(mask.shape)}: it must be "
-            f"{(batch, past_len + length)}, one number for each token."
-        )
+    if isinstance(past_len, int) and mask is not None and mask.dim() == 2:
+        expected = (batch, past_len + length)
+        if tuple(mask.shape) != expected:
+            raise ValueError(
+                f"The {side}'s {prefix}attention_mask has shape {tuple(mask.shape)}: it must be {expected}, one "
+                "number for each token."
+            )
     if is_tracing(given):
         return
     if input_ids is not None and input_ids.dtype not in (torch.long, torch.int):
         raise ValueError(f"The {side}'s {prefix}input_ids must be integers, not {input_ids.dtype}.")
-    generated = past_len > 0 and length == 1  # chosen by the model itself: no need to look at each step
+    begun = not isinstance(past_len, int) or past_len > 0
+    generated = begun and length == 1  # chosen by the model itself: no need to look at each step
     if input_ids is not None and input_ids.device.type == "cpu" and not generated:
-        check_ids(f"{prefix}input_ids", input_ids, vocab_size)
+        check_ids(f"{prefix}input_ids", input_ids, table.num_embeddings)
 
 
 def check_ids(name: str, ids: torch.Tensor, vocab_size: int) -> None:
@@ -278,7 +285,7 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
             ValueError: No source or an empty one, one that is all padding, ids outside the vocabulary, a mask that
                 does not fit.
         """
-        check_inputs("source", input_ids, inputs_embeds, attention_mask, self.embed_tokens.num_embeddings)
+        check_inputs("source", input_ids, inputs_embeds, attention_mask, self.embed_tokens)
         if attention_mask is not None and not is_tracing(attention_mask):
             empty = (~attention_mask.bool().any(1)).nonzero()
             if len(empty):
@@ -350,17 +357,13 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             )
         if use_cache and past_key_values is None:
             past_key_values = self._new_cache()
-        past_len = 0
-        if past_key_values is not None and not is_tracing():
-            past_len = int(past_key_values.get_seq_length())
-            check_inputs(
-                "target", input_ids, inputs_embeds, attention_mask, self.embed_tokens.num_embeddings, past_len
-            )
-        elif past_key_values is None:
-            check_inputs("target", input_ids, inputs_embeds, attention_mask, self.embed_tokens.num_embeddings)
+        past_len = 0 if past_key_values is None else past_key_values.get_seq_length()
+        check_inputs("target", input_ids, inputs_embeds, attention_mask, self.embed_tokens, past_len)
         if encoder_hidden_states is None:
             raise ValueError("The decoder needs encoder_hidden_states.")
-        self._check_encoder(encoder_hidden_states, encoder_attention_mask)
+        self._check_encoder(
+            encoder_hidden_states, encoder_attention_mask, len(input_ids if input_ids is not None else inputs_embeds)
+        )
         if attention_mask is not None and attention_mask.dim() != 2 and self.config.is_recurrent_decoder:
             raise ValueError(
                 f"The decoder_attention_mask has {attention_mask.dim()} dimensions: a recurrent decoder needs "
@@ -407,8 +410,17 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             return new_recurrent_cache()
         return EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
 
-    @staticmethod
-    def _check_encoder(states: torch.Tensor, mask: torch.Tensor | None) -> None:
+    def _check_encoder(self, states: torch.Tensor, mask: torch.Tensor | None, rows: int) -> None:
+        # Torch's fused recurrences trust these sizes, and read past the end where they are wrong.
+        if states.dim() != 3 or states.shape[-1] != self.config.encoder_hidden_size:
+            raise ValueError(
+                f"The encoder's states have shape {tuple(states.shape)}: they must be (batch, src_len, "
+                f"{self.config.encoder_hidden_size})."
+            )
+        if len(states) != rows:
+            raise ValueError(
+                f"The source has {len(states)} rows and the target {rows}: give one target to each source."
+            )
         if mask is not None and tuple(mask.shape) != tuple(states.shape[:2]):
             raise ValueError(
                 f"The source's attention_mask has shape {tuple(mask.shape)}: it must be {tuple(states.shape[:2])}, "

@@ -153,7 +153,7 @@ class GRUCell(RecurrentCell):
     def fused(
         cls, inputs: torch.Tensor, state: State, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
-        bidirectional = state[0].shape[0] == 2
+        bidirectional = len(weights) == 8  # not state[0].shape[0]: a traced size is a tensor
         if batch_sizes is None:
             outputs, last = torch.gru(inputs, state[0], weights, True, 1, 0.0, False, bidirectional, True)
         else:
@@ -179,7 +179,7 @@ class LSTMCell(RecurrentCell):
     def fused(
         cls, inputs: torch.Tensor, state: State, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
-        bidirectional = state[0].shape[0] == 2
+        bidirectional = len(weights) == 8  # not state[0].shape[0]: a traced size is a tensor
         start = tuple(part.contiguous() for part in state)
         if batch_sizes is None:
             outputs, *last = torch.lstm(inputs, start, weights, True, 1, 0.0, False, bidirectional, True)
@@ -689,6 +689,9 @@ class RecurrentDecoder(nn.Module):
         cache: EncoderDecoderCache | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         cached = None if cache is None else read_state(cache.self_attention_cache)
+        if cached is not None and len(cached.state) != len(inputs_embeds):
+            # The fused kernels would read past the end.
+            raise ValueError(f"The target has {len(inputs_embeds)} rows and past_key_values {len(cached.state)}.")
         if cached is not None and cached.is_start is None:
             return cached.state, cached.attentional
         layers = self.bridge(encoder_hidden_states, memory.mask)

@@ -48,6 +48,9 @@ def ids(batch: int, length: int, high: int = 10) -> torch.Tensor:
         ({"input_ids": ids(2, 4), "labels": None, "decoder_input_ids": ids(2, 3) + 99}, "decoder_input_ids hold"),
         ({"input_ids": ids(2, 4), "decoder_attention_mask": torch.ones(2, 9)}, r"decoder_attention_mask has shape"),
         ({"input_ids": ids(2, 4), "past_key_values": DynamicCache()}, "must be an EncoderDecoderCache"),
+        ({"input_ids": ids(3, 4)}, "The source has 3 rows and the target 2"),
+        ({"inputs_embeds": torch.zeros(2, 4, 8)}, "source's embeddings are 8 wide: the model's are 16"),
+        ({"encoder_outputs": (torch.zeros(2, 4, 8),)}, r"must be \(batch, src_len, 16\)"),
         (
             {"encoder_outputs": BaseModelOutput(torch.zeros(2, 4, 16)), "attention_mask": torch.ones(2, 5)},
             "one number for each encoder state",
@@ -67,6 +70,13 @@ def test_labels_need_a_start_and_a_pad_token(name: str) -> None:
     setattr(model.config, name, None)
     with pytest.raises(ValueError, match=f"labels need {name}"):
         model(input_ids=ids(2, 4), labels=ids(2, 3))
+
+
+def test_a_cache_of_other_rows_is_refused() -> None:
+    model = build(RECURRENT)
+    cache = model(input_ids=ids(3, 4), decoder_input_ids=ids(3, 2), use_cache=True).past_key_values
+    with pytest.raises(ValueError, match="The target has 2 rows and past_key_values 3"):
+        model(input_ids=ids(2, 4), decoder_input_ids=ids(2, 1), past_key_values=cache)
 
 
 def test_a_recurrent_decoder_refuses_a_square_mask() -> None:
