@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The models' own promises: what they refuse, and that attentions are handed out or refused, never left out silently."""
+"""The models' own promises: bad input is refused, attentions handed out or refused, never silently left out."""
 
 import pytest
 import torch

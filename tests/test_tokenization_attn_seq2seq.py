@@ -90,7 +90,8 @@ def test_saving_keeps_everything(tokenizer, loader, tmp_path):
     assert loaded(TEXTS).data == tokenizer(TEXTS).data
     for setting in ("model_max_length", "padding_side", "truncation_side", "special_tokens_map", "model_input_names"):
         assert getattr(loaded, setting) == getattr(tokenizer, setting)
-    assert loaded.model_max_length == 50 and loaded.padding_side == "left"
+    assert loaded.model_max_length == 50
+    assert loaded.padding_side == "left"
 
 
 def test_saved_folder_names_the_class_and_no_remote_code(tokenizer, tmp_path):

@@ -9,6 +9,7 @@ from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 from tests.conformance.harness import transformers_tests
 
+
 common = transformers_tests("test_tokenization_common")
 
 # The common tests look for words that are one token each, and compare the words of these sentences with their tokens.

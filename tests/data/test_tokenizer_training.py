@@ -7,6 +7,7 @@ import pytest
 
 from hf_attn_seq2seq.data.tokenizer_training import WORD, train_tokenizer
 
+
 TEXTS = [
     "Est-ce que l'homme est là ?",
     "The dogs' bowl (it's big), isn't it?",
@@ -32,7 +33,8 @@ def test_special_tokens_have_fixed_ids_and_end_sources_and_targets(kind):
     assert tokenizer.convert_ids_to_tokens(ids) == ["<pad>", "<s>", "</s>", "<unk>"]
     batch = tokenizer(TEXTS[0], text_target=TEXTS[1])
     for row in (batch["input_ids"], batch["labels"]):
-        assert row[-1] == 2 and not {0, 1, 2, 3} & set(row[:-1])
+        assert row[-1] == 2
+        assert not {0, 1, 2, 3} & set(row[:-1])
     assert tokenizer("")["input_ids"] == [2]
     assert tokenizer(TEXTS[0], TEXTS[1])["input_ids"] == batch["input_ids"] + batch["labels"]
 

@@ -12,6 +12,7 @@ from hf_attn_seq2seq.evaluation import (
     to_pharaoh,
 )
 
+
 SURE = {(0, 0), (1, 1)}
 POSSIBLE = SURE | {(1, 2)}
 

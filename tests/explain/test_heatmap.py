@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Heat maps: what they say, that they fit, that they are the same twice, and that they refuse what they cannot show."""
+"""Heat maps: what they say, that they fit, are the same twice, and refuse what they cannot show."""
 
 import io
 import re
@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hf_attn_seq2seq.explain import save_heatmap, terminal_heatmap
+
 
 SOURCE = ["the", "cat", "sleeps", "</s>"]
 TARGET = ["le", "chat", "dort"]
@@ -72,17 +73,23 @@ def test_the_map_follows_the_width_of_the_console():
     weights, source, target = uniform(2, 25)
     heatmap = terminal_heatmap(weights, source, target)
     narrow, wide = shown(heatmap, 30), shown(heatmap, 140)
-    assert "Left out" in narrow and max(map(len, narrow.splitlines())) <= 30
-    assert "Left out" not in wide and ".04" in wide
+    assert "Left out" in narrow
+    assert max(map(len, narrow.splitlines())) <= 30
+    assert "Left out" not in wide
+    assert ".04" in wide
 
 
 def test_narrowing_turns_tokens_then_drops_numbers_then_tokens():
     weights, source, target = uniform(2, 10)
     source = [f"word{i}" for i in range(10)]  # 6 columns each across, 5 with a number only, 2 bare
     at = {w: terminal_heatmap(weights, source, target, width=w, plain=True) for w in (80, 56, 40, 24)}
-    assert "word0 word1" in at[80] and "Numbers" not in at[80]
-    assert "word0" not in at[56] and ".10" in at[56]
-    assert ".10 " not in at[40] and "Numbers are left out for want of width." in at[40] and "Left out" not in at[40]
+    assert "word0 word1" in at[80]
+    assert "Numbers" not in at[80]
+    assert "word0" not in at[56]
+    assert ".10" in at[56]
+    assert ".10 " not in at[40]
+    assert "Numbers are left out for want of width." in at[40]
+    assert "Left out" not in at[40]
     weights, source, target = uniform(2, 20)
     text = " ".join(terminal_heatmap(weights, source, target, width=24, plain=True).split())
     # 24 columns less "t0 " leave 21, ten cells of two.
@@ -93,7 +100,8 @@ def test_shortened_tokens_are_named_in_full():
     weights, source, target = uniform(1, 12)
     source[3], target[0] = "counterrevolutionaries", "Donaudampfschifffahrt"
     text = terminal_heatmap(weights, source, target, width=40, plain=True)
-    assert "Shortened: Donaudampfschifffahrt," in text and "counterrevolutionaries." in text
+    assert "Shortened: Donaudampfschifffahrt," in text
+    assert "counterrevolutionaries." in text
     assert "\nDonaudamp~\n" in text
 
 
@@ -128,7 +136,8 @@ def test_colour_scale_is_fixed():
 def test_no_color_is_honoured(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     text = shown(terminal_heatmap(WEIGHTS, SOURCE, TARGET), 80, force_terminal=True, color_system="truecolor")
-    assert "38;2" not in text and "48;2" not in text
+    assert "38;2" not in text
+    assert "48;2" not in text
     assert "[.87]" in text
 
 
@@ -175,7 +184,8 @@ def test_png_decodes_and_says_what_it_shows(tmp_path):
     with Image.open(tmp_path / "map.png") as image:
         image.load()
         # Four cells of 0.6 inches by three at 150 dpi, and the labels around them.
-        assert image.width > 4 * 90 and image.height > 3 * 90
+        assert image.width > 4 * 90
+        assert image.height > 3 * 90
         assert image.info["Description"] == alt_text
         assert image.getpixel((0, 0))[:3] == (255, 255, 255)
 
@@ -208,7 +218,8 @@ def test_svg_holds_every_number_and_label_as_text(tmp_path):
     assert numbers == [".87", ".09", ".03", ".01", ".02", ".98", ".00", ".00", ".05", ".15", ".35", ".45"]
     assert {*SOURCE, *TARGET, "A cat", "0.0", "0.5", "1.0"} <= set(texts)
     joined = " ".join(texts)
-    assert "source: the word looked at" in joined and "target: the word being chosen" in joined
+    assert "source: the word looked at" in joined
+    assert "target: the word being chosen" in joined
     assert "Each row belongs to the token being predicted" in joined
 
 
@@ -219,8 +230,10 @@ def test_source_runs_along_the_top_and_target_down_the_side(tmp_path):
         numbers = re.search(r"translate\(([\d.]+) ([\d.]+)\)", element.get("transform", ""))
         x, y = numbers.groups() if numbers else (element.get("x"), element.get("y"))
         places["".join(element.itertext())] = (float(x), float(y))
-    assert places["s0"][0] < places["s1"][0] and places["s0"][1] < places[".11"][1]
-    assert places["t0"][1] < places["t1"][1] and places["t0"][0] < places[".11"][0]
+    assert places["s0"][0] < places["s1"][0]
+    assert places["s0"][1] < places[".11"][1]
+    assert places["t0"][1] < places["t1"][1]
+    assert places["t0"][0] < places[".11"][0]
     assert places[".11"][1] == places[".22"][1] < places[".33"][1]
     assert places[".11"][0] == places[".33"][0] < places[".22"][0]
 
@@ -262,14 +275,16 @@ def test_pyplot_is_left_alone(tmp_path, monkeypatch):
 def test_large_maps_leave_the_numbers_out(tmp_path):
     save_heatmap(*uniform(2, 100), tmp_path / "map.svg")
     texts = svg_texts(tmp_path / "map.svg")
-    assert "s99" in texts and ".01" not in texts
+    assert "s99" in texts
+    assert ".01" not in texts
 
 
 def test_shortened_labels_are_named_in_the_caption(tmp_path):
     long = "Rindfleischetikettierungsgesetz"
     save_heatmap(np.ones((1, 1)), [long], ["x"], tmp_path / "map.svg")
     joined = " ".join(svg_texts(tmp_path / "map.svg"))
-    assert long[:23] + "…" in joined and f"Shortened: {long}." in joined
+    assert long[:23] + "…" in joined
+    assert f"Shortened: {long}." in joined
 
 
 def test_alternative_text(tmp_path):
@@ -346,4 +361,5 @@ def test_bad_input(tmp_path, weights, source, target, message):
 
 def test_half_precision_rounding_above_one_and_negative_zero():
     text = terminal_heatmap(np.array([[1.0004, -0.0]]), ["a", "b"], ["t"], width=40, plain=True)
-    assert "[1.0]" in text and "-" not in text
+    assert "[1.0]" in text
+    assert "-" not in text
