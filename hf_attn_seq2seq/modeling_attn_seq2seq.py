@@ -361,9 +361,9 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         check_inputs("target", input_ids, inputs_embeds, attention_mask, self.embed_tokens, past_len)
         if encoder_hidden_states is None:
             raise ValueError("The decoder needs encoder_hidden_states.")
-        self._check_encoder(
-            encoder_hidden_states, encoder_attention_mask, len(input_ids if input_ids is not None else inputs_embeds)
-        )
+        rows = len(input_ids if input_ids is not None else inputs_embeds)
+        self._check_encoder(encoder_hidden_states, encoder_attention_mask, rows)
+        self._check_cache(past_key_values, rows)
         if attention_mask is not None and attention_mask.dim() != 2 and self.config.is_recurrent_decoder:
             raise ValueError(
                 f"The decoder_attention_mask has {attention_mask.dim()} dimensions: a recurrent decoder needs "
@@ -409,6 +409,12 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         if self.config.is_recurrent_decoder:
             return new_recurrent_cache()
         return EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
+
+    @staticmethod
+    def _check_cache(cache: EncoderDecoderCache | None, rows: int) -> None:
+        layers: Any = cache.self_attention_cache.layers if cache is not None else []
+        if layers and layers[0].is_initialized and len(layers[0].keys) != rows:
+            raise ValueError(f"The target has {rows} rows and past_key_values {len(layers[0].keys)}: they must agree.")
 
     def _check_encoder(self, states: torch.Tensor, mask: torch.Tensor | None, rows: int) -> None:
         # Torch's fused recurrences trust these sizes, and read past the end where they are wrong.

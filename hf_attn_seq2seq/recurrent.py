@@ -689,9 +689,6 @@ class RecurrentDecoder(nn.Module):
         cache: EncoderDecoderCache | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         cached = None if cache is None else read_state(cache.self_attention_cache)
-        if cached is not None and len(cached.state) != len(inputs_embeds):
-            # The fused kernels would read past the end.
-            raise ValueError(f"The target has {len(inputs_embeds)} rows and past_key_values {len(cached.state)}.")
         if cached is not None and cached.is_start is None:
             return cached.state, cached.attentional
         layers = self.bridge(encoder_hidden_states, memory.mask)

@@ -97,8 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("outputs/demo"), help="folder for model, picture, figures")
     parser.add_argument("--seed", type=int, default=0, help="of the corpus, the model and the batches")
-    parser.add_argument("--train-size", type=int, default=24000, help="training pairs")
-    parser.add_argument("--epochs", type=float, default=6, help="passes over them")
+    parser.add_argument("--train-size", type=int, default=40000, help="training pairs")
+    parser.add_argument("--epochs", type=float, default=3, help="passes over them")
     options = parser.parse_args(arguments)
     run_command(lambda: run(options.output, options.seed, options.train_size, options.epochs))
 
