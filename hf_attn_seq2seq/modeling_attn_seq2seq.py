@@ -361,7 +361,8 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         check_inputs("target", input_ids, inputs_embeds, attention_mask, self.embed_tokens, past_len)
         if encoder_hidden_states is None:
             raise ValueError("The decoder needs encoder_hidden_states.")
-        rows = len(input_ids if input_ids is not None else inputs_embeds)
+        # shape[0] throughout, not len(): that would fix the batch of an exported graph.
+        rows = (input_ids if input_ids is not None else inputs_embeds).shape[0]
         self._check_encoder(encoder_hidden_states, encoder_attention_mask, rows)
         self._check_cache(past_key_values, rows)
         if attention_mask is not None and attention_mask.dim() != 2 and self.config.is_recurrent_decoder:
@@ -413,8 +414,9 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
     @staticmethod
     def _check_cache(cache: EncoderDecoderCache | None, rows: int) -> None:
         layers: Any = cache.self_attention_cache.layers if cache is not None else []
-        if layers and layers[0].is_initialized and len(layers[0].keys) != rows:
-            raise ValueError(f"The target has {rows} rows and past_key_values {len(layers[0].keys)}: they must agree.")
+        if layers and layers[0].is_initialized and layers[0].keys.shape[0] != rows:
+            held = layers[0].keys.shape[0]
+            raise ValueError(f"The target has {rows} rows and past_key_values {held}: they must agree.")
 
     def _check_encoder(self, states: torch.Tensor, mask: torch.Tensor | None, rows: int) -> None:
         # Torch's fused recurrences trust these sizes, and read past the end where they are wrong.
@@ -423,9 +425,9 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
                 f"The encoder's states have shape {tuple(states.shape)}: they must be (batch, src_len, "
                 f"{self.config.encoder_hidden_size})."
             )
-        if len(states) != rows:
+        if states.shape[0] != rows:
             raise ValueError(
-                f"The source has {len(states)} rows and the target {rows}: give one target to each source."
+                f"The source has {states.shape[0]} rows and the target {rows}: give one target to each source."
             )
         if mask is not None and tuple(mask.shape) != tuple(states.shape[:2]):
             raise ValueError(
