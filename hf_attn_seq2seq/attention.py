@@ -6,10 +6,11 @@ The attentions of the literature, one class each, under one contract.
     out = attention(query, memory, state)                # context, weights, scores, new state
 
 for one step or for all steps in one call. Nothing is stored on the module, so it can be called twice at once. A row of
-weights sums to 1 over real source positions and is exactly 0 on padding; where all is padding, the weights and the sum
-of values are 0.
+weights, before dropout, sums to 1 over real source positions and is exactly 0 on padding; where all is padding, the
+weights and the sum of values are 0.
 
-A new kind is one class with `score` (or `forward`) and one entry in `ATTENTIONS`.
+A new kind is one class with `score` (or `forward`), one entry in `ATTENTIONS`, and its name in the configuration's
+`ATTENTION_TYPES`.
 """
 
 from collections.abc import Callable
@@ -54,10 +55,10 @@ def softmax(scores: torch.Tensor) -> torch.Tensor:
 
 def sparsemax(scores: torch.Tensor) -> torch.Tensor:
     """
-    Euclidean projection of `(..., n)` scores onto the simplex (Martins and Astudillo 2016, eq. 1, algorithm 1).
+    Euclidean projection of `(..., n)` scores onto the simplex (Martins and Astudillo 2016, algorithm 1).
 
     The support is found without gradient; the threshold is then recomputed from it, so that autograd gives the
-    paper's Jacobian (eq. 9).
+    paper's Jacobian.
     """
     # Nothing below max - 1 is in the support, so the clamp is exact, and it keeps sums of masked scores finite.
     z = (scores - scores.amax(dim=-1, keepdim=True).detach()).clamp(min=-2.0)
@@ -72,7 +73,7 @@ def sparsemax(scores: torch.Tensor) -> torch.Tensor:
 
 
 def entmax15(scores: torch.Tensor) -> torch.Tensor:
-    """1.5-entmax of `(..., n)` scores, exactly, by sorting (Peters et al. 2019, eq. 9 and algorithm 2)."""
+    """1.5-entmax of `(..., n)` scores, exactly, by sorting (Peters et al. 2019, algorithm 2)."""
     z = ((scores - scores.amax(dim=-1, keepdim=True).detach()) / 2).clamp(min=-2.0)
     with torch.no_grad():
         ordered = z.sort(dim=-1, descending=True).values
@@ -276,7 +277,7 @@ def fixed_context(states: torch.Tensor, mask: torch.Tensor | None, config: AttnS
 
 
 class DotAttention(Attention):
-    """score(h_t, h_s) = h_t . h_s (Luong et al. 2015, eq. 7, "dot")."""
+    """score(h_t, h_s) = h_t . h_s (Luong et al. 2015, section 3.1, "dot")."""
 
     scaling = 1.0
 
@@ -293,7 +294,7 @@ class ScaledDotAttention(DotAttention):
 
 
 class GeneralAttention(DotAttention):
-    """score(h_t, h_s) = h_t^T W_a h_s (Luong et al. 2015, eq. 7, "general"); several heads have a W_a each."""
+    """score(h_t, h_s) = h_t^T W_a h_s (Luong et al. 2015, section 3.1, "general"); several heads have a W_a each."""
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
@@ -382,8 +383,8 @@ class MultiHeadAttention(Attention):
             out = self.attend(weights, memory._replace(values=values), scores, None)
             return out._replace(context=self.output_projection(out.context))
         flash = "flash" in implementation
-        if flash and memory.mask is not None and heads.shape[2] == memory.keys.shape[2]:
-            # Transformers' flash path takes the source's padding for the target's where both are equally long.
+        if flash and memory.mask is not None and heads.shape[2] > 1:
+            # Transformers' flash path would take the source's padding for the target's.
             implementation, flash = "sdpa", False
         interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
         output, weights = interface(
@@ -435,7 +436,7 @@ class AdditiveAttention(Attention):
 
 class ConcatAttention(AdditiveAttention):
     """
-    score(h_t, h_s) = v_a^T tanh(W_a [h_t; h_s]) (Luong et al. 2015, eq. 7, "concat").
+    score(h_t, h_s) = v_a^T tanh(W_a [h_t; h_s]) (Luong et al. 2015, section 3.1, "concat").
 
     W_a is held as its two halves, so that the source's half is computed once. With one head this is the function of
     additive attention; the two differ in which state the papers let ask.
@@ -583,7 +584,9 @@ class RunningAttention(AdditiveAttention):
         return self.num_heads * src_len
 
     def initial_state(self, memory: Memory) -> torch.Tensor:
-        return memory.values.new_zeros(memory.values.shape[0], self.state_size(memory.values.shape[2]))
+        # Single precision: a sum of many small weights stalls in half.
+        values = memory.values
+        return at_least_single(values.new_zeros(values.shape[0], self.state_size(values.shape[2])))
 
     def feature(self, state: torch.Tensor, memory: Memory) -> torch.Tensor:
         """What a state `(batch, heads, src_len)` adds to the inner sum: `(batch, heads, src_len, dim)`, or 0."""
@@ -604,15 +607,15 @@ class RunningAttention(AdditiveAttention):
         self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
     ) -> AttentionOutput:
         state = self.initial_state(memory) if state is None else state
-        running = state.to(memory.values.dtype).unflatten(-1, (self.num_heads, -1))
+        running = at_least_single(state).unflatten(-1, (self.num_heads, -1))
         queries = split_heads(self.query_projection(query), self.num_heads)
         vector = self.vector()
         rows, energies = [], []
         for step in queries.unbind(2):
-            keys = memory.keys + self.feature(running, memory)
+            keys = memory.keys + self.feature(running.to(memory.keys.dtype), memory)
             scores = self.energy(step.unsqueeze(2), keys, vector)
             weights = self.weigh(scores, memory, running)
-            running = self.advance(running, weights.squeeze(2))
+            running = self.advance(running, at_least_single(weights.squeeze(2)))
             rows.append(weights)
             energies.append(scores)
         return self.attend(torch.cat(rows, 2), memory, torch.cat(energies, 2), running.flatten(1))
@@ -681,9 +684,10 @@ class MonotonicAttention(RunningAttention):
     Attention that moves from left to right (Raffel et al. 2017).
 
     Energy e_ij = g v^T / |v| tanh(W s_i + V h_j + b) + r (eq. 16), selection p_ij = sigmoid(e_ij), expected alignment
-    alpha_ij = p_ij q_ij with q_ij = (1 - p_i(j-1)) q_i(j-1) + alpha_(i-1)j (eq. 8 to 10). What is selected nowhere
-    stays on the last position, so that a row sums to 1. `monotonic_hard` decides p > 0.5 outside training (algorithm
-    1); noise in training (section 2.5) is `monotonic_noise`. Scores handed out are the energies.
+    alpha_ij = p_ij q_ij with q_ij = (1 - p_i(j-1)) q_i(j-1) + alpha_(i-1)j (eq. 11 to 14). What is selected nowhere
+    stays on the last position, so that a row sums to 1, where the paper's context would be 0. `monotonic_hard` decides
+    p > 0.5 outside training (algorithm 1); noise in training (section 2.5) is `monotonic_noise`. Scores handed out are
+    the energies.
     """
 
     uses_positions = True
@@ -703,7 +707,7 @@ class MonotonicAttention(RunningAttention):
         start = memory.positions == 0
         if memory.mask is not None:
             start = start & memory.mask
-        return start.to(memory.values.dtype).unsqueeze(1).expand(-1, self.num_heads, -1).flatten(1)
+        return at_least_single(start.to(memory.values.dtype)).unsqueeze(1).expand(-1, self.num_heads, -1).flatten(1)
 
     def vector(self) -> torch.Tensor:
         direction = self.score_vector / self.score_vector.norm(dim=-1, keepdim=True)

@@ -142,4 +142,6 @@ def write_state(cache: Cache, states: torch.Tensor, attentional: torch.Tensor, s
         steps: Number of tokens consumed.
     """
     extra = {} if keeps_history(cache) else {"steps": steps}
-    cache.update(states.unsqueeze(1), attentional.unsqueeze(1), 0, **extra)
+    # At least single precision: it holds sums and counts, and a static cache takes one type for good.
+    dtype = torch.promote_types(torch.promote_types(states.dtype, attentional.dtype), torch.float32)
+    cache.update(states.to(dtype).unsqueeze(1), attentional.to(dtype).unsqueeze(1), 0, **extra)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
+from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
 
 
@@ -63,6 +64,16 @@ _POSITIVE = (
     "intermediate_size",
     "max_position_embeddings",
 )
+# What other models call fields of ours.
+_NAMES_ELSEWHERE = {
+    "d_model": "hidden_size",
+    "d_ff": "intermediate_size",
+    "num_heads": "num_attention_heads",
+    "decoder_attention_heads": "num_attention_heads",
+    "num_layers": "encoder_layers and decoder_layers",
+    "rnn_type": "encoder_type and decoder_type",
+    "cell_type": "encoder_type and decoder_type",
+}
 _PROBABILITIES = ("dropout", "attention_dropout", "activation_dropout", "recurrent_dropout")
 
 
@@ -72,7 +83,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     Configuration of [`AttnSeq2SeqModel`] and [`AttnSeq2SeqForConditionalGeneration`].
 
     Any `encoder_type` is joined to any `decoder_type` by any `attention_type`. Sizes left at `None` follow
-    `hidden_size`; the resolved value is what the object holds and what is saved.
+    `hidden_size`; the resolved value is what the object holds and what is saved, so a saved configuration that gets
+    another `hidden_size` needs the others too.
 
     Args:
         vocab_size: Number of source tokens, and of target tokens unless `decoder_vocab_size` differs.
@@ -107,7 +119,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         location_filters, location_kernel_size: The convolution over earlier weights of `"location_aware"`; the size
             must be odd.
         monotonic_noise: Standard deviation of the noise added to monotonic energies in training.
-        monotonic_hard: Whether monotonic attention decides hard (one position, or none) outside training.
+        monotonic_hard: Whether monotonic attention decides hard, for one position, outside training.
         bridge: How the first decoder state is made from the encoder: `"zeros"`, `"last"` state, `"mean"` state, or
             `"dense"` (tanh of a linear map). Recurrent decoders only.
         readout: `"tanh"`: tanh(W [state; context]) (Luong et al. 2015, eq. 5); `"maxout"`: deep output with maxout
@@ -119,7 +131,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         recurrent_dropout: Dropout probability on the hidden-to-hidden connections of recurrent layers, one mask a
             sequence (Gal and Ghahramani 2016).
         variational_dropout: Whether `dropout` in recurrent stacks draws one mask a sequence, not one a step.
-        intermediate_size: Width of Transformer feed-forward blocks; `None` means `4 * hidden_size`.
+        intermediate_size: Width of Transformer feed-forward blocks; `None` means `4 * hidden_size` on both sides.
         hidden_act: Activation of Transformer feed-forward blocks.
         norm_position: `"post"` (Vaswani et al. 2017) or `"pre"` (Xiong et al. 2020) layer normalisation.
         position_type: `"sinusoidal"`, `"learned"` or `"rotary"` (Su et al. 2021) positions of Transformer stacks.
@@ -221,6 +233,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         """
         Return the configuration that a paper describes, by its name in `PRESETS`.
 
+        `overrides` may be any field. With another `hidden_size`, the widths that are not given follow it.
+
         Raises:
             ValueError: The name is unknown.
         """
@@ -240,6 +254,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         # Transformers keeps any keyword as an attribute, so `atention_type="dot"` would silently train another model.
         fields = [name for name in type(self).__dataclass_fields__ if not name.startswith("_")]
         for name in unknown:
+            if name in _NAMES_ELSEWHERE:
+                raise ValueError(f"AttnSeq2SeqConfig has no field '{name}': set {_NAMES_ELSEWHERE[name]}.")
             close = difflib.get_close_matches(name, fields, n=1, cutoff=0.9)
             if close and not hasattr(self, name):
                 raise ValueError(f"AttnSeq2SeqConfig has no field '{name}': did you mean '{close[0]}'?")
@@ -276,6 +292,11 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
         if self.monotonic_noise < 0.0:
             raise ValueError(f"monotonic_noise={self.monotonic_noise} is a standard deviation: give 0 or more.")
+        for name in ("rope_theta", "layer_norm_eps"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"{name}={getattr(self, name)} must be greater than 0.")
+        if self.hidden_act not in ACT2FN:
+            raise ValueError(f"hidden_act='{self.hidden_act}' is unknown: choose one of {', '.join(ACT2FN)}.")
         if self.location_kernel_size % 2 == 0:
             raise ValueError(f"location_kernel_size={self.location_kernel_size} must be odd, so that it has a centre.")
         self._validate_stacks()
@@ -345,6 +366,17 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                     raise ValueError(f"{name}={getattr(self, name)} does not divide into num_attention_heads={heads}.")
 
     def _validate_embeddings(self) -> None:
+        target = self.decoder_vocab_size
+        for name, size in (
+            ("pad_token_id", min(self.vocab_size, target)),
+            ("bos_token_id", target),
+            ("eos_token_id", target),
+            ("decoder_start_token_id", target),
+        ):
+            value = getattr(self, name)
+            for token in value if isinstance(value, list) else [value]:
+                if token is not None and not 0 <= token < size:
+                    raise ValueError(f"{name}={token} is outside the vocabulary of {size} tokens.")
         if self.tie_word_embeddings and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"tie_word_embeddings=True needs embedding_size={self.embedding_size} equal to "
@@ -368,9 +400,12 @@ def _check_heads(config: AttnSeq2SeqConfig, width: str, heads: str, key_value_he
 
 
 def _preset(overrides: dict[str, Any], sizes: dict[str, Any], **fields: Any) -> AttnSeq2SeqConfig:
-    # The paper's other sizes belong to its hidden_size: whoever names another wants them to follow it.
-    if "hidden_size" in overrides:
-        sizes = {}
+    # The paper's other widths belong to its hidden_size: whoever names another wants them to follow it.
+    hidden_size = overrides.get("hidden_size", sizes["hidden_size"])
+    if hidden_size != sizes["hidden_size"]:
+        heads = sizes.get("num_attention_heads", 1)
+        kept = {"vocab_size"} | ({"num_attention_heads"} if hidden_size % heads == 0 else set())
+        sizes = {name: size for name, size in sizes.items() if name in kept}
     return AttnSeq2SeqConfig(**{**sizes, **fields, **overrides})
 
 
@@ -393,8 +428,8 @@ def cho2014(**overrides: Any) -> AttnSeq2SeqConfig:
 
 
 def bahdanau2015(**overrides: Any) -> AttnSeq2SeqConfig:
-    """RNNsearch: bidirectional GRU, additive attention asked by the previous state, maxout readout (Bahdanau et al. "
-    "2015, A.2: 1000 units, embeddings of 620, alignment network of 1000; the 500 maxout units are 1000 here, because
+    """RNNsearch: bidirectional GRU, additive attention asked by the previous state, maxout readout (Bahdanau et al.
+    2015, A.2: 1000 units, embeddings of 620, alignment network of 1000; the 500 maxout units are 1000 here, because
     the readout is as wide as the state). The first decoder state sees both directions, the paper's one."""
     sizes = {
         "hidden_size": 1000,
@@ -419,8 +454,8 @@ def bahdanau2015(**overrides: Any) -> AttnSeq2SeqConfig:
 
 
 def luong2015(**overrides: Any) -> AttnSeq2SeqConfig:
-    """Four LSTM layers, general attention asked by the current state, input feeding, dropout 0.2 (Luong et al. 2015, "
-    "section 4.1: 1000 cells and embeddings of 1000, vocabulary 50,000). The paper hands over all states of a
+    """Four LSTM layers, general attention asked by the current state, input feeding, dropout 0.2 (Luong et al. 2015,
+    section 4.1: 1000 cells and embeddings of 1000, vocabulary 50,000). The paper hands over all states of a
     one-direction encoder; the bridge here hands the last top state to every layer."""
     return _preset(
         overrides,
@@ -473,7 +508,8 @@ def _transformer(overrides: dict[str, Any], sizes: dict[str, Any], **fields: Any
 
 
 def transformer_tiny(**overrides: Any) -> AttnSeq2SeqConfig:
-    """Transformer of width 128, 4+4 layers, 4 heads, feed-forward 256, dropout 0.3 (Wu et al. 2021)."""
+    """Transformer of width 128, 4+4 layers, 4 heads, feed-forward 256, dropout 0.3 (Wu et al. 2021, "Good for
+    Misconceived Reasons", for Multi30k)."""
     sizes = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 4, "vocab_size": 10000}
     return _transformer(overrides, sizes, encoder_layers=4, decoder_layers=4, dropout=0.3)
 

@@ -65,6 +65,7 @@ def check_inputs(
     mask: torch.Tensor | None,
     table: nn.Embedding,
     past_len: int | torch.Tensor = 0,
+    mask_dims: tuple[int, ...] = (2,),
 ) -> None:
     """
     Refuse what would otherwise fail deep inside, or silently give nonsense, with one sentence.
@@ -78,6 +79,7 @@ def check_inputs(
         mask: `(batch, past_len + length)`.
         table: The embeddings of that side.
         past_len: Tokens consumed before; a static cache counts in a tensor, which is not waited for.
+        mask_dims: How many dimensions the mask may have.
     """
     prefix = "" if side == "source" else "decoder_"
     if (input_ids is None) == (inputs_embeds is None):
@@ -93,6 +95,13 @@ def check_inputs(
         )
     if length == 0:
         raise ValueError(f"The {side} is empty: it needs at least one token, such as the end token.")
+    if batch == 0:
+        raise ValueError(f"The {side} is an empty batch: it needs at least one sentence.")
+    if mask is not None and mask.dim() not in mask_dims:
+        raise ValueError(
+            f"The {side}'s {prefix}attention_mask has shape {tuple(mask.shape)}: it must be (batch, length), one "
+            "number for each token."
+        )
     if isinstance(past_len, int) and mask is not None and mask.dim() == 2:
         expected = (batch, past_len + length)
         if tuple(mask.shape) != expected:
@@ -211,19 +220,21 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
         new = self._get_resized_embeddings(old, new_num_tokens, pad_to_multiple_of, mean_resizing)
         new.requires_grad_(old.weight.requires_grad)
         self.set_input_embeddings(new)
-        if one_vocabulary and new_num_tokens is not None:
+        if one_vocabulary:
             self._resize_target_embeddings(new.num_embeddings, mean_resizing)
         return new
 
     def resize_decoder_token_embeddings(self, new_num_tokens: int, mean_resizing: bool = True) -> nn.Embedding:
         """
-        Resize the target table and the output layer of a model with two vocabularies.
+        Resize the target table and the output layer alone.
+
+        `resize_token_embeddings` resizes both sides where they count the same number of tokens, else the source alone.
 
         Raises:
-            ValueError: Both sides share one vocabulary, which `resize_token_embeddings` resizes.
+            ValueError: Both sides share one table, which `resize_token_embeddings` resizes.
         """
-        if self.config.decoder_vocab_size == self.config.vocab_size:
-            raise ValueError("Source and target count the same tokens: call resize_token_embeddings instead.")
+        if self.config.share_encoder_decoder_embeddings:
+            raise ValueError("Source and target share one table: call resize_token_embeddings instead.")
         self._resize_target_embeddings(new_num_tokens, mean_resizing)
         self.tie_weights()
         return self.get_decoder().embed_tokens
@@ -358,18 +369,15 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         if use_cache and past_key_values is None:
             past_key_values = self._new_cache()
         past_len = 0 if past_key_values is None else past_key_values.get_seq_length()
-        check_inputs("target", input_ids, inputs_embeds, attention_mask, self.embed_tokens, past_len)
+        # A Transformer also takes the square masks that Transformers builds.
+        mask_dims = (2,) if self.config.is_recurrent_decoder else (2, 4)
+        check_inputs("target", input_ids, inputs_embeds, attention_mask, self.embed_tokens, past_len, mask_dims)
         if encoder_hidden_states is None:
             raise ValueError("The decoder needs encoder_hidden_states.")
         # shape[0] throughout, not len(): that would fix the batch of an exported graph.
         rows = (input_ids if input_ids is not None else inputs_embeds).shape[0]
         self._check_encoder(encoder_hidden_states, encoder_attention_mask, rows)
         self._check_cache(past_key_values, rows)
-        if attention_mask is not None and attention_mask.dim() != 2 and self.config.is_recurrent_decoder:
-            raise ValueError(
-                f"The decoder_attention_mask has {attention_mask.dim()} dimensions: a recurrent decoder needs "
-                "(batch, length)."
-            )
         output_attentions = bool(kwargs.get("output_attentions", self.config.output_attentions))
         if output_attentions and self.config.attention_type == "none":
             raise ValueError("attention_type='none' has no attention weights to return: do not ask for attentions.")
@@ -518,9 +526,13 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     Example:
 
     ```python
+    >>> import torch
+    >>> from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
+
     >>> model = AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqConfig(vocab_size=1000))
-    >>> loss = model(input_ids=source, attention_mask=mask, labels=target).loss
-    >>> translation = model.generate(source, attention_mask=mask, num_beams=5, max_new_tokens=50)
+    >>> source, target = torch.randint(3, 1000, (2, 7)), torch.randint(3, 1000, (2, 5))
+    >>> loss = model(input_ids=source, labels=target).loss
+    >>> translation = model.generate(source, num_beams=5, max_new_tokens=50)
     ```
     """
 
@@ -572,6 +584,8 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         """
         if labels is not None:
             use_cache = False
+            if labels.dim() != 2:
+                raise ValueError(f"The labels have shape {tuple(labels.shape)}: they must be (batch, tgt_len).")
             if decoder_input_ids is None and decoder_inputs_embeds is None:
                 decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
@@ -596,6 +610,11 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         logits = self.lm_head(hidden_states)
         loss = None
         if labels is not None:
+            if logits.shape[:2] != labels.shape:
+                raise ValueError(
+                    f"The labels have shape {tuple(labels.shape)} and the target {tuple(logits.shape[:2])}: give one "
+                    "label to each target token."
+                )
             if not is_tracing(labels) and labels.device.type == "cpu":
                 check_ids("labels", labels.masked_fill(labels == -100, 0), logits.shape[-1])
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
@@ -651,6 +670,13 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
         given = model_kwargs.get("past_key_values") is not None
+        if generation_config.cache_implementation is not None and self._has_learned_positions():
+            length = generation_config.max_length
+            if length is not None and length > self.config.max_position_embeddings + 1:
+                raise ValueError(
+                    f"Up to {length} tokens were asked for, but max_position_embeddings="
+                    f"{self.config.max_position_embeddings}: lower max_new_tokens."
+                )
         super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
         cache = model_kwargs.get("past_key_values")
         if given or not self.config.is_recurrent_decoder or not isinstance(cache, EncoderDecoderCache):
@@ -659,6 +685,9 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             cache.self_attention_cache = AttnSeq2SeqCache()
             if generation_config.is_assistant:
                 cache.activate_past_recording()
+
+    def _has_learned_positions(self) -> bool:
+        return not self.config.is_recurrent_decoder and self.config.position_type == "learned"
 
     @staticmethod
     def create_masks_for_generate(

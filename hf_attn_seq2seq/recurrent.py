@@ -6,8 +6,8 @@ A cell's state is a tuple of `(batch, hidden)` tensors: the hidden state h, and 
 """
 
 import math
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.import_utils import is_tracing
 
-from .attention import DecoderOutput, Memory, build_attention, recall_source, summarize
+from .attention import DecoderOutput, Memory, build_attention, fixed_context, recall_source, summarize
 from .cache_attn_seq2seq import keeps_history, read_state, write_state
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 
@@ -35,10 +35,12 @@ class RecurrentCell(nn.Module):
     Attributes:
         gates: Blocks of `hidden` rows in the projections.
         parts: Tensors in the state.
+        kernel: Torch's function for all steps at once.
     """
 
     gates: ClassVar[int]
     parts: ClassVar[int]
+    kernel: ClassVar[Callable[..., Any]]
 
     def __init__(self, input_sizes: list[int], hidden_size: int) -> None:
         super().__init__()
@@ -104,7 +106,16 @@ class RecurrentCell(nn.Module):
         Returns:
             Outputs `(batch, length, directions * hidden)` or `(tokens, directions * hidden)`, and the last state.
         """
-        raise ValueError(f"{cls.__name__} has no fused kernel.")
+        start = tuple(part.contiguous() for part in state)
+        hidden = start[0] if cls.parts == 1 else start
+        bidirectional = len(weights) == 8  # not the state's shape: a traced size is a tensor
+        # To keep what backward needs is called training by cuDNN, which refuses to go backwards without.
+        train = torch.is_grad_enabled()
+        if batch_sizes is None:
+            outputs, *last = cls.kernel(inputs, hidden, weights, True, 1, 0.0, train, bidirectional, True)
+        else:
+            outputs, *last = cls.kernel(inputs, batch_sizes, hidden, weights, True, 1, 0.0, train, bidirectional)
+        return outputs, tuple(last)
 
     def run(
         self, inputs: list[torch.Tensor], state: State, dropout_mask: torch.Tensor | None
@@ -138,6 +149,7 @@ class GRUCell(RecurrentCell):
 
     gates = 3
     parts = 1
+    kernel = torch.gru
 
     def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
         # split, not slices: their gradients would each be padded with zeros and summed.
@@ -149,17 +161,6 @@ class GRUCell(RecurrentCell):
         # Not lerp: under autocast the state is in single precision and the gates are not.
         return (new + update * (state[0] - new),)
 
-    @classmethod
-    def fused(
-        cls, inputs: torch.Tensor, state: State, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
-    ) -> tuple[torch.Tensor, State]:
-        bidirectional = len(weights) == 8  # not state[0].shape[0]: a traced size is a tensor
-        if batch_sizes is None:
-            outputs, last = torch.gru(inputs, state[0], weights, True, 1, 0.0, False, bidirectional, True)
-        else:
-            outputs, last = torch.gru(inputs, batch_sizes, state[0], weights, True, 1, 0.0, False, bidirectional)
-        return outputs, (last,)
-
 
 class LSTMCell(RecurrentCell):
     """
@@ -169,23 +170,12 @@ class LSTMCell(RecurrentCell):
 
     gates = 4
     parts = 2
+    kernel = torch.lstm
 
     def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
         enter, forget, candidate, leave = (projected + recurrent).chunk(4, dim=-1)
         cell = torch.sigmoid(forget) * state[1] + torch.sigmoid(enter) * torch.tanh(candidate)
         return torch.sigmoid(leave) * torch.tanh(cell), cell
-
-    @classmethod
-    def fused(
-        cls, inputs: torch.Tensor, state: State, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
-    ) -> tuple[torch.Tensor, State]:
-        bidirectional = len(weights) == 8  # not state[0].shape[0]: a traced size is a tensor
-        start = tuple(part.contiguous() for part in state)
-        if batch_sizes is None:
-            outputs, *last = torch.lstm(inputs, start, weights, True, 1, 0.0, False, bidirectional, True)
-        else:
-            outputs, *last = torch.lstm(inputs, batch_sizes, start, weights, True, 1, 0.0, False, bidirectional)
-        return outputs, tuple(last)
 
 
 CELLS: dict[str, type[RecurrentCell]] = {"gru": GRUCell, "lstm": LSTMCell}
@@ -384,13 +374,10 @@ class Bridge(nn.Module):
         if self.kind == "zeros":
             size = config.decoder_layers * self.parts * config.hidden_size
             return encoder_states.new_zeros(encoder_states.shape[0], size)
-        how = self.kind
-        if how == "dense":
-            how = "last" if config.is_recurrent_encoder else "mean"
-        summary = summarize(encoder_states, mask, how, config.is_recurrent_encoder and config.bidirectional)
-        state = self.projection(summary)
         if self.kind == "dense":
-            return torch.tanh(state)
+            return torch.tanh(self.projection(fixed_context(encoder_states, mask, config)))
+        bidirectional = config.is_recurrent_encoder and config.bidirectional
+        state = self.projection(summarize(encoder_states, mask, self.kind, bidirectional))
         return nn.functional.pad(state, (0, (self.parts - 1) * config.hidden_size)).repeat(1, config.decoder_layers)
 
 
@@ -431,7 +418,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
 
     Step t, with the query `previous` (Bahdanau et al. 2015): c_t from s_(t-1), s_t = cell([E y_t; c_t], s_(t-1));
     `current` (Luong et al. 2015): s_t = cell(E y_t, s_(t-1)), c_t from s_t. Then readout(s_t, c_t, E y_t), which input
-    feeding hands to the cell of the next step.
+    feeding hands to the cell of the next step. With residual sums or normalisation, `previous` asks with the top
+    cell's own state, `current` with the top layer's output.
     """
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
@@ -648,6 +636,9 @@ class RecurrentDecoder(nn.Module):
 
         step_mask = self.trim_mask(attention_mask, tgt_len)
         masks = steps.draw_dropout(inputs_embeds)
+        output_mask = LayerDropout.draw(
+            self.config, inputs_embeds, self.config.hidden_size, self.config.hidden_size, self.training
+        ).inputs
         chunk = tgt_len
         if steps.gradient_checkpointing and self.training:
             # Recomputing all steps at once would need as much memory as keeping them.
@@ -675,7 +666,7 @@ class RecurrentDecoder(nn.Module):
             every = joined.attentional if all_states else joined.newest.unsqueeze(1)
             write_state(past_key_values.self_attention_cache, joined.states, every, tgt_len)
         return DecoderOutput(
-            nn.functional.dropout(joined.attentional, self.config.dropout, self.training),
+            drop(joined.attentional, output_mask, self.config, self.training),
             (inputs_embeds, *joined.layer_states),
             (),
             () if joined.weights is None else (joined.weights,),
@@ -690,7 +681,7 @@ class RecurrentDecoder(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         cached = None if cache is None else read_state(cache.self_attention_cache)
         if cached is not None and cached.is_start is None:
-            return cached.state, cached.attentional
+            return cached.state, cached.attentional.to(inputs_embeds.dtype)
         layers = self.bridge(encoder_hidden_states, memory.mask)
         state = self.steps.join_state([(layers,)], self.steps.attention.initial_state(memory))
         attentional = inputs_embeds.new_zeros(inputs_embeds.shape[0], self.config.hidden_size)
@@ -698,7 +689,7 @@ class RecurrentDecoder(nn.Module):
             return state, attentional
         return (
             torch.where(cached.is_start, state, cached.state),
-            torch.where(cached.is_start, attentional, cached.attentional),
+            torch.where(cached.is_start, attentional, cached.attentional.to(attentional.dtype)),
         )
 
     @staticmethod

@@ -78,7 +78,7 @@ class Positions(nn.Module):
         if self.kind == "sinusoidal":
             hidden_states = hidden_states + sinusoids(positions, self.width).to(embeds.dtype)
         elif self.kind == "learned":
-            # A static cache counts in a tensor, and is itself bounded.
+            # A static cache counts in a tensor: generate() is checked beforehand.
             if isinstance(past_len, int) and past_len + embeds.shape[1] > self.max_positions:
                 raise ValueError(
                     f"A sequence of {past_len + embeds.shape[1]} tokens is longer than "

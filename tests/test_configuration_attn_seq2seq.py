@@ -47,6 +47,13 @@ def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
         ({**TRANSFORMERS, "hidden_size": 36, "position_type": "rotary"}, "head size 9 must be even"),
         ({**TRANSFORMERS, "hidden_size": 31, "num_attention_heads": 1}, "needs an even width, not 31"),
         ({**TRANSFORMERS, "encoder_attention_heads": 3}, "does not divide into encoder_attention_heads=3"),
+        ({"vocab_size": 30, "pad_token_id": 30}, "pad_token_id=30 is outside the vocabulary of 30 tokens"),
+        ({"pad_token_id": -1}, "pad_token_id=-1 is outside"),
+        ({"decoder_vocab_size": 5, "eos_token_id": [2, 7]}, "eos_token_id=7 is outside the vocabulary of 5"),
+        ({"decoder_start_token_id": 9000}, "decoder_start_token_id=9000 is outside"),
+        ({"hidden_act": "new"}, "hidden_act='new' is unknown: choose one of"),
+        ({"rope_theta": 0.0}, "rope_theta=0.0 must be greater than 0"),
+        ({"d_model": 512}, "no field 'd_model': set hidden_size"),
         ({"atention_type": "dot"}, "no field 'atention_type': did you mean 'attention_type'"),
     ],
 )
@@ -106,6 +113,12 @@ def test_presets_have_the_papers_sizes_and_shrink(name: str) -> None:
     assert small.embedding_size == small.encoder_hidden_size == 8
     assert small.attention_type == config.attention_type
     assert AttnSeq2SeqModel(small).num_parameters() < 10_000
+
+
+def test_presets_keep_what_does_not_hang_on_the_width() -> None:
+    assert AttnSeq2SeqConfig.from_preset("bahdanau2015", hidden_size=1000).encoder_hidden_size == 2000
+    narrow = AttnSeq2SeqConfig.from_preset("transformer_base", hidden_size=64)
+    assert (narrow.vocab_size, narrow.num_attention_heads, narrow.intermediate_size) == (37000, 8, 256)
 
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:

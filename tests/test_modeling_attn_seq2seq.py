@@ -49,6 +49,14 @@ def ids(batch: int, length: int, high: int = 10) -> torch.Tensor:
         ({"input_ids": ids(2, 4), "decoder_attention_mask": torch.ones(2, 9)}, r"decoder_attention_mask has shape"),
         ({"input_ids": ids(2, 4), "past_key_values": DynamicCache()}, "must be an EncoderDecoderCache"),
         ({"input_ids": ids(3, 4)}, "The source has 3 rows and the target 2"),
+        ({"input_ids": ids(2, 4), "attention_mask": torch.ones(4)}, r"must be \(batch, length\)"),
+        ({"input_ids": ids(2, 4), "decoder_attention_mask": torch.ones(3)}, r"must be \(batch, length\)"),
+        ({"input_ids": ids(2, 4), "labels": torch.ones(3, dtype=torch.long)}, r"must be \(batch, tgt_len\)"),
+        (
+            {"input_ids": ids(2, 4), "decoder_input_ids": ids(2, 5)},
+            r"labels have shape \(2, 3\) and the target \(2, 5\)",
+        ),
+        ({"input_ids": torch.zeros(0, 4, dtype=torch.long)}, "The source is an empty batch"),
         ({"inputs_embeds": torch.zeros(2, 4, 8)}, "source's embeddings are 8 wide: the model's are 16"),
         ({"encoder_outputs": (torch.zeros(2, 4, 8),)}, r"must be \(batch, src_len, 16\)"),
         (
@@ -81,7 +89,7 @@ def test_a_cache_of_other_rows_is_refused(family: dict) -> None:
 
 
 def test_a_recurrent_decoder_refuses_a_square_mask() -> None:
-    with pytest.raises(ValueError, match="has 4 dimensions"):
+    with pytest.raises(ValueError, match=r"must be \(batch, length\)"):
         build(RECURRENT)(
             input_ids=ids(2, 4), decoder_input_ids=ids(2, 3), decoder_attention_mask=torch.ones(2, 1, 3, 3)
         )
@@ -140,3 +148,66 @@ def test_loss_is_the_mean_over_labels_that_count() -> None:
     torch.testing.assert_close(out.loss, torch.stack(picked).mean())
     summed = model(input_ids=ids(2, 5), labels=labels, num_items_in_batch=torch.tensor(12)).loss
     torch.testing.assert_close(summed, torch.stack(picked).sum() / 12)
+
+
+@pytest.mark.parametrize("kind", ["local_m", "coverage", "general"])
+def test_a_static_cache_takes_half_precision(kind: str) -> None:
+    fields = {"encoder_type": "lstm", "decoder_type": "gru", "attention_type": kind}
+    half = build(fields).to(torch.bfloat16)
+    whole = build(fields)
+    for model, context in ((half, torch.no_grad()), (whole, torch.autocast("cpu", torch.bfloat16))):
+        options = {"max_new_tokens": 6, "min_new_tokens": 6}
+        with context:
+            static = model.generate(ids(2, 5), cache_implementation="static", **options)
+            dynamic = model.generate(ids(2, 5), **options)
+        assert static.equal(dynamic)
+
+
+def test_coverage_adds_up_in_half_precision() -> None:
+    attention = build({"encoder_type": "gru", "decoder_type": "gru", "attention_type": "coverage"}).to(torch.bfloat16)
+    attention = attention.model.decoder.stack.steps.attention
+    memory = attention.memory(torch.randn(1, 100, 16, dtype=torch.bfloat16))
+    queries = torch.randn(1, 600, 16, dtype=torch.bfloat16)
+    with torch.no_grad():
+        out = attention(queries, memory)
+    torch.testing.assert_close(out.state, out.weights.float().sum(2).flatten(1), rtol=1e-4, atol=1e-4)
+
+
+def test_flash_is_not_used_where_it_would_mistake_the_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Interface:
+        @staticmethod
+        def get_interface(name: str, default: object) -> object:
+            asked.append(name)
+            return default
+
+    monkeypatch.setattr("hf_attn_seq2seq.attention.ALL_ATTENTION_FUNCTIONS", Interface)
+    attention = build(TRANSFORMER).model.decoder.stack.layers[0].cross_attention
+    attention.config._attn_implementation_internal = "flash_attention_2"
+    states, mask = torch.randn(2, 5, 16), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])
+    for length, padding in ((3, None), (1, mask), (3, mask), (5, mask)):
+        memory = attention.memory(states, padding)
+        attention(torch.randn(2, length, 16), memory, None, False)
+    assert asked == ["flash_attention_2", "flash_attention_2", "sdpa", "sdpa"]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_resizing_to_a_multiple_keeps_one_vocabulary(shared: bool, tmp_path) -> None:
+    model = build(RECURRENT, vocab_size=21, share_encoder_decoder_embeddings=shared)
+    model.resize_token_embeddings(pad_to_multiple_of=8)
+    assert (model.config.vocab_size, model.config.decoder_vocab_size, model.lm_head.out_features) == (24, 24, 24)
+    assert model.get_decoder().embed_tokens.weight.shape == (24, 16)
+    model.save_pretrained(tmp_path)
+    again = AttnSeq2SeqForConditionalGeneration.from_pretrained(tmp_path)
+    inputs = {"input_ids": ids(2, 4), "decoder_input_ids": ids(2, 3)}
+    torch.testing.assert_close(again(**inputs).logits, model(**inputs).logits)
+
+
+def test_learned_positions_end_with_a_sentence() -> None:
+    model = build(TRANSFORMER, position_type="learned", max_position_embeddings=8)
+    for cache in (None, "static"):
+        with pytest.raises(ValueError, match="max_position_embeddings=8"):
+            model.generate(ids(1, 4), max_new_tokens=20, min_new_tokens=20, cache_implementation=cache)
+    with pytest.raises(ValueError, match="A sequence of 9 tokens"):
+        model(input_ids=ids(1, 9), decoder_input_ids=ids(1, 2))

@@ -145,6 +145,17 @@ def test_bridges(parts: int, sizes: tuple[int, int], bidirectional: bool) -> Non
             assert layers[:, :, 1:].eq(0).all()  # an LSTM's c
 
 
+@KINDS
+def test_fused_kernels_keep_what_backward_needs(kind: str) -> None:
+    """cuDNN calls that training; a CPU does not care, so the flag itself is looked at."""
+    cell = scrambled(CELLS[kind]([4], 5))
+    state = tuple(torch.randn(2, 5) for _ in range(cell.parts))
+    for wanted in (True, False):
+        with mock.patch.object(CELLS[kind], "kernel", wraps=cell.kernel) as kernel, torch.set_grad_enabled(wanted):
+            cell.run([torch.randn(2, 3, 4)], state, None)
+        assert kernel.call_args.args[6] is wanted
+
+
 def test_variational_dropout_keeps_its_mask_through_a_sequence() -> None:
     states = torch.ones(2, 50, 30)
     for variational in (True, False):
@@ -156,6 +167,14 @@ def test_variational_dropout_keeps_its_mask_through_a_sequence() -> None:
         assert set(masks.recurrent.unique().tolist()) == {0.0, 2.0}
         assert 0.2 < dropped.eq(0).float().mean().item() < 0.8
     assert LayerDropout.draw(config, states, 30, 16, training=False) == (None, None)
+
+
+def test_variational_dropout_reaches_the_output_layer() -> None:
+    for variational in (True, False):
+        model = tiny_model(dropout=0.5, variational_dropout=variational).train()
+        states = model.model(input_ids=torch.randint(3, 20, (2, 6)), decoder_input_ids=torch.randint(3, 20, (2, 9)))
+        dropped = states.last_hidden_state.eq(0)
+        assert (dropped == dropped[:, :1]).all().item() is variational
 
 
 @KINDS

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from ..tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
+from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")  # a token's id is its place

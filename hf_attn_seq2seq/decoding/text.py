@@ -2,6 +2,7 @@
 """Texts through a model in batches of like length, and back in the order they came."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -42,15 +43,18 @@ def translate(
         ValueError: A text is blank; the sentence names it.
     """
     _refuse_blank(texts)
+    for option in ("num_return_sequences", "return_dict_in_generate"):
+        if generate_options.get(option, False) not in (False, None, 1):
+            raise ValueError(
+                f"translate gives one text for each text, so leave out {option}: call model.generate instead."
+            )
     translations = [""] * len(texts)
-    was_training = model.training
-    model.eval()
     for indices in _batches([len(text) for text in texts], batch_size):
         inputs = tokenizer([texts[index] for index in indices], return_tensors="pt", padding=True, truncation=True)
-        generated = model.generate(**inputs.to(model.device), **generate_options)  # type: ignore[operator]
+        with _evaluating(model):
+            generated = model.generate(**inputs.to(model.device), **generate_options)  # type: ignore[operator]
         for index, text in zip(indices, tokenizer.batch_decode(generated, skip_special_tokens=True)):
             translations[index] = text
-    model.train(was_training)
     return translations
 
 
@@ -67,7 +71,8 @@ def attend(
     _refuse_blank([text])
     inputs = tokenizer([text], return_tensors="pt").to(model.device)
     options = {"return_dict_in_generate": True, "output_attentions": True, **generate_options}
-    outputs = model.eval().generate(**inputs, **options)  # type: ignore[operator]
+    with _evaluating(model):
+        outputs = model.generate(**inputs, **options)  # type: ignore[operator]
     weights = gather_beam_attentions(outputs)[0]
     chosen = outputs.sequences[0, 1 : 1 + weights.shape[1]]  # after the start token
     return SentenceAttention(
@@ -93,26 +98,34 @@ def align(
     The target is given (teacher forcing). Row t of the weights chose label t, so no row is shifted.
 
     Args:
-        pairs: Source and target texts.
+        pairs: Source and target texts; none may be blank.
         layer: Which decoder layer's attention; a recurrent decoder has one.
 
     Returns:
         For each pair its links `(source word, target word)`, words counted as the tokenizer cuts them.
     """
+    _refuse_blank([text for pair in pairs for text in pair])
     links: list[frozenset[Link]] = [frozenset()] * len(pairs)
-    was_training = model.training
-    model.eval()
     for indices in _batches([len(source) for source, _ in pairs], batch_size):
         inputs = tokenizer([pairs[index][0] for index in indices], return_tensors="pt", padding=True)
         targets = tokenizer(text_target=[pairs[index][1] for index in indices], return_tensors="pt", padding=True)
-        outputs = model(
-            **inputs.to(model.device), labels=targets["input_ids"].to(model.device), output_attentions=True
-        )
+        labels = targets["input_ids"].to(model.device)
+        with _evaluating(model):
+            outputs = model(**inputs.to(model.device), labels=labels, output_attentions=True)
         weights = outputs.cross_attentions[layer].mean(1)  # batch x tgt_len x src_len
         for row, index in enumerate(indices):
             links[index] = attention_to_links(weights[row], inputs.word_ids(row), targets.word_ids(row))
-    model.train(was_training)
     return links
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
@@ -124,4 +137,4 @@ def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
 def _refuse_blank(texts: Sequence[str]) -> None:
     for index, text in enumerate(texts):
         if not text.strip():
-            raise ValueError(f"Text {index} is blank: there is nothing to translate.")
+            raise ValueError(f"Text {index} is blank: give it words or leave it out.")

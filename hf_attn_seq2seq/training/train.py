@@ -2,6 +2,7 @@
 """Train an attention encoder-decoder on your own sentence pairs: two aligned text files, or one tab-separated file."""
 
 import argparse
+import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,17 @@ def parse_fields(assignments: list[str]) -> dict[str, Any]:
     `["hidden_size=512", "attention_type=dot"]` to a dict; values are read as JSON, else as text.
 
     Raises:
-        ValueError: An assignment has no `=`, or names a vocabulary's size.
+        ValueError: An assignment has no `=`, names no field, or a vocabulary's size.
     """
     fields: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ValueError(f"--set takes FIELD=VALUE, not '{assignment}'.")
+        if name not in AttnSeq2SeqConfig.__dataclass_fields__:
+            close = difflib.get_close_matches(name, AttnSeq2SeqConfig.__dataclass_fields__, n=1)
+            hint = f": did you mean '{close[0]}'?" if close else "."
+            raise ValueError(f"AttnSeq2SeqConfig has no field '{name}'{hint}")
         if name in ("vocab_size", "decoder_vocab_size"):
             raise ValueError(f"{name} follows the tokenizer: use --vocab-size.")
         try:

@@ -77,6 +77,7 @@ def test_two_files_and_a_preset(tsv: Path, tmp_path: Path) -> None:
     [
         (["--set", "attention_type=new"], "attention_type='new' is unknown"),
         (["--set", "atention_type=dot"], "did you mean 'attention_type'"),
+        (["--set", "wide=dot"], "has no field 'wide'"),
         (["--set", "hidden_size=big"], "hidden_size"),
         (["--set", "hidden_size"], "FIELD=VALUE"),
         (["--set", "vocab_size=5"], "use --vocab-size"),
@@ -111,6 +112,11 @@ def test_fields_are_read_as_json_or_text() -> None:
     assert fields == {"hidden_size": 64, "dropout": 0.5, "input_feeding": True, "residual": True, "bridge": "mean"}
 
 
-def test_a_blank_text_is_named(tmp_path: Path) -> None:
+def test_translate_gives_one_text_for_each() -> None:
+    with pytest.raises(ValueError, match="leave out num_return_sequences"):
+        translate(None, None, ["a"], num_return_sequences=2)  # type: ignore[arg-type]
+
+
+def test_a_blank_text_is_named() -> None:
     with pytest.raises(ValueError, match="Text 1 is blank"):
         translate(None, None, ["a", "  "])  # type: ignore[arg-type]
