@@ -243,9 +243,12 @@ def test_resizing_two_vocabularies(family: str, tying: str, tmp_path: Path) -> N
     assert torch.equal(logits(loaded, batch), logits(model, batch))
 
 
-def test_one_vocabulary_is_resized_by_its_own_method() -> None:
+def test_a_shared_table_is_resized_by_its_own_method() -> None:
     with pytest.raises(ValueError, match="resize_token_embeddings"):
-        make("gru").resize_decoder_token_embeddings(30)
+        make("gru", share_encoder_decoder_embeddings=True).resize_decoder_token_embeddings(30)
+    model = make("gru")  # two tables that happen to be of one size
+    model.resize_decoder_token_embeddings(30)
+    assert [len(table) for table in tables(model)] == [20, 30, 30]
 
 
 def test_resizing_pads_to_a_multiple() -> None:
