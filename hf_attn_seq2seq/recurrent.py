@@ -402,6 +402,19 @@ class Readout(nn.Module):
         return torch.tanh(self.projection(torch.cat([state, context], dim=-1)))
 
 
+class StepsInput(NamedTuple):
+    """What the decoder's recurrence goes on from; see [`RecurrentDecoderSteps.forward`]."""
+
+    embeds: torch.Tensor  # (batch, tgt_len, embedding)
+    state: torch.Tensor  # (batch, state_size)
+    attentional: torch.Tensor  # (batch, hidden)
+    memory: Memory
+    step_mask: torch.Tensor | None  # (batch, tgt_len)
+    masks: list[LayerDropout]
+    output_weights: bool
+    all_states: bool
+
+
 class StepsOutput(NamedTuple):
     """What the decoder computed for `tgt_len` steps."""
 
@@ -477,7 +490,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         memory = self.attention.recall(keys, values, memory_mask)
         at_once = not (self.config.input_feeding or all_states or (self.asks_before and self.attention.uses_query))
         run = self.run_at_once if at_once and step_mask is None else self.run_stepwise
-        return run(embeds, state, attentional, memory, step_mask, masks, output_weights, all_states)
+        return run(StepsInput(embeds, state, attentional, memory, step_mask, masks, output_weights, all_states))
 
     def split_state(self, state: torch.Tensor, dtype: torch.dtype) -> tuple[list[State], torch.Tensor | None]:
         """The layers' states, and the attention's (None without one), of a packed `(batch, state_size)`."""
@@ -497,19 +510,10 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         dtype = torch.promote_types(parts[0].dtype, attention.dtype)
         return torch.cat([part.to(dtype) for part in (*parts, attention)], dim=-1)
 
-    def run_at_once(
-        self,
-        embeds: torch.Tensor,
-        state: torch.Tensor,
-        attentional: torch.Tensor,
-        memory: Memory,
-        step_mask: torch.Tensor | None,
-        masks: list[LayerDropout],
-        output_weights: bool,
-        all_states: bool,
-    ) -> StepsOutput:
+    def run_at_once(self, call: StepsInput) -> StepsOutput:
         """No step waits for the attention of the one before: layers run over the whole target, then all steps ask."""
-        layers, attention_state = self.split_state(state, embeds.dtype)
+        embeds, memory, masks = call.embeds, call.memory, call.masks
+        layers, attention_state = self.split_state(call.state, embeds.dtype)
         inputs = [drop(embeds, masks[0].inputs, self.config, self.training)]
         if self.asks_before:  # only where the context is the same at every step
             inputs.append(self.attention(embeds, memory).context)
@@ -521,24 +525,16 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             layer_states.append(norm(outputs))
             if index + 1 < len(self.cells):
                 inputs = [drop(layer_states[-1], masks[index + 1].inputs, self.config, self.training)]
-        out = self.attention(layer_states[-1], memory, attention_state, output_weights)
+        out = self.attention(layer_states[-1], memory, attention_state, call.output_weights)
         attentional = self.readout(layer_states[-1], out.context, embeds)
         joined = self.join_state(layers, out.state).unsqueeze(1)
         return StepsOutput(attentional, tuple(layer_states), out.weights, joined, attentional[:, -1])
 
-    def run_stepwise(
-        self,
-        embeds: torch.Tensor,
-        state: torch.Tensor,
-        attentional: torch.Tensor,
-        memory: Memory,
-        step_mask: torch.Tensor | None,
-        masks: list[LayerDropout],
-        output_weights: bool,
-        all_states: bool,
-    ) -> StepsOutput:
-        config = self.config
-        layers, attention_state = self.split_state(state, embeds.dtype)
+    def run_stepwise(self, call: StepsInput) -> StepsOutput:
+        """The plain loop."""
+        config, embeds, memory, masks = self.config, call.embeds, call.memory, call.masks
+        layers, attention_state = self.split_state(call.state, embeds.dtype)
+        attentional = call.attentional
         dropped = drop(embeds, masks[0].inputs, config, self.training)
         first = self.cells[0]
         projected_embeds = first.input_projections[0](dropped).unbind(1)
@@ -550,7 +546,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             layers = list(layers)
             projected = projected_embeds[step]
             if self.asks_before:
-                out = self.attention(layers[-1][0].unsqueeze(1), memory, attention_state, output_weights)
+                out = self.attention(layers[-1][0].unsqueeze(1), memory, attention_state, call.output_weights)
                 projected = projected + first.input_projections[1](out.context.squeeze(1))
             if config.input_feeding:
                 projected = projected + first.input_projections[-1](attentional)
@@ -564,7 +560,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
                     output = output + outputs[index - 1][-1]
                 outputs[index].append(norm(output))
             if not self.asks_before:
-                out = self.attention(outputs[-1][-1].unsqueeze(1), memory, attention_state, output_weights)
+                out = self.attention(outputs[-1][-1].unsqueeze(1), memory, attention_state, call.output_weights)
             attention_state = out.state
             contexts.append(out.context)
             if out.weights is not None:
@@ -572,8 +568,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             if config.input_feeding:
                 attentional = self.readout(outputs[-1][-1], out.context.squeeze(1), embedded[step])
                 attentionals.append(attentional)
-            if step_mask is not None:
-                live = step_mask[:, step : step + 1]
+            if call.step_mask is not None:
+                live = call.step_mask[:, step : step + 1]
                 layers = [
                     tuple(torch.where(live, new, kept) for new, kept in zip(layer, before))
                     for layer, before in zip(layers, old[0])
@@ -581,7 +577,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
                 if attention_state is not None:
                     attention_state = torch.where(live, attention_state, old[1])
                 attentional = torch.where(live, attentional, old[2])
-            if all_states or step + 1 == embeds.shape[1]:
+            if call.all_states or step + 1 == embeds.shape[1]:
                 states.append(self.join_state(layers, attention_state))
         layer_states = tuple(torch.stack(each, dim=1) for each in outputs)
         if config.input_feeding:

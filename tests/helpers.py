@@ -3,6 +3,7 @@
 
 from typing import Any, NamedTuple
 
+import pytest
 import torch
 from torch import nn
 
@@ -10,6 +11,23 @@ from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGenerati
 
 
 PAD, START, END = 0, 1, 2
+
+# One model of each kind for tests of life around the models.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gru": {"encoder_type": "gru", "decoder_type": "gru", "attention_type": "additive"},
+    "lstm": {
+        "encoder_type": "lstm",
+        "decoder_type": "lstm",
+        "attention_type": "multi_head",
+        "attention_query": "current",
+        "input_feeding": True,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+    },
+    "transformer": {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
+    "transformer-gru": {"encoder_type": "transformer", "decoder_type": "gru", "attention_type": "general"},
+}
+families = pytest.mark.parametrize("family", FAMILIES)
 
 
 def tiny_config(**fields: Any) -> AttnSeq2SeqConfig:

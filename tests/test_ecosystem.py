@@ -18,24 +18,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, CompileCo
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqModel
 from hf_attn_seq2seq.recurrent import RecurrentCell
-from tests.helpers import padded_batch, tiny_config, tiny_model
+from tests.helpers import FAMILIES, families, padded_batch, tiny_config, tiny_model
 
 
-FAMILIES: dict[str, dict[str, Any]] = {
-    "gru": {"encoder_type": "gru", "decoder_type": "gru", "attention_type": "additive"},
-    "lstm": {
-        "encoder_type": "lstm",
-        "decoder_type": "lstm",
-        "attention_type": "multi_head",
-        "attention_query": "current",
-        "input_feeding": True,
-        "encoder_layers": 2,
-        "decoder_layers": 2,
-    },
-    "transformer": {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
-    "transformer-gru": {"encoder_type": "transformer", "decoder_type": "gru", "attention_type": "general"},
-}
-families = pytest.mark.parametrize("family", FAMILIES)
 TYINGS = {
     "untied": {"tie_word_embeddings": False},
     "two-way": {"tie_word_embeddings": True},

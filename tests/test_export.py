@@ -23,23 +23,9 @@ from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
 from transformers.exporters.utils import decompose_for_generation, get_leaf_tensors
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from tests.helpers import START, padded_batch, tiny_model
+from tests.helpers import FAMILIES, START, families, padded_batch, tiny_model
 
 
-FAMILIES: dict[str, dict[str, Any]] = {
-    "gru": {"encoder_type": "gru", "decoder_type": "gru", "attention_type": "additive"},
-    "lstm": {
-        "encoder_type": "lstm",
-        "decoder_type": "lstm",
-        "attention_type": "multi_head",
-        "attention_query": "current",
-        "input_feeding": True,
-        "decoder_layers": 2,
-    },
-    "transformer": {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
-    "transformer-gru": {"encoder_type": "transformer", "decoder_type": "gru", "attention_type": "general"},
-}
-families = pytest.mark.parametrize("family", FAMILIES)
 STEPS = 6
 
 

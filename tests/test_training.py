@@ -26,25 +26,10 @@ from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.configuration_attn_seq2seq import STACK_TYPES
 from hf_attn_seq2seq.recurrent import RecurrentDecoderSteps, RecurrentEncoderLayer
 from hf_attn_seq2seq.transformer import TransformerDecoderLayer, TransformerEncoderLayer
-from tests.helpers import END, tiny_config, tiny_model
+from tests.helpers import END, FAMILIES, families, tiny_config, tiny_model
 
 
 ROOT = Path(__file__).parents[1]
-FAMILIES: dict[str, dict[str, Any]] = {
-    "gru": {"encoder_type": "gru", "decoder_type": "gru", "attention_type": "additive"},
-    "lstm": {
-        "encoder_type": "lstm",
-        "decoder_type": "lstm",
-        "attention_type": "multi_head",
-        "attention_query": "current",
-        "input_feeding": True,
-        "encoder_layers": 2,
-        "decoder_layers": 2,
-    },
-    "transformer": {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
-    "transformer-gru": {"encoder_type": "transformer", "decoder_type": "gru", "attention_type": "general"},
-}
-families = pytest.mark.parametrize("family", FAMILIES)
 
 CHECKPOINTED = (RecurrentEncoderLayer, RecurrentDecoderSteps, TransformerEncoderLayer, TransformerDecoderLayer)
 
