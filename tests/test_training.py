@@ -327,12 +327,20 @@ if torch.distributed.is_initialized():
 
 
 def test_two_processes_train_as_one_with_the_doubled_batch(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     reports = {}
     for processes, batch in ((1, 8), (2, 4)):
         script = tmp_path / f"train_{processes}.py"
         script.write_text(f"trainer_processes = {processes}\n{PARALLEL_SCRIPT}")
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if processes == 2 else []
+        # On a CPU, accelerate's own --cpu wants MPI for several processes; this way it launches by torchrun.
+        options = [
+            "--multi_gpu",
+            "--num_processes=2",
+            "--num_machines=1",
+            "--mixed_precision=no",
+            "--dynamo_backend=no",
+        ]
+        launch = ["-m", "accelerate.commands.launch", *options] if processes == 2 else []
         command = [sys.executable, *launch, str(script), str(tmp_path), str(batch)]
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
