@@ -153,6 +153,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
 
     >>> config = AttnSeq2SeqConfig(vocab_size=1000, encoder_type="lstm", decoder_type="gru", attention_type="general")
     >>> model = AttnSeq2SeqForConditionalGeneration(config)
+
     ```
     """
 

@@ -533,6 +533,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     >>> source, target = torch.randint(3, 1000, (2, 7)), torch.randint(3, 1000, (2, 5))
     >>> loss = model(input_ids=source, labels=target).loss
     >>> translation = model.generate(source, num_beams=5, max_new_tokens=50)
+
     ```
     """
 
