@@ -109,6 +109,8 @@ def split_pairs(pairs: Sequence[TextPair], validation_size: int, seed: int) -> S
 
 
 def _read_lines(path: Path, encoding: str) -> list[str]:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file in it.")
     if not path.is_file():
         raise ValueError(f"There is no file {path}: check its path.")
     try:

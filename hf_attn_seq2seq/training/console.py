@@ -10,7 +10,7 @@ from transformers.utils import logging
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run `command`; what a user can mend ends it with one sentence and exit status 2, Ctrl-C with 130."""
+    """Run `command`; an error ends it with one sentence and exit status 2, Ctrl-C with 130."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -18,7 +18,18 @@ def run_command(command: Callable[[], None]) -> None:
         command()
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, OSError, ImportError, StrictDataclassError) as error:
-        # Type errors of configuration fields come with a line that only names the field again.
-        print(f"error: {str(error).splitlines()[-1].strip() or type(error).__name__}", file=sys.stderr)
-        sys.exit(2)
+    except StrictDataclassError as error:
+        # The last line says what is wrong with the field, behind the name of an exception.
+        _fail(str(error).splitlines()[-1].strip().partition(": ")[2])
+    except (ValueError, OSError, ImportError) as error:
+        _fail(" ".join(str(error).split()))
+    except Exception as error:
+        if os.environ.get("HF_ATTN_TRACEBACK"):
+            raise
+        first = (str(error).splitlines() or [""])[0]
+        _fail(f"{type(error).__name__}: {first} (HF_ATTN_TRACEBACK=1 shows where)")
+
+
+def _fail(sentence: str) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)

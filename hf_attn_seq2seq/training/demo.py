@@ -17,7 +17,7 @@ from hf_attn_seq2seq.decoding import align, attend, translate
 from hf_attn_seq2seq.evaluation import alignment_error_rate, corpus_scores
 from hf_attn_seq2seq.explain import save_heatmap, terminal_heatmap
 from hf_attn_seq2seq.training.console import run_command
-from hf_attn_seq2seq.training.fit import FitSettings, fit
+from hf_attn_seq2seq.training.fit import FitSettings, fit, make_folder, remove_checkpoints
 
 
 SENTENCE = "The cat is on the mat ."
@@ -25,6 +25,12 @@ SENTENCE = "The cat is on the mat ."
 
 def run(output_dir: Path, seed: int, train_size: int, epochs: float) -> None:
     """Train, measure on both tests, translate the cat sentence, draw its attention, and save all to `output_dir`."""
+    settings = FitSettings(
+        epochs=epochs, batch_size=64, learning_rate=2e-3, warmup_steps=200, seed=seed, max_new_tokens=64
+    )
+    if train_size < 1:
+        raise ValueError(f"--train-size is {train_size}: it must be at least 1.")
+    remove_checkpoints(make_folder(output_dir))
     console = Console()
     with console.status("Generating the corpus ..."):
         corpus = generate_corpus(seed=seed, train_size=train_size)
@@ -48,7 +54,7 @@ def run(output_dir: Path, seed: int, train_size: int, epochs: float) -> None:
         [(pair.source, pair.target) for pair in corpus.train],
         [(pair.source, pair.target) for pair in corpus.validation],
         output_dir,
-        FitSettings(epochs=epochs, batch_size=64, learning_rate=2e-3, warmup_steps=200, seed=seed, max_new_tokens=64),
+        settings,
     )
     seconds = time.perf_counter() - started
 

@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """From pairs of text to a trained model, by Transformers' Seq2SeqTrainer."""
 
+import math
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from transformers import (
     Seq2SeqTrainingArguments,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import get_last_checkpoint
 
 from hf_attn_seq2seq.training.progress import TrainingBar
 
@@ -49,11 +52,32 @@ class FitSettings:
     max_new_tokens: int = 128
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "max_grad_norm", "gradient_accumulation_steps"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be greater than 0.")
+        positive = ("epochs", "batch_size", "learning_rate", "max_grad_norm", "gradient_accumulation_steps")
+        for name in (*positive, "max_new_tokens"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)} must be a number greater than 0.")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps={self.warmup_steps} must be 0 or more.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed={self.seed} must lie between 0 and 2^32 - 1.")
         if not 0.0 <= self.label_smoothing < 1.0:
             raise ValueError(f"label_smoothing={self.label_smoothing} must lie in [0, 1).")
+
+
+def make_folder(path: str | Path) -> Path:
+    """The folder at `path`, made where it is missing; raises ValueError where that cannot be."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"Cannot write to '{path}': name a folder that can be made.") from error
+    return path
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the Trainer's checkpoints in `folder`."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
 
 
 def encode_pairs(
@@ -94,8 +118,18 @@ def fit(
         resume: Whether to go on from the newest checkpoint in `output_dir`.
 
     Raises:
-        ValueError: There are no training or no validation pairs.
+        ValueError: There are no training or no validation pairs, no checkpoint to resume from, checkpoints of another
+            run, or no folder to write to.
     """
+    output_dir = make_folder(output_dir)
+    found = get_last_checkpoint(str(output_dir))
+    if resume and found is None:
+        raise ValueError(f"There is no checkpoint in '{output_dir}' to resume from: start without resuming.")
+    if found is not None and not resume:
+        # The Trainer keeps the checkpoint of most steps, which may be the older run's.
+        raise ValueError(
+            f"'{output_dir}' holds checkpoints of another run: resume it, remove them, or name another folder."
+        )
     for name, pairs in (("training", train_pairs), ("validation", validation_pairs)):
         if not pairs:
             raise ValueError(f"There are no {name} pairs.")

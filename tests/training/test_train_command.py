@@ -58,6 +58,17 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     assert (output / "tokenizer.json").read_bytes() == before
     assert (output / "checkpoint-14").is_dir()
 
+    # Another run would harm the model; going on with another model cannot be.
+    weights = (output / "model.safetensors").read_bytes()
+    basic = ["--source", tsv, "--validation-size", 8, "--output", output, *SMALL]
+    assert "say --resume or --overwrite" in failure(capsys, *basic, "--epochs", "1")
+    said = failure(capsys, *basic, "--resume", "--set", "hidden_size=32")
+    assert "holds another model: give the same hidden_size (16 there, 32 here)" in said
+    assert (output / "model.safetensors").read_bytes() == weights
+    assert (output / "tokenizer.json").read_bytes() == before
+    run(*basic, "--epochs", "1", "--overwrite")
+    assert [path.name for path in output.glob("checkpoint-*")] == ["checkpoint-7"]
+
 
 def test_two_files_and_a_preset(tsv: Path, tmp_path: Path) -> None:
     rows = [line.split("\t") for line in tsv.read_text("utf-8").splitlines()]
@@ -77,11 +88,22 @@ def test_two_files_and_a_preset(tsv: Path, tmp_path: Path) -> None:
     [
         (["--set", "attention_type=new"], "attention_type='new' is unknown"),
         (["--set", "atention_type=dot"], "did you mean 'attention_type'"),
-        (["--set", "wide=dot"], "has no field 'wide'"),
+        (["--set", "wide=dot"], "takes no field 'wide'"),
+        (["--set", "is_encoder_decoder=false"], "takes no field 'is_encoder_decoder'"),
+        (["--set", "dropout=[1]"], "dropout"),
+        (["--epochs", "inf"], "epochs=inf must be a number"),
+        (["--learning-rate", "nan"], "learning_rate=nan"),
+        (["--warmup-steps", "-1"], "warmup_steps=-1"),
+        (["--seed", "-1"], "seed=-1"),
+        (["--limit", "0"], "--limit is 0"),
+        (["--num-beams", "0"], "--num-beams is 0"),
+        (["--validation-target", "x"], "needs --validation-source"),
+        (["--resume"], "no checkpoint"),
+        (["--set", "hidden_size=100000000000"], "error: "),
         (["--set", "hidden_size=big"], "hidden_size"),
         (["--set", "hidden_size"], "FIELD=VALUE"),
         (["--set", "vocab_size=5"], "use --vocab-size"),
-        (["--epochs", "0"], "epochs=0.0 must be greater than 0"),
+        (["--epochs", "0"], "epochs=0.0 must be a number greater than 0"),
         (["--vocab-size", "10"], "vocab"),
         (["--validation-size", "500"], "validation"),
         (["--label-smoothing", "2"], "label_smoothing=2.0"),
@@ -91,7 +113,7 @@ def test_two_files_and_a_preset(tsv: Path, tmp_path: Path) -> None:
 def test_bad_options_end_with_one_sentence(
     tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str], told: str
 ) -> None:
-    basic = ["--source", tsv, "--output", tmp_path, "--validation-size", 8, "--epochs", "1"]
+    basic = ["--source", tsv, "--output", tmp_path / "out", "--validation-size", 8, "--epochs", "1"]
     said = failure(capsys, *basic, *extra)
     assert told in said
     assert said.count("\n") == 1
