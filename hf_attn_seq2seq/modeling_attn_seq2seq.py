@@ -698,6 +698,12 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         return attention_mask
 
 
+def check_layer(layer: int, count: int) -> None:
+    """Raise a ValueError where a decoder of `count` layers that attend has no such layer."""
+    if not -count <= layer < count:
+        raise ValueError(f"There is no layer {layer}: the decoder has {count} that attend, counted from 0.")
+
+
 def gather_beam_attentions(
     outputs: ModelOutput, layer: int = -1, eos_token_id: int | list[int] | None = None
 ) -> torch.Tensor:
@@ -718,7 +724,7 @@ def gather_beam_attentions(
         result's end.
 
     Raises:
-        ValueError: The outputs hold no cross-attentions.
+        ValueError: The outputs hold no cross-attentions, or none of that layer.
     """
     steps = getattr(outputs, "cross_attentions", None)
     if not steps or not steps[0]:
@@ -726,6 +732,7 @@ def gather_beam_attentions(
             "These outputs hold no cross-attentions: call generate with return_dict_in_generate=True and "
             "output_attentions=True, on a model with attention."
         )
+    check_layer(layer, len(steps[0]))
     # A prefix has rows of its own at the first step; its last row chooses the first new token.
     rows = torch.stack([step[layer][:, :, -1] for step in steps], dim=2)
     beam_indices = getattr(outputs, "beam_indices", None)

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.evaluation.alignment import Link, attention_to_links
-from hf_attn_seq2seq.modeling_attn_seq2seq import gather_beam_attentions
+from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer, gather_beam_attentions
 
 
 class SentenceAttention(NamedTuple):
@@ -43,8 +43,8 @@ def translate(
         ValueError: A text is blank; the sentence names it.
     """
     _refuse_blank(texts)
-    for option in ("num_return_sequences", "return_dict_in_generate"):
-        if generate_options.get(option, False) not in (False, None, 1):
+    for option, usual in (("num_return_sequences", 1), ("return_dict_in_generate", False)):
+        if (generate_options.get(option) or usual) != usual:
             raise ValueError(
                 f"translate gives one text for each text, so leave out {option}: call model.generate instead."
             )
@@ -104,7 +104,10 @@ def align(
     Returns:
         For each pair its links `(source word, target word)`, words counted as the tokenizer cuts them.
     """
-    _refuse_blank([text for pair in pairs for text in pair])
+    for index, pair in enumerate(pairs):
+        if len(pair) != 2 or isinstance(pair, str):
+            raise ValueError(f"Pair {index} is not a source and a target: give two texts.")
+        _refuse_blank(pair)
     links: list[frozenset[Link]] = [frozenset()] * len(pairs)
     for indices in _batches([len(source) for source, _ in pairs], batch_size):
         inputs = tokenizer([pairs[index][0] for index in indices], return_tensors="pt", padding=True)
@@ -112,6 +115,7 @@ def align(
         labels = targets["input_ids"].to(model.device)
         with _evaluating(model):
             outputs = model(**inputs.to(model.device), labels=labels, output_attentions=True)
+        check_layer(layer, len(outputs.cross_attentions))
         weights = outputs.cross_attentions[layer].mean(1)  # batch x tgt_len x src_len
         for row, index in enumerate(indices):
             links[index] = attention_to_links(weights[row], inputs.word_ids(row), targets.word_ids(row))
@@ -129,12 +133,18 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be at least 1.")
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 
 
 def _refuse_blank(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise ValueError("Give a list of texts, not one text: its letters would be taken for texts.")
     for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"Text {index} is a {type(text).__name__}: give text.")
         if not text.strip():
             raise ValueError(f"Text {index} is blank: give it words or leave it out.")

@@ -102,6 +102,8 @@ def attention_matrix(weights: torch.Tensor | np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if the shape is another or empty, or a weight is not a number from 0 to 1.
     """
+    if hasattr(weights, "is_complex") and weights.is_complex():
+        raise ValueError(f"the attention weights are of type {weights.dtype}: they must be real numbers.")
     if hasattr(weights, "detach"):  # a tensor; through float32, because NumPy has no bfloat16
         weights = weights.detach().float().cpu().numpy()
     matrix = np.asarray(weights)

@@ -78,8 +78,8 @@ def run(output_dir: Path, seed: int, train_size: int, epochs: float) -> None:
 
     results["sentence"] = {"source": SENTENCE, "translation": shown.translation}
     (output_dir / "results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    console.print(f"\nPicture: {picture}\nFigures: {output_dir / 'results.json'}")
-    console.print(f"Model: AutoModelForSeq2SeqLM.from_pretrained('{output_dir}')", markup=False)
+    saved = f"Picture: {picture}\nFigures: {output_dir / 'results.json'}"
+    console.print(f"\n{saved}\nModel: AutoModelForSeq2SeqLM.from_pretrained('{output_dir}')", markup=False)
 
 
 def measure(

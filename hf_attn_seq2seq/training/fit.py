@@ -91,6 +91,9 @@ def encode_pairs(
         pairs: Source and target texts.
         max_length: Longer texts are cut to so many tokens.
     """
+    pairs = list(pairs)
+    if not pairs:
+        return []
     sources, targets = zip(*pairs)
     encoded = tokenizer(list(sources), text_target=list(targets), truncation=True, max_length=max_length)
     return [

@@ -61,14 +61,16 @@ def build_parser() -> argparse.ArgumentParser:
     training.add_argument("--batch-size", type=int, default=defaults.batch_size, help="(default %(default)s)")
     training.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="(default %(default)s)")
     training.add_argument("--warmup-steps", type=int, default=defaults.warmup_steps, help="(default %(default)s)")
-    training.add_argument("--label-smoothing", type=float, default=defaults.label_smoothing, help="(default 0)")
+    training.add_argument(
+        "--label-smoothing", type=float, default=defaults.label_smoothing, help="(default %(default)s)"
+    )
     training.add_argument("--bf16", action="store_true", help="compute in bfloat16")
     training.add_argument("--seed", type=int, default=defaults.seed, help="(default %(default)s)")
     training.add_argument(
         "--resume", action="store_true", help="go on from the newest checkpoint in --output, with its tokenizer"
     )
     training.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in --output")
-    parser.add_argument("--num-beams", type=int, default=5, help="beams for the figures (default %(default)s)")
+    training.add_argument("--num-beams", type=int, default=5, help="of the final BLEU (default %(default)s)")
     return parser
 
 
@@ -150,7 +152,9 @@ def run(options: argparse.Namespace) -> None:
         size = min(1000, max(1, len(train) // 10)) if options.validation_size is None else options.validation_size
         train, validation = split_pairs(train, size, options.seed)
     train = train[: options.limit]
-    console.print(f"{len(train)} training and {len(validation)} validation pairs; {corpus.dropped_empty} half empty.")
+    console.print(
+        f"{len(train)} training and {len(validation)} validation pairs; {corpus.dropped_empty} with an empty side."
+    )
 
     # Built before the tokenizer is trained, so that a wrong field is told at once.
     build = PRESETS[options.preset] if options.preset else AttnSeq2SeqConfig
@@ -176,7 +180,9 @@ def run(options: argparse.Namespace) -> None:
     translations = translate(model, tokenizer, [pair.source for pair in validation], num_beams=options.num_beams)
     scores = corpus_scores(translations, [pair.target for pair in validation])
     for pair, translation in list(zip(validation, translations))[:3]:
-        console.print(f"\n  {printable(pair.source)}\n  {printable(translation)}", markup=False, highlight=False)
+        lines = (("source", pair.source), ("model", translation), ("reference", pair.target))
+        shown = "\n".join(f"  {name:<10}{printable(text)}" for name, text in lines)
+        console.print(f"\n{shown}", markup=False, highlight=False)
     console.print(
         f"\nValidation, {options.num_beams} beams: BLEU {scores.bleu:.2f}, chrF {scores.chrf:.2f}, exact match "
         f"{scores.exact_match:.1f} %  ({scores.bleu_signature})\nModel: {options.output}",

@@ -7,7 +7,7 @@ import pytest
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
-from hf_attn_seq2seq.decoding import attend, translate
+from hf_attn_seq2seq.decoding import align, attend, translate
 from hf_attn_seq2seq.training.train import main, parse_fields
 
 
@@ -50,6 +50,10 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     together = translate(model, tokenizer, texts, max_new_tokens=8)
     assert together == [translate(model, tokenizer, [text], max_new_tokens=8)[0] for text in texts]
     shown = attend(model, tokenizer, texts[0], max_new_tokens=8, num_beams=2)
+    with pytest.raises(ValueError, match="batch_size=-1 must be at least 1"):
+        translate(model, tokenizer, texts, batch_size=-1)
+    with pytest.raises(ValueError, match="There is no layer 3: the decoder has 1"):
+        align(model, tokenizer, [(texts[0], "Le chat.")], layer=3)
     assert shown.weights.shape == (1, len(shown.target_tokens), len(shown.source_tokens))
 
     # Going on with more epochs finds the checkpoint and the tokenizer of the first run.
@@ -137,6 +141,21 @@ def test_fields_are_read_as_json_or_text() -> None:
 def test_translate_gives_one_text_for_each() -> None:
     with pytest.raises(ValueError, match="leave out num_return_sequences"):
         translate(None, None, ["a"], num_return_sequences=2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [("a dog", "Give a list of texts"), (["a", 3], "Text 1 is a int"), (["a", ""], "Text 1 is blank")],
+)
+def test_translate_refuses_what_is_no_list_of_texts(texts: list, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        translate(None, None, texts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pairs", [["ab"], [("a", "b", "c")], [("a",)]])
+def test_align_refuses_what_is_no_pair(pairs: list) -> None:
+    with pytest.raises(ValueError, match="Pair 0 is not a source and a target"):
+        align(None, None, pairs)  # type: ignore[arg-type]
 
 
 def test_a_blank_text_is_named() -> None:
