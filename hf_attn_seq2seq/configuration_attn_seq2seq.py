@@ -64,12 +64,8 @@ _POSITIVE = (
     "intermediate_size",
     "max_position_embeddings",
 )
-# What other models call fields of ours.
+# What other libraries call two fields of ours.
 _NAMES_ELSEWHERE = {
-    "d_model": "hidden_size",
-    "d_ff": "intermediate_size",
-    "num_heads": "num_attention_heads",
-    "decoder_attention_heads": "num_attention_heads",
     "num_layers": "encoder_layers and decoder_layers",
     "rnn_type": "encoder_type and decoder_type",
     "cell_type": "encoder_type and decoder_type",
@@ -112,7 +108,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             `"multi_head"` is used, else 1.
         num_key_value_heads: Key-value heads of the same (grouped-query attention, Ainslie et al. 2023); `None`: one
             for each head. Only `"multi_head"` and Transformer decoders group them.
-        encoder_attention_heads, encoder_key_value_heads: The same for a Transformer encoder's self-attention.
+        encoder_attention_heads, encoder_key_value_heads: The same for a Transformer encoder's self-attention; `None`:
+            as `num_attention_heads` and `num_key_value_heads` say, or 4 (2, 1) heads where neither says.
         attention_size: Inner width of the scoring networks with a tanh (additive, concat, location_aware, coverage,
             monotonic, and the position network of local_p).
         attention_window: `D` of local attention: `2 D + 1` source positions are looked at.
@@ -167,7 +164,16 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         "decoder_attentions",
         "cross_attentions",
     ]
-    attribute_map = {"num_hidden_layers": "encoder_layers"}
+    attribute_map = {
+        "num_hidden_layers": "encoder_layers",
+        # What Transformers' other encoder-decoders call these fields.
+        "d_model": "hidden_size",
+        "d_ff": "intermediate_size",
+        "encoder_ffn_dim": "intermediate_size",
+        "decoder_ffn_dim": "intermediate_size",
+        "num_heads": "num_attention_heads",
+        "decoder_attention_heads": "num_attention_heads",
+    }
 
     vocab_size: int = 8000
     decoder_vocab_size: int | None = None
@@ -223,6 +229,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     decoder_start_token_id: int | None = 1
 
     def __post_init__(self, **kwargs: Any) -> None:
+        # Before sizes are resolved, because they follow these; Transformers would set them afterwards.
+        for name in [name for name in kwargs if name in self.attribute_map]:
+            setattr(self, name, kwargs.pop(name))
         self._refuse_misspelt_fields(kwargs)
         self._resolve_sizes()
         # Here too, and not only as one of @strict's validators, so that the user meets one plain ValueError.
@@ -272,13 +281,14 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         default("attention_size", self.hidden_size)
         default("intermediate_size", 4 * self.hidden_size)
         several = self.attention_type == "multi_head" or not self.is_recurrent_decoder
+        if self.num_attention_heads is None and not several and not self.is_recurrent_encoder:
+            # One head joins, as in the papers; the encoder's self-attention is better off with several.
+            default("encoder_attention_heads", _most_heads(self.encoder_hidden_size))
         default("num_attention_heads", _most_heads(self.hidden_size) if several else 1)
         default("num_key_value_heads", self.num_attention_heads)
-        encoder_heads = self.num_attention_heads
-        if not self.is_recurrent_encoder and not several:
-            encoder_heads = max(encoder_heads, _most_heads(self.encoder_hidden_size))
-        default("encoder_attention_heads", encoder_heads)
-        default("encoder_key_value_heads", self.encoder_attention_heads)
+        default("encoder_attention_heads", self.num_attention_heads)
+        alike = self.encoder_attention_heads == self.num_attention_heads
+        default("encoder_key_value_heads", self.num_key_value_heads if alike else self.encoder_attention_heads)
 
     def validate_architecture(self) -> None:
         """Check every field and the fields against each other; raises ValueError with one sentence."""

@@ -53,7 +53,7 @@ def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
         ({"decoder_start_token_id": 9000}, "decoder_start_token_id=9000 is outside"),
         ({"hidden_act": "new"}, "hidden_act='new' is unknown: choose one of"),
         ({"rope_theta": 0.0}, "rope_theta=0.0 must be greater than 0"),
-        ({"d_model": 512}, "no field 'd_model': set hidden_size"),
+        ({"num_layers": 2}, "no field 'num_layers': set encoder_layers and decoder_layers"),
         ({"atention_type": "dot"}, "no field 'atention_type': did you mean 'attention_type'"),
     ],
 )
@@ -81,6 +81,21 @@ def test_sizes_follow_hidden_size() -> None:
     assert config.num_attention_heads == 1
     assert AttnSeq2SeqConfig(attention_type="multi_head").num_attention_heads == 4
     assert AttnSeq2SeqConfig(**TRANSFORMERS, hidden_size=6).num_attention_heads == 2
+
+
+def test_heads_follow_each_other() -> None:
+    hybrid = {"encoder_type": "transformer", "decoder_type": "gru"}
+    assert AttnSeq2SeqConfig(**hybrid).encoder_attention_heads == 4
+    assert AttnSeq2SeqConfig(**hybrid).num_attention_heads == 1
+    assert AttnSeq2SeqConfig(**hybrid, num_attention_heads=2).encoder_attention_heads == 2
+    grouped = AttnSeq2SeqConfig(**TRANSFORMERS, num_attention_heads=8, num_key_value_heads=2)
+    assert (grouped.encoder_attention_heads, grouped.encoder_key_value_heads) == (8, 2)
+
+
+def test_names_of_other_models_are_understood() -> None:
+    config = AttnSeq2SeqConfig(**TRANSFORMERS, d_model=64, decoder_attention_heads=8, encoder_ffn_dim=96)
+    assert (config.hidden_size, config.embedding_size, config.num_attention_heads) == (64, 64, 8)
+    assert config.intermediate_size == config.decoder_ffn_dim == 96
 
 
 def test_an_edit_is_checked_when_saved(tmp_path) -> None:
