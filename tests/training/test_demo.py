@@ -25,6 +25,15 @@ def test_demo_trains_measures_shows_and_saves(tmp_path: Path, capsys: pytest.Cap
     assert measure(model, tokenizer, pairs) == pytest.approx(results["unseen sentences"])
 
 
+def test_demo_without_attention_shows_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--output", str(tmp_path), "--train-size", "200", "--epochs", "1", "--attention", "none"])
+    said = capsys.readouterr().out
+    assert "no attention" in said
+    assert SENTENCE in said
+    assert not (tmp_path / "attention.png").exists()
+    assert "aer" not in json.loads((tmp_path / "results.json").read_text("utf-8"))["unseen sentences"]
+
+
 def test_alignment_of_a_batch_is_that_of_each_pair(tmp_path: Path) -> None:
     main(["--output", str(tmp_path), "--train-size", "200", "--epochs", "1"])
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
