@@ -65,6 +65,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "encoder_layers": 2,
         "decoder_layers": 2,
         "num_key_value_heads": 2,
+        "encoder_key_value_heads": 4,
         **_FREE,
     },
     "transformer_pre_norm": {
