@@ -10,8 +10,7 @@ does not have. They are replaced by stricter ones for all five pairings, and the
   do the cross-attention weights.
 
 The third of its kind, the check of key-value shapes during generation, belongs to a mixin that the source distribution
-leaves out (see `harness.py`); `tests/test_generation.py` has its place. The training mixin does not fit an
-encoder-decoder: it expects `generate` to continue a prompt of one token with the rest of the training *input*.
+leaves out (see `harness.py`); `tests/test_generation.py` has its place.
 
 A skip counts as a failure unless BART skips the same test for the same reason; `conftest.py` sees to it.
 """
