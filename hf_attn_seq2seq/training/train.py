@@ -123,7 +123,7 @@ def check_options(options: argparse.Namespace) -> FitSettings:
     )
 
 
-def check_same_model(config: AttnSeq2SeqConfig, checkpoint: Path) -> None:
+def check_same_model(config: AttnSeq2SeqConfig, checkpoint: str) -> None:
     """Refuse to go on from a checkpoint of another model; the sentence names what differs."""
     saved = AttnSeq2SeqConfig.from_pretrained(checkpoint)
     differing = [
@@ -160,8 +160,9 @@ def run(options: argparse.Namespace) -> None:
     build = PRESETS[options.preset] if options.preset else AttnSeq2SeqConfig
     fields = parse_fields(options.set)
     build(**{**fields, "vocab_size": options.vocab_size})
-    if options.resume and (options.output / "tokenizer.json").exists():
-        tokenizer = AutoTokenizer.from_pretrained(options.output)
+    checkpoint = get_last_checkpoint(str(options.output)) if options.resume else None
+    if checkpoint:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     else:
         texts = (text for pair in train for text in pair)
         tokenizer = train_tokenizer(
@@ -171,8 +172,8 @@ def run(options: argparse.Namespace) -> None:
         tokenizer.save_pretrained(options.output)
     set_seed(options.seed)
     config = build(**{**fields, "vocab_size": len(tokenizer)})
-    if options.resume:
-        check_same_model(config, Path(get_last_checkpoint(str(options.output)) or options.output))
+    if checkpoint:
+        check_same_model(config, checkpoint)
     model = AttnSeq2SeqForConditionalGeneration(config)
     console.print(f"{len(tokenizer)} tokens, {model.num_parameters():,} parameters.")
     fit(model, tokenizer, train, validation, options.output, settings, resume=options.resume)
