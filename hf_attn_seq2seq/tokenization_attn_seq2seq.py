@@ -1,29 +1,149 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The tokenizer class of `attn_seq2seq` models: Transformers' fast tokenizer, which can also decode labels.
+"""The tokenizer class of `attn_seq2seq` models: Transformers' fast tokenizer, with labels and a target vocabulary.
 
-All that turns text into ids and back is in `tokenizer.json`, so that where this package is not installed
-`AutoTokenizer` loads the same folder as its stock class, with the same ids and the same decoded text. Where the folder
-also holds a model with its code, `AutoTokenizer` asks whether to run that code, which the tokenizer does not need:
-answer with `trust_remote_code=False`.
+Source and target share one vocabulary, or each has its own. All that turns text into ids and back is in
+`tokenizer.json`, and for a target vocabulary of its own in `target_tokenizer.json` beside it.
+
+Where this package is not installed, `AutoTokenizer` loads a folder of one vocabulary as its stock class, with the same
+ids and the same decoded text. Where the folder also holds a model with its code, `AutoTokenizer` asks whether to run
+that code, which the tokenizer does not need: answer with `trust_remote_code=False`. A folder of two vocabularies
+carries this file, and needs `trust_remote_code=True`: a stock class reads `tokenizer.json` alone, so that it encodes
+sources rightly but knows nothing of targets, which `PreTrainedTokenizerFast(tokenizer_file="target_tokenizer.json")`
+can still decode.
 """
 
+import copy
+import os
 from typing import Any
 
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Tokenizer
+from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 
 IGNORED_LABEL = -100  # what data collators pad labels with, and what the loss leaves out
+TARGET_FILE = "target_tokenizer.json"
 
 
-class AttnSeq2SeqTokenizer(PreTrainedTokenizerFast):
-    """Fast tokenizer whose `decode` and `batch_decode` read the label -100 as the padding token."""
+class _TwoVocabularies(PreTrainedTokenizerFast):
+    """Holds a second backend for targets, which `text_target=` and decoding use."""
 
-    # No __init__, on purpose: Transformers rebuilds a subclass that has one from its bare vocabulary on loading, and
-    # so loses its merges, its normaliser and its pre-tokeniser.
+    # Not in AttnSeq2SeqTokenizer itself: Transformers rebuilds a class with an `__init__` of its own from its bare
+    # vocabulary on loading, and so loses its merges, its normaliser and its pre-tokeniser. A base may have one.
+
+    vocab_files_names = {**PreTrainedTokenizerFast.vocab_files_names, "target_tokenizer_file": TARGET_FILE}
+
+    _source_backend: Tokenizer
+    _target_backend: Tokenizer | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        target_tokenizer_object = kwargs.pop("target_tokenizer_object", None)
+        target_tokenizer_file = kwargs.pop("target_tokenizer_file", None)
+        if target_tokenizer_object is not None:
+            self._target_backend = copy.deepcopy(target_tokenizer_object)
+        elif target_tokenizer_file is not None:
+            self._target_backend = Tokenizer.from_file(target_tokenizer_file)
+        super().__init__(*args, **kwargs)
+        self._source_backend = self._tokenizer
+        if self._target_backend is not None:
+            self._auto_class = "AutoTokenizer"  # has saving copy this file, which a stock class cannot replace
+            for token in filter(None, (self.pad_token, self.bos_token, self.eos_token, self.unk_token)):
+                ids = self._source_backend.token_to_id(token), self._target_backend.token_to_id(token)
+                if ids[0] != ids[1]:
+                    raise ValueError(
+                        f"The special token {token} is {ids[0]} in the source vocabulary and {ids[1]} in the target "
+                        "vocabulary: give it the same id in both."
+                    )
+
+    def _switch_to_input_mode(self) -> None:
+        self._tokenizer = self._source_backend
+
+    def _switch_to_target_mode(self) -> None:
+        if self._target_backend is not None:
+            self._tokenizer = self._target_backend
+
+    def _encode_plus(self, *args: Any, **kwargs: Any) -> BatchEncoding:
+        try:
+            return super()._encode_plus(*args, **kwargs)
+        except BaseException:
+            self._switch_to_input_mode()  # which Transformers does only after success
+            raise
+
+    def _add_tokens(self, new_tokens: list[Any], special_tokens: bool = False) -> int:
+        added = super()._add_tokens(new_tokens, special_tokens)
+        if self._target_backend is not None:
+            add = self._target_backend.add_special_tokens if special_tokens else self._target_backend.add_tokens
+            add(new_tokens)
+        return added
+
+    def _save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        file_names: tuple[str, ...],
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+    ) -> tuple[str, ...]:
+        file_names = super()._save_pretrained(save_directory, file_names, legacy_format, filename_prefix)
+        target_file = os.path.join(save_directory, (f"{filename_prefix}-" if filename_prefix else "") + TARGET_FILE)
+        if self._target_backend is not None:
+            self._target_backend.save(target_file)
+            return (*file_names, target_file)
+        if os.path.exists(target_file):  # of a tokenizer saved here before, which this one replaces
+            os.remove(target_file)
+        return file_names
+
+
+class AttnSeq2SeqTokenizer(_TwoVocabularies):
+    """Fast tokenizer of a source and a target side, whose `decode` and `batch_decode` read the label -100 as padding.
+
+    Both sides share one vocabulary, unless `target_tokenizer_object=` (a `tokenizers.Tokenizer`) gives the target its
+    own. Then
+
+    - `tokenizer(texts)` encodes sources and `tokenizer(text_target=texts)` targets;
+    - `decode` and `batch_decode` read target ids, which is what a model generates; sources are decoded by
+      `tokenizer.source.decode(ids)` or, as Transformers has it elsewhere, `decode(ids, use_source_tokenizer=True)`;
+    - everything else (`len(tokenizer)`, `get_vocab()`, `convert_ids_to_tokens()`, `tokenize()`, ...) is of the source,
+      and of the target on `tokenizer.target`: a model takes `vocab_size=len(tokenizer)` and
+      `decoder_vocab_size=len(tokenizer.target)`;
+    - added tokens, special ones too, go to the end of both vocabularies, so that their ids differ where the sizes do.
+
+    Raises:
+        ValueError: where the padding, start, end or unknown token has not the same id in both vocabularies.
+    """
 
     model_input_names = ["input_ids", "attention_mask"]
 
-    def _decode(self, token_ids: int | list[int] | dict[str, Any], *args: Any, **kwargs: Any) -> str:
+    @property
+    def has_two_vocabularies(self) -> bool:
+        """Whether the target has a vocabulary of its own."""
+        return self._target_backend is not None
+
+    @property
+    def source(self) -> "AttnSeq2SeqTokenizer":
+        """The tokenizer of the source side alone; this one where there is one vocabulary."""
+        return self if self._target_backend is None else self._of_one_side(self._source_backend)
+
+    @property
+    def target(self) -> "AttnSeq2SeqTokenizer":
+        """The tokenizer of the target side alone; this one where there is one vocabulary."""
+        return self if self._target_backend is None else self._of_one_side(self._target_backend)
+
+    def _of_one_side(self, backend: Tokenizer) -> "AttnSeq2SeqTokenizer":
+        side = copy.copy(self)  # shares the backend: tokens added to this tokenizer are at once known to the side
+        side._source_backend = side._tokenizer = backend
+        side._target_backend = side._auto_class = None
+        side.init_kwargs = {key: value for key, value in self.init_kwargs.items() if key != "auto_map"}
+        return side
+
+    def _decode(
+        self,
+        token_ids: int | list[int] | dict[str, Any],
+        *args: Any,
+        use_source_tokenizer: bool = False,
+        **kwargs: Any,
+    ) -> str:
+        if self._target_backend is not None:
+            side = self.source if use_source_tokenizer else self.target
+            return side._decode(token_ids, *args, **kwargs)
         if isinstance(token_ids, dict):
             token_ids = token_ids["input_ids"]
         if isinstance(token_ids, int):

@@ -1,18 +1,39 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Trains the tokenizer of a model from text: whole words, or byte-level byte-pair encoding.
+"""Trains the tokenizer of a model from text: subwords, whole words, characters or symbols set apart by blanks.
 
-Both kinds cut text into the same words first (`WORD`), so that `word_ids()` counts alike where single blanks part
-words (a blank more is a word to "bpe"). Both end a source or a target with `</s>`; the model itself puts the decoder's
-start token `<s>` in front when it shifts labels.
+All kinds but "symbol" cut text into the same words first (`WORD`), so that `word_ids()` counts alike where single
+blanks part words (a blank more is a word to the kinds that keep every blank). All end a source or a target with
+`</s>`; the model itself puts the decoder's start token `<s>` in front when it shifts labels.
+
+| kind | a token is | `byte_fallback` | text comes back |
+|---|---|---|---|
+| `bpe` | a part of a word, by merging bytes (Sennrich et al. 2016) | always | exactly |
+| `unigram` | a part of a word, by a language model over bytes (Kudo 2018) | always | exactly |
+| `word` | a word, `<unk>` for an unknown one | no | words in NFC, blanks set as print does; not `<unk>` |
+| `word` | a word with the blank before it, bytes of an unknown one | yes | exactly |
+| `char` | a character, bytes of an unknown one | yes | exactly |
+| `char` | a character, `<unk>` for an unknown one | no | exactly but for `<unk>` |
+| `symbol` | what stands between blanks, `<unk>` for an unknown one | no | with single blanks, but for `<unk>` |
+
+"Exactly" holds for every Unicode text: unseen scripts, control characters, runs of blanks, blanks at the ends, tabs
+and line ends, composed and decomposed letters. `lowercase` gives up the case and nothing else.
 """
 
+import io
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
+from pydantic import Field, model_validator
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from hf_attn_seq2seq.data.subword_sampling import check_sampling
+from hf_attn_seq2seq.settings import Settings
 from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
+
+Kind = Literal["bpe", "unigram", "word", "char", "symbol"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")  # a token's id is its place
 PAD, BOS, EOS, UNK = SPECIAL_TOKENS
@@ -21,22 +42,88 @@ PAD, BOS, EOS, UNK = SPECIAL_TOKENS
 # other character that is not blank is a word of its own.
 WORD = r"\w+(?:-\w+)*['’]?|[^\w\s]"
 
+# A word takes one blank before it; the other blanks of a run stay together.
+_WORD_AND_BLANKS = rf" ?(?:{WORD})|\s+(?!\S)|\s"
 
-class _Recipe(NamedTuple):
-    tokenizer: Tokenizer
-    trainer: trainers.Trainer
-    post_processors: list[processors.PostProcessor]
+_BYTE_CHARACTERS = sorted(pre_tokenizers.ByteLevel.alphabet())  # one printable character for each byte
+_BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]  # what BPE falls back to, by these names
 
 
-def _word_recipe(vocab_size: int, min_frequency: int, lowercase: bool) -> _Recipe:
-    if vocab_size <= len(SPECIAL_TOKENS):
-        raise ValueError(
-            f"vocab_size is {vocab_size}, but kind 'word' needs more than {len(SPECIAL_TOKENS)}: the special tokens "
-            f"{' '.join(SPECIAL_TOKENS)} and at least one word."
-        )
+class _Vocabulary(NamedTuple):
+    """What to train: checked, and `byte_fallback` settled."""
+
+    kind: Kind
+    vocab_size: int
+    min_frequency: int
+    lowercase: bool
+    byte_fallback: bool
+
+
+def _bpe(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
+    tokenizer = _over_bytes(models.BPE(), wanted)
+    trainer = trainers.BpeTrainer(
+        vocab_size=wanted.vocab_size,
+        min_frequency=wanted.min_frequency,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=_BYTE_CHARACTERS,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _unigram(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
+    # Not the trainer of `tokenizers`, which gives another vocabulary each time it is run on the same text.
+    try:
+        from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+    except ImportError:
+        raise ImportError(
+            "A tokenizer of kind 'unigram' is trained by the package sentencepiece, which is not installed: run "
+            "'pip install sentencepiece', or choose another kind."
+        ) from None
+    untrained = _over_bytes(models.Unigram(), wanted)
+    words = Counter(
+        word
+        for text in texts
+        for word, _ in untrained.pre_tokenizer.pre_tokenize_str(untrained.normalizer.normalize_str(text))
+    )
+    unseen = sorted(set(_BYTE_CHARACTERS).difference(*words))
+    proto = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=(f"{word}\t{count}" for word, count in sorted(words.items())),
+        input_format="tsv",
+        model_writer=proto,
+        model_type="unigram",
+        vocab_size=wanted.vocab_size - len(unseen),
+        hard_vocab_limit=False,  # little text makes fewer tokens
+        character_coverage=1.0,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        split_by_unicode_script=False,
+        split_by_number=False,
+        pad_id=SPECIAL_TOKENS.index(PAD),
+        bos_id=SPECIAL_TOKENS.index(BOS),
+        eos_id=SPECIAL_TOKENS.index(EOS),
+        unk_id=SPECIAL_TOKENS.index(UNK),
+        pad_piece=PAD,
+        num_threads=1,  # the order in which threads add up would show in the last digits
+        minloglevel=2,
+    )
+    trained = SentencePieceProcessor(model_proto=proto.getvalue())
+    vocab = [(trained.id_to_piece(index), trained.get_score(index)) for index in range(trained.get_piece_size())]
+    least = min(score for _, score in vocab)
+    vocab += [(byte, least) for byte in unseen]
+    return _over_bytes(models.Unigram(vocab, unk_id=SPECIAL_TOKENS.index(UNK)), wanted)
+
+
+def _word(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
+    if wanted.byte_fallback:
+        # BPE without a merge, which looks a word up as a whole first and else falls apart into its bytes.
+        tokens = _numbered(_count(texts, _over_bytes(models.WordLevel(), wanted), wanted), _BYTE_CHARACTERS, wanted)
+        return _over_bytes(models.BPE(vocab=tokens, merges=[], ignore_merges=True), wanted)
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
-    steps = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
-    tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.normalizer = _normalizer(wanted, normalizers.NFC())
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
     tokenizer.decoder = decoders.Sequence(
         [
@@ -48,93 +135,174 @@ def _word_recipe(vocab_size: int, min_frequency: int, lowercase: bool) -> _Recip
             decoders.Replace(Regex(r"(?<=['’])(?<!\ws['’]) |(?<=['’]) (?=s\b)"), ""),
         ]
     )
-    trainer = trainers.WordLevelTrainer(
-        vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=list(SPECIAL_TOKENS), show_progress=False
-    )
-    return _Recipe(tokenizer, trainer, [])
+    return _count(texts, tokenizer, wanted)
 
 
-def _bpe_recipe(vocab_size: int, min_frequency: int, lowercase: bool) -> _Recipe:
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    smallest = len(SPECIAL_TOKENS) + len(alphabet)
-    if vocab_size < smallest:
-        raise ValueError(
-            f"vocab_size is {vocab_size}, but kind 'bpe' needs at least {smallest}: {len(SPECIAL_TOKENS)} special "
-            f"tokens and the {len(alphabet)} bytes."
-        )
-    tokenizer = Tokenizer(models.BPE())
-    if lowercase:
-        tokenizer.normalizer = normalizers.Lowercase()
+def _char(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
+    counter = Tokenizer(models.WordLevel())
+    counter.normalizer = _normalizer(wanted)
+    counter.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokens = _numbered(_count(texts, counter, wanted), _BYTE_TOKENS if wanted.byte_fallback else [], wanted)
+    # BPE without a merge leaves the characters.
+    tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=[], unk_token=UNK, byte_fallback=wanted.byte_fallback))
+    tokenizer.normalizer = counter.normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD_AND_BLANKS), behavior="isolated")
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    return tokenizer
+
+
+def _symbol(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
+    tokenizer.normalizer = _normalizer(wanted)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.decoder = decoders.WordPiece(prefix=" ", cleanup=False)  # a blank between tokens
+    return _count(texts, tokenizer, wanted)
+
+
+def _over_bytes(model: models.Model, wanted: _Vocabulary) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = _normalizer(wanted)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            # A word takes one blank before it; the other blanks of a run stay together.
-            pre_tokenizers.Split(Regex(rf" ?(?:{WORD})|\s+(?!\S)|\s"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(_WORD_AND_BLANKS), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
+    return tokenizer
+
+
+def _normalizer(wanted: _Vocabulary, *steps: normalizers.Normalizer) -> normalizers.Normalizer:
+    return normalizers.Sequence([*steps, *([normalizers.Lowercase()] if wanted.lowercase else [])])
+
+
+def _count(texts: Iterable[str], tokenizer: Tokenizer, wanted: _Vocabulary) -> Tokenizer:
+    """Gives a word-level tokenizer the most frequent tokens of the texts."""
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=wanted.vocab_size,
+        min_frequency=wanted.min_frequency,
         special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=alphabet,
         show_progress=False,
     )
-    # Offsets point at the word, not at the blank before it.
-    return _Recipe(tokenizer, trainer, [processors.ByteLevel(add_prefix_space=False, trim_offsets=True)])
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
 
 
-_RECIPES: dict[str, Callable[[int, int, bool], _Recipe]] = {"word": _word_recipe, "bpe": _bpe_recipe}
+def _numbered(counted: Tokenizer, fallback: list[str], wanted: _Vocabulary) -> dict[str, int]:
+    """Ids of the special tokens, of what is fallen back to, and then of the most frequent tokens."""
+    counts = counted.get_vocab()
+    tokens = dict.fromkeys([*SPECIAL_TOKENS, *fallback, *sorted(counts, key=counts.__getitem__)])
+    return {token: index for index, token in enumerate(itertools.islice(tokens, wanted.vocab_size))}
+
+
+_TRAINERS: dict[Kind, Callable[[Iterable[str], _Vocabulary], Tokenizer]] = {
+    "bpe": _bpe,
+    "unigram": _unigram,
+    "word": _word,
+    "char": _char,
+    "symbol": _symbol,
+}
+_FALLS_BACK: dict[Kind, tuple[bool, ...]] = {  # the choices of byte_fallback, the default first
+    "bpe": (True,),
+    "unigram": (True,),
+    "word": (False, True),
+    "char": (True, False),
+    "symbol": (False,),
+}
 
 
 def train_tokenizer(
     texts: Iterable[str],
     *,
-    kind: Literal["word", "bpe"],
+    kind: Kind,
     vocab_size: int,
     min_frequency: int = 1,
     lowercase: bool = False,
+    byte_fallback: bool | None = None,
     model_max_length: int | None = None,
 ) -> AttnSeq2SeqTokenizer:
     """Trains a tokenizer on `texts`; give it both sides of a corpus, as source and target share one vocabulary.
 
     The ids of the special tokens are the same in all: `<pad>` 0, `<s>` 1, `</s>` 2, `<unk>` 3. An encoded text ends
     with `</s>`, as a source and as `text_target=` alike. Special tokens written out in a text are read as such; call
-    the tokenizer with `split_special_tokens=True` for text that must not be.
+    the tokenizer with `split_special_tokens=True` for text that must not be (`"symbol"` reads them so nonetheless).
 
     Args:
         texts: the sentences, read once and in order, so a generator will do; blank ones are passed over.
-        kind: `"word"`, one token a word, `<unk>` for a word not in the vocabulary, text composed to Unicode NFC.
-            Decoding sets blanks as print does and does not keep those of the original: none before `.` `,` `…` or a
-            closing bracket, none after an opening bracket or an apostrophe, one elsewhere. So `?` `!` `;` `:` have one
-            in front of them, as in French, in English text too. `"bpe"`, byte-pair encoding (Sennrich et al. 2016)
-            over bytes, which knows every text and gives it back exactly, unless lower-cased.
-        vocab_size: the most tokens to make, the special ones included; little text makes fewer.
-        min_frequency: how often a word (`"word"`) or a pair to merge (`"bpe"`) must be seen to get a token.
+        kind: what a token is, and so what decoding keeps; see the table of this module. `"word"` without byte
+            fallback sets blanks as print does and does not keep those of the original: none before `.` `,` `…` or a
+            closing bracket, none after an opening bracket or an apostrophe, one elsewhere. So `?` `!` `;` `:` have
+            one in front of them, as in French, in English text too.
+        vocab_size: the most tokens to make, the special ones and the bytes included; little text makes fewer.
+        min_frequency: how often a pair to merge (`"bpe"`), a word, a character or a symbol must be seen for a token.
         lowercase: lower-case all text.
+        byte_fallback: spell what is not in the vocabulary in bytes, so that no text is lost. `"bpe"` and `"unigram"`
+            always do, `"symbol"` cannot; None means yes for `"char"` and no for `"word"`.
         model_max_length: in tokens, what `truncation=True` cuts to; no limit if None.
 
     Returns:
         The tokenizer, padding and truncating on the right.
 
     Raises:
-        ValueError: for an unknown kind, a vocabulary too small for it, a number below 1, an entry of `texts` that is
-            no string, or no text at all.
+        ValueError: for an unknown kind, a vocabulary too small for it, a number below 1, a setting that the kind has
+            not, an entry of `texts` that is no string, or no text at all.
+        ImportError: for kind `"unigram"` where the package sentencepiece is not installed.
     """
-    if kind not in _RECIPES:
-        raise ValueError(f"Unknown tokenizer kind {kind!r}: choose one of {', '.join(map(repr, _RECIPES))}.")
+    wanted = _checked_vocabulary(kind, vocab_size, min_frequency, lowercase, byte_fallback)
+    _check_max_length(model_max_length)
+    return _wrapped(_train(_not_blank(texts), wanted), model_max_length)
+
+
+def _checked_vocabulary(
+    kind: Kind, vocab_size: int, min_frequency: int, lowercase: bool, byte_fallback: bool | None
+) -> _Vocabulary:
+    """Raises ValueError for settings with which no tokenizer can be trained."""
+    if kind not in _TRAINERS:
+        raise ValueError(f"Unknown tokenizer kind {kind!r}: choose one of {', '.join(map(repr, _TRAINERS))}.")
     if min_frequency < 1:
         raise ValueError(f"min_frequency is {min_frequency}, but must be at least 1.")
+    if min_frequency > 1 and kind == "unigram":
+        raise ValueError(f"min_frequency is {min_frequency}, but kind 'unigram' knows no such limit: leave it at 1.")
+    choices = _FALLS_BACK[kind]
+    if byte_fallback is None:
+        byte_fallback = choices[0]
+    if byte_fallback not in choices:
+        reason = "always works on bytes" if choices[0] else "has no bytes to fall back to"
+        raise ValueError(f"byte_fallback is {str(byte_fallback).lower()}, but kind '{kind}' {reason}: leave it out.")
+    needed = len(SPECIAL_TOKENS) + (256 if byte_fallback else 1)
+    if vocab_size < needed:
+        rest = "the 256 bytes" if byte_fallback else "one other"
+        raise ValueError(
+            f"vocab_size is {vocab_size}, but kind '{kind}' needs at least {needed}: {len(SPECIAL_TOKENS)} special "
+            f"tokens and {rest}."
+        )
+    return _Vocabulary(kind, vocab_size, min_frequency, lowercase, byte_fallback)
+
+
+def _check_max_length(model_max_length: int | None) -> None:
     if model_max_length is not None and model_max_length < 1:
         raise ValueError(f"model_max_length is {model_max_length}, but must be at least 1, or None for no limit.")
-    tokenizer, trainer, post_processors = _RECIPES[kind](vocab_size, min_frequency, lowercase)
-    tokenizer.train_from_iterator(_checked(texts), trainer=trainer)
+
+
+def _train(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
+    backend = _TRAINERS[wanted.kind](texts, wanted)
+    backend.add_special_tokens(list(SPECIAL_TOKENS))
     ending = processors.TemplateProcessing(
         single=f"$A {EOS}", pair=f"$A {EOS} $B:1 {EOS}:1", special_tokens=[(EOS, SPECIAL_TOKENS.index(EOS))]
     )
-    tokenizer.post_processor = processors.Sequence([*post_processors, ending])
+    if isinstance(backend.decoder, decoders.ByteLevel):
+        # Offsets point at the word, not at the blank before it.
+        trim = processors.ByteLevel(add_prefix_space=False, trim_offsets=True)
+        backend.post_processor = processors.Sequence([trim, ending])
+    else:
+        backend.post_processor = processors.Sequence([ending])
+    return backend
+
+
+def _wrapped(source: Tokenizer, model_max_length: int | None, target: Tokenizer | None = None) -> AttnSeq2SeqTokenizer:
     return AttnSeq2SeqTokenizer(
-        tokenizer_object=tokenizer,
+        tokenizer_object=source,
+        target_tokenizer_object=target,
         pad_token=PAD,
         bos_token=BOS,
         eos_token=EOS,
@@ -147,16 +315,101 @@ def train_tokenizer(
     )
 
 
-def _checked(texts: Iterable[str]) -> Iterator[str]:
+def _not_blank(texts: Iterable[str], name: str = "texts") -> Iterator[str]:
     """Passes on the texts that are not blank; raises ValueError for an entry that is no string, and for no text."""
     if isinstance(texts, str):
-        raise ValueError("texts is one string, but must be a list or another iterable of strings, one a sentence.")
+        raise ValueError(f"{name} is one string, but must be a list or another iterable of strings, one a sentence.")
     empty = True
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise ValueError(f"texts[{index}] is of type {type(text).__name__}, but every text must be a string.")
+            raise ValueError(f"{name}[{index}] is of type {type(text).__name__}, but every text must be a string.")
         if text.strip():
             empty = False
             yield text
     if empty:
-        raise ValueError("There is nothing to train the tokenizer on: texts has no entry that is not blank.")
+        raise ValueError(f"There is nothing to train the tokenizer on: {name} has no entry that is not blank.")
+
+
+class SideSettings(Settings):
+    """How the vocabulary of one side differs from what the tokenizer section says for both."""
+
+    kind: Kind | None = Field(None, description="what a token is")
+    vocab_size: int | None = Field(None, description="the most tokens to make")
+    min_frequency: int | None = Field(None, description="how often a token must be seen in training")
+    lowercase: bool | None = Field(None, description="whether to lower-case all text")
+    byte_fallback: bool | None = Field(None, description="whether to spell unknown words or characters in bytes")
+
+
+class TokenizerSettings(Settings):
+    """The tokenizer section of a recipe."""
+
+    kind: Kind = Field("bpe", description="what a token is: " + ", ".join(get_args(Kind)))
+    vocab_size: int = Field(8000, description="the most tokens to make, special tokens and bytes included")
+    min_frequency: int = Field(1, description="how often a merge, word, character or symbol must be seen for a token")
+    lowercase: bool = Field(False, description="whether to lower-case all text")
+    byte_fallback: bool | None = Field(
+        None, description="whether to spell unknown words (by default no) or characters (by default yes) in bytes"
+    )
+    sampling: float = Field(
+        0,
+        description="how wildly segmentations vary in training, 0 for not at all: for bpe the chance of leaving out "
+        "a merge (0.1 in Provilkov et al. 2020), for unigram the exponent alpha (0.2 in Kudo 2018; smaller is wilder)",
+    )
+    shared: bool = Field(True, description="whether source and target share one vocabulary")
+    source: SideSettings | None = Field(None, description="what differs for the source, where not shared")
+    target: SideSettings | None = Field(None, description="what differs for the target, where not shared")
+
+    @model_validator(mode="after")
+    def _check(self) -> "TokenizerSettings":
+        for side, own in (("source", self.source), ("target", self.target)):
+            if self.shared and own is not None:
+                raise ValueError(
+                    f"'{side}' has settings of its own, but the vocabulary is shared: set shared to false."
+                )
+            try:
+                _vocabulary(self, own)
+                if self.sampling:
+                    check_sampling(_of_side(self, own, "kind"), self.sampling)
+            except ValueError as error:
+                raise ValueError(str(error) if self.shared else f"{side}: {error}") from None
+        return self
+
+
+def _of_side(settings: TokenizerSettings, own: SideSettings | None, field: str) -> Any:
+    value = getattr(own, field, None)
+    return getattr(settings, field) if value is None else value
+
+
+def _vocabulary(settings: TokenizerSettings, own: SideSettings | None) -> _Vocabulary:
+    return _checked_vocabulary(*(_of_side(settings, own, field) for field in _Vocabulary._fields))
+
+
+def train_tokenizer_for(
+    settings: TokenizerSettings,
+    sources: Iterable[str],
+    targets: Iterable[str],
+    *,
+    model_max_length: int | None = None,
+) -> AttnSeq2SeqTokenizer:
+    """Trains the tokenizer that a recipe describes, with one vocabulary for both sides or one for each.
+
+    Args:
+        settings: the tokenizer section.
+        sources: the source texts, read once and in order; blank ones are passed over.
+        targets: the target texts, likewise.
+        model_max_length: in tokens, what `truncation=True` cuts to; no limit if None.
+
+    Returns:
+        The tokenizer. Its model takes `vocab_size=len(tokenizer)` and `decoder_vocab_size=len(tokenizer.target)`.
+
+    Raises:
+        ValueError: for an entry that is no string, or a side with no text at all.
+        ImportError: for kind `"unigram"` where the package sentencepiece is not installed.
+    """
+    _check_max_length(model_max_length)
+    sources, targets = _not_blank(sources, "sources"), _not_blank(targets, "targets")
+    source = _vocabulary(settings, settings.source)
+    if settings.shared:
+        return _wrapped(_train(itertools.chain(sources, targets), source), model_max_length)
+    target = _vocabulary(settings, settings.target)
+    return _wrapped(_train(sources, source), model_max_length, _train(targets, target))

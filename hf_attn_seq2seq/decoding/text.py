@@ -1,24 +1,25 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Texts through a model in batches of like length, and back in the order they came."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.evaluation.alignment import Link, attention_to_links
-from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer, gather_beam_attentions
+from hf_attn_seq2seq.data.words import cut_words, split_words, word_shares
+from hf_attn_seq2seq.evaluation.alignment import Link, word_attention
+from hf_attn_seq2seq.modeling_attn_seq2seq import gather_beam_attentions
 
 
-class SentenceAttention(NamedTuple):
-    """A translation and what was looked at for each of its tokens."""
+class Translation(NamedTuple):
+    """One translation of a text; what was not asked for is None."""
 
-    translation: str
-    source_tokens: list[str]
-    target_tokens: list[str]  # the chosen tokens, with the end token
-    weights: torch.Tensor  # (heads, len(target_tokens), len(source_tokens))
+    text: str
+    score: float | None = None  # the sum of the tokens' log-probabilities, divided by length ** length_penalty
+    links: frozenset[Link] | None = None  # (source word, target word), words being what blanks part
 
 
 def translate(
@@ -42,84 +43,166 @@ def translate(
     Raises:
         ValueError: A text is blank; the sentence names it.
     """
+    results = translate_n_best(model, tokenizer, texts, batch_size=batch_size, scores=False, **generate_options)
+    return [translations[0].text for translations in results]
+
+
+@torch.no_grad()
+def translate_n_best(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    n_best: int = 1,
+    batch_size: int = 64,
+    scores: bool = True,
+    links: bool = False,
+    unknown_words: Mapping[str, str] | None = None,
+    attention_layer: int = -1,
+    max_source_tokens: int | None = None,
+    **generate_options: Any,
+) -> list[list[Translation]]:
+    """
+    The best translations of each text, in the texts' order, with what the run that made them tells about them.
+
+    Args:
+        model: Any encoder-decoder that generates.
+        tokenizer: The model's.
+        texts: One sentence each.
+        n_best: Translations a text, best first; more than one need as many beams.
+        batch_size: Sentences a batch.
+        scores: Whether to tell scores.
+        links: Whether to link each target word to the source word that its row of attention (the mean of all heads)
+            favours.
+        unknown_words: Replaces each unknown token of a translation by the entry of the source word that was looked at
+            most, or, where it has none, by that word itself (Luong et al. 2015b, "Addressing the Rare Word Problem",
+            section 3; Jean et al. 2015, section 4.1): `{}` copies them all. None leaves unknown tokens out.
+        attention_layer: Whose attention that is; a recurrent decoder has one layer.
+        max_source_tokens: Where a text is cut, its end token included; None: the tokenizer's `model_max_length`.
+        **generate_options: For `model.generate`, such as `num_beams=5`.
+
+    Raises:
+        ValueError: A text is blank (the sentence names it), `n_best` is above the number of beams, or attention is
+            needed of a model that has none.
+    """
     _refuse_blank(texts)
     for option, usual in (("num_return_sequences", 1), ("return_dict_in_generate", False)):
         if (generate_options.get(option) or usual) != usual:
-            raise ValueError(
-                f"translate gives one text for each text, so leave out {option}: call model.generate instead."
-            )
-    translations = [""] * len(texts)
-    for indices in _batches([len(text) for text in texts], batch_size):
-        inputs = tokenizer([texts[index] for index in indices], return_tensors="pt", padding=True, truncation=True)
+            raise ValueError(f"Leave out {option}: translate_n_best returns n_best texts, model.generate its outputs.")
+    defaults = model.generation_config
+    num_beams = generate_options.get("num_beams") or defaults.num_beams or 1
+    if not 1 <= n_best <= num_beams:
+        raise ValueError(f"n_best={n_best} must lie between 1 and the number of beams, {num_beams}.")
+    attending = links or unknown_words is not None
+    generate_options.update(return_dict_in_generate=True, num_return_sequences=n_best)
+    if attending:
+        generate_options["output_attentions"] = True
+    length_penalty = generate_options.get("length_penalty")
+    if length_penalty is None:
+        length_penalty = 1.0 if defaults.length_penalty is None else defaults.length_penalty
+
+    results: list[list[Translation]] = [[] for _ in texts]
+    for indices in length_batches([len(text) for text in texts], batch_size):
+        batch = [texts[index] for index in indices]
+        inputs = tokenizer(
+            batch,
+            return_tensors="pt",
+            padding=True,
+            truncation=True,
+            max_length=max_source_tokens,
+            return_offsets_mapping=attending,
+        )
+        offsets = inputs.pop("offset_mapping", None)
+        inputs = inputs.to(model.device)
+        all_scores: Sequence[float | None] = [None] * (len(batch) * n_best)
         with _evaluating(model):
-            generated = model.generate(**inputs.to(model.device), **generate_options)  # type: ignore[operator]
-        for index, text in zip(indices, tokenizer.batch_decode(generated, skip_special_tokens=True)):
-            translations[index] = text
-    return translations
+            outputs = model.generate(**inputs, **generate_options)  # type: ignore[operator]
+            if scores:
+                all_scores = _scores(model, inputs, outputs.sequences, n_best, length_penalty)
+        if not attending:
+            decoded = tokenizer.batch_decode(outputs.sequences, skip_special_tokens=True)
+            translations = [Translation(text, score) for text, score in zip(decoded, all_scores)]
+        else:
+            weights = gather_beam_attentions(outputs, attention_layer).mean(1)  # results x steps x src_len
+            translations = [
+                _with_attention(
+                    tokenizer, batch[row // n_best], offsets[row // n_best], ids, weights[row], links, unknown_words
+                )._replace(score=all_scores[row])
+                for row, ids in enumerate(outputs.sequences[:, 1:].tolist())  # after the start token
+            ]
+        for row, index in enumerate(indices):
+            results[index] = translations[row * n_best : (row + 1) * n_best]
+    return results
 
 
-@torch.no_grad()
-def attend(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, **generate_options: Any
-) -> SentenceAttention:
+def _scores(
+    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], sequences: torch.Tensor, n_best: int, penalty: float
+) -> list[float]:
     """
-    Translate one text and keep the attention of the run that did so.
-
-    Raises:
-        ValueError: The text is blank, or the model has no attention.
-    """
-    _refuse_blank([text])
-    inputs = tokenizer([text], return_tensors="pt").to(model.device)
-    options = {"return_dict_in_generate": True, "output_attentions": True, **generate_options}
-    with _evaluating(model):
-        outputs = model.generate(**inputs, **options)  # type: ignore[operator]
-    weights = gather_beam_attentions(outputs)[0]
-    chosen = outputs.sequences[0, 1 : 1 + weights.shape[1]]  # after the start token
-    return SentenceAttention(
-        str(tokenizer.decode(chosen, skip_special_tokens=True)),
-        list(tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())),
-        list(tokenizer.convert_ids_to_tokens(chosen.tolist())),
-        weights[:, : len(chosen)],
-    )
-
-
-@torch.no_grad()
-def align(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[tuple[str, str]],
-    *,
-    layer: int = -1,
-    batch_size: int = 64,
-) -> list[frozenset[Link]]:
-    """
-    Link each target word to the source word that its row of attention (the mean of all heads) favours.
-
-    The target is given (teacher forcing). Row t of the weights chose label t, so no row is shifted.
+    The score of each result, as beam search makes it. `generate()` tells it only together with the probabilities of
+    all tokens at all steps, which need gigabytes, so the chosen ones are computed again.
 
     Args:
-        pairs: Source and target texts; none may be blank.
-        layer: Which decoder layer's attention; a recurrent decoder has one.
-
-    Returns:
-        For each pair its links `(source word, target word)`, words counted as the tokenizer cuts them.
+        inputs: Of the sources, `(batch, src_len)`.
+        sequences: `(batch * n_best, 1 + steps)`.
     """
-    for index, pair in enumerate(pairs):
-        if len(pair) != 2 or isinstance(pair, str):
-            raise ValueError(f"Pair {index} is not a source and a target: give two texts.")
-        _refuse_blank(pair)
-    links: list[frozenset[Link]] = [frozenset()] * len(pairs)
-    for indices in _batches([len(source) for source, _ in pairs], batch_size):
-        inputs = tokenizer([pairs[index][0] for index in indices], return_tensors="pt", padding=True)
-        targets = tokenizer(text_target=[pairs[index][1] for index in indices], return_tensors="pt", padding=True)
-        labels = targets["input_ids"].to(model.device)
-        with _evaluating(model):
-            outputs = model(**inputs.to(model.device), labels=labels, output_attentions=True)
-        check_layer(layer, len(outputs.cross_attentions))
-        weights = outputs.cross_attentions[layer].mean(1)  # batch x tgt_len x src_len
-        for row, index in enumerate(indices):
-            links[index] = attention_to_links(weights[row], inputs.word_ids(row), targets.word_ids(row))
-    return links
+    ends = torch.as_tensor(model.generation_config.eos_token_id, device=sequences.device)
+    scores = torch.empty(len(sequences))
+    for rank in range(n_best):
+        ids = sequences[rank::n_best]
+        labels = ids[:, 1:]
+        logits = model(**inputs, decoder_input_ids=ids[:, :-1]).logits.float()  # batch x steps x vocab
+        chosen = logits.gather(2, labels[:, :, None])[:, :, 0] - logits.logsumexp(2)
+        is_end = torch.isin(labels, ends).long()
+        real = is_end.cumsum(1) - is_end == 0  # no end token came before
+        scores[rank::n_best] = (chosen.masked_fill(~real, 0.0).sum(1) / real.sum(1) ** penalty).cpu()
+    return scores.tolist()
+
+
+def _with_attention(
+    tokenizer: PreTrainedTokenizerBase,
+    source: str,
+    offsets: torch.Tensor,
+    ids: list[int],
+    weights: torch.Tensor,
+    links: bool,
+    unknown_words: Mapping[str, str] | None,
+) -> Translation:
+    """
+    A translation with its unknown tokens replaced and its words linked.
+
+    Args:
+        offsets: `(src_len, 2)`, each source token's place in the source.
+        ids: The new tokens, and perhaps padding.
+        weights: `(steps, src_len)`.
+    """
+    unknown = tokenizer.unk_token_id if unknown_words is not None else None
+    left_out = set(tokenizer.all_special_ids) - {unknown}
+    steps = [step for step, token in enumerate(ids[: len(weights)]) if token not in left_out]
+    chosen = [ids[step] for step in steps]
+    if not chosen:
+        return Translation("", links=frozenset() if links else None)
+    # A token's part of the text is what it adds to the text of the tokens before it.
+    prefixes = tokenizer.batch_decode([chosen[: end + 1] for end in range(len(chosen))], skip_special_tokens=False)
+    text = prefixes[-1]
+    ends = list(accumulate((min(len(prefix), len(text)) for prefix in prefixes), max))
+    pieces = [text[start:end] for start, end in zip([0, *ends], ends)]
+    rows = weights[steps].float().cpu()
+    if unknown in chosen:
+        source_words = cut_words(source)
+        looked_at = rows.numpy() @ word_shares(offsets.tolist(), source_words)  # tokens x source words
+        for place, token in enumerate(chosen):
+            if token == unknown:
+                word = source_words.words()[int(looked_at[place].argmax())]
+                entry = unknown_words.get(word) or unknown_words.get(word.lower()) or word
+                pieces[place] = pieces[place].replace(tokenizer.unk_token, entry)
+        text = "".join(pieces)
+    if not links:
+        return Translation(text)
+    ends = list(accumulate(map(len, pieces)))
+    target_shares = word_shares(list(zip([0, *ends], ends)), split_words(text))
+    source_shares = word_shares(offsets.tolist(), split_words(source))
+    return Translation(text, links=word_attention(rows, source_shares, target_shares).links())
 
 
 @contextmanager
@@ -132,12 +215,24 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
         model.train(was_training)
 
 
-def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
+def length_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int | None = None) -> Iterator[list[int]]:
+    """
+    Batches of like length, the longest first, as indices into `lengths`.
+
+    Args:
+        lengths: Of each text.
+        batch_size: The most texts in a batch.
+        batch_tokens: The greatest product of the texts in a batch and the longest of them; a longer text goes alone.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1.")
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    start = 0
+    while start < len(order):
+        longest = max(1, lengths[order[start]])
+        count = batch_size if batch_tokens is None else max(1, min(batch_size, batch_tokens // longest))
+        yield order[start : start + count]
+        start += count
 
 
 def _refuse_blank(texts: Sequence[str]) -> None:

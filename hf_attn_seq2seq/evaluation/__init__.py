@@ -2,23 +2,42 @@
 """Measuring translations (`metrics`) and word alignments (`alignment`)."""
 
 from hf_attn_seq2seq.evaluation.alignment import (
+    SYMMETRISATIONS,
     AlignmentScores,
+    WordAttention,
     alignment_error_rate,
     attention_matrix,
     attention_to_links,
     from_pharaoh,
+    symmetrise,
     to_pharaoh,
+    turned,
+    word_attention,
 )
-from hf_attn_seq2seq.evaluation.metrics import CorpusScores, corpus_scores
+from hf_attn_seq2seq.evaluation.gold import GoldLinks, GoldPair, gold_from_pharaoh, read_gold, read_gold_links
+from hf_attn_seq2seq.evaluation.metrics import METRICS, CorpusScores, Score, corpus_scores, score_corpus
 
 
 __all__ = [
     "AlignmentScores",
     "CorpusScores",
+    "GoldLinks",
+    "GoldPair",
+    "METRICS",
+    "SYMMETRISATIONS",
+    "Score",
+    "WordAttention",
     "alignment_error_rate",
     "attention_matrix",
     "attention_to_links",
     "corpus_scores",
     "from_pharaoh",
+    "gold_from_pharaoh",
+    "read_gold",
+    "read_gold_links",
+    "score_corpus",
+    "symmetrise",
     "to_pharaoh",
+    "turned",
+    "word_attention",
 ]

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Word alignments: links read off attention weights, their error rate, and the Pharaoh text format.
+"""Word alignments: links read off attention weights, both directions made one, their error rate, the Pharaoh format.
 
 A link `(i, j)` says that source word `i` and target word `j`, both counted from 0, translate each other.
 """
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -125,6 +125,70 @@ def attention_matrix(weights: torch.Tensor | np.ndarray) -> np.ndarray:
     return matrix
 
 
+class WordAttention(NamedTuple):
+    """Attention of one sentence, counted in words.
+
+    `matrix`: `(target words, source words)`; a row sums to 1 less what went to special tokens. `null`:
+    `(target words,)`, the largest weight that one special source token has.
+    """
+
+    matrix: np.ndarray
+    null: np.ndarray
+
+    def renormalised(self) -> WordAttention:
+        """The same with the special tokens left out: rows sum to 1 over the words, or stay 0."""
+        total = self.matrix.sum(axis=1, keepdims=True)
+        return WordAttention(self.matrix / np.where(total > 0, total, 1.0), np.zeros_like(self.null))
+
+    def links(self, threshold: float | None = None) -> frozenset[Link]:
+        """The links that the weights speak for.
+
+        Args:
+            threshold: None links each target word to the source word with the most weight (the first of several), or
+                to none where a special token has more. A number from 0 to 1 links all pairs of words of at least that
+                weight, so that a word may have none, one or more.
+        """
+        if threshold is None:
+            if not self.matrix.size:
+                return frozenset()
+            best = self.matrix.argmax(axis=1)
+            weight = self.matrix[np.arange(len(best)), best]
+            linked = (weight > 0) & (weight >= self.null)
+            return frozenset((int(best[target]), int(target)) for target in np.flatnonzero(linked))
+        if not 0 < threshold <= 1:
+            raise ValueError(f"threshold={threshold} must be above 0 and at most 1.")
+        return frozenset((int(source), int(target)) for target, source in np.argwhere(self.matrix >= threshold))
+
+    def confidences(self, links: Iterable[Link]) -> dict[Link, float]:
+        """For each link, in order, the share of the target word's attention that lies on the source word."""
+        return {(source, target): float(self.matrix[target, source]) for source, target in sorted(links)}
+
+
+def word_attention(
+    weights: torch.Tensor | np.ndarray, source_shares: np.ndarray, target_shares: np.ndarray
+) -> WordAttention:
+    """Merges tokens into words: weights of a word's source tokens are summed, rows of its target tokens averaged.
+
+    Args:
+        weights: `(tgt_len, src_len)`, each from 0 to 1; row `t` stands for target token `t`.
+        source_shares: `(src_len, source words)`, which share of each token lies in which word; a row of zeros for
+            special tokens. `hf_attn_seq2seq.data.words.word_shares` makes it.
+        target_shares: `(tgt_len, target words)`, the same; tokens of no word are left out.
+
+    Raises:
+        ValueError: if the weights are no such matrix, or the shares do not fit it.
+    """
+    matrix = attention_matrix(weights)
+    for name, shares, length in (("source", source_shares, matrix.shape[1]), ("target", target_shares, len(matrix))):
+        if shares.ndim != 2 or len(shares) != length:
+            raise ValueError(f"{name}_shares has shape {shares.shape}: it needs one row for each of {length} tokens.")
+    total = target_shares.sum(axis=0)  # target words
+    rows = (target_shares / np.where(total > 0, total, 1.0)).T @ matrix  # target words x src_len
+    special = ~source_shares.any(axis=1)
+    null = rows[:, special].max(axis=1) if special.any() else np.zeros(len(rows))
+    return WordAttention(rows @ source_shares, null)
+
+
 def attention_to_links(
     weights: torch.Tensor | np.ndarray,
     source_words: Sequence[int | None] | None = None,
@@ -132,10 +196,10 @@ def attention_to_links(
 ) -> frozenset[Link]:
     """Links every target word to the source word that it attends to most.
 
-    Row `t` of the weights must be the row from which target token `t` was predicted. Where words have several
-    tokens, the weights of a word's source tokens are summed and the rows of its target tokens averaged. A special
-    source token (padding, the end token) competes as it stands: where it has the largest weight, the target word
-    gets no link, as is so for a row of zeros. Among equal weights the first source position wins.
+    Row `t` of the weights must be the row that stands for target token `t`. Where words have several tokens, the
+    weights of a word's source tokens are summed and the rows of its target tokens averaged. A special source token
+    (padding, the end token) competes as it stands: where it has the largest weight, the target word gets no link, as
+    is so for a row of zeros. Among equal weights the first source word wins.
 
     Args:
         weights: `(tgt_len, src_len)`, each from 0 to 1.
@@ -149,21 +213,73 @@ def attention_to_links(
     Raises:
         ValueError: if the weights are not such a matrix, or the words do not fit it.
     """
-    matrix = attention_matrix(weights)
-    tgt_len, src_len = matrix.shape
-    rows = _tokens_of_words("target_words", target_words, tgt_len)
-    columns = _tokens_of_words("source_words", source_words, src_len)
-    links = set()
-    for target_word, target_tokens in rows:
-        if target_word is None:
-            continue
-        row = matrix[target_tokens].mean(axis=0)  # src_len
-        sums = [row[source_tokens].sum() for _, source_tokens in columns]
-        best = int(np.argmax(sums))
-        source_word = columns[best][0]
-        if source_word is not None and sums[best] > 0:
-            links.add((source_word, target_word))
+    tgt_len, src_len = attention_matrix(weights).shape
+    return word_attention(
+        weights, _shares("source_words", source_words, src_len), _shares("target_words", target_words, tgt_len)
+    ).links()
+
+
+SYMMETRISATIONS = ("intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and")
+_NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
+
+
+def symmetrise(forward: AbstractSet[Link], backward: AbstractSet[Link], method: str = "grow-diag") -> frozenset[Link]:
+    """Makes one alignment of the two that models of both directions give.
+
+    Och and Ney 2003, section 3.4, and Koehn et al. 2005, "Edinburgh System Description for the 2005 IWSLT Speech
+    Translation Evaluation": "grow-diag" begins with the intersection and adds, as long as there are any, links of the
+    union that lie beside a link (also diagonally) and whose source or target word has no link yet. "-final" then adds
+    the links of either direction, `forward` first, whose source or target word has none; "-final-and" those where
+    neither has one.
+
+    Args:
+        forward: links `(source, target)` of the model that translates source to target.
+        backward: links `(source, target)` of the model that translates target to source, turned round already.
+        method: one of `SYMMETRISATIONS`.
+
+    Raises:
+        ValueError: for an unknown method, or something that is no set of links.
+    """
+    if method not in SYMMETRISATIONS:
+        raise ValueError(f"Unknown symmetrisation {method!r}: choose one of {', '.join(SYMMETRISATIONS)}.")
+    _check_links("forward", forward)
+    _check_links("backward", backward)
+    both, either = frozenset(forward & backward), frozenset(forward | backward)
+    if method == "intersection":
+        return both
+    if method == "union":
+        return either
+    links = set(both)
+    sources, targets = {source for source, _ in links}, {target for _, target in links}
+
+    def add(link: Link) -> None:
+        links.add(link)
+        sources.add(link[0])
+        targets.add(link[1])
+
+    grown = True
+    while grown:
+        grown = False
+        for source, target in sorted(either):
+            if (source, target) not in links:
+                continue
+            for down, right in _NEIGHBOURS:
+                link = (source + down, target + right)
+                if link in either and link not in links and (link[0] not in sources or link[1] not in targets):
+                    add(link)
+                    grown = True
+    if method != "grow-diag":
+        enough = all if method == "grow-diag-final-and" else any
+        for direction in (forward, backward):
+            for link in sorted(direction):
+                if enough((link[0] not in sources, link[1] not in targets)):
+                    add(link)
     return frozenset(links)
+
+
+def turned(links: Iterable[Link]) -> frozenset[Link]:
+    """The links seen from the other side: `(source, target)` becomes `(target, source)`."""
+    return frozenset((target, source) for source, target in links)
 
 
 def to_pharaoh(links: Iterable[Link]) -> str:
@@ -186,27 +302,19 @@ def from_pharaoh(text: str) -> frozenset[Link]:
     return frozenset(links)
 
 
-def _tokens_of_words(name: str, words: Sequence[int | None] | None, length: int) -> list[tuple[int | None, list[int]]]:
-    """Lists `(word, its token positions)` in order of appearance; each special token stands alone."""
+def _shares(name: str, words: Sequence[int | None] | None, length: int) -> np.ndarray:
+    """`(tokens, words)`, 1 where the token belongs to the word."""
     if words is None:
-        words = range(length)
+        return np.eye(length)
     if len(words) != length:
         raise ValueError(
             f"{name} has {len(words)} entries for {length} tokens: give every token a word index or None."
         )
-    tokens: dict[int, list[int]] = {}
-    groups: list[tuple[int | None, list[int]]] = []
     for position, word in enumerate(words):
-        if word is None:
-            groups.append((None, [position]))
-        elif not _is_index(word):
+        if word is not None and not _is_index(word):
             raise ValueError(f"{name}[{position}] is {word!r}: it must be a word index from 0, or None.")
-        elif word in tokens:
-            tokens[word].append(position)
-        else:
-            tokens[word] = [position]
-            groups.append((word, tokens[word]))
-    return groups
+    count = max((word + 1 for word in words if word is not None), default=0)
+    return np.array([[float(word == index) for index in range(count)] for word in words]).reshape(length, count)
 
 
 def _check_links(name: str, links: AbstractSet[Link]) -> None:

@@ -12,13 +12,15 @@ from transformers import set_seed
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES
+from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.data.examples import text_examples
 from hf_attn_seq2seq.data.grammar import AlignedPair, generate_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import align, attend, translate
 from hf_attn_seq2seq.evaluation import alignment_error_rate, corpus_scores
 from hf_attn_seq2seq.explain import save_heatmap, terminal_heatmap
-from hf_attn_seq2seq.training.console import run_command
-from hf_attn_seq2seq.training.fit import FitSettings, fit, make_folder, remove_checkpoints
+from hf_attn_seq2seq.training.fit import fit, make_folder, remove_checkpoints
+from hf_attn_seq2seq.training.settings import TrainingSettings
 
 
 SENTENCE = "The cat is on the mat ."
@@ -26,8 +28,8 @@ SENTENCE = "The cat is on the mat ."
 
 def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epochs: float) -> None:
     """Train, measure on both tests, translate the cat sentence, draw its attention, and save all to `output_dir`."""
-    settings = FitSettings(
-        epochs=epochs, batch_size=64, learning_rate=2e-3, warmup_steps=200, seed=seed, max_new_tokens=64
+    settings = TrainingSettings(
+        epochs=epochs, batch_size=64, learning_rate=2e-3, warmup_steps=200, seed=seed, metric="loss", samples=0
     )
     if train_size < 1:
         raise ValueError(f"--train-size is {train_size}: it must be at least 1.")
@@ -52,15 +54,13 @@ def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epoch
     )
     model = AttnSeq2SeqForConditionalGeneration(config)
     console.print(f"A bidirectional GRU, attention '{attention_type}', a GRU: {model.num_parameters():,} parameters.")
-    started = time.perf_counter()
-    fit(
-        model,
-        tokenizer,
-        [(pair.source, pair.target) for pair in corpus.train],
-        [(pair.source, pair.target) for pair in corpus.validation],
-        output_dir,
-        settings,
+    model.generation_config.max_new_tokens = 64  # Transformers' own default would cut every translation at 20 tokens
+    train, validation = (
+        text_examples(tokenizer, [(pair.source, pair.target) for pair in pairs])
+        for pairs in (corpus.train, corpus.validation)
     )
+    started = time.perf_counter()
+    fit(model, tokenizer, train, validation, output_dir, settings)
     seconds = time.perf_counter() - started
 
     results: dict[str, object] = {

@@ -1,67 +1,36 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""From pairs of text to a trained model, by Transformers' Seq2SeqTrainer."""
+"""From encoded pairs to a trained model, by Transformers' Trainer."""
 
-import math
+import json
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from transformers import (
-    DataCollatorForSeq2Seq,
+    EarlyStoppingCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
+    TrainerCallback,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from hf_attn_seq2seq.training.progress import TrainingBar
+from hf_attn_seq2seq.data.examples import Examples, SampledExamples
+from hf_attn_seq2seq.training.progress import EvaluationSamples, TrainingProgress
+from hf_attn_seq2seq.training.settings import TrainingSettings
+from hf_attn_seq2seq.training.trainer import TranslationTrainer, kept_weights, set_weights
 
 
-@dataclass(frozen=True)
-class FitSettings:
-    """
-    How to train.
-
-    Args:
-        epochs: Passes over the training pairs.
-        batch_size: Pairs a step and process.
-        learning_rate: Peak of the schedule (AdamW), reached after `warmup_steps` and falling linearly to 0.
-        warmup_steps: Steps of the rise.
-        weight_decay: AdamW's.
-        label_smoothing: Share of the target's probability that is spread over all tokens (Szegedy et al. 2016).
-        max_grad_norm: Gradients are scaled down to this norm.
-        seed: Of everything random.
-        bf16: Whether to compute in bfloat16 where autocast allows.
-        gradient_accumulation_steps: Batches a step of the optimiser.
-        max_new_tokens: What the saved model's `generate()` stops at by default.
-    """
-
-    epochs: float = 10.0
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    bf16: bool = False
-    gradient_accumulation_steps: int = 1
-    max_new_tokens: int = 128
-
-    def __post_init__(self) -> None:
-        positive = ("epochs", "batch_size", "learning_rate", "max_grad_norm", "gradient_accumulation_steps")
-        for name in (*positive, "max_new_tokens"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}={getattr(self, name)} must be a number greater than 0.")
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps={self.warmup_steps} must be 0 or more.")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed={self.seed} must lie between 0 and 2^32 - 1.")
-        if not 0.0 <= self.label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing={self.label_smoothing} must lie in [0, 1).")
+SUMMARY_FILE = "training.json"
+SCHEDULERS = {
+    "linear": "linear",
+    "cosine": "cosine",
+    "inverse_sqrt": "inverse_sqrt",
+    "constant": "constant_with_warmup",
+    "plateau": "reduce_lr_on_plateau",
+}
 
 
 def make_folder(path: str | Path) -> Path:
@@ -74,102 +43,164 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints in a folder, the newest last; one whose writing was cut short is passed over."""
+    found = []
+    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        step = checkpoint.name.rpartition("-")[2]
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))  # the Trainer writes it last
+        except (OSError, ValueError):
+            continue
+        if step.isdecimal():
+            found.append((int(step), checkpoint))
+    return [checkpoint for _, checkpoint in sorted(found)]
+
+
 def remove_checkpoints(folder: Path) -> None:
     """Remove the Trainer's checkpoints in `folder`."""
-    for checkpoint in folder.glob("checkpoint-*"):
+    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         shutil.rmtree(checkpoint)
 
 
-def encode_pairs(
-    tokenizer: PreTrainedTokenizerBase, pairs: Iterable[tuple[str, str]], max_length: int = 256
-) -> list[dict[str, list[int]]]:
-    """
-    Token ids of (source, target) texts, each with its end token, as a Trainer's dataset.
-
-    Args:
-        tokenizer: Encodes both sides; the target through `text_target=`.
-        pairs: Source and target texts.
-        max_length: Longer texts are cut to so many tokens.
-    """
-    pairs = list(pairs)
-    if not pairs:
-        return []
-    sources, targets = zip(*pairs)
-    encoded = tokenizer(list(sources), text_target=list(targets), truncation=True, max_length=max_length)
-    return [
-        {"input_ids": ids, "attention_mask": mask, "labels": labels}
-        for ids, mask, labels in zip(encoded["input_ids"], encoded["attention_mask"], encoded["labels"])
-    ]
+def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqTrainingArguments:
+    """The Trainer's arguments; what batches hold, label smoothing and averages are `TranslationTrainer`'s."""
+    steps = settings.evaluate_every if isinstance(settings.evaluate_every, int) else None
+    strategy = "steps" if steps else "epoch"
+    schedule_options: dict[str, Any] = {}
+    if settings.schedule == "plateau":
+        schedule_options = {
+            "mode": "max" if settings.greater_is_better else "min",
+            "factor": settings.plateau_factor,
+            "patience": settings.plateau_patience,
+        }
+    return Seq2SeqTrainingArguments(
+        output_dir=str(output_dir),
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        per_device_train_batch_size=settings.batch_size or 64,
+        per_device_eval_batch_size=128,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=SCHEDULERS[settings.schedule],
+        lr_scheduler_kwargs=schedule_options,
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        adam_beta2=settings.adam_beta2,
+        max_grad_norm=settings.max_grad_norm,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        seed=settings.seed,
+        bf16=settings.bf16,
+        eval_strategy=strategy,
+        save_strategy=strategy,
+        eval_steps=steps,
+        save_steps=steps or 500,
+        save_total_limit=max(2, settings.average_checkpoints + 1),
+        load_best_model_at_end=True,
+        metric_for_best_model=settings.metric,
+        greater_is_better=settings.greater_is_better,
+        logging_steps=20,
+        report_to=list(settings.report_to) or "none",
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
+        logging_nan_inf_filter=False,
+    )
 
 
 def fit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    train_pairs: Sequence[tuple[str, str]],
-    validation_pairs: Sequence[tuple[str, str]],
+    train: Examples,
+    validation: Examples,
     output_dir: str | Path,
-    settings: FitSettings,
+    settings: TrainingSettings,
     resume: bool = False,
-) -> Seq2SeqTrainer:
+    language: str | None = None,
+    sampled: SampledExamples | None = None,
+) -> TranslationTrainer:
     """
-    Train `model` in place, with a progress bar and the validation loss after each epoch.
+    Train `model` in place, and save it as it was when `settings.metric` on the validation pairs was best.
 
-    Batches are drawn from pairs of like length. A checkpoint is kept after each epoch (the newest one), and model and
-    tokenizer are saved to `output_dir` at the end.
+    A checkpoint is kept after each evaluation (the newest and the best). A run that was killed and is resumed ends
+    with the same weights as one that was not. At the end the mean of the last checkpoints, where that is asked for,
+    takes the place of the best one if it measures better.
 
     Args:
         resume: Whether to go on from the newest checkpoint in `output_dir`.
+        language: Of the targets, as tok-lc BLEU needs to know.
+        sampled: The training pairs with subwords drawn anew at each epoch, in place of the tokens in `train`, by whose
+            lengths the batches are still made.
 
     Raises:
         ValueError: There are no training or no validation pairs, no checkpoint to resume from, checkpoints of another
-            run, or no folder to write to.
+            run, no folder to write to, or a loss that is not finite.
     """
     output_dir = make_folder(output_dir)
-    found = get_last_checkpoint(str(output_dir))
-    if resume and found is None:
+    found = checkpoints(output_dir)
+    if resume and not found:
         raise ValueError(f"There is no checkpoint in '{output_dir}' to resume from: start without resuming.")
-    if found is not None and not resume:
+    if found and not resume:
         # The Trainer keeps the checkpoint of most steps, which may be the older run's.
         raise ValueError(
             f"'{output_dir}' holds checkpoints of another run: resume it, remove them, or name another folder."
         )
-    for name, pairs in (("training", train_pairs), ("validation", validation_pairs)):
-        if not pairs:
+    for name, examples in (("training", train), ("validation", validation)):
+        if not len(examples.encoded):
             raise ValueError(f"There are no {name} pairs.")
-    # Transformers' own default would cut every translation at 20 tokens.
-    model.generation_config.max_new_tokens = settings.max_new_tokens
-    arguments = Seq2SeqTrainingArguments(
-        output_dir=str(output_dir),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=2 * settings.batch_size,
-        learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        weight_decay=settings.weight_decay,
-        label_smoothing_factor=settings.label_smoothing,
-        max_grad_norm=settings.max_grad_norm,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        seed=settings.seed,
-        bf16=settings.bf16,
-        train_sampling_strategy="group_by_length",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=1,
-        logging_steps=20,
-        report_to="none",
-        dataloader_pin_memory=False,
-    )
-    trainer = Seq2SeqTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=encode_pairs(tokenizer, train_pairs),  # type: ignore[arg-type]
-        eval_dataset=encode_pairs(tokenizer, validation_pairs),  # type: ignore[arg-type]
-        data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
-        processing_class=tokenizer,
+    callbacks: list[TrainerCallback] = [EarlyStoppingCallback(settings.patience)] if settings.patience else []
+    trainer = TranslationTrainer(
+        model,
+        training_arguments(settings, output_dir),
+        settings,
+        train_dataset=train.encoded,
+        eval_dataset=validation.encoded,
+        tokenizer=tokenizer,
+        sources=validation.sources,
+        references=validation.references,
+        language=language,
+        sampled=sampled,
+        callbacks=callbacks,
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
-    trainer.add_callback(TrainingBar())
-    trainer.train(resume_from_checkpoint=resume or None)
+    trainer.add_callback(TrainingProgress(trainer))
+    if settings.samples:
+        trainer.add_callback(EvaluationSamples(trainer, settings.samples))
+    outcome = trainer.train(resume_from_checkpoint=str(found[-1]) if resume else None)
+    chosen = _choose(trainer)
     trainer.save_model(str(output_dir))
+    if trainer.is_world_process_zero():
+        summary = {
+            "steps": trainer.state.global_step,
+            "epochs": trainer.state.epoch,
+            "seconds_of_last_run": outcome.metrics["train_runtime"],
+            "metric": settings.metric,
+            **chosen,
+        }
+        (output_dir / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+        trainer.state.save_to_json(str(output_dir / "trainer_state.json"))
     return trainer
+
+
+def _choose(trainer: TranslationTrainer) -> dict[str, Any]:
+    """
+    Leave the better of two in the model, by the validation metric: the best checkpoint, which is in it already, and
+    the mean of the last checkpoints (Vaswani et al. 2017, section 6.1), where that is asked for.
+    """
+    state, settings = trainer.state, trainer.settings
+    chosen: dict[str, Any] = {"weights": "best checkpoint", "value": state.best_metric, "step": state.best_global_step}
+    trainer.ema = None  # the model has the best checkpoint's average by now
+    last = checkpoints(Path(trainer.args.output_dir))[-settings.average_checkpoints :]
+    if settings.average_checkpoints == 1 or len(last) < 2:
+        return chosen
+    best = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    mean: dict[str, torch.Tensor] = {}
+    for checkpoint in last:
+        for name, weight in kept_weights(checkpoint).items():
+            mean[name] = mean.get(name, 0) + weight.float() / len(last)
+    set_weights(trainer.model, mean)
+    value = trainer.evaluate()[f"eval_{settings.metric}"]
+    if (value > chosen["value"]) if settings.greater_is_better else (value < chosen["value"]):
+        return {"weights": f"mean of the last {len(last)} checkpoints", "value": value, "step": state.global_step}
+    set_weights(trainer.model, best)
+    return chosen

@@ -1,18 +1,50 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""One progress bar for a training run, with the newest losses beside it instead of a line for each log."""
+"""What a training run shows: one bar with losses, tokens a second and time left, and samples at each evaluation."""
 
-from typing import Any
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_callback import ProgressCallback
+from tqdm.auto import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from hf_attn_seq2seq.decoding import attend
+from hf_attn_seq2seq.explain import terminal_heatmap
 
 
-class TrainingBar(ProgressCallback):
-    """Transformers' bar, which keeps its place: logs become its postfix."""
+if TYPE_CHECKING:
+    from hf_attn_seq2seq.training.trainer import TranslationTrainer
 
-    def __init__(self) -> None:
-        super().__init__()
+
+class TrainingProgress(TrainerCallback):
+    """One bar that keeps its place, with the newest losses and target tokens a second; off a terminal, lines."""
+
+    SECONDS_BETWEEN_LINES = 10
+
+    def __init__(self, trainer: "TranslationTrainer") -> None:
+        self.trainer = trainer
+        self.bar: tqdm | None = None
         self.shown: dict[str, str] = {}
+        self.started = self.spoken = 0.0
+        self.first_step = 0
+        self.mark = (0.0, 0)  # time, target tokens
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        now = time.perf_counter()
+        self.started, self.spoken, self.first_step = now, now, state.global_step
+        self.mark = (now, self.trainer.target_tokens_seen)
+        if state.is_world_process_zero and sys.stderr.isatty():
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, dynamic_ncols=True)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
 
     def on_log(
         self,
@@ -22,8 +54,58 @@ class TrainingBar(ProgressCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if self.training_bar is None:
-            return
-        names = {"loss": "loss", "eval_loss": "validation loss", "learning_rate": "lr"}
+        metric = self.trainer.settings.metric
+        names = {"loss": "loss", "eval_loss": "validation loss", f"eval_{metric}": metric, "learning_rate": "lr"}
         self.shown.update({names[key]: f"{float(value):.3g}" for key, value in (logs or {}).items() if key in names})
-        self.training_bar.set_postfix(self.shown)
+        now, tokens = time.perf_counter(), self.trainer.target_tokens_seen
+        if "loss" in (logs or {}):
+            self.shown["target tokens/s"] = f"{(tokens - self.mark[1]) / (now - self.mark[0]):.0f}"
+            self.mark = (now, tokens)
+        if self.bar is not None:
+            self.bar.set_postfix(self.shown)
+        elif state.is_world_process_zero and now - self.spoken >= self.SECONDS_BETWEEN_LINES:
+            self.spoken = now
+            a_step = (now - self.started) / max(1, state.global_step - self.first_step)
+            left = timedelta(seconds=round(a_step * (state.max_steps - state.global_step)))
+            figures = ", ".join(f"{name} {value}" for name, value in self.shown.items())
+            print(f"step {state.global_step} of {state.max_steps}, {left} left: {figures}", flush=True)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class EvaluationSamples(TrainerCallback):
+    """Shows, and writes to `samples/`, translations of the first validation pairs and the attention of the first."""
+
+    def __init__(self, trainer: "TranslationTrainer", count: int) -> None:
+        self.trainer, self.count = trainer, count
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
+    ) -> None:
+        if not state.is_world_process_zero:
+            return
+        trainer = self.trainer
+        shown = [", ".join(f"{name.removeprefix('eval_')} {value:.4g}" for name, value in (metrics or {}).items())]
+        rows = zip(trainer.sources, trainer.translations, trainer.references)
+        for source, translation, references in list(rows)[: self.count]:
+            lines = (("source", source), ("model", translation), ("reference", references[0]))
+            shown.append("\n".join(f"  {name:<10}{printable(text)}" for name, text in lines))
+        if trainer.model.config.attention_type != "none":  # type: ignore[union-attr]
+            with trainer.averaged_weights():
+                attention = attend(trainer.unwrapped(), trainer.tokenizer, trainer.sources[0])
+            weights = attention.weights.mean(0)
+            shown.append(terminal_heatmap(weights, attention.source_tokens, attention.target_tokens, plain=True))
+        text = "\n\n".join(shown)
+        folder = Path(args.output_dir) / "samples"
+        folder.mkdir(exist_ok=True)
+        (folder / f"step-{state.global_step:07d}.txt").write_text(text + "\n", "utf-8")
+        tqdm.write(f"\nStep {state.global_step}: {text}\n")
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer the terminal: an untrained byte-level model may say anything."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

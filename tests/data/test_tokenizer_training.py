@@ -1,11 +1,25 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Training of tokenizers: what each kind makes of text, and what it says to bad input."""
 
+import hashlib
+import itertools
+import json
+import math
+import os
+import random
 import re
+import subprocess
+import sys
 
 import pytest
 
-from hf_attn_seq2seq.data.tokenizer_training import WORD, train_tokenizer
+from hf_attn_seq2seq.data.tokenizer_training import (
+    WORD,
+    SideSettings,
+    TokenizerSettings,
+    train_tokenizer,
+    train_tokenizer_for,
+)
 
 
 TEXTS = [
@@ -14,16 +28,25 @@ TEXTS = [
     "L’eau « froide » [ici]... et Marie-Claire, aujourd'hui !",
     "He said: 12 of us; no more.",
 ]
-SIZES = {"word": 200, "bpe": 320}
+KINDS = {
+    "word": {"kind": "word", "vocab_size": 200},
+    "word or bytes": {"kind": "word", "vocab_size": 360, "byte_fallback": True},
+    "bpe": {"kind": "bpe", "vocab_size": 320},
+    "unigram": {"kind": "unigram", "vocab_size": 320},
+    "char": {"kind": "char", "vocab_size": 400},
+    "char or unknown": {"kind": "char", "vocab_size": 400, "byte_fallback": False},
+    "symbol": {"kind": "symbol", "vocab_size": 200},
+}
+EXACT = ["word or bytes", "bpe", "unigram", "char"]
 
 
-@pytest.fixture(params=list(SIZES))
+@pytest.fixture(params=KINDS)
 def kind(request):
     return request.param
 
 
 def train(kind, texts=TEXTS, **settings):
-    return train_tokenizer(texts, kind=kind, vocab_size=settings.pop("vocab_size", SIZES[kind]), **settings)
+    return train_tokenizer(texts, **KINDS[kind] | settings)
 
 
 def test_special_tokens_have_fixed_ids_and_end_sources_and_targets(kind):
@@ -46,6 +69,7 @@ def test_words_are_cut_as_the_pattern_says():
 
 def test_word_ids_and_offsets_point_at_the_words(kind):
     tokenizer = train(kind)
+    pattern = r"\S+" if kind == "symbol" else WORD
     for text in TEXTS:
         encoding = tokenizer(text, return_offsets_mapping=True)
         word_ids, offsets = encoding.word_ids(), encoding["offset_mapping"]
@@ -55,7 +79,10 @@ def test_word_ids_and_offsets_point_at_the_words(kind):
             if start < end:
                 first, last = spans.get(word, (start, end))
                 spans[word] = (min(first, start), max(last, end))
-        assert [text[start:end] for _, (start, end) in sorted(spans.items())] == re.findall(WORD, text)
+        found = [text[start:end] for _, (start, end) in sorted(spans.items())]
+        if kind.startswith("char"):  # in which the blank before a word is a token of the word
+            found = [part.removeprefix(" ") for part in found]
+        assert found == re.findall(pattern, text)
 
 
 @pytest.mark.parametrize(
@@ -92,16 +119,80 @@ def test_word_tokens_are_set_as_print_does(text, decoded):
         "e\u0301 is not é",
         "emoji 😊👩‍👩‍👧 et 生活 ปี",
         "'quoted' \"twice\" ''",
-        "\x00\x7f control",
+        "\x00\x7f\x01\x1b\x85\u2028\u200b\ufeff control",
+        "\u1112\u1161\u11ab is not 한, and \ufb01 is no fi",
+        "<0x41> ▁ Ġ \ufffd \U0010ffff are text",
         "",
     ],
 )
-def test_bytes_give_back_every_text(text):
-    tokenizer = train("bpe")
+@pytest.mark.parametrize("kind", EXACT)
+def test_bytes_give_back_every_text(kind, text):
+    tokenizer = train(kind)
     ids = tokenizer(text)["input_ids"]
     assert 3 not in ids
     assert tokenizer.decode(ids, skip_special_tokens=True) == text
     assert tokenizer.batch_decode([ids], skip_special_tokens=True) == [text]
+
+
+def test_any_character_comes_back():
+    generator = random.Random(0)
+    codes = generator.sample([*range(0xD800), *range(0xE000, 0x110000)], 5_000)  # without surrogates
+    blanks = generator.choices([" ", "\n", "a", "é ", ""], k=250)
+    texts = [blank.join(map(chr, codes[start::250])) for start, blank in enumerate(blanks)]
+    for kind in EXACT:
+        tokenizer = train(kind)
+        assert tokenizer.batch_decode(tokenizer(texts)["input_ids"], skip_special_tokens=True) == texts
+
+
+def test_a_word_or_its_bytes():
+    tokenizer = train("word or bytes", ["a cat sat", "a cat"], vocab_size=262)
+    assert tokenizer.tokenize("cat a cat") == ["c", "a", "t", "Ġ", "a", "Ġcat"]  # never seen: "cat", " a"
+    assert tokenizer.tokenize(" sat é") == ["Ġsat", "Ġ", "Ã", "©"]
+    assert len(tokenizer) == 262
+    assert train("word or bytes", ["a cat sat", "a cat"], vocab_size=261).tokenize("cat sat") == list("catĠsat")
+
+
+def test_a_character_or_its_bytes():
+    tokenizer = train("char", ["aab"])
+    assert tokenizer.tokenize("aé ") == ["a", "<0xC3>", "<0xA9>", "<0x20>"]
+    assert tokenizer.get_vocab()["a"] == 260
+    assert len(tokenizer) == 262
+
+
+def test_a_character_or_unknown():
+    tokenizer = train("char or unknown", ["aab"])
+    assert tokenizer.tokenize("aéb") == ["a", "<unk>", "b"]
+    assert len(tokenizer) == 6
+    ids = tokenizer("b  ab")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "bab"  # the unknown blank is lost, as the table says
+
+
+def test_symbols_stand_between_blanks():
+    tokenizer = train("symbol", ["K AE1 T", "AE1 K-T"])
+    assert tokenizer.tokenize(" K-T  AE1\tB") == ["K-T", "AE1", "<unk>"]
+    ids = tokenizer(" T   K\nAE1 ")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "T K AE1"
+
+
+def test_unigram_cuts_each_word_in_its_likeliest_way():
+    tokenizer = train("unigram", TEXTS * 3)
+    scores = dict(json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"])
+
+    def score(tokens):
+        return sum(scores.get(token, -math.inf) for token in tokens)
+
+    words = ["it'", "isn", "est", "homme", "aujourd'", "Est-ce"]
+    for word in words:
+        cuts = itertools.product([False, True], repeat=len(word) - 1)  # whether to cut before the second letter, ...
+        ways = ["".join(f" {c}" if cut else c for c, cut in zip(word, (False, *places))).split() for places in cuts]
+        assert score(tokenizer.tokenize(word)) == pytest.approx(max(map(score, ways)))
+    assert any(1 < len(tokenizer.tokenize(word)) < len(word) for word in words)
+
+
+def test_unigram_without_its_trainer_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(ImportError, match="pip install sentencepiece"):
+        train("unigram")
 
 
 def test_unknown_words_are_marked_and_rare_ones_left_out():
@@ -123,7 +214,8 @@ def test_vocabulary_size_is_met_where_text_suffices():
 def test_lowercase(kind):
     tokenizer = train(kind, lowercase=True)
     assert tokenizer("ÊTRE L'HOMME")["input_ids"] == tokenizer("être l'homme")["input_ids"]
-    assert tokenizer.decode(tokenizer("L'HOMME")["input_ids"], skip_special_tokens=True) == "l'homme"
+    ids = tokenizer("THE HOMME")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == ("the" if kind == "symbol" else "the homme")
 
 
 def test_training_is_repeatable_and_reads_a_generator(kind):
@@ -132,6 +224,7 @@ def test_training_is_repeatable_and_reads_a_generator(kind):
     assert first.backend_tokenizer.to_str() == second.backend_tokenizer.to_str()
 
 
+@pytest.mark.parametrize("kind", KINDS.keys() - {"symbol"})
 def test_special_tokens_in_text_can_be_read_as_text(kind):
     tokenizer = train(kind, [*TEXTS, "< / s >"])
     assert tokenizer("a </s>")["input_ids"].count(2) == 2
@@ -141,8 +234,17 @@ def test_special_tokens_in_text_can_be_read_as_text(kind):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "unigram"}, "Unknown tokenizer kind 'unigram': choose one of 'word', 'bpe'."),
-        ({"kind": "word", "vocab_size": 4}, "vocab_size is 4, but kind 'word' needs more than 4"),
+        ({"kind": "bpee"}, "Unknown tokenizer kind 'bpee': choose one of 'bpe', 'unigram', 'word', 'char', 'symbol'."),
+        ({"kind": "word", "vocab_size": 4}, "vocab_size is 4, but kind 'word' needs at least 5"),
+        (
+            {"kind": "word", "byte_fallback": True, "vocab_size": 100},
+            "kind 'word' needs at least 260: 4 special tokens",
+        ),
+        ({"kind": "char", "vocab_size": 100}, "vocab_size is 100, but kind 'char' needs at least 260"),
+        ({"kind": "unigram", "vocab_size": 259}, "vocab_size is 259, but kind 'unigram' needs at least 260"),
+        ({"kind": "unigram", "min_frequency": 2}, "min_frequency is 2, but kind 'unigram' knows no such limit"),
+        ({"kind": "bpe", "byte_fallback": False}, "byte_fallback is false, but kind 'bpe' always works on bytes"),
+        ({"kind": "symbol", "byte_fallback": True}, "byte_fallback is true, but kind 'symbol' has no bytes to fall"),
         ({"kind": "bpe", "vocab_size": 259}, "vocab_size is 259, but kind 'bpe' needs at least 260"),
         ({"kind": "bpe", "min_frequency": 0}, "min_frequency is 0"),
         ({"kind": "bpe", "model_max_length": 0}, "model_max_length is 0"),
@@ -158,3 +260,103 @@ def test_bad_input_is_named_in_one_sentence(settings, message):
     with pytest.raises(ValueError, match=message) as raised:
         train_tokenizer(settings.pop("texts"), **settings)
     assert "\n" not in str(raised.value)
+
+
+SOURCES = ["CAT", "ACT", "TACK", " "]
+TARGETS = ["K AE1 T", "AE1 K T", "", "T AE1 K"]
+
+
+def test_a_shared_vocabulary_is_trained_on_both_sides():
+    settings = TokenizerSettings(kind="bpe", vocab_size=300)
+    tokenizer = train_tokenizer_for(settings, iter(TEXTS[:2]), iter(TEXTS[2:]), model_max_length=40)
+    expected = train_tokenizer(TEXTS, kind="bpe", vocab_size=300, model_max_length=40)
+    assert not tokenizer.has_two_vocabularies
+    assert tokenizer.backend_tokenizer.to_str() == expected.backend_tokenizer.to_str()
+    assert tokenizer.model_max_length == 40
+
+
+def test_two_vocabularies_are_trained_each_on_its_side():
+    settings = TokenizerSettings(
+        kind="symbol", vocab_size=6, shared=False, source=SideSettings(kind="char", vocab_size=270, lowercase=True)
+    )
+    tokenizer = train_tokenizer_for(settings, iter(SOURCES), iter(TARGETS), model_max_length=40)
+    for side, texts, fields in (
+        (tokenizer.source, SOURCES, {"kind": "char", "vocab_size": 270, "lowercase": True}),
+        (tokenizer.target, TARGETS, {"kind": "symbol", "vocab_size": 6}),
+    ):
+        expected = train_tokenizer(texts, **fields)
+        assert side.backend_tokenizer.to_str() == expected.backend_tokenizer.to_str()
+        assert side.model_max_length == 40
+    assert [len(tokenizer), len(tokenizer.target)] == [264, 6]
+
+
+def test_equal_settings_for_two_sides_give_two_vocabularies():
+    tokenizer = train_tokenizer_for(TokenizerSettings(kind="word", shared=False), ["un chat"], ["a black cat"])
+    assert [len(tokenizer), len(tokenizer.target)] == [6, 7]
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "message"),
+    [
+        (["a", None], ["b"], r"sources\[1\] is of type NoneType"),
+        (["a"], [" ", ""], "nothing to train the tokenizer on: targets has no entry"),
+        ("a", ["b"], "sources is one string"),
+    ],
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_bad_texts_are_named_by_their_side(shared, sources, targets, message):
+    with pytest.raises(ValueError, match=message):
+        train_tokenizer_for(TokenizerSettings(kind="word", shared=shared), sources, targets)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "bpee"}, "kind='bpee'"),
+        ({"vocab_siz": 100}, "There is no field 'vocab_siz': did you mean 'vocab_size'?"),
+        ({"vocab_size": 100}, "vocab_size is 100, but kind 'bpe' needs at least 260"),
+        ({"target": {"kind": "word"}}, "'target' has settings of its own, but the vocabulary is shared"),
+        ({"shared": False, "target": {"vocab_size": 3}}, "target: vocab_size is 3, but kind 'bpe' needs"),
+        ({"shared": False, "source": {"kin": "word"}}, "source: There is no field 'kin': did you mean 'kind'?"),
+        ({"sampling": 1.5}, "sampling is 1.5, but for kind 'bpe' it is a chance"),
+        ({"sampling": -1, "kind": "unigram"}, "sampling is -1, but for kind 'unigram' it must be a number above 0"),
+        ({"sampling": 0.1, "kind": "word"}, "sampling is 0.1, but kind 'word' has no subwords to sample"),
+        (
+            {"sampling": 0.1, "shared": False, "target": {"kind": "symbol"}},
+            "target: sampling is 0.1, but kind 'symbol'",
+        ),
+    ],
+)
+def test_bad_settings_are_told_in_one_sentence(fields, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as raised:
+        TokenizerSettings(**fields)
+    assert "\n" not in str(raised.value)
+
+
+def test_settings_come_back_from_what_is_written_of_them():
+    settings = TokenizerSettings(kind="unigram", vocab_size=500, shared=False, target={"kind": "symbol"})
+    assert TokenizerSettings(**settings.model_dump()) == settings
+
+
+# Hash orders differ from process to process; the vocabulary must not.
+TRAIN_AND_HASH = """
+from tests.data.test_tokenizer_training import KINDS, TEXTS, hash_of, train_tokenizer
+print(*[hash_of(train_tokenizer(TEXTS * 3, **fields)) for fields in KINDS.values()])
+"""
+
+
+def hash_of(tokenizer):
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def test_training_is_repeatable_in_another_process():
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN_AND_HASH],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )
+    hashes = [hash_of(train_tokenizer(TEXTS * 3, **fields)) for fields in KINDS.values()]
+    assert done.stdout.split() == hashes
+    assert len(set(hashes)) == len(KINDS)

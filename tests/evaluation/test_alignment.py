@@ -9,7 +9,10 @@ from hf_attn_seq2seq.evaluation import (
     alignment_error_rate,
     attention_to_links,
     from_pharaoh,
+    symmetrise,
     to_pharaoh,
+    turned,
+    word_attention,
 )
 
 
@@ -141,6 +144,93 @@ def test_bad_weights(weights, message):
 def test_bad_words(source_words, target_words, message):
     with pytest.raises(ValueError, match=message):
         attention_to_links(np.array([[0.5, 0.5]]), source_words, target_words)
+
+
+# "king's dog": tokens king' s dog and the end token, words king, 's, dog. Target: two tokens of word 0, one of word 1.
+SOURCE_SHARES = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+TARGET_SHARES = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+WEIGHTS = np.array([[0.5, 0.3, 0.1, 0.1], [0.1, 0.1, 0.4, 0.4], [0.1, 0.1, 0.3, 0.5]])
+
+
+def test_attention_between_words_by_hand():
+    words = word_attention(WEIGHTS, SOURCE_SHARES, TARGET_SHARES)
+    # Mean of the first two rows: 0.3 0.2 0.25 0.25; king = 0.8 * 0.3, 's = 0.2 * 0.3 + 0.2.
+    np.testing.assert_allclose(words.matrix, [[0.24, 0.26, 0.25], [0.08, 0.12, 0.3]])
+    np.testing.assert_allclose(words.null, [0.25, 0.5])
+    assert words.links() == {(1, 0)}  # word 1 looks most at the end token
+    assert words.links(0.25) == {(1, 0), (2, 0), (2, 1)}
+    assert words.links(1.0) == frozenset()
+    assert words.confidences({(2, 1), (0, 0)}) == pytest.approx({(0, 0): 0.24, (2, 1): 0.3})
+    assert list(words.confidences({(2, 1), (0, 0)})) == [(0, 0), (2, 1)]
+
+
+def test_attention_between_words_without_special_tokens_sums_to_one():
+    words = word_attention(WEIGHTS, SOURCE_SHARES, TARGET_SHARES).renormalised()
+    np.testing.assert_allclose(words.matrix, [[0.32, 26 / 75, 1 / 3], [0.16, 0.24, 0.6]])
+    assert words.links() == {(1, 0), (2, 1)}
+    nothing = word_attention(np.array([[0.0, 0.0, 0.0, 1.0]]), SOURCE_SHARES, np.array([[1.0]])).renormalised()
+    assert not nothing.matrix.any()
+    assert nothing.links() == frozenset()
+
+
+def test_a_sentence_without_words_has_no_links():
+    none = word_attention(np.array([[1.0]]), np.zeros((1, 0)), np.zeros((1, 0)))
+    assert none.links() == none.links(0.5) == none.renormalised().links() == frozenset()
+
+
+def test_bad_shares_and_thresholds():
+    with pytest.raises(ValueError, match=r"source_shares has shape \(3, 2\): it needs one row for each of 4 tokens"):
+        word_attention(WEIGHTS, TARGET_SHARES, TARGET_SHARES)
+    words = word_attention(WEIGHTS, SOURCE_SHARES, TARGET_SHARES)
+    for threshold in (0.0, 1.5, -1.0):
+        with pytest.raises(ValueError, match="must be above 0 and at most 1"):
+            words.links(threshold)
+
+
+FORWARD = from_pharaoh("0-0 1-1 1-2 5-4 1-5")
+BACKWARD = from_pharaoh("0-0 1-1 2-3 3-0 0-1")
+
+
+@pytest.mark.parametrize(
+    ("method", "links"),
+    [
+        ("intersection", "0-0 1-1"),
+        ("union", "0-0 0-1 1-1 1-2 1-5 2-3 3-0 5-4"),
+        # 1-2 lies beside 1-1 and has a target word without a link; only then 2-3 lies beside a link. 0-1 lies beside
+        # 0-0, but both its words are linked.
+        ("grow-diag", "0-0 1-1 1-2 2-3"),
+        # Of the rest, 5-4 alone has two words without a link.
+        ("grow-diag-final-and", "0-0 1-1 1-2 2-3 5-4"),
+        # Of 1-5 and 3-0 one word has none.
+        ("grow-diag-final", "0-0 1-1 1-2 1-5 2-3 3-0 5-4"),
+    ],
+)
+def test_symmetrisation_by_hand(method, links):
+    assert to_pharaoh(symmetrise(FORWARD, BACKWARD, method)) == links
+
+
+def test_final_gives_the_forward_direction_the_first_word():
+    # Both would give source word 2 its only link.
+    forward, backward = {(0, 0), (2, 0)}, {(0, 0), (2, 2)}
+    assert symmetrise(forward, backward, "grow-diag-final") == {(0, 0), (2, 0), (2, 2)}
+    assert symmetrise({(2, 2)}, {(2, 0)}, "grow-diag-final-and") == {(2, 2)}
+
+
+@pytest.mark.parametrize("method", ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"])
+def test_directions_that_agree_or_find_nothing(method):
+    assert symmetrise(FORWARD, FORWARD, method) == FORWARD
+    assert symmetrise(frozenset(), frozenset(), method) == frozenset()
+
+
+def test_bad_symmetrisation():
+    with pytest.raises(ValueError, match="Unknown symmetrisation 'grow': choose one of intersection, union"):
+        symmetrise(FORWARD, BACKWARD, "grow")
+    with pytest.raises(ValueError, match="backward is of type list"):
+        symmetrise(FORWARD, [(0, 0)])
+
+
+def test_turned_links():
+    assert turned({(0, 2), (1, 1)}) == {(2, 0), (1, 1)}
 
 
 def test_pharaoh_by_hand():

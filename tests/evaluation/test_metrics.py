@@ -1,11 +1,17 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Corpus scores against figures worked out by hand."""
 
+import math
 import sys
+from collections import Counter
 
 import pytest
+import sacrebleu
+import sacremoses
 
-from hf_attn_seq2seq.evaluation import corpus_scores
+import hf_attn_seq2seq.evaluation
+from hf_attn_seq2seq.evaluation import METRICS, corpus_scores, score_corpus
+from hf_attn_seq2seq.evaluation.metrics import length_buckets, make_metric
 
 
 def test_bleu_by_hand():
@@ -56,7 +62,9 @@ def test_case_counts_and_the_signature_says_so():
         ("abc", "abd", "hypotheses is one string"),
         (["abc"], "a", "references is one string"),
         (["a", None], ["a", "b"], r"hypotheses\[1\] is of type NoneType"),
-        (["a"], [["a"]], r"references\[0\] is of type list"),
+        (["a"], [[]], r"references\[0\] is an empty list"),
+        (["a"], [["a", 1]], r"references\[0\]\[1\] is of type int"),
+        (["a"], [{"a"}], r"references\[0\] is of type set"),
     ],
 )
 def test_bad_input(hypotheses, references, message):
@@ -64,7 +72,162 @@ def test_bad_input(hypotheses, references, message):
         corpus_scores(hypotheses, references)
 
 
+def plain_bleu(hypotheses, references):
+    """Papineni et al. 2002, equations 2 and 3, over words between blanks, as multi-bleu.perl counts them."""
+    matches, totals, length, reference_length = [0] * 4, [0] * 4, 0, 0
+    for hypothesis, texts in zip(hypotheses, references):
+        words, others = hypothesis.split(), [text.split() for text in texts]
+        length += len(words)
+        reference_length += min((abs(len(other) - len(words)), len(other)) for other in others)[1]
+        for n in range(1, 5):
+            grams = Counter(zip(*(words[start:] for start in range(n))))
+            best = Counter()
+            for other in others:
+                best |= Counter(zip(*(other[start:] for start in range(n))))
+            matches[n - 1] += sum((grams & best).values())
+            totals[n - 1] += sum(grams.values())
+    penalty = min(0.0, 1 - reference_length / length)
+    return 100 * math.exp(penalty + sum(math.log(match / total) for match, total in zip(matches, totals)) / 4)
+
+
+# What Moses' Perl scripts make of such text, written by hand: l' and d' part from their word, hyphens stay inside it,
+# guillemets and curly quotes become straight ones, and those become entities.
+RAW = [
+    "L'Homme au chapeau, assis à l'arrière-plan, lit « Le Monde ».",
+    "Qu’est-ce que c'est ? Un T-shirt à 3,50 euros !",
+    "Deux chiens courent dans la neige.",
+]
+TOKENIZED = [
+    "l&apos; homme au chapeau , assis à l&apos; arrière-plan , lit &quot; le monde &quot; .",
+    "qu&apos; est-ce que c&apos; est ? un t-shirt à 3,50 euros !",
+    "deux chiens courent dans la neige .",
+]
+OTHER_RAW = [
+    "L'homme à la casquette, assis à l'arrière-plan, lit « Le Monde ».",
+    "Qu'est-ce que c'était ? Un T-shirt à 3,50 euros.",
+    "Deux chiens jouent dans la neige.",
+]
+OTHER_TOKENIZED = [
+    "l&apos; homme à la casquette , assis à l&apos; arrière-plan , lit &quot; le monde &quot; .",
+    "qu&apos; est-ce que c&apos; était ? un t-shirt à 3,50 euros .",
+    "deux chiens jouent dans la neige .",
+]
+
+
+def test_tok_lc_bleu_is_multi_bleu_of_moses_tokens():
+    score = score_corpus(OTHER_RAW, RAW, ["bleu_tok_lc"], language="fr")["bleu_tok_lc"]
+    assert score.value == pytest.approx(plain_bleu(OTHER_TOKENIZED, [[text] for text in TOKENIZED]))
+
+
+def test_tok_lc_bleu_of_german():
+    references = ['Ein Mann, z.B. der "Alte", fährt Ski.', "Zwei Hunde spielen im Schnee."]
+    hypotheses = ["Ein Mann, z.B. der Alte, fährt Ski.", "Zwei Hunde rennen im Schnee."]
+    by_hand = (
+        ["ein mann , z.b. der alte , fährt ski .", "zwei hunde rennen im schnee ."],
+        [["ein mann , z.b. der &quot; alte &quot; , fährt ski ."], ["zwei hunde spielen im schnee ."]],
+    )
+    score = score_corpus(hypotheses, references, ["bleu_tok_lc"], language="de")["bleu_tok_lc"]
+    assert score.value == pytest.approx(plain_bleu(*by_hand))
+
+
+def test_the_two_bleus_differ_and_say_so():
+    scores = score_corpus(OTHER_RAW, RAW, ["bleu", "bleu_tok_lc"], language="fr")
+    version, moses = sacrebleu.__version__, sacremoses.__version__
+    assert scores["bleu"].value != pytest.approx(scores["bleu_tok_lc"].value, abs=1)
+    # The first is the form that sacreBLEU's own documentation publishes.
+    assert scores["bleu"].signature == f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:{version}"
+    assert scores["bleu_tok_lc"].signature == (
+        f"nrefs:1|case:lc|eff:no|tok:moses-norm-fr-sacremoses-{moses}|smooth:exp|version:{version}"
+    )
+
+
+def test_several_references_and_not_every_sentence_as_many():
+    hypotheses = ["the cat sat on the mat", "two dogs ran home very fast", "it is raining today again"]
+    references = [
+        ["the cat sat on a mat", "a cat sat on the mat"],
+        ["two dogs ran home"],
+        ["it rains", "it is raining again", "today it is raining again"],
+    ]
+    score = score_corpus(hypotheses, references, ["bleu"])["bleu"]
+    assert score.value == pytest.approx(plain_bleu(hypotheses, references))
+    assert "nrefs:var" in score.signature
+    assert "nrefs:2" in score_corpus(["a"], [["a", "b"]], ["chrf"])["chrf"].signature
+
+
+@pytest.mark.parametrize("metric", list(METRICS))
+def test_more_references_never_make_a_score_worse(metric):
+    hypotheses = ["le chat est sur le tapis .", "deux chiens courent vite ."]
+    one = ["un chat est sur un tapis .", "les deux chiens jouent ."]
+    two = [[text, hypothesis] for text, hypothesis in zip(one, hypotheses)]
+    worse = score_corpus(hypotheses, one, [metric], language="fr")[metric].value
+    better = score_corpus(hypotheses, two, [metric], language="fr")[metric].value
+    best = score_corpus(hypotheses, hypotheses, [metric], language="fr")[metric].value
+    assert better == pytest.approx(best) == (100 if METRICS[metric].higher_is_better else 0)
+    assert worse < better if METRICS[metric].higher_is_better else worse > better
+
+
+def test_ter_by_hand():
+    # One substitution over six words; a phrase that moved is one edit (Snover et al. 2006).
+    assert score_corpus(["a b c d e f"], ["a b c d e g"], ["ter"])["ter"].value == pytest.approx(100 / 6)
+    assert score_corpus(["e f a b c d"], ["a b c d e f"], ["ter"])["ter"].value == pytest.approx(100 / 6)
+
+
+def test_wer_and_per_by_hand():
+    hypotheses = ["K AE T", "R EH D", "T UW L IY"]
+    references = [["K AE T"], ["R IY D", "R EH D"], ["T UW", "T AH L IY Z"]]
+    scores = score_corpus(hypotheses, references, ["wer", "per"])
+    # The last word alone is wrong. It is two edits from either reference; the longer of the two counts: 2 of 3+3+5.
+    assert scores["wer"].value == pytest.approx(100 / 3)
+    assert scores["per"].value == pytest.approx(100 * 2 / 11)
+
+
+def test_a_word_is_wrong_as_a_whole_and_blanks_do_not_count():
+    assert score_corpus(["K  AE T ", "K AE", ""], ["K AE T"] * 3, ["wer"])["wer"].value == pytest.approx(200 / 3)
+
+
+def test_error_rates_may_pass_100():
+    assert score_corpus(["A B C D"], ["E"], ["per"])["per"].value == pytest.approx(400)
+
+
+def test_scores_of_nothing_said_are_defined():
+    scores = score_corpus([""], ["le chat"], list(METRICS), language="fr")
+    assert {name: score.value for name, score in scores.items()} == {
+        name: 0 if kind.higher_is_better else 100 for name, kind in METRICS.items()
+    }
+
+
+def test_length_buckets():
+    sources = ["a", "a b", "a b c", "a b c d e"]
+    assert length_buckets(sources, [2, 3, 4]) == {"1-2": [0, 1], "3-3": [2], "5+": [3]}
+    assert length_buckets(["abc", "ab"], [2], unit="characters") == {"1-2": [1], "3+": [0]}
+    assert length_buckets(sources, []) == {"1+": [0, 1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "unit", "message"),
+    [([3, 2], "words", "must increase"), ([0], "words", "from 1 on"), ([1], "tokens", "not in 'tokens'")],
+)
+def test_wrong_length_buckets(bounds, unit, message):
+    with pytest.raises(ValueError, match=message):
+        length_buckets(["a"], bounds, unit)
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "message"),
+    [
+        ("blue", None, "no metric 'blue': choose among bleu"),
+        ("bleu_tok_lc", None, "needs the target's language"),
+        ("bleu_tok_lc", "xx", "no rules for the language 'xx': choose among .*fr"),
+    ],
+)
+def test_metrics_that_cannot_be_made(name, language, message):
+    with pytest.raises(ValueError, match=message):
+        make_metric(name, language)
+
+
 def test_without_sacrebleu_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "hf_attn_seq2seq.evaluation.corpus_metrics", raising=False)
+    monkeypatch.delattr(hf_attn_seq2seq.evaluation, "corpus_metrics", raising=False)
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     with pytest.raises(ImportError, match=r'pip install "hf_attn_seq2seq\[train\]"'):
         corpus_scores(["a"], ["a"])

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""What the commands share: errors as one sentence, and results as a table."""
+"""What the commands share: errors as one sentence, a quiet end on Ctrl-C and where the reader of a pipe has gone."""
 
 import os
 import sys
@@ -10,14 +10,17 @@ from transformers.utils import logging
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run `command`; an error ends it with one sentence and exit status 2, Ctrl-C with 130."""
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    """Run `command`; an error ends it with one sentence and exit status 2, Ctrl-C with 130, a closed pipe with 141."""
+    quieten()
     try:
         command()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere: Python would complain about it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
     except StrictDataclassError as error:
         # The last line says what is wrong with the field, behind the name of an exception.
         _fail(str(error).splitlines()[-1].strip().partition(": ")[2])
@@ -28,6 +31,13 @@ def run_command(command: Callable[[], None]) -> None:
             raise
         first = (str(error).splitlines() or [""])[0]
         _fail(f"{type(error).__name__}: {first} (HF_ATTN_TRACEBACK=1 shows where)")
+
+
+def quieten() -> None:
+    """Leave the terminal to the command: no bars and warnings of the libraries, in this process and its children."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def _fail(sentence: str) -> None:

@@ -1,0 +1,124 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Training batches of like length, filled up to a number of tokens."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_attn_seq2seq.data.alignment_targets import alignment_targets
+
+
+SOURCE_BUCKET = 4  # source lengths are told apart in steps of so many tokens
+
+
+class TokenBudgetSampler:
+    """
+    Batches of indices whose padded longer side holds at most `batch_tokens` tokens; seed and epoch settle them.
+
+    Examples are sorted by target length, then by source length in steps of four tokens, in random order among equals;
+    batches are cut off that order and shuffled. So an epoch has as many batches as any other, which resuming in the
+    middle of one relies on. Process `rank` of `processes` takes every `processes`-th batch; where the batches do not
+    go up evenly, the first ones are taken twice.
+
+    Args:
+        source_lengths, target_lengths: In tokens, for each example.
+        batch_tokens: The most tokens of the longer side, padding included; a longer example is a batch by itself.
+        batch_size: The most examples in a batch, or None.
+        seed: Of the order; the epoch is set by `set_epoch`.
+
+    Raises:
+        ValueError: Lengths of two counts, no examples, or a limit below 1.
+    """
+
+    def __init__(
+        self,
+        source_lengths: Sequence[int] | np.ndarray,
+        target_lengths: Sequence[int] | np.ndarray,
+        batch_tokens: int | None = None,
+        batch_size: int | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        if len(source_lengths) != len(target_lengths):
+            raise ValueError(
+                f"There are {len(source_lengths)} source lengths and {len(target_lengths)} target lengths."
+            )
+        if not len(source_lengths):
+            raise ValueError("There are no examples to draw batches from.")
+        for name, limit in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name}={limit} must be at least 1.")
+        self.target_lengths = np.asarray(target_lengths)
+        self.source_buckets = -(-np.asarray(source_lengths) // SOURCE_BUCKET)
+        self.seed, self.rank, self.processes, self.epoch = seed, rank, processes, 0
+        costs = np.maximum(self.target_lengths, self.source_buckets * SOURCE_BUCKET)
+        costs = costs[np.lexsort((self.source_buckets, self.target_lengths))]
+        self.boundaries = _cut(costs, batch_tokens or len(costs) * int(costs.max()), batch_size or len(costs))
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Batches an epoch, of this process."""
+        return -(-(len(self.boundaries) - 1) // self.processes)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = np.lexsort((random.random(len(self.target_lengths)), self.source_buckets, self.target_lengths))
+        batches = random.permutation(len(self.boundaries) - 1)
+        batches = np.resize(batches, len(self) * self.processes)  # repeats from the first where they do not go up
+        for batch in batches[self.rank :: self.processes]:
+            yield order[self.boundaries[batch] : self.boundaries[batch + 1]].tolist()
+
+
+def _cut(costs: np.ndarray, batch_tokens: int, batch_size: int) -> list[int]:
+    """Where batches of consecutive examples begin, and the end; `costs` are their lengths, in their order."""
+    boundaries, longest = [0], 0
+    for index, cost in enumerate(costs.tolist()):
+        rows, longest = index - boundaries[-1] + 1, max(longest, cost)
+        if rows > 1 and (rows * longest > batch_tokens or rows > batch_size):
+            boundaries.append(index)
+            longest = cost
+    return [*boundaries, len(costs)]
+
+
+def pad_batch(examples: Sequence[Mapping[str, Any]], pad_token_id: int, shift: int = 0) -> dict[str, torch.Tensor]:
+    """
+    Tensors of a batch of examples with `input_ids` and `labels`, padded on the right.
+
+    Args:
+        shift: Of `alignment`, as `alignment_targets` takes it.
+
+    Returns:
+        `input_ids` and `attention_mask`, `(batch, src_len)`; `labels`, `(batch, tgt_len)`, -100 where there is none;
+        and, where the examples have links, `alignment`, `(batch, tgt_len, src_len)`.
+    """
+    batch = {
+        "input_ids": _pad([example["input_ids"] for example in examples], pad_token_id),
+        "attention_mask": _pad([[1] * len(example["input_ids"]) for example in examples], 0),
+        "labels": _pad([example["labels"] for example in examples], -100),
+    }
+    if "links" in examples[0]:
+        shape = (batch["labels"].shape[1], batch["input_ids"].shape[1])
+        targets = [
+            alignment_targets(
+                zip(example["links"][::2], example["links"][1::2]),
+                [None if word < 0 else word for word in example["source_words"]],
+                [None if word < 0 else word for word in example["target_words"]],
+                shape,
+                shift=shift,
+            )
+            for example in examples
+        ]
+        batch["alignment"] = torch.from_numpy(np.stack(targets))
+    return batch
+
+
+def _pad(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
+    padded = np.full((len(rows), max(map(len, rows))), filler, dtype=np.int64)
+    for row, values in zip(padded, rows):
+        row[: len(values)] = values
+    return torch.from_numpy(padded)

@@ -1,0 +1,167 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The rules of `CleaningSettings`: texts are tidied, then the pair is kept, or dropped by the first rule it breaks.
+
+Each rule has a number, so that what became of millions of rows is a column of bytes.
+"""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import regex
+from xxhash import xxh3_64_intdigest
+
+from hf_attn_seq2seq.data.settings import CleaningSettings
+
+
+# What a tidied text had: bits.
+UNICODE, CONTROL, WHITESPACE = 1, 2, 4
+TIDYING = {UNICODE: "unicode_nfc", CONTROL: "control_characters", WHITESPACE: "whitespace"}
+
+# Why a row is not kept.
+KEPT, EMPTY, LENGTH, RATIO, SCRIPT, LANGUAGE, ALIGNMENT, DUPLICATE, LEAK = range(9)
+DROPPING = {
+    EMPTY: "empty_side",
+    LENGTH: "length",
+    RATIO: "ratio",
+    SCRIPT: "script",
+    LANGUAGE: "language",
+    ALIGNMENT: "alignment",
+    DUPLICATE: "duplicate",
+    LEAK: "leak",
+}
+
+_RATIO_GRACE = 10  # characters: "No." is rightly "Absolument pas.", and a word is shorter than its sounds
+# Control characters that no text needs. Those that are blanks (tab, line feed, ...) are left to the whitespace rule.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufeff]")
+
+
+def tidied_only(rules: CleaningSettings) -> CleaningSettings:
+    """The rules for validation and test sets, which must stay comparable: they tidy, and drop blank sides alone."""
+    unlimited = dict.fromkeys(("max_characters", "max_words", "max_ratio", "language_certainty"))
+    return rules.model_copy(update={**unlimited, "source_scripts": [], "target_scripts": []})
+
+
+class Cleaner:
+    """Cleans batches of rows, for `datasets.Dataset.map(batched=True)`.
+
+    Args:
+        rules: which rules, and their limits.
+        languages: codes of the source and the target language, for the language check.
+    """
+
+    def __init__(self, rules: CleaningSettings, languages: tuple[str | None, str | None] = (None, None)) -> None:
+        self.rules = rules
+        self.languages = languages
+        self._foreign_letters = [_letters_outside(scripts) for scripts in (rules.source_scripts, rules.target_scripts)]
+        self._identifier: Any = None
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, Any]:
+        """Adds to `source` and `target`: `changed` (bits), `dropped` (a rule) and a 64-bit hash of each side."""
+        sources, targets, changed, dropped = [], [], [], []
+        links = batch.get("alignment", batch.get("possible"))
+        for row, (raw_source, raw_target) in enumerate(zip(batch["source"], batch["target"])):
+            source, source_changed = self.tidy(raw_source)
+            target, target_changed = self.tidy(raw_target)
+            why = self.broken_rule(source, target)
+            if why == KEPT and links is not None and links[row] and (source_changed | target_changed) & CONTROL:
+                # A word that was all control characters is gone, and the links point at other words.
+                before, after = (raw_source, raw_target), (source, target)
+                if any(len(raw.split()) != len(text.split()) for raw, text in zip(before, after)):
+                    why = ALIGNMENT
+            sources.append(source)
+            targets.append(target)
+            changed.append(source_changed | target_changed)
+            dropped.append(why)
+        cleaned: dict[str, Any] = {
+            "source": sources,
+            "target": targets,
+            "changed": changed,
+            "dropped": dropped,
+            "source_hash": np.array([xxh3_64_intdigest(text.encode()) for text in sources], "u8"),
+            "target_hash": np.array([xxh3_64_intdigest(text.encode()) for text in targets], "u8"),
+        }
+        if "references" in batch:
+            tidied = [texts and [self.tidy(text)[0] for text in texts] for texts in batch["references"]]
+            cleaned["references"] = [texts and [text for text in texts if text.strip()] for texts in tidied]
+        return cleaned
+
+    def tidy(self, text: str) -> tuple[str, int]:
+        """The text in NFC without control characters and stray blanks, as the rules say, and bits of what it had."""
+        rules, changed = self.rules, 0
+        if rules.unicode_nfc and not unicodedata.is_normalized("NFC", text):
+            text = unicodedata.normalize("NFC", text)
+            changed |= UNICODE
+        if rules.control_characters and _CONTROL.search(text):
+            text = _CONTROL.sub("", text)
+            changed |= CONTROL
+        if rules.whitespace:
+            words = " ".join(text.split())
+            if words != text:
+                changed |= WHITESPACE
+            text = words
+        return text, changed
+
+    def broken_rule(self, source: str, target: str) -> int:
+        """The first rule that the tidied pair breaks; `KEPT` for none."""
+        rules = self.rules
+        if not source or not target or source.isspace() or target.isspace():
+            return EMPTY
+        longer, shorter = max(len(source), len(target)), min(len(source), len(target))
+        if rules.max_characters is not None and longer > rules.max_characters:
+            return LENGTH
+        # There are no more words than characters: most pairs need no count.
+        if rules.max_words is not None and longer > rules.max_words < max(_words(source), _words(target)):
+            return LENGTH
+        if rules.max_ratio is not None and longer + _RATIO_GRACE > rules.max_ratio * (shorter + _RATIO_GRACE):
+            return RATIO
+        for text, foreign in zip((source, target), self._foreign_letters):
+            if foreign is not None and 2 * len(foreign.findall(text)) > sum(map(str.isalpha, text)):
+                return SCRIPT
+        if rules.language_certainty is not None:
+            for text, language in zip((source, target), self.languages):
+                if self._is_other_language(text, language):
+                    return LANGUAGE
+        return KEPT
+
+    def _is_other_language(self, text: str, language: str) -> bool:
+        if self._identifier is None:
+            self._identifier = language_identifier(self.languages)
+        found, probability = self._identifier.classify(text)
+        return found != language.split("-")[0].lower() and probability >= self.rules.language_certainty
+
+
+def _words(text: str) -> int:
+    return len(text.split())
+
+
+def _letters_outside(scripts: list[str]) -> Any:
+    """A pattern for one letter of none of the Unicode scripts; None if there is no script to be outside of."""
+    own = "".join(rf"\p{{Script={name}}}" for name in scripts)
+    return regex.compile(rf"[\p{{L}}--[{own}]]", regex.V1) if scripts else None
+
+
+@functools.cache
+def _loaded_once(load: Callable[..., Any], file: str) -> Any:
+    return load(file, norm_probs=True)
+
+
+def language_identifier(languages: tuple[str | None, str | None]) -> Any:
+    """py3langid's identifier with probabilities (Lui and Baldwin 2012, "langid.py").
+
+    Raises:
+        ImportError: if py3langid is not installed.
+        ValueError: if it does not know one of the languages.
+    """
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        raise ImportError("The language check needs py3langid: pip install 'py3langid>=0.4'.") from None
+    identifier = _loaded_once(LanguageIdentifier.from_model_file, MODEL_FILE)
+    for language in languages:
+        if language.split("-")[0].lower() not in identifier.labels:
+            raise ValueError(f"py3langid does not know the language {language!r}: leave out language_certainty.")
+    return identifier

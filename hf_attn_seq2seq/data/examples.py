@@ -1,0 +1,162 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Pairs of text as a model is trained on them: tokens, and where they are wanted word links, in `datasets` tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.data.subword_sampling import SubwordSampler
+from hf_attn_seq2seq.data.words import Words, cut_words, split_words, token_words, word_shares
+from hf_attn_seq2seq.evaluation.alignment import from_pharaoh, to_pharaoh
+
+
+WordKind = Literal["cut", "blanks"]
+_WORDS = {"cut": cut_words, "blanks": split_words}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """
+    The pairs of one part of a corpus, as tokens and as text.
+
+    Args:
+        encoded: With the columns `input_ids` and `labels`, and those of word links where they are taught.
+        sources: The source texts that are translated to measure.
+        references: For each of `sources`, its references.
+    """
+
+    encoded: Dataset
+    sources: Sequence[str] = ()
+    references: Sequence[Sequence[str]] = ()
+
+
+def encode(
+    pairs: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int = 256,
+    num_proc: int | None = None,
+    links_of: WordKind | None = None,
+) -> Dataset:
+    """
+    The columns `source` and `target` as `input_ids` and `labels`, each with its end token.
+
+    What was read from disk has its tokens cached beside it, by what they were made from.
+
+    Args:
+        max_length: Longer texts are cut to so many tokens.
+        num_proc: Processes to share the work.
+        links_of: What the column `alignment` counts: words as `cut_words` finds them, or parted by blanks. Then there
+            are also `links`, pairs of numbers one after the other, and `source_words` and `target_words`, for each
+            token its word or -1.
+    """
+
+    def encode_rows(rows: dict[str, list[Any]]) -> dict[str, Any]:
+        options = {"truncation": True, "max_length": max_length, "return_offsets_mapping": links_of is not None}
+        sources, targets = tokenizer(rows["source"], **options), tokenizer(text_target=rows["target"], **options)
+        encoded = {"input_ids": sources["input_ids"], "labels": targets["input_ids"]}
+        if links_of is not None:
+            encoded["links"] = [
+                [word for link in sorted(from_pharaoh(text)) for word in link] for text in rows["alignment"]
+            ]
+            for name, texts, tokens in (("source", rows["source"], sources), ("target", rows["target"], targets)):
+                encoded[f"{name}_words"] = [
+                    _words_of_tokens(_WORDS[links_of](text), offsets)
+                    for text, offsets in zip(texts, tokens["offset_mapping"])
+                ]
+        return encoded
+
+    return pairs.map(encode_rows, batched=True, num_proc=num_proc, remove_columns=pairs.column_names, desc="Tokens")
+
+
+def _words_of_tokens(words: Words, offsets: Sequence[tuple[int, int]]) -> list[int]:
+    return [-1 if word is None else word for word in token_words(word_shares(offsets, words))]
+
+
+def text_examples(
+    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]], max_length: int = 256
+) -> Examples:
+    """Examples of pairs in memory."""
+    sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
+    encoded = encode(Dataset.from_dict({"source": sources, "target": targets}), tokenizer, max_length)
+    return Examples(encoded, sources, [[target] for target in targets])
+
+
+def join_pairs(pairs: Dataset, most: int, seed: int, links_of: WordKind | None = None) -> Dataset:
+    """
+    Pairs in random order, of which each one to `most` in a row (as likely each) are joined by a blank into one.
+
+    Every pair is in one of them. A model of short sentences so learns longer texts.
+
+    Args:
+        links_of: What the column `alignment` counts, where it is to be joined too (see `encode`).
+
+    Raises:
+        ValueError: `most` is below 1.
+    """
+    if most < 1:
+        raise ValueError(f"most={most} must be at least 1.")
+    columns = ["source", "target", *(["alignment"] if links_of else [])]
+
+    def join_rows(rows: dict[str, list[str]], indices: list[int]) -> dict[str, list[str]]:
+        random = np.random.default_rng((seed, indices[0]))
+        joined: dict[str, list[str]] = {name: [] for name in columns}
+        start, count = 0, len(rows["source"])
+        while start < count:
+            group = range(start, min(count, start + int(random.integers(1, most + 1))))
+            for name in ("source", "target"):
+                joined[name].append(" ".join(rows[name][row] for row in group))
+            if links_of:
+                joined["alignment"].append(_joined_links(rows, group, links_of))
+            start = group.stop
+        return joined
+
+    shuffled = pairs.select_columns(columns).shuffle(seed=seed)
+    return shuffled.map(join_rows, batched=True, with_indices=True, desc="Joining pairs")
+
+
+def _joined_links(rows: dict[str, list[str]], group: range, links_of: WordKind) -> str:
+    links, source_words, target_words = set(), 0, 0
+    for row in group:
+        for source, target in from_pharaoh(rows["alignment"][row]):
+            links.add((source_words + source, target_words + target))
+        source_words += len(_WORDS[links_of](rows["source"][row]).spans)
+        target_words += len(_WORDS[links_of](rows["target"][row]).spans)
+    return to_pharaoh(links)
+
+
+class SampledExamples:
+    """
+    Examples whose subwords are drawn anew at each epoch, the same for the same seed and epoch.
+
+    Args:
+        pairs: With the columns `source` and `target`.
+        tokenizer: Of one vocabulary or two; kinds without subwords are refused.
+        sampling: See `SubwordSampler`.
+        max_length: Longer texts are cut to so many tokens.
+        seed: Of the draws.
+    """
+
+    def __init__(self, pairs: Dataset, tokenizer: Any, sampling: float, max_length: int = 256, seed: int = 0) -> None:
+        self.pairs, self.seed, self.epoch = pairs, seed, 0
+        self.source = SubwordSampler(tokenizer.source, sampling, max_length)
+        self.target = SubwordSampler(tokenizer.target, sampling, max_length)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, list[int]]]:
+        rows = self.pairs[indices]
+        return [
+            {
+                "input_ids": self.source(source, self.seed, self.epoch, index, 0),
+                "labels": self.target(target, self.seed, self.epoch, index, 1),
+            }
+            for index, source, target in zip(indices, rows["source"], rows["target"])
+        ]

@@ -1,0 +1,598 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Makes the prepared corpus: sources are read, cleaned, rid of duplicates, split and written as Arrow, with a report.
+
+Everything passes through files mapped to memory, so that a corpus may be larger than it; only validation and test sets
+are held in memory where their rows are merged or compared with the training pairs.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock
+
+from hf_attn_seq2seq.data.cleaning import (
+    DROPPING,
+    DUPLICATE,
+    EMPTY,
+    KEPT,
+    LEAK,
+    TIDYING,
+    Cleaner,
+    language_identifier,
+    tidied_only,
+)
+from hf_attn_seq2seq.data.readers import BadRow, InputFile, Row, local_folder, open_source
+from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
+from hf_attn_seq2seq.data.splits import (
+    Components,
+    Keys,
+    find_repeats,
+    is_among,
+    mapped_array,
+    pair_keys,
+    places_among,
+)
+
+
+VERSION = 1  # of what this module makes: raised when the same settings and files come to give other pairs
+REPORT = "report.json"
+EXAMPLES = 3  # of each rule in the report
+_EXAMPLE_CHARACTERS = 200
+_READ_ROWS, _READ_CHARACTERS = 10_000, 1 << 23  # held at a time while reading
+_CLEANED_ROWS = 1 << 13  # at a time, and in each piece of the table: the list of pieces is held in memory
+_ROWS = 1 << 14  # taken at a time from mapped tables
+_FIRST_PART = 100  # in the column of fates, after the rules: the parts that are split off
+_TYPES = {"references": pa.list_(pa.string()), "alignment": pa.string(), "possible": pa.string()}
+_CLEANED = [  # columns
+    ("changed", pa.uint8()),
+    ("dropped", pa.uint8()),
+    ("source_hash", pa.uint64()),
+    ("target_hash", pa.uint64()),
+]
+_SETTINGS_OF_NO_EFFECT = {"folder", "num_proc"}
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A folder made by `prepare_corpus`: a dataset for each split, and the report of how it was made.
+
+    Each dataset has the columns `source` and `target`; where they were given also `references` (a list of further
+    references of the same source), `alignment` and `possible` (word links in Pharaoh format).
+    """
+
+    folder: Path
+    report: dict[str, Any]
+    splits: dict[str, datasets.Dataset]  # train, validation and the test sets by name, mapped to memory
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "PreparedCorpus":
+        """Reads what `prepare_corpus` wrote.
+
+        Raises:
+            ValueError: if `folder` is no prepared corpus.
+        """
+        folder = Path(folder)
+        try:
+            report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+            splits = {name: datasets.load_from_disk(str(folder / name)) for name in report["splits"]}
+        except (OSError, json.JSONDecodeError):
+            raise ValueError(f"{folder} is no prepared corpus: run preprocess first.") from None
+        return cls(folder, report, splits)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for corpora made of the same settings and files."""
+        return self.report["fingerprint"]
+
+    @property
+    def train(self) -> datasets.Dataset:
+        return self.splits["train"]
+
+    @property
+    def validation(self) -> datasets.Dataset:
+        return self.splits["validation"]
+
+    @property
+    def tests(self) -> dict[str, datasets.Dataset]:
+        """The test sets by name."""
+        return {name: split for name, split in self.splits.items() if name not in ("train", "validation")}
+
+
+def prepare_corpus(data: DataSettings, folder: Path) -> PreparedCorpus:
+    """Makes the prepared corpus in `folder`, or returns what is there if it was made of the same settings and files.
+
+    The folder appears when it is whole: it is made beside its place and moved there. Of several processes that ask for
+    the same folder one makes it, and the others wait.
+
+    Raises:
+        ValueError: naming the file and the line where there is one, if a source cannot be read, a bad row is met and
+            `on_bad_row` is "stop", no pair is left, or `folder` is there and is no prepared corpus.
+        ImportError: if a rule or a format needs a package that is not installed.
+    """
+    folder = Path(folder)
+    if not data.train:
+        raise ValueError("data.train names no source: give two text files, a file, a hub dataset or the grammar.")
+    if data.cleaning.language_certainty is not None:
+        language_identifier((data.source_language, data.target_language))  # asks before hours of reading
+    data = _with_grammar_parts(data)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        made = _made_of_the_same(data, folder)
+        if made is not None:
+            return made
+        if folder.exists() and any(folder.iterdir()) and not (folder / REPORT).exists():
+            raise ValueError(f"{folder} is there and is no prepared corpus: name another folder, or remove it.")
+        partial, old = (folder.with_name(f".{folder.name}.{name}") for name in ("partial", "old"))
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed
+        try:
+            (partial / "work").mkdir(parents=True)
+            with _quiet_unless_terminal():
+                report = _Preparation(data, partial).run()
+            shutil.rmtree(partial / "work")
+            (partial / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+            if folder.exists():
+                folder.rename(old)
+            partial.rename(folder)
+        finally:
+            for leftover in (partial, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+    return PreparedCorpus.load(folder)
+
+
+def _with_grammar_parts(data: DataSettings) -> DataSettings:
+    """A grammar among the training sources brings its validation and test sets, where none are named."""
+    grammar = next((source.grammar for source in data.train if source.grammar is not None), None)
+    if grammar is None:
+        return data
+    parts = {
+        split: [SourceSettings(grammar=grammar.model_copy(update={"split": split}))]
+        for split in ("validation", "test", "test_compositional")
+    }
+    changes: dict[str, Any] = {}
+    if not data.validation and data.validation_size is None:
+        changes["validation"] = parts["validation"]
+    if not data.tests and data.test_size is None:
+        changes["tests"] = {name: parts[name] for name in ("test", "test_compositional")}
+    return data.model_copy(update=changes)
+
+
+def _settings_that_count(data: DataSettings) -> dict[str, Any]:
+    return data.model_dump(mode="json", exclude=_SETTINGS_OF_NO_EFFECT)
+
+
+def _made_of_the_same(data: DataSettings, folder: Path) -> PreparedCorpus | None:
+    """What is in `folder`, if the same version made it of the same settings and files; files are told by their
+    size and time, and by their content where the time alone differs."""
+    try:
+        corpus = PreparedCorpus.load(folder)
+    except ValueError:
+        return None
+    report = corpus.report
+    if report.get("version") != VERSION or report.get("settings") != _settings_that_count(data):
+        return None
+    for entry in report["inputs"]:
+        path = data.folder / entry["file"]
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            return None
+        if path.stat().st_mtime_ns != entry["modified_ns"] and _sha256(path) != entry["sha256"]:
+            return None
+    folders = {folder for source in _all_sources(data) if (folder := local_folder(source, data)) is not None}
+    files = {file for folder in folders for file in _files_in(folder)}
+    return corpus if files <= {data.folder / entry["file"] for entry in report["inputs"]} else None
+
+
+def _all_sources(data: DataSettings) -> Iterator[SourceSettings]:
+    for sources in (data.train, data.validation, *data.tests.values()):
+        yield from sources
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _sha256(path: Path) -> str:
+    with closing(InputFile(path)) as file:
+        return file.sha256()
+
+
+@contextmanager
+def _quiet_unless_terminal() -> Iterator[None]:
+    """Progress bars are for a terminal: in a log each of their updates would be a line."""
+    switch = not sys.stderr.isatty() and not datasets.are_progress_bars_disabled()
+    if switch:
+        datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if switch:
+            datasets.enable_progress_bars()
+
+
+class _Part(NamedTuple):
+    """The rows of one source, cleaned: a table with `source`, `target`, `line`, `changed`, `dropped` and hashes."""
+
+    source: SourceSettings
+    table: datasets.Dataset
+    start: int  # the number of its first row among the rows of the split
+
+    def batches(self, *columns: str) -> Iterator[tuple[slice, pa.Table]]:
+        """Tables of some rows, and which rows of the split they are."""
+        start = self.start
+        for batch in self.table.select_columns(list(columns)).with_format("arrow").iter(batch_size=_ROWS):
+            yield slice(start, start + len(batch)), batch
+            start += len(batch)
+
+
+@dataclass
+class _Tally:
+    """How many rows a rule met, and the first of them."""
+
+    count: int = 0
+    examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+class _Split:
+    """All rows of a split as they were read, and the fate of each: `KEPT`, a rule of `DROPPING`, or a part."""
+
+    def __init__(self, name: str, parts: list[_Part], work: Path) -> None:
+        self.name = name
+        self.parts = parts
+        self.total = sum(len(part.table) for part in parts)
+        self.fates = mapped_array(work / f"{name}.fates", self.total, "u1")
+        for part in parts:
+            for rows, batch in part.batches("dropped"):
+                self.fates[rows] = batch["dropped"].to_numpy()
+
+    @property
+    def extras(self) -> list[str]:
+        return [name for name in _TYPES if any(name in part.source.extras for part in self.parts)]
+
+    def kept(self) -> int:
+        return sum(int(np.count_nonzero(self.fates[rows] == KEPT)) for rows in self._chunks())
+
+    def _chunks(self) -> Iterator[slice]:
+        return (slice(start, start + _ROWS) for start in range(0, self.total, _ROWS))
+
+    def hashes(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Row numbers and hashes of the source and of the target, for the rows that are kept so far."""
+        for part in self.parts:
+            for rows, batch in part.batches("source_hash", "target_hash"):
+                kept = self.fates[rows] == KEPT
+                yield (
+                    np.flatnonzero(kept).astype("u8") + np.uint64(rows.start),
+                    batch["source_hash"].to_numpy()[kept],
+                    batch["target_hash"].to_numpy()[kept],
+                )
+
+    def example(self, row: int) -> dict[str, Any]:
+        part = next(part for part in reversed(self.parts) if part.start <= row)
+        values = part.table[int(row) - part.start]
+        return _example(part.source, values["line"], values["source"], values["target"])
+
+    def tallies(self) -> dict[str, _Tally]:
+        """What was dropped by each rule."""
+        found = {name: _Tally() for name in DROPPING.values()}
+        for rows in self._chunks():
+            fates = self.fates[rows]
+            for rule, count in enumerate(np.bincount(fates, minlength=len(DROPPING))):
+                if count and rule in DROPPING:
+                    tally = found[DROPPING[rule]]
+                    tally.count += int(count)
+                    for row in np.flatnonzero(fates == rule)[: EXAMPLES - len(tally.examples)]:
+                        tally.examples.append(self.example(rows.start + row))
+        return found
+
+
+class _Preparation:
+    """One run: `run` fills the folder and returns the report."""
+
+    def __init__(self, data: DataSettings, folder: Path) -> None:
+        self.data = data
+        self.folder = folder
+        self.work = folder / "work"
+        self.inputs: list[dict[str, Any]] = []
+        self.sources: list[dict[str, Any]] = []
+        self.rules: dict[str, dict[str, Any]] = {}
+        self.splits: dict[str, dict[str, Any]] = {}
+        self.leaks: dict[str, dict[str, Any]] = {}
+
+    def run(self) -> dict[str, Any]:
+        data = self.data
+        given = {"validation": data.validation, **data.tests} if data.validation else dict(data.tests)
+        held_out = {name: self._read(name, sources) for name, sources in given.items()}
+        train = self._read("train", data.train)
+        if data.cleaning.drop_duplicates:
+            self._drop_duplicates(train)
+        for name, split in held_out.items():
+            self._check_leaks(split, train, data.cleaning.drop_leaks)
+            if name != "validation" and "validation" in held_out:
+                self._check_leaks(split, held_out["validation"], drop=False)
+        parts = self._split_off(train)
+        self._write("train", train, KEPT)
+        for code, name in enumerate(parts, start=_FIRST_PART):
+            self._write(name, train, code)
+        for name, split in held_out.items():
+            self._write(name, split, KEPT)
+        for split in (train, *held_out.values()):
+            for rule, tally in split.tallies().items():
+                self._count(split.name, rule, tally)
+        order = ["train", "validation", *(name for name in self.splits if name not in ("train", "validation"))]
+        return {
+            "version": VERSION,
+            "fingerprint": self._fingerprint(),
+            "splits": {name: self.splits[name] for name in order},
+            "rules": self.rules,
+            "leaks": self.leaks,
+            "sources": self.sources,
+            "inputs": self.inputs,
+            "settings": _settings_that_count(data),
+        }
+
+    def _fingerprint(self) -> str:
+        """Of what the pairs depend on; equal wherever the files lie."""
+        content = [VERSION, _settings_that_count(self.data), [entry["sha256"] for entry in self.inputs]]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _count(self, split: str, rule: str, tally: _Tally) -> None:
+        if tally.count:
+            self.rules.setdefault(split, {})[rule] = dataclasses.asdict(tally)
+
+    # Reading and cleaning
+
+    def _read(self, name: str, sources: list[SourceSettings]) -> _Split:
+        rules = self.data.cleaning if name == "train" else tidied_only(self.data.cleaning)
+        cleaner = Cleaner(rules, (self.data.source_language, self.data.target_language))
+        tidied = {rule: _Tally() for rule in TIDYING.values()}
+        parts: list[_Part] = []
+        for source in sources:
+            path = self.work / f"{name}-{len(parts)}.arrow"
+            self._ingest(name, source, path)
+            raw = datasets.Dataset.from_file(str(path))
+            clean_path = path.with_suffix(".clean.arrow")
+            schema = pa.schema([*raw.features.arrow_schema, *_CLEANED])
+            table = raw.map(
+                cleaner,
+                batched=True,
+                batch_size=_CLEANED_ROWS,
+                writer_batch_size=_CLEANED_ROWS,
+                num_proc=self.data.num_proc if self.data.num_proc > 1 else None,
+                features=datasets.Features.from_arrow_schema(schema),
+                cache_file_name=str(clean_path),
+                new_fingerprint=path.stem,
+                desc=f"Cleaning {source.name}",
+            )
+            part = _Part(source, table, sum(len(part.table) for part in parts))
+            _tally_tidying(part, raw, tidied)
+            parts.append(part)
+            path.unlink()
+        for rule, tally in tidied.items():
+            self._count(name, rule, tally)
+        split = _Split(name, parts, self.work)
+        if not split.kept():
+            blank = sum(tally.count for rule, tally in split.tallies().items() if rule == DROPPING[EMPTY])
+            names = ", ".join(source.name for source in sources)
+            if blank == split.total:
+                raise ValueError(f"{names} gives no pair with text on both sides: all {blank} rows have a blank side.")
+            raise ValueError(f"The rules of data.cleaning leave no pair of {names}: widen them.")
+        return split
+
+    def _ingest(self, split: str, source: SourceSettings, path: Path) -> None:
+        """Writes the rows of a source as an Arrow stream, and notes the bad ones."""
+        limit = min((n for n in (source.limit, self.data.limit) if n is not None), default=None)
+        schema = pa.schema(
+            [("source", pa.string()), ("target", pa.string()), ("line", pa.uint64())]
+            + [(name, _TYPES[name]) for name in source.extras]
+        )
+        good = bad = 0
+        bad_examples: list[dict[str, Any]] = []
+        progress = datasets.utils.tqdm(desc=f"Reading {source.name}", unit=" rows")
+        with progress, closing(open_source(source, self.data)) as opened, pa.OSFile(str(path), "wb") as sink:
+            with pa.ipc.new_stream(sink, schema) as writer:
+                batch: list[Row] = []
+                characters = 0
+                for row in opened.rows:
+                    if isinstance(row, BadRow):
+                        if self.data.on_bad_row == "stop":
+                            raise ValueError(
+                                f"{source.name}, line {row.line}: {row.reason}; repair it, or set on_bad_row=skip."
+                            )
+                        bad += 1
+                        if len(bad_examples) < EXAMPLES:
+                            bad_examples.append({"line": row.line, "reason": row.reason})
+                    else:
+                        good += 1
+                        batch.append(row)
+                        characters += len(row.source) + len(row.target)
+                        if len(batch) == _READ_ROWS or characters > _READ_CHARACTERS:
+                            writer.write_batch(_to_arrow(batch, schema))
+                            progress.update(len(batch))
+                            batch, characters = [], 0
+                    if limit is not None and good + bad >= limit:
+                        break
+                if batch:
+                    writer.write_batch(_to_arrow(batch, schema))
+            for file in opened.files:
+                self._note_input(split, file.path, file.sha256())
+        if not good:
+            said = f"; the first, line {bad_examples[0]['line']}: {bad_examples[0]['reason']}" if bad else ""
+            raise ValueError(f"{source.name} has no row that can be used, of {bad}{said}.")
+        folder = local_folder(source, self.data)
+        for file_path in _files_in(folder) if folder is not None else []:
+            self._note_input(split, file_path, _sha256(file_path))
+        self.sources.append(
+            {
+                "split": split,
+                "source": source.name,
+                "rows": good + bad,
+                "bad_rows": {"count": bad, "examples": bad_examples},
+            }
+        )
+
+    def _note_input(self, split: str, path: Path, sha256: str) -> None:
+        stat = path.stat()
+        file = path.relative_to(self.data.folder) if path.is_relative_to(self.data.folder) else path
+        self.inputs.append(
+            {
+                "split": split,
+                "file": str(file),
+                "sha256": sha256,
+                "bytes": stat.st_size,
+                "modified_ns": stat.st_mtime_ns,
+            }
+        )
+
+    # Duplicates, leaks and splits
+
+    def _drop_duplicates(self, split: _Split) -> None:
+        pairs = (Keys(rows, pair_keys(sources, targets)) for rows, sources, targets in split.hashes())
+        for repeats in find_repeats(pairs, split.total, self.work):
+            split.fates[repeats.later] = DUPLICATE
+
+    def _check_leaks(self, held_out: _Split, other: _Split, drop: bool) -> None:
+        """Counts rows of `held_out` of which a side, or both together, are in `other`; drops those there if asked."""
+        keys = [np.concatenate(columns) for columns in zip(*held_out.hashes())]
+        rows, sides = keys[0], {"source": keys[1], "target": keys[2], "pair": pair_keys(keys[1], keys[2])}
+        known = {side: np.unique(values) for side, values in sides.items()}
+        seen = {side: np.zeros(len(values), bool) for side, values in known.items()}
+        for other_rows, sources, targets in other.hashes():
+            shares = np.zeros(len(other_rows), bool)
+            for side, values in (("source", sources), ("target", targets), ("pair", pair_keys(sources, targets))):
+                places = places_among(values, known[side])
+                seen[side][places[places >= 0]] = True
+                shares |= places >= 0
+            if drop:
+                other.fates[other_rows[shares]] = LEAK
+        report: dict[str, Any] = {}
+        for side, values in sides.items():
+            leaked = np.flatnonzero(seen[side][places_among(values, known[side])])
+            if len(leaked):
+                report[side] = {
+                    "count": len(leaked),
+                    "examples": [held_out.example(row) for row in rows[leaked[:EXAMPLES]]],
+                }
+        if report:
+            self.leaks[f"{held_out.name} in {other.name}"] = {"dropped": drop, **report}
+
+    def _split_off(self, train: _Split) -> list[str]:
+        """Marks the groups of training pairs that become the validation and the test set, if those are not given."""
+        kept, sizes = train.kept(), {}
+        if not self.data.validation:
+            sizes["validation"] = self.data.validation_size or max(1, min(1000, kept // 10))
+        if self.data.test_size is not None:
+            sizes["test"] = self.data.test_size
+        if not sizes:
+            return []
+        if sum(sizes.values()) >= kept:
+            asked = " and ".join(f"{name}_size is {size}" for name, size in sizes.items())
+            raise ValueError(f"{asked}, but there are {kept} pairs in all: leave some for training.")
+        components = Components(train.total, self.work)
+        for side in (1, 2):
+            keys = (Keys(columns[0], columns[side]) for columns in train.hashes())
+            components.join(find_repeats(keys, train.total, self.work))
+        groups = components.choose(lambda rows: train.fates[rows] == KEPT, list(sizes.values()), self.data.seed)
+        for chunk in train._chunks():
+            roots, fates = components.groups_of(chunk), train.fates[chunk]
+            for code, chosen in enumerate(groups, start=_FIRST_PART):
+                fates[(fates == KEPT) & is_among(roots, chosen)] = code
+        return list(sizes)
+
+    # Writing
+
+    def _write(self, name: str, split: _Split, fate: int) -> None:
+        """Writes the rows of a fate: training pairs by the weights of their sources, others with references merged."""
+        schema = pa.schema(
+            [("source", pa.string()), ("target", pa.string()), *((extra, _TYPES[extra]) for extra in split.extras)]
+        )
+        merge = name != "train" and self.data.group_references
+        drawn = [0] * len(split.parts)
+        tables = self._tables(name, split, fate, schema, drawn)
+        if merge:
+            tables = iter([_merge_references(tables, schema)])
+        path = self.work / f"{name}.arrow"
+        pairs = 0
+        with pa.OSFile(str(path), "wb") as sink:
+            writer = None
+            for table in tables:
+                writer = writer or pa.ipc.new_stream(sink, table.schema)
+                writer.write_table(table)
+                pairs += len(table)
+            writer.close()
+        datasets.Dataset.from_file(str(path)).save_to_disk(str(self.folder / name))
+        path.unlink()
+        self.splits[name] = {
+            "pairs": pairs,
+            "rows_of_sources": [
+                {"source": part.source.name, "rows": number} for part, number in zip(split.parts, drawn)
+            ],
+        }
+
+    def _tables(self, name: str, split: _Split, fate: int, schema: pa.Schema, drawn: list[int]) -> Iterator[pa.Table]:
+        for number, part in enumerate(split.parts):
+            rng = np.random.default_rng((self.data.seed, number))
+            whole, fraction = divmod(part.source.weight, 1)
+            own = [column for column in schema.names if column in part.table.column_names]
+            for rows, batch in part.batches(*own):
+                places = np.flatnonzero(split.fates[rows] == fate)
+                if name == "train" and part.source.weight != 1:
+                    places = np.repeat(places, int(whole) + (rng.random(len(places)) < fraction))
+                if len(places):
+                    table = batch.take(pa.array(places))
+                    for column in schema.names:
+                        if column not in own:
+                            table = table.append_column(column, pa.nulls(len(table), _TYPES[column]))
+                    drawn[number] += len(table)
+                    yield table.select(schema.names).cast(schema).combine_chunks()
+
+
+def _tally_tidying(part: _Part, raw: datasets.Dataset, tallies: dict[str, _Tally]) -> None:
+    for rows, batch in part.batches("changed"):
+        changed = batch["changed"].to_numpy()
+        for bit, rule in TIDYING.items():
+            tally, met = tallies[rule], np.flatnonzero(changed & bit)
+            tally.count += len(met)
+            for row in (met[: EXAMPLES - len(tally.examples)] + rows.start - part.start).tolist():
+                before, after = raw[row], part.table[row]
+                shown = _example(part.source, before["line"], before["source"], before["target"])
+                shown["becomes"] = {side: after[side][:_EXAMPLE_CHARACTERS] for side in ("source", "target")}
+                tally.examples.append(shown)
+
+
+def _example(source: SourceSettings, line: int, source_text: str, target_text: str) -> dict[str, Any]:
+    return {
+        "in": source.name,
+        "line": line,
+        "source": source_text[:_EXAMPLE_CHARACTERS],
+        "target": target_text[:_EXAMPLE_CHARACTERS],
+    }
+
+
+def _to_arrow(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
+    columns = dict(zip(Row._fields, zip(*rows)))
+    return pa.record_batch([pa.array(columns[name], schema.field(name).type) for name in schema.names], schema=schema)
+
+
+def _merge_references(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
+    """Rows of one source become one: its first target stays the target, the others are further references."""
+    merged: dict[str, dict[str, Any]] = {}
+    for table in tables:
+        for row in table.to_pylist():
+            row["references"] = row.get("references") or []
+            first = merged.setdefault(row["source"], row)
+            if first is not row:
+                new = [row["target"], *row["references"]]
+                first["references"] += [text for text in new if text not in (first["target"], *first["references"])]
+    if "references" not in schema.names:
+        schema = schema.append(pa.field("references", _TYPES["references"]))
+    return pa.Table.from_pylist(list(merged.values()), schema=schema)

@@ -1,0 +1,67 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The report of a prepared corpus for the terminal: what was read, dropped, tidied, shared and kept, with examples."""
+
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+
+def report_tables(report: dict[str, Any]) -> Group:
+    """Tables of the `report.json` that `prepare_corpus` wrote."""
+    read = _table("Read", "split", "source", "rows", "bad rows")
+    for source in report["sources"]:
+        bad_rows = source["bad_rows"]
+        read.add_row(source["split"], Text(source["source"]), f"{source['rows']:,}", f"{bad_rows['count']:,}")
+        for bad in bad_rows["examples"]:
+            read.add_row("", Text(f"  line {bad['line']}: {bad['reason']}", style="dim"), "", "")
+    tables = [read]
+    if report["rules"]:
+        rules = _table("Cleaned", "split", "rule", "pairs", "such as")
+        for split, tallies in report["rules"].items():
+            for rule, tally in tallies.items():
+                done = "tidied" if "becomes" in tally["examples"][0] else "dropped"
+                rules.add_row(split, f"{rule}: {done}", f"{tally['count']:,}", _shown(tally["examples"]))
+        tables.append(rules)
+    if report["leaks"]:
+        leaks = _table("Shared between splits", "rows of", "side", "rows", "such as")
+        for where, sides in report["leaks"].items():
+            for side in ("source", "target", "pair"):
+                if side in sides:
+                    leaks.add_row(where, side, f"{sides[side]['count']:,}", _shown(sides[side]["examples"]))
+        tables.append(leaks)
+    kept = _table("Kept", "split", "pairs")
+    for split, figures in report["splits"].items():
+        kept.add_row(split, f"{figures['pairs']:,}")
+        if len(figures["rows_of_sources"]) > 1:
+            for drawn in figures["rows_of_sources"]:
+                kept.add_row(Text(f"  of {drawn['source']}", style="dim"), Text(f"{drawn['rows']:,}", style="dim"))
+    return Group(*tables, kept)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", expand="such as" in columns)
+    for column in columns:
+        table.add_column(
+            column,
+            justify="right" if column in ("rows", "pairs", "bad rows") else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=1 if column == "such as" else None,  # takes what room the others leave
+        )
+    return table
+
+
+def _shown(examples: list[dict[str, Any]]) -> Text:
+    return Text("\n").join(Text(f"{example['line']}: {_sides(example)}", style="dim") for example in examples)
+
+
+def _sides(example: dict[str, Any]) -> str:
+    """The pair; of a tidied one, the place of the first change as Python writes it, before and after."""
+    if "becomes" not in example:
+        return f"{example['source']} | {example['target']}"
+    side = next((side for side in ("source", "target") if example[side] != example["becomes"][side]), "source")
+    before, after = example[side], example["becomes"][side]
+    start = max(0, next((i for i, (a, b) in enumerate(zip(before, after)) if a != b), len(after)) - 10)
+    return f"{before[start : start + 20]!r} -> {after[start : start + 20]!r}"

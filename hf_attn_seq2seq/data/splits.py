@@ -1,0 +1,183 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Duplicates, splits that share no sentence, and leaks between given splits, for corpora larger than memory.
+
+A sentence is known by its 64-bit hash (a corpus of 100 million has two alike by chance in one of 3,700). What is kept
+of each row lies in files mapped to memory; rows with equal hashes are found bucket by bucket.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+_BUCKET_ROWS = 1 << 18  # the rows that are sorted in memory at a time: 4 MiB of them
+_MAX_BUCKETS = 512  # files open at a time
+_CHUNK = 1 << 16  # rows
+_ENTRY = np.dtype([("key", "u8"), ("row", "u8")])
+
+
+class Keys(NamedTuple):
+    """Hashes of some rows."""
+
+    rows: np.ndarray  # (number,) row numbers, uint64
+    keys: np.ndarray  # (number,) hashes, uint64
+
+
+class Repeats(NamedTuple):
+    """Rows whose key an earlier row has."""
+
+    first: np.ndarray  # (number,) the first row with the key
+    later: np.ndarray  # (number,) the row itself
+
+
+def mapped_array(path: Path, size: int, dtype: str) -> np.ndarray:
+    """Zeros (size,) in a file, which the system can write back instead of holding them in memory."""
+    return np.memmap(path, dtype=dtype, mode="w+", shape=(max(size, 1),))[:size]
+
+
+def pair_keys(source_keys: np.ndarray, target_keys: np.ndarray) -> np.ndarray:
+    """One hash for each pair of hashes (number,); the sides are told apart."""
+    return _mixed(source_keys ^ np.uint64(0x9E3779B97F4A7C15)) ^ target_keys
+
+
+def find_repeats(batches: Iterable[Keys], total: int, work: Path) -> Iterator[Repeats]:
+    """Finds rows with equal keys: sorted into files by key, each of which is then grouped in memory.
+
+    Args:
+        batches: the keys, in the order of their rows.
+        total: about how many there are.
+        work: a folder for the files.
+    """
+    buckets = min(_MAX_BUCKETS, total // _BUCKET_ROWS + 1)
+    paths = [work / f"bucket-{index}" for index in range(buckets)]
+    files = [path.open("wb") for path in paths]
+    try:
+        for rows, keys in batches:
+            entries = np.empty(len(rows), _ENTRY)
+            bucket = (keys % np.uint64(buckets)).astype(np.int64)
+            order = np.argsort(bucket, kind="stable")
+            entries["key"], entries["row"] = keys[order], rows[order]
+            ends = np.cumsum(np.bincount(bucket, minlength=buckets))
+            for file, start, end in zip(files, (0, *ends), ends):
+                file.write(entries[start:end].tobytes())
+    finally:
+        for file in files:
+            file.close()
+    for path in paths:
+        entries = np.fromfile(path, _ENTRY)
+        path.unlink()
+        entries = entries[np.argsort(entries["key"], kind="stable")]
+        if len(entries):
+            starts = np.flatnonzero(np.append(True, entries["key"][1:] != entries["key"][:-1]))
+            first = np.repeat(entries["row"][starts], np.diff(np.append(starts, len(entries))))
+            later = entries["row"] != first
+            yield Repeats(first[later], entries["row"][later])
+
+
+class Components:
+    """Groups of rows that share sentences, themselves or through others; a group has the number of its first row.
+
+    Union-find (Tarjan 1975) over a mapped file of `total` rows.
+    """
+
+    def __init__(self, total: int, work: Path) -> None:
+        self.total = total
+        self._work = work
+        self._parent = mapped_array(work / "parent", total, "u8")
+        for start in range(0, total, _CHUNK):
+            self._parent[start : start + _CHUNK] = np.arange(start, min(start + _CHUNK, total), dtype="u8")
+
+    def join(self, repeats: Iterable[Repeats]) -> None:
+        parent = memoryview(self._parent)  # type: ignore[arg-type]  # far faster by the item than the array
+        for batch in repeats:
+            for a, b in zip(batch.first.tolist(), batch.later.tolist()):
+                while parent[a] != a:
+                    parent[a] = a = parent[parent[a]]
+                while parent[b] != b:
+                    parent[b] = b = parent[parent[b]]
+                if a < b:
+                    parent[b] = a
+                elif b < a:
+                    parent[a] = b
+
+    def choose(self, kept: Callable[[slice], np.ndarray], sizes: list[int], seed: int) -> list[np.ndarray]:
+        """Draws whole groups for each part, in random order as long as they fit.
+
+        Args:
+            kept: gives for some rows which of them count: (number,) bool.
+            sizes: the most rows of each part; a part is smaller where no group drawn fills the rest of it.
+            seed: the same seed draws the same groups.
+
+        Returns:
+            For each part the numbers of its groups, sorted.
+
+        Raises:
+            ValueError: if every group is larger than a part.
+        """
+        parent = self._parent
+        members = mapped_array(self._work / "members", self.total, "u4")
+        for start in range(0, self.total, _CHUNK):
+            roots = parent[start : start + _CHUNK]
+            while not np.array_equal(above := parent[roots], roots):
+                roots = above
+            parent[start : start + _CHUNK] = roots
+            np.add.at(members, roots[kept(slice(start, start + _CHUNK))], 1)
+        # At most sum(sizes) groups are taken, and some are passed over: only that many need an order.
+        wanted = 2 * sum(sizes) + 1000
+        drawn = np.empty(0, np.dtype([("order", "u8"), ("group", "u8"), ("size", "u4")]))
+        smallest = self.total
+        for start in range(0, self.total, _CHUNK):
+            size = members[start : start + _CHUNK]
+            if size.any():
+                smallest = min(smallest, int(size[size > 0].min()))
+            groups = np.flatnonzero((size > 0) & (size <= max(sizes)))
+            more = np.empty(len(groups), drawn.dtype)
+            more["group"], more["size"] = groups + start, size[groups]
+            more["order"] = _mixed(more["group"] + _mixed(np.array([seed], "u8")))
+            drawn = np.concatenate((drawn, more))
+            drawn = drawn[np.argsort(drawn["order"])[:wanted]]
+        parts = []
+        taken = np.zeros(len(drawn), bool)
+        for part_size in sizes:
+            rest, part = part_size, []
+            for index in np.flatnonzero(~taken).tolist():
+                if drawn["size"][index] <= rest:
+                    part.append(index)
+                    rest -= int(drawn["size"][index])
+                if not rest:
+                    break
+            if not part:
+                raise ValueError(
+                    f"A part of {part_size} pairs cannot be split off: the smallest group of pairs that share "
+                    f"sentences has {smallest}. Choose at least that many."
+                )
+            taken[part] = True
+            parts.append(np.sort(drawn["group"][part]))
+        return parts
+
+    def groups_of(self, rows: slice) -> np.ndarray:
+        """The group numbers of rows (number,), once `choose` has settled them."""
+        return self._parent[rows]
+
+
+def is_among(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which of `keys` (number,) are in the sorted array `known`."""
+    return places_among(keys, known) >= 0
+
+
+def places_among(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """For each of `keys` (number,) a place in the sorted array `known`, or -1."""
+    if not len(known):
+        return np.full(len(keys), -1)
+    places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[places] == keys, places, -1)
+
+
+def _mixed(keys: np.ndarray) -> np.ndarray:
+    """Spreads keys over 64 bits one to one (the finaliser of SplitMix64: Steele, Lea and Flood 2014)."""
+    keys = keys.astype("u8")
+    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return keys ^ (keys >> np.uint64(31))

@@ -1,0 +1,426 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Word alignment by a model's attention: of given translations, and of those that it makes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
+from hf_attn_seq2seq.decoding.text import _evaluating, _refuse_blank, length_batches
+from hf_attn_seq2seq.evaluation.alignment import (
+    AlignmentScores,
+    Link,
+    WordAttention,
+    alignment_error_rate,
+    symmetrise,
+    turned,
+    word_attention,
+)
+from hf_attn_seq2seq.evaluation.gold import GoldLinks
+from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer, gather_beam_attentions
+
+
+END_TOKEN_CHOICES = ("competes", "excluded")
+READOUT_FILE = "alignment.json"  # beside a model's weights
+
+Pair = tuple[str | Words, str | Words]
+
+
+@dataclass(frozen=True)
+class Readout:
+    """
+    Which of a model's attention weights stand for its word alignment, and how links are read off them.
+
+    Args:
+        layer: Of the decoder, from 0, or from the last as -1; a recurrent decoder has one.
+        head: Of that layer, from 0; None is the mean of all.
+        shift: 0: target token t has the row that predicts it (output-aligned). 1: the row after it, of the step that
+            has consumed the token (input-aligned; Chen et al. 2020, "Accurate Word Alignment Induction from Neural
+            Machine Translation", section 3.1).
+        end_token: What becomes of weight on the source's special tokens, of which the end token is one. "competes": a
+            target word that looks most at one has no link; "excluded": it is left out and the rest sums to 1.
+        threshold: None: each target word has the source word of most weight; a number: all of at least that weight.
+
+    Raises:
+        ValueError: A field outside its choices.
+    """
+
+    layer: int = -1
+    head: int | None = None
+    shift: int = 0
+    end_token: str = "competes"
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.shift < 0:
+            raise ValueError(f"shift={self.shift} must be 0 or more steps.")
+        if self.end_token not in END_TOKEN_CHOICES:
+            raise ValueError(f"end_token={self.end_token!r} is unknown: choose one of {', '.join(END_TOKEN_CHOICES)}.")
+        if self.threshold is not None and not 0 < self.threshold <= 1:
+            raise ValueError(f"threshold={self.threshold} must be above 0 and at most 1.")
+
+    def weights(self, attention: np.ndarray) -> np.ndarray:
+        """
+        `(tgt_len, src_len)` weights out of all, a row of zeros where the shift finds no row.
+
+        Args:
+            attention: `(layers, heads, tgt_len, src_len)`.
+        """
+        check_layer(self.layer, len(attention))
+        layer = attention[self.layer]
+        if self.head is not None and not -len(layer) <= self.head < len(layer):
+            raise ValueError(f"There is no head {self.head}: the layer has {len(layer)}, counted from 0.")
+        chosen = layer.mean(axis=0) if self.head is None else layer[self.head]
+        if not self.shift:
+            return chosen
+        shifted = np.zeros_like(chosen)
+        shifted[: len(chosen) - self.shift] = chosen[self.shift :]
+        return shifted
+
+
+class PairAttention(NamedTuple):
+    """All attention of one pair of texts, and what is needed to count it in words."""
+
+    source: Words
+    target: Words
+    attention: np.ndarray  # (layers, heads, tgt_len, src_len)
+    source_shares: np.ndarray  # (src_len, source words)
+    target_shares: np.ndarray  # (tgt_len, target words)
+
+    def words(self, readout: Readout) -> WordAttention:
+        """The attention between words that `readout` chooses."""
+        words = word_attention(readout.weights(self.attention), self.source_shares, self.target_shares)
+        return words.renormalised() if readout.end_token == "excluded" else words
+
+    def links(self, readout: Readout) -> frozenset[Link]:
+        return self.words(readout).links(readout.threshold)
+
+
+class Aligner(NamedTuple):
+    """A trained model that aligns."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    readout: Readout = Readout()
+
+
+class Alignment(NamedTuple):
+    """The word alignment of one pair; `weights` `(target words, source words)` is what the links were read off."""
+
+    source: Words
+    target: Words
+    links: frozenset[Link]
+    weights: np.ndarray
+
+    def confidences(self) -> dict[Link, float]:
+        """For each link, in order, the share of the target word's attention that lies on the source word."""
+        return {(source, target): float(self.weights[target, source]) for source, target in sorted(self.links)}
+
+
+class SentenceAttention(NamedTuple):
+    """A translation and what was looked at for each of its tokens."""
+
+    translation: str
+    source_tokens: list[str]
+    target_tokens: list[str]  # the chosen tokens, with the end token
+    weights: torch.Tensor  # (heads, len(target_tokens), len(source_tokens))
+
+
+@torch.no_grad()
+def attend(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, **generate_options: Any
+) -> SentenceAttention:
+    """
+    Translate one text and keep the attention of the run that did so.
+
+    Raises:
+        ValueError: The text is blank, or the model has no attention.
+    """
+    _refuse_blank([text])
+    inputs = tokenizer([text], return_tensors="pt").to(model.device)
+    options = {"return_dict_in_generate": True, "output_attentions": True, **generate_options}
+    with _evaluating(model):
+        outputs = model.generate(**inputs, **options)  # type: ignore[operator]
+    weights = gather_beam_attentions(outputs)[0]
+    chosen = outputs.sequences[0, 1 : 1 + weights.shape[1]]  # after the start token
+    target = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
+    return SentenceAttention(
+        str(tokenizer.decode(chosen, skip_special_tokens=True)),
+        list(tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())),
+        list(target.convert_ids_to_tokens(chosen.tolist())),
+        weights[:, : len(chosen)],
+    )
+
+
+def attend_pairs(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair], *, batch_size: int = 64
+) -> Iterator[tuple[int, PairAttention]]:
+    """
+    All attention with which a model reads given translations (teacher forcing), as `(index of the pair, attention)`.
+
+    Pairs come in order of length, not in theirs.
+
+    Args:
+        pairs: Source and target; a plain text has the words that `cut_words` makes.
+        batch_size: Pairs a batch.
+
+    Raises:
+        ValueError: A text is blank, the model has no attention, or the tokenizer tells no offsets.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError("This tokenizer does not tell where its tokens lie in the text: load the fast one.")
+    cut = [_cut(index, pair) for index, pair in enumerate(pairs)]
+    for indices in length_batches([len(source.text) + len(target.text) for source, target in cut], batch_size):
+        batch = [cut[index] for index in indices]
+        # On the right, so that a target's padding comes after what is looked at.
+        options = {"return_tensors": "pt", "padding": True, "padding_side": "right", "return_offsets_mapping": True}
+        inputs = tokenizer([source.text for source, _ in batch], **options)
+        outputs = tokenizer(text_target=[target.text for _, target in batch], **options)
+        source_offsets, target_offsets = (side.pop("offset_mapping").numpy() for side in (inputs, outputs))
+        inputs, labels = inputs.to(model.device), outputs["input_ids"].to(model.device)
+        with _evaluating(model), torch.no_grad():
+            # Without labels and through the base model: the output layer is not needed.
+            attentions = model.base_model(
+                **inputs,
+                decoder_input_ids=model.prepare_decoder_input_ids_from_labels(labels),  # type: ignore[operator]
+                output_attentions=True,
+                use_cache=False,
+            ).cross_attentions
+        if not attentions:
+            raise ValueError("This model has no attention to align by.")
+        stacked = torch.stack(attentions, dim=1).float().cpu().numpy()  # batch x layers x heads x tgt_len x src_len
+        for row, index in enumerate(indices):
+            source, target = cut[index]
+            src_len, tgt_len = (int(side["attention_mask"][row].sum()) for side in (inputs, outputs))
+            yield (
+                index,
+                PairAttention(
+                    source,
+                    target,
+                    stacked[row, :, :, :tgt_len, :src_len],
+                    word_shares(source_offsets[row, :src_len], source),
+                    word_shares(target_offsets[row, :tgt_len], target),
+                ),
+            )
+
+
+def align_pairs(
+    pairs: Sequence[Pair],
+    forward: Aligner,
+    backward: Aligner | None = None,
+    *,
+    method: str = "grow-diag",
+    batch_size: int = 64,
+) -> list[Alignment]:
+    """
+    Word alignments of given translations, by one model or by one for each direction.
+
+    Args:
+        pairs: Source and target; a plain text has the words that `cut_words` makes.
+        forward: Translates source to target: links each target word.
+        backward: Translates target to source: links each source word. Both are made one by `method`, and the weights
+            are the mean of both.
+        method: One of `evaluation.alignment.SYMMETRISATIONS`.
+        batch_size: Pairs a batch.
+
+    Raises:
+        ValueError: As `attend_pairs`, or the model has no such layer or head.
+    """
+    alignments: list[Any] = [None] * len(pairs)
+    for index, pair in attend_pairs(forward.model, forward.tokenizer, pairs, batch_size=batch_size):
+        words = pair.words(forward.readout)
+        alignments[index] = Alignment(pair.source, pair.target, words.links(forward.readout.threshold), words.matrix)
+    if backward is None:
+        return alignments
+    there = [(alignment.target, alignment.source) for alignment in alignments]
+    for index, back in enumerate(align_pairs(there, backward, batch_size=batch_size)):
+        alignment = alignments[index]
+        links = symmetrise(alignment.links, turned(back.links), method)
+        alignments[index] = alignment._replace(links=links, weights=(alignment.weights + back.weights.T) / 2)
+    return alignments
+
+
+def align(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[Pair],
+    *,
+    readout: Readout = Readout(),
+    batch_size: int = 64,
+) -> list[frozenset[Link]]:
+    """For each pair of texts the links `(source word, target word)` of [`align_pairs`] with one model."""
+    return [
+        alignment.links for alignment in align_pairs(pairs, Aligner(model, tokenizer, readout), batch_size=batch_size)
+    ]
+
+
+def align_corpus(
+    pairs: Iterable[Pair],
+    forward: Aligner,
+    backward: Aligner | None = None,
+    *,
+    method: str = "grow-diag",
+    batch_size: int = 64,
+    chunk_size: int = 4096,
+) -> Iterator[Alignment]:
+    """
+    [`align_pairs`] over a corpus of any size, in its order; a pair with a blank side has no links.
+
+    Args:
+        chunk_size: Pairs that are held in memory, and sorted by length.
+    """
+    pairs = iter(pairs)
+    while chunk := [_words(pair) for pair in itertools.islice(pairs, chunk_size)]:
+        whole = [pair for pair in chunk if all(side.spans for side in pair)]
+        aligned = iter(align_pairs(whole, forward, backward, method=method, batch_size=batch_size))
+        for source, target in chunk:
+            if source.spans and target.spans:
+                yield next(aligned)
+            else:
+                nothing = np.zeros((len(target.spans), len(source.spans)))
+                yield Alignment(source, target, frozenset(), nothing)
+
+
+class ScoredReadout(NamedTuple):
+    """A way to read a model's attention, and how right it is."""
+
+    readout: Readout
+    scores: AlignmentScores
+
+
+class AgreeingReadouts(NamedTuple):
+    """Ways to read two models' attention, and how far they agree, from 0 to 1."""
+
+    forward: Readout
+    backward: Readout
+    agreement: float
+
+
+def all_readouts(layers: int, heads: int) -> list[Readout]:
+    """Each layer, head or mean of heads, with shift 0 or 1 and both ways with the end token."""
+    heads_and_mean = [None, *range(heads)] if heads > 1 else [None]
+    return [
+        Readout(layer, head, shift, end_token)
+        for layer, head, shift, end_token in itertools.product(
+            range(layers), heads_and_mean, (0, 1), END_TOKEN_CHOICES
+        )
+    ]
+
+
+def score_readouts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[Pair],
+    gold: Sequence[GoldLinks],
+    *,
+    readouts: Sequence[Readout] | None = None,
+    batch_size: int = 64,
+) -> list[ScoredReadout]:
+    """
+    The alignment error rate of each way to read a model's attention, the best first.
+
+    To choose by: give it validation pairs, and keep the test's gold out of it.
+
+    Args:
+        pairs, gold: Source and target, and their links.
+        readouts: What to try; None: `all_readouts`.
+    """
+    if len(pairs) != len(gold):
+        raise ValueError(f"There are {len(pairs)} pairs and gold links for {len(gold)}: give each pair its links.")
+    table = _links_by_readout(Aligner(model, tokenizer), pairs, readouts, batch_size)
+    sure, possible = [links.sure for links in gold], [links.possible for links in gold]
+    scored = [ScoredReadout(readout, alignment_error_rate(links, sure, possible)) for readout, links in table.items()]
+    return sorted(scored, key=lambda one: one.scores.error_rate)
+
+
+def agreeing_readouts(
+    forward: Aligner, backward: Aligner, pairs: Sequence[Pair], *, batch_size: int = 64
+) -> AgreeingReadouts:
+    """
+    The ways to read two models of opposite directions whose links agree most: a choice that needs no gold.
+
+    Chen et al. 2020 ("Accurate Word Alignment Induction from Neural Machine Translation") choose layers so. The
+    agreement is `2 |A ∩ B| / (|A| + |B|)`, with the counts summed over all pairs.
+
+    Args:
+        forward, backward: Translate source to target and target to source; their read-outs are not used.
+        pairs: Source and target.
+    """
+    there = _links_by_readout(forward, pairs, None, batch_size)
+    back = _links_by_readout(backward, [(target, source) for source, target in pairs], None, batch_size)
+    cells: dict[tuple[int, int, int], int] = {}
+
+    def incidence(table: Iterable[Sequence[Iterable[Link]]]) -> list[set[int]]:
+        return [
+            {cells.setdefault((pair, *link), len(cells)) for pair, links in enumerate(all_links) for link in links}
+            for all_links in table
+        ]
+
+    links = incidence(there.values())
+    back_links = incidence([[turned(links) for links in all_links] for all_links in back.values()])
+    best = AgreeingReadouts(Readout(), Readout(), -1.0)
+    for (readout, a), (back_readout, b) in itertools.product(zip(there, links), zip(back, back_links)):
+        agreement = 2 * len(a & b) / max(1, len(a) + len(b))
+        if agreement > best.agreement:
+            best = AgreeingReadouts(readout, back_readout, agreement)
+    return best
+
+
+def save_readout(readout: Readout, folder: str | Path) -> Path:
+    """Write how to read a model's attention into its folder, for [`load_readout`] and the command `align`."""
+    path = Path(folder) / READOUT_FILE
+    path.write_text(json.dumps(asdict(readout), indent=2) + "\n", "utf-8")
+    return path
+
+
+def load_readout(folder: str | Path) -> Readout:
+    """
+    How to read the attention of the model in `folder`; the default where nothing is said.
+
+    Raises:
+        ValueError: The file is not what `save_readout` writes.
+    """
+    path = Path(folder) / READOUT_FILE
+    if not path.is_file():
+        return Readout()
+    names = [field.name for field in fields(Readout)]
+    try:
+        said = json.loads(path.read_text("utf-8"))
+        return Readout(**said)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"'{path}' does not hold {', '.join(names)} of an alignment: {error}") from None
+
+
+def _links_by_readout(
+    aligner: Aligner, pairs: Sequence[Pair], readouts: Sequence[Readout] | None, batch_size: int
+) -> dict[Readout, list[frozenset[Link]]]:
+    """The links of all pairs for each way to read them, from one run of the model."""
+    table: dict[Readout, list[frozenset[Link]]] = {}
+    for index, pair in attend_pairs(aligner.model, aligner.tokenizer, pairs, batch_size=batch_size):
+        if not table:
+            layers, heads = pair.attention.shape[:2]
+            table = {readout: [frozenset()] * len(pairs) for readout in readouts or all_readouts(layers, heads)}
+        for readout, links in table.items():
+            links[index] = pair.links(readout)
+    return table
+
+
+def _cut(index: int, pair: Pair) -> tuple[Words, Words]:
+    if isinstance(pair, str) or len(pair) != 2:
+        raise ValueError(f"Pair {index} is not a source and a target: give two texts.")
+    _refuse_blank([side.text if isinstance(side, Words) else side for side in pair])
+    return _words(pair)
+
+
+def _words(pair: Pair) -> tuple[Words, Words]:
+    source, target = (side if isinstance(side, Words) else cut_words(side) for side in pair)
+    return source, target

@@ -1,0 +1,339 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Translate a file, or standard input, line by line: as many lines come out as went in, in the same order."""
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm import tqdm
+from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.console import quieten
+from hf_attn_seq2seq.decoding.files import Block, Output, ResumableOutput, count_lines, read_blocks
+from hf_attn_seq2seq.decoding.loading import Translator, fingerprint, load_tokenizer, load_translator, pick_device
+from hf_attn_seq2seq.decoding.text import Translation, length_batches, translate_n_best
+from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
+
+
+EXAMPLES = """examples:
+  hf-attn-seq2seq translate outputs/en-fr < test.en > test.fr
+  hf-attn-seq2seq translate outputs/en-fr corpus.en.gz --output corpus.fr.gz --processes 4 --resume
+  hf-attn-seq2seq translate outputs/a,outputs/b test.en --n-best 5 --format jsonl
+
+formats:
+  text   the translation; with --alignments `translation ||| 0-0 1-2`; with --n-best, for each of the N translations,
+         `line ||| translation ||| score`, and `||| 0-0 1-2` after it with --alignments. Lines are counted from 0.
+  jsonl  an object a line: id (the line, from 0), source, and translations, best first, each with text, score and,
+         with --alignments, alignment
+A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty. An alignment has a link
+`source-target` for each linked word of the translation, words being what blanks part, counted from 0.
+"""
+BATCH_TOKENS = 64  # a sentence of usual length; a batch holds the tokens of as many such sentences as it may have
+BLOCK_BYTES = 1024  # read ahead for each sentence of a batch: some sixteen batches, among which lengths are sorted
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL[,MODEL...]",
+        help="a trained model's folder; several translate together, as an ensemble",
+    )
+    parser.add_argument("file", nargs="?", type=Path, help="UTF-8 text, also .gz or .xz (default: standard input)")
+    output = parser.add_argument_group("output")
+    output.add_argument("--output", "-o", type=Path, metavar="FILE", help="also .gz or .xz (default: standard output)")
+    output.add_argument("--resume", action="store_true", help="go on with the unfinished --output of a killed run")
+    output.add_argument("--format", choices=("text", "jsonl"), default="text", help="(default %(default)s)")
+    output.add_argument("--n-best", type=int, metavar="N", help="the N best translations, with their scores")
+    output.add_argument("--alignments", action="store_true", help="which words were looked at, in Pharaoh format")
+    search = parser.add_argument_group("search")
+    search.add_argument("--num-beams", type=int, metavar="N", help="1 is greedy (default: the model's own, or else 5)")
+    search.add_argument(
+        "--length-penalty", type=float, metavar="X", help="above 0 favours longer translations (default: the model's)"
+    )
+    search.add_argument(
+        "--max-new-tokens", type=int, metavar="N", help="where a translation ends (default: the model's, or else 256)"
+    )
+    search.add_argument(
+        "--max-source-tokens", type=int, metavar="N", help="where a line is cut (default: what the model takes)"
+    )
+    attention = parser.add_argument_group("attention")
+    attention.add_argument(
+        "--replace-unknown",
+        action="store_true",
+        help="put the source word that was looked at in the place of an unknown token",
+    )
+    attention.add_argument(
+        "--dictionary", type=Path, metavar="TSV", help="with --replace-unknown: source words and what to put for them"
+    )
+    attention.add_argument("--attention-layer", type=int, default=-1, metavar="N", help="(default: the last)")
+    work = parser.add_argument_group("work")
+    work.add_argument("--batch-size", type=int, default=64, metavar="N", help="sentences (default %(default)s)")
+    work.add_argument("--processes", type=int, default=1, metavar="N", help="(default %(default)s)")
+    work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU where there is one)")
+    work.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command `translate`; wrong input raises a ValueError of one sentence."""
+    run(build_parser().parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Read, translate, write, block by block."""
+    _check(options)
+    names = options.model.split(",")
+    tokenizer = load_tokenizer(names)
+    config = AutoConfig.from_pretrained(names[0])
+    search = _search(options, names[0], config)
+    limit = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or sys.maxsize)
+    if options.max_source_tokens:
+        limit = min(limit, options.max_source_tokens)
+    if options.file and options.output:
+        settings = {"max_source_tokens": limit, "batch_size": options.batch_size, "dtype": options.dtype}
+        same = {"model": [fingerprint(name) for name in names], **search, **settings, "format": options.format}
+        output: Output = ResumableOutput(options.output, same, options.resume)
+    else:
+        output = Output(options.output)
+    loading = {"names": names, "device": options.device, "dtype": options.dtype}
+    jobs = _Jobs(tokenizer, limit, options.batch_size, {**search, "max_source_tokens": limit}, options.file)
+    with _workers(options.processes, loading) as executor, _bar(options, output) as bar:
+        if sys.stdin.isatty() and not options.file:
+            print("One sentence a line; Ctrl-D ends.", file=sys.stderr)
+        output.open()
+        blocks = _not_done(read_blocks(options.file, BLOCK_BYTES * options.batch_size), output, options.file)
+        # A file is read ahead, so that no process waits at a block's end; who types a line wants it translated now.
+        ahead = options.processes > 1 and options.file is not None
+        try:
+            for block, translations in jobs.run(executor, blocks, ahead):
+                content = "".join(_formatted(block, translations, options))
+                output.write(content, block.first + len(block.lines), block.digest)
+                bar.update(len(block.lines))
+        except KeyboardInterrupt:
+            if isinstance(output, ResumableOutput):
+                tqdm.write(f"{output.lines:,} lines are done: --resume goes on from there.", file=sys.stderr)
+            raise
+        output.finish()
+    if not output.lines:
+        print(f"note: {options.file or 'standard input'} is empty.", file=sys.stderr)
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name in ("n_best", "num_beams", "max_new_tokens", "max_source_tokens", "batch_size", "processes"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name.replace('_', '-')} is {value}: it must be at least 1.")
+    if options.resume and not (options.output and options.file):
+        raise ValueError("--resume needs a FILE and an --output: what is piped cannot be gone on with.")
+    if options.dictionary and not options.replace_unknown:
+        raise ValueError("--dictionary needs --replace-unknown.")
+    if options.file and options.output and options.output.exists() and options.output.samefile(options.file):
+        raise ValueError(f"{options.file} cannot be read and written at once: name another --output.")
+    pick_device(options.device)
+
+
+def _search(options: argparse.Namespace, name: str, config: Any) -> dict[str, Any]:
+    """The keywords for `translate_n_best`."""
+    try:
+        defaults = GenerationConfig.from_pretrained(name)
+    except OSError:
+        defaults = GenerationConfig.from_model_config(config)
+    search: dict[str, Any] = {
+        "num_beams": options.num_beams or defaults.num_beams or 5,
+        "n_best": options.n_best or 1,
+        "scores": bool(options.n_best) or options.format == "jsonl",
+        "links": options.alignments,
+        "attention_layer": options.attention_layer,
+    }
+    if options.length_penalty is not None:
+        search["length_penalty"] = options.length_penalty
+    if options.max_new_tokens is not None:
+        search["max_new_tokens"] = options.max_new_tokens
+    elif defaults.max_new_tokens is None and defaults.max_length is None:
+        search["max_new_tokens"] = min(256, getattr(config, "max_position_embeddings", None) or 256)
+    if options.replace_unknown:
+        search["unknown_words"] = _read_dictionary(options.dictionary) if options.dictionary else {}
+    if search["n_best"] > search["num_beams"]:
+        raise ValueError(f"--n-best {search['n_best']} needs as many beams: there are {search['num_beams']}.")
+    if (options.alignments or options.replace_unknown) and getattr(config, "attention_type", "") == "none":
+        raise ValueError(f"'{name}' has no attention: leave out --alignments and --replace-unknown.")
+    return search
+
+
+def _read_dictionary(path: Path) -> dict[str, str]:
+    entries: dict[str, str] = {}
+    for block in read_blocks(path, 1 << 16):
+        for number, line in enumerate(block.lines, start=block.first + 1):
+            word, tab, entry = line.partition("\t")
+            if line.strip() and not (tab and word.strip() and entry.strip()):
+                raise ValueError(f"{path}, line {number}, is no entry: write a source word, a tab and its target.")
+            entries.setdefault(word.strip(), entry.partition("\t")[0].strip())
+    return entries
+
+
+def _not_done(blocks: Iterator[Block], output: Output, path: Path | None) -> Iterator[Block]:
+    """The blocks that an earlier run did not do; a ValueError where the input is not the one it had."""
+    end = 0
+    for block in blocks:
+        end = block.first + len(block.lines)
+        if block.first >= output.lines:
+            yield block
+        elif end >= output.lines and (end, block.digest) != (output.lines, output.digest):
+            break
+    else:
+        if end >= output.lines:
+            return
+    raise ValueError(f"{path} was changed since {output.path} was begun: its first {output.lines} lines are others.")
+
+
+class _Jobs(NamedTuple):
+    """Cuts blocks into batches, and puts their translations together again."""
+
+    tokenizer: PreTrainedTokenizerBase
+    limit: int  # tokens
+    batch_size: int
+    search: dict[str, Any]
+    path: Path | None
+
+    def run(
+        self, executor: Executor, blocks: Iterator[Block], ahead: bool
+    ) -> Iterator[tuple[Block, list[list[Translation]]]]:
+        """Each block, in order, with the translations of each of its lines; with `ahead`, the next is begun before."""
+        begun: deque[tuple[Block, list[tuple[list[int], Future[list[list[Translation]]]]]]] = deque()
+        for block in blocks:
+            begun.append((block, list(self._submit(executor, block))))
+            if len(begun) > ahead:
+                yield self._collect(*begun.popleft())
+        while begun:
+            yield self._collect(*begun.popleft())
+
+    def _submit(self, executor: Executor, block: Block) -> Iterator[tuple[list[int], Future]]:
+        places = [place for place, line in enumerate(block.lines) if line.strip()]
+        if not places:
+            return
+        lengths = [len(ids) for ids in self.tokenizer([block.lines[place] for place in places])["input_ids"]]
+        for place, length in zip(places, lengths):
+            if length > self.limit:
+                where = f"line {block.first + place + 1} of {self.path or 'standard input'}"
+                tqdm.write(f"warning: {where} has {length:,} tokens: cut to {self.limit:,}.", file=sys.stderr)
+        lengths = [min(length, self.limit) for length in lengths]
+        for batch in length_batches(lengths, self.batch_size, self.batch_size * BATCH_TOKENS):
+            indices = [places[index] for index in batch]
+            texts = [block.lines[place] for place in indices]
+            yield indices, executor.submit(_translate, texts, self.search)
+
+    @staticmethod
+    def _collect(
+        block: Block, jobs: list[tuple[list[int], Future[list[list[Translation]]]]]
+    ) -> tuple[Block, list[list[Translation]]]:
+        results = [[Translation("", 0.0, frozenset())] for _ in block.lines]  # a blank line's
+        for places, future in jobs:
+            for place, translations in zip(places, future.result()):
+                results[place] = translations
+        return block, results
+
+
+def _formatted(block: Block, results: list[list[Translation]], options: argparse.Namespace) -> Iterator[str]:
+    for number, (source, translations) in enumerate(zip(block.lines, results), start=block.first):
+        if options.format == "jsonl":
+            entries = []
+            for translation in translations:
+                entry: dict[str, Any] = {"text": translation.text, "score": round(translation.score, 4)}
+                if options.alignments:
+                    entry["alignment"] = to_pharaoh(translation.links)
+                entries.append(entry)
+            record = {"id": number, "source": source, "translations": entries}
+            yield json.dumps(record, ensure_ascii=False) + "\n"
+            continue
+        for translation in translations:
+            parts = [" ".join(translation.text.splitlines())]  # a model may write a line end
+            if options.n_best:
+                parts = [str(number), *parts, f"{translation.score:.4f}"]
+            if options.alignments and source.strip():
+                parts.append(to_pharaoh(translation.links))
+            yield " ||| ".join(parts) + "\n"
+
+
+def _bar(options: argparse.Namespace, output: Output) -> tqdm:
+    """A bar on a terminal, unless translations appear there."""
+    hidden = not sys.stderr.isatty() or (options.output is None and sys.stdout.isatty())
+    total = count_lines(options.file) if options.file and not hidden else None
+    return tqdm(total=total, initial=output.lines, unit=" lines", disable=hidden, file=sys.stderr, dynamic_ncols=True)
+
+
+# The work itself, in this process or in others.
+
+
+class _Here(Executor):
+    """Does the work at once."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        future: Future = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+
+_loading: dict[str, Any] = {}
+_translator: Translator | None = None
+
+
+def _workers(processes: int, loading: dict[str, Any]) -> Executor:
+    if processes == 1:
+        global _translator
+        _translator = load_translator(**loading)
+        return _Here()
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, torch.get_num_threads() // processes)
+    return _Pool(processes, context, _prepare_process, (loading, threads, context.Value("i", 0)))
+
+
+class _Pool(ProcessPoolExecutor):
+    """Gives up what is not begun when it is left, so that an error or Ctrl-C ends it soon."""
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self.shutdown(cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise ValueError(
+                "A process was killed, perhaps for want of memory: give fewer --processes or a smaller --batch-size."
+            ) from None
+
+
+def _prepare_process(loading: dict[str, Any], threads: int, started: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    quieten()
+    torch.set_num_threads(threads)
+    with started.get_lock():
+        number = started.value
+        started.value += 1
+    device = str(pick_device(loading["device"]))
+    if device == "cuda":  # one GPU after the other
+        device = f"cuda:{number % torch.cuda.device_count()}"
+    # The model is loaded by the first job: unlike here, its errors then reach the user as they do in one process.
+    _loading.update(loading, device=device)
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()  # a killed parent says nothing
+    os._exit(1)
+
+
+def _translate(texts: list[str], search: dict[str, Any]) -> list[list[Translation]]:
+    global _translator
+    if _translator is None:
+        _translator = load_translator(**_loading)
+    return translate_n_best(*_translator, texts, batch_size=len(texts), **search)

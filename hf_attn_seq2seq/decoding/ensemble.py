@@ -1,0 +1,144 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Several models that translate as one: their probabilities are averaged at each step of the search."""
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from transformers.utils import ModelOutput
+
+
+class Ensemble(PreTrainedModel, GenerationMixin):
+    """
+    Encoder-decoders of any kinds over the same tokens, behind one `generate()`.
+
+    At each step a token's probability is the mean of the members' probabilities. Greedy search, beams and sampling are
+    as for one model.
+    """
+
+    main_input_name = "input_ids"
+    _supports_sdpa = True  # each member keeps its own attention
+    _supports_flash_attn = True
+
+    def __init__(self, members: Sequence[PreTrainedModel]) -> None:
+        """
+        Args:
+            members: At least one; what `generate()` falls back on is the first one's generation configuration.
+
+        Raises:
+            ValueError: There is no member, or one differs from the first in its number of tokens or in the token that
+                starts or ends a target.
+        """
+        if not members:
+            raise ValueError("An ensemble needs at least one model.")
+        for number, member in enumerate(members[1:], start=2):
+            for field in ("vocab_size", "decoder_vocab_size", "decoder_start_token_id", "eos_token_id"):
+                first, this = getattr(members[0].config, field, None), getattr(member.config, field, None)
+                if first != this:
+                    raise ValueError(
+                        f"Model {number} of the ensemble has {field}={this} and the first {first}: the models of an "
+                        "ensemble must be trained with the same tokenizer."
+                    )
+        super().__init__(copy.deepcopy(members[0].config))
+        self.members: Any = nn.ModuleList(members)
+        self.encoder = JointEncoder([member.get_encoder() for member in members])
+        self.generation_config = copy.deepcopy(members[0].generation_config)
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        decoder_input_ids: torch.Tensor | None = None,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        output_attentions: bool | None = None,
+        **kwargs: Any,
+    ) -> Seq2SeqLMOutput:
+        """
+        Args:
+            attention_mask: `(batch, src_len)`.
+            decoder_input_ids: `(batch, tgt_len)`.
+            encoder_outputs: Each member's encoder states, `(batch, src_len, its encoder_hidden)`; made from
+                `input_ids` `(batch, src_len)` where not given.
+
+        Returns:
+            `logits` `(batch, tgt_len, vocab)`: log-probabilities. Where asked for, `cross_attentions`, the last of
+            them the mean over the members (and their heads) of their last layers, and so on upwards as far as all
+            members have layers: `(batch, 1, tgt_len, src_len)` each.
+        """
+        if encoder_outputs is None:
+            encoder_outputs = self.encoder(input_ids, attention_mask)
+        caches = past_key_values.caches if past_key_values is not None else [None] * len(self.members)
+        log_probabilities = []
+        attentions = []
+        for member, states, cache in zip(self.members, encoder_outputs.to_tuple(), caches):
+            outputs = member(
+                attention_mask=attention_mask,
+                decoder_input_ids=decoder_input_ids,
+                encoder_outputs=BaseModelOutput(last_hidden_state=states),
+                past_key_values=cache,
+                use_cache=cache is not None,
+                output_attentions=output_attentions,
+            )
+            log_probabilities.append(outputs.logits.float().log_softmax(-1))
+            attentions.append([layer.mean(1, keepdim=True) for layer in outputs.cross_attentions or ()])
+        together = torch.stack(log_probabilities).logsumexp(0) - math.log(len(self.members))
+        depth = min(map(len, attentions))
+        cross_attentions = tuple(
+            torch.stack([layers[len(layers) - depth + level] for layers in attentions]).mean(0)
+            for level in range(depth)
+        )
+        return Seq2SeqLMOutput(
+            logits=together, past_key_values=past_key_values, cross_attentions=cross_attentions or None
+        )
+
+    # What generate() asks of a model.
+
+    def get_encoder(self, modality: str | None = None) -> "JointEncoder":
+        return self.encoder
+
+    def _prepare_cache_for_generation(
+        self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
+        caches = []
+        for member in self.members:
+            own: dict[str, Any] = {}
+            member._prepare_cache_for_generation(generation_config, own, *args, **kwargs)
+            caches.append(own.get("past_key_values"))
+        if None not in caches:
+            model_kwargs["past_key_values"] = EnsembleCache(caches)
+
+
+class JointEncoder(nn.Module):
+    """The members' encoders, on the same source."""
+
+    main_input_name = "input_ids"
+
+    def __init__(self, encoders: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **kwargs: Any) -> ModelOutput:
+        states = (encoder(input_ids=input_ids, attention_mask=attention_mask)[0] for encoder in self.encoders)
+        return ModelOutput({f"member_{number}": state for number, state in enumerate(states)})
+
+
+class EnsembleCache:
+    """The members' caches, which follow the beams together."""
+
+    is_compileable = False
+
+    def __init__(self, caches: list[Any]) -> None:
+        self.caches = caches
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self.caches[0].get_seq_length()
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        for cache in self.caches:
+            cache.reorder_cache(beam_idx)

@@ -1,0 +1,80 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Whether one system is better than another, by the paired bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_attn_seq2seq.evaluation.bootstrap import Interval, extract_statistics, percentiles, resample, score_statistics
+from hf_attn_seq2seq.evaluation.metrics import References, check_corpus, make_metric, reference_streams
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two systems on the same sentences, by one metric.
+
+    `difference` is `system - baseline`, with its 95 % interval; `p_value` is two-sided: how probable a difference at
+    least this large would be, were the systems equally good.
+    """
+
+    baseline: float
+    system: float
+    difference: float
+    interval: Interval
+    p_value: float
+    signature: str
+
+
+def paired_bootstrap(
+    baseline: Sequence[str],
+    system: Sequence[str],
+    references: References,
+    metrics: Sequence[str] = ("bleu", "chrf"),
+    *,
+    language: str | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Comparison]:
+    """Compares two systems on the same sentences (Koehn 2004, "Statistical Significance Tests for Machine Translation
+    Evaluation", section 4).
+
+    Both systems are scored on the same resampled corpora. The p value is that of Riezler and Maxwell 2005, section 4:
+    with `d` the difference on the corpus and `d_b` that on resampled corpus `b`,
+
+        p = (1 + #{b : |d_b - mean(d_b)| >= |d|}) / (1 + samples)
+
+    Args:
+        baseline, system: the translations of both, in the same order.
+        references: for each sentence its reference, or the list of its references.
+        metrics: names from `metrics.METRICS`.
+        language: of the target, as in "fr"; for `bleu_tok_lc`.
+
+    Raises:
+        ValueError: there is nothing to score, lengths differ, or there are fewer than 2 sentences or samples.
+    """
+    several = check_corpus(baseline, references)
+    check_corpus(system, several)
+    if samples < 2:
+        raise ValueError(f"samples={samples} must be at least 2.")
+    if len(several) < 2:
+        raise ValueError("one sentence cannot be resampled: compare systems on more.")
+    streams = reference_streams(several)
+    compared = {}
+    for name in metrics:
+        metric = make_metric(name, language)
+        first, second = (extract_statistics(metric, texts, streams) for texts in (baseline, system))
+        before, after = (score_statistics(metric, statistics.sum(0)) for statistics in (first, second))
+        differences = resample(metric, second, samples, seed) - resample(metric, first, samples, seed)
+        extreme = np.abs(differences - differences.mean()) >= abs(after - before)
+        compared[name] = Comparison(
+            baseline=before,
+            system=after,
+            difference=after - before,
+            interval=percentiles(differences),
+            p_value=float((1 + extreme.sum()) / (1 + samples)),
+            signature=str(metric.get_signature()),
+        )
+    return compared

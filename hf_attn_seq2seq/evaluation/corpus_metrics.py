@@ -1,0 +1,160 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The metrics as sacreBLEU metrics: its own, and four of ours on the same base class.
+
+On that base, each takes several references to a sentence, has a signature, and can be resampled: a corpus score is a
+function of statistics that are summed over the sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import sacremoses
+from rapidfuzz.distance import Levenshtein
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics.base import Metric, Score, Signature
+from sacrebleu.metrics.bleu import BLEUSignature
+from sacremoses import MosesPunctNormalizer, MosesTokenizer
+from sacremoses.corpus import NonbreakingPrefixes
+
+
+def make_metric(name: str, language: str | None = None) -> Metric:
+    """The metric called `name` in `metrics.METRICS`; `bleu_tok_lc` needs the target's language."""
+    if name == "bleu_tok_lc":
+        return TokLowercaseBLEU(language)
+    if name == "bleu":
+        return BLEU(tokenize="13a", force=True)  # force: without a warning about full stops after a blank
+    kinds: dict[str, type[Metric]] = {
+        "chrf": CHRF,
+        "ter": TER,
+        "exact_match": ExactMatch,
+        "wer": WordErrorRate,
+        "per": PhoneErrorRate,
+    }
+    return kinds[name]()
+
+
+class MosesSteps:
+    """Moses' normalize-punctuation.perl, tokenizer.perl and lowercase.perl, one after the other, by sacremoses.
+
+    No option of theirs is used but the language: hyphens stay inside words, and `'` becomes `&apos;`.
+
+    Raises:
+        ValueError: Moses has no rules for the language.
+    """
+
+    def __init__(self, language: str) -> None:
+        known = NonbreakingPrefixes().available_langs
+        if language not in known:
+            codes = ", ".join(sorted(code for code in known if len(code) == 2))
+            raise ValueError(f"Moses has no rules for the language '{language}': choose among {codes}.")
+        self.language = language
+        self._normalizer = MosesPunctNormalizer(lang=language)
+        self._tokenizer = MosesTokenizer(lang=language)
+
+    def __call__(self, text: str) -> str:
+        return self._tokenizer.tokenize(self._normalizer.normalize(text), return_str=True).lower()
+
+
+@lru_cache(maxsize=8)
+def moses_steps(language: str) -> MosesSteps:
+    """The steps of this language, made once: reading Moses' lists takes a while."""
+    return MosesSteps(language)
+
+
+class TokLowercaseSignature(BLEUSignature):
+    """BLEU's signature, which says that the tokens are Moses' of a language."""
+
+    def __init__(self, args: dict[str, Any]) -> None:
+        super().__init__(args)
+        self.info["tok"] = f"moses-norm-{args['moses'].language}-sacremoses-{sacremoses.__version__}"
+
+
+class TokLowercaseBLEU(BLEU):
+    """tok-lc: BLEU on Moses-normalised, tokenised, lower-cased text, as multi-bleu.perl scores such text.
+
+    Never to be compared with 13a BLEU: on French it runs several points higher.
+    """
+
+    _SIGNATURE_TYPE = TokLowercaseSignature
+
+    def __init__(self, language: str | None) -> None:
+        if language is None:
+            raise ValueError("bleu_tok_lc needs the target's language: give it (data.target_language in a recipe).")
+        super().__init__(tokenize="none", lowercase=True, force=True)
+        self.moses = moses_steps(language)
+
+    def _preprocess_segment(self, sent: str) -> str:
+        return self.moses(sent)
+
+
+class RateSignature(Signature):
+    """What an error rate or a match was counted over."""
+
+    def __init__(self, args: dict[str, Any]) -> None:
+        super().__init__(args)
+        self.info["unit"] = args["unit"]
+
+
+class Rate(Metric):
+    """100 times a sum of counts by a sum of sizes, both over the sentences of a corpus."""
+
+    _SIGNATURE_TYPE = RateSignature
+    name: str
+    unit: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit = type(self).unit  # signatures are made of what an instance holds
+
+    def _preprocess_segment(self, sent: str) -> str:
+        return sent.strip()
+
+    def _extract_reference_info(self, refs: Sequence[str]) -> dict[str, Any]:
+        return {"references": refs}
+
+    def _compute_score_from_stats(self, stats: Any) -> Score:
+        count, size = float(stats[0]), float(stats[1])
+        return Score(self.name, 100.0 * count / size if size else 0.0)
+
+    def _aggregate_and_compute(self, stats: Sequence[Sequence[float]]) -> Score:
+        return self._compute_score_from_stats([sum(column) for column in zip(*stats)])
+
+
+class ExactMatch(Rate):
+    """Percentage of texts that equal a reference, but for the white space around them."""
+
+    name = "exact match"
+    unit = "text"
+
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
+        return [float(hypothesis in ref_kwargs["references"]), 1.0]
+
+
+class WordErrorRate(Rate):
+    """WER of word-to-sound: percentage of words whose phones are not wholly those of any reference."""
+
+    name = "WER"
+    unit = "word"
+
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
+        right = any(hypothesis.split() == reference.split() for reference in ref_kwargs["references"])
+        return [float(not right), 1.0]
+
+
+class PhoneErrorRate(Rate):
+    """PER of word-to-sound: edits to the nearest reference, in percent of that reference's phones.
+
+    Phones stand between white space. Of references that are equally near, the longest counts.
+    """
+
+    name = "PER"
+    unit = "phone"
+
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
+        phones = hypothesis.split()
+        references = [reference.split() for reference in ref_kwargs["references"]]
+        edits, negative_length = min((Levenshtein.distance(phones, ref), -len(ref)) for ref in references)
+        return [float(edits), float(-negative_length)]

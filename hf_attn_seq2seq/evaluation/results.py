@@ -1,0 +1,169 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""What was measured of a model on a test set, and all that is needed to measure it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hf_attn_seq2seq._version import __version__
+from hf_attn_seq2seq.evaluation.metrics import References, Score, check_corpus, length_buckets, score_corpus
+from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
+
+
+RESULTS_FILE = "results.json"  # in the folder of a trained model
+
+_LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "sacrebleu", "sacremoses", "rapidfuzz", "numpy")
+
+
+@dataclass(frozen=True)
+class BucketScores:
+    """Scores of the sentences of one range of lengths, without intervals: a bucket may be small."""
+
+    sentences: int
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CorpusResult:
+    """Scores of one corpus.
+
+    `references` is how many there are in all. Where sentences have several, `each_reference` has the scores against
+    every reference on its own, as if each stood in a row with its source: what a corpus of one reference a row gives.
+    """
+
+    sentences: int
+    references: int
+    scores: dict[str, Score]
+    each_reference: dict[str, Score] = field(default_factory=dict)
+    by_source_length: dict[str, BucketScores] = field(default_factory=dict)
+
+
+def measure_corpus(
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: References,
+    settings: EvaluationSettings,
+    language: str | None = None,
+) -> CorpusResult:
+    """Scores translations by the metrics of the settings, all together and by the length of their sources.
+
+    Args:
+        language: of the targets, as in "fr"; for `bleu_tok_lc`.
+
+    Raises:
+        ValueError: the corpus is empty, lengths differ, or a metric lacks its language.
+    """
+    several = check_corpus(hypotheses, references)
+    check_corpus(sources, several, name="sources")
+    metrics, samples = settings.metrics, settings.bootstrap_samples
+    rows = [(hypothesis, text) for hypothesis, several_texts in zip(hypotheses, several) for text in several_texts]
+    each = {}
+    if len(rows) > len(several):
+        repeated, texts = [row[0] for row in rows], [row[1] for row in rows]
+        each = score_corpus(repeated, texts, metrics, language=language, bootstrap_samples=samples)
+    buckets = {}
+    by_length = length_buckets(sources, settings.length_buckets, settings.length_unit)
+    for name, indices in by_length.items() if len(by_length) > 1 else ():
+        scores = score_corpus(
+            [hypotheses[index] for index in indices], [several[index] for index in indices], metrics, language=language
+        )
+        buckets[name] = BucketScores(len(indices), {metric: score.value for metric, score in scores.items()})
+    return CorpusResult(
+        sentences=len(several),
+        references=len(rows),
+        scores=score_corpus(hypotheses, several, metrics, language=language, bootstrap_samples=samples),
+        each_reference=each,
+        by_source_length=buckets,
+    )
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions of what computed, and the machine that it ran on; nothing that could not be found out."""
+    versions = {"python": platform.python_version(), "hf_attn_seq2seq": __version__}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    commit = _git_commit()
+    if commit:
+        versions["commit"] = commit
+    machine: dict[str, Any] = {"system": f"{platform.system()} {platform.machine()}", "cores": usable_cores()}
+    processor = _processor()
+    if processor:
+        machine["processor"] = processor
+    if torch.cuda.is_available():
+        machine["gpu"] = torch.cuda.get_device_name()
+    return {"versions": versions, "machine": machine}
+
+
+def checksums(paths: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of each file, by its name."""
+    sums = {}
+    for path in sorted(paths):
+        with open(path, "rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+        sums[path.name] = digest.hexdigest()
+    return sums
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON so that `path` never holds half of it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(partial, path)
+
+
+def as_json(result: CorpusResult) -> dict[str, Any]:
+    """The figures of a test set, with only what was measured."""
+    return _measured(asdict(result))
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _measured(value: Any) -> Any:
+    """Without the fields that hold nothing."""
+    if isinstance(value, dict):
+        return {name: _measured(inner) for name, inner in value.items() if inner is not None and inner != {}}
+    return value
+
+
+def _processor() -> str:
+    """The processor's name, as Linux or else Python knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _git_commit() -> str | None:
+    """The commit that this package's own repository stands at, "+" added where its files differ from that."""
+    package = Path(__file__).parents[1]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(package), *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "_version.py")  # an installed copy may lie inside another repository
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,88 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The recipe's section `evaluation`: how translations are made, and how they are measured."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from hf_attn_seq2seq.evaluation.alignment import SYMMETRISATIONS
+from hf_attn_seq2seq.evaluation.metrics import METRICS, length_buckets
+from hf_attn_seq2seq.settings import Settings, nearest
+
+
+class ReadoutSettings(Settings):
+    """Which attention weights stand for the word alignment, and how links are read off them."""
+
+    layer: int = Field(-1, description="of the decoder, from 0, or from the last as -1")
+    head: int | None = Field(None, description="of that layer, from 0; none is the mean of all")
+    shift: int = Field(0, ge=0, description="0: a token has the row that predicts it; 1: the row after that")
+    end_token: Literal["competes", "excluded"] = Field(
+        "competes", description="whether weight on the source's end token may leave a word unlinked, or is left out"
+    )
+    threshold: float | None = Field(
+        None, gt=0, le=1, description="link all pairs of at least this weight, not the best source word of each"
+    )
+
+
+class AlignmentSettings(Settings):
+    """How the model's attention is read as word alignment, and the gold alignments to compare it with."""
+
+    gold: Path | None = Field(
+        None, description="gold alignments, JSON lines; where relative, it starts at data.folder"
+    )
+    readout: ReadoutSettings | None = Field(
+        None, description="how attention is read; without it, as alignment.json beside the model says"
+    )
+    reverse_model: Path | None = Field(
+        None, description="folder of a model of the opposite direction, whose links are joined in"
+    )
+    symmetrization: str = Field(
+        "grow-diag", description=f"how both directions become one: {', '.join(SYMMETRISATIONS)}"
+    )
+
+    @field_validator("symmetrization")
+    @classmethod
+    def _known(cls, method: str) -> str:
+        if method not in SYMMETRISATIONS:
+            raise ValueError(f"there is no symmetrization '{method}': {nearest(method, SYMMETRISATIONS)}")
+        return method
+
+
+class EvaluationSettings(Settings):
+    """How the validation and the test sets are translated and measured."""
+
+    metrics: list[str] = Field(["bleu", "chrf", "exact_match"], min_length=1, description=f"of {', '.join(METRICS)}")
+    num_beams: Annotated[int, Field(ge=1)] = Field(5, description="hypotheses kept while decoding; 1 is greedy")
+    length_penalty: float = Field(1.0, description="above 0 favours longer translations, below 0 shorter ones")
+    max_new_tokens: Annotated[int, Field(ge=1)] = Field(128, description="where a translation is cut")
+    batch_size: Annotated[int, Field(ge=1)] = Field(64, description="sentences decoded at once")
+    bootstrap_samples: Annotated[int, Field(ge=0)] = Field(
+        1000, description="resamplings for the 95 % confidence intervals; 0 for none"
+    )
+    length_buckets: list[int] = Field([10, 20, 30], description="greatest source length of each bucket of the scores")
+    length_unit: Literal["words", "characters"] = Field("words", description="in which source lengths are counted")
+    alignment: AlignmentSettings = Field(
+        AlignmentSettings(), description="how word alignments are read off, and gold ones to compare with"
+    )
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics: list[str]) -> list[str]:
+        for name in metrics:
+            if name not in METRICS:
+                raise ValueError(f"there is no metric '{name}': {nearest(name, list(METRICS))}")
+        return metrics
+
+    @field_validator("length_buckets")
+    @classmethod
+    def _increasing(cls, bounds: list[int]) -> list[int]:
+        length_buckets([], bounds)
+        return bounds
+
+    @field_validator("bootstrap_samples")
+    @classmethod
+    def _enough(cls, samples: int) -> int:
+        if samples == 1:
+            raise ValueError("one sample has no spread: give 0, or at least 2.")
+        return samples

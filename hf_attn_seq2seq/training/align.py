@@ -1,0 +1,253 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Word alignments of text and its translation, in the Pharaoh format, and their error rate against gold."""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.data.readers import InputFile
+from hf_attn_seq2seq.data.words import Words, cut_words, join_words, split_words
+from hf_attn_seq2seq.decoding.alignment import (
+    END_TOKEN_CHOICES,
+    Aligner,
+    Alignment,
+    Readout,
+    agreeing_readouts,
+    align_corpus,
+    load_readout,
+    save_readout,
+    score_readouts,
+)
+from hf_attn_seq2seq.evaluation.alignment import (
+    SYMMETRISATIONS,
+    AlignmentScores,
+    alignment_error_rate,
+    to_pharaoh,
+)
+from hf_attn_seq2seq.evaluation.gold import GoldLinks, GoldPair, read_gold, read_gold_links
+
+
+Pair = tuple[Words, Words]
+
+_EXAMPLES = """examples:
+  align outputs/en-fr train.en train.fr --backward outputs/fr-en > links.txt
+  align outputs/en-fr --gold gold.jsonl
+  align outputs/en-fr --gold validation.jsonl --choose
+
+Words are counted from 0. Without --words they are what blanks part, as the Pharaoh format has it.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", metavar="MODEL", help="folder of a model that translates source to target")
+    parser.add_argument("source", nargs="?", type=Path, help="text, or with no TARGET source<TAB>target lines")
+    parser.add_argument("target", nargs="?", type=Path, help="its translation (without files: standard input)")
+    parser.add_argument("--backward", metavar="MODEL", help="a model of the other direction, to symmetrise with")
+    parser.add_argument("--symmetrise", choices=SYMMETRISATIONS, default="grow-diag", help="(default %(default)s)")
+    parser.add_argument(
+        "--words",
+        choices=("blanks", "running", "joined"),
+        help="what links count: what blanks part (the default); words of running text, where a comma is one; or what "
+        "blanks part in text that the models see with words joined, l' homme . as l'homme. (the default with --gold)",
+    )
+    parser.add_argument(
+        "--languages", nargs=2, default=("en", "fr"), metavar="CODE", help="of source and target (default en fr)"
+    )
+    reading = parser.add_argument_group("how attention is read (default: as MODEL/alignment.json says)")
+    reading.add_argument("--layer", type=int, help="of the decoder, from 0, or -1 for the last")
+    reading.add_argument("--head", type=int, help="from 0 (default: the mean of all)")
+    reading.add_argument("--shift", type=int, help="0: the step that predicts a word; 1: the one that has consumed it")
+    reading.add_argument("--end-token", choices=END_TOKEN_CHOICES, help="what becomes of its weight")
+    reading.add_argument("--threshold", type=float, help="link all words of at least this weight")
+    gold = parser.add_argument_group("measuring")
+    gold.add_argument(
+        "--gold", type=Path, help="JSON lines with sentences, sure and possible links; or, with text, a Pharaoh file"
+    )
+    gold.add_argument(
+        "--choose",
+        action="store_true",
+        help="find the layer, head and shift with the least error on --gold (or, with --backward and text instead, "
+        "with the most agreement) and save them to MODEL/alignment.json",
+    )
+    parser.add_argument("--output", type=Path, help="file for the links (default: standard output)")
+    parser.add_argument("--confidence", action="store_true", help="write each link's weight too: 0-0:0.93")
+    parser.add_argument("--show-words", action="store_true", help="write source ||| target ||| links")
+    parser.add_argument("--batch-size", type=int, default=64, help="(default %(default)s)")
+    return parser
+
+
+def load_aligner(folder: str | Path, **changes: object) -> Aligner:
+    """The model in a folder with its tokenizer and read-out; `changes` are fields of `Readout`, None keeps one."""
+    if not (Path(folder) / "config.json").is_file():
+        raise ValueError(f"There is no model in '{folder}': name a folder that holds config.json.")
+    readout = replace(load_readout(folder), **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return Aligner(model, AutoTokenizer.from_pretrained(folder), readout)
+
+
+def gold_texts(gold: Sequence[GoldPair], languages: Sequence[str] = ("en", "fr")) -> list[Pair]:
+    """The sentences of gold pairs as running text, which models are trained on, with the places of gold's words."""
+    return [(join_words(pair.source, languages[0]), join_words(pair.target, languages[1])) for pair in gold]
+
+
+def score_gold(
+    gold: Sequence[GoldPair],
+    forward: Aligner,
+    backward: Aligner | None = None,
+    *,
+    languages: Sequence[str] = ("en", "fr"),
+    method: str = "grow-diag",
+    batch_size: int = 64,
+) -> AlignmentScores:
+    """The error rate of models that read given translations with gold alignments."""
+    aligned = align_corpus(gold_texts(gold, languages), forward, backward, method=method, batch_size=batch_size)
+    return _score([alignment.links for alignment in aligned], [pair.links for pair in gold])
+
+
+def run(options: argparse.Namespace) -> None:
+    """Align, and write or measure."""
+    fields = ("layer", "head", "shift", "end_token", "threshold")
+    changes = {name: getattr(options, name) for name in fields}
+    forward = load_aligner(options.model, **changes)
+    backward = load_aligner(options.backward, **changes) if options.backward else None
+    gold: list[GoldLinks] | None = None
+    if options.gold and options.source is None:
+        gold_pairs = read_gold(options.gold, *options.languages)
+        gold = [pair.links for pair in gold_pairs]
+        cut = _word_cutters(options.words or "joined", options.languages)
+        texts: Iterator[tuple[str, str]] = ((" ".join(pair.source), " ".join(pair.target)) for pair in gold_pairs)
+    else:
+        gold = read_gold_links(options.gold) if options.gold else None
+        cut = _word_cutters(options.words or "blanks", options.languages)
+        texts = _read_texts(options.source, options.target)
+    pairs = ((cut[0](source), cut[1](target)) for source, target in texts)
+    if options.choose:
+        _choose(options, forward, backward, list(pairs), gold)
+        return
+    alignments = align_corpus(pairs, forward, backward, method=options.symmetrise, batch_size=options.batch_size)
+    progress = Console(stderr=True)
+    shown = track(alignments, "aligning", console=progress, disable=not progress.is_terminal, transient=True)
+    if gold is not None:
+        scores = _score([alignment.links for alignment in shown], gold)
+        print(_sentence(scores))
+        return
+    with options.output.open("w", encoding="utf-8") if options.output else nullcontext(sys.stdout) as output:
+        for alignment in shown:
+            output.write(_line(alignment, options.confidence, options.show_words) + "\n")
+
+
+def _word_cutters(words: str, languages: Sequence[str]) -> list[Callable[[str], Words]]:
+    if words == "joined":
+        return [lambda text, code=code: join_words(text.split(), code) for code in languages]  # type: ignore[misc]
+    return [{"blanks": split_words, "running": cut_words}[words]] * 2
+
+
+def _read_texts(source: Path | None, target: Path | None) -> Iterator[tuple[str, str]]:
+    """Pairs from two files, one file of columns, or standard input."""
+    if target is not None:
+        sides = [_lines(source), _lines(target)]
+        for number, pair in enumerate(itertools.zip_longest(*sides)):
+            if None in pair:
+                longer, shorter = (source, target) if pair[1] is None else (target, source)
+                raise ValueError(
+                    f"'{longer}' is longer than '{shorter}', which has {number} lines: give both the same."
+                )
+            yield str(pair[0]), str(pair[1])
+        return
+    name = source or "standard input"
+    lines = (line.rstrip("\r\n") for line in sys.stdin) if source is None else _lines(source)
+    for number, line in enumerate(lines, start=1):
+        cells = line.split("\t")
+        if len(cells) < 2:
+            raise ValueError(f"{name}, line {number}, has no tab: give source and target with a tab between them.")
+        yield cells[0], cells[1]
+
+
+def _lines(path: Path) -> Iterator[str]:
+    file = InputFile(path)
+    try:
+        for number, line in enumerate(file.lines(), start=1):
+            if line is None:
+                raise ValueError(f"{path}, line {number}, is not UTF-8: repair or convert it.")
+            yield line
+    finally:
+        file.close()
+
+
+def _choose(
+    options: argparse.Namespace,
+    forward: Aligner,
+    backward: Aligner | None,
+    pairs: list[Pair],
+    gold: list[GoldLinks] | None,
+) -> None:
+    """Find the best way to read each model's attention, say it, and save it beside the model."""
+    if gold is None:
+        if backward is None:
+            raise ValueError("--choose needs --gold, or --backward and text to agree on.")
+        best = agreeing_readouts(forward, backward, pairs, batch_size=options.batch_size)
+        chosen = [(options.model, best.forward), (options.backward, best.backward)]
+        print(f"agreement {best.agreement:.3f} on {len(pairs)} pairs")
+    else:
+        chosen = []
+        sides = [(options.model, forward, pairs, gold)]
+        if backward is not None:
+            there = [(target, source) for source, target in pairs]
+            flipped = [links.turned() for links in gold]
+            sides.append((options.backward, backward, there, flipped))
+        for folder, aligner, texts, links in sides:
+            table = score_readouts(aligner.model, aligner.tokenizer, texts, links, batch_size=options.batch_size)
+            for one in table[:5]:
+                print(f"{folder}: {_sentence(one.scores)}  {_describe(one.readout)}")
+            chosen.append((folder, table[0].readout))
+    for folder, readout in chosen:
+        print(f"{_describe(readout)} -> {save_readout(readout, folder)}")
+
+
+def _score(links: Sequence[frozenset[tuple[int, int]]], gold: Sequence[GoldLinks]) -> AlignmentScores:
+    return alignment_error_rate(links, [one.sure for one in gold], [one.possible for one in gold])
+
+
+def _sentence(scores: AlignmentScores) -> str:
+    return (
+        f"AER {100 * scores.error_rate:.2f} %  precision {100 * scores.precision:.2f} %  recall "
+        f"{100 * scores.recall:.2f} %  ({scores.count} pairs, {scores.predicted} links, {scores.sure} sure)"
+    )
+
+
+def _describe(readout: Readout) -> str:
+    head = "mean of heads" if readout.head is None else f"head {readout.head}"
+    return f"layer {readout.layer}, {head}, shift {readout.shift}, end token {readout.end_token}"
+
+
+def _line(alignment: Alignment, confidence: bool, show_words: bool) -> str:
+    if confidence:
+        links = " ".join(f"{i}-{j}:{weight:.3f}" for (i, j), weight in alignment.confidences().items())
+    else:
+        links = to_pharaoh(alignment.links)
+    if not show_words:
+        return links
+    return " ||| ".join([" ".join(alignment.source.words()), " ".join(alignment.target.words()), links])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = build_parser().parse_args(arguments)
+    run_command(lambda: run(options))
+
+
+if __name__ == "__main__":
+    main()

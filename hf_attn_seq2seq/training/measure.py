@@ -1,0 +1,251 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The measuring of a trained model, from its folder to `results.json`, translations and model card."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datasets import Dataset
+from rich.console import Console
+
+from hf_attn_seq2seq.data.prepare import PreparedCorpus
+from hf_attn_seq2seq.data.settings import DataSettings
+from hf_attn_seq2seq.data.words import Words, cut_words, join_words, split_words
+from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, load_readout, translate
+from hf_attn_seq2seq.decoding.loading import Translator, load_translator
+from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate, from_pharaoh
+from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold
+from hf_attn_seq2seq.evaluation.metrics import make_metric
+from hf_attn_seq2seq.evaluation.model_card import write_card
+from hf_attn_seq2seq.evaluation.results import (
+    RESULTS_FILE,
+    as_json,
+    checksums,
+    describe_environment,
+    measure_corpus,
+    write_json,
+)
+from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
+from hf_attn_seq2seq.training.align import load_aligner
+from hf_attn_seq2seq.training.fit import SUMMARY_FILE
+from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER
+from hf_attn_seq2seq.training.recipe import Recipe
+
+
+HYPOTHESES = "hypotheses"  # folder of the translations, in that of the model
+
+
+def translate_set(translator: Translator, sources: Sequence[str], settings: EvaluationSettings) -> list[str]:
+    """Translations of the sources, each on one line."""
+    options: dict[str, Any] = {"num_beams": settings.num_beams, "max_new_tokens": settings.max_new_tokens}
+    if settings.num_beams > 1:
+        options["length_penalty"] = settings.length_penalty
+    texts = translate(*translator, sources, batch_size=settings.batch_size, do_sample=False, **options)
+    return [" ".join(text.splitlines()) for text in texts]
+
+
+def evaluate_model(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    names: Sequence[str] = (),
+    command: str = "",
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """
+    Measure the model in `folder` on its validation and test sets, and write `results.json`, the translations
+    (`hypotheses/SET.txt`) and the model card (`README.md`) beside it.
+
+    Args:
+        recipe: What the model was trained by; its section `evaluation` says how to measure.
+        names: The sets to measure; none for all.
+        command: How this was called, for the record.
+        console: Says what is being done.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        ValueError: There is no model or no prepared corpus in the folder, or no set of such a name.
+    """
+    console = console or Console(quiet=True)
+    translator = load_translator([str(folder)])
+    corpus = PreparedCorpus.load(folder / CORPUS_FOLDER)
+    sets = {"validation": corpus.validation, **corpus.tests}
+    for name in names:
+        if name not in sets:
+            raise ValueError(f"There is no set '{name}': choose among {', '.join(sets)}.")
+    settings, language = recipe.evaluation, recipe.data.target_language
+    for metric in settings.metrics:
+        make_metric(metric, language)  # refuses before any work is done
+    results: dict[str, Any] = {
+        "name": recipe.name,
+        "description": recipe.description,
+        "license": recipe.license,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command,
+        "seed": recipe.training.seed,
+        "languages": {"source": recipe.data.source_language, "target": language},
+        "model": {
+            "parameters": translator.model.num_parameters(),
+            "sha256": checksums(folder.glob("*.safetensors")),
+        },
+        "training": training_record(folder),
+        "data": {
+            "fingerprint": corpus.report["fingerprint"],
+            "pairs": {name: split["pairs"] for name, split in corpus.report["splits"].items()},
+            "files": [{name: file[name] for name in ("split", "file", "sha256")} for file in corpus.report["inputs"]],
+        },
+        "evaluation": settings.model_dump(mode="json"),
+        # Without the folders of this machine.
+        "recipe": recipe.model_dump(mode="json", exclude_defaults=True, exclude={"output": True, "data": {"folder"}}),
+        "sets": {},
+        **describe_environment(),
+    }
+    aligner = WordAligner.of(translator, folder, settings)
+    gold, path = [], recipe.data.folder / (settings.alignment.gold or "")
+    if settings.alignment.gold:
+        if not aligner:
+            raise ValueError("This model has no attention to align by: leave out evaluation.alignment.gold.")
+        gold = read_gold_texts(path, recipe.data)
+    (folder / HYPOTHESES).mkdir(exist_ok=True)
+    for name in names or sets:
+        texts = TextSet.of(sets[name])
+        with console.status(f"Translating {name}, {len(texts.sources)} sentences ..."):
+            started = time.perf_counter()
+            hypotheses = translate_set(translator, texts.sources, settings)
+            seconds = time.perf_counter() - started
+        with console.status(f"Scoring {name} ..."):
+            figures = as_json(measure_corpus(texts.sources, hypotheses, texts.references, settings, language))
+            figures["translation_seconds"] = round(seconds, 3)
+            if aligner and any(text.links.sure for text in texts.gold):
+                figures["alignment"] = aligner.measure(texts.gold)
+        results["sets"][name] = figures
+        write_lines(folder / HYPOTHESES / f"{name}.txt", hypotheses)
+    if gold:
+        with console.status(f"Aligning {path.name} ..."):
+            figures = aligner.measure(gold)
+        results["gold_alignment"] = {"file": path.name, "sha256": checksums([path])[path.name], **figures}
+    write_json(folder / RESULTS_FILE, results)
+    write_card(folder)
+    return results
+
+
+def training_record(folder: Path) -> dict[str, Any]:
+    """What the training wrote of itself, if it did."""
+    path = folder / SUMMARY_FILE
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+class GoldText(NamedTuple):
+    """A pair of sentences, given as words, and its links."""
+
+    source: Words
+    target: Words
+    links: GoldLinks
+
+
+@dataclass(frozen=True)
+class TextSet:
+    """Sentences to translate, the references of each, and those pairs of which gold links are known."""
+
+    sources: list[str]
+    references: list[list[str]]
+    gold: list[GoldText]
+
+    @classmethod
+    def of(cls, split: Dataset) -> "TextSet":
+        """A split of a prepared corpus; its links count the words of running text."""
+        columns = {name: list(split[name]) for name in split.column_names}
+        nothing = [None] * len(split)
+        further, sure, possible = (columns.get(name, nothing) for name in ("references", "alignment", "possible"))
+        references = [[target, *(more or ())] for target, more in zip(columns["target"], further)]
+        gold = []
+        for source, target, links, more in zip(columns["source"], columns["target"], sure, possible):
+            if links is not None:
+                known = from_pharaoh(links)
+                both = GoldLinks(known, known | from_pharaoh(more or ""))
+                gold.append(GoldText(cut_words(source), cut_words(target), both))
+        return cls(columns["source"], references, gold)
+
+
+def read_gold_texts(path: Path, data: DataSettings) -> list[GoldText]:
+    """
+    Gold alignments as running text, where there are rules for joining words of the language; else word by word.
+
+    Raises:
+        ValueError: The languages are not named, or the file has another form; the sentence says where.
+    """
+    source, target = data.source_language, data.target_language
+    if not (source and target):
+        raise ValueError("Gold alignments need data.source_language and data.target_language: name both.")
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}: check evaluation.alignment.gold, and data.folder.")
+
+    def text(words: list[str], language: str) -> Words:
+        return join_words(words, language) if language in ("en", "fr") else split_words(" ".join(words))
+
+    return [
+        GoldText(text(pair.source, source), text(pair.target, target), pair.links)
+        for pair in read_gold(path, source, target)
+    ]
+
+
+@dataclass(frozen=True)
+class WordAligner:
+    """A model that aligns, with one of the opposite direction if there is one."""
+
+    forward: Aligner
+    backward: Aligner | None
+    symmetrization: str
+    batch_size: int
+
+    @classmethod
+    def of(cls, translator: Translator, folder: Path, settings: EvaluationSettings) -> "WordAligner | None":
+        """None for a model without attention."""
+        if getattr(translator.model.config, "attention_type", None) == "none":
+            return None
+        alignment = settings.alignment
+        readout = Readout(**alignment.readout.model_dump()) if alignment.readout else load_readout(folder)
+        return cls(
+            Aligner(*translator, readout),
+            load_aligner(alignment.reverse_model) if alignment.reverse_model else None,
+            alignment.symmetrization,
+            settings.batch_size,
+        )
+
+    def measure(self, gold: Sequence[GoldText]) -> dict[str, Any]:
+        """Alignment error rate of given translations (forced decoding), precision and recall, in percent."""
+        aligned = align_pairs(
+            [(text.source, text.target) for text in gold],
+            self.forward,
+            self.backward,
+            method=self.symmetrization,
+            batch_size=self.batch_size,
+        )
+        scores = alignment_error_rate(
+            [alignment.links for alignment in aligned],
+            [text.links.sure for text in gold],
+            [text.links.possible for text in gold],
+        )
+        figures: dict[str, Any] = {
+            "sentences": scores.count,
+            "aer": 100 * scores.error_rate,
+            "precision": 100 * scores.precision,
+            "recall": 100 * scores.recall,
+            "predicted_links": scores.predicted,
+            "sure_links": scores.sure,
+            "readout": asdict(self.forward.readout),
+        }
+        if self.backward:
+            figures["reverse_readout"] = asdict(self.backward.readout)
+            figures["symmetrization"] = self.symmetrization
+        return figures
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")

@@ -1,0 +1,46 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Prepare the corpus that a recipe describes: read, clean and split it, train its tokenizer, and report on it."""
+
+import argparse
+
+from rich.console import Console
+
+from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.data.prepare import REPORT
+from hf_attn_seq2seq.data.report import report_tables
+from hf_attn_seq2seq.training.prepare import prepare
+from hf_attn_seq2seq.training.train import add_recipe_arguments, recipe_from
+
+
+EXAMPLES = """examples:
+  hf-attn-seq2seq preprocess training/recipes/multi30k_en_fr_gru.yaml data.folder=data/multi30k
+  hf-attn-seq2seq preprocess data.train.file=pairs.tsv.gz data.cleaning.max_words=50 output=outputs/en-fr
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_recipe_arguments(parser)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parsed = build_parser().parse_args(arguments)
+
+    def command() -> None:
+        prepared = prepare(recipe_from(parsed.recipe))
+        console = Console()
+        console.print(report_tables(prepared.corpus.report))
+        console.print(
+            f"{len(prepared.tokenizer)} tokens. The corpus is in {prepared.corpus.folder}, the whole report in "
+            f"{prepared.corpus.folder / REPORT}.",
+            soft_wrap=True,
+        )
+
+    run_command(command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Seq2SeqTrainer with batches by tokens, an average of weights, and evaluation by translating."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from pyarrow import compute
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from hf_attn_seq2seq.data.batches import TokenBudgetSampler, pad_batch
+from hf_attn_seq2seq.data.examples import SampledExamples
+from hf_attn_seq2seq.decoding import translate
+from hf_attn_seq2seq.evaluation.metrics import score_corpus
+from hf_attn_seq2seq.training.settings import TrainingSettings
+
+
+EMA_FILE = "ema.safetensors"  # in a checkpoint, beside the weights that training goes on with
+
+
+class AverageOfWeights:
+    """
+    The exponential moving average of a model's weights (Polyak and Juditsky 1992), kept in float32.
+
+    After step t the decay is `min(decay, (1 + t) / (10 + t))`, so that the first weights are soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: weight.detach().float().clone() for name, weight in _trained(model)}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        weights = [weight.detach().float() for _, weight in _trained(model)]
+        torch._foreach_lerp_(list(self.weights.values()), weights, 1 - decay)
+
+    @contextmanager
+    def in_place(self, model: nn.Module) -> Iterator[None]:
+        """Within, the model has the averaged weights."""
+        kept = {name: weight.detach().clone() for name, weight in _trained(model)}
+        set_weights(model, self.weights)
+        try:
+            yield
+        finally:
+            set_weights(model, kept)
+
+
+def alignment_loss(weights: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """
+    Cross-entropy of attention with an alignment, summed over the target rows (Garg et al. 2019, eq. 4).
+
+    Args:
+        weights: `(batch, tgt_len, src_len)`.
+        targets: The same shape; a row sums to 1, or is 0 where nothing is taught.
+    """
+    return -(targets * weights.float().clamp_min(1e-9).log()).sum()
+
+
+def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Each parameter once, tied ones under their first name."""
+    return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+
+
+@torch.no_grad()
+def set_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Copy weights into the parameters of these names."""
+    for name, parameter in model.named_parameters():
+        if name in weights:
+            parameter.copy_(weights[name])
+
+
+class TranslationTrainer(Seq2SeqTrainer):
+    """
+    Trains on examples of `input_ids` and `labels`, and evaluates by translating.
+
+    Args:
+        settings: How to train.
+        train_dataset: A `datasets.Dataset` with the columns `input_ids` and `labels`.
+        eval_dataset: The same of the validation pairs, for their loss.
+        sources, references: The validation texts, and for each its references.
+        language: Of the targets; only tok-lc BLEU needs it.
+        sampled: The training pairs with subwords drawn at random, in place of the tokens in `train_dataset`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: Seq2SeqTrainingArguments,
+        settings: TrainingSettings,
+        train_dataset: Any,
+        eval_dataset: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        sources: Sequence[str],
+        references: Sequence[Sequence[str]],
+        language: str | None = None,
+        sampled: SampledExamples | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        self.settings, self.sources, self.references, self.language = settings, sources, references, language
+        self.sampled, guided = sampled, settings.guided_alignment
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=tokenizer,
+            data_collator=partial(pad_batch, pad_token_id=tokenizer.pad_token_id, shift=guided.shift if guided else 0),
+            callbacks=callbacks,
+        )
+        self.tokenizer = tokenizer
+        self.target_tokens_seen = 0
+        self.translations: list[str] = []  # of the newest evaluation
+        self.ema = AverageOfWeights(model, settings.ema_decay) if settings.ema_decay else None
+        if self.ema is not None:
+            self.add_callback(_UpdateAverage(self.ema))
+
+    def sampler(self, dataset: Dataset, seed: int) -> TokenBudgetSampler:
+        """Batches of this process."""
+        settings = self.settings
+        return TokenBudgetSampler(
+            token_counts(dataset, "input_ids"),
+            token_counts(dataset, "labels"),
+            batch_tokens=settings.batch_tokens,
+            batch_size=settings.batch_size or (None if settings.batch_tokens else 64),
+            seed=seed,
+            rank=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+        )
+
+    def get_train_dataloader(self) -> DataLoader:
+        sampler = self.sampler(self.train_dataset, self.settings.seed)
+        self.add_callback(_SetEpoch([sampler] if self.sampled is None else [sampler, self.sampled]))
+        # A generator of its own: drawing the workers' seed would move the one that dropout draws from.
+        return DataLoader(
+            self.train_dataset if self.sampled is None else self.sampled,  # type: ignore[arg-type]
+            batch_sampler=sampler,
+            collate_fn=self.data_collator,
+            generator=torch.Generator(),
+        )
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """
+        Cross-entropy a target token, of all processes' and accumulated batches together, with label smoothing; in
+        training also the loss of guided alignment, where it is wanted.
+        """
+        inputs = dict(inputs)
+        labels, alignment = inputs.pop("labels"), inputs.pop("alignment", None)
+        shift = self.unwrapped().prepare_decoder_input_ids_from_labels  # the start token, then all but the last
+        decoder_input_ids = shift(labels)  # type: ignore[operator]
+        guided = self.settings.guided_alignment if model.training else None
+        if model.training and self.settings.scheduled_sampling:
+            decoder_input_ids = self._with_own_words(inputs, decoder_input_ids, labels)
+        outputs = model(
+            **inputs, decoder_input_ids=decoder_input_ids, use_cache=False, output_attentions=guided is not None
+        )
+        loss = functional.cross_entropy(
+            outputs.logits.flatten(0, 1).float(),
+            labels.flatten(),
+            label_smoothing=self.settings.label_smoothing if model.training else 0.0,
+            reduction="sum",
+        )
+        if guided is not None:
+            heads = outputs.cross_attentions[guided.layer]  # batch x heads x tgt_len x src_len
+            weights = heads.mean(1) if guided.head is None else heads[:, guided.head]
+            loss = loss + guided.weight * alignment_loss(weights, alignment)
+        if num_items_in_batch is None:
+            num_items_in_batch = (labels != -100).sum()
+        elif self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # the gradients of the processes are averaged
+        loss = loss / num_items_in_batch
+        return (loss, outputs) if return_outputs else loss
+
+    @torch.no_grad()
+    def _with_own_words(
+        self, inputs: dict[str, Any], decoder_input_ids: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        """
+        Decoder inputs of which some are what the model itself would have said there, given the reference.
+
+        A first pass without gradients predicts all positions at once (Mihaylova and Martins 2019, section 3); the
+        chance of taking a prediction rises linearly over the run (Bengio et al. 2015, section 2.4).
+        """
+        chance = self.settings.scheduled_sampling * self.state.global_step / self.state.max_steps
+        said = self.unwrapped()(**inputs, decoder_input_ids=decoder_input_ids, use_cache=False).logits.argmax(-1)
+        said = torch.cat([decoder_input_ids[:, :1], said[:, :-1]], dim=1)  # after the start token
+        real = torch.cat([torch.zeros_like(labels[:, :1], dtype=torch.bool), labels[:, :-1] != -100], dim=1)
+        taken = real & (torch.rand(said.shape, device=said.device) < chance)
+        return torch.where(taken, said, decoder_input_ids)
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"The loss is {loss.item()} at step {self.state.global_step + 1}: lower training.learning_rate, or "
+                "training.max_grad_norm."
+            )
+        self.target_tokens_seen += int((inputs["labels"] != -100).sum()) * self.accelerator.num_processes
+        return loss
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+        **gen_kwargs: Any,
+    ) -> dict[str, float]:
+        """The loss a target token and, where a metric of translations is wanted, that of greedy ones."""
+        with self.averaged_weights():
+            loss = self._evaluation_loss(self.eval_dataset if eval_dataset is None else eval_dataset)
+            metrics = {f"{metric_key_prefix}_loss": loss}
+            if self.settings.metric != "loss" or self.settings.samples:
+                self.translations = self._translate_in_shards()
+            if self.settings.metric != "loss":
+                scores = score_corpus(
+                    self.translations, self.references, [self.settings.metric], language=self.language
+                )
+                metrics[f"{metric_key_prefix}_{self.settings.metric}"] = scores[self.settings.metric].value
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Within, the model has the weights that are evaluated and kept: the average, where there is one."""
+        if self.ema is None:
+            yield
+        else:
+            with self.ema.in_place(self.unwrapped()):
+                yield
+
+    def unwrapped(self) -> PreTrainedModel:
+        return self.accelerator.unwrap_model(self.model)
+
+    @torch.no_grad()
+    def _evaluation_loss(self, dataset: Any) -> float:
+        model = self.unwrapped()
+        model.eval()
+        sums = torch.zeros(2, dtype=torch.float64)  # negative log-likelihood, target tokens
+        order = np.argsort(token_counts(dataset, "labels"), kind="stable")
+        mine = order[self.accelerator.process_index :: self.accelerator.num_processes]
+        size = self.args.per_device_eval_batch_size
+        for start in range(0, len(mine), size):
+            batch = self.data_collator(dataset.select(mine[start : start + size]).to_list())
+            batch = self._prepare_inputs(batch)
+            with self.compute_loss_context_manager():
+                loss = self.compute_loss(model, batch)
+            tokens = int((batch["labels"] != -100).sum())
+            sums += torch.tensor([loss.item() * tokens, tokens], dtype=torch.float64)
+        sums = self.accelerator.reduce(sums.to(self.args.device), "sum")
+        return float(sums[0] / sums[1])
+
+    def _translate_in_shards(self) -> list[str]:
+        """Greedy translations of the validation sources, each process a share of them."""
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        mine = range(rank, len(self.sources), processes)
+        translated = translate(
+            self.unwrapped(),
+            self.tokenizer,
+            [self.sources[index] for index in mine],
+            batch_size=self.args.per_device_eval_batch_size,
+            num_beams=1,
+        )
+        together = gather_object(list(zip(mine, translated))) if processes > 1 else list(zip(mine, translated))
+        return [text for _, text in sorted(together)]
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        super().save_model(output_dir, _internal_call)
+        if _internal_call and self.ema is not None and self.args.should_save:
+            save_file(self.ema.weights, Path(output_dir) / EMA_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.ema is not None:
+            self.ema.weights.update(load_file(Path(resume_from_checkpoint) / EMA_FILE))
+
+    def _load_best_model(self) -> None:
+        set_weights(self.unwrapped(), kept_weights(Path(self.state.best_model_checkpoint)))
+
+
+def token_counts(dataset: Dataset, column: str) -> np.ndarray:
+    """Of each row, without reading the tokens into Python."""
+    return compute.list_value_length(dataset.with_format("arrow")[:][column]).to_numpy()
+
+
+def kept_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint that are evaluated and kept: the average, where there is one."""
+    ema = checkpoint / EMA_FILE
+    return load_file(ema if ema.exists() else checkpoint / "model.safetensors")
+
+
+class _SetEpoch(TrainerCallback):
+    """Tells the epoch to what is drawn anew at each."""
+
+    def __init__(self, drawn: Sequence[TokenBudgetSampler | SampledExamples]) -> None:
+        self.drawn = drawn
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        for drawn in self.drawn:
+            drawn.set_epoch(int((state.epoch or 0) + 1e-6))  # 1e-6: the epoch is a quotient
+
+
+class _UpdateAverage(TrainerCallback):
+    def __init__(self, ema: AverageOfWeights) -> None:
+        self.ema = ema
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.ema.update(getattr(model, "module", model), state.global_step)

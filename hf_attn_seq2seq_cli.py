@@ -1,0 +1,69 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+The command `hf-attn-seq2seq COMMAND ...`.
+
+This module lies beside the package, not in it: importing anything of the package imports PyTorch and Transformers,
+which takes seconds that `--help`, `--version` and a mistyped command need not wait for.
+"""
+
+import difflib
+import importlib
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+PROGRAM = "hf-attn-seq2seq"
+
+
+class Command(NamedTuple):
+    module: str  # has a `main(arguments)`
+    help: str
+
+
+COMMANDS = {
+    "preprocess": Command("training.preprocess", "read, clean and split a recipe's corpora, and report on them"),
+    "train": Command("training.train", "train a recipe's model"),
+    "evaluate": Command("training.evaluate", "measure a trained model, or compare two"),
+    "translate": Command("decoding.command", "translate a file or standard input"),
+    "align": Command("training.align", "align the words of sentence pairs"),
+}
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = (f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items())
+    return (
+        f"usage: {PROGRAM} COMMAND ...\n\nAttention encoder-decoders, from raw text to measured models.\n\n"
+        + "commands:\n"
+        + "\n".join(lines)
+        + f"\n\n{PROGRAM} COMMAND --help tells a command's options, {PROGRAM} --version the version."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(usage())
+    elif name == "--version":
+        version = runpy.run_path(str(Path(__file__).with_name("hf_attn_seq2seq") / "_version.py"))
+        print(PROGRAM, version["__version__"])
+    elif name in COMMANDS:
+        sys.argv = [f"{PROGRAM} {name}", *rest]  # for the command's own usage line
+        try:
+            run_command = importlib.import_module("hf_attn_seq2seq.console").run_command
+        except KeyboardInterrupt:
+            sys.exit(130)
+        module = f"hf_attn_seq2seq.{COMMANDS[name].module}"
+        run_command(lambda: importlib.import_module(module).main(rest))
+    else:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"choose among {', '.join(COMMANDS)}."
+        print(f"error: There is no command '{name}': {hint}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

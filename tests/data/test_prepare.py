@@ -1,0 +1,444 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Prepared corpora: splits, mixing, reports, reuse, and runs that are killed."""
+
+import json
+import os
+import signal
+from collections import Counter
+
+import datasets
+import pytest
+from rich.console import Console
+
+from hf_attn_seq2seq.data import prepare, readers
+from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
+from hf_attn_seq2seq.data.report import report_tables
+from hf_attn_seq2seq.data.settings import DataSettings
+from tests.data.corpus_files import write
+
+
+def write_pairs(path, pairs):
+    return write(path, "".join(f"{source}\t{target}\n" for source, target in pairs))
+
+
+def numbered(start, end):
+    return [(f"sentence {i}", f"phrase {i}") for i in range(start, end)]
+
+
+def pairs_in(split):
+    return list(zip(split["source"], split["target"]))
+
+
+def counts(report, split="train"):
+    return {rule: tally["count"] for rule, tally in report["rules"].get(split, {}).items()}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Prepares a corpus in tmp_path from files in it."""
+
+    def make(**settings):
+        return prepare_corpus(DataSettings(folder=tmp_path, **settings), tmp_path / "out" / "corpus")
+
+    return make
+
+
+def test_given_splits_of_two_files_and_one(tmp_path, make):
+    write(tmp_path / "train.en", "one\ntwo\n \nfour\n")
+    write(tmp_path / "train.fr", "un\ndeux \ntrois\nquatre\n")
+    write_pairs(tmp_path / "valid.tsv.gz", [("five", "cinq"), ("six", "")])
+    write_pairs(tmp_path / "test.tsv", [("seven", "sept")] * 2)
+    corpus = make(
+        train={"source": "train.en", "target": "train.fr"},
+        validation={"file": "valid.tsv.gz"},
+        tests={"news": {"file": "test.tsv"}},
+    )
+    assert list(corpus.splits) == ["train", "validation", "news"]
+    assert pairs_in(corpus.train) == [("one", "un"), ("two", "deux"), ("four", "quatre")]
+    assert pairs_in(corpus.validation) == [("five", "cinq")]
+    assert pairs_in(corpus.tests["news"]) == [("seven", "sept")] * 2  # a test set is not thinned
+    assert corpus.train.features == datasets.Features(source=datasets.Value("string"), target=datasets.Value("string"))
+    assert counts(corpus.report) == {"whitespace": 2, "empty_side": 1}
+    assert counts(corpus.report, "validation") == {"empty_side": 1}
+    assert {name: figures["pairs"] for name, figures in corpus.report["splits"].items()} == {
+        "train": 3,
+        "validation": 1,
+        "news": 2,
+    }
+    assert sorted(path.name for path in corpus.folder.parent.iterdir()) == [".corpus.lock", "corpus"]
+    assert PreparedCorpus.load(corpus.folder).report == corpus.report
+
+
+def test_report_of_what_was_dropped_and_tidied(tmp_path, make):
+    pairs = [
+        *numbered(0, 30),
+        *[(f" stray  {i}", "x" * i) for i in range(1, 6)],
+        ("", "no source"),
+        ("a " * 300, "b " * 300),
+        ("x" * 100_000, "y"),
+        ("a", "b" * 200),
+        ("кот", "chat"),
+        *numbered(0, 4),
+        ("e\u0301\x00", "e"),
+    ]
+    write_pairs(tmp_path / "a.tsv", pairs)
+    corpus = make(train={"file": "a.tsv"}, validation_size=3, cleaning={"source_scripts": "Latin"})
+    report = corpus.report
+    assert counts(report) == {
+        "unicode_nfc": 1,
+        "control_characters": 1,
+        "whitespace": 6,
+        "empty_side": 1,
+        "length": 2,
+        "ratio": 1,
+        "script": 1,
+        "duplicate": 4,
+    }
+    duplicates = report["rules"]["train"]["duplicate"]["examples"]
+    assert duplicates == [
+        {"in": "a.tsv", "line": 42 + i - 1, "source": f"sentence {i}", "target": f"phrase {i}"} for i in range(3)
+    ]
+    whitespace = report["rules"]["train"]["whitespace"]["examples"]
+    assert len(whitespace) == 3
+    assert whitespace[0] == {
+        "in": "a.tsv",
+        "line": 31,
+        "source": " stray  1",
+        "target": "x",
+        "becomes": {"source": "stray 1", "target": "x"},
+    }
+    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(report_tables(report))
+    shown = console.export_text()
+    for text in ("duplicate: dropped", "41: sentence 0 | phrase 0", "' stray  1' -> 'stray 1'", "train", "validation"):
+        assert text in shown
+    assert len(corpus.train) + len(corpus.validation) == 36
+
+
+def test_inputs_are_named_with_their_checksums(tmp_path, make):
+    path = write_pairs(tmp_path / "a.tsv.xz", numbered(0, 20))
+    corpus = make(train={"file": "a.tsv.xz", "limit": 5})
+    [entry] = corpus.report["inputs"]
+    assert entry["sha256"] == prepare._sha256(path)  # of the whole file, though not all was read
+    assert entry["file"] == "a.tsv.xz"
+    assert entry["bytes"] == path.stat().st_size
+    assert corpus.report["sources"] == [
+        {"split": "train", "source": "a.tsv.xz", "rows": 5, "bad_rows": {"count": 0, "examples": []}}
+    ]
+
+
+def test_bad_rows_are_counted_and_named_or_stop(tmp_path, make):
+    lines = [f"a{i}\tb{i}\n" for i in range(20)]
+    for i in (3, 5, 7, 9):
+        lines[i] = f"alone{i}\n"
+    write(tmp_path / "a.tsv", "".join(lines))
+    corpus = make(train={"file": "a.tsv"})
+    [source] = corpus.report["sources"]
+    assert source["rows"] == 20
+    assert source["bad_rows"]["count"] == 4
+    reason = "2 columns are needed, and it has 1"
+    assert source["bad_rows"]["examples"] == [{"line": line, "reason": reason} for line in (4, 6, 8)]
+    with pytest.raises(ValueError, match=r"a\.tsv, line 4: 2 columns are needed, and it has 1; repair it, or set"):
+        make(train={"file": "a.tsv"}, on_bad_row="stop")
+
+
+@pytest.mark.parametrize(
+    ("content", "cleaning", "message"),
+    [
+        ("alone\n" * 3, {}, r"a\.tsv has no row that can be used, of 3; the first, line 1: 2 columns are needed"),
+        ("\tx\n \t\n", {}, r"a\.tsv gives no pair with text on both sides: all 2 rows have a blank side"),
+        ("aaa\tbbb\n", {"max_characters": 2}, r"The rules of data\.cleaning leave no pair of a\.tsv: widen them"),
+    ],
+)
+def test_nothing_left(tmp_path, make, content, cleaning, message):
+    write(tmp_path / "a.tsv", content)
+    with pytest.raises(ValueError, match=message):
+        make(train={"file": "a.tsv"}, cleaning=cleaning)
+    assert not (tmp_path / "out" / "corpus").exists()
+
+
+def test_no_source_and_a_folder_of_something_else(tmp_path, make):
+    with pytest.raises(ValueError, match=r"data\.train names no source"):
+        make()
+    write_pairs(tmp_path / "a.tsv", numbered(0, 20))
+    (tmp_path / "out" / "corpus").mkdir(parents=True)
+    (tmp_path / "out" / "corpus" / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is there and is no prepared corpus"):
+        make(train={"file": "a.tsv"})
+    assert (tmp_path / "out" / "corpus" / "thesis.txt").read_text() == "mine"
+    with pytest.raises(ValueError, match="is no prepared corpus: run preprocess first"):
+        PreparedCorpus.load(tmp_path)
+
+
+# Splits and leaks
+
+
+def test_split_off_parts_share_no_sentence(tmp_path, make):
+    pairs = [(f"s{i * 7 % 120}", f"t{i * 13 % 150}") for i in range(200)] + numbered(0, 100)
+    write_pairs(tmp_path / "a.tsv", pairs)
+    corpus = make(train={"file": "a.tsv"}, validation_size=20, test_size=10, seed=1)
+    parts = [pairs_in(split) for split in corpus.splits.values()]
+    assert list(corpus.splits) == ["train", "validation", "test"]
+    assert [len(part) for part in parts[1:]] == [20, 10]
+    assert sorted(pair for part in parts for pair in part) == sorted(set(pairs))
+    for side in (0, 1):
+        sentences = [{pair[side] for pair in part} for part in parts]
+        assert not sentences[0] & sentences[1]
+        assert not sentences[0] & sentences[2]
+        assert not sentences[1] & sentences[2]
+    order = {pair: place for place, pair in reversed(list(enumerate(pairs)))}
+    assert all(part == sorted(part, key=order.get) for part in parts)
+
+
+def test_default_and_impossible_sizes(tmp_path, make):
+    write_pairs(tmp_path / "a.tsv", numbered(0, 50))
+    assert len(make(train={"file": "a.tsv"}).validation) == 5
+    with pytest.raises(ValueError, match="validation_size is 40 and test_size is 10, but there are 50 pairs in all"):
+        make(train={"file": "a.tsv"}, validation_size=40, test_size=10)
+
+
+def leaky(tmp_path):
+    write_pairs(tmp_path / "train.tsv", [*numbered(0, 20), ("sentence 30", "other"), ("other", "phrase 31")])
+    write_pairs(tmp_path / "valid.tsv", numbered(18, 33))
+    write_pairs(tmp_path / "test.tsv", numbered(32, 35))
+    return {
+        "train": {"file": "train.tsv"},
+        "validation": {"file": "valid.tsv"},
+        "tests": {"test": {"file": "test.tsv"}},
+    }
+
+
+def test_leaks_of_given_splits_are_counted(tmp_path, make):
+    corpus = make(**leaky(tmp_path))
+    leaks = corpus.report["leaks"]
+    assert set(leaks) == {"validation in train", "test in validation"}
+    in_train = leaks["validation in train"]
+    assert not in_train["dropped"]
+    assert {side: in_train[side]["count"] for side in ("source", "target", "pair")} == {
+        "source": 3,
+        "target": 3,
+        "pair": 2,
+    }
+    assert [example["line"] for example in in_train["target"]["examples"]] == [1, 2, 14]
+    assert leaks["test in validation"]["pair"]["count"] == 1
+    assert len(corpus.train) == 22
+
+
+def test_leaks_are_dropped_from_train_if_asked(tmp_path, make):
+    corpus = make(**leaky(tmp_path), cleaning={"drop_leaks": True})
+    assert pairs_in(corpus.train) == numbered(0, 18)
+    assert counts(corpus.report) == {"leak": 4}
+    assert corpus.report["leaks"]["validation in train"]["dropped"]
+    assert len(corpus.validation) == 15
+
+
+# Mixing, references, alignments
+
+
+def test_weights_repeat_and_draw(tmp_path, make):
+    for name, start in (("a", 0), ("b", 1000), ("c", 2000)):
+        write_pairs(tmp_path / f"{name}.tsv", numbered(start, start + 1000))
+    write_pairs(tmp_path / "valid.tsv", [("v", "w")])
+    weights = {"a": 1, "b": 2.5, "c": 0.1}
+    sources = [{"file": f"{name}.tsv", "weight": weight} for name, weight in weights.items()]
+    corpus = make(train=sources, validation={"file": "valid.tsv"})
+    drawn = Counter(corpus.train["source"])
+    times = [[drawn[f"sentence {i}"] for i in range(start, start + 1000)] for start in (0, 1000, 2000)]
+    assert set(times[0]) == {1}
+    assert set(times[1]) == {2, 3}
+    assert set(times[2]) == {0, 1}
+    assert sum(times[1]) == pytest.approx(2500, abs=80)  # five standard deviations
+    assert sum(times[2]) == pytest.approx(100, abs=48)
+    assert [entry["rows"] for entry in corpus.report["splits"]["train"]["rows_of_sources"]] == list(map(sum, times))
+    other = make(train=sources, validation={"file": "valid.tsv"}, seed=1)
+    again = make(train=sources, validation={"file": "valid.tsv"}, seed=0)
+    assert pairs_in(again.train) == pairs_in(corpus.train) != pairs_in(other.train)
+
+
+def test_duplicates_of_several_sources_stay_in_the_first(tmp_path, make):
+    write_pairs(tmp_path / "a.tsv", numbered(0, 10))
+    write_pairs(tmp_path / "b.tsv", numbered(5, 15))
+    write_pairs(tmp_path / "valid.tsv", [("v", "w")])
+    settings = {"train": [{"file": "a.tsv"}, {"file": "b.tsv"}], "validation": {"file": "valid.tsv"}}
+    corpus = make(**settings)
+    assert pairs_in(corpus.train) == numbered(0, 15)
+    assert [entry["rows"] for entry in corpus.report["splits"]["train"]["rows_of_sources"]] == [10, 5]
+    examples = corpus.report["rules"]["train"]["duplicate"]["examples"]
+    assert [(example["in"], example["line"]) for example in examples] == [("b.tsv", 1), ("b.tsv", 2), ("b.tsv", 3)]
+    assert len(make(**settings, cleaning={"drop_duplicates": False}).train) == 20
+
+
+def test_references_of_one_source_are_grouped(tmp_path, make):
+    write_pairs(tmp_path / "train.tsv", [("a", "AH"), ("a", "EY")])
+    write_pairs(tmp_path / "dev.tsv", [("b", "B IY"), ("c", "S IY"), ("b", "B AH"), ("b", "B IY")])
+    corpus = make(train={"file": "train.tsv"}, validation={"file": "dev.tsv"}, group_references=True)
+    assert pairs_in(corpus.train) == [("a", "AH"), ("a", "EY")]
+    assert corpus.train.column_names == ["source", "target"]
+    assert corpus.validation.to_list() == [
+        {"source": "b", "target": "B IY", "references": ["B AH"]},
+        {"source": "c", "target": "S IY", "references": []},
+    ]
+
+
+def test_given_references_and_alignments_are_kept_beside_sources_without(tmp_path, make):
+    write(tmp_path / "a.tsv", "a b\tx y\ty x\t0-0 1-1\n")
+    write_pairs(tmp_path / "b.tsv", [("c", "z")])
+    columns = {"file": "a.tsv", "references": 2, "alignment": 3}
+    corpus = make(train=[{"file": "b.tsv"}, columns], validation=columns)
+    assert corpus.train.to_list() == [
+        {"source": "c", "target": "z", "references": None, "alignment": None},
+        {"source": "a b", "target": "x y", "references": ["y x"], "alignment": "0-0 1-1"},
+    ]
+    assert corpus.validation.to_list() == [corpus.train[1]]
+
+
+def test_the_grammar_brings_its_test_sets(tmp_path, make):
+    sizes = {"train_size": 40, "validation_size": 5, "test_size": 6, "compositional_size": 7}
+    corpus = make(train={"grammar": sizes})
+    assert {name: len(split) for name, split in corpus.splits.items()} == {
+        "train": 40,
+        "validation": 5,
+        "test": 6,
+        "test_compositional": 7,
+    }
+    assert corpus.report["leaks"] == {}
+    assert corpus.tests["test"].to_list()[0] == {
+        "source": "The cat is on the mat.",
+        "target": "Le chat est sur le tapis.",
+        "alignment": "0-0 1-1 2-2 3-3 4-4 5-5 6-6",
+        "possible": "0-0 1-1 2-2 3-3 4-4 5-5 6-6",
+    }
+    own = make(train={"grammar": sizes}, validation_size=8, tests={"mine": {"grammar": {**sizes, "split": "test"}}})
+    assert {name: len(split) for name, split in own.splits.items()} == {"train": 32, "validation": 8, "mine": 6}
+
+
+def test_several_processes_give_what_one_gives(tmp_path, make):
+    write_pairs(tmp_path / "a.tsv", [*numbered(0, 2500), ("e\u0301", "е"), ("б", "x")])
+    settings = {"train": {"file": "a.tsv"}, "cleaning": {"source_scripts": "Latin"}, "validation_size": 10}
+    one = make(**settings)
+    two = prepare_corpus(DataSettings(folder=tmp_path, num_proc=2, **settings), tmp_path / "two")
+    assert pairs_in(two.train) == pairs_in(one.train)
+    assert two.report["rules"] == one.report["rules"]
+    assert two.fingerprint == one.fingerprint
+
+
+# Reuse
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The splits that were read, in order."""
+    read, original = [], prepare._Preparation._read
+
+    def counting(self, name, sources):
+        read.append(name)
+        return original(self, name, sources)
+
+    monkeypatch.setattr(prepare._Preparation, "_read", counting)
+    return read
+
+
+def test_unchanged_settings_and_files_are_not_read_again(tmp_path, make, runs):
+    path = write_pairs(tmp_path / "a.tsv", numbered(0, 30))
+    first = make(train={"file": "a.tsv"})
+    (first.folder / "tokenizer").mkdir()  # what others keep beside it stays
+    assert make(train={"file": "a.tsv"}).report == first.report
+    os.utime(path, ns=(1, 1))  # as after a fresh checkout
+    assert make(train={"file": "a.tsv"}).report == first.report
+    assert make(train={"file": "a.tsv"}, num_proc=2).fingerprint == first.fingerprint
+    assert runs == ["train"]
+    assert (first.folder / "tokenizer").exists()
+
+
+@pytest.mark.parametrize("change", ["content", "settings", "version"])
+def test_what_changed_is_made_anew(tmp_path, make, runs, change, monkeypatch):
+    path = write_pairs(tmp_path / "a.tsv", numbered(0, 30))
+    first = make(train={"file": "a.tsv"})
+    (first.folder / "tokenizer").mkdir()
+    settings = {}
+    if change == "content":
+        path.write_text(path.read_text().replace("phrase", "Phrase"))
+    elif change == "version":
+        monkeypatch.setattr(prepare, "VERSION", prepare.VERSION + 1)
+    else:
+        settings = {"seed": 1}
+    second = make(train={"file": "a.tsv"}, **settings)
+    assert second.fingerprint != first.fingerprint
+    assert runs == ["train"] * 2
+    assert not (second.folder / "tokenizer").exists()  # it was trained on other text
+    assert pairs_in(second.train)[0][1].startswith("Phrase" if change == "content" else "phrase")
+
+
+def test_a_local_dataset_folder_is_watched(tmp_path, make, runs):
+    folder = tmp_path / "saved"
+    datasets.Dataset.from_dict({"source": ["a", "b"], "target": ["x", "y"]}).save_to_disk(folder)
+    settings = {"train": {"hub": "saved"}, "validation_size": 1}
+    first = make(**settings)
+    assert {entry["file"] for entry in first.report["inputs"]} >= {"saved/state.json", "saved/dataset_info.json"}
+    assert make(**settings).report == first.report
+    write(folder / "more.txt", "new")
+    make(**settings)
+    assert runs == ["train"] * 2
+
+
+# Runs that end early
+
+
+def test_a_killed_run_leaves_nothing_that_looks_whole(tmp_path, make):
+    write_pairs(tmp_path / "a.tsv", numbered(0, 30))
+    child = os.fork()
+    if not child:  # is killed once the training pairs lie in their place, and validation does not
+        original = prepare._Preparation._write
+
+        def write_and_die(self, name, *rest):
+            original(self, name, *rest)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        prepare._Preparation._write = write_and_die
+        try:
+            make(train={"file": "a.tsv"})
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert (tmp_path / "out" / ".corpus.partial" / "train").exists()
+    assert not (tmp_path / "out" / "corpus").exists()
+    with pytest.raises(ValueError, match="is no prepared corpus"):
+        PreparedCorpus.load(tmp_path / "out" / "corpus")
+    corpus = make(train={"file": "a.tsv"})
+    assert len(corpus.train) == 27
+    assert sorted(path.name for path in corpus.folder.parent.iterdir()) == [".corpus.lock", "corpus"]
+
+
+def test_a_full_disk_leaves_the_last_good_corpus(tmp_path, make, monkeypatch):
+    write_pairs(tmp_path / "a.tsv", numbered(0, 30))
+    first = make(train={"file": "a.tsv"})
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(datasets.Dataset, "save_to_disk", full)
+    with pytest.raises(OSError, match="No space left"):
+        make(train={"file": "a.tsv"}, seed=5)
+    assert PreparedCorpus.load(first.folder).report == first.report
+    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".corpus.lock", "corpus"]
+
+
+def test_each_file_is_read_once(tmp_path, make, monkeypatch):
+    write_pairs(tmp_path / "a.tsv", numbered(0, 30))
+    write_pairs(tmp_path / "b.tsv.gz", numbered(30, 40))
+    opened, original = [], readers._ChecksummedFile.__init__
+
+    def counting(self, path):
+        opened.append(path.name)
+        original(self, path)
+
+    monkeypatch.setattr(readers._ChecksummedFile, "__init__", counting)
+    make(train={"file": "a.tsv"}, validation={"file": "b.tsv.gz"})
+    assert sorted(opened) == ["a.tsv", "b.tsv.gz"]
+
+
+def test_report_is_json_that_a_person_can_read(tmp_path, make):
+    write_pairs(tmp_path / "a.tsv", [*numbered(0, 30), ("été ", "l'été")])
+    text = (make(train={"file": "a.tsv"}).folder / "report.json").read_text(encoding="utf-8")
+    assert "été" in text
+    assert json.loads(text)["settings"]["train"][0]["file"] == "a.tsv"

@@ -1,0 +1,55 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The `data` section of a recipe: what it takes, and what it says of what it does not."""
+
+import pytest
+
+from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
+
+
+TEXTS = {"source": "a.en", "target": "a.fr"}
+
+
+def test_one_source_needs_no_list():
+    data = DataSettings(train=TEXTS, validation={"file": "b.tsv"}, tests={"news": {"file": "c.jsonl"}})
+    assert data.train == [SourceSettings(**TEXTS)]
+    assert data.validation[0].file_format == "tsv"
+    assert data.tests["news"][0].file_format == "jsonl"
+    assert DataSettings(**data.model_dump(mode="json")) == data
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.tsv.gz", "tsv"), ("a.b.CSV", "csv"), ("a.tmx.xz", "tmx"), ("fr.po", "po"), ("a.parquet", "parquet")],
+)
+def test_the_name_tells_the_format(name, expected):
+    assert SourceSettings(file=name).file_format == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train": {"fil": "a.tsv"}}, r"train\.0: There is no field 'fil': did you mean 'file'\?"),
+        (
+            {"tests": {"x": {**TEXTS, "wieght": 2}}},
+            r"tests\.x\.0: There is no field 'wieght': did you mean 'weight'\?",
+        ),
+        ({"train": {}}, "this one has none of them"),
+        ({"train": {**TEXTS, "grammar": {}, "hub": "x"}}, "this one has hub and grammar"),
+        ({"train": {"source": "a.en"}}, "Two text files need both names"),
+        ({"train": {"source": 0, "target": 1}}, "Two text files need both names"),
+        ({"train": {"file": "corpus"}}, "The name corpus does not tell the format"),
+        ({"train": {**TEXTS, "streaming": True}}, "streaming are for hub datasets alone"),
+        ({"train": {**TEXTS, "weight": 0}}, r"train\.0: weight=0"),
+        ({"tests": {"train": TEXTS}}, "A test set cannot be called 'train'"),
+        ({"tests": {"a/b": TEXTS}}, "A test set cannot be called 'a/b'"),
+        ({"tests": {"a": []}}, "The test set 'a' has no source"),
+        ({"validation": TEXTS, "validation_size": 5}, "leave out validation_size"),
+        ({"tests": {"test": TEXTS}, "test_size": 5}, "leave out test_size"),
+        ({"cleaning": {"language_certainty": 0.9}}, "needs source_language and target_language"),
+        ({"cleaning": {"source_scripts": "Latn1"}}, "Unicode has no script 'Latn1'"),
+    ],
+)
+def test_wrong_settings_are_told_in_one_sentence(settings, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        DataSettings(**settings)
+    assert "\n" not in str(raised.value)

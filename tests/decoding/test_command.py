@@ -1,0 +1,343 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The translate command on files and pipes: order, blank lines, formats, killed and resumed runs, wrong input."""
+
+import gzip
+import io
+import json
+import lzma
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hf_attn_seq2seq.decoding import command, translate, translate_n_best
+from hf_attn_seq2seq.decoding.command import main
+from hf_attn_seq2seq.decoding.files import ResumableOutput
+from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
+from tests.decoding.conftest import SENTENCES
+
+
+LINES = [*SENTENCES[:6], "", *SENTENCES[6:12], "   ", "\t", *SENTENCES[12:]]
+MANY = [LINES[index % len(LINES)] for index in range(150)]  # more than three blocks of a batch size of 1
+UNFINISHED = ["--num-beams", 1, "--max-new-tokens", 3]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.txt"
+    path.write_text("".join(f"{line}\n" for line in LINES), "utf-8")
+    return path
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    path = tmp_path / "many.txt"
+    path.write_text("".join(f"{line}\n" for line in MANY), "utf-8")
+    return path
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of half a kilobyte."""
+    monkeypatch.setattr(command, "BLOCK_BYTES", 8)
+
+
+def run(*arguments: object) -> None:
+    main([str(argument) for argument in arguments])
+
+
+def pipe(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+@pytest.fixture(scope="module")
+def expected(model, tokenizer) -> list[str]:
+    """The translation of each line, made one by one."""
+    return [translate(model, tokenizer, [line], num_beams=5)[0] if line.strip() else "" for line in LINES]
+
+
+def test_a_line_comes_out_for_each_line(folders, source, tmp_path, expected, capsys, monkeypatch):
+    run(folders / "gru", source)
+    assert capsys.readouterr().out.split("\n") == [*expected, ""]
+    run(folders / "gru", source, "--output", tmp_path / "out.txt", "--batch-size", 2)
+    assert (tmp_path / "out.txt").read_text("utf-8").split("\n") == [*expected, ""]
+    assert not (tmp_path / "out.txt.progress").exists()
+    assert capsys.readouterr().out == ""
+    # Another system's line ends and byte order mark, and no end of the last line.
+    pipe(monkeypatch, "\r\n".join(["\ufeff" + LINES[0], *LINES[1:]]).encode())
+    run(folders / "gru")
+    assert capsys.readouterr().out.split("\n") == [*expected, ""]
+
+
+@pytest.mark.parametrize("packing", [gzip, lzma])
+def test_compressed_files(folders, many, tmp_path, small_blocks, packing):
+    suffix = {gzip: "gz", lzma: "xz"}[packing]
+    packed, output = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
+    packed.write_bytes(packing.compress(many.read_bytes()))
+    options = ["--num-beams", 1, "--max-new-tokens", 3]
+    run(folders / "gru", packed, "--output", output, *options)
+    run(folders / "gru", many, "--output", tmp_path / "plain", *options)
+    assert packing.decompress(output.read_bytes()) == (tmp_path / "plain").read_bytes()
+
+
+def test_n_best_and_alignments_as_text(folders, source, model, tokenizer, capsys):
+    run(folders / "gru", source, "--n-best", 2, "--num-beams", 3, "--alignments", "--length-penalty", 0.5)
+    text = capsys.readouterr().out
+    rows = [line.split(" ||| ") for line in text.splitlines()]
+    expected = []
+    for number, line in enumerate(LINES):
+        if not line.strip():
+            expected.append([str(number), "", 0.0])
+            continue
+        (best,) = translate_n_best(model, tokenizer, [line], n_best=2, num_beams=3, links=True, length_penalty=0.5)
+        expected += [[str(number), t.text, pytest.approx(t.score, abs=2e-4), to_pharaoh(t.links)] for t in best]
+    assert [[*row[:2], float(row[2]), *row[3:]] for row in rows] == expected
+    assert " ||| 0.0000\n" in text
+
+    run(folders / "gru", source, "--num-beams", 3, "--alignments", "--length-penalty", 0.5)
+    best_rows = [row for index, row in enumerate(rows) if not index or row[0] != rows[index - 1][0]]
+    assert capsys.readouterr().out.splitlines() == [" ||| ".join([row[1], *row[3:]]) for row in best_rows]
+
+
+def test_jsonl(folders, source, model, tokenizer, capsys):
+    run(folders / "gru", source, "--format", "jsonl", "--num-beams", 1, "--alignments")
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(record["id"], record["source"]) for record in records] == list(enumerate(LINES))
+    (best,) = translate_n_best(model, tokenizer, [LINES[3]], num_beams=1, links=True)[0]
+    assert records[3]["translations"] == [
+        {"text": best.text, "score": pytest.approx(best.score, abs=1e-4), "alignment": to_pharaoh(best.links)}
+    ]
+    assert records[6]["translations"] == [{"text": "", "score": 0.0, "alignment": ""}]
+
+
+def test_line_ends_that_a_model_writes_are_blanks(folders, source, monkeypatch, capsys):
+    broken = [[command.Translation("one\ntwo\u2028three\r\n")]]
+    monkeypatch.setattr(command, "translate_n_best", lambda model, tokenizer, texts, **options: broken * len(texts))
+    run(folders / "gru", source)
+    assert capsys.readouterr().out.split("\n") == ["one two three" if line.strip() else "" for line in LINES] + [""]
+
+
+def test_unknown_words_through_a_dictionary(folders, tmp_path, model, tokenizer, capsys, monkeypatch):
+    monkeypatch.setattr(command, "load_translator", lambda **loading: (_OnlyUnknown(model), tokenizer))
+    (tmp_path / "words.tsv").write_text("zyx\tZyxe\n\nquux\tQuuxe\n", "utf-8")
+    pipe(monkeypatch, b"Zyx Quux\n")
+    run(folders / "gru", "--num-beams", 1, "--replace-unknown", "--dictionary", tmp_path / "words.tsv")
+    assert set(capsys.readouterr().out.split()) <= {"Zyxe", "Quuxe"}
+    (tmp_path / "words.tsv").write_text("a\tb\nzyx\n", "utf-8")
+    with pytest.raises(ValueError, match=r"words.tsv, line 2, is no entry"):
+        run(folders / "gru", "--replace-unknown", "--dictionary", tmp_path / "words.tsv")
+
+
+class _OnlyUnknown:
+    """A model that can say nothing but the unknown token, twice."""
+
+    def __init__(self, model) -> None:
+        self.model = model
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def generate(self, **options):
+        others = [token for token in range(self.model.config.vocab_size) if token not in (2, 3)]
+        return self.model.generate(**options, suppress_tokens=others, min_new_tokens=2, max_new_tokens=2)
+
+
+def test_several_models_are_an_ensemble(folders, source, capsys):
+    outputs = []
+    for models in ("gru", "gru,gru", "gru,transformer", "transformer"):
+        names = ",".join(str(folders / name) for name in models.split(","))
+        run(names, source, "--num-beams", 2, "--n-best", 1)
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert len(set(outputs)) == 3
+
+
+def test_a_run_that_stopped_anywhere_goes_on_to_the_same_bytes(folders, many, tmp_path, monkeypatch, small_blocks):
+    options = ["--num-beams", 1, "--max-new-tokens", 4, "--alignments"]
+    run(folders / "gru", many, "--output", tmp_path / "whole.gz", *options)
+    write, save = ResumableOutput.write, ResumableOutput._save_progress
+    stopped = 0
+    for name, original in (("write", write), ("_save_progress", save)):
+        for when in range(1, 5):
+            calls = []
+
+            def stop(self, *arguments, original=original, calls=calls, when=when):
+                calls.append(None)
+                if len(calls) == when:
+                    raise KeyboardInterrupt
+                original(self, *arguments)
+
+            output = tmp_path / f"{name}-{when}.gz"
+            with monkeypatch.context() as patch:
+                patch.setattr(ResumableOutput, name, stop)
+                with pytest.raises(KeyboardInterrupt):
+                    run(folders / "gru", many, "--output", output, *options)
+            if output.with_name(f"{output.name}.progress").exists():
+                stopped += 1
+            else:
+                assert when == 1  # before anything was noted down
+                output.unlink()
+            run(folders / "gru", many, "--output", output, *options, "--resume")
+            assert output.read_bytes() == (tmp_path / "whole.gz").read_bytes()
+    assert stopped == 7
+
+
+def test_two_processes_are_killed_and_one_goes_on(folders, many, tmp_path):
+    """The killed run reads a pipe that never ends, so it is killed in the middle for certain."""
+    options = ["--batch-size", "1", "--num-beams", "1", "--max-new-tokens", "3"]
+    run(folders / "gru", many, "--output", tmp_path / "whole", *options)
+    fifo, output, progress = tmp_path / "fifo", tmp_path / "out", tmp_path / "out.progress"
+    os.mkfifo(fifo)
+    program = [sys.executable, "-m", "hf_attn_seq2seq_cli", "translate", str(folders / "gru"), str(fifo)]
+    process = subprocess.Popen([*program, "--output", str(output), *options, "--processes", "2"])
+    content = many.read_bytes()
+    two_blocks = content[: 2 * 1024].count(b"\n")
+    with fifo.open("wb") as stream:
+        stream.write(content[: 3 * 1024])  # whole blocks, of which the last waits for the next
+        stream.flush()
+        while not progress.exists() or json.loads(progress.read_text())["lines"] < two_blocks:
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert json.loads(progress.read_text())["lines"] == two_blocks
+    with output.open("ab") as stream:
+        stream.write(b"half a li")
+    run(folders / "gru", many, "--output", output, *options, "--resume")
+    assert output.read_bytes() == (tmp_path / "whole").read_bytes()
+    assert not progress.exists()
+
+
+def test_a_pipe_gets_lines_as_they_come_and_may_close(folders, expected):
+    program = [sys.executable, "-m", "hf_attn_seq2seq_cli", "translate", str(folders / "gru")]
+    process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line, translation in list(zip(LINES, expected))[:3]:
+        process.stdin.write(f"{line}\n".encode())
+        process.stdin.flush()
+        assert process.stdout.readline().decode() == f"{translation}\n"
+    process.stdout.close()
+    process.stdin.write(f"{LINES[0]}\n".encode())
+    process.stdin.close()
+    assert process.wait() == 141
+    assert process.stderr.read() == b""
+
+
+@pytest.fixture
+def unfinished(folders, many, tmp_path, monkeypatch, small_blocks) -> Path:
+    """An output of two blocks."""
+    output = tmp_path / "unfinished"
+    write = ResumableOutput.write
+    calls = []
+
+    def stop(self, *arguments):
+        calls.append(None)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        write(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResumableOutput, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(folders / "gru", many, "--output", output, *UNFINISHED)
+    return output
+
+
+def test_resuming_what_does_not_fit_is_refused(folders, many, unfinished, tmp_path):
+    begun = unfinished.read_bytes()
+    same = ["--output", unfinished, *UNFINISHED]
+    for arguments, sentence in (
+        ([folders / "gru", many, *same], "unfinished: say --resume to go on with it, or delete"),
+        ([folders / "gru", many, *same, "--num-beams", 2, "--resume"], r"another num_beams \(1 there, 2 here\)"),
+        ([folders / "gru", many, *same, "--alignments", "--resume"], r"another links \(False there, True here\)"),
+        ([folders / "transformer", many, *same, "--resume"], "was begun with another model: give the same"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            run(*arguments)
+        assert unfinished.read_bytes() == begun
+    changed = tmp_path / "changed.txt"
+    changed.write_text(many.read_text("utf-8").replace("dog", "cat", 1), "utf-8")
+    with pytest.raises(ValueError, match=r"changed.txt was changed since .*unfinished was begun: its first \d+ lines"):
+        run(folders / "gru", changed, *same, "--resume")
+    assert unfinished.read_bytes() == begun
+    unfinished.write_bytes(begun[:10])
+    with pytest.raises(ValueError, match="lost lines that"):
+        run(folders / "gru", many, *same, "--resume")
+    unfinished.with_name("unfinished.progress").write_text("{", "utf-8")
+    with pytest.raises(ValueError, match="is damaged: delete it to begin again"):
+        run(folders / "gru", many, *same, "--resume")
+    (tmp_path / "complete").write_text("all\n")
+    with pytest.raises(ValueError, match="complete is complete"):
+        run(folders / "gru", many, "--output", tmp_path / "complete", "--resume")
+
+
+def test_resuming_with_lines_lost_or_added_is_refused(folders, many, unfinished, tmp_path):
+    (tmp_path / "short.txt").write_text(f"{MANY[0]}\n", "utf-8")
+    same = ["--output", unfinished, *UNFINISHED, "--resume"]
+    with pytest.raises(ValueError, match=r"short\.txt was changed"):
+        run(folders / "gru", tmp_path / "short.txt", *same)
+    (tmp_path / "long.txt").write_text(f"{'dog ' * 300}\n{many.read_text('utf-8')}", "utf-8")
+    with pytest.raises(ValueError, match=r"long\.txt was changed"):
+        run(folders / "gru", tmp_path / "long.txt", *same)
+
+
+def test_long_lines_are_cut_and_named(folders, tmp_path, capsys):
+    path = tmp_path / "long.txt"
+    path.write_text(f"a dog\n{'dog ' * 2000}\na cat\n", "utf-8")
+    run(folders / "gru", path, "--num-beams", 1)
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 3
+    assert f"warning: line 2 of {path} has 2,001 tokens: cut to 64." in said.err
+    run(folders / "gru", path, "--num-beams", 1, "--max-source-tokens", 3)
+    assert capsys.readouterr().err.count("warning") == 1
+
+
+def test_empty_input_is_empty_output(folders, tmp_path, capsys):
+    (tmp_path / "empty.txt").touch()
+    run(folders / "gru", tmp_path / "empty.txt", "--output", tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_bytes() == b""
+    assert "empty.txt is empty" in capsys.readouterr().err
+
+
+def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
+    (tmp_path / "bad.txt").write_bytes("a dog\nune maison en été\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"bad.txt, line 2, is not UTF-8 text \(byte 0xe9 after 14 others\)"):
+        run(folders / "gru", tmp_path / "bad.txt")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["MODELS/missing", "IN"], "There is no model '.*missing': no such folder is here"),
+        (["MODELS/empty", "IN"], "'.*empty' holds no trained model: there is no config.json in it"),
+        (["IN", "IN"], "is a file: name the folder of a trained model"),
+        (["MODELS/no-tokenizer", "IN"], "'.*no-tokenizer' holds no tokenizer: save it there"),
+        (["MODELS/gru,MODELS/other", "IN"], "gru' and '.*other' have different tokenizers"),
+        (["MODELS/no-attention", "IN", "--alignments"], "no-attention' has no attention: leave out --alignments"),
+        (["MODELS/gru", "MISSING"], "There is no file MISSING: check its path"),
+        (["MODELS/gru", "MODELS"], "is a folder: name a file in it"),
+        (["MODELS/gru", "DAMAGED"], "damaged.gz cannot be decompressed"),
+        (["MODELS/gru", "IN", "--output", "IN"], "cannot be read and written at once"),
+        (["MODELS/gru", "IN", "--output", "MODELS"], "is a folder: name a file to write"),
+        (["MODELS/gru", "IN", "--output", "nowhere/out"], "There is no folder nowhere to write out in"),
+        (["MODELS/gru", "IN", "--n-best", "7"], "--n-best 7 needs as many beams: there are 5"),
+        (["MODELS/gru", "IN", "--num-beams", "0"], "--num-beams is 0: it must be at least 1"),
+        (["MODELS/gru", "IN", "--resume"], "--resume needs a FILE and an --output"),
+        (["MODELS/gru", "IN", "--dictionary", "IN"], "--dictionary needs --replace-unknown"),
+        (["MODELS/gru", "IN", "--device", "abacus"], "There is no device 'abacus' here"),
+        (["MODELS/gru", "IN", "--alignments", "--attention-layer", "3"], "There is no layer 3"),
+    ],
+)
+def test_wrong_use_is_told_in_a_sentence(folders, source, tmp_path, arguments, sentence):
+    damaged = tmp_path / "damaged.gz"
+    damaged.write_bytes(gzip.compress(b"a dog\n" * 100)[:-12])
+    names = {"MODELS": str(folders), "IN": str(source), "DAMAGED": str(damaged)}
+    before = source.read_bytes()
+    for name, path in names.items():
+        arguments = [argument.replace(name, path) if argument != "MISSING" else argument for argument in arguments]
+    with pytest.raises((ValueError, OSError), match=sentence):
+        run(*arguments)
+    assert source.read_bytes() == before

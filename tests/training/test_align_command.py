@@ -1,0 +1,163 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The command `align`: its inputs, its outputs, its figures, and one sentence for each mistake."""
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.data.words import split_words
+from hf_attn_seq2seq.decoding import Readout, align, load_readout
+from hf_attn_seq2seq.evaluation import to_pharaoh
+from hf_attn_seq2seq.training.align import load_aligner, main
+from tests.helpers import tiny_model
+
+
+PAIRS = [("the cat, it sleeps .", "le chat, il dort ."), ("a dog", "un chien"), ("the man's dog", "l'homme dort")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two untrained models, one a direction."""
+    folder = tmp_path_factory.mktemp("models")
+    tokenizer = train_tokenizer([text for pair in PAIRS for text in pair], kind="bpe", vocab_size=280)
+    for seed, name in enumerate(("en-fr", "fr-en")):
+        tiny_model(seed, scale=3.0, vocab_size=len(tokenizer)).save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    (folder / "text.en").write_text("\n".join(source for source, _ in PAIRS) + "\n", "utf-8")
+    with gzip.open(folder / "text.fr.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(target for _, target in PAIRS) + "\n")
+    (folder / "text.tsv").write_text("".join(f"{source}\t{target}\tmore\n" for source, target in PAIRS), "utf-8")
+    return folder
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[str]:
+    main([str(argument) for argument in arguments])
+    return capsys.readouterr().out.splitlines()
+
+
+def test_links_are_counted_in_words_between_blanks_whatever_the_input(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    aligner = load_aligner(folder / "en-fr")
+    pairs = [(split_words(source), split_words(target)) for source, target in PAIRS]
+    expected = [to_pharaoh(links) for links in align(aligner.model, aligner.tokenizer, pairs)]
+    assert said(capsys, folder / "en-fr", folder / "text.en", folder / "text.fr.gz") == expected
+    assert said(capsys, folder / "en-fr", folder / "text.tsv") == expected
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{source}\t{target}\n" for source, target in PAIRS)))
+    assert said(capsys, folder / "en-fr") == expected
+    assert said(capsys, folder / "en-fr", folder / "text.tsv", "--output", tmp_path / "links") == []
+    assert (tmp_path / "links").read_text().splitlines() == expected
+
+
+def test_words_and_confidences_can_be_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *_ = said(
+        capsys, folder / "en-fr", folder / "text.tsv", "--words", "running", "--show-words", "--confidence"
+    )
+    source, target, links = first.split(" ||| ")
+    assert source == "the cat , it sleeps ."
+    assert target == "le chat , il dort ."
+    assert len(links.split()) == 6
+    for link in links.split():
+        pair, _, weight = link.partition(":")
+        assert 0 < float(weight) <= 1
+        assert int(pair.split("-")[0]) < 6
+
+
+def test_both_directions_and_how_they_are_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = ("--backward", folder / "fr-en", "--symmetrise")
+    plain = said(capsys, folder / "en-fr", folder / "text.tsv")
+    union = said(capsys, folder / "en-fr", folder / "text.tsv", *both, "union")
+    intersection = said(capsys, folder / "en-fr", folder / "text.tsv", *both, "intersection")
+    for one, more, fewer in zip(plain, union, intersection):
+        assert set(fewer.split()) <= set(one.split()) <= set(more.split())
+    assert union != intersection
+    all_pairs = said(capsys, folder / "en-fr", folder / "text.tsv", "--threshold", "1e-12")
+    assert all_pairs[1] == "0-0 0-1 1-0 1-1"
+
+
+def gold_file(folder: Path, path: Path, readout: Readout) -> Path:
+    """Gold that the model's own links agree with, read in one way."""
+    aligner = load_aligner(folder / "en-fr")
+    with path.open("w", encoding="utf-8") as file:
+        for source, target in PAIRS[1:]:
+            pair = (split_words(source), split_words(target))
+            (links,) = align(aligner.model, aligner.tokenizer, [pair], readout=readout)
+            file.write(json.dumps({"en": source, "fr": target, "sure": sorted(links), "possible": []}) + "\n")
+    return path
+
+
+def test_error_rate_against_gold(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    gold = gold_file(folder, tmp_path / "gold.jsonl", Readout(end_token="excluded"))
+    every_word = ("--end-token", "excluded")
+    (line,) = said(capsys, folder / "en-fr", "--gold", gold, *every_word)
+    assert line == "AER 0.00 %  precision 100.00 %  recall 100.00 %  (2 pairs, 4 links, 4 sure)"
+    (tmp_path / "text.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in PAIRS[1:]))
+    # One wrong, one possible: A = 4, S = 1: of the links of both lines, two are possible and one is sure.
+    own = said(capsys, folder / "en-fr", tmp_path / "text.tsv", *every_word)
+    links = own[0].split()
+    (tmp_path / "links").write_text(f"{links[0]} {links[1].replace('-', 'p')}\n\n")
+    (line,) = said(capsys, folder / "en-fr", tmp_path / "text.tsv", "--gold", tmp_path / "links", *every_word)
+    assert line == "AER 40.00 %  precision 50.00 %  recall 100.00 %  (2 pairs, 4 links, 1 sure)"
+
+
+def test_the_best_way_to_read_is_found_and_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    wanted = Readout(layer=0, shift=1, end_token="competes")
+    gold = gold_file(folder, tmp_path / "gold.jsonl", wanted)
+    try:
+        lines = said(capsys, folder / "en-fr", "--gold", gold, "--choose")
+        assert "AER 0.00 %" in lines[0]
+        assert load_readout(folder / "en-fr").shift == 1
+        assert said(capsys, folder / "en-fr", "--gold", gold)[0].startswith("AER 0.00 %")
+        assert not said(capsys, folder / "en-fr", "--gold", gold, "--shift", 0)[0].startswith("AER 0.00 %")
+
+        lines = said(capsys, folder / "en-fr", folder / "text.tsv", "--backward", folder / "fr-en", "--choose")
+        assert lines[0].startswith("agreement 0.")
+        assert {path.parent.name for path in folder.glob("*/alignment.json")} == {"en-fr", "fr-en"}
+    finally:
+        for path in folder.glob("*/alignment.json"):
+            path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "text.tsv"], "There is no model in"),
+        (["en-fr", "missing.tsv"], "There is no file"),
+        (["en-fr", "text.en"], "text.en, line 1, has no tab"),
+        (["en-fr", "text.en", "short.fr"], "text.en' is longer than"),
+        (["en-fr", "short.fr", "text.en"], "which has 1 lines"),
+        (["en-fr", "latin.tsv"], "latin.tsv, line 2, is not UTF-8"),
+        (["en-fr", "text.tsv", "--layer", "1"], "There is no layer 1: the decoder has 1"),
+        (["en-fr", "text.tsv", "--shift", "-1"], "shift=-1 must be 0 or more"),
+        (["en-fr", "text.tsv", "--choose"], "--choose needs --gold, or --backward"),
+        (["en-fr", "--gold", "text.tsv"], "line 1: this is not JSON"),
+        (["en-fr", "text.tsv", "--gold", "text.tsv"], "is not a link"),
+        (["en-fr", "text.tsv", "--gold", "one.gold"], "3 predicted, 1 sure"),
+        (["en-fr", "text.tsv", "--words", "joined", "--languages", "en", "de"], "no rules for joining words"),
+        (["en-fr", "text.tsv", "--batch-size", "0"], "batch_size=0 must be at least 1"),
+    ],
+)
+def test_one_sentence_for_each_mistake(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    Path("short.fr").write_text("un chien\n")
+    Path("latin.tsv").write_bytes("a\tb\né\té\n".encode("latin-1"))
+    Path("one.gold").write_text("0-0\n")
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1

@@ -1,0 +1,174 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The command evaluate, on a small model that was not trained and a corpus of the built-in grammar."""
+
+import hashlib
+import json
+import re
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from transformers import AutoTokenizer
+
+from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
+from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.decoding import align, translate
+from hf_attn_seq2seq.evaluation import alignment_error_rate, from_pharaoh, score_corpus
+from hf_attn_seq2seq.training.evaluate import main
+from hf_attn_seq2seq.training.recipe import load_recipe, save_recipe
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    fields = [
+        "name=untrained",
+        f"output={folder}",
+        "data.source_language=en",
+        "data.target_language=fr",
+        "data.train=[{grammar: {train_size: 200, validation_size: 8, test_size: 8, compositional_size: 4}}]",
+        "evaluation.metrics=[bleu, bleu_tok_lc, ter]",
+        "evaluation.max_new_tokens=8",
+        "evaluation.bootstrap_samples=10",
+        "evaluation.num_beams=2",
+        "training.seed=7",
+    ]
+    recipe = load_recipe(None, fields)
+    save_recipe(recipe, folder)
+    train = prepare_corpus(recipe.data, folder / "corpus").train
+    tokenizer = train_tokenizer([*train["source"], *train["target"]], kind="word", vocab_size=600)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = AttnSeq2SeqConfig(
+        vocab_size=len(tokenizer), hidden_size=16, encoder_type="gru", decoder_type="gru", attention_type="additive"
+    )
+    AttnSeq2SeqForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    main([str(folder)])
+    return json.loads((folder / "results.json").read_text("utf-8"))
+
+
+def test_every_set_is_measured_and_its_figures_come_from_its_translations(folder, results):
+    corpus = PreparedCorpus.load(folder / "corpus")
+    assert list(results["sets"]) == ["validation", "test", "test_compositional"]
+    for name, figures in results["sets"].items():
+        split = corpus.tests.get(name, corpus.validation)
+        hypotheses = (folder / "hypotheses" / f"{name}.txt").read_text("utf-8").split("\n")[:-1]
+        scores = score_corpus(hypotheses, list(split["target"]), ["bleu", "bleu_tok_lc", "ter"], language="fr")
+        assert figures["sentences"] == len(split)
+        for metric, score in scores.items():
+            assert figures["scores"][metric]["value"] == score.value
+            assert figures["scores"][metric]["signature"] == score.signature
+
+
+def test_translations_and_alignments_are_the_models_own(folder, results):
+    model = AttnSeq2SeqForConditionalGeneration.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    test = PreparedCorpus.load(folder / "corpus").tests["test"]
+    translations = translate(model, tokenizer, list(test["source"]), num_beams=2, max_new_tokens=8)
+    assert (folder / "hypotheses" / "test.txt").read_text("utf-8") == "".join(f"{text}\n" for text in translations)
+    links = align(model, tokenizer, list(zip(test["source"], test["target"])))
+    scores = alignment_error_rate(
+        links, *([from_pharaoh(text) for text in test[name]] for name in ("alignment", "possible"))
+    )
+    assert results["sets"]["test"]["alignment"]["aer"] == pytest.approx(100 * scores.error_rate)
+
+
+def test_the_results_tell_how_they_came_about(folder, results):
+    weights = (folder / "model.safetensors").read_bytes()
+    assert results["model"]["sha256"] == {"model.safetensors": hashlib.sha256(weights).hexdigest()}
+    assert (results["name"], results["seed"]) == ("untrained", 7)
+    assert results["command"] == f"hf-attn-seq2seq evaluate {folder}"
+    assert results["evaluation"]["num_beams"] == 2
+    assert results["data"]["pairs"] == {"train": 200, "validation": 8, "test": 8, "test_compositional": 4}
+    assert results["versions"]["torch"] == torch.__version__
+    card = ModelCard.load(folder / "README.md")
+    shown = {(one.dataset_split, one.metric_type): one.metric_value for one in card.data.eval_results}
+    assert shown["test", "ter"] == round(results["sets"]["test"]["scores"]["ter"]["value"], 2)
+    assert str(folder) not in card.text
+
+
+def test_one_set_other_settings_and_a_card_elsewhere(folder, results, tmp_path, capsys):
+    kept = {name: (folder / name).read_bytes() for name in ("results.json", "README.md")}
+    card = tmp_path / "cards" / "untrained.md"
+    main([str(folder), "--set", "test", "evaluation.num_beams=1", "evaluation.metrics=[chrf]", "--card", str(card)])
+    again = json.loads((folder / "results.json").read_text("utf-8"))
+    assert list(again["sets"]) == ["test"]
+    assert list(again["sets"]["test"]["scores"]) == ["chrf"]
+    assert "Greedy decoding" in card.read_text("utf-8")
+    assert "chrF" in capsys.readouterr().out
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+
+
+def write(path, *lines):
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return str(path)
+
+
+def test_files_given_by_hand(folder, tmp_path, capsys):
+    source = write(tmp_path / "a.en", "The cat is on the mat.", "The dog sleeps.")
+    first = write(tmp_path / "a.fr", "Le chat est sur le tapis.", "Le chien dort.")
+    second = write(tmp_path / "b.fr", "", "Le chien est endormi.")
+    output = tmp_path / "out.fr"
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    main([str(folder), "--source", source, "--reference", first, "--reference", second, "--output", str(output)])
+    shown = capsys.readouterr().out
+    hypotheses = output.read_text("utf-8").splitlines()
+    score = score_corpus(
+        hypotheses, [["Le chat est sur le tapis."], ["Le chien dort.", "Le chien est endormi."]], ["ter"]
+    )
+    assert f"{score['ter'].value:.2f}" in shown
+    assert "nrefs:var" in shown
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_two_systems_are_compared(tmp_path, capsys):
+    reference = write(tmp_path / "r.fr", "le chat est noir", "le chien est grand", "il dort bien")
+    good = write(tmp_path / "good.fr", "le chat est noir", "le chien est grand", "il dort mal")
+    bad = write(tmp_path / "bad.fr", "un chat noir", "le chien est grand", "il dort mal")
+    main(["--hypotheses", bad, "--hypotheses", good, "--reference", reference, "evaluation.metrics=[exact_match]"])
+    shown = capsys.readouterr().out
+    assert "66.67" in shown
+    assert "+33.33" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Name the folder of a trained model"),
+        (["MODEL", "MODEL"], "Name one model, not 2"),
+        (["nowhere"], "There is no model 'nowhere'"),
+        (["nowhere.yaml"], "There is no recipe 'nowhere.yaml'"),
+        (["MODEL", "--set", "tset"], "There is no set 'tset': choose among validation, test, test_compositional."),
+        (["MODEL", "--source", "short"], "named by --reference together with --source"),
+        (
+            ["MODEL", "--source", "short", "--reference", "long"],
+            "long has 2 lines and .*short has 1: .*long is 1 longer",
+        ),
+        (["--hypotheses", "short", "--reference", "blank"], "blank, line 1, is blank"),
+        (["--hypotheses", "short", "--reference", "latin"], "latin, line 1, is not utf-8 text"),
+        (["MODEL", "evaluation.beams=3"], "no field 'beams'"),
+        (["MODEL", "data.target_language=null"], "needs the target's language"),
+        (["MODEL", "evaluation.alignment.gold=nothing.jsonl"], "There is no file nothing.jsonl"),
+    ],
+)
+def test_errors_are_one_sentence(arguments, message, folder, results, tmp_path, capsys):
+    write(tmp_path / "short", "one")
+    write(tmp_path / "long", "un", "deux")
+    write(tmp_path / "blank", " ")
+    (tmp_path / "latin").write_bytes("été\n".encode("latin-1"))
+    names = {"MODEL": str(folder), **{name: str(tmp_path / name) for name in ("short", "long", "blank", "latin")}}
+    before = (folder / "results.json").read_bytes()
+    with pytest.raises(SystemExit) as exit_status:
+        main([names.get(argument, argument) for argument in arguments])
+    assert exit_status.value.code == 2
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1
+    assert re.search(message, said)
+    assert (folder / "results.json").read_bytes() == before

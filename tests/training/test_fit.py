@@ -1,0 +1,368 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Training: what is promised of losses, averages, guidance, resuming and several processes."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file
+from torch.nn import functional
+from transformers import set_seed
+
+from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.data.examples import Examples, encode, join_pairs, text_examples
+from hf_attn_seq2seq.data.grammar import generate_corpus
+from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.training import trainer as trainer_module
+from hf_attn_seq2seq.training.fit import checkpoints, fit
+from hf_attn_seq2seq.training.settings import TrainingSettings
+from hf_attn_seq2seq.training.trainer import AverageOfWeights, alignment_loss
+from tests.helpers import tiny_config
+
+
+CORPUS = generate_corpus(train_size=96, validation_size=12, test_size=1, compositional_size=1)
+PAIRS = [(pair.source, pair.target) for pair in CORPUS.train]
+TOKENIZER = train_tokenizer([text for pair in PAIRS for text in pair], kind="word", vocab_size=300)
+VALIDATION = text_examples(TOKENIZER, [(pair.source, pair.target) for pair in CORPUS.validation])
+SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 16, "samples": 0, "metric": "loss", "warmup_steps": 0}
+
+
+def new_model(**fields: Any) -> AttnSeq2SeqForConditionalGeneration:
+    set_seed(1)
+    return AttnSeq2SeqForConditionalGeneration(tiny_config(vocab_size=len(TOKENIZER), **fields))
+
+
+def train(folder: Path, train: Examples | None = None, resume: bool = False, **settings: Any):
+    model = new_model(dropout=0.3)
+    model.generation_config.max_new_tokens = 12
+    examples = train or text_examples(TOKENIZER, PAIRS)
+    return fit(
+        model, TOKENIZER, examples, VALIDATION, folder, TrainingSettings(**{**SMALL, **settings}), resume=resume
+    )
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_loss_is_that_of_a_token_whatever_the_batches(tmp_path: Path) -> None:
+    """One batch of 16 and four of 4 accumulated give the same gradients, so the same weights."""
+    options: dict[str, Any] = {"label_smoothing": 0.1, "max_steps": 2}
+    ids = list(range(16))
+
+    def run(name: str, **settings: Any) -> dict[str, torch.Tensor]:
+        model = new_model()
+        examples = text_examples(TOKENIZER, [PAIRS[index] for index in ids])
+        fit(
+            model,
+            TOKENIZER,
+            examples,
+            VALIDATION,
+            tmp_path / name,
+            TrainingSettings(**{**SMALL, **options, **settings}),
+        )
+        return {name: weight.detach() for name, weight in model.named_parameters()}
+
+    whole, parts = run("whole", batch_size=16), run("parts", batch_size=4, gradient_accumulation_steps=4)
+    for name, weight in whole.items():
+        torch.testing.assert_close(weight, parts[name], rtol=1e-4, atol=1e-6)
+
+
+def test_label_smoothing_spreads_over_all_tokens(tmp_path: Path) -> None:
+    trainer = train(tmp_path, label_smoothing=0.2)
+    batch = trainer.data_collator(trainer.train_dataset.select(range(3)).to_list())
+    model = trainer.model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    set_seed(0)
+    loss = trainer.compute_loss(model, batch)
+    set_seed(0)
+    logits = model(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")}).logits
+    real = batch["labels"] != -100
+    log_p = functional.log_softmax(logits[real].float(), -1)
+    chosen = log_p.gather(1, batch["labels"][real][:, None]).squeeze(1)
+    torch.testing.assert_close(loss, -(0.8 * chosen + 0.2 * log_p.mean(1)).mean())
+    model.eval()  # is told without smoothing
+    plain = model(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")}).loss
+    torch.testing.assert_close(trainer.compute_loss(model, batch), plain)
+
+
+def test_the_evaluated_loss_is_the_mean_of_all_tokens(tmp_path: Path) -> None:
+    trainer = train(tmp_path)
+    losses, tokens = 0.0, 0
+    for example in VALIDATION.encoded:
+        batch = trainer.data_collator([example])
+        count = len(example["labels"])
+        losses += count * trainer.model.eval()(**batch).loss.item()
+        tokens += count
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(losses / tokens, rel=1e-5)
+
+
+def test_the_average_of_weights_is_what_the_formula_says() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    average = AverageOfWeights(model, decay=0.5)
+    for step, value in ((1, 2.0), (2, 3.0), (90, 5.0)):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        average.update(model, step)
+    first = (2 / 11) * 1 + (9 / 11) * 2
+    second = (3 / 12) * first + (9 / 12) * 3
+    assert average.weights["weight"].item() == pytest.approx(0.5 * second + 0.5 * 5)
+    with average.in_place(model):
+        assert model.weight.item() == pytest.approx(0.5 * second + 0.5 * 5)
+    assert model.weight.item() == 5
+
+
+def test_the_average_is_what_is_evaluated_and_kept(tmp_path: Path) -> None:
+    train(tmp_path, ema_decay=0.9)
+    (checkpoint,) = checkpoints(tmp_path)
+    averaged, raw = load_file(checkpoint / "ema.safetensors"), weights_of(checkpoint)
+    kept = weights_of(tmp_path)
+    name = (
+        "model.encoder.embed_tokens.weight"
+        if "model.encoder.embed_tokens.weight" in averaged
+        else next(iter(averaged))
+    )
+    assert torch.equal(kept[name], averaged[name])
+    assert not torch.equal(kept[name], raw[name])
+
+
+def test_the_mean_of_checkpoints_is_taken_where_it_measures_better(tmp_path: Path) -> None:
+    trainer = train(tmp_path, epochs=3, average_checkpoints=2, learning_rate=0.01)
+    summary = json.loads((tmp_path / "training.json").read_text("utf-8"))
+    last = checkpoints(tmp_path)[-2:]
+    mean = {name: (weight + weights_of(last[1])[name]) / 2 for name, weight in weights_of(last[0]).items()}
+    kept = weights_of(tmp_path)
+    if summary["weights"].startswith("mean of the last 2"):
+        for name, weight in kept.items():
+            torch.testing.assert_close(weight, mean[name])
+    else:
+        assert same(kept, weights_of(Path(trainer.state.best_model_checkpoint)))
+    assert summary["value"] == pytest.approx(trainer.evaluate()["eval_loss"])
+    assert summary["value"] <= trainer.state.best_metric
+
+
+def test_guidance_puts_attention_on_the_links(tmp_path: Path) -> None:
+    links = [" ".join(f"{i}-{j}" for i, j in sorted(pair.sure)) for pair in CORPUS.train]
+    sources, targets = zip(*PAIRS)
+    pairs = Dataset.from_dict({"source": sources, "target": targets, "alignment": links})
+    examples = Examples(encode(pairs, TOKENIZER, links_of="cut"))
+
+    def mass_on_links(folder: str, **settings: Any) -> float:
+        trainer = train(tmp_path / folder, examples, epochs=4, learning_rate=0.02, **settings)
+        batch = trainer.data_collator(examples.encoded.select(range(32)).to_list())
+        alignment = batch.pop("alignment")
+        weights = trainer.model.eval()(**batch, output_attentions=True).cross_attentions[0].mean(1)
+        taught = alignment.sum(-1) > 0
+        return float(((alignment > 0) * weights).sum(-1)[taught].mean())
+
+    assert mass_on_links("guided", guided_alignment={"weight": 1.0}) > 1.3 * mass_on_links("plain")
+
+
+def test_the_alignment_loss_is_the_sum_worked_out_by_hand() -> None:
+    weights = torch.tensor([[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]])
+    targets = torch.tensor([[[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]])
+    expected = -(0.5 * torch.tensor(0.5).log() + 0.5 * torch.tensor(0.25).log())
+    torch.testing.assert_close(alignment_loss(weights, targets), expected)
+
+
+def test_joined_pairs_keep_every_pair_and_its_links() -> None:
+    pairs = Dataset.from_dict(
+        {
+            "source": [f"a{n} b{n}." for n in range(40)],
+            "target": [f"x{n} y{n} z{n}" for n in range(40)],
+            "alignment": ["0-0 1-2 2-2"] * 40,
+        }
+    )
+    joined = join_pairs(pairs, 3, seed=0, links_of="cut")
+    assert sorted(" ".join(joined["source"]).split(" ")) == sorted(" ".join(pairs["source"]).split(" "))
+    counts = {len(text.split()) // 2 for text in joined["source"]}
+    assert counts == {1, 2, 3}
+    row = next(row for row in joined if len(row["source"].split()) == 4)
+    assert row["alignment"] == "0-0 1-2 2-2 3-3 4-5 5-5"
+    assert [text[1:] for text in row["source"].split()[::2]] == [text[1:] for text in row["target"].split()[::3]]
+    assert join_pairs(pairs, 3, seed=0)["source"] == join_pairs(pairs, 3, seed=0)["source"]
+    assert join_pairs(pairs, 3, seed=1)["source"] != joined["source"]
+
+
+def test_scheduled_sampling_reads_own_words_ever_more_often(tmp_path: Path) -> None:
+    trainer = train(tmp_path, scheduled_sampling=0.9)
+    batch = trainer.data_collator(trainer.train_dataset.select(range(8)).to_list())
+    labels = batch.pop("labels")
+    given = trainer.model.prepare_decoder_input_ids_from_labels(labels)
+    shares = []
+    for step in (0, trainer.state.max_steps):
+        trainer.state.global_step = step
+        mixed = trainer._with_own_words(batch, given, labels)
+        assert torch.equal(mixed[:, 0], given[:, 0])  # the start token stays
+        shares.append(float((mixed != given).float().mean()))
+        padding = torch.cat([torch.zeros(8, 1, dtype=torch.bool), labels[:, :-1] == -100], 1)
+        assert torch.equal(mixed[padding], given[padding])
+    assert shares[0] == 0
+    assert shares[1] > 0.3
+
+
+def test_plateau_lowers_the_rate_and_patience_ends_the_run(tmp_path: Path) -> None:
+    trainer = train(
+        tmp_path, epochs=30, learning_rate=1e-6, schedule="plateau", plateau_factor=0.1, patience=3, metric="bleu"
+    )
+    assert trainer.state.epoch < 30
+    rates = [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry]
+    assert trainer.lr_scheduler.get_last_lr()[0] < 0.5e-6
+    assert rates
+
+
+def test_trackers_get_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
+    train(tmp_path / "run", epochs=4, metric="chrf", report_to=["tensorboard"])
+    events = EventAccumulator(str(tmp_path / "events"))
+    events.Reload()
+    assert {"eval/loss", "eval/chrf", "train/loss", "train/learning_rate"} <= set(events.Tags()["scalars"])
+    assert len(events.Scalars("eval/chrf")) == 4
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    model = new_model()
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"The loss is nan at step 1: lower training.learning_rate"):
+        fit(model, TOKENIZER, text_examples(TOKENIZER, PAIRS), VALIDATION, tmp_path, TrainingSettings(**SMALL))
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = []
+    write = trainer_module.save_file
+
+    def full(weights: dict[str, torch.Tensor], path: Path) -> None:
+        if saved:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(path)
+        write(weights, path)
+
+    monkeypatch.setattr(trainer_module, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(tmp_path, epochs=3, ema_decay=0.9)
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-6"]
+    monkeypatch.undo()
+    train(tmp_path, epochs=3, ema_decay=0.9, resume=True)
+    whole = tmp_path / "whole"
+    train(whole, epochs=3, ema_decay=0.9)
+    assert same(weights_of(tmp_path), weights_of(whole))
+
+
+def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
+    train(tmp_path, epochs=2)
+    newest = checkpoints(tmp_path)[-1]
+    state = newest / "trainer_state.json"
+    state.write_text(state.read_text("utf-8")[:100], "utf-8")
+    assert newest not in checkpoints(tmp_path)
+    assert checkpoints(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def tsv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "pairs.tsv"
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in PAIRS), "utf-8")
+    return path
+
+
+def command(tsv: Path, output: Path, *more: str) -> list[str]:
+    return [
+        f"data.train.file={tsv}",
+        "data.validation_size=10",
+        "tokenizer.vocab_size=300",
+        f"output={output}",
+        "model.hidden_size=16",
+        "model.dropout=0.3",
+        "training.batch_size=8",
+        "training.max_steps=40",
+        "training.evaluate_every=5",
+        "training.metric=loss",
+        "training.samples=0",
+        *more,
+    ]
+
+
+def test_a_run_killed_at_a_random_step_ends_with_the_same_weights(tsv: Path, tmp_path: Path) -> None:
+    """With all that is random in training: dropout, the order, drawn subwords, scheduled sampling."""
+    from hf_attn_seq2seq.training.train import main
+
+    more = ["tokenizer.sampling=0.2", "training.scheduled_sampling=0.3", "training.ema_decay=0.9"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    main(command(tsv, whole, *more))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hf_attn_seq2seq.training.train", *command(tsv, killed, *more)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    at_least = random.randrange(5, 35, 5)
+    while not (killed / f"checkpoint-{at_least}").exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.2))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "training.json").exists()
+    main([*command(tsv, killed, *more), "--resume"])
+    torch.set_num_threads(threads)
+    assert same(weights_of(killed), weights_of(whole))
+
+
+def test_two_processes_give_the_losses_of_one(tsv: Path, tmp_path: Path) -> None:
+    """Two processes of a batch each are one process that accumulates two."""
+    from hf_attn_seq2seq.training.train import main
+
+    more = ["model.dropout=0", "training.max_steps=6", "training.evaluate_every=3", "training.metric=bleu"]
+    main(command(tsv, tmp_path / "one", *more, "training.gradient_accumulation_steps=2"))
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+            *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+            *("-m", "hf_attn_seq2seq.training.train", *command(tsv, tmp_path / "two", *more)),
+        ],
+        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+    )
+    histories = []
+    for name in ("one", "two"):
+        state = json.loads((tmp_path / name / "trainer_state.json").read_text("utf-8"))
+        histories.append([entry for entry in state["log_history"] if "eval_loss" in entry])
+    assert [entry["step"] for entry in histories[0]] == [3, 6]
+    for one, two in zip(*histories):
+        assert two["eval_loss"] == pytest.approx(one["eval_loss"], rel=1e-5)
+        assert two["eval_bleu"] == pytest.approx(one["eval_bleu"], rel=1e-3)
+    for name, weight in weights_of(tmp_path / "one").items():
+        torch.testing.assert_close(weight, weights_of(tmp_path / "two")[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_first_pass_makes_the_links_that_guide(tsv: Path, tmp_path: Path) -> None:
+    from hf_attn_seq2seq.training.train import main
+
+    more = ["training.guided_alignment.links=first_pass", "training.guided_alignment.first_pass_epochs=1"]
+    main(command(tsv, tmp_path / "run", *more, "training.max_steps=5", "training.join_pairs=2"))
+    links = (tmp_path / "run" / "first-pass-links.txt").read_text("utf-8").splitlines()
+    assert len(links) == len(PAIRS) - 10
+    assert (tmp_path / "run" / "first-pass" / "model.safetensors").exists()
+    assert not same(weights_of(tmp_path / "run"), weights_of(tmp_path / "run" / "first-pass"))
