@@ -644,6 +644,27 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         model_input_name: str | None,
         generation_config: Any,
     ) -> dict[str, Any]:
+        self._complete_encoder_kwargs(inputs_tensor, model_kwargs, generation_config)
+        return super()._maybe_prepare_encoder_kwargs_for_generation(  # type: ignore[misc]
+            inputs_tensor, model_kwargs, model_input_name, generation_config
+        )
+
+    def _prepare_encoder_decoder_kwargs_for_generation(
+        self,
+        inputs_tensor: torch.Tensor,
+        model_kwargs: dict[str, Any],
+        model_input_name: str | None,
+        generation_config: Any,
+    ) -> dict[str, Any]:
+        """What Transformers 5.17 calls in the place of the method above."""
+        self._complete_encoder_kwargs(inputs_tensor, model_kwargs, generation_config)
+        return super()._prepare_encoder_decoder_kwargs_for_generation(  # type: ignore[misc]
+            inputs_tensor, model_kwargs, model_input_name, generation_config
+        )
+
+    def _complete_encoder_kwargs(
+        self, inputs_tensor: torch.Tensor, model_kwargs: dict[str, Any], generation_config: Any
+    ) -> None:
         if generation_config.num_beams is not None and generation_config.num_beams < 1:
             raise ValueError(f"num_beams={generation_config.num_beams} must be at least 1.")
         # Transformers 5 infers no mask for encoder-decoders: padding would then be read as words.
@@ -651,9 +672,6 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             model_kwargs["attention_mask"] = self._prepare_attention_mask_for_generation(
                 inputs_tensor, generation_config, model_kwargs
             )
-        return super()._maybe_prepare_encoder_kwargs_for_generation(  # type: ignore[misc]
-            inputs_tensor, model_kwargs, model_input_name, generation_config
-        )
 
     def _prepare_decoder_input_ids_for_generation(  # type: ignore[override]
         self, batch_size: int, model_input_name: str, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any

@@ -60,7 +60,7 @@ def encode(
         encoded = {"input_ids": sources["input_ids"], "labels": targets["input_ids"]}
         if links_of is not None:
             encoded["links"] = [
-                [word for link in sorted(from_pharaoh(text)) for word in link] for text in rows["alignment"]
+                [word for link in sorted(from_pharaoh(text or "")) for word in link] for text in rows["alignment"]
             ]
             for name, texts, tokens in (("source", rows["source"], sources), ("target", rows["target"], targets)):
                 encoded[f"{name}_words"] = [
@@ -121,7 +121,7 @@ def join_pairs(pairs: Dataset, most: int, seed: int, links_of: WordKind | None =
 def _joined_links(rows: dict[str, list[str]], group: range, links_of: WordKind) -> str:
     links, source_words, target_words = set(), 0, 0
     for row in group:
-        for source, target in from_pharaoh(rows["alignment"][row]):
+        for source, target in from_pharaoh(rows["alignment"][row] or ""):
             links.add((source_words + source, target_words + target))
         source_words += len(_WORDS[links_of](rows["source"][row]).spans)
         target_words += len(_WORDS[links_of](rows["target"][row]).spans)

@@ -528,6 +528,10 @@ class _Preparation:
                 writer = writer or pa.ipc.new_stream(sink, table.schema)
                 writer.write_table(table)
                 pairs += len(table)
+            if writer is None:
+                raise ValueError(
+                    f"Nothing is left of {name}: loosen data.cleaning, or raise the weights of its sources."
+                )
             writer.close()
         datasets.Dataset.from_file(str(path)).save_to_disk(str(self.folder / name))
         path.unlink()

@@ -25,7 +25,7 @@ from hf_attn_seq2seq.training.train import add_recipe_arguments
 
 EXAMPLES = """examples:
   hf-attn-seq2seq evaluate outputs/multi30k_en_fr
-  hf-attn-seq2seq evaluate outputs/multi30k_en_fr evaluation.num_beams=1 --set validation
+  hf-attn-seq2seq evaluate outputs/multi30k_en_fr --set validation
   hf-attn-seq2seq evaluate outputs/multi30k_en_fr --source news.en --reference news.fr --reference news2.fr
   hf-attn-seq2seq evaluate --hypotheses a.fr --hypotheses b.fr --reference news.fr data.target_language=fr
 """
@@ -159,19 +159,35 @@ class Found(NamedTuple):
     model: str | None  # a folder, or a name on the Hub
 
 
+# What a trained model can still be measured with; the rest of its recipe is what it was trained by.
+CHANGEABLE = ("evaluation.", "evaluation=", "data.folder=", "data.target_language=", "output=")
+
+
 def find_model(arguments: Sequence[str]) -> Found:
-    """The trained model that the command line names, itself or by its recipe; without a recipe, the default one."""
+    """
+    The trained model that the command line names, itself or by its recipe; without a recipe, the default one.
+
+    The recipe is the one that the model was trained by, which lies in its folder, with the section `evaluation` as it
+    is given now.
+    """
     names = [argument for argument in arguments if "=" not in argument]
     overrides = [argument for argument in arguments if "=" in argument]
     if len(names) > 1:
         raise ValueError(f"Name one model, not {len(names)}; fields are section.field=value.")
+    for override in overrides:
+        if not override.startswith(CHANGEABLE):
+            raise ValueError(f"'{override}' does not change how a model is measured: set fields of evaluation.")
     if not names:
         return Found(load_recipe(None, overrides), None)
     path = Path(names[0])
-    if path.is_file() or path.suffix in (".yaml", ".yml"):
-        recipe = load_recipe(path, overrides)
-        return Found(recipe, str(recipe.output))
-    return Found(load_recipe(path if (path / RECIPE_FILE).is_file() else None, overrides), names[0])
+    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+        return Found(load_recipe(path if (path / RECIPE_FILE).is_file() else None, overrides), names[0])
+    given = load_recipe(path, overrides)
+    if not (given.output / RECIPE_FILE).is_file():
+        return Found(given, str(given.output))
+    trained = load_recipe(given.output)
+    data = trained.data.model_copy(update={"folder": given.data.folder})
+    return Found(trained.model_copy(update={"data": data, "evaluation": given.evaluation}), str(given.output))
 
 
 def run(options: argparse.Namespace, command: str) -> None:

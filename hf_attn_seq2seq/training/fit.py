@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    EarlyStoppingCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Seq2SeqTrainingArguments,
@@ -20,7 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from hf_attn_seq2seq.data.examples import Examples, SampledExamples
 from hf_attn_seq2seq.training.progress import EvaluationSamples, TrainingProgress
 from hf_attn_seq2seq.training.settings import TrainingSettings
-from hf_attn_seq2seq.training.trainer import TranslationTrainer, kept_weights, set_weights
+from hf_attn_seq2seq.training.trainer import StopWithoutProgress, TranslationTrainer, kept_weights, set_weights
 
 
 SUMMARY_FILE = "training.json"
@@ -90,6 +89,7 @@ def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqT
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         seed=settings.seed,
         bf16=settings.bf16,
+        use_cpu=settings.bf16 and not torch.accelerator.is_available(),  # else Transformers asks for a GPU
         eval_strategy=strategy,
         save_strategy=strategy,
         eval_steps=steps,
@@ -147,7 +147,7 @@ def fit(
     for name, examples in (("training", train), ("validation", validation)):
         if not len(examples.encoded):
             raise ValueError(f"There are no {name} pairs.")
-    callbacks: list[TrainerCallback] = [EarlyStoppingCallback(settings.patience)] if settings.patience else []
+    callbacks: list[TrainerCallback] = [StopWithoutProgress(settings)] if settings.patience else []
     trainer = TranslationTrainer(
         model,
         training_arguments(settings, output_dir),

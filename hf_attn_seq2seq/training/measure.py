@@ -32,11 +32,8 @@ from hf_attn_seq2seq.evaluation.results import (
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.training.align import load_aligner
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
-from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER
+from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES
 from hf_attn_seq2seq.training.recipe import Recipe
-
-
-HYPOTHESES = "hypotheses"  # folder of the translations, in that of the model
 
 
 def translate_set(translator: Translator, sources: Sequence[str], settings: EvaluationSettings) -> list[str]:
@@ -113,6 +110,8 @@ def evaluate_model(
             raise ValueError("This model has no attention to align by: leave out evaluation.alignment.gold.")
         gold = read_gold_texts(path, recipe.data)
     (folder / HYPOTHESES).mkdir(exist_ok=True)
+    if names:
+        results["sets"] = sets_measured_before(folder, results)
     for name in names or sets:
         texts = TextSet.of(sets[name])
         with console.status(f"Translating {name}, {len(texts.sources)} sentences ..."):
@@ -133,6 +132,23 @@ def evaluate_model(
     write_json(folder / RESULTS_FILE, results)
     write_card(folder)
     return results
+
+
+def sets_measured_before(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """
+    The figures in `results.json` of the other sets.
+
+    Raises:
+        ValueError: They are of another model, another corpus or other settings, and would be lost.
+    """
+    path = folder / RESULTS_FILE
+    if not path.is_file():
+        return {}
+    before = json.loads(path.read_text("utf-8"))
+    for name in ("model", "data", "evaluation"):
+        if before.get(name) != results[name]:
+            raise ValueError(f"'{path}' was measured with other {name}: measure all sets again, or remove it.")
+    return before["sets"]
 
 
 def training_record(folder: Path) -> dict[str, Any]:

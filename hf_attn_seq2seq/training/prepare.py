@@ -3,23 +3,24 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.examples import Examples, SampledExamples, WordKind, encode, join_pairs
 from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
-from hf_attn_seq2seq.decoding.alignment import Aligner, align_corpus
+from hf_attn_seq2seq.decoding.alignment import align_corpus
 from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
+from hf_attn_seq2seq.training.align import load_aligner
 from hf_attn_seq2seq.training.recipe import Recipe
 
 
 CORPUS_FOLDER, TOKENIZER_FOLDER = "corpus", "tokenizer"
 FIRST_PASS_FOLDER, LINKS_FILE = "first-pass", "first-pass-links.txt"
+HYPOTHESES = "hypotheses"  # folder of the translations, in that of the model
 SETTINGS_FILE = "settings.json"  # of the tokenizer, beside it
 
 
@@ -134,14 +135,6 @@ def with_first_pass_links(recipe: Recipe, prepared: Prepared) -> Dataset:
     if "alignment" in split.column_names:
         split = split.remove_columns("alignment")
     return split.add_column("alignment", links)
-
-
-def load_aligner(folder: Path) -> Aligner:
-    """A trained model as an aligner, by the mean of its last layer's heads."""
-    if not (folder / "config.json").exists():
-        raise ValueError(f"There is no model in '{folder}': name the folder of a trained one.")
-    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
-    return Aligner(model, AutoTokenizer.from_pretrained(folder))
 
 
 def _processes(recipe: Recipe) -> int | None:

@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parsed = build_parser().parse_args(arguments)
+    parsed = build_parser().parse_intermixed_args(arguments)
 
     def command() -> None:
         prepared = prepare(recipe_from(parsed.recipe))

@@ -297,7 +297,8 @@ class TranslationTrainer(Seq2SeqTrainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if self.ema is not None:
-            self.ema.weights.update(load_file(Path(resume_from_checkpoint) / EMA_FILE))
+            device = str(self.args.device)
+            self.ema.weights.update(load_file(Path(resume_from_checkpoint) / EMA_FILE, device=device))
 
     def _load_best_model(self) -> None:
         set_weights(self.unwrapped(), kept_weights(Path(self.state.best_model_checkpoint)))
@@ -340,3 +341,23 @@ class _UpdateAverage(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         self.ema.update(getattr(model, "module", model), state.global_step)
+
+
+class StopWithoutProgress(TrainerCallback):
+    """
+    Ends training after so many evaluations in a row that were no better than an earlier one.
+
+    They are counted in the log, which a resumed run has, too (Transformers' own callback starts anew).
+    """
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self.settings = settings
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        name = f"eval_{self.settings.metric}"
+        values = [entry[name] for entry in state.log_history if name in entry]
+        best = max(values) if self.settings.greater_is_better else min(values)
+        if len(values) - 1 - values.index(best) >= self.settings.patience:
+            control.should_training_stop = True

@@ -93,17 +93,33 @@ def test_the_results_tell_how_they_came_about(folder, results):
     assert str(folder) not in card.text
 
 
-def test_one_set_other_settings_and_a_card_elsewhere(folder, results, tmp_path, capsys):
+def test_one_set_keeps_the_figures_of_the_others(folder, results, tmp_path, capsys):
     kept = {name: (folder / name).read_bytes() for name in ("results.json", "README.md")}
     card = tmp_path / "cards" / "untrained.md"
-    main([str(folder), "--set", "test", "evaluation.num_beams=1", "evaluation.metrics=[chrf]", "--card", str(card)])
+    main([str(folder), "--set", "test", "--card", str(card)])
     again = json.loads((folder / "results.json").read_text("utf-8"))
-    assert list(again["sets"]) == ["test"]
+    assert {name: figures["scores"] for name, figures in again["sets"].items()} == {
+        name: figures["scores"] for name, figures in results["sets"].items()
+    }
+    capsys.readouterr()
+    assert "| test |" in card.read_text("utf-8")
+    written = (folder / "results.json").read_bytes()
+    with pytest.raises(SystemExit):
+        main([str(folder), "--set", "test", "evaluation.num_beams=1"])
+    assert "was measured with other evaluation: measure all sets again" in capsys.readouterr().err
+    assert (folder / "results.json").read_bytes() == written
+    main([str(folder), "evaluation.num_beams=1", "evaluation.metrics=[chrf]"])
+    again = json.loads((folder / "results.json").read_text("utf-8"))
     assert list(again["sets"]["test"]["scores"]) == ["chrf"]
-    assert "Greedy decoding" in card.read_text("utf-8")
-    assert "chrF" in capsys.readouterr().out
+    assert "Greedy decoding" in (folder / "README.md").read_text("utf-8")
     for name, content in kept.items():
         (folder / name).write_bytes(content)
+
+
+def test_what_does_not_change_the_measuring_is_refused(folder, capsys):
+    with pytest.raises(SystemExit):
+        main([str(folder), "training.seed=5"])
+    assert "'training.seed=5' does not change how a model is measured" in capsys.readouterr().err
 
 
 def write(path, *lines):

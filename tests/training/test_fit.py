@@ -219,6 +219,13 @@ def test_scheduled_sampling_reads_own_words_ever_more_often(tmp_path: Path) -> N
     assert shares[1] > 0.3
 
 
+def test_bfloat16_trains_without_a_gpu(tmp_path: Path) -> None:
+    trainer = train(tmp_path, bf16=True, scheduled_sampling=0.5)
+    assert trainer.args.bf16
+    assert trainer.state.best_metric > 0
+    assert all(weight.dtype == torch.float32 for weight in trainer.model.parameters())
+
+
 def test_plateau_lowers_the_rate_and_patience_ends_the_run(tmp_path: Path) -> None:
     trainer = train(
         tmp_path, epochs=30, learning_rate=1e-6, schedule="plateau", plateau_factor=0.1, patience=3, metric="bleu"
@@ -366,3 +373,37 @@ def test_a_first_pass_makes_the_links_that_guide(tsv: Path, tmp_path: Path) -> N
     assert len(links) == len(PAIRS) - 10
     assert (tmp_path / "run" / "first-pass" / "model.safetensors").exists()
     assert not same(weights_of(tmp_path / "run"), weights_of(tmp_path / "run" / "first-pass"))
+
+
+def test_a_run_killed_in_its_first_pass_goes_on_there(
+    tsv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hf_attn_seq2seq.training import train as train_module
+
+    more = ["training.guided_alignment.links=first_pass", "training.guided_alignment.first_pass_epochs=1"]
+    arguments = command(tsv, tmp_path / "run", *more, "training.max_steps=5")
+
+    def killed(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    train_model = train_module.train_model
+    monkeypatch.setattr(
+        train_module, "train_model", lambda *given, **options: (train_model(*given, **options), killed())
+    )
+    with pytest.raises(SystemExit):
+        train_module.main(arguments)
+    monkeypatch.undo()
+    first = weights_of(tmp_path / "run" / "first-pass")
+    (tmp_path / "run" / "first-pass" / "training.json").unlink()  # as if killed before its end
+    train_module.main([*arguments, "--resume"])
+    assert same(weights_of(tmp_path / "run" / "first-pass"), first)
+    assert (tmp_path / "run" / "first-pass-links.txt").exists()
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_patience_counts_what_was_evaluated_before_a_kill(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"learning_rate": 1e-9, "metric": "bleu", "patience": 4}
+    whole = train(tmp_path / "whole", epochs=20, **options)
+    train(tmp_path / "killed", epochs=3, **options)
+    resumed = train(tmp_path / "killed", epochs=20, resume=True, **options)
+    assert whole.state.epoch == resumed.state.epoch == 5

@@ -1,11 +1,16 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Recipes: reading, changing, saving, and the ones that come with the package."""
 
+import json
 from pathlib import Path
 
 import pytest
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from hf_attn_seq2seq.data.grammar import generate_corpus
+from hf_attn_seq2seq.training.evaluate import main as evaluate
 from hf_attn_seq2seq.training.recipe import Recipe, load_recipe, save_recipe
+from hf_attn_seq2seq.training.train import main as train
 
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.yaml"))
@@ -65,3 +70,34 @@ def test_a_recipe_is_fixed_and_names_its_fields() -> None:
     for section in (Recipe, *(field.annotation for field in Recipe.model_fields.values())):
         for name, field in getattr(section, "model_fields", {}).items():
             assert field.description, name
+
+
+def test_the_large_recipe_runs_on_a_small_stand_in(tmp_path: Path) -> None:
+    """All of it but its size: two mixed datasets with a nested column, rules, sampled Unigram, bf16, averages."""
+    pairs = generate_corpus(train_size=400, validation_size=1, test_size=1, compositional_size=1).train
+    for name, part in (("europarl", pairs[:300]), ("books", pairs[300:])):
+        (tmp_path / name).mkdir()
+        rows = [json.dumps({"translation": {"en": pair.source, "fr": pair.target}}) + "\n" for pair in part]
+        (tmp_path / name / "train.jsonl").write_text("".join(rows), "utf-8")
+    recipe = next(path for path in RECIPES if path.stem == "opus_en_fr_large")
+    output = tmp_path / "model"
+    small = [
+        f"output={output}",
+        *(f"data.train.{index}.hub={tmp_path / name}" for index, name in enumerate(("europarl", "books"))),
+        *("data.train.0.config=null", "data.train.1.config=null", "data.num_proc=1"),
+        *("data.validation_size=8", "data.test_size=8", "tokenizer.vocab_size=300"),
+        *("model.hidden_size=16", "model.intermediate_size=32", "model.num_attention_heads=2"),
+        *("model.encoder_layers=1", "model.decoder_layers=1"),
+        *("training.max_steps=4", "training.evaluate_every=2", "training.warmup_steps=1", "training.batch_tokens=400"),
+        *("evaluation.bootstrap_samples=0", "evaluation.max_new_tokens=12"),
+    ]
+    train([str(recipe), *small])
+    report = json.loads((output / "corpus" / "report.json").read_text("utf-8"))
+    assert report["splits"]["test"]["pairs"] <= 8
+    assert AutoTokenizer.from_pretrained(output).backend_tokenizer.model.__class__.__name__ == "Unigram"
+    assert AutoModelForSeq2SeqLM.from_pretrained(output).config.hidden_size == 16
+    evaluate([str(output), "evaluation.metrics=[bleu, ter]"])
+    results = json.loads((output / "results.json").read_text("utf-8"))
+    assert set(results["sets"]) == {"validation", "test"}
+    assert results["sets"]["test"]["scores"].keys() == {"bleu", "ter"}
+    assert (output / "README.md").read_text("utf-8").startswith("---")
