@@ -51,16 +51,16 @@ def _fields_at(section: Any, place: Sequence[str]) -> list[str]:
     for part in place:
         if not (isinstance(section, type) and issubclass(section, BaseModel)) or part not in section.model_fields:
             continue  # the index or the key of a list or a dict of sections
-        section = _section_in(section.model_fields[part].annotation)
+        section = section_in(section.model_fields[part].annotation)
     return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
 
 
-def _section_in(annotation: Any) -> Any:
+def section_in(annotation: Any) -> Any:
     """The section class inside a type such as `list[Section] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
-        found = _section_in(inner)
+        found = section_in(inner)
         if found is not None:
             return found
     return None

@@ -3,7 +3,7 @@
 
 Chen et al. 2016, "Guided Alignment Training for Topic-Aware Neural Machine Translation", section 3, and Garg et al.
 2019, "Jointly Learning to Align and Translate with Transformer Models", eq. 4: with attention `A` and target `G`, both
-`(tgt_len, src_len)`, the loss is `-mean_t sum_s G[t, s] log A[t, s]` over the rows `t` that have a link.
+`(tgt_len, src_len)`, the loss of a pair is `-sum_t sum_s G[t, s] log A[t, s]`; rows `t` without a link add nothing.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Each rule has a number, so that what became of millions of rows is a column of b
 import functools
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,8 +81,8 @@ class Cleaner:
             "target": targets,
             "changed": changed,
             "dropped": dropped,
-            "source_hash": np.array([xxh3_64_intdigest(text.encode()) for text in sources], "u8"),
-            "target_hash": np.array([xxh3_64_intdigest(text.encode()) for text in targets], "u8"),
+            "source_hash": sentence_hashes(sources),
+            "target_hash": sentence_hashes(targets),
         }
         if "references" in batch:
             tidied = [texts and [self.tidy(text)[0] for text in texts] for texts in batch["references"]]
@@ -132,6 +132,11 @@ class Cleaner:
             self._identifier = language_identifier(self.languages)
         found, probability = self._identifier.classify(text)
         return found != language.split("-")[0].lower() and probability >= self.rules.language_certainty
+
+
+def sentence_hashes(texts: Sequence[str]) -> np.ndarray:
+    """A 64-bit hash of each text: (number,) uint64."""
+    return np.array([xxh3_64_intdigest(text.encode()) for text in texts], "u8")
 
 
 def _words(text: str) -> int:

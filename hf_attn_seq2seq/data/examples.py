@@ -15,7 +15,7 @@ from hf_attn_seq2seq.evaluation.alignment import from_pharaoh, to_pharaoh
 
 
 WordKind = Literal["cut", "blanks"]
-_WORDS = {"cut": cut_words, "blanks": split_words}
+WORDS = {"cut": cut_words, "blanks": split_words}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def encode(
             ]
             for name, texts, tokens in (("source", rows["source"], sources), ("target", rows["target"], targets)):
                 encoded[f"{name}_words"] = [
-                    _words_of_tokens(_WORDS[links_of](text), offsets)
+                    _words_of_tokens(WORDS[links_of](text), offsets)
                     for text, offsets in zip(texts, tokens["offset_mapping"])
                 ]
         return encoded
@@ -123,8 +123,8 @@ def _joined_links(rows: dict[str, list[str]], group: range, links_of: WordKind) 
     for row in group:
         for source, target in from_pharaoh(rows["alignment"][row] or ""):
             links.add((source_words + source, target_words + target))
-        source_words += len(_WORDS[links_of](rows["source"][row]).spans)
-        target_words += len(_WORDS[links_of](rows["target"][row]).spans)
+        source_words += len(WORDS[links_of](rows["source"][row]).spans)
+        target_words += len(WORDS[links_of](rows["target"][row]).spans)
     return to_pharaoh(links)
 
 

@@ -6,7 +6,9 @@ are held in memory where their rows are merged or compared with the training pai
 """
 
 import dataclasses
+import functools
 import hashlib
+import itertools
 import json
 import shutil
 import sys
@@ -19,6 +21,7 @@ from typing import Any, NamedTuple
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock
 
 from hf_attn_seq2seq.data.cleaning import (
@@ -30,22 +33,23 @@ from hf_attn_seq2seq.data.cleaning import (
     TIDYING,
     Cleaner,
     language_identifier,
+    sentence_hashes,
     tidied_only,
 )
-from hf_attn_seq2seq.data.readers import BadRow, InputFile, Row, local_folder, open_source
+from hf_attn_seq2seq.data.readers import BadRow, Row, file_sha256, local_folder, open_source
 from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
 from hf_attn_seq2seq.data.splits import (
     Components,
+    Hashes,
     Keys,
     find_repeats,
     is_among,
     mapped_array,
-    pair_keys,
     places_among,
 )
 
 
-VERSION = 1  # of what this module makes: raised when the same settings and files come to give other pairs
+VERSION = 2  # of what this module makes: raised when the same settings and files come to give other pairs
 REPORT = "report.json"
 EXAMPLES = 3  # of each rule in the report
 _EXAMPLE_CHARACTERS = 200
@@ -86,13 +90,15 @@ class PreparedCorpus:
         try:
             report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
             splits = {name: datasets.load_from_disk(str(folder / name)) for name in report["splits"]}
-        except (OSError, json.JSONDecodeError):
+        except FileNotFoundError:
             raise ValueError(f"{folder} is no prepared corpus: run preprocess first.") from None
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid):
+            raise ValueError(f"The corpus in {folder} is damaged: remove it, and run preprocess again.") from None
         return cls(folder, report, splits)
 
     @property
     def fingerprint(self) -> str:
-        """Equal for corpora made of the same settings and files."""
+        """Equal for corpora made of the same settings, files and rows of the Hub."""
         return self.report["fingerprint"]
 
     @property
@@ -186,7 +192,7 @@ def _made_of_the_same(data: DataSettings, folder: Path) -> PreparedCorpus | None
         path = data.folder / entry["file"]
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
             return None
-        if path.stat().st_mtime_ns != entry["modified_ns"] and _sha256(path) != entry["sha256"]:
+        if path.stat().st_mtime_ns != entry["modified_ns"] and file_sha256(path) != entry["sha256"]:
             return None
     folders = {folder for source in _all_sources(data) if (folder := local_folder(source, data)) is not None}
     files = {file for folder in folders for file in _files_in(folder)}
@@ -200,11 +206,6 @@ def _all_sources(data: DataSettings) -> Iterator[SourceSettings]:
 
 def _files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    with closing(InputFile(path)) as file:
-        return file.sha256()
 
 
 @contextmanager
@@ -260,21 +261,26 @@ class _Split:
         return [name for name in _TYPES if any(name in part.source.extras for part in self.parts)]
 
     def kept(self) -> int:
-        return sum(int(np.count_nonzero(self.fates[rows] == KEPT)) for rows in self._chunks())
+        return sum(int(np.count_nonzero(self.fates[rows] == KEPT)) for rows in self.chunks())
 
-    def _chunks(self) -> Iterator[slice]:
+    def chunks(self) -> Iterator[slice]:
+        """All rows, some at a time."""
         return (slice(start, start + _ROWS) for start in range(0, self.total, _ROWS))
 
-    def hashes(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Row numbers and hashes of the source and of the target, for the rows that are kept so far."""
+    def hashes(self, fate: int = KEPT, references: bool = False) -> Iterator[Hashes]:
+        """Of the rows of a fate; with `references`, each of these is one more target of its row."""
         for part in self.parts:
-            for rows, batch in part.batches("source_hash", "target_hash"):
-                kept = self.fates[rows] == KEPT
-                yield (
-                    np.flatnonzero(kept).astype("u8") + np.uint64(rows.start),
-                    batch["source_hash"].to_numpy()[kept],
-                    batch["target_hash"].to_numpy()[kept],
-                )
+            more = ["references"] if references and "references" in part.source.extras else []
+            for rows, batch in part.batches("source_hash", "target_hash", *more):
+                chosen = self.fates[rows] == fate
+                numbers = np.flatnonzero(chosen).astype("u8") + np.uint64(rows.start)
+                batch = batch.filter(pa.array(chosen))
+                sources = batch["source_hash"].to_numpy()
+                yield Hashes(numbers, sources, batch["target_hash"].to_numpy())
+                if more:
+                    texts = batch["references"].combine_chunks()
+                    of = pc.list_parent_indices(texts).to_numpy()
+                    yield Hashes(numbers[of], sources[of], sentence_hashes(pc.list_flatten(texts).to_pylist()))
 
     def example(self, row: int) -> dict[str, Any]:
         part = next(part for part in reversed(self.parts) if part.start <= row)
@@ -284,7 +290,7 @@ class _Split:
     def tallies(self) -> dict[str, _Tally]:
         """What was dropped by each rule."""
         found = {name: _Tally() for name in DROPPING.values()}
-        for rows in self._chunks():
+        for rows in self.chunks():
             fates = self.fates[rows]
             for rule, count in enumerate(np.bincount(fates, minlength=len(DROPPING))):
                 if count and rule in DROPPING:
@@ -293,6 +299,23 @@ class _Split:
                     for row in np.flatnonzero(fates == rule)[: EXAMPLES - len(tally.examples)]:
                         tally.examples.append(self.example(rows.start + row))
         return found
+
+
+@dataclass
+class _Member:
+    """A split of the corpus that is made: the rows of one fate among those that were read."""
+
+    name: str
+    split: _Split
+    fate: int = KEPT
+
+    def batches(self) -> Iterator[Hashes]:
+        return self.split.hashes(self.fate, references=True)
+
+    @functools.cached_property
+    def hashes(self) -> Hashes:
+        """Of all rows: held in memory, so not for the training pairs."""
+        return Hashes(*map(np.concatenate, zip(*self.batches())))
 
 
 class _Preparation:
@@ -311,28 +334,26 @@ class _Preparation:
     def run(self) -> dict[str, Any]:
         data = self.data
         given = {"validation": data.validation, **data.tests} if data.validation else dict(data.tests)
-        held_out = {name: self._read(name, sources) for name, sources in given.items()}
-        train = self._read("train", data.train)
+        held_out = [_Member(name, self._read(name, sources)) for name, sources in given.items()]
+        train = _Member("train", self._read("train", data.train))
         if data.cleaning.drop_duplicates:
-            self._drop_duplicates(train)
-        for name, split in held_out.items():
-            self._check_leaks(split, train, data.cleaning.drop_leaks)
-            if name != "validation" and "validation" in held_out:
-                self._check_leaks(split, held_out["validation"], drop=False)
-        parts = self._split_off(train)
-        self._write("train", train, KEPT)
-        for code, name in enumerate(parts, start=_FIRST_PART):
-            self._write(name, train, code)
-        for name, split in held_out.items():
-            self._write(name, split, KEPT)
-        for split in (train, *held_out.values()):
+            self._drop_duplicates(train.split)
+        if data.cleaning.drop_leaks:
+            for member in held_out:
+                self._check_leaks(member, train, drop=True)
+        split_off = self._split_off(train.split)
+        members = [train, *sorted([*split_off, *held_out], key=lambda member: member.name != "validation")]
+        for other, member in itertools.combinations(members, 2):
+            self._check_leaks(member, other)
+        for member in members:
+            self._write(member)
+        for split in (train.split, *(member.split for member in held_out)):
             for rule, tally in split.tallies().items():
                 self._count(split.name, rule, tally)
-        order = ["train", "validation", *(name for name in self.splits if name not in ("train", "validation"))]
         return {
             "version": VERSION,
             "fingerprint": self._fingerprint(),
-            "splits": {name: self.splits[name] for name in order},
+            "splits": self.splits,
             "rules": self.rules,
             "leaks": self.leaks,
             "sources": self.sources,
@@ -342,7 +363,9 @@ class _Preparation:
 
     def _fingerprint(self) -> str:
         """Of what the pairs depend on; equal wherever the files lie."""
-        content = [VERSION, _settings_that_count(self.data), [entry["sha256"] for entry in self.inputs]]
+        checksums = [entry["sha256"] for entry in self.inputs]
+        checksums += [entry["rows_sha256"] for entry in self.sources if "rows_sha256" in entry]
+        content = [VERSION, _settings_that_count(self.data), checksums]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def _count(self, split: str, rule: str, tally: _Tally) -> None:
@@ -396,6 +419,7 @@ class _Preparation:
             + [(name, _TYPES[name]) for name in source.extras]
         )
         good = bad = 0
+        digest = hashlib.sha256()
         bad_examples: list[dict[str, Any]] = []
         progress = datasets.utils.tqdm(desc=f"Reading {source.name}", unit=" rows")
         with progress, closing(open_source(source, self.data)) as opened, pa.OSFile(str(path), "wb") as sink:
@@ -414,6 +438,8 @@ class _Preparation:
                     else:
                         good += 1
                         batch.append(row)
+                        if source.hub is not None:
+                            digest.update(json.dumps(row).encode())
                         characters += len(row.source) + len(row.target)
                         if len(batch) == _READ_ROWS or characters > _READ_CHARACTERS:
                             writer.write_batch(_to_arrow(batch, schema))
@@ -430,15 +456,18 @@ class _Preparation:
             raise ValueError(f"{source.name} has no row that can be used, of {bad}{said}.")
         folder = local_folder(source, self.data)
         for file_path in _files_in(folder) if folder is not None else []:
-            self._note_input(split, file_path, _sha256(file_path))
-        self.sources.append(
-            {
-                "split": split,
-                "source": source.name,
-                "rows": good + bad,
-                "bad_rows": {"count": bad, "examples": bad_examples},
-            }
-        )
+            self._note_input(split, file_path, file_sha256(file_path))
+        entry: dict[str, Any] = {
+            "split": split,
+            "source": source.name,
+            "rows": good + bad,
+            "bad_rows": {"count": bad, "examples": bad_examples},
+        }
+        if source.hub is not None:  # a name under which other rows may come tomorrow
+            entry["rows_sha256"] = digest.hexdigest()
+        if source.revision is not None:
+            entry["revision"] = source.revision
+        self.sources.append(entry)
 
     def _note_input(self, split: str, path: Path, sha256: str) -> None:
         stat = path.stat()
@@ -456,36 +485,38 @@ class _Preparation:
     # Duplicates, leaks and splits
 
     def _drop_duplicates(self, split: _Split) -> None:
-        pairs = (Keys(rows, pair_keys(sources, targets)) for rows, sources, targets in split.hashes())
+        pairs = (Keys(hashes.rows, hashes.pairs()) for hashes in split.hashes())
         for repeats in find_repeats(pairs, split.total, self.work):
             split.fates[repeats.later] = DUPLICATE
 
-    def _check_leaks(self, held_out: _Split, other: _Split, drop: bool) -> None:
-        """Counts rows of `held_out` of which a side, or both together, are in `other`; drops those there if asked."""
-        keys = [np.concatenate(columns) for columns in zip(*held_out.hashes())]
-        rows, sides = keys[0], {"source": keys[1], "target": keys[2], "pair": pair_keys(keys[1], keys[2])}
+    def _check_leaks(self, held_out: _Member, other: _Member, drop: bool = False) -> None:
+        """Counts rows of `held_out` of which a side, or both together, are in `other`; drops those there if asked.
+
+        A further reference is a target like the first one.
+        """
+        rows, sides = held_out.hashes.rows, held_out.hashes.sides()
         known = {side: np.unique(values) for side, values in sides.items()}
         seen = {side: np.zeros(len(values), bool) for side, values in known.items()}
-        for other_rows, sources, targets in other.hashes():
-            shares = np.zeros(len(other_rows), bool)
-            for side, values in (("source", sources), ("target", targets), ("pair", pair_keys(sources, targets))):
+        for hashes in other.batches() if other.name == "train" else [other.hashes]:
+            shares = np.zeros(len(hashes.rows), bool)
+            for side, values in hashes.sides().items():
                 places = places_among(values, known[side])
                 seen[side][places[places >= 0]] = True
                 shares |= places >= 0
             if drop:
-                other.fates[other_rows[shares]] = LEAK
+                other.split.fates[hashes.rows[shares]] = LEAK
         report: dict[str, Any] = {}
         for side, values in sides.items():
-            leaked = np.flatnonzero(seen[side][places_among(values, known[side])])
+            leaked = np.unique(rows[seen[side][places_among(values, known[side])]])
             if len(leaked):
                 report[side] = {
                     "count": len(leaked),
-                    "examples": [held_out.example(row) for row in rows[leaked[:EXAMPLES]]],
+                    "examples": [held_out.split.example(row) for row in leaked[:EXAMPLES]],
                 }
         if report:
             self.leaks[f"{held_out.name} in {other.name}"] = {"dropped": drop, **report}
 
-    def _split_off(self, train: _Split) -> list[str]:
+    def _split_off(self, train: _Split) -> list[_Member]:
         """Marks the groups of training pairs that become the validation and the test set, if those are not given."""
         kept, sizes = train.kept(), {}
         if not self.data.validation:
@@ -498,26 +529,27 @@ class _Preparation:
             asked = " and ".join(f"{name}_size is {size}" for name, size in sizes.items())
             raise ValueError(f"{asked}, but there are {kept} pairs in all: leave some for training.")
         components = Components(train.total, self.work)
-        for side in (1, 2):
-            keys = (Keys(columns[0], columns[side]) for columns in train.hashes())
+        for side in ("source", "target"):
+            keys = (Keys(hashes.rows, hashes.sides()[side]) for hashes in train.hashes(references=True))
             components.join(find_repeats(keys, train.total, self.work))
         groups = components.choose(lambda rows: train.fates[rows] == KEPT, list(sizes.values()), self.data.seed)
-        for chunk in train._chunks():
+        for chunk in train.chunks():
             roots, fates = components.groups_of(chunk), train.fates[chunk]
             for code, chosen in enumerate(groups, start=_FIRST_PART):
                 fates[(fates == KEPT) & is_among(roots, chosen)] = code
-        return list(sizes)
+        return [_Member(name, train, code) for code, name in enumerate(sizes, start=_FIRST_PART)]
 
     # Writing
 
-    def _write(self, name: str, split: _Split, fate: int) -> None:
-        """Writes the rows of a fate: training pairs by the weights of their sources, others with references merged."""
+    def _write(self, member: _Member) -> None:
+        """Writes its rows: training pairs by the weights of their sources, others with references merged."""
+        name, split = member.name, member.split
         schema = pa.schema(
             [("source", pa.string()), ("target", pa.string()), *((extra, _TYPES[extra]) for extra in split.extras)]
         )
         merge = name != "train" and self.data.group_references
         drawn = [0] * len(split.parts)
-        tables = self._tables(name, split, fate, schema, drawn)
+        tables = self._tables(member, schema, drawn)
         if merge:
             tables = iter([_merge_references(tables, schema)])
         path = self.work / f"{name}.arrow"
@@ -542,14 +574,14 @@ class _Preparation:
             ],
         }
 
-    def _tables(self, name: str, split: _Split, fate: int, schema: pa.Schema, drawn: list[int]) -> Iterator[pa.Table]:
-        for number, part in enumerate(split.parts):
+    def _tables(self, member: _Member, schema: pa.Schema, drawn: list[int]) -> Iterator[pa.Table]:
+        for number, part in enumerate(member.split.parts):
             rng = np.random.default_rng((self.data.seed, number))
             whole, fraction = divmod(part.source.weight, 1)
             own = [column for column in schema.names if column in part.table.column_names]
             for rows, batch in part.batches(*own):
-                places = np.flatnonzero(split.fates[rows] == fate)
-                if name == "train" and part.source.weight != 1:
+                places = np.flatnonzero(member.split.fates[rows] == member.fate)
+                if member.name == "train" and part.source.weight != 1:
                     places = np.repeat(places, int(whole) + (rng.random(len(places)) < fraction))
                 if len(places):
                     table = batch.take(pa.array(places))

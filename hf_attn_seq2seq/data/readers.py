@@ -17,7 +17,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -102,8 +102,8 @@ class InputFile:
                 f"{self.path} cannot be decompressed ({error}): it is damaged, or misnamed {self.path.suffix}."
             ) from error
 
-    def lines(self) -> Iterator[str | None]:
-        """The lines without their ends; None for one that cannot be decoded.
+    def lines(self, replace: bool = False) -> Iterator[str | None]:
+        """The lines without their ends; one that cannot be decoded is None, or with `replace` has U+FFFD in it.
 
         Lines end at a line feed, with or without a carriage return, and at no other character; a byte order mark is
         dropped.
@@ -114,12 +114,14 @@ class InputFile:
         first_undecodable = undecodable = number = 0
         with self.reading():
             lines = self._decoded() if "\n".encode(self.encoding) != b"\n" else self._decoded_each()
-            for number, line in enumerate(lines, start=1):
-                if line is None:
+            for number, read in enumerate(lines, start=1):
+                line = read if isinstance(read, str) else None
+                if isinstance(read, bytes):
                     self.last_undecodable = number
                     first_undecodable = first_undecodable or number
                     undecodable += 1
-                elif number == 1:
+                    line = read.decode(self.encoding, "replace") if replace else None
+                if line is not None and number == 1:
                     line = line.removeprefix("\ufeff")
                 yield line if line is None else line.removesuffix("\n").removesuffix("\r")
         if not number:
@@ -133,14 +135,15 @@ class InputFile:
             f"name the file's encoding, such as encoding: {self._likely_encoding}, or repair it."
         )
 
-    def _decoded_each(self) -> Iterator[str | None]:
+    def _decoded_each(self) -> Iterator[str | bytes]:
+        """The lines; as bytes where they cannot be decoded."""
         for raw in self.stream:
             if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 self._likely_encoding = "utf-16"
             try:
                 yield raw.decode(self.encoding)
             except UnicodeDecodeError:
-                yield None
+                yield raw
 
     def _decoded(self) -> Iterator[str]:
         """Where a line feed is more than one byte (UTF-16), an error has no end that could be skipped to."""
@@ -173,6 +176,29 @@ class _ChecksummedFile(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file as it lies on disk.
+
+    Raises:
+        ValueError: if there is no such file.
+    """
+    with closing(InputFile(path)) as file:
+        return file.sha256()
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text file, plain, .gz or .xz (see `InputFile.lines`).
+
+    Raises:
+        ValueError: naming the file, and the line where there is one, if it is missing, empty, damaged or not UTF-8.
+    """
+    with closing(InputFile(path)) as file:
+        for number, line in enumerate(file.lines(), start=1):
+            if line is None:
+                raise ValueError(f"{path}, line {number}, is not UTF-8 text: repair or convert it.")
+            yield line
 
 
 def open_source(source: SourceSettings, data: DataSettings) -> OpenSource:
@@ -531,7 +557,8 @@ def _po_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Ite
     """Messages and their translations; fuzzy and obsolete entries are passed over, as gettext does."""
     import polib
 
-    text = "\n".join(line or "" for line in file.lines())
+    # A line left out would end an entry early, or join it to the next.
+    text = "\n".join(str(line) for line in file.lines(replace=True))
     with tempfile.NamedTemporaryFile("w", suffix=".po", encoding="utf-8") as plain:
         plain.write(text)
         plain.flush()
@@ -546,7 +573,10 @@ def _po_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Ite
     for entry in entries:
         if entry.fuzzy or entry.obsolete:
             continue
-        if entry.msgid_plural:
+        texts = [entry.msgid, entry.msgid_plural, entry.msgstr, *entry.msgstr_plural.values()]
+        if file.last_undecodable and any("\ufffd" in text for text in texts):
+            yield BadRow(entry.linenum, _not_text(file.encoding))
+        elif entry.msgid_plural:
             forms = [text for _, text in sorted(entry.msgstr_plural.items())]
             if len(forms) > 1:
                 yield _row(entry.linenum, entry.msgid, forms[0])

@@ -29,7 +29,9 @@ _RESERVED_SPLITS = ("train", "validation", "tokenizer")
 
 
 def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) or value is None else [value]
+    if value is None:
+        return []
+    return value if isinstance(value, list | tuple) else [value]
 
 
 class GrammarSettings(Settings):
@@ -69,7 +71,10 @@ class SourceSettings(Settings):
     streaming: bool = Field(False, description="read the `hub` dataset without storing it first")
     limit: int | None = Field(None, ge=1, description="read so many rows at most")
     weight: float = Field(
-        1.0, gt=0, description="times each training pair is taken; of a fraction, that share is drawn by the seed"
+        1.0,
+        gt=0,
+        le=1000,
+        description="times each training pair is taken; of a fraction, that share is drawn by the seed",
     )
 
     @model_validator(mode="after")
@@ -176,6 +181,11 @@ class DataSettings(Settings):
     train: Sources = Field([], description="the sources of training pairs, mixed by their weights")
     validation: Sources = Field([], description="sources of the validation set, if it is given")
     tests: dict[str, Sources] = Field({}, description="test sets: a name, and its sources")
+    alignment_words: Literal["cut", "blanks"] = Field(
+        "cut",
+        description="what the links in `alignment` count: words as the tokenizers here cut them (as `align --words "
+        "running` writes them), or parted by blanks (as tools for tokenised text do)",
+    )
     validation_size: int | None = Field(
         None, ge=1, description="pairs to split off, if no validation set is given (default: a tenth, 1000 at most)"
     )
@@ -183,7 +193,7 @@ class DataSettings(Settings):
     group_references: bool = Field(
         False, description="merge validation and test rows of one source: the first target and further references"
     )
-    seed: int = Field(0, ge=0, description="of splits and of weighted draws")
+    seed: int = Field(0, ge=0, lt=2**32, description="of splits and of weighted draws")
     limit: int | None = Field(None, ge=1, description="read so many rows of each source at most")
     on_bad_row: Literal["skip", "stop"] = Field("skip", description="count and name a bad row, or stop at it")
     cleaning: CleaningSettings = Field(default_factory=CleaningSettings, description="rules for the pairs")

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Duplicates, splits that share no sentence, and leaks between given splits, for corpora larger than memory.
+"""Duplicates, splits that share no sentence, and leaks between splits, for corpora larger than memory.
 
 A sentence is known by its 64-bit hash (a corpus of 100 million has two alike by chance in one of 3,700). What is kept
 of each row lies in files mapped to memory; rows with equal hashes are found bucket by bucket.
@@ -25,6 +25,22 @@ class Keys(NamedTuple):
     keys: np.ndarray  # (number,) hashes, uint64
 
 
+class Hashes(NamedTuple):
+    """Of the sentences of some rows; a row with further references is there once for each of its targets."""
+
+    rows: np.ndarray  # (number,) row numbers, uint64
+    sources: np.ndarray  # (number,) uint64
+    targets: np.ndarray  # (number,) uint64
+
+    def pairs(self) -> np.ndarray:
+        """One hash for both sides (number,), which are told apart."""
+        return _mixed(self.sources ^ np.uint64(0x9E3779B97F4A7C15)) ^ self.targets
+
+    def sides(self) -> dict[str, np.ndarray]:
+        """What two splits may share: each side, and both together."""
+        return {"source": self.sources, "target": self.targets, "pair": self.pairs()}
+
+
 class Repeats(NamedTuple):
     """Rows whose key an earlier row has."""
 
@@ -35,11 +51,6 @@ class Repeats(NamedTuple):
 def mapped_array(path: Path, size: int, dtype: str) -> np.ndarray:
     """Zeros (size,) in a file, which the system can write back instead of holding them in memory."""
     return np.memmap(path, dtype=dtype, mode="w+", shape=(max(size, 1),))[:size]
-
-
-def pair_keys(source_keys: np.ndarray, target_keys: np.ndarray) -> np.ndarray:
-    """One hash for each pair of hashes (number,); the sides are told apart."""
-    return _mixed(source_keys ^ np.uint64(0x9E3779B97F4A7C15)) ^ target_keys
 
 
 def find_repeats(batches: Iterable[Keys], total: int, work: Path) -> Iterator[Repeats]:

@@ -344,7 +344,7 @@ class TokenizerSettings(Settings):
     """The tokenizer section of a recipe."""
 
     kind: Kind = Field("bpe", description="what a token is: " + ", ".join(get_args(Kind)))
-    vocab_size: int = Field(8000, description="the most tokens to make, special tokens and bytes included")
+    vocab_size: int = Field(8000, le=10**6, description="the most tokens to make, special tokens and bytes included")
     min_frequency: int = Field(1, description="how often a merge, word, character or symbol must be seen for a token")
     lowercase: bool = Field(False, description="whether to lower-case all text")
     byte_fallback: bool | None = Field(

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -20,7 +20,14 @@ from tqdm import tqdm
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.console import quieten
-from hf_attn_seq2seq.decoding.files import Block, Output, ResumableOutput, count_lines, read_blocks
+from hf_attn_seq2seq.decoding.files import (
+    Block,
+    Output,
+    ResumableOutput,
+    count_lines,
+    read_blocks,
+    refuse_overwriting,
+)
 from hf_attn_seq2seq.decoding.loading import Translator, fingerprint, load_tokenizer, load_translator, pick_device
 from hf_attn_seq2seq.decoding.text import Translation, length_batches, translate_n_best
 from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
@@ -90,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command `translate`; wrong input raises a ValueError of one sentence."""
-    run(build_parser().parse_args(arguments))
+    run(build_parser().parse_intermixed_args(arguments))
 
 
 def run(options: argparse.Namespace) -> None:
@@ -99,6 +106,8 @@ def run(options: argparse.Namespace) -> None:
     names = options.model.split(",")
     tokenizer = load_tokenizer(names)
     config = AutoConfig.from_pretrained(names[0])
+    if options.alignments or options.replace_unknown:
+        _check_attention(names)
     search = _search(options, names[0], config)
     limit = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or sys.maxsize)
     if options.max_source_tokens:
@@ -141,9 +150,14 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--resume needs a FILE and an --output: what is piped cannot be gone on with.")
     if options.dictionary and not options.replace_unknown:
         raise ValueError("--dictionary needs --replace-unknown.")
-    if options.file and options.output and options.output.exists() and options.output.samefile(options.file):
-        raise ValueError(f"{options.file} cannot be read and written at once: name another --output.")
+    refuse_overwriting(options.output, options.file, options.dictionary)
     pick_device(options.device)
+
+
+def _check_attention(names: Sequence[str]) -> None:
+    for name in names:
+        if getattr(AutoConfig.from_pretrained(name), "attention_type", "") == "none":
+            raise ValueError(f"'{name}' has no attention: leave out --alignments and --replace-unknown.")
 
 
 def _search(options: argparse.Namespace, name: str, config: Any) -> dict[str, Any]:
@@ -169,8 +183,6 @@ def _search(options: argparse.Namespace, name: str, config: Any) -> dict[str, An
         search["unknown_words"] = _read_dictionary(options.dictionary) if options.dictionary else {}
     if search["n_best"] > search["num_beams"]:
         raise ValueError(f"--n-best {search['n_best']} needs as many beams: there are {search['num_beams']}.")
-    if (options.alignments or options.replace_unknown) and getattr(config, "attention_type", "") == "none":
-        raise ValueError(f"'{name}' has no attention: leave out --alignments and --replace-unknown.")
     return search
 
 

@@ -75,6 +75,13 @@ def count_lines(path: Path) -> int:
     return count + (last != b"\n")
 
 
+def refuse_overwriting(output: Path | None, *inputs: Path | None) -> None:
+    """A ValueError where the output is one of the files that are read."""
+    for path in inputs:
+        if output and path and output.exists() and path.exists() and output.samefile(path):
+            raise ValueError(f"{path} cannot be read and written at once: name another --output.")
+
+
 def _open(path: Path) -> Any:
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name a file in it.")

@@ -159,10 +159,6 @@ class WordAttention(NamedTuple):
             raise ValueError(f"threshold={threshold} must be above 0 and at most 1.")
         return frozenset((int(source), int(target)) for target, source in np.argwhere(self.matrix >= threshold))
 
-    def confidences(self, links: Iterable[Link]) -> dict[Link, float]:
-        """For each link, in order, the share of the target word's attention that lies on the source word."""
-        return {(source, target): float(self.matrix[target, source]) for source, target in sorted(links)}
-
 
 def word_attention(
     weights: torch.Tensor | np.ndarray, source_shares: np.ndarray, target_shares: np.ndarray

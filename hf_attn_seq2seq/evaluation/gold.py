@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hf_attn_seq2seq.data.readers import read_lines
 from hf_attn_seq2seq.evaluation.alignment import Link, turned
 
 
@@ -35,7 +35,7 @@ class GoldPair(NamedTuple):
 
 
 def read_gold(path: str | Path, source: str = "en", target: str = "fr") -> list[GoldPair]:
-    """Reads gold alignments with their sentences, one JSON object a line.
+    """Reads gold alignments with their sentences, one JSON object a line; the file may be .gz or .xz.
 
     A line has both sentences under the names of their languages, words with blanks between them, and the lists `sure`
     and `possible` of word pairs `[i, j]` from 0: `{"en": "the cat", "fr": "le chat", "sure": [[0, 0], [1, 1]],
@@ -45,11 +45,11 @@ def read_gold(path: str | Path, source: str = "en", target: str = "fr") -> list[
         source, target: the names of the two sentences, in the direction to read.
 
     Raises:
-        ValueError: for a line that is no such object, or whose links lie outside its sentences; the sentence names
-            file and line.
+        ValueError: for a file that cannot be read, or a line that is no such object or whose links lie outside its
+            sentences; the sentence names file and line.
     """
     pairs = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(Path(path)), start=1):
         if not line.strip():
             continue
         try:
@@ -63,13 +63,14 @@ def read_gold(path: str | Path, source: str = "en", target: str = "fr") -> list[
 
 def read_gold_links(path: str | Path) -> list[GoldLinks]:
     """Reads gold links without their sentences, one line in the Pharaoh format a pair; `1p2`, `1?2` and `1-2?` are
-    possible links, `1-2` is sure.
+    possible links, `1-2` is sure. The file may be .gz or .xz.
 
     Raises:
-        ValueError: for a part of a line that is no link; the sentence names file and line.
+        ValueError: for a file that cannot be read, or a part of a line that is no link; the sentence names file and
+            line.
     """
     gold = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(Path(path)), start=1):
         try:
             gold.append(gold_from_pharaoh(line))
         except ValueError as error:
@@ -123,10 +124,3 @@ def _links(row: dict[str, Any], name: str) -> frozenset[Link]:
         if not whole:
             raise ValueError(f"{name!r} holds {link!r}: a link is a pair of word indices from 0, such as [0, 2].")
     return frozenset((i, j) for i, j in links)
-
-
-def _lines(path: str | Path) -> Iterable[str]:
-    try:
-        return Path(path).read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"'{path}' is not UTF-8 ({error.reason} at byte {error.start}): convert it.") from None

@@ -151,7 +151,7 @@ def _readout(figures: dict[str, Any]) -> str:
     readout = figures["readout"]
     head = "mean of heads" if readout["head"] is None else f"head {readout['head']}"
     said = f"layer {readout['layer']}, {head}, shift {readout['shift']}, end token {readout['end_token']}"
-    return f"{said}; both directions, {figures['symmetrization']}" if "symmetrization" in figures else said
+    return f"{said}; both directions, {figures['symmetrisation']}" if "symmetrisation" in figures else said
 
 
 def _decoding(settings: dict[str, Any]) -> str:
@@ -165,28 +165,38 @@ def _decoding(settings: dict[str, Any]) -> str:
 
 def _data(data: dict[str, Any]) -> str:
     pairs = _table(["split", "pairs"], [[name, f"{count:,}"] for name, count in data["pairs"].items()])
-    files = [
-        # A file outside data.folder has a path of the machine it lay on.
-        [
-            one["split"],
-            Path(one["file"]).name if Path(one["file"]).is_absolute() else one["file"],
-            f"`{one['sha256']}`",
-        ]
-        for one in data["files"]
-    ]
+    files = [[one["split"], one["file"], f"`{one['sha256']}`"] for one in data["files"]]
     return "\n\n".join([pairs, _table(["split", "file", "SHA-256"], files)] if files else [pairs])
 
 
 def _training(record: dict[str, Any]) -> str:
-    shown = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in record.items()}
-    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in shown.items())
+    shown = {
+        name.replace("_", " "): f"{value:.4g}" if isinstance(value, float) else str(value)
+        for name, value in record.items()
+        if not isinstance(value, dict)
+    }
+    text = "; ".join(f"{name}: {value}" for name, value in shown.items())
+    return f"{text}.\n\nTrained with {_computed_by(record)}." if "machine" in record else text
+
+
+def _computed_by(record: dict[str, Any]) -> str:
+    """Versions and machine."""
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    machine = record["machine"]
+    parts = [machine.get("gpu"), machine.get("processor"), f"{machine['cores']} cores", machine["system"]]
+    return f"{versions}; on {', '.join(part for part in parts if part)}"
 
 
 def _environment(results: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    machine = results["machine"]
-    parts = [machine.get("gpu"), machine.get("processor"), f"{machine['cores']} cores", machine["system"]]
-    return f"{versions}; on {', '.join(part for part in parts if part)}; {results['date']}; seed {results['seed']}."
+    """What measured the sets, and when: a line for each run, with its sets where there were several."""
+    sets_of: dict[str, list[str]] = {}
+    for name, entry in results["sets"].items():
+        said = {**results, **entry}  # what a set does not say of itself, the last run says for it
+        run = f"{_computed_by(said)}; {said['date']}; seed {results['seed']}."
+        sets_of.setdefault(run, []).append(name)
+    if len(sets_of) == 1:
+        return next(iter(sets_of))
+    return "\n".join(f"- {', '.join(names)}: {run}" for run, names in sets_of.items())
 
 
 def _eval_results(results: dict[str, Any]) -> list[EvalResult]:

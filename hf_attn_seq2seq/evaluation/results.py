@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import platform
+import re
+import shlex
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,6 +25,7 @@ from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 
 RESULTS_FILE = "results.json"  # in the folder of a trained model
 
+_FOLDERS = re.compile(r"(?:^|(?<=[=:\[{,'\" ]))/(?:[^/,\]}]*/)*(?=[^/])")  # of an absolute path
 _LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "sacrebleu", "sacremoses", "rapidfuzz", "numpy")
 
 
@@ -118,6 +121,20 @@ def checksums(paths: Iterable[Path]) -> dict[str, str]:
                 digest.update(block)
         sums[path.name] = digest.hexdigest()
     return sums
+
+
+def names_only(value: Any) -> Any:
+    """The value with the file's name for each absolute path in it: folders of this machine tell others nothing."""
+    if isinstance(value, dict):
+        return {name: names_only(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [names_only(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """A command as it is typed, with the file's name for each absolute path, also in `field=value` and in lists."""
+    return shlex.join(_FOLDERS.sub("", argument) for argument in arguments)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,11 +4,20 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from hf_attn_seq2seq.evaluation.alignment import SYMMETRISATIONS
 from hf_attn_seq2seq.evaluation.metrics import METRICS, length_buckets
 from hf_attn_seq2seq.settings import Settings, nearest
+
+
+def _known_method(method: str) -> str:
+    if method not in SYMMETRISATIONS:
+        raise ValueError(f"there is no symmetrisation '{method}': {nearest(method, SYMMETRISATIONS)}")
+    return method
+
+
+Symmetrisation = Annotated[str, AfterValidator(_known_method)]
 
 
 class ReadoutSettings(Settings):
@@ -37,16 +46,9 @@ class AlignmentSettings(Settings):
     reverse_model: Path | None = Field(
         None, description="folder of a model of the opposite direction, whose links are joined in"
     )
-    symmetrization: str = Field(
+    symmetrisation: Symmetrisation = Field(
         "grow-diag", description=f"how both directions become one: {', '.join(SYMMETRISATIONS)}"
     )
-
-    @field_validator("symmetrization")
-    @classmethod
-    def _known(cls, method: str) -> str:
-        if method not in SYMMETRISATIONS:
-            raise ValueError(f"there is no symmetrization '{method}': {nearest(method, SYMMETRISATIONS)}")
-        return method
 
 
 class EvaluationSettings(Settings):

@@ -28,21 +28,23 @@ from hf_attn_seq2seq.decoding.alignment import (
     save_readout,
     score_readouts,
 )
+from hf_attn_seq2seq.decoding.files import refuse_overwriting
 from hf_attn_seq2seq.evaluation.alignment import (
     SYMMETRISATIONS,
     AlignmentScores,
     alignment_error_rate,
     to_pharaoh,
 )
-from hf_attn_seq2seq.evaluation.gold import GoldLinks, GoldPair, read_gold, read_gold_links
+from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold, read_gold_links
+from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe
 
 
 Pair = tuple[Words, Words]
 
-_EXAMPLES = """examples:
-  align outputs/en-fr train.en train.fr --backward outputs/fr-en > links.txt
-  align outputs/en-fr --gold gold.jsonl
-  align outputs/en-fr --gold validation.jsonl --choose
+EXAMPLES = """examples:
+  hf-attn-seq2seq align outputs/en-fr train.en train.fr --backward outputs/fr-en > links.txt
+  hf-attn-seq2seq align outputs/en-fr --gold gold.jsonl
+  hf-attn-seq2seq align outputs/en-fr --gold validation.jsonl --choose
 
 Words are counted from 0. Without --words they are what blanks part, as the Pharaoh format has it.
 """
@@ -50,21 +52,22 @@ Words are counted from 0. Without --words they are what blanks part, as the Phar
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", metavar="MODEL", help="folder of a model that translates source to target")
     parser.add_argument("source", nargs="?", type=Path, help="text, or with no TARGET source<TAB>target lines")
     parser.add_argument("target", nargs="?", type=Path, help="its translation (without files: standard input)")
     parser.add_argument("--backward", metavar="MODEL", help="a model of the other direction, to symmetrise with")
-    parser.add_argument("--symmetrise", choices=SYMMETRISATIONS, default="grow-diag", help="(default %(default)s)")
+    parser.add_argument("--symmetrisation", choices=SYMMETRISATIONS, default="grow-diag", help="(default %(default)s)")
     parser.add_argument(
         "--words",
         choices=("blanks", "running", "joined"),
         help="what links count: what blanks part (the default); words of running text, where a comma is one; or what "
-        "blanks part in text that the models see with words joined, l' homme . as l'homme. (the default with --gold)",
+        "blanks part in text that the models see with words joined, l' homme . as l'homme. (the default with --gold, "
+        "for languages with rules for it)",
     )
     parser.add_argument(
-        "--languages", nargs=2, default=("en", "fr"), metavar="CODE", help="of source and target (default en fr)"
+        "--languages", nargs=2, metavar="CODE", help="of source and target (default: as MODEL/recipe.yaml says)"
     )
     reading = parser.add_argument_group("how attention is read (default: as MODEL/alignment.json says)")
     reading.add_argument("--layer", type=int, help="of the decoder, from 0, or -1 for the last")
@@ -99,46 +102,34 @@ def load_aligner(folder: str | Path, **changes: object) -> Aligner:
     return Aligner(model, AutoTokenizer.from_pretrained(folder), readout)
 
 
-def gold_texts(gold: Sequence[GoldPair], languages: Sequence[str] = ("en", "fr")) -> list[Pair]:
-    """The sentences of gold pairs as running text, which models are trained on, with the places of gold's words."""
-    return [(join_words(pair.source, languages[0]), join_words(pair.target, languages[1])) for pair in gold]
-
-
-def score_gold(
-    gold: Sequence[GoldPair],
-    forward: Aligner,
-    backward: Aligner | None = None,
-    *,
-    languages: Sequence[str] = ("en", "fr"),
-    method: str = "grow-diag",
-    batch_size: int = 64,
-) -> AlignmentScores:
-    """The error rate of models that read given translations with gold alignments."""
-    aligned = align_corpus(gold_texts(gold, languages), forward, backward, method=method, batch_size=batch_size)
-    return _score([alignment.links for alignment in aligned], [pair.links for pair in gold])
+def running_text(words: Sequence[str], language: str) -> Words:
+    """Running text, which models are trained on, where there are rules for joining words; else blanks part them."""
+    return join_words(words, language) if language in ("en", "fr") else split_words(" ".join(words))
 
 
 def run(options: argparse.Namespace) -> None:
     """Align, and write or measure."""
+    refuse_overwriting(options.output, options.source, options.target, options.gold)
     fields = ("layer", "head", "shift", "end_token", "threshold")
     changes = {name: getattr(options, name) for name in fields}
     forward = load_aligner(options.model, **changes)
     backward = load_aligner(options.backward, **changes) if options.backward else None
     gold: list[GoldLinks] | None = None
     if options.gold and options.source is None:
-        gold_pairs = read_gold(options.gold, *options.languages)
+        languages = _languages(options)
+        gold_pairs = read_gold(options.gold, *languages)
         gold = [pair.links for pair in gold_pairs]
-        cut = _word_cutters(options.words or "joined", options.languages)
+        cut = _word_cutters(options) if options.words else _joining(running_text, languages)
         texts: Iterator[tuple[str, str]] = ((" ".join(pair.source), " ".join(pair.target)) for pair in gold_pairs)
     else:
         gold = read_gold_links(options.gold) if options.gold else None
-        cut = _word_cutters(options.words or "blanks", options.languages)
+        cut = _word_cutters(options)
         texts = _read_texts(options.source, options.target)
     pairs = ((cut[0](source), cut[1](target)) for source, target in texts)
     if options.choose:
         _choose(options, forward, backward, list(pairs), gold)
         return
-    alignments = align_corpus(pairs, forward, backward, method=options.symmetrise, batch_size=options.batch_size)
+    alignments = align_corpus(pairs, forward, backward, method=options.symmetrisation, batch_size=options.batch_size)
     progress = Console(stderr=True)
     shown = track(alignments, "aligning", console=progress, disable=not progress.is_terminal, transient=True)
     if gold is not None:
@@ -150,10 +141,26 @@ def run(options: argparse.Namespace) -> None:
             output.write(_line(alignment, options.confidence, options.show_words) + "\n")
 
 
-def _word_cutters(words: str, languages: Sequence[str]) -> list[Callable[[str], Words]]:
-    if words == "joined":
-        return [lambda text, code=code: join_words(text.split(), code) for code in languages]  # type: ignore[misc]
-    return [{"blanks": split_words, "running": cut_words}[words]] * 2
+def _languages(options: argparse.Namespace) -> list[str]:
+    """Of source and target."""
+    languages = options.languages
+    if not languages and (Path(options.model) / RECIPE_FILE).is_file():
+        data = load_recipe(options.model).data
+        languages = [data.source_language, data.target_language]
+    if not languages or None in languages:
+        raise ValueError("Nothing tells the languages: name them, as in --languages en fr.")
+    return languages
+
+
+def _word_cutters(options: argparse.Namespace) -> list[Callable[[str], Words]]:
+    """What makes words of the source, and of the target."""
+    if options.words == "joined":
+        return _joining(join_words, _languages(options))
+    return [cut_words if options.words == "running" else split_words] * 2
+
+
+def _joining(join: Callable[[list[str], str], Words], languages: Sequence[str]) -> list[Callable[[str], Words]]:
+    return [lambda text, code=code: join(text.split(), code) for code in languages]  # type: ignore[misc]
 
 
 def _read_texts(source: Path | None, target: Path | None) -> Iterator[tuple[str, str]]:
@@ -245,7 +252,7 @@ def _line(alignment: Alignment, confidence: bool, show_words: bool) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = build_parser().parse_args(arguments)
+    options = build_parser().parse_intermixed_args(arguments)
     run_command(lambda: run(options))
 
 

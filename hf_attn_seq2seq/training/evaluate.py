@@ -2,7 +2,6 @@
 """Measure a trained model: translate its validation and test sets, score them, and write figures and model card."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +12,12 @@ from rich.table import Table
 
 from hf_attn_seq2seq.console import run_command
 from hf_attn_seq2seq.data.readers import InputFile
+from hf_attn_seq2seq.decoding.files import refuse_overwriting
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
 from hf_attn_seq2seq.evaluation.metrics import METRICS, score_corpus
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, score_rows, show_score, signatures
-from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, CorpusResult, as_json, measure_corpus
+from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, CorpusResult, as_json, command_line, measure_corpus
 from hf_attn_seq2seq.training.measure import evaluate_model, translate_set, write_lines
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, load_recipe
 from hf_attn_seq2seq.training.train import add_recipe_arguments
@@ -88,6 +88,7 @@ def evaluate_files(
     recipe: Recipe, model: str, source: Path, references: Sequence[Path], output: Path | None, console: Console
 ) -> None:
     """Translate and score files given by hand; with `output`, write the translations there."""
+    refuse_overwriting(output, source, *references)
     sources = read_lines(source)
     several = read_references(references, len(sources), source)
     translator = load_translator([model])
@@ -168,7 +169,7 @@ def find_model(arguments: Sequence[str]) -> Found:
     The trained model that the command line names, itself or by its recipe; without a recipe, the default one.
 
     The recipe is the one that the model was trained by, which lies in its folder, with the section `evaluation` as it
-    is given now.
+    is given now, and the notes, which may be written after the training.
     """
     names = [argument for argument in arguments if "=" not in argument]
     overrides = [argument for argument in arguments if "=" in argument]
@@ -185,9 +186,12 @@ def find_model(arguments: Sequence[str]) -> Found:
     given = load_recipe(path, overrides)
     if not (given.output / RECIPE_FILE).is_file():
         return Found(given, str(given.output))
-    trained = load_recipe(given.output)
+    trained = load_recipe(
+        given.output, [override for override in overrides if override.startswith("data.target_language=")]
+    )
     data = trained.data.model_copy(update={"folder": given.data.folder})
-    return Found(trained.model_copy(update={"data": data, "evaluation": given.evaluation}), str(given.output))
+    changed = {"data": data, "evaluation": given.evaluation, "notes": given.notes}
+    return Found(trained.model_copy(update=changed), str(given.output))
 
 
 def run(options: argparse.Namespace, command: str) -> None:
@@ -205,13 +209,22 @@ def run(options: argparse.Namespace, command: str) -> None:
         evaluate_files(recipe, model, options.source, options.reference, options.output, console)
         return
     folder = Path(model)
-    results = evaluate_model(recipe, folder, names=options.set, command=command, console=console)
+    results, differing = evaluate_model(recipe, folder, names=options.set, command=command, console=console)
     print_results(results["sets"], console)
     for name, figures in results["sets"].items():
         if "alignment" in figures:
             print_alignment(name, figures["alignment"], console)
     if "gold_alignment" in results:
         print_alignment(results["gold_alignment"]["file"], results["gold_alignment"], console)
+    if differing:
+        console.print(
+            f"Nothing was written: {folder / RESULTS_FILE} was measured with other {' and '.join(differing)}. Measure "
+            "all sets to replace it.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
     card = folder / CARD_FILE
     if options.card:
         options.card.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +237,7 @@ def run(options: argparse.Namespace, command: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     options = build_parser().parse_intermixed_args(given)
-    run_command(lambda: run(options, shlex.join(["hf-attn-seq2seq", "evaluate", *given])))
+    run_command(lambda: run(options, command_line(["hf-attn-seq2seq", "evaluate", *given])))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,23 @@ from transformers import (
     PreTrainedTokenizerBase,
     Seq2SeqTrainingArguments,
     TrainerCallback,
+    TrainerState,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_attn_seq2seq.data.examples import Examples, SampledExamples
+from hf_attn_seq2seq.evaluation.results import describe_environment
 from hf_attn_seq2seq.training.progress import EvaluationSamples, TrainingProgress
 from hf_attn_seq2seq.training.settings import TrainingSettings
-from hf_attn_seq2seq.training.trainer import StopWithoutProgress, TranslationTrainer, kept_weights, set_weights
+from hf_attn_seq2seq.training.trainer import (
+    SECONDS,
+    StopWithoutProgress,
+    TranslationTrainer,
+    is_patience_over,
+    kept_weights,
+    set_weights,
+)
 
 
 SUMMARY_FILE = "training.json"
@@ -51,7 +61,8 @@ def checkpoints(folder: Path) -> list[Path]:
             json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))  # the Trainer writes it last
         except (OSError, ValueError):
             continue
-        if step.isdecimal():
+        parts = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state*.pth")
+        if step.isdecimal() and all(any(checkpoint.glob(part)) for part in parts):
             found.append((int(step), checkpoint))
     return [checkpoint for _, checkpoint in sorted(found)]
 
@@ -117,6 +128,7 @@ def fit(
     resume: bool = False,
     language: str | None = None,
     sampled: SampledExamples | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> TranslationTrainer:
     """
     Train `model` in place, and save it as it was when `settings.metric` on the validation pairs was best.
@@ -130,6 +142,7 @@ def fit(
         language: Of the targets, as tok-lc BLEU needs to know.
         sampled: The training pairs with subwords drawn anew at each epoch, in place of the tokens in `train`, by whose
             lengths the batches are still made.
+        record: What else is written to `training.json`.
 
     Raises:
         ValueError: There are no training or no validation pairs, no checkpoint to resume from, checkpoints of another
@@ -166,16 +179,28 @@ def fit(
     trainer.add_callback(TrainingProgress(trainer))
     if settings.samples:
         trainer.add_callback(EvaluationSamples(trainer, settings.samples))
-    outcome = trainer.train(resume_from_checkpoint=str(found[-1]) if resume else None)
+    state = TrainerState.load_from_json(str(found[-1] / "trainer_state.json")) if resume else None
+    if state is not None:
+        trainer.seconds_before = next(
+            (entry[SECONDS] for entry in reversed(state.log_history) if SECONDS in entry), 0.0
+        )
+    if state is not None and is_patience_over(settings, state):
+        trainer.state = state  # it was killed after its last step, and trained on it would be another
+        trainer._load_best_model()
+    else:
+        trainer.train(resume_from_checkpoint=str(found[-1]) if resume else None)
     chosen = _choose(trainer)
     trainer.save_model(str(output_dir))
     if trainer.is_world_process_zero():
         summary = {
             "steps": trainer.state.global_step,
             "epochs": trainer.state.epoch,
-            "seconds_of_last_run": outcome.metrics["train_runtime"],
+            "seconds": round(trainer.seconds(), 1),
             "metric": settings.metric,
             **chosen,
+            "processes": trainer.accelerator.num_processes,
+            **describe_environment(),
+            **(record or {}),
         }
         (output_dir / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
         trainer.state.save_to_json(str(output_dir / "trainer_state.json"))

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from datasets import Dataset
 from rich.console import Console
 
+from hf_attn_seq2seq.data.examples import WORDS, WordKind
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
 from hf_attn_seq2seq.data.settings import DataSettings
-from hf_attn_seq2seq.data.words import Words, cut_words, join_words, split_words
+from hf_attn_seq2seq.data.words import Words
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, load_readout, translate
 from hf_attn_seq2seq.decoding.loading import Translator, load_translator
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate, from_pharaoh
@@ -27,22 +28,31 @@ from hf_attn_seq2seq.evaluation.results import (
     checksums,
     describe_environment,
     measure_corpus,
+    names_only,
     write_json,
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
-from hf_attn_seq2seq.training.align import load_aligner
+from hf_attn_seq2seq.training.align import load_aligner, running_text
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
 from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES
 from hf_attn_seq2seq.training.recipe import Recipe
 
 
 def translate_set(translator: Translator, sources: Sequence[str], settings: EvaluationSettings) -> list[str]:
-    """Translations of the sources, each on one line."""
+    """Translations of the sources, each on one line; of a blank line, an empty one."""
     options: dict[str, Any] = {"num_beams": settings.num_beams, "max_new_tokens": settings.max_new_tokens}
     if settings.num_beams > 1:
         options["length_penalty"] = settings.length_penalty
-    texts = translate(*translator, sources, batch_size=settings.batch_size, do_sample=False, **options)
-    return [" ".join(text.splitlines()) for text in texts]
+    whole = [source for source in sources if source.strip()]
+    texts = iter(translate(*translator, whole, batch_size=settings.batch_size, do_sample=False, **options))
+    return [" ".join(next(texts).splitlines()) if source.strip() else "" for source in sources]
+
+
+class Evaluation(NamedTuple):
+    """What was measured; `differing` says in what it differs from `results.json`, which then was left as it is."""
+
+    results: dict[str, Any]
+    differing: list[str]
 
 
 def evaluate_model(
@@ -52,19 +62,19 @@ def evaluate_model(
     names: Sequence[str] = (),
     command: str = "",
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """
     Measure the model in `folder` on its validation and test sets, and write `results.json`, the translations
     (`hypotheses/SET.txt`) and the model card (`README.md`) beside it.
+
+    Where only some sets are measured, the others keep their figures; or, if those are of another model, corpus or
+    other settings, nothing is written: so settings can be tried on validation after the tests were scored.
 
     Args:
         recipe: What the model was trained by; its section `evaluation` says how to measure.
         names: The sets to measure; none for all.
         command: How this was called, for the record.
         console: Says what is being done.
-
-    Returns:
-        What `results.json` holds.
 
     Raises:
         ValueError: There is no model or no prepared corpus in the folder, or no set of such a name.
@@ -79,27 +89,33 @@ def evaluate_model(
     settings, language = recipe.evaluation, recipe.data.target_language
     for metric in settings.metrics:
         make_metric(metric, language)  # refuses before any work is done
+    run = {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "command": command}
     results: dict[str, Any] = {
         "name": recipe.name,
         "description": recipe.description,
+        "notes": recipe.notes,
         "license": recipe.license,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": command,
+        **run,
         "seed": recipe.training.seed,
         "languages": {"source": recipe.data.source_language, "target": language},
         "model": {
             "parameters": translator.model.num_parameters(),
             "sha256": checksums(folder.glob("*.safetensors")),
         },
-        "training": training_record(folder),
+        "training": names_only(training_record(folder)),
         "data": {
             "fingerprint": corpus.report["fingerprint"],
             "pairs": {name: split["pairs"] for name, split in corpus.report["splits"].items()},
-            "files": [{name: file[name] for name in ("split", "file", "sha256")} for file in corpus.report["inputs"]],
+            "files": names_only(
+                [{name: file[name] for name in ("split", "file", "sha256")} for file in corpus.report["inputs"]]
+            ),
         },
-        "evaluation": settings.model_dump(mode="json"),
-        # Without the folders of this machine.
-        "recipe": recipe.model_dump(mode="json", exclude_defaults=True, exclude={"output": True, "data": {"folder"}}),
+        "evaluation": names_only(settings.model_dump(mode="json")),
+        "recipe": names_only(
+            recipe.model_dump(
+                mode="json", exclude_defaults=True, exclude={"notes": True, "output": True, "data": {"folder"}}
+            )
+        ),
         "sets": {},
         **describe_environment(),
     }
@@ -109,11 +125,14 @@ def evaluate_model(
         if not aligner:
             raise ValueError("This model has no attention to align by: leave out evaluation.alignment.gold.")
         gold = read_gold_texts(path, recipe.data)
-    (folder / HYPOTHESES).mkdir(exist_ok=True)
-    if names:
-        results["sets"] = sets_measured_before(folder, results)
+    before = read_results(folder) if names else {}
+    compared = ("model", "data", "languages", "evaluation") if before else ()
+    differing = [name for name in compared if before.get(name) != results[name]]
+    if before and not differing:
+        results["sets"] = kept_sets(before, results)
+    translations: dict[str, list[str]] = {}
     for name in names or sets:
-        texts = TextSet.of(sets[name])
+        texts = TextSet.of(sets[name], recipe.data.alignment_words)
         with console.status(f"Translating {name}, {len(texts.sources)} sentences ..."):
             started = time.perf_counter()
             hypotheses = translate_set(translator, texts.sources, settings)
@@ -123,32 +142,31 @@ def evaluate_model(
             figures["translation_seconds"] = round(seconds, 3)
             if aligner and any(text.links.sure for text in texts.gold):
                 figures["alignment"] = aligner.measure(texts.gold)
-        results["sets"][name] = figures
-        write_lines(folder / HYPOTHESES / f"{name}.txt", hypotheses)
+        results["sets"][name] = {**figures, **run}
+        translations[name] = hypotheses
     if gold:
         with console.status(f"Aligning {path.name} ..."):
             figures = aligner.measure(gold)
         results["gold_alignment"] = {"file": path.name, "sha256": checksums([path])[path.name], **figures}
-    write_json(folder / RESULTS_FILE, results)
-    write_card(folder)
-    return results
+    if not differing:
+        (folder / HYPOTHESES).mkdir(exist_ok=True)
+        for name, hypotheses in translations.items():
+            write_lines(folder / HYPOTHESES / f"{name}.txt", hypotheses)
+        write_json(folder / RESULTS_FILE, results)
+        write_card(folder)
+    return Evaluation(results, differing)
 
 
-def sets_measured_before(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-    """
-    The figures in `results.json` of the other sets.
-
-    Raises:
-        ValueError: They are of another model, another corpus or other settings, and would be lost.
-    """
+def read_results(folder: Path) -> dict[str, Any]:
+    """What an earlier evaluation wrote in `results.json`; nothing where there was none."""
     path = folder / RESULTS_FILE
-    if not path.is_file():
-        return {}
-    before = json.loads(path.read_text("utf-8"))
-    for name in ("model", "data", "evaluation"):
-        if before.get(name) != results[name]:
-            raise ValueError(f"'{path}' was measured with other {name}: measure all sets again, or remove it.")
-    return before["sets"]
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def kept_sets(before: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    """The sets of an earlier evaluation, each with what about its measuring is not as `results` has it now."""
+    told = {name: before[name] for name in ("date", "command", "versions", "machine") if before[name] != results[name]}
+    return {name: {**told, **figures} for name, figures in before["sets"].items()}
 
 
 def training_record(folder: Path) -> dict[str, Any]:
@@ -174,8 +192,9 @@ class TextSet:
     gold: list[GoldText]
 
     @classmethod
-    def of(cls, split: Dataset) -> "TextSet":
-        """A split of a prepared corpus; its links count the words of running text."""
+    def of(cls, split: Dataset, links_of: WordKind) -> "TextSet":
+        """A split of a prepared corpus; `links_of` is what its links count (see `DataSettings.alignment_words`)."""
+        words = WORDS[links_of]
         columns = {name: list(split[name]) for name in split.column_names}
         nothing = [None] * len(split)
         further, sure, possible = (columns.get(name, nothing) for name in ("references", "alignment", "possible"))
@@ -185,7 +204,7 @@ class TextSet:
             if links is not None:
                 known = from_pharaoh(links)
                 both = GoldLinks(known, known | from_pharaoh(more or ""))
-                gold.append(GoldText(cut_words(source), cut_words(target), both))
+                gold.append(GoldText(words(source), words(target), both))
         return cls(columns["source"], references, gold)
 
 
@@ -202,11 +221,8 @@ def read_gold_texts(path: Path, data: DataSettings) -> list[GoldText]:
     if not path.is_file():
         raise ValueError(f"There is no file {path}: check evaluation.alignment.gold, and data.folder.")
 
-    def text(words: list[str], language: str) -> Words:
-        return join_words(words, language) if language in ("en", "fr") else split_words(" ".join(words))
-
     return [
-        GoldText(text(pair.source, source), text(pair.target, target), pair.links)
+        GoldText(running_text(pair.source, source), running_text(pair.target, target), pair.links)
         for pair in read_gold(path, source, target)
     ]
 
@@ -217,7 +233,7 @@ class WordAligner:
 
     forward: Aligner
     backward: Aligner | None
-    symmetrization: str
+    symmetrisation: str
     batch_size: int
 
     @classmethod
@@ -230,7 +246,7 @@ class WordAligner:
         return cls(
             Aligner(*translator, readout),
             load_aligner(alignment.reverse_model) if alignment.reverse_model else None,
-            alignment.symmetrization,
+            alignment.symmetrisation,
             settings.batch_size,
         )
 
@@ -240,7 +256,7 @@ class WordAligner:
             [(text.source, text.target) for text in gold],
             self.forward,
             self.backward,
-            method=self.symmetrization,
+            method=self.symmetrisation,
             batch_size=self.batch_size,
         )
         scores = alignment_error_rate(
@@ -259,7 +275,7 @@ class WordAligner:
         }
         if self.backward:
             figures["reverse_readout"] = asdict(self.backward.readout)
-            figures["symmetrization"] = self.symmetrization
+            figures["symmetrisation"] = self.symmetrisation
         return figures
 
 

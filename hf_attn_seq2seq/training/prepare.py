@@ -46,7 +46,11 @@ def prepare(recipe: Recipe) -> Prepared:
 
 def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBase:
     folder = recipe.output / CORPUS_FOLDER / TOKENIZER_FOLDER
-    made_from = {"corpus": corpus.fingerprint, **recipe.tokenizer.model_dump(mode="json")}
+    made_from = {
+        "corpus": corpus.fingerprint,
+        "max_length": recipe.training.max_length,
+        **recipe.tokenizer.model_dump(mode="json"),
+    }
     try:
         if json.loads((folder / SETTINGS_FILE).read_text("utf-8")) == made_from:
             return AutoTokenizer.from_pretrained(folder)
@@ -54,11 +58,14 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
         pass  # there is none, or its writing was cut short
     train = corpus.train
     tokenizer = train_tokenizer_for(
-        recipe.tokenizer, (row["source"] for row in train), (row["target"] for row in train)
+        recipe.tokenizer,
+        (row["source"] for row in train),
+        (row["target"] for row in train),
+        model_max_length=recipe.training.max_length,
     )
     tokenizer.save_pretrained(folder)
     (folder / SETTINGS_FILE).write_text(json.dumps(made_from, indent=2) + "\n", "utf-8")  # last: it says all is there
-    return tokenizer
+    return AutoTokenizer.from_pretrained(folder)  # as later runs have it: else tokens would not be found in the cache
 
 
 def validation_examples(recipe: Recipe, prepared: Prepared) -> Examples:
@@ -96,7 +103,7 @@ def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
         if guided.links == "first_pass":
             split, links_of = with_first_pass_links(recipe, prepared), "cut"
         else:
-            links_of = guided.words
+            links_of = recipe.data.alignment_words
             if "alignment" not in split.column_names:
                 raise ValueError(
                     "training.guided_alignment needs word links: name `alignment` in data.train, or set "
@@ -126,7 +133,7 @@ def with_first_pass_links(recipe: Recipe, prepared: Prepared) -> Dataset:
             pairs = zip(split["source"], split["target"])
             partial = path.with_suffix(".partial")
             with partial.open("w", encoding="utf-8") as file:
-                for alignment in align_corpus(pairs, forward, backward, method=guided.symmetrization):
+                for alignment in align_corpus(pairs, forward, backward, method=guided.symmetrisation):
                     file.write(to_pharaoh(alignment.links) + "\n")
             partial.rename(path)
         links = path.read_text("utf-8").splitlines()

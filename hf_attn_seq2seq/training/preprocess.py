@@ -8,8 +8,9 @@ from rich.console import Console
 from hf_attn_seq2seq.console import run_command
 from hf_attn_seq2seq.data.prepare import REPORT
 from hf_attn_seq2seq.data.report import report_tables
+from hf_attn_seq2seq.training.fit import checkpoints
 from hf_attn_seq2seq.training.prepare import prepare
-from hf_attn_seq2seq.training.train import add_recipe_arguments, recipe_from
+from hf_attn_seq2seq.training.train import add_recipe_arguments, check_same_recipe, recipe_from
 
 
 EXAMPLES = """examples:
@@ -30,7 +31,10 @@ def main(arguments: list[str] | None = None) -> None:
     parsed = build_parser().parse_intermixed_args(arguments)
 
     def command() -> None:
-        prepared = prepare(recipe_from(parsed.recipe))
+        recipe = recipe_from(parsed.recipe)
+        if (recipe.output / "config.json").exists() or checkpoints(recipe.output):
+            check_same_recipe(recipe, ("data", "tokenizer"))  # the model there would be measured on another corpus
+        prepared = prepare(recipe)
         console = Console()
         console.print(report_tables(prepared.corpus.report))
         console.print(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hf_attn_seq2seq.training.trainer import TranslationTrainer
 
 
+MAP_ROWS = 30  # a new model may repeat itself for ever
+
+
 class TrainingProgress(TrainerCallback):
     """One bar that keeps its place, with the newest losses and target tokens a second; off a terminal, lines."""
 
@@ -96,9 +99,12 @@ class EvaluationSamples(TrainerCallback):
             shown.append("\n".join(f"  {name:<10}{printable(text)}" for name, text in lines))
         if trainer.model.config.attention_type != "none":  # type: ignore[union-attr]
             with trainer.averaged_weights():
-                attention = attend(trainer.unwrapped(), trainer.tokenizer, trainer.sources[0])
-            weights = attention.weights.mean(0)
-            shown.append(terminal_heatmap(weights, attention.source_tokens, attention.target_tokens, plain=True))
+                attention = attend(trainer.unwrapped(), trainer.tokenizer, trainer.sources[0], num_beams=1)
+            weights, words = attention.weights.mean(0), attention.target_tokens
+            shown.append(
+                terminal_heatmap(weights[:MAP_ROWS], attention.source_tokens, words[:MAP_ROWS], plain=True)
+                + (f"\n... {len(words) - MAP_ROWS} more rows" if len(words) > MAP_ROWS else "")
+            )
         text = "\n\n".join(shown)
         folder = Path(args.output_dir) / "samples"
         folder.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from hf_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
 from hf_attn_seq2seq.data.settings import DataSettings
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
-from hf_attn_seq2seq.settings import Settings, nearest
+from hf_attn_seq2seq.settings import Settings, nearest, section_in
 from hf_attn_seq2seq.training.settings import TrainingSettings
 
 
@@ -31,6 +31,7 @@ class Recipe(Settings):
 
     name: str = Field("model", min_length=1, description="what the experiment is called")
     description: str = Field("", description="what it is, in a sentence; stands in the model card")
+    notes: str = Field("", description="what was tried and what was left; stands in the model card")
     license: str | None = Field(None, description="of the trained model, as a Hub identifier, such as cc-by-2.0")
     output: Path = Field(Path("outputs/model"), description="folder for corpus, checkpoints, model and figures")
     data: DataSettings = Field(default_factory=DataSettings, description="where the text comes from")
@@ -78,6 +79,8 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         ValueError: No such file, not YAML, a field unknown or of a wrong value; the sentence names the place.
     """
     fields = _read(Path(path)) if path is not None else {}
+    if path is not None and Path(path).is_dir():
+        fields["output"] = str(path)  # a folder may have been moved
     for override in overrides:
         place, equals, value = override.partition("=")
         if not equals or not place:
@@ -86,14 +89,41 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
             parsed = yaml.safe_load(value)
         except yaml.YAMLError:
             parsed = value  # a text with a colon or a bracket in it
-        _place(fields, place, parsed)
+        try:
+            _place(fields, place.split("."), parsed)
+        except ValueError as error:
+            raise ValueError(f"'{override}': {error}") from None
     return Recipe(**fields)
 
 
 def save_recipe(recipe: Recipe, folder: Path) -> None:
     """Write the recipe, every field of it, beside the model."""
-    text = yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=False), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     (folder / RECIPE_FILE).write_text(text, "utf-8")
+
+
+def describe_fields(section: type[Settings] = Recipe, prefix: str = "") -> str:
+    """The fields of a recipe, a line for each: its place, its default and what it is."""
+    lines: list[str] = []
+    first_place: dict[type, str] = {}
+
+    def describe(section: type[Settings], prefix: str) -> None:
+        for name, field in section.model_fields.items():
+            inner, place = section_in(field.annotation), prefix + name
+            if inner is None:
+                default = field.get_default(call_default_factory=True)
+                shown = "" if default in (None, "", [], {}) else f" (default {default})"
+                lines.append(f"{place}: {field.description}{shown}")
+            elif inner in first_place:
+                lines.append(f"{place}: {field.description} (fields as in {first_place[inner]})")
+            else:
+                kind = str(field.annotation)
+                first_place[inner] = place + (".NAME" if "dict[" in kind else "") + (".0" if "list[" in kind else "")
+                lines.append(f"{place}: {field.description}")
+                describe(inner, f"{first_place[inner]}.")
+
+    describe(section, prefix)
+    return "\n".join(lines)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -109,30 +139,31 @@ def _read(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise ValueError(f"'{path}'{line}, is not YAML: {getattr(error, 'problem', None) or error}.") from None
-    if not isinstance(fields, dict):
+    if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
         raise ValueError(f"'{path}' is no recipe: it must hold fields such as 'data:' and 'training:'.")
     return fields
 
 
-def _place(fields: Any, place: str, value: Any) -> None:
-    """Set the value at a dotted place, making the sections on the way."""
-    *sections, last = place.split(".")
-    for name, following in zip(sections, [*sections[1:], last]):
-        if isinstance(fields, list):
-            fields = fields[_index(fields, name, place)]
-        else:
-            if fields.get(name) is None:
-                fields[name] = {}
-            if not isinstance(fields[name], dict | list):
-                raise ValueError(f"'{place}': '{name}' holds the value {fields[name]!r}, so it has no '{following}'.")
-            fields = fields[name]
+def _place(fields: Any, names: Sequence[str], value: Any) -> None:
+    """Set the value at a place, making the sections on the way; a lone entry may be a list of one, or not."""
+    name, *rest = names
     if isinstance(fields, list):
-        fields[_index(fields, last, place)] = value
+        if name.isdecimal() and int(name) < len(fields):
+            if rest:
+                _place(fields[int(name)], rest, value)
+            else:
+                fields[int(name)] = value
+        elif len(fields) == 1 and not name.isdecimal():
+            _place(fields[0], names, value)
+        else:
+            raise ValueError(f"'{name}' is no place in a list of {len(fields)}, which are counted from 0.")
+    elif not isinstance(fields, dict):
+        raise ValueError(f"there is no '{name}' in the value {fields!r}.")
+    elif name == "0" and rest:
+        _place(fields, rest, value)
+    elif rest:
+        if fields.get(name) is None:
+            fields[name] = {}
+        _place(fields[name], rest, value)
     else:
-        fields[last] = value
-
-
-def _index(entries: list[Any], name: str, place: str) -> int:
-    if not name.isdecimal() or int(name) >= len(entries):
-        raise ValueError(f"'{place}': '{name}' is no place in a list of {len(entries)}, which are counted from 0.")
-    return int(name)
+        fields[name] = value

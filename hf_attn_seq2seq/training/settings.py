@@ -4,10 +4,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from hf_attn_seq2seq.evaluation.alignment import SYMMETRISATIONS
 from hf_attn_seq2seq.evaluation.metrics import METRICS
+from hf_attn_seq2seq.evaluation.settings import Symmetrisation
 from hf_attn_seq2seq.settings import Settings, nearest
 
 
@@ -19,9 +19,6 @@ class GuidedAlignmentSettings(Settings):
         description="the corpus's own `alignment`, or made by a first pass: a model of this recipe, trained unguided",
     )
     weight: float = Field(0.05, gt=0, allow_inf_nan=False, description="of its loss a target token, beside the other")
-    words: Literal["cut", "blanks"] = Field(
-        "cut", description="what given links count: words as the tokenizers here cut them, or parted by blanks"
-    )
     layer: int = Field(-1, description="of the decoder, from 0, or from the last as -1")
     head: int | None = Field(None, ge=0, description="of that layer; null: the mean of all")
     shift: int = Field(0, ge=0, le=1, description="0: the row that predicts a word; 1: the one that has read it")
@@ -29,14 +26,7 @@ class GuidedAlignmentSettings(Settings):
     reverse_model: Path | None = Field(
         None, description="folder of a model of the other direction, whose links are joined with the first pass's"
     )
-    symmetrization: str = Field("grow-diag", description="how the links of the two directions are joined")
-
-    @field_validator("symmetrization")
-    @classmethod
-    def _known_method(cls, method: str) -> str:
-        if method not in SYMMETRISATIONS:
-            raise ValueError(f"there is no '{method}': {nearest(method, SYMMETRISATIONS)}")
-        return method
+    symmetrisation: Symmetrisation = Field("grow-diag", description="how the links of the two directions are joined")
 
 
 class TrainingSettings(Settings):
@@ -45,14 +35,17 @@ class TrainingSettings(Settings):
     epochs: float = Field(10.0, gt=0, allow_inf_nan=False, description="passes over the training pairs")
     max_steps: int | None = Field(None, gt=0, description="steps of the optimiser, in place of `epochs`")
     batch_tokens: int | None = Field(
-        None, gt=0, description="tokens of the longer side in a batch, padding included (and so pairs of like length)"
+        None,
+        gt=0,
+        description="tokens of the longer side in a batch, padding included; with tokenizer.sampling, of the usual "
+        "subwords, of which the drawn ones are more",
     )
     batch_size: int | None = Field(None, gt=0, description="pairs a batch, at most; 64 where batch_tokens is not set")
     max_length: int = Field(256, gt=1, description="tokens that a longer text is cut to for training")
     gradient_accumulation_steps: int = Field(1, gt=0, description="batches a step of the optimiser")
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="peak of the schedule (AdamW)")
     schedule: Literal["linear", "cosine", "inverse_sqrt", "constant", "plateau"] = Field(
-        "linear", description="of the learning rate, after the warm-up"
+        "linear", description="of the learning rate, after the warm-up (`plateau` has none)"
     )
     warmup_steps: int = Field(200, ge=0, description="steps in which the learning rate rises from 0")
     plateau_patience: int = Field(0, ge=0, description="evaluations without progress that `plateau` waits for")

@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Seq2SeqTrainer with batches by tokens, an average of weights, and evaluation by translating."""
 
+import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +14,7 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from pyarrow import compute
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -26,6 +29,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_attn_seq2seq.data.batches import TokenBudgetSampler, pad_batch
 from hf_attn_seq2seq.data.examples import SampledExamples
@@ -34,6 +38,7 @@ from hf_attn_seq2seq.evaluation.metrics import score_corpus
 from hf_attn_seq2seq.training.settings import TrainingSettings
 
 
+SECONDS = "training_seconds"  # in the log
 EMA_FILE = "ema.safetensors"  # in a checkpoint, beside the weights that training goes on with
 
 
@@ -130,6 +135,7 @@ class TranslationTrainer(Seq2SeqTrainer):
         self.tokenizer = tokenizer
         self.target_tokens_seen = 0
         self.translations: list[str] = []  # of the newest evaluation
+        self.started, self.seconds_before = time.perf_counter(), 0.0
         self.ema = AverageOfWeights(model, settings.ema_decay) if settings.ema_decay else None
         if self.ema is not None:
             self.add_callback(_UpdateAverage(self.ema))
@@ -234,16 +240,20 @@ class TranslationTrainer(Seq2SeqTrainer):
         with self.averaged_weights():
             loss = self._evaluation_loss(self.eval_dataset if eval_dataset is None else eval_dataset)
             metrics = {f"{metric_key_prefix}_loss": loss}
-            if self.settings.metric != "loss" or self.settings.samples:
-                self.translations = self._translate_in_shards()
+            count = len(self.sources) if self.settings.metric != "loss" else self.settings.samples
+            self.translations = self._translate_in_shards(self.sources[:count])
             if self.settings.metric != "loss":
                 scores = score_corpus(
                     self.translations, self.references, [self.settings.metric], language=self.language
                 )
                 metrics[f"{metric_key_prefix}_{self.settings.metric}"] = scores[self.settings.metric].value
-        self.log(metrics)
+        self.log({**metrics, SECONDS: self.seconds()})
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def seconds(self) -> float:
+        """Since training began, with those of the runs that this one goes on from."""
+        return self.seconds_before + time.perf_counter() - self.started
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -275,14 +285,14 @@ class TranslationTrainer(Seq2SeqTrainer):
         sums = self.accelerator.reduce(sums.to(self.args.device), "sum")
         return float(sums[0] / sums[1])
 
-    def _translate_in_shards(self) -> list[str]:
-        """Greedy translations of the validation sources, each process a share of them."""
+    def _translate_in_shards(self, sources: Sequence[str]) -> list[str]:
+        """Greedy translations, each process a share of them."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        mine = range(rank, len(self.sources), processes)
+        mine = range(rank, len(sources), processes)
         translated = translate(
             self.unwrapped(),
             self.tokenizer,
-            [self.sources[index] for index in mine],
+            [sources[index] for index in mine],
             batch_size=self.args.per_device_eval_batch_size,
             num_beams=1,
         )
@@ -293,6 +303,17 @@ class TranslationTrainer(Seq2SeqTrainer):
         super().save_model(output_dir, _internal_call)
         if _internal_call and self.ema is not None and self.args.should_save:
             save_file(self.ema.weights, Path(output_dir) / EMA_FILE)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch tells a full disk by a RuntimeError
+            folder = Path(self.args.output_dir)
+            shutil.rmtree(folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}", ignore_errors=True)
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"Cannot write a checkpoint to '{folder}' ({reason}): make room, and go on with --resume."
+            ) from error
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -356,8 +377,14 @@ class StopWithoutProgress(TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        name = f"eval_{self.settings.metric}"
-        values = [entry[name] for entry in state.log_history if name in entry]
-        best = max(values) if self.settings.greater_is_better else min(values)
-        if len(values) - 1 - values.index(best) >= self.settings.patience:
-            control.should_training_stop = True
+        control.should_training_stop = control.should_training_stop or is_patience_over(self.settings, state)
+
+
+def is_patience_over(settings: TrainingSettings, state: TrainerState) -> bool:
+    """Whether the newest `patience` evaluations were no better than one before them."""
+    name = f"eval_{settings.metric}"
+    values = [entry[name] for entry in state.log_history if name in entry]
+    if settings.patience is None or not values:
+        return False
+    best = max(values) if settings.greater_is_better else min(values)
+    return len(values) - 1 - values.index(best) >= settings.patience

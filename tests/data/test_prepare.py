@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Prepared corpora: splits, mixing, reports, reuse, and runs that are killed."""
 
+import hashlib
 import json
 import os
 import signal
@@ -119,7 +120,9 @@ def test_inputs_are_named_with_their_checksums(tmp_path, make):
     path = write_pairs(tmp_path / "a.tsv.xz", numbered(0, 20))
     corpus = make(train={"file": "a.tsv.xz", "limit": 5})
     [entry] = corpus.report["inputs"]
-    assert entry["sha256"] == prepare._sha256(path)  # of the whole file, though not all was read
+    assert (
+        entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    )  # of the whole file, though not all was read
     assert entry["file"] == "a.tsv.xz"
     assert entry["bytes"] == path.stat().st_size
     assert corpus.report["sources"] == [
@@ -230,6 +233,74 @@ def test_leaks_are_dropped_from_train_if_asked(tmp_path, make):
     assert counts(corpus.report) == {"leak": 4}
     assert corpus.report["leaks"]["validation in train"]["dropped"]
     assert len(corpus.validation) == 15
+
+
+def leaks_in(corpus):
+    return {
+        where: {side: found[side]["count"] for side in ("source", "target", "pair") if side in found}
+        for where, found in corpus.report["leaks"].items()
+    }
+
+
+def test_leaks_between_all_pairs_of_splits_are_counted(tmp_path, make):
+    write_pairs(tmp_path / "train.tsv", numbered(0, 40))
+    write_pairs(tmp_path / "valid.tsv", [(f"sentence {i}", f"other {i}") for i in range(40)])
+    write_pairs(tmp_path / "news.tsv", [("new", "neuf"), ("news", "nouvelles")])
+    write_pairs(tmp_path / "blogs.tsv", [("new", "neuf"), ("old", "nouvelles"), ("blog", "blogue")])
+    settings = {
+        "train": {"file": "train.tsv"},
+        "validation": {"file": "valid.tsv"},
+        "tests": {"news": {"file": "news.tsv"}, "blogs": {"file": "blogs.tsv"}},
+        "test_size": 10,
+    }
+    corpus = make(**settings)
+    assert leaks_in(corpus) == {
+        "validation in train": {"source": 30},
+        "test in validation": {"source": 10},
+        "blogs in news": {"source": 1, "target": 2, "pair": 1},
+    }
+    assert list(corpus.splits) == ["train", "validation", "test", "news", "blogs"]
+    examples = corpus.report["leaks"]["test in validation"]["source"]["examples"]
+    assert [example["source"] for example in examples] == corpus.tests["test"]["source"][:3]
+    settings["validation"] = {"file": "valid.tsv", "limit": 20}
+    dropped = make(**settings, cleaning={"drop_leaks": True})  # before anything is split off
+    assert {where: found["dropped"] for where, found in dropped.report["leaks"].items()} == {
+        "validation in train": True,
+        "blogs in news": False,
+    }
+    assert sorted(pairs_in(dropped.train) + pairs_in(dropped.tests["test"])) == numbered(20, 40)
+
+
+def test_further_references_are_targets_that_may_leak(tmp_path, make):
+    write_pairs(tmp_path / "train.tsv", [*numbered(0, 20), ("he", "il")])
+    write(tmp_path / "valid.tsv", "a\tb\tphrase 3\nc\td\tphrase 4\ne\tf\t\n")
+    write(tmp_path / "test.tsv", "sentence 5\tx\tphrase 5\ng\td\tphrase 4\nh\ti\tj\n")
+    settings = {
+        "train": {"file": "train.tsv"},
+        "validation": {"file": "valid.tsv", "references": 2},
+        "tests": {"test": {"file": "test.tsv", "references": 2}},
+    }
+    corpus = make(**settings)
+    assert leaks_in(corpus) == {
+        "validation in train": {"target": 2},
+        "test in train": {"source": 1, "target": 2, "pair": 1},
+        "test in validation": {"target": 1},  # of one row, both targets
+    }
+    examples = corpus.report["leaks"]["validation in train"]["target"]["examples"]
+    assert [example["line"] for example in examples] == [1, 2]
+    dropped = make(**settings, cleaning={"drop_leaks": True})
+    assert [pair for pair in pairs_in(corpus.train) if pair not in pairs_in(dropped.train)] == numbered(3, 6)
+
+
+def test_split_off_parts_share_no_further_reference(tmp_path, make):
+    write(tmp_path / "a.tsv", "".join(f"s{i}\tt{i}\tr{i // 2}\tt{(i + 4) % 40}\n" for i in range(40)))
+    corpus = make(train={"file": "a.tsv", "references": [2, 3]}, validation_size=20)
+    targets = [
+        {text for row in split for text in (row["target"], *row["references"])} for split in corpus.splits.values()
+    ]
+    assert len(targets) == 2
+    assert not targets[0] & targets[1]
+    assert corpus.report["leaks"] == {}
 
 
 # Mixing, references, alignments
@@ -379,6 +450,29 @@ def test_a_local_dataset_folder_is_watched(tmp_path, make, runs):
     write(folder / "more.txt", "new")
     make(**settings)
     assert runs == ["train"] * 2
+
+
+def test_rows_of_the_hub_are_checksummed(tmp_path, make, monkeypatch):
+    def load_dataset(name, config, split, revision, streaming):
+        return datasets.Dataset.from_dict({"source": ["a", "b", "c"], "target": targets})
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    corpora, targets = [], ["x", "y", "z"]
+    for changed in (None, "Z"):
+        targets[2] = changed or "z"
+        corpora.append(
+            prepare_corpus(
+                DataSettings(train={"hub": "someone/pairs", "revision": "main"}, validation_size=1),
+                tmp_path / f"corpus-{changed}",
+            )
+        )
+    [entry] = corpora[0].report["sources"]
+    rows = [["a", "x", 1], ["b", "y", 2], ["c", "z", 3]]
+    text = "".join(json.dumps([*row, None, None, None]) for row in rows)
+    assert entry["rows_sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert entry["revision"] == "main"
+    assert corpora[1].report["sources"][0]["rows_sha256"] != entry["rows_sha256"]
+    assert corpora[1].fingerprint != corpora[0].fingerprint
 
 
 # Runs that end early

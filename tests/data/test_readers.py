@@ -375,6 +375,31 @@ def test_one_line_in_another_encoding_of_two_files(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("line", "damaged"),
+    [
+        (b'"noir"\n', b'"caf\xe9"\n'),
+        (b'msgstr ""\n', b'msgstr "\xe9"\n'),
+        (b'msgid "dark"\n', b'msgid "d\xe2rk"\n'),
+        (b'"noir"\n', b'"noir"\n\nmsgid "%d"\nmsgid_plural "%ds"\nmsgstr[0] "%d"\nmsgstr[1] "\xe9"\n'),
+    ],
+)
+def test_a_message_in_another_encoding_is_a_bad_row(tmp_path, line, damaged):
+    text = po([(f"m{i}", f"n{i}") for i in range(99)]) + '\nmsgid "dark"\nmsgstr ""\n"un "\n"noir"\n'
+    content = text.encode() + b'\n# caf\xe9\nmsgid "last"\nmsgstr "derni\xc3\xa8re"\n'
+    where = content.rindex(line)
+    write(tmp_path / "a.po", content[:where] + damaged + content[where + len(line) :])
+    rows = read(tmp_path, {"file": "a.po"})
+    [bad] = [row for row in rows if isinstance(row, BadRow)]
+    assert bad.line == content[: content.rindex(b'msgid "dark"')].count(b"\n") + (6 if b"plural" in damaged else 1)
+    assert "is not utf-8 text here" in bad.reason
+    assert [row.target for row in rows if isinstance(row, Row)] == [
+        *(f"n{i}" for i in range(99)),
+        *(["un noir"] if b"plural" in damaged else []),
+        "dernière",  # what is wrong in a comment does no harm
+    ]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "line", "reason"),
     [
         ("a.tsv", "a\tb\nalone\n", 2, "2 columns are needed, and it has 1"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hf_attn_seq2seq.data import splits
-from hf_attn_seq2seq.data.splits import Components, Keys, find_repeats, is_among, pair_keys, places_among
+from hf_attn_seq2seq.data.splits import Components, Hashes, Keys, find_repeats, is_among, places_among
 
 
 @pytest.fixture(params=[1 << 18, 16], ids=["one bucket", "many buckets"])
@@ -101,11 +101,14 @@ def test_groups_stay_whole_and_a_part_may_stay_smaller(tmp_path):
         components_of([(0, 0), (0, 0), (1, 1), (1, 1), (1, 1)], tmp_path).choose(all_rows(5), [1], 0)
 
 
-def test_pair_keys_tell_sides_and_partners_apart():
+def test_hashes_of_pairs_tell_sides_and_partners_apart():
+    def pairs(a, b):
+        return Hashes(np.arange(len(a), dtype="u8"), a, b).pairs()
+
     a, b = np.array([1, 2, 3, 1, 1], "u8"), np.array([1, 1, 2, 2, 3], "u8")
-    assert len(set(pair_keys(a, b))) == 5
-    assert not set(pair_keys(a[1:], b[1:])) & set(pair_keys(b[1:], a[1:])) - set(pair_keys(a[[1, 3]], b[[1, 3]]))
-    assert pair_keys(a[1:2], b[1:2]) != pair_keys(b[1:2], a[1:2])
+    assert len(set(pairs(a, b))) == 5
+    assert not set(pairs(a[1:], b[1:])) & set(pairs(b[1:], a[1:])) - set(pairs(a[[1, 3]], b[[1, 3]]))
+    assert pairs(a[1:2], b[1:2]) != pairs(b[1:2], a[1:2])
 
 
 def test_places_in_a_sorted_array():

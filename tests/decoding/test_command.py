@@ -63,7 +63,7 @@ def expected(model, tokenizer) -> list[str]:
 def test_a_line_comes_out_for_each_line(folders, source, tmp_path, expected, capsys, monkeypatch):
     run(folders / "gru", source)
     assert capsys.readouterr().out.split("\n") == [*expected, ""]
-    run(folders / "gru", source, "--output", tmp_path / "out.txt", "--batch-size", 2)
+    run(folders / "gru", "--batch-size", 2, source, "--output", tmp_path / "out.txt")
     assert (tmp_path / "out.txt").read_text("utf-8").split("\n") == [*expected, ""]
     assert not (tmp_path / "out.txt.progress").exists()
     assert capsys.readouterr().out == ""
@@ -317,6 +317,8 @@ def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
         (["MODELS/no-tokenizer", "IN"], "'.*no-tokenizer' holds no tokenizer: save it there"),
         (["MODELS/gru,MODELS/other", "IN"], "gru' and '.*other' have different tokenizers"),
         (["MODELS/no-attention", "IN", "--alignments"], "no-attention' has no attention: leave out --alignments"),
+        (["MODELS/gru,MODELS/no-attention", "IN", "--alignments"], "no-attention' has no attention: leave out"),
+        (["MODELS/gru,MODELS/no-attention", "IN", "--replace-unknown"], "no-attention' has no attention: leave out"),
         (["MODELS/gru", "MISSING"], "There is no file MISSING: check its path"),
         (["MODELS/gru", "MODELS"], "is a folder: name a file in it"),
         (["MODELS/gru", "DAMAGED"], "damaged.gz cannot be decompressed"),

@@ -160,8 +160,6 @@ def test_attention_between_words_by_hand():
     assert words.links() == {(1, 0)}  # word 1 looks most at the end token
     assert words.links(0.25) == {(1, 0), (2, 0), (2, 1)}
     assert words.links(1.0) == frozenset()
-    assert words.confidences({(2, 1), (0, 0)}) == pytest.approx({(0, 0): 0.24, (2, 1): 0.3})
-    assert list(words.confidences({(2, 1), (0, 0)})) == [(0, 0), (2, 1)]
 
 
 def test_attention_between_words_without_special_tokens_sums_to_one():

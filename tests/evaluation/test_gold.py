@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hf_attn_seq2seq.evaluation import GoldLinks, gold_from_pharaoh, read_gold, read_gold_links
+from tests.data.corpus_files import write
 
 
 LINE = '{"id": 1, "en": "the cats .", "fr": "les chats gris .", "sure": [[0, 0], [2, 3]], "possible": [[1, 2]]}\n'
@@ -21,6 +22,14 @@ def test_gold_with_its_sentences_in_both_directions(tmp_path: Path) -> None:
     turned = read_gold(path, "fr", "en")[0]
     assert turned.source == first.target
     assert turned.links == first.links.turned() == GoldLinks({(0, 0), (3, 2)}, {(0, 0), (3, 2), (2, 1)})
+
+
+@pytest.mark.parametrize("compression", ["", ".gz", ".xz"])
+def test_lines_end_at_line_feeds_alone_in_every_compression(tmp_path: Path, compression: str) -> None:
+    line = '{"en": "a", "fr": "b\u2028c\x85d", "sure": [[0, 1]], "possible": []}\r\n'
+    [pair] = read_gold(write(tmp_path / f"gold.jsonl{compression}", "\ufeff" + line))
+    assert pair.target == ["b", "c", "d"]
+    assert read_gold_links(write(tmp_path / f"gold{compression}", "0-1\n")) == [pair.links]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +57,12 @@ def test_gold_that_is_empty_or_in_another_encoding(tmp_path: Path) -> None:
     path.write_text("\n")
     with pytest.raises(ValueError, match="holds no alignment"):
         read_gold(path)
-    path.write_bytes("é".encode("latin-1"))
-    with pytest.raises(ValueError, match="is not UTF-8"):
+    path.write_bytes(LINE.encode() + "é".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"gold\.jsonl, line 2, is not UTF-8 text"):
         read_gold(path)
+    for read in (read_gold, read_gold_links):
+        with pytest.raises(ValueError, match=r"There is no file .*nowhere"):
+            read(tmp_path / "nowhere")
 
 
 def test_marked_links() -> None:

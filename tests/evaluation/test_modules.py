@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Our metrics as modules of the evaluate library: loaded by path from the package, without network."""
+"""The metrics as modules of the evaluate library: loaded by path from the package, without network."""
 
 import evaluate
 import pytest
@@ -32,7 +32,7 @@ def test_each_module_loads_by_path(load):
         assert load(name, *(["fr"] if name == "bleu_tok_lc" else [])).name == name
 
 
-@pytest.mark.parametrize("name", ["exact_match", "per", "wer"])
+@pytest.mark.parametrize("name", ["bleu", "chrf", "exact_match", "per", "ter", "wer"])
 def test_a_module_gives_the_score_of_its_metric(load, name):
     hypotheses = ["K AE T", "R EH D", "T UW L IY"]
     references = [["K AE T"], ["R IY D", "R EH D"], ["T UW", "T AH L IY Z"]]

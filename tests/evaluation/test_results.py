@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import shlex
 
 import pytest
 import yaml
@@ -14,8 +15,10 @@ from hf_attn_seq2seq.evaluation.model_card import make_card, write_card
 from hf_attn_seq2seq.evaluation.results import (
     as_json,
     checksums,
+    command_line,
     describe_environment,
     measure_corpus,
+    names_only,
     write_json,
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
@@ -78,6 +81,21 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
     assert json.loads(path.read_text("utf-8")) == {"é": 1}
 
 
+def test_folders_of_a_machine_are_left_out():
+    assert names_only({"file": "/home/me/a.en", "more": ["data/b.en", "/c/d/"], "text": "and/or /a/", "count": 1}) == {
+        "file": "a.en",
+        "more": ["data/b.en", "d"],
+        "text": "and/or /a/",
+        "count": 1,
+    }
+    arguments = ["evaluate", "/home/me/out/model/", "data.folder=/my data/m30k", "--card=/x/card.md", "outputs/a", "/"]
+    arguments += ["evaluation.alignment={gold: /a/b/gold.jsonl, reverse_model: ../c, readout: {layer: -1}}"]
+    assert shlex.split(command_line(arguments)) == [
+        *["evaluate", "model/", "data.folder=m30k", "--card=card.md", "outputs/a", "/"],
+        "evaluation.alignment={gold: gold.jsonl, reverse_model: ../c, readout: {layer: -1}}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -87,7 +105,7 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
         ({"bootstrap_samples": 1}, "give 0, or at least 2"),
         ({"length_buckets": [5, 3]}, "must increase"),
         ({"beams": 5}, "no field 'beams': did you mean 'num_beams'"),
-        ({"alignment": {"symmetrization": "grow"}}, "did you mean 'grow-diag'"),
+        ({"alignment": {"symmetrisation": "grow"}}, "did you mean 'grow-diag'"),
         ({"alignment": {"readout": {"shift": -1}}}, "alignment: readout: shift=-1"),
     ],
 )
@@ -167,6 +185,23 @@ def test_the_card_is_silent_about_what_was_not_measured(results):
     text = make_card(results).text
     for absent in ("AER", "By the length", "confidence", "None", "\n\n\n"):
         assert absent not in text
+
+
+def test_the_card_says_what_was_tried_and_how_the_model_was_trained(results):
+    assert "What was tried" not in make_card(results).text
+    results["notes"] = "Dropout 0.2 was worse."
+    results["training"] = {"steps": 10, "versions": {"torch": "2.0"}, "machine": {"cores": 8, "system": "Darwin"}}
+    text = make_card(results).text
+    assert "### What was tried\n\nDropout 0.2 was worse.\n" in text
+    assert "steps: 10.\n\nTrained with torch 2.0; on 8 cores, Darwin.\n" in text
+
+
+def test_the_card_tells_apart_sets_of_different_runs(results):
+    (test,) = results["sets"].values()
+    results["sets"]["old"] = {**test, "date": "2025-01-01", "versions": {"python": "3.10.0"}}
+    text = make_card(results).text
+    assert "\n- test: python 3.11.0; on 2 cores, Linux x86_64; 2026-01-01T00:00:00+00:00; seed 3.\n" in text
+    assert "\n- old: python 3.10.0; on 2 cores, Linux x86_64; 2025-01-01; seed 3." in text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 import gzip
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hf_attn_seq2seq.data.words import split_words
 from hf_attn_seq2seq.decoding import Readout, align, load_readout
 from hf_attn_seq2seq.evaluation import to_pharaoh
 from hf_attn_seq2seq.training.align import load_aligner, main
+from hf_attn_seq2seq.training.recipe import load_recipe, save_recipe
 from tests.helpers import tiny_model
 
 
@@ -27,6 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate(("en-fr", "fr-en")):
         tiny_model(seed, scale=3.0, vocab_size=len(tokenizer)).save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
+        languages = name.split("-")
+        fields = [f"data.{side}_language={code}" for side, code in zip(("source", "target"), languages)]
+        save_recipe(load_recipe(None, fields), folder / name)
     (folder / "text.en").write_text("\n".join(source for source, _ in PAIRS) + "\n", "utf-8")
     with gzip.open(folder / "text.fr.gz", "wt", encoding="utf-8") as file:
         file.write("\n".join(target for _, target in PAIRS) + "\n")
@@ -68,14 +73,14 @@ def test_words_and_confidences_can_be_shown(folder: Path, capsys: pytest.Capture
 
 
 def test_both_directions_and_how_they_are_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    both = ("--backward", folder / "fr-en", "--symmetrise")
+    both = ("--backward", folder / "fr-en", "--symmetrisation")
     plain = said(capsys, folder / "en-fr", folder / "text.tsv")
     union = said(capsys, folder / "en-fr", folder / "text.tsv", *both, "union")
     intersection = said(capsys, folder / "en-fr", folder / "text.tsv", *both, "intersection")
     for one, more, fewer in zip(plain, union, intersection):
         assert set(fewer.split()) <= set(one.split()) <= set(more.split())
     assert union != intersection
-    all_pairs = said(capsys, folder / "en-fr", folder / "text.tsv", "--threshold", "1e-12")
+    all_pairs = said(capsys, folder / "en-fr", "--threshold", "1e-12", folder / "text.tsv")
     assert all_pairs[1] == "0-0 0-1 1-0 1-1"
 
 
@@ -102,6 +107,18 @@ def test_error_rate_against_gold(folder: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "links").write_text(f"{links[0]} {links[1].replace('-', 'p')}\n\n")
     (line,) = said(capsys, folder / "en-fr", tmp_path / "text.tsv", "--gold", tmp_path / "links", *every_word)
     assert line == "AER 40.00 %  precision 50.00 %  recall 100.00 %  (2 pairs, 4 links, 1 sure)"
+
+
+def test_gold_of_a_language_without_rules_for_joining_is_read_word_by_word(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    aligner = load_aligner(folder / "en-fr")
+    pair = (split_words("a dog"), split_words("ein Hund"))
+    (links,) = align(aligner.model, aligner.tokenizer, [pair], readout=Readout(end_token="excluded"))
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text(json.dumps({"en": "a dog", "de": "ein Hund", "sure": sorted(links), "possible": []}) + "\n")
+    (line,) = said(capsys, folder / "en-fr", "--gold", gold, "--languages", "en", "de", "--end-token", "excluded")
+    assert line.startswith("AER 0.00 %")
 
 
 def test_the_best_way_to_read_is_found_and_kept(
@@ -140,6 +157,9 @@ def test_the_best_way_to_read_is_found_and_kept(
         (["en-fr", "text.tsv", "--gold", "text.tsv"], "is not a link"),
         (["en-fr", "text.tsv", "--gold", "one.gold"], "3 predicted, 1 sure"),
         (["en-fr", "text.tsv", "--words", "joined", "--languages", "en", "de"], "no rules for joining words"),
+        (["en-fr", "text.tsv", "--output", "text.tsv"], "text.tsv cannot be read and written at once"),
+        (["en-fr", "text.en", "text.fr.gz", "--output", "text.fr.gz"], "text.fr.gz cannot be read and written"),
+        (["nameless", "--gold", "text.tsv"], "Nothing tells the languages: name them, as in --languages en fr"),
         (["en-fr", "text.tsv", "--batch-size", "0"], "batch_size=0 must be at least 1"),
     ],
 )
@@ -154,6 +174,7 @@ def test_one_sentence_for_each_mistake(
     Path("short.fr").write_text("un chien\n")
     Path("latin.tsv").write_bytes("a\tb\né\té\n".encode("latin-1"))
     Path("one.gold").write_text("0-0\n")
+    shutil.copytree("en-fr", "nameless", ignore=shutil.ignore_patterns("recipe.yaml"), dirs_exist_ok=True)
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2

@@ -83,7 +83,8 @@ def test_the_results_tell_how_they_came_about(folder, results):
     weights = (folder / "model.safetensors").read_bytes()
     assert results["model"]["sha256"] == {"model.safetensors": hashlib.sha256(weights).hexdigest()}
     assert (results["name"], results["seed"]) == ("untrained", 7)
-    assert results["command"] == f"hf-attn-seq2seq evaluate {folder}"
+    assert results["command"] == f"hf-attn-seq2seq evaluate {folder.name}"
+    assert all(figures["command"] == results["command"] for figures in results["sets"].values())
     assert results["evaluation"]["num_beams"] == 2
     assert results["data"]["pairs"] == {"train": 200, "validation": 8, "test": 8, "test_compositional": 4}
     assert results["versions"]["torch"] == torch.__version__
@@ -91,29 +92,48 @@ def test_the_results_tell_how_they_came_about(folder, results):
     shown = {(one.dataset_split, one.metric_type): one.metric_value for one in card.data.eval_results}
     assert shown["test", "ter"] == round(results["sets"]["test"]["scores"]["ter"]["value"], 2)
     assert str(folder) not in card.text
+    assert str(folder) not in (folder / "results.json").read_text("utf-8")
 
 
 def test_one_set_keeps_the_figures_of_the_others(folder, results, tmp_path, capsys):
     kept = {name: (folder / name).read_bytes() for name in ("results.json", "README.md")}
     card = tmp_path / "cards" / "untrained.md"
+    earlier = {**results, "versions": {"torch": "1.0"}}
+    (folder / "results.json").write_text(json.dumps(earlier), "utf-8")
     main([str(folder), "--set", "test", "--card", str(card)])
     again = json.loads((folder / "results.json").read_text("utf-8"))
+    assert again["command"] == f"hf-attn-seq2seq evaluate {folder.name} --set test --card untrained.md"
+    for name, figures in again["sets"].items():
+        # Each set says what it was measured by, the kept ones too where that has changed.
+        assert figures["command"] == (again if name == "test" else results)["command"]
+        assert figures.get("versions", again["versions"]) == (again if name == "test" else earlier)["versions"]
     assert {name: figures["scores"] for name, figures in again["sets"].items()} == {
         name: figures["scores"] for name, figures in results["sets"].items()
     }
     capsys.readouterr()
     assert "| test |" in card.read_text("utf-8")
-    written = (folder / "results.json").read_bytes()
-    with pytest.raises(SystemExit):
-        main([str(folder), "--set", "test", "evaluation.num_beams=1"])
-    assert "was measured with other evaluation: measure all sets again" in capsys.readouterr().err
-    assert (folder / "results.json").read_bytes() == written
     main([str(folder), "evaluation.num_beams=1", "evaluation.metrics=[chrf]"])
     again = json.loads((folder / "results.json").read_text("utf-8"))
     assert list(again["sets"]["test"]["scores"]) == ["chrf"]
     assert "Greedy decoding" in (folder / "README.md").read_text("utf-8")
     for name, content in kept.items():
         (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("override", "differing"), [("evaluation.num_beams=1", "evaluation"), ("data.target_language=de", "languages")]
+)
+def test_other_settings_are_tried_on_one_set_and_nothing_is_written(folder, results, override, differing, capsys):
+    recipe = folder / "recipe.yaml"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for model in (folder, recipe):  # the trained model, and its recipe
+        main([str(model), "--set", "validation", override])
+        shown = " ".join(capsys.readouterr().out.split())
+        assert f"results.json was measured with other {differing}." in shown
+        assert "Nothing was written" in shown
+        assert "BLEU tok-lc: nrefs:1" in shown
+        assert ("moses-norm-de" in shown) == (differing == "languages")
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_what_does_not_change_the_measuring_is_refused(folder, capsys):
@@ -142,6 +162,17 @@ def test_files_given_by_hand(folder, tmp_path, capsys):
     assert f"{score['ter'].value:.2f}" in shown
     assert "nrefs:var" in shown
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_a_blank_line_has_an_empty_translation(folder, tmp_path, capsys):
+    source = write(tmp_path / "a.en", "The cat is on the mat.", " ", "The dog sleeps.")
+    reference = write(tmp_path / "a.fr", "Le chat est sur le tapis.", "?", "Le chien dort.")
+    output = tmp_path / "out.fr"
+    main([str(folder), "--source", source, "--reference", reference, "--output", str(output)])
+    assert [bool(line) for line in output.read_text("utf-8").split("\n")] == [True, False, True, False]
+    with pytest.raises(SystemExit):
+        main([str(folder), "--source", source, "--reference", reference, "--output", source])
+    assert "a.en cannot be read and written at once" in capsys.readouterr().err
 
 
 def test_two_systems_are_compared(tmp_path, capsys):

@@ -10,7 +10,8 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.decoding import attend, translate
-from hf_attn_seq2seq.training.train import main
+from hf_attn_seq2seq.training.preprocess import main as preprocess
+from hf_attn_seq2seq.training.train import main, sole_run
 
 
 SMALL = [
@@ -53,7 +54,7 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     run(*basic)
     said = capsys.readouterr().out
     assert "52 training and 8 validation pairs" in said
-    assert "Best bleu" in said
+    assert "the best checkpoint, of step 7 of 7" in said
     assert "columns: source, the word looked at" in said  # the attention map
     assert f"evaluate {output}" in said
     assert "reference" in (output / "samples" / "step-0000007.txt").read_text("utf-8")
@@ -76,7 +77,8 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     assert "say --resume or --overwrite" in failure(capsys, *basic)
     said = failure(capsys, *basic, "--resume", "model.hidden_size=32")
     assert "holds another model: give the same hidden_size (16 there, 32 here)" in said
-    assert "begun with other data" in failure(capsys, *basic, "--resume", "data.seed=5")
+    assert "begun with other data.seed" in failure(capsys, *basic, "--resume", "data.seed=5")
+    assert "begun with other training.seed" in failure(capsys, *basic, "--resume", "training.seed=5")
     assert (output / "model.safetensors").read_bytes() == weights
 
     # The folder holds its recipe, from which it is gone on with; nothing is prepared again.
@@ -149,11 +151,13 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
         (["training.guided_alignment={}", "tokenizer.sampling=0.1"], "cannot go together"),
         (["training.metric=bleu_tok_lc"], "needs the target's language"),
         (["tokenizer.shared=false", "model.share_encoder_decoder_embeddings=true"], "needs one vocabulary"),
-        (["training.guided_alignment.symmetrization=grow"], "did you mean 'grow-diag'"),
+        (["training.guided_alignment.symmetrisation=grow"], "did you mean 'grow-diag'"),
         (["trainin.epochs=1"], "did you mean 'training'"),
         (["training.epochs"], "no recipe 'training.epochs'"),
         (["=3"], "changes no field"),
-        (["training.report_to=[nowhere]"], "nowhere"),
+        (["training.report_to=[nowhere]"], "names 'nowhere', which is not installed"),
+        (["training.guided_alignment.reverse_model=nowhere"], "there is no model in 'nowhere'"),
+        (["tokenizer.vocab_size=999999999999"], "vocab_size=999999999999"),
         (["tokenizer.vocab_size=10"], "vocab_size is 10"),
         (["--resume"], "no checkpoint"),
         (["data.validation_size=500"], "validation"),
@@ -185,6 +189,50 @@ def test_a_bad_recipe_ends_with_one_sentence(
     said = failure(capsys, tmp_path / "recipe.yaml")
     assert told in said
     assert said.count("\n") == 1
+
+
+def test_fields_are_listed_with_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--fields"])
+    said = capsys.readouterr().out
+    assert "training.ema_decay: decay a step" in said
+    assert "data.train.0.file: a TSV" in said
+    assert "data.tests: " in said
+    assert "(fields as in data.train.0)" in said
+
+
+def test_a_corpus_that_has_changed_is_not_gone_on_with(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "pairs.tsv"
+    mine.write_bytes(tsv.read_bytes())
+    arguments = [f"data.train.file={mine}", f"output={tmp_path / 'model'}", *SMALL]
+    run(*arguments)
+    mine.write_text(tsv.read_text("utf-8") + "One more line.\tUne ligne de plus.\n", "utf-8")
+    assert "have changed since" in failure(capsys, *arguments, "--resume", "training.epochs=2")
+
+
+def test_a_moved_folder_is_gone_on_with_where_it_is(tsv: Path, tmp_path: Path) -> None:
+    run(f"data.train.file={tsv}", f"output={tmp_path / 'old'}", *SMALL)
+    (tmp_path / "old").rename(tmp_path / "new")
+    run(tmp_path / "new", "--resume", "training.epochs=2")
+    assert (tmp_path / "new" / "checkpoint-14").is_dir()
+    assert not (tmp_path / "old").exists()
+
+
+def test_two_runs_do_not_share_a_folder(tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with sole_run(tmp_path / "out"):
+        said = failure(capsys, f"data.train.file={tsv}", f"output={tmp_path / 'out'}", *SMALL)
+    assert "Another run is at work" in said
+
+
+def test_a_trained_folder_keeps_its_corpus(tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [f"data.train.file={tsv}", f"output={tmp_path / 'out'}", *SMALL]
+    run(*arguments)
+    report = (tmp_path / "out" / "corpus" / "report.json").read_bytes()
+    with pytest.raises(SystemExit):
+        preprocess([*arguments, "data.seed=9"])
+    assert "begun with other data.seed" in capsys.readouterr().err
+    assert (tmp_path / "out" / "corpus" / "report.json").read_bytes() == report
 
 
 def test_two_recipes_are_one_too_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Our metrics as modules of the `evaluate` library, each a folder that `evaluate.load` takes.
+"""The metrics as modules of the `evaluate` library, each a folder that `evaluate.load` takes.
 
 ```
 wer = evaluate.load(path("wer"))
@@ -12,7 +12,7 @@ evaluate.load(path("bleu_tok_lc"), "fr")  # the configuration is the language
 from pathlib import Path
 
 
-MODULES = ("aer", "bleu_tok_lc", "exact_match", "per", "wer")
+MODULES = ("aer", "bleu", "bleu_tok_lc", "chrf", "exact_match", "per", "ter", "wer")
 
 
 def path(name: str) -> str:
