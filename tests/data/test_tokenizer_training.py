@@ -224,7 +224,7 @@ def test_training_is_repeatable_and_reads_a_generator(kind):
     assert first.backend_tokenizer.to_str() == second.backend_tokenizer.to_str()
 
 
-@pytest.mark.parametrize("kind", KINDS.keys() - {"symbol"})
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"symbol"}))
 def test_special_tokens_in_text_can_be_read_as_text(kind):
     tokenizer = train(kind, [*TEXTS, "< / s >"])
     assert tokenizer("a </s>")["input_ids"].count(2) == 2
