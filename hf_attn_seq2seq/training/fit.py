@@ -204,6 +204,7 @@ def fit(
         }
         (output_dir / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
         trainer.state.save_to_json(str(output_dir / "trainer_state.json"))
+    trainer.accelerator.wait_for_everyone()  # what comes next reads these files
     return trainer
 
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import datasets
+import torch
 from accelerate import PartialState
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -167,7 +168,7 @@ def keep_freed_memory() -> None:
 def run(recipe: Recipe, resume: bool = False, overwrite: bool = False) -> None:
     """Prepare, train and save."""
     # The first process prepares the corpus while the others wait, longer than a usual message may take.
-    state = PartialState(timeout=timedelta(days=1))
+    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=1))
     with sole_run(recipe.output) if state.is_main_process else nullcontext():
         _run(recipe, resume, overwrite, state)
 
@@ -179,9 +180,10 @@ def _run(recipe: Recipe, resume: bool, overwrite: bool, state: PartialState) -> 
     prepared = prepare(recipe)
     if resume and prepared.corpus.fingerprint != before:
         raise ValueError(f"The files of data have changed since '{recipe.output}' was begun: start anew.")
-    for newest in (*checkpoints(recipe.output / FIRST_PASS_FOLDER)[-1:], *([checkpoint] if checkpoint else [])):
-        if resume:
-            check_same_model(model_config(recipe, prepared), newest)
+    if resume:
+        for folder in (recipe.output, recipe.output / FIRST_PASS_FOLDER):
+            for newest in checkpoints(folder)[-1:]:
+                check_same_model(model_config(recipe, prepared), newest)
     if state.is_main_process:
         if not resume:
             clear(recipe.output)
@@ -209,6 +211,7 @@ def _run(recipe: Recipe, resume: bool, overwrite: bool, state: PartialState) -> 
 def check_recipe(recipe: Recipe) -> None:
     """Refuse, before the corpus is read, what could not be trained or measured after it."""
     tokenizer, training = recipe.tokenizer, recipe.training
+    # The sizes are not known yet; two vocabularies are taken to differ, as they may.
     config = recipe.model_config_for(tokenizer.vocab_size, None if tokenizer.shared else tokenizer.vocab_size + 1)
     if training.metric != "loss":
         make_metric(training.metric, recipe.data.target_language)

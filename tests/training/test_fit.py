@@ -172,7 +172,7 @@ def test_guidance_puts_attention_on_the_links(tmp_path: Path) -> None:
         alignment = batch.pop("alignment")
         weights = trainer.model.eval()(**batch, output_attentions=True).cross_attentions[0].mean(1)
         taught = alignment.sum(-1) > 0
-        return float(((alignment > 0) * weights).sum(-1)[taught].mean())
+        return ((alignment > 0) * weights).sum(-1)[taught].mean().item()
 
     assert mass_on_links("guided", guided_alignment={"weight": 1.0}) > 1.3 * mass_on_links("plain")
 
@@ -346,16 +346,17 @@ def test_two_processes_give_the_losses_of_one(tsv: Path, tmp_path: Path) -> None
 
     more = ["model.dropout=0", "training.max_steps=6", "training.evaluate_every=3", "training.metric=bleu"]
     main(command(tsv, tmp_path / "one", *more, "training.gradient_accumulation_steps=2"))
-    subprocess.run(
+    finished = subprocess.run(
         [
             *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
             *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
             *("-m", "hf_attn_seq2seq.training.train", *command(tsv, tmp_path / "two", *more)),
         ],
         env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        check=True,
         capture_output=True,
+        text=True,
     )
+    assert finished.returncode == 0, finished.stderr[:2000]
     histories = []
     for name in ("one", "two"):
         state = json.loads((tmp_path / name / "trainer_state.json").read_text("utf-8"))
