@@ -15,7 +15,7 @@ from rich.progress import track
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.console import run_command
-from hf_attn_seq2seq.data.readers import InputFile
+from hf_attn_seq2seq.data.readers import read_lines
 from hf_attn_seq2seq.data.words import Words, cut_words, join_words, split_words
 from hf_attn_seq2seq.decoding.alignment import (
     END_TOKEN_CHOICES,
@@ -166,7 +166,7 @@ def _joining(join: Callable[[list[str], str], Words], languages: Sequence[str]) 
 def _read_texts(source: Path | None, target: Path | None) -> Iterator[tuple[str, str]]:
     """Pairs from two files, one file of columns, or standard input."""
     if target is not None:
-        sides = [_lines(source), _lines(target)]
+        sides = [read_lines(source), read_lines(target)]
         for number, pair in enumerate(itertools.zip_longest(*sides)):
             if None in pair:
                 longer, shorter = (source, target) if pair[1] is None else (target, source)
@@ -176,23 +176,12 @@ def _read_texts(source: Path | None, target: Path | None) -> Iterator[tuple[str,
             yield str(pair[0]), str(pair[1])
         return
     name = source or "standard input"
-    lines = (line.rstrip("\r\n") for line in sys.stdin) if source is None else _lines(source)
+    lines = (line.rstrip("\r\n") for line in sys.stdin) if source is None else read_lines(source)
     for number, line in enumerate(lines, start=1):
         cells = line.split("\t")
         if len(cells) < 2:
             raise ValueError(f"{name}, line {number}, has no tab: give source and target with a tab between them.")
         yield cells[0], cells[1]
-
-
-def _lines(path: Path) -> Iterator[str]:
-    file = InputFile(path)
-    try:
-        for number, line in enumerate(file.lines(), start=1):
-            if line is None:
-                raise ValueError(f"{path}, line {number}, is not UTF-8: repair or convert it.")
-            yield line
-    finally:
-        file.close()
 
 
 def _choose(

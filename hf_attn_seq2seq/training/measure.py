@@ -102,7 +102,7 @@ def evaluate_model(
             "parameters": translator.model.num_parameters(),
             "sha256": checksums(folder.glob("*.safetensors")),
         },
-        "training": names_only(training_record(folder)),
+        "training": names_only(read_record(folder / SUMMARY_FILE)),
         "data": {
             "fingerprint": corpus.report["fingerprint"],
             "pairs": {name: split["pairs"] for name, split in corpus.report["splits"].items()},
@@ -125,7 +125,7 @@ def evaluate_model(
         if not aligner:
             raise ValueError("This model has no attention to align by: leave out evaluation.alignment.gold.")
         gold = read_gold_texts(path, recipe.data)
-    before = read_results(folder) if names else {}
+    before = read_record(folder / RESULTS_FILE) if names else {}
     compared = ("model", "data", "languages", "evaluation") if before else ()
     differing = [name for name in compared if before.get(name) != results[name]]
     if before and not differing:
@@ -157,9 +157,8 @@ def evaluate_model(
     return Evaluation(results, differing)
 
 
-def read_results(folder: Path) -> dict[str, Any]:
-    """What an earlier evaluation wrote in `results.json`; nothing where there was none."""
-    path = folder / RESULTS_FILE
+def read_record(path: Path) -> dict[str, Any]:
+    """What an earlier training or evaluation wrote of itself; nothing where there was none."""
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
@@ -167,12 +166,6 @@ def kept_sets(before: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]
     """The sets of an earlier evaluation, each with what about its measuring is not as `results` has it now."""
     told = {name: before[name] for name in ("date", "command", "versions", "machine") if before[name] != results[name]}
     return {name: {**told, **figures} for name, figures in before["sets"].items()}
-
-
-def training_record(folder: Path) -> dict[str, Any]:
-    """What the training wrote of itself, if it did."""
-    path = folder / SUMMARY_FILE
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
 class GoldText(NamedTuple):

@@ -102,7 +102,7 @@ def save_recipe(recipe: Recipe, folder: Path) -> None:
     (folder / RECIPE_FILE).write_text(text, "utf-8")
 
 
-def describe_fields(section: type[Settings] = Recipe, prefix: str = "") -> str:
+def describe_fields() -> str:
     """The fields of a recipe, a line for each: its place, its default and what it is."""
     lines: list[str] = []
     first_place: dict[type, str] = {}
@@ -122,7 +122,7 @@ def describe_fields(section: type[Settings] = Recipe, prefix: str = "") -> str:
                 lines.append(f"{place}: {field.description}")
                 describe(inner, f"{first_place[inner]}.")
 
-    describe(section, prefix)
+    describe(Recipe, "")
     return "\n".join(lines)
 
 
