@@ -23,6 +23,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .recorder import active_recorder, record
 
 
 class Memory(NamedTuple):
@@ -215,8 +216,24 @@ class Attention(nn.Module):
         self, weights: torch.Tensor, memory: Memory, scores: torch.Tensor | None, state: torch.Tensor | None
     ) -> AttentionOutput:
         """Sum the values by the weights; with dropout, the weights handed out are the dropped ones that were used."""
-        used = nn.functional.dropout(weights, p=self.dropout, training=self.training)
-        return AttentionOutput(merge_heads(used @ memory.values), used, scores, state)
+        used = nn.functional.dropout(self.settle(weights), p=self.dropout, training=self.training)
+        sums = used @ memory.values
+        context = merge_heads(sums)
+        record(
+            self,
+            scaled=scores,
+            weights=used,
+            keys=memory.keys,
+            values=memory.values,
+            head_context=sums,
+            context=context,
+        )
+        return AttentionOutput(context, used, scores, state)
+
+    def settle(self, weights: torch.Tensor) -> torch.Tensor:
+        """The weights to go on with: these, unless an active recorder asks what others would do."""
+        recorder = active_recorder()
+        return weights if recorder is None else recorder.edit_weights(self, weights)
 
     def init_weights(self) -> None:
         """Initialise bare Parameters (Linear parts are the model's business)."""
@@ -282,7 +299,10 @@ class DotAttention(Attention):
     scaling = 1.0
 
     def score(self, query: torch.Tensor, memory: Memory) -> torch.Tensor:
-        return split_heads(query, self.num_heads) @ memory.keys.transpose(-1, -2) * self.scaling
+        queries = split_heads(query, self.num_heads)
+        scores = queries @ memory.keys.transpose(-1, -2)
+        record(self, asker=query, query=queries, scores=scores)
+        return scores * self.scaling
 
 
 class ScaledDotAttention(DotAttention):
@@ -327,11 +347,13 @@ def eager_attention_forward(
         The output `(batch, tgt_len, heads, head_dim)` and the weights `(batch, heads, tgt_len, src_len)`.
     """
     groups = query.shape[1] // key.shape[1]
-    scores = query @ repeat_groups(key, groups).transpose(-1, -2) * scaling
+    scores = query @ repeat_groups(key, groups).transpose(-1, -2)
+    scaled = scores * scaling
     if attention_mask is not None:
-        scores = scores + attention_mask
-    weights = torch.softmax(at_least_single(scores), dim=-1).to(query.dtype)
+        scaled = scaled + attention_mask
+    weights = torch.softmax(at_least_single(scaled), dim=-1).to(query.dtype)
     weights = nn.functional.dropout(weights, p=dropout, training=module.training)
+    record(module, scores=scores, weights=weights)
     return (weights @ repeat_groups(value, groups)).transpose(1, 2).contiguous(), weights
 
 
@@ -378,10 +400,13 @@ class MultiHeadAttention(Attention):
         if output_weights or self.config.attention_normalizer != "softmax" or implementation in (None, "eager"):
             keys = repeat_groups(memory.keys, self.num_key_value_groups)
             values = repeat_groups(memory.values, self.num_key_value_groups)
-            scores = heads @ keys.transpose(-1, -2) * self.scaling
-            weights = normalize(scores, key_mask(memory.mask), self.config.attention_normalizer)
-            out = self.attend(weights, memory._replace(values=values), scores, None)
-            return out._replace(context=self.output_projection(out.context))
+            scores = heads @ keys.transpose(-1, -2)
+            scaled = scores * self.scaling
+            weights = normalize(scaled, key_mask(memory.mask), self.config.attention_normalizer)
+            out = self.attend(weights, memory._replace(keys=keys, values=values), scaled, None)
+            context = self.output_projection(out.context)
+            record(self, asker=query, query=heads, scores=scores, context=context)
+            return out._replace(context=context)
         flash = "flash" in implementation
         if flash and memory.mask is not None and heads.shape[2] > 1:
             # Transformers' flash path would take the source's padding for the target's.
@@ -423,7 +448,10 @@ class AdditiveAttention(Attention):
         return keys, split_heads(encoder_states, self.num_heads)
 
     def score(self, query: torch.Tensor, memory: Memory) -> torch.Tensor:
-        return self.energy(split_heads(self.query_projection(query), self.num_heads), memory.keys, self.score_vector)
+        queries = split_heads(self.query_projection(query), self.num_heads)
+        scores = self.energy(queries, memory.keys, self.score_vector)
+        record(self, asker=query, query=queries, scores=scores, vector=self.score_vector)
+        return scores
 
     @staticmethod
     def energy(queries: torch.Tensor, keys: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
@@ -479,6 +507,7 @@ class LocalMonotonicAttention(GeneralAttention):
         window = self.window(distance, memory)
         scores = self.score(query, memory)
         weights = normalize(scores, window, self.config.attention_normalizer)
+        record(self, allowed=window)
         return self.attend(weights, memory, scores, steps[:, -1:] + 1)
 
     def distance(self, centre: torch.Tensor, memory: Memory) -> torch.Tensor:
@@ -529,6 +558,7 @@ class LocalPredictiveAttention(LocalMonotonicAttention):
         weights = normalize(scores, window, self.config.attention_normalizer)
         weights = weights * gaussian.to(weights.dtype)
         weights = weights / weights.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+        record(self, allowed=window, centre=centre.squeeze(-1), gaussian=gaussian)
         return self.attend(weights, memory, scores, None)
 
 
@@ -561,6 +591,7 @@ class LocationAttention(Attention):
         mask = seen if memory.mask is None else seen & memory.mask
         scores = self.score(query, memory)
         weights = normalize(scores, key_mask(mask), self.config.attention_normalizer)
+        record(self, asker=query, scores=scores, allowed=key_mask(mask))
         return self.attend(weights, memory, scores, None)
 
 
@@ -612,9 +643,18 @@ class RunningAttention(AdditiveAttention):
         vector = self.vector()
         rows, energies = [], []
         for step in queries.unbind(2):
-            keys = memory.keys + self.feature(running.to(memory.keys.dtype), memory)
-            scores = self.energy(step.unsqueeze(2), keys, vector)
-            weights = self.weigh(scores, memory, running)
+            feature = self.feature(running.to(memory.keys.dtype), memory)
+            scores = self.energy(step.unsqueeze(2), memory.keys + feature, vector)
+            weights = self.settle(self.weigh(scores, memory, running))
+            record(
+                self,
+                asker=query,
+                query=step.unsqueeze(2),
+                scores=scores,
+                vector=vector,
+                state=running.unsqueeze(2),
+                feature=feature.unsqueeze(2) if feature.dim() else feature,
+            )
             running = self.advance(running, at_least_single(weights.squeeze(2)))
             rows.append(weights)
             energies.append(scores)
@@ -773,6 +813,7 @@ class FixedContext(Attention):
         self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
     ) -> AttentionOutput:
         context = memory.values[:, 0].expand(-1, query.shape[1], -1)
+        record(self, context=context)
         return AttentionOutput(context, None, None, None)
 
 

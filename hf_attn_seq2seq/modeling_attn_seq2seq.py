@@ -25,6 +25,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .attention import Attention
 from .cache_attn_seq2seq import AttnSeq2SeqCache, new_recurrent_cache
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .recorder import record
 from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
 from .transformer import SelfAttention, TransformerDecoder, TransformerEncoder
 
@@ -309,6 +310,7 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
         hidden_states = self.stack(
             inputs_embeds, attention_mask, output_attentions=bool(kwargs.get("output_attentions"))
         )
+        record(self, embeddings=inputs_embeds, states=hidden_states)
         return BaseModelOutput(last_hidden_state=hidden_states)
 
 
@@ -384,6 +386,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
 
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
+        record(self, embeddings=inputs_embeds)
         out = self.stack(
             inputs_embeds,
             attention_mask,
@@ -609,6 +612,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         elif logits_to_keep:
             hidden_states = hidden_states[:, -logits_to_keep:]
         logits = self.lm_head(hidden_states)
+        record(self, hidden=hidden_states, logits=logits)
         loss = None
         if labels is not None:
             if logits.shape[:2] != labels.shape:

@@ -19,6 +19,7 @@ from transformers.utils.import_utils import is_tracing
 from .attention import DecoderOutput, Memory, build_attention, fixed_context, recall_source, summarize
 from .cache_attn_seq2seq import keeps_history, read_state, write_state
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .recorder import active_recorder, record
 
 
 State = tuple[torch.Tensor, ...]
@@ -77,7 +78,12 @@ class RecurrentCell(nn.Module):
         return all(type(part) is nn.Linear and type(part.weight) in (nn.Parameter, torch.Tensor) for part in linears)
 
     def can_fuse(self, inputs: torch.Tensor, dropout_mask: torch.Tensor | None) -> bool:
-        """Whether [`fused`] gives what the steps would: not with dropout in the recurrence, nor with weights away."""
+        """
+        Whether [`fused`] gives what the steps would: not with dropout in the recurrence, nor with weights away, nor
+        the gates that a recorder wants.
+        """
+        if active_recorder() is not None:
+            return False
         return dropout_mask is None and self.is_plain and inputs.device == self.hidden_projection.weight.device
 
     def flat_weights(self) -> list[torch.Tensor]:
@@ -159,7 +165,9 @@ class GRUCell(RecurrentCell):
         reset, update = torch.sigmoid(gates + recurrent_gates).chunk(2, dim=-1)
         new = torch.tanh(candidate + reset * recurrent_candidate)
         # Not lerp: under autocast the state is in single precision and the gates are not.
-        return (new + update * (state[0] - new),)
+        hidden = new + update * (state[0] - new)
+        record(self, reset=reset, update=update, candidate=new, hidden_before=state[0], hidden_after=hidden)
+        return (hidden,)
 
 
 class LSTMCell(RecurrentCell):
@@ -174,8 +182,22 @@ class LSTMCell(RecurrentCell):
 
     def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
         enter, forget, candidate, leave = (projected + recurrent).chunk(4, dim=-1)
-        cell = torch.sigmoid(forget) * state[1] + torch.sigmoid(enter) * torch.tanh(candidate)
-        return torch.sigmoid(leave) * torch.tanh(cell), cell
+        enter, forget, leave = torch.sigmoid(enter), torch.sigmoid(forget), torch.sigmoid(leave)
+        candidate = torch.tanh(candidate)
+        cell = forget * state[1] + enter * candidate
+        hidden = leave * torch.tanh(cell)
+        record(
+            self,
+            input=enter,
+            forget=forget,
+            candidate=candidate,
+            output=leave,
+            hidden_before=state[0],
+            hidden_after=hidden,
+            cell_before=state[1],
+            cell_after=cell,
+        )
+        return hidden, cell
 
 
 CELLS: dict[str, type[RecurrentCell]] = {"gru": GRUCell, "lstm": LSTMCell}
@@ -288,7 +310,10 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
         if self.residual:
             outputs = outputs + hidden_states
         outputs = self.norm(outputs)
-        return outputs if order is None else outputs.masked_fill(~order.mask.unsqueeze(-1), 0.0)
+        if order is not None:
+            outputs = outputs.masked_fill(~order.mask.unsqueeze(-1), 0.0)
+        record(self, states=outputs)
+        return outputs
 
     def read(self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None) -> torch.Tensor:
         cell = self.cells[0]
@@ -375,9 +400,13 @@ class Bridge(nn.Module):
             size = config.decoder_layers * self.parts * config.hidden_size
             return encoder_states.new_zeros(encoder_states.shape[0], size)
         if self.kind == "dense":
-            return torch.tanh(self.projection(fixed_context(encoder_states, mask, config)))
+            summary = fixed_context(encoder_states, mask, config)
+            record(self, summary=summary)
+            return torch.tanh(self.projection(summary))
         bidirectional = config.is_recurrent_encoder and config.bidirectional
-        state = self.projection(summarize(encoder_states, mask, self.kind, bidirectional))
+        summary = summarize(encoder_states, mask, self.kind, bidirectional)
+        record(self, summary=summary)
+        state = self.projection(summary)
         return nn.functional.pad(state, (0, (self.parts - 1) * config.hidden_size)).repeat(1, config.decoder_layers)
 
 
@@ -397,6 +426,7 @@ class Readout(nn.Module):
 
     def forward(self, state: torch.Tensor, context: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """`(..., hidden)`, `(..., context)` and `(..., embedding)` to `(..., hidden)`."""
+        record(self, state=state, context=context)
         if self.maxout:
             return self.projection(torch.cat([state, context, embedding], dim=-1)).unflatten(-1, (-1, 2)).amax(-1)
         return torch.tanh(self.projection(torch.cat([state, context], dim=-1)))
@@ -679,6 +709,7 @@ class RecurrentDecoder(nn.Module):
         if cached is not None and cached.is_start is None:
             return cached.state, cached.attentional.to(inputs_embeds.dtype)
         layers = self.bridge(encoder_hidden_states, memory.mask)
+        record(self.bridge, state=layers)
         state = self.steps.join_state([(layers,)], self.steps.attention.initial_state(memory))
         attentional = inputs_embeds.new_zeros(inputs_embeds.shape[0], self.config.hidden_size)
         if cached is None:

@@ -14,6 +14,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .attention import DecoderOutput, build_attention, eager_attention_forward, recall_source, split_heads
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .recorder import record
 
 
 def eager_config(config: AttnSeq2SeqConfig, output_attentions: bool) -> AttnSeq2SeqConfig:
@@ -85,6 +86,7 @@ class Positions(nn.Module):
                     f"max_position_embeddings={self.max_positions}: shorten it, or train with more learned positions."
                 )
             hidden_states = hidden_states + self.embedding(positions)
+        record(self, inputs=hidden_states)
         return nn.functional.dropout(hidden_states, self.dropout, self.training)
 
     def angles(self, positions: torch.Tensor) -> torch.Tensor | None:
@@ -208,7 +210,10 @@ class TransformerEncoderLayer(GradientCheckpointingLayer):
             hidden_states = self.self_attention_norm(hidden_states)
         update = self.feed_forward(self.feed_forward_norm(hidden_states) if self.pre_norm else hidden_states)
         hidden_states = hidden_states + nn.functional.dropout(update, self.dropout, self.training)
-        return hidden_states if self.pre_norm else self.feed_forward_norm(hidden_states)
+        if not self.pre_norm:
+            hidden_states = self.feed_forward_norm(hidden_states)
+        record(self, states=hidden_states)
+        return hidden_states
 
 
 class TransformerEncoder(nn.Module):
@@ -314,7 +319,18 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         )
         inputs = self.cross_attention_norm(hidden_states) if self.pre_norm else hidden_states
         out = self.cross_attention(inputs, memory, steps.expand(inputs.shape[0], -1).float(), output_attentions)
-        update = self.cross_output(out.context)
+        record(self, residual=hidden_states)
+        return TransformerDecoderLayerOutput(self.add_context(hidden_states, out.context), weights, out.weights)
+
+    def add_context(self, hidden_states: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """
+        The rest of the layer, once the source was looked at.
+
+        Args:
+            hidden_states: `(batch, tgt_len, hidden)`: the sum so far.
+            context: `(batch, tgt_len, context)`: what the attention over the source answered.
+        """
+        update = self.cross_output(context)
         hidden_states = hidden_states + nn.functional.dropout(update, self.dropout, self.training)
         if not self.pre_norm:
             hidden_states = self.cross_attention_norm(hidden_states)
@@ -323,7 +339,8 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         hidden_states = hidden_states + nn.functional.dropout(update, self.dropout, self.training)
         if not self.pre_norm:
             hidden_states = self.feed_forward_norm(hidden_states)
-        return TransformerDecoderLayerOutput(hidden_states, weights, out.weights)
+        record(self, states=hidden_states)
+        return hidden_states
 
 
 class TransformerDecoder(nn.Module):

@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
-from hf_attn_seq2seq.decoding.text import _evaluating, _refuse_blank, length_batches
+from hf_attn_seq2seq.decoding.text import evaluating, length_batches, refuse_blank
 from hf_attn_seq2seq.evaluation.alignment import (
     AlignmentScores,
     Link,
@@ -145,10 +145,10 @@ def attend(
     Raises:
         ValueError: The text is blank, or the model has no attention.
     """
-    _refuse_blank([text])
+    refuse_blank([text])
     inputs = tokenizer([text], return_tensors="pt").to(model.device)
     options = {"return_dict_in_generate": True, "output_attentions": True, **generate_options}
-    with _evaluating(model):
+    with evaluating(model):
         outputs = model.generate(**inputs, **options)  # type: ignore[operator]
     weights = gather_beam_attentions(outputs)[0]
     chosen = outputs.sequences[0, 1 : 1 + weights.shape[1]]  # after the start token
@@ -187,7 +187,7 @@ def attend_pairs(
         outputs = tokenizer(text_target=[target.text for _, target in batch], **options)
         source_offsets, target_offsets = (side.pop("offset_mapping").numpy() for side in (inputs, outputs))
         inputs, labels = inputs.to(model.device), outputs["input_ids"].to(model.device)
-        with _evaluating(model), torch.no_grad():
+        with evaluating(model), torch.no_grad():
             # Without labels and through the base model: the output layer is not needed.
             attentions = model.base_model(
                 **inputs,
@@ -417,7 +417,7 @@ def _links_by_readout(
 def _cut(index: int, pair: Pair) -> tuple[Words, Words]:
     if isinstance(pair, str) or len(pair) != 2:
         raise ValueError(f"Pair {index} is not a source and a target: give two texts.")
-    _refuse_blank([side.text if isinstance(side, Words) else side for side in pair])
+    refuse_blank([side.text if isinstance(side, Words) else side for side in pair])
     return _words(pair)
 
 

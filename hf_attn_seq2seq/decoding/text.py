@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Texts through a model in batches of like length, and back in the order they came."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -85,7 +85,7 @@ def translate_n_best(
         ValueError: A text is blank (the sentence names it), `n_best` is above the number of beams, or attention is
             needed of a model that has none.
     """
-    _refuse_blank(texts)
+    refuse_blank(texts)
     for option, usual in (("num_return_sequences", 1), ("return_dict_in_generate", False)):
         if (generate_options.get(option) or usual) != usual:
             raise ValueError(f"Leave out {option}: translate_n_best returns n_best texts, model.generate its outputs.")
@@ -115,7 +115,7 @@ def translate_n_best(
         offsets = inputs.pop("offset_mapping", None)
         inputs = inputs.to(model.device)
         all_scores: Sequence[float | None] = [None] * (len(batch) * n_best)
-        with _evaluating(model):
+        with evaluating(model):
             outputs = model.generate(**inputs, **generate_options)  # type: ignore[operator]
             if scores:
                 all_scores = _scores(model, inputs, outputs.sequences, n_best, length_penalty)
@@ -182,11 +182,8 @@ def _with_attention(
     chosen = [ids[step] for step in steps]
     if not chosen:
         return Translation("", links=frozenset() if links else None)
-    # A token's part of the text is what it adds to the text of the tokens before it.
-    prefixes = tokenizer.batch_decode([chosen[: end + 1] for end in range(len(chosen))], skip_special_tokens=False)
-    text = prefixes[-1]
-    ends = list(accumulate((min(len(prefix), len(text)) for prefix in prefixes), max))
-    pieces = [text[start:end] for start, end in zip([0, *ends], ends)]
+    pieces = token_texts(tokenizer, chosen)
+    text = "".join(pieces)
     rows = weights[steps].float().cpu()
     if unknown in chosen:
         source_words = cut_words(source)
@@ -205,8 +202,27 @@ def _with_attention(
     return Translation(text, links=word_attention(rows, source_shares, target_shares).links())
 
 
+def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], left_out: Collection[int] = ()) -> list[str]:
+    """
+    What each token adds to the text of the tokens before it; together they are the text.
+
+    Args:
+        ids: Of one text.
+        left_out: Ids that add nothing.
+    """
+    chosen = [token_id for token_id in ids if token_id not in left_out]
+    if not chosen:
+        return [""] * len(ids)
+    prefixes = tokenizer.batch_decode([chosen[: end + 1] for end in range(len(chosen))], skip_special_tokens=False)
+    text = prefixes[-1]
+    ends = list(accumulate((min(len(prefix), len(text)) for prefix in prefixes), max))
+    pieces = iter([text[start:end] for start, end in zip([0, *ends], ends)])
+    return ["" if token_id in left_out else next(pieces) for token_id in ids]
+
+
 @contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Within, the model is in evaluation mode."""
     was_training = model.training
     model.eval()
     try:
@@ -235,7 +251,8 @@ def length_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int | 
         start += count
 
 
-def _refuse_blank(texts: Sequence[str]) -> None:
+def refuse_blank(texts: Sequence[str]) -> None:
+    """Raise a ValueError that names the first text that is blank or no text."""
     if isinstance(texts, str):
         raise ValueError("Give a list of texts, not one text: its letters would be taken for texts.")
     for index, text in enumerate(texts):

@@ -2,6 +2,9 @@
 """Showing how a translation was made."""
 
 from hf_attn_seq2seq.explain.heatmap import save_heatmap, terminal_heatmap
+from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.tracing import trace
+from hf_attn_seq2seq.explain.verify import Check, Verification
 
 
-__all__ = ["save_heatmap", "terminal_heatmap"]
+__all__ = ["Check", "Trace", "Verification", "save_heatmap", "terminal_heatmap", "trace"]

@@ -12,7 +12,8 @@ import math
 import os
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 WHITE = (255, 255, 255)
 PURPLE = (74, 20, 134)
 INK, FAINT_INK = "#2a2038", "#776e86"
+FRAME, LINES = "#cfc6dc", "#e6e1ee"
 DARK_FROM = 0.62  # from this weight on, white ink reads better on the cell than dark ink
 CAPTION = (
     "Each row belongs to the token being predicted, and shows how much of each source token was read to predict it."
@@ -116,7 +118,7 @@ def terminal_heatmap(
     matrix, sources, targets = _checked(weights, source_tokens, target_tokens)
     if width is not None and width < MIN_WIDTH:
         raise ValueError(f"width is {width}: a heat map needs at least {MIN_WIDTH} terminal columns.")
-    heatmap = _TerminalHeatmap(matrix, sources, targets, None if title is None else _visible(title), width, plain)
+    heatmap = _TerminalHeatmap(matrix, sources, targets, None if title is None else visible(title), width, plain)
     if not plain:
         return heatmap
     columns = width or max(shutil.get_terminal_size().columns, MIN_WIDTH)
@@ -162,38 +164,38 @@ class _TerminalHeatmap:
         yield Text("columns: source, the word looked at; rows: target, the word being chosen")
         yield Text("")
         for line in self._header(self.sources[:shown], cell, across, mark):
-            yield _unwrapped(Text(" " * (label_width + 1) + line))
+            yield unwrapped(Text(" " * (label_width + 1) + line))
         for target, row in zip(self.targets, self.matrix):
-            label = _shorten(target, label_width, mark)
-            cells = Text(" " * (label_width - cell_len(label)) + label + " ")
+            label = shorten(target, label_width, mark)
+            cells = Text(" " * (label_width - cell_len(label)) + closed(label) + " ")
             for weight in row[:shown]:
                 cells.append_text(_cell(weight, cell, shades, largest=0 < weight == row.max()))
-            yield _unwrapped(cells)
+            yield unwrapped(cells)
         yield Text("")
         yield _legend(shades, cell >= number_cell)
         if cell < number_cell:
             yield Text("Numbers are left out for want of width.")
         shortened = [token for token in self.targets if cell_len(token) > label_width]
         if not across:
-            shortened += [token for token in self.sources[:shown] if len(_characters(token)) > MAX_LABEL_HEIGHT]
+            shortened += [token for token in self.sources[:shown] if len(characters(token)) > MAX_LABEL_HEIGHT]
         if shortened:
             yield Text(f"Shortened: {', '.join(dict.fromkeys(shortened))}.")
         if shown < src_len:
             hidden = self.matrix[:, shown:].sum(axis=1).max()
             yield Text(
                 f"Left out for want of width: source tokens {shown + 1} to {src_len} of {src_len} "
-                f"({' '.join(self.sources[shown:])}), which hold up to {_number(hidden)} of a row."
+                f"({' '.join(self.sources[shown:])}), which hold up to {number(hidden)} of a row."
             )
 
     @staticmethod
     def _header(sources: list[str], cell: int, across: bool, mark: str) -> list[str]:
         if across:
-            return ["".join(_centred(source, cell) for source in sources)]
-        stacks = [_characters(source) for source in sources]
+            return ["".join(centred(source, cell) for source in sources)]
+        stacks = [characters(source) for source in sources]
         stacks = [s if len(s) <= MAX_LABEL_HEIGHT else [*s[: MAX_LABEL_HEIGHT - 1], mark] for s in stacks]
         height = max(map(len, stacks))
         stacks = [[""] * (height - len(stack)) + stack for stack in stacks]  # the ends of the words touch the map
-        return ["".join(_centred(character, cell) for character in line) for line in zip(*stacks)]
+        return ["".join(centred(character, cell) for character in line) for line in zip(*stacks)]
 
 
 def save_heatmap(
@@ -228,14 +230,31 @@ def save_heatmap(
         ImportError: if matplotlib is not installed.
     """
     matrix, sources, targets = _checked(weights, source_tokens, target_tokens)
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in FIGURE_SUFFIXES:
-        raise ValueError(f"{path.name!r} does not end in one of {', '.join(FIGURE_SUFFIXES)}: choose a format.")
     if max(matrix.shape) > MAX_TOKENS:
         raise ValueError(
             f"a map of {len(targets)} x {len(sources)} tokens cannot be read: cut it to {MAX_TOKENS} on each side."
         )
+    title = None if title is None else visible(title)
+    alt_text = _alt_text(matrix, sources, targets, title)
+    write_figure(lambda: _draw(matrix, sources, targets, title), path, title or "Attention", alt_text, dpi)
+    return alt_text
+
+
+def write_figure(
+    draw: Callable[[], Any], path: str | os.PathLike[str], title: str, alt_text: str, dpi: float = 150
+) -> None:
+    """Writes a figure of matplotlib so that the same drawing gives the same bytes; raises as [`save_heatmap`] does.
+
+    Args:
+        draw: makes the figure, under the settings that it is saved with.
+        path: where to write; the suffix chooses the format.
+        title, alt_text: for the file's metadata.
+        dpi: dots per inch of a PNG.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FIGURE_SUFFIXES:
+        raise ValueError(f"{path.name!r} does not end in one of {', '.join(FIGURE_SUFFIXES)}: choose a format.")
     if not (math.isfinite(dpi) and dpi > 0):
         raise ValueError(f"dpi is {dpi}: it must be a number above 0.")
     if not path.parent.is_dir():
@@ -247,12 +266,10 @@ def save_heatmap(
             'figures need matplotlib, which is not installed: run pip install "hf_attn_seq2seq[explain]".'
         ) from error
 
-    title = None if title is None else _visible(title)
-    alt_text = _alt_text(matrix, sources, targets, title)
     metadata: dict[str, str | None] = {
-        ".png": {"Software": None, "Title": title or "Attention", "Description": alt_text},
-        ".svg": {"Date": None, "Title": title or "Attention", "Description": alt_text},
-        ".pdf": {"CreationDate": None, "Title": title or "Attention", "Subject": alt_text},
+        ".png": {"Software": None, "Title": title, "Description": alt_text},
+        ".svg": {"Date": None, "Title": title, "Description": alt_text},
+        ".pdf": {"CreationDate": None, "Title": title, "Subject": alt_text},
     }[suffix]
     # Only what touches the bytes or the meaning is fixed here: fonts stay the user's.
     settings: Any = {
@@ -260,12 +277,11 @@ def save_heatmap(
         "svg.hashsalt": "hf_attn_seq2seq",
         "pdf.fonttype": 42,
         "text.usetex": False,
-        "font.family": _font_families(),
+        "font.family": font_families(),
     }
     image = io.BytesIO()
     with matplotlib.rc_context(settings):
-        figure = _draw(matrix, sources, targets, title)
-        figure.savefig(
+        draw().savefig(
             image,
             format=suffix[1:],
             dpi=dpi,
@@ -275,13 +291,10 @@ def save_heatmap(
             facecolor="white",
         )
     path.write_bytes(image.getvalue())
-    return alt_text
 
 
 def _draw(matrix: np.ndarray, sources: list[str], targets: list[str], title: str | None) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap, Normalize
     from matplotlib.figure import Figure
 
     tgt_len, src_len = matrix.shape
@@ -294,12 +307,8 @@ def _draw(matrix: np.ndarray, sources: list[str], targets: list[str], title: str
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
-    scale = Normalize(0, 1)
-    colours = LinearSegmentedColormap.from_list(
-        "score", [[channel / 255 for channel in end] for end in (WHITE, PURPLE)]
-    )
     has_numbers = number_size >= 5
-    axes.pcolormesh(matrix, cmap=colours, norm=scale, edgecolors="#e6e1ee", linewidth=0.5 if has_numbers else 0.1)
+    axes.pcolormesh(matrix, **weight_colours(), edgecolors=LINES, linewidth=0.5 if has_numbers else 0.1)
     axes.set_xlim(0, src_len)
     axes.set_ylim(tgt_len, 0)  # reading order: the first target token on top
     if has_numbers:
@@ -307,15 +316,15 @@ def _draw(matrix: np.ndarray, sources: list[str], targets: list[str], title: str
             axes.text(
                 column + 0.5,
                 row + 0.5,
-                _number(weight),
+                number(weight),
                 ha="center",
                 va="center_baseline",
                 size=number_size,
-                color=_ink(weight),
+                color=ink(weight),
             )
 
-    source_labels = [_shorten(token, MAX_FIGURE_LABEL, "…") for token in sources]
-    target_labels = [_shorten(token, MAX_FIGURE_LABEL, "…") for token in targets]
+    source_labels = [shorten(token, MAX_FIGURE_LABEL, "…") for token in sources]
+    target_labels = [shorten(token, MAX_FIGURE_LABEL, "…") for token in targets]
     turned = max(map(cell_len, source_labels)) * label_size * 0.62 > side * 72 * 0.95
     literal: dict[str, Any] = {"parse_math": False, "color": INK}  # a token may hold $ and _
     axes.xaxis.tick_top()
@@ -330,26 +339,23 @@ def _draw(matrix: np.ndarray, sources: list[str], targets: list[str], title: str
     axes.set_yticks([row + 0.5 for row in range(tgt_len)], target_labels, size=label_size, **literal)
     axes.tick_params(length=0, pad=5)
     axis: dict[str, Any] = {"size": 10, "color": FAINT_INK, "labelpad": 9}
-    axes.set_xlabel(_wrapped("source: the word looked at", max(width, 1.3), 10), loc="left", **axis)
-    axes.set_ylabel(_wrapped("target: the word being chosen", max(height, 1.3), 10), loc="top", **axis)
+    axes.set_xlabel(wrapped("source: the word looked at", max(width, 1.3), 10), loc="left", **axis)
+    axes.set_ylabel(wrapped("target: the word being chosen", max(height, 1.3), 10), loc="top", **axis)
     for spine in axes.spines.values():
-        spine.set_color("#cfc6dc")
+        spine.set_color(FRAME)
 
     bar_height = min(height, 3.0)
     bar = figure.add_axes(
         (max(1, 1.3 / width) + 0.25 / width, 1 - bar_height / height, 0.14 / width, bar_height / height)
     )
-    colour_bar = figure.colorbar(ScalarMappable(norm=scale, cmap=colours), cax=bar, ticks=[0, 0.5, 1])
-    colour_bar.ax.set_title("attention\nweight", size=9, color=FAINT_INK, loc="left", pad=8)
-    colour_bar.ax.tick_params(length=0, labelsize=9, labelcolor=INK)
-    colour_bar.outline.set_edgecolor("#cfc6dc")
+    colour_bar(figure, bar, "attention\nweight", [0, 0.5, 1], **weight_colours())
 
     caption = CAPTION
     shortened = [token for token in [*targets, *sources] if cell_len(token) > MAX_FIGURE_LABEL]
     if shortened:
         caption += f" Shortened: {', '.join(dict.fromkeys(shortened))}."
     axes.annotate(
-        _wrapped(caption, max(width, 4.5), 9),
+        wrapped(caption, max(width, 4.5), 9),
         xy=(0, 0),
         xycoords="axes fraction",
         xytext=(0, -10),
@@ -360,15 +366,33 @@ def _draw(matrix: np.ndarray, sources: list[str], targets: list[str], title: str
         **{**literal, "color": FAINT_INK},
     )
     if title:
-        axes.set_title(_wrapped(title, max(width, 4.5), 14), loc="left", size=13, weight="bold", pad=12, **literal)
+        axes.set_title(wrapped(title, max(width, 4.5), 14), loc="left", size=13, weight="bold", pad=12, **literal)
     return figure
 
 
-def _wrapped(text: str, inches: float, size: float) -> str:
+def weight_colours() -> dict[str, Any]:
+    """The scale of all weights, which is always 0 to 1, as matplotlib's keywords."""
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    ends = [[channel / 255 for channel in end] for end in (WHITE, PURPLE)]
+    return {"cmap": LinearSegmentedColormap.from_list("score", ends), "norm": Normalize(0, 1)}
+
+
+def colour_bar(figure: Any, axes: Any, title: str, ticks: Sequence[float], **colours: Any) -> None:
+    """Draws the key to a scale of colours into `axes`."""
+    from matplotlib.cm import ScalarMappable
+
+    bar = figure.colorbar(ScalarMappable(**colours), cax=axes, ticks=list(ticks))
+    bar.ax.set_title(title, size=9, color=FAINT_INK, loc="left", pad=8)
+    bar.ax.tick_params(length=0, labelsize=9, labelcolor=INK)
+    bar.outline.set_edgecolor(FRAME)
+
+
+def wrapped(text: str, inches: float, size: float) -> str:
     return textwrap.fill(text, int(inches * 72 / (size * 0.5)))  # letters are half as wide as high, on average
 
 
-def _font_families() -> list[str]:
+def font_families() -> list[str]:
     import matplotlib
     from matplotlib import font_manager
 
@@ -382,7 +406,7 @@ def _alt_text(matrix: np.ndarray, sources: list[str], targets: list[str], title:
         best = int(row.argmax())
         # Where a word occurs twice, say which of the two is meant.
         position = f" at position {best + 1}" if sources.count(sources[best]) > 1 else ""
-        looks.append(f"“{target}” on “{sources[best]}”{position} ({_number(row[best])})")
+        looks.append(f"“{target}” on “{sources[best]}”{position} ({number(row[best])})")
     if len(targets) > ALT_TEXT_ROWS:
         looks.append(f"and {len(targets) - ALT_TEXT_ROWS} more target tokens")
     return (
@@ -408,33 +432,33 @@ def _checked(
             )
     return (
         matrix,
-        [_visible(token) for token in source_tokens],
-        [_visible(token) for token in target_tokens],
+        [visible(token) for token in source_tokens],
+        [visible(token) for token in target_tokens],
     )
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Writes control characters as escapes, so that a token cannot break a line or steer the terminal."""
     joiners = "\u200c\u200d"  # of Persian and Indic spelling
     safe = "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in text)
     return safe if safe.strip() else repr(safe)
 
 
-def _number(weight: float) -> str:
+def number(weight: float) -> str:
     text = f"{weight:.2f}"
     return "1.0" if text == "1.00" else text.removeprefix("0")
 
 
 def _cell(weight: float, cell: int, shades: str, largest: bool = False) -> Text:
-    number = _number(weight) if cell > BARE_CELL else ""
+    label = number(weight) if cell > BARE_CELL else ""
     if shades:
         shade = shades[min(int(round(weight, 2) * len(shades) + 1e-9), len(shades) - 1)]  # of the rounded number
-        return Text(_centred(f"[{number}]" if largest else f" {number} ", cell) if number else shade * cell)
+        return Text(centred(f"[{label}]" if largest else f" {label} ", cell) if label else shade * cell)
     red, green, blue = (round(low + (high - low) * weight) for low, high in zip(WHITE, PURPLE))
-    return Text(_centred(number, cell), Style(color=_ink(weight), bgcolor=f"rgb({red},{green},{blue})"))
+    return Text(centred(label, cell), Style(color=ink(weight), bgcolor=f"rgb({red},{green},{blue})"))
 
 
-def _ink(weight: float) -> str:
+def ink(weight: float) -> str:
     """The colour of a number that can be read on the cell of its weight."""
     weight = round(weight, 2)
     return "#ffffff" if weight >= DARK_FROM else INK if weight >= 0.05 else FAINT_INK
@@ -445,18 +469,18 @@ def _legend(shades: str, numbers: bool) -> Text:
         return Text("attention weight, from 0 to 1; in brackets the largest of its row")
     legend = Text("attention weight: 0 ")
     if shades:
-        return legend.append(f"[{shades}] 1, a character for every {_number(1 / len(shades))}")
+        return legend.append(f"[{shades}] 1, a character for every {number(1 / len(shades))}")
     for step in range(11):
         legend.append_text(_cell(step / 10, 1, ""))
     return legend.append(" 1")
 
 
-def _unwrapped(line: Text) -> Text:
+def unwrapped(line: Text) -> Text:
     line.no_wrap, line.overflow = True, "crop"
     return line
 
 
-def _characters(text: str) -> list[str]:
+def characters(text: str) -> list[str]:
     """Splits a text into characters as they are seen: combining marks stay with the letter they sit on."""
     characters: list[str] = []
     for c in text:
@@ -467,18 +491,25 @@ def _characters(text: str) -> list[str]:
     return characters
 
 
-def _shorten(text: str, width: int, mark: str) -> str:
+def shorten(text: str, width: int, mark: str) -> str:
     """Cuts a text to a width in terminal columns, of which the mark takes the last."""
     if cell_len(text) <= width:
         return text
     kept = ""
-    for character in _characters(text):
+    for character in characters(text):
         if cell_len(kept + character) > width - 1:
             break
         kept += character
     return kept + mark
 
 
-def _centred(text: str, width: int) -> str:
+def closed(text: str) -> str:
+    """Ends right-to-left text with a mark, without which terminals that turn such text would turn what follows too."""
+    turned = any(unicodedata.bidirectional(c) in ("R", "AL") for c in text)
+    return text + "\u200e" if turned else text
+
+
+def centred(text: str, width: int) -> str:
     room = width - cell_len(text)
+    text = closed(text)
     return " " * (room // 2) + text + " " * (room - room // 2)

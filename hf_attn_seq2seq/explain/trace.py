@@ -1,0 +1,246 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The trace: everything a run computed on its way from a text to its translation, as one document that can be saved.
+
+`trace.schema.json` beside this file describes the saved form, field by field.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+
+if TYPE_CHECKING:
+    from hf_attn_seq2seq.explain.ledger import Ledger
+    from hf_attn_seq2seq.explain.verify import Verification
+
+FORMAT = "hf_attn_seq2seq.trace"
+VERSION = 1
+SCHEMA_FILE = Path(__file__).with_name("trace.schema.json")
+
+
+@dataclass
+class Trace:
+    """
+    What a run computed. Of the arrays' dimensions, T is steps, S source tokens, H heads; there is no padding.
+
+    Attributes:
+        document: Tokens, steps, choices, beams, versions: plain values, as `trace.schema.json` describes them.
+        arrays: The vectors and matrices, float32, by name, such as `attention.0.weights` `(T, H, S)`.
+        children: Traces of what-if runs that started from this one.
+        model, tokenizer: What was traced, where it is still at hand; not saved.
+    """
+
+    document: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    children: list[Trace] = field(default_factory=list)
+    model: Any = field(default=None, repr=False)
+    tokenizer: Any = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Trace({self.document['source']['text']!r} -> {self.document['target']['text']!r})"
+
+    def _repr_html_(self) -> str:
+        from hf_attn_seq2seq.explain.notebook import notebook_html
+
+        return notebook_html(self)
+
+    @property
+    def source_tokens(self) -> list[str]:
+        return [token["token"] for token in self.document["source"]["tokens"]]
+
+    @property
+    def target_tokens(self) -> list[str]:
+        return [token["token"] for token in self.document["target"]["tokens"]]
+
+    @property
+    def layers(self) -> list[int]:
+        """The decoder layers that look at the source; none without attention."""
+        return self.document["attention"]["layers"]
+
+    def attended(self, layer: int = -1) -> int:
+        """
+        The number of a decoder layer that looks at the source.
+
+        Args:
+            layer: That number, or counted from the last as -1.
+
+        Raises:
+            ValueError: The model has no attention, or no such layer.
+        """
+        if not self.layers:
+            raise ValueError("This model has no attention: each step sees one fixed context vector.")
+        if layer >= 0 and layer in self.layers:
+            return layer
+        if not -len(self.layers) <= layer < 0:
+            raise ValueError(f"There is no layer {layer}: choose among {', '.join(map(str, self.layers))}, or -1.")
+        return self.layers[layer]
+
+    def check_step(self, step: int) -> int:
+        """A step counted from 0, of one that may be counted from the last; a ValueError where there is none."""
+        count = len(self.document["steps"])
+        if not -count <= step < count:
+            raise ValueError(f"There is no step {step}: this run made {count}, counted from 0.")
+        return step % count
+
+    def weights(self, layer: int = -1, head: int | None = None) -> np.ndarray:
+        """`(T, S)` weights of a layer that attends: of one head, or the mean of all; raises as [`attended`] does."""
+        weights = self.arrays[f"attention.{self.attended(layer)}.weights"]
+        if head is None:
+            return weights.mean(1)
+        if not -weights.shape[1] <= head < weights.shape[1]:
+            raise ValueError(f"There is no head {head}: the layer has {weights.shape[1]}, counted from 0.")
+        return weights[:, head]
+
+    def ledger(self, step: int, position: int, layer: int = -1, head: int = 0) -> Ledger:
+        """The terms that make one score; see [`score_ledger`]."""
+        from hf_attn_seq2seq.explain.ledger import score_ledger
+
+        return score_ledger(self, step, position, layer, head)
+
+    def verify(self, model: Any = None, tokenizer: Any = None) -> Verification:
+        """Recompute the numbers, with the traced model where it is at hand; see [`verify_trace`]."""
+        from hf_attn_seq2seq.explain.verify import verify_trace
+
+        return verify_trace(self, model or self.model, tokenizer or self.tokenizer)
+
+    def what_if(self, **changes: Any) -> Trace:
+        """Run the real model again with something changed; see [`what_if`]."""
+        from hf_attn_seq2seq.explain.what_if import what_if
+
+        return what_if(self, **changes)
+
+    def to_json(self, packed: bool = False) -> dict[str, Any]:
+        """
+        The whole trace as plain values.
+
+        Args:
+            packed: Arrays as base64 of little-endian float32, which is shorter, and not as numbers.
+        """
+        document = copy.deepcopy(self.document)
+        document["children"] = [child.to_json(packed) for child in self.children]
+        pack = _base64 if packed else _numbers
+        document["arrays"] = {name: {"shape": list(array.shape), **pack(array)} for name, array in self.arrays.items()}
+        return document
+
+    def save(self, path: str | os.PathLike[str], tensors: str | os.PathLike[str] | None = None) -> None:
+        """
+        Save as JSON.
+
+        Args:
+            path: Of the JSON file.
+            tensors: A file name beside it, for the arrays in safetensors; None: they stand in the JSON as numbers.
+
+        Raises:
+            OSError: A file cannot be written.
+            ValueError: `tensors` names another folder.
+        """
+        path = Path(path)
+        document = self.to_json()
+        if tensors is not None:
+            name = Path(tensors).name
+            if Path(tensors).parent not in (Path("."), path.parent):
+                raise ValueError(f"'{tensors}' must lie beside '{path}': give its name alone.")
+            side: dict[str, np.ndarray] = {}
+            for place, trace in _family(self):
+                part = _at(document, place)
+                for key, array in trace.arrays.items():
+                    full = "/".join([*map(str, place), key])
+                    side[full] = np.ascontiguousarray(array)
+                    part["arrays"][key] = {"shape": list(array.shape), "file": name, "tensor": full}
+            save_file(side, path.with_name(name))
+        path.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trace:
+        """
+        Read a saved trace.
+
+        Raises:
+            OSError: A file cannot be read.
+            ValueError: The file is no trace, damaged, or of a newer version.
+        """
+        path = Path(path)
+        try:
+            document = json.loads(path.read_text("utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"'{path}' is no trace, or a damaged one: it is not JSON ({error}).") from None
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise ValueError(f"'{path}' is no trace of this package: save one with --json or trace.save().")
+        version = document.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise ValueError(
+                f"'{path}' is a trace of version {version}, and this package reads up to {VERSION}: update it."
+            )
+        _check_schema(document, path)
+        sides: dict[str, dict[str, np.ndarray]] = {}
+        try:
+            return cls._from_json(document, path, sides)
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ValueError(f"'{path}' is damaged: {error}.") from None
+
+    @classmethod
+    def _from_json(cls, document: dict[str, Any], path: Path, sides: dict[str, dict[str, np.ndarray]]) -> Trace:
+        children = [cls._from_json(child, path, sides) for child in document.pop("children")]
+        arrays = {name: _read_array(entry, path, sides) for name, entry in document.pop("arrays").items()}
+        return cls(document, arrays, children)
+
+
+def _numbers(array: np.ndarray) -> dict[str, Any]:
+    # By way of text: the shortest decimals that give the same float32 again.
+    return {"values": array.ravel().astype("U16").astype(np.float64).tolist()}
+
+
+def _base64(array: np.ndarray) -> dict[str, Any]:
+    return {"base64": base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")}
+
+
+def _read_array(entry: dict[str, Any], path: Path, sides: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
+    if "values" in entry:
+        array = np.asarray(entry["values"], dtype=np.float32)
+    elif "base64" in entry:
+        array = np.frombuffer(base64.b64decode(entry["base64"]), dtype="<f4").astype(np.float32)
+    else:
+        if entry["file"] not in sides:
+            sides[entry["file"]] = load_file(path.with_name(Path(entry["file"]).name))
+        array = sides[entry["file"]][entry["tensor"]]
+    return array.reshape(entry["shape"])
+
+
+def _family(trace: Trace, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Trace]]:
+    """A trace and all under it, each with its place: the numbers of the children on the way."""
+    yield place, trace
+    for index, child in enumerate(trace.children):
+        yield from _family(child, (*place, index))
+
+
+def _at(document: dict[str, Any], place: tuple[int, ...]) -> dict[str, Any]:
+    for index in place:
+        document = document["children"][index]
+    return document
+
+
+@cache
+def _validator() -> Any:
+    import jsonschema
+
+    schema = json.loads(SCHEMA_FILE.read_text("utf-8"))
+    return jsonschema.validators.validator_for(schema)(schema)
+
+
+def _check_schema(document: dict[str, Any], path: Path) -> None:
+    error = next(iter(sorted(_validator().iter_errors(document), key=lambda each: list(map(str, each.path)))), None)
+    if error is not None:
+        place = ".".join(map(str, error.absolute_path)) or "the document"
+        raise ValueError(f"'{path}' is damaged: at {place}, {error.message[:200]}.")

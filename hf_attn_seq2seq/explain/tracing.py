@@ -1,0 +1,683 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Trace a translation: the run that makes it, recorded from within."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import transformers
+from torch import nn
+from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+
+from hf_attn_seq2seq._version import __version__
+from hf_attn_seq2seq.data.words import Words, cut_words, token_words, word_shares
+from hf_attn_seq2seq.decoding.text import evaluating, refuse_blank, token_texts
+from hf_attn_seq2seq.explain.chapters import bridge_formula
+from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
+from hf_attn_seq2seq.recorder import Recorder
+
+
+CANDIDATES = 10  # words shown at each choice
+MAX_SOURCE_TOKENS = 512
+MAX_NEW_TOKENS = 128
+
+EditWeights = Callable[[int, int, torch.Tensor], torch.Tensor]
+
+
+def trace(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    target: str | Sequence[int] | None = None,
+    *,
+    num_beams: int = 1,
+    max_new_tokens: int | None = None,
+    length_penalty: float | None = None,
+    candidates: int = CANDIDATES,
+    name: str | None = None,
+    edit_weights: EditWeights | None = None,
+) -> Trace:
+    """
+    Translate one text and record everything that the run computes on its way.
+
+    Args:
+        model: Of this package, or any encoder-decoder of Transformers, which tells less (`omitted` says what).
+        tokenizer: The model's.
+        text: One sentence.
+        target: A translation (or the ids of its tokens, to begin with) that the decoder has to say; None: its own.
+        num_beams: 1 is greedy.
+        max_new_tokens: Where the translation is cut; None: the model's own setting, or else 128.
+        length_penalty: Of beam search; None: the model's own setting.
+        candidates: How many words are shown at each choice.
+        name: Of the model; None: what it was loaded by.
+        edit_weights: What the attention goes on with, given `(step, layer, weights)` with weights `(rows, heads, 1,
+            src_len)`; for what-if runs.
+
+    Raises:
+        ValueError: The text is blank or too long, the target blank, the tokenizer is not the model's, a number out of
+            range, or the model's numbers are not finite.
+    """
+    options = RunOptions(num_beams, max_new_tokens, length_penalty, candidates, name)
+    if getattr(model.config, "model_type", "") != "attn_seq2seq":
+        from hf_attn_seq2seq.explain.foreign import trace_foreign
+
+        if edit_weights is not None:
+            raise ValueError("Weights can only be changed in models of this package.")
+        return trace_foreign(model, tokenizer, text, target=target, options=options)
+    root = package_model(model)
+    recorder = RunRecorder(root, edit_weights)
+    # A model loaded with its own code has its own recorder module.
+    home = sys.modules[type(root).__module__.rpartition(".")[0] + ".recorder"]
+    with ExitStack() as stack:
+        stack.enter_context(eager_attention(model))
+        stack.enter_context(home.recording(recorder))
+        run = run_traced(model, tokenizer, text, target, options)
+    arrays = _arrays(root, recorder, run)
+    document = run.document
+    document.update(_parts(root.config))
+    document["omitted"] = _omitted(root.config, len(document["output_ids"]), root.config.decoder_vocab_size, num_beams)
+    _check_finite(arrays)
+    return Trace(document, arrays, model=model, tokenizer=tokenizer)
+
+
+def package_model(model: nn.Module) -> Any:
+    """The model of this package in a model that may be wrapped, by an adapter, say, or loaded with its own code."""
+    return next(module for module in model.modules() if type(module).__name__ == "AttnSeq2SeqForConditionalGeneration")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The run, of any encoder-decoder
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class RunOptions(NamedTuple):
+    """How to run; see [`trace`]."""
+
+    num_beams: int = 1
+    max_new_tokens: int | None = None
+    length_penalty: float | None = None
+    candidates: int = CANDIDATES
+    name: str | None = None
+
+
+class Run(NamedTuple):
+    """A finished run."""
+
+    document: dict[str, Any]  # what every encoder-decoder tells
+    outputs: Any  # of generate()
+    inputs: Any  # of the tokenizer
+    rows: list[int]  # for each step, the row of the batch that led to the result
+
+
+class Watcher(LogitsProcessor):
+    """Sees what each step of a search goes on from, and forces the choice where a target is given."""
+
+    def __init__(self, forced: Sequence[int] = ()) -> None:
+        self.forced = list(forced)
+        self.sequences: list[torch.Tensor] = []  # (rows, 1 + step) before each step
+        self.scores: list[torch.Tensor] = []  # (rows, vocab): log-probabilities where there are beams
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        step = len(self.sequences)
+        self.sequences.append(input_ids.clone())
+        self.scores.append(scores.clone())
+        if step >= len(self.forced):
+            return scores
+        wanted = self.forced[step]
+        only = torch.full_like(scores, -torch.inf)
+        only[:, wanted] = scores[:, wanted].nan_to_num(neginf=0.0)
+        return only
+
+
+@contextmanager
+def eager_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Within, the model computes its attention weights in the open; afterwards it does as before."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+@torch.no_grad()
+def run_traced(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    target: str | Sequence[int] | None,
+    options: RunOptions,
+    **generate_options: Any,
+) -> Run:
+    """
+    Run `generate()` and tell what any encoder-decoder tells: tokens, choices, beams, the stop.
+
+    Raises:
+        ValueError: As [`trace`].
+    """
+    refuse_blank([text])
+    if options.num_beams < 1:
+        raise ValueError(f"num_beams={options.num_beams} must be at least 1.")
+    if options.candidates < 1:
+        raise ValueError(f"candidates={options.candidates} must be at least 1.")
+    inputs = tokenizer([text], return_tensors="pt", return_offsets_mapping=tokenizer.is_fast)
+    offsets = inputs.pop("offset_mapping")[0].tolist() if tokenizer.is_fast else None
+    inputs = inputs.to(model.device)
+    source_ids = inputs["input_ids"][0].tolist()
+    if len(source_ids) > MAX_SOURCE_TOKENS:
+        raise ValueError(
+            f"The text has {len(source_ids)} tokens, and a trace shows at most {MAX_SOURCE_TOKENS}: give it sentence "
+            "by sentence."
+        )
+    generation = model.generation_config
+    ends = _as_list(generation.eos_token_id)
+    forced = _forced_ids(tokenizer, target, ends)
+    if forced and options.num_beams > 1:
+        raise ValueError("A given target leaves nothing to search for: leave out num_beams.")
+    limit = options.max_new_tokens
+    if limit is None:
+        limit = len(forced) if isinstance(target, str) else (generation.max_new_tokens or MAX_NEW_TOKENS)
+    if limit < 1:
+        raise ValueError(f"max_new_tokens={limit} must be at least 1.")
+    penalty = options.length_penalty
+    if penalty is None:
+        penalty = 1.0 if generation.length_penalty is None else generation.length_penalty
+    watcher = Watcher(forced)
+    with evaluating(model):
+        outputs = model.generate(  # type: ignore[operator]
+            **inputs,
+            num_beams=options.num_beams,
+            do_sample=False,
+            max_new_tokens=limit,
+            length_penalty=penalty,
+            output_logits=True,
+            output_scores=True,
+            return_dict_in_generate=True,
+            logits_processor=LogitsProcessorList([watcher]),
+            **generate_options,
+        )
+    new_ids = outputs.sequences[0, 1:].tolist()
+    rows = [0] * len(new_ids)
+    if options.num_beams > 1:
+        rows = [row for row in outputs.beam_indices[0].tolist() if row >= 0]
+        new_ids = new_ids[: len(rows)]
+    if not torch.isfinite(outputs.logits[0]).any():
+        raise ValueError("The model's numbers are not finite: its weights are damaged.")
+
+    target_tokenizer = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
+    start = int(outputs.sequences[0, 0])
+    name_of = _Names(target_tokenizer)
+    steps = [
+        _step(index, fed, new_ids[index], rows[index], outputs, watcher, name_of, ends, limit, options)
+        for index, fed in enumerate([start, *new_ids[:-1]])
+    ]
+    log_probabilities = [step["choice"]["log_probability"] for step in steps]
+    score = sum(log_probabilities) / len(steps) ** penalty
+    if options.num_beams > 1:
+        score = float(outputs.sequences_scores[0])
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": {
+            "name": options.name or model.config._name_or_path or type(model).__name__,
+            "class": type(model).__name__,
+            "model_type": model.config.model_type,
+            "parameters": model.num_parameters(),
+            "config": _plain(model.config.to_diff_dict()),
+        },
+        "versions": {
+            "hf_attn_seq2seq": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        },
+        "run": {
+            "seed": None,  # nothing is drawn at random
+            "num_beams": options.num_beams,
+            "forced": bool(forced),
+            "max_new_tokens": limit,
+            "length_penalty": float(penalty),
+            "end_ids": ends,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "device": str(model.device),
+            "stopped": "end" if new_ids[-1] in ends else "limit",
+            "score": score,
+        },
+        "source": _source_side(tokenizer, text, source_ids, offsets),
+        "target": _target_side(target_tokenizer, new_ids),
+        "start": name_of(start),
+        "steps": steps,
+        "output_ids": sorted({candidate["id"] for step in steps for candidate in step["candidates"]}),
+        "beams": _beams(outputs, watcher, new_ids, name_of, ends, float(penalty)) if options.num_beams > 1 else None,
+        "what_if": None,
+        "checks": [],
+    }
+    return Run(document, outputs, inputs, rows)
+
+
+def _forced_ids(tokenizer: PreTrainedTokenizerBase, target: str | Sequence[int] | None, ends: list[int]) -> list[int]:
+    """The ids that the decoder has to say, of a whole translation with its end token."""
+    if target is None:
+        return []
+    if not isinstance(target, str):
+        return list(target)
+    if not target.strip():
+        raise ValueError("The target is blank: give a translation, or leave it out.")
+    ids = tokenizer(text_target=[target])["input_ids"][0]
+    return [*ids, ends[0]] if ends and ids[-1] not in ends else list(ids)
+
+
+class _Names:
+    """What tokens of the target are called."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self.known: dict[int, dict[str, Any]] = {}
+
+    def __call__(self, token_id: int) -> dict[str, Any]:
+        if token_id not in self.known:
+            token = self.tokenizer.convert_ids_to_tokens(token_id)
+            known = {
+                "id": token_id,
+                "token": f"[{token_id}]" if token is None else str(token),
+            }  # beyond the vocabulary
+            # Tokens of bytes cannot be read as they are called: "ĠvÃ©lo" stands for " vélo".
+            self.known[token_id] = {**known, "text": "" if token is None else self.tokenizer.decode([token_id])}
+        return dict(self.known[token_id])
+
+
+def _step(
+    index: int,
+    fed: int,
+    chosen: int,
+    row: int,
+    outputs: Any,
+    watcher: Watcher,
+    name_of: _Names,
+    ends: list[int],
+    limit: int,
+    options: RunOptions,
+) -> dict[str, Any]:
+    logits = outputs.logits[index][row].double().cpu()
+    log_probabilities = logits.log_softmax(-1)
+    shown = logits.topk(min(options.candidates, len(logits))).indices.tolist()
+    if chosen not in shown:
+        shown[-1] = chosen
+
+    def describe(token_id: int) -> dict[str, Any]:
+        logarithm = float(log_probabilities[token_id])
+        return {
+            **name_of(token_id),
+            "logit": float(logits[token_id]),
+            "probability": float(np.exp(logarithm)),
+            "log_probability": logarithm,
+        }
+
+    candidates = [describe(token_id) for token_id in shown]
+    forced = index < len(watcher.forced)
+    before = log_probabilities if options.num_beams > 1 else logits
+    after = watcher.scores[index][row].double().cpu()
+    processed = [
+        {
+            **name_of(token_id),
+            "before": float(before[token_id]),
+            "after": float(after[token_id]) if torch.isfinite(after[token_id]) else None,
+        }
+        for token_id in shown
+        if not torch.isclose(before[token_id], after[token_id], rtol=1e-4, atol=1e-4)
+    ]
+    choice = {**describe(chosen), "rank": int((logits > logits[chosen]).sum()), "forced": forced}
+    return {
+        "step": index,
+        "fed": name_of(fed),
+        "candidates": candidates,
+        "rest": float(log_probabilities.index_fill(0, torch.tensor(shown), -torch.inf).exp().sum()),
+        "logsumexp": float(logits.logsumexp(-1)),
+        "processed": processed,
+        "choice": choice,
+        "stop": {"is_end": chosen in ends, "at_limit": index + 1 == limit},
+    }
+
+
+def _beams(
+    outputs: Any, watcher: Watcher, result: list[int], name_of: _Names, ends: list[int], penalty: float
+) -> dict[str, Any]:
+    """The tree of a beam search: at each step, what was kept, what finished and what was dropped."""
+    num_beams = watcher.sequences[0].shape[0]
+    sequences = [rows.tolist() for rows in watcher.sequences]
+    sums = [0.0] + [-float("inf")] * (num_beams - 1)  # all rows start alike: the first stands for them
+    steps = []
+    for index, rows in enumerate(sequences):
+        totals = watcher.scores[index].double().cpu() + torch.tensor(sums, dtype=torch.float64)[:, None]
+        vocabulary = totals.shape[1]
+        following = sequences[index + 1] if index + 1 < len(sequences) else []
+        parents = [next(row for row in range(num_beams) if rows[row] == sequence[:-1]) for sequence in following]
+        kept = {(parent, sequence[-1]): row for row, (parent, sequence) in enumerate(zip(parents, following))}
+        # The search looks at twice as many as it keeps, for as many may end here.
+        best = totals.flatten().topk(min(2 * num_beams, totals.numel())).indices.tolist()
+        looked_at = [(place // vocabulary, place % vocabulary) for place in best]
+        ordered = list(dict.fromkeys([*looked_at, *kept]))
+        hypotheses = []
+        for rank, (parent, token_id) in enumerate(ordered):
+            total = float(totals[parent, token_id])
+            if not np.isfinite(total):
+                continue
+            sequence = [*rows[parent][1:], token_id]
+            at_end = token_id in ends or not following
+            finished = (parent, token_id) not in kept and at_end and rank < num_beams
+            hypotheses.append(
+                {
+                    "row": kept.get((parent, token_id)),
+                    "parent": parent,
+                    **name_of(token_id),
+                    "log_probability": float(watcher.scores[index][parent, token_id]),
+                    "sum": total,
+                    "state": "kept" if (parent, token_id) in kept else "finished" if finished else "dropped",
+                    "score": total / (index + 1) ** penalty if finished else None,
+                    "best": sequence == result[: index + 1],
+                }
+            )
+        steps.append({"hypotheses": hypotheses})
+        sums = [float(totals[parent, sequence[-1]]) for parent, sequence in zip(parents, following)]
+    return {"num_beams": num_beams, "length_penalty": penalty, "steps": steps}
+
+
+def _source_side(
+    tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int], offsets: list[list[int]] | None
+) -> dict[str, Any]:
+    source = getattr(tokenizer, "source", tokenizer)
+    special = set(source.all_special_ids) - {source.unk_token_id}
+    if offsets is None:
+        pieces = token_texts(source, ids, special)
+        ends = list(accumulate(map(len, pieces)))
+        offsets = [[start, end] for start, end in zip([0, *ends], ends)]
+        if "".join(pieces) != text:
+            text = "".join(pieces)  # the text as a tokenizer that keeps no offsets reads it
+    pieces = [text[start:end] for start, end in offsets]
+    return _side(source, text, ids, pieces, [tuple(span) for span in offsets], special)
+
+
+def _target_side(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> dict[str, Any]:
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    pieces = token_texts(tokenizer, ids, special)
+    ends = list(accumulate(map(len, pieces)))
+    return _side(tokenizer, "".join(pieces), ids, pieces, list(zip([0, *ends], ends)), special)
+
+
+def _side(
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    ids: list[int],
+    pieces: list[str],
+    spans: list[tuple[int, ...]],
+    special: set[int],
+) -> dict[str, Any]:
+    """A text with its words and tokens, each with its place in the text."""
+    words: Words = cut_words(text)
+    in_text = [span if token_id not in special else (0, 0) for token_id, span in zip(ids, spans)]
+    numbers = token_words(word_shares(in_text, words)) if words.spans else [None] * len(ids)  # type: ignore[arg-type]
+    name_of = _Names(tokenizer)
+    return {
+        "text": text,
+        "words": [{"text": word, "span": list(span)} for word, span in zip(words.words(), words.spans)],
+        "tokens": [
+            {
+                **name_of(token_id),
+                "text": "" if token_id in special else piece,
+                "span": None if token_id in special else list(span),
+                "word": number,
+                "special": token_id in special,
+            }
+            for token_id, piece, span, number in zip(ids, pieces, spans, numbers)
+        ],
+    }
+
+
+def _as_list(ids: int | Sequence[int] | None) -> list[int]:
+    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if isinstance(value, (str, int, float, bool, type(None)))}
+
+
+def _check_finite(arrays: dict[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"The model's numbers are not finite ({name}): its weights are damaged.")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What models of this package tell
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class RunRecorder(Recorder):
+    """
+    Keeps what each part of the model computed, step by step.
+
+    Attributes:
+        passes: For each forward pass, the events of each module, by its name in the model. The encoder's are in the
+            first.
+    """
+
+    def __init__(self, model: nn.Module, edit: EditWeights | None = None) -> None:
+        self.names = {id(module): name for name, module in model.named_modules()}
+        self.edit = edit
+        self.passes: list[dict[str, list[dict[str, torch.Tensor]]]] = [defaultdict(list)]
+        self.complete = False
+
+    def record(self, module: nn.Module, **values: torch.Tensor) -> None:
+        if self.complete:
+            self.passes.append(defaultdict(list))
+            self.complete = False
+        name = self.names[id(module)]
+        kept = {key: value.detach().float().cpu() for key, value in values.items() if value is not None}
+        self.passes[-1][name].append(kept)
+        self.complete = "logits" in values
+
+    def edit_weights(self, module: nn.Module, weights: torch.Tensor) -> torch.Tensor:
+        if self.edit is None:
+            return weights
+        step = len(self.passes) - 1 + self.complete
+        return self.edit(step, _layer_number(self.names[id(module)]), weights)
+
+    def at(self, index: int, name: str) -> dict[str, torch.Tensor]:
+        """What a module computed in a pass, all its events together; empty where it did nothing."""
+        return {key: value for event in self.passes[index].get(name, []) for key, value in event.items()}
+
+
+def _layer_number(name: str) -> int:
+    """The decoder layer of an attention: a recurrent decoder has one attention, for all its layers."""
+    return next((int(part) for part in name.split(".") if part.isdigit()), 0)
+
+
+ENCODER, DECODER = "model.encoder", "model.decoder"
+
+
+def _parts(config: Any) -> dict[str, Any]:
+    recurrent = config.is_recurrent_decoder
+    has_attention = config.attention_type != "none"
+    layers = [0] if recurrent else list(range(config.decoder_layers))
+    kind = config.attention_type
+    scaled = kind in ("scaled_dot", "multi_head")
+    bridge = config.bridge if recurrent else None
+    encoder = {
+        "type": config.encoder_type,
+        "layers": config.encoder_layers,
+        "bidirectional": config.is_recurrent_encoder and config.bidirectional,
+    }
+    return {
+        "encoder": encoder,
+        "decoder": {
+            "type": config.decoder_type,
+            "layers": config.decoder_layers,
+            "query": config.attention_query if recurrent else None,
+            "input_feeding": config.input_feeding,
+            "readout": config.readout if recurrent else None,
+            "norm_position": None if recurrent else config.norm_position,
+        },
+        "attention": {
+            "type": kind,
+            "normalizer": config.attention_normalizer,
+            "heads": config.num_attention_heads if has_attention else 0,
+            "layers": layers if has_attention else [],
+            "scaling": (config.hidden_size // config.num_attention_heads) ** -0.5 if scaled else 1.0,
+            "window": config.attention_window if kind in ("local_m", "local_p") else None,
+            "hard": kind == "monotonic" and config.monotonic_hard,
+        },
+        "handover": {"bridge": bridge, "formula": bridge_formula(bridge, encoder, config.decoder_type)},
+    }
+
+
+def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[dict[str, str]]:
+    omitted = [
+        {
+            "what": f"the logits of {vocabulary - shown:,} of the {vocabulary:,} target tokens",
+            "why": "size; their probability together stands as the rest of each step, and their sum in its logsumexp",
+        },
+        {
+            "what": "the weight matrices",
+            "why": "size; trace.verify() recomputes with the model's own what needs them",
+        },
+    ]
+    if "transformer" in (config.encoder_type, config.decoder_type):
+        omitted.append(
+            {
+                "what": "queries, keys and values of the Transformer's self-attention, and its feed-forward layers",
+                "why": "size; their results stand in each layer's states",
+            }
+        )
+    if num_beams > 1:
+        omitted.append(
+            {"what": "the vectors of beams that did not win", "why": "size; the beam tree has their words and sums"}
+        )
+    return omitted
+
+
+def _arrays(model: Any, recorder: RunRecorder, run: Run) -> dict[str, np.ndarray]:
+    config = model.config
+    gather = _Gather(recorder, run.rows)
+    arrays: dict[str, torch.Tensor] = {}
+    first = recorder.at(0, ENCODER)
+    arrays["encoder.embeddings"] = first["embeddings"][0]
+    inputs = recorder.at(0, f"{ENCODER}.stack.positions")
+    if inputs:
+        arrays["encoder.inputs"] = inputs["inputs"][0]
+    for layer in range(config.encoder_layers):
+        here = f"{ENCODER}.stack.layers.{layer}"
+        arrays[f"encoder.layer.{layer}.states"] = recorder.at(0, here)["states"][0]
+        for key, value in recorder.at(0, f"{here}.self_attention").items():
+            arrays[f"encoder.layer.{layer}.self_attention.{key}"] = value[0]
+        for index, direction in enumerate(("forward", "backward")):
+            events = recorder.passes[0].get(f"{here}.cells.{index}", [])
+            if direction == "backward":
+                events = events[::-1]
+            for key in events[0] if events else ():
+                if not key.endswith("_before"):  # the neighbour's state after
+                    short = {"hidden_after": "hidden", "cell_after": "cell"}.get(key, key)
+                    arrays[f"encoder.layer.{layer}.{direction}.{short}"] = torch.cat([event[key] for event in events])
+    arrays["encoder.states"] = first["states"][0]
+
+    arrays["decoder.embeddings"] = gather(DECODER, "embeddings")
+    if config.is_recurrent_decoder:
+        bridge = recorder.at(0, f"{DECODER}.stack.bridge")
+        arrays["handover.state"] = bridge["state"][0].unflatten(-1, (config.decoder_layers, -1, config.hidden_size))
+        if "summary" in bridge:
+            arrays["handover.summary"] = bridge["summary"][0]
+        for layer in range(config.decoder_layers):
+            here = f"{DECODER}.stack.steps.cells.{layer}"
+            for key in recorder.at(0, here):
+                arrays[f"decoder.layer.{layer}.{key}"] = gather(here, key)
+        attentions = {0: (f"{DECODER}.stack.steps.attention", model.model.decoder.stack.steps.attention)}
+        arrays["decoder.state"] = gather(f"{DECODER}.stack.steps.readout", "state")
+    else:
+        arrays["decoder.inputs"] = gather(f"{DECODER}.stack.positions", "inputs")
+        attentions = {}
+        for layer in range(config.decoder_layers):
+            here = f"{DECODER}.stack.layers.{layer}"
+            for key in recorder.at(0, here):
+                arrays[f"decoder.layer.{layer}.{key}"] = gather(here, key)
+            for key in recorder.at(0, f"{here}.self_attention"):
+                arrays[f"decoder.layer.{layer}.self_attention.{key}"] = gather.triangle(f"{here}.self_attention", key)
+            module = model.model.decoder.stack.layers[layer].cross_attention
+            attentions[layer] = (f"{here}.cross_attention", module)
+    for layer, (name, module) in attentions.items():
+        arrays.update({f"attention.{layer}.{key}": value for key, value in _attention(gather, name, module).items()})
+
+    ids = torch.tensor(run.document["output_ids"], device=model.lm_head.weight.device)
+    arrays["output.hidden"] = gather("", "hidden")
+    arrays["output.rows"] = model.lm_head.weight.detach()[ids].float()
+    if model.lm_head.bias is not None:
+        arrays["output.bias"] = model.lm_head.bias.detach()[ids].float()
+    return {name: np.ascontiguousarray(value.cpu().numpy(), dtype=np.float32) for name, value in arrays.items()}
+
+
+class _Gather(NamedTuple):
+    """Numbers of all steps, from the rows that led to the result."""
+
+    recorder: RunRecorder
+    rows: list[int]
+
+    def steps(self, name: str, key: str) -> list[torch.Tensor]:
+        return [self.recorder.at(step, name)[key][row] for step, row in enumerate(self.rows)]
+
+    def __call__(self, name: str, key: str) -> torch.Tensor:
+        """`(T, ...)` of numbers `(rows, 1, ...)` or `(rows, ...)` a step."""
+        values = torch.stack(self.steps(name, key))
+        return values.squeeze(1) if values.dim() > 2 and values.shape[1] == 1 else values
+
+    def triangle(self, name: str, key: str) -> torch.Tensor:
+        """`(heads, T, T)` of rows `(heads, 1, past + 1)` that grow by one a step; 0 above the diagonal."""
+        count = len(self.rows)
+        rows = [nn.functional.pad(row, (0, count - row.shape[-1])) for row in self.steps(name, key)]
+        return torch.cat(rows, dim=1)
+
+    def heads(self, name: str, key: str) -> torch.Tensor:
+        """`(T, heads, ...)` of numbers `(rows, heads, 1, ...)` a step."""
+        return torch.stack([value.squeeze(1) for value in self.steps(name, key)])
+
+
+def _attention(gather: _Gather, name: str, module: Any) -> dict[str, torch.Tensor]:
+    """What one attention over the source computed, as the trace names it."""
+    seen = gather.recorder.at(0, name)
+    found = {"context": gather(name, "context")}
+    if "weights" not in seen:  # one fixed context vector
+        return found
+    found["asker"] = gather(name, "asker")
+    found["keys"], found["values"] = seen["keys"][0], seen["values"][0]
+    for key in ("query", "scores", "scaled", "weights", "head_context", "gaussian", "state"):
+        if key in seen:
+            found[key] = gather.heads(name, key)
+    steps, heads, src_len = found["weights"].shape
+    if "centre" in seen:
+        found["centre"] = gather.heads(name, "centre")[..., 0] if seen["centre"].dim() == 4 else gather(name, "centre")
+        found["centre"] = found["centre"].reshape(steps, heads)
+    if "allowed" in seen:
+        found["allowed"] = gather.heads(name, "allowed").expand(steps, heads, src_len)
+    if "gaussian" in found:
+        found["gaussian"] = found["gaussian"].expand(steps, heads, src_len)
+    if "vector" in seen:
+        found["vector"] = seen["vector"]
+    kind = module.config.attention_type
+    if kind == "coverage":
+        found["coverage_vector"] = module.coverage_vector.detach().float()
+    if kind == "location_aware":
+        found["feature"] = gather.heads(name, "feature")
+    if kind == "monotonic":
+        found["offset"] = module.offset.detach().float()
+    if kind == "location":
+        # Each real position's row of W_a, a head's rows one after the other.
+        rows = module.position_scores.weight.detach().float().unflatten(0, (heads, -1))
+        index = torch.arange(src_len).clamp(max=rows.shape[1] - 1)
+        found["position_rows"] = rows[:, index].cpu()
+        found.pop("keys")
+    return found

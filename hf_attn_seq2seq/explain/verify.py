@@ -1,0 +1,407 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Check a trace: every number that can be made from others is made again, in float64, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.attention import repeat_groups, split_heads
+from hf_attn_seq2seq.decoding.text import evaluating
+from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights
+from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.tracing import eager_attention, package_model
+
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "bfloat16": 3e-2, "float16": 4e-3}
+
+
+class Check(NamedTuple):
+    """
+    One comparison.
+
+    Attributes:
+        largest_difference: Of all numbers compared, each divided by its size where that is above 1.
+        compared: How many numbers.
+    """
+
+    name: str
+    what: str
+    largest_difference: float
+    tolerance: float
+    compared: int
+
+    @property
+    def passed(self) -> bool:
+        return self.largest_difference <= self.tolerance
+
+
+class Verification(NamedTuple):
+    """All checks of a trace; `str()` of it is a table."""
+
+    checks: list[Check]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    def __str__(self) -> str:
+        width = max(len(check.what) for check in self.checks)
+        lines = [
+            f"{'ok  ' if check.passed else 'FAIL'} {check.what:<{width}}  largest difference "
+            f"{check.largest_difference:.1e} of {check.compared:,} numbers"
+            for check in self.checks
+        ]
+        verdict = "All agree." if self.passed else "NOT all agree."
+        return "\n".join([*lines, f"{verdict} Tolerance {self.checks[0].tolerance:g}."])
+
+
+def verify_trace(
+    trace: Trace, model: PreTrainedModel | None = None, tokenizer: PreTrainedTokenizerBase | None = None
+) -> Verification:
+    """
+    Recompute what the trace shows, and keep the outcome in `trace.document["checks"]`.
+
+    From the trace alone: scores, weights, their sums, weighted sums, gates, logits, probabilities, choices. With the
+    traced model also what needs its matrices, and that untraced `generate()` says the same, and that all steps at once
+    (teacher forcing) give the numbers of one after the other.
+
+    Args:
+        trace: To check; a what-if run whose weights were edited is checked from the edited weights on.
+        model: The traced model; None: what needs it is left out.
+        tokenizer: Its tokenizer.
+    """
+    checks = _Checks(TOLERANCE.get(trace.document["run"]["dtype"], 1e-5))
+    _check_encoder(trace, checks)
+    _check_decoder_states(trace, checks)
+    for layer in trace.layers:
+        _check_attention(trace, layer, checks)
+    _check_choices(trace, checks)
+    _check_beams(trace, checks)
+    if model is not None and "output.hidden" in trace.arrays:
+        _check_with_model(trace, package_model(model), checks)
+    if model is not None and tokenizer is not None:
+        _check_runs(trace, model, tokenizer, checks)
+    verification = Verification(checks.finished())
+    trace.document["checks"] = [{**check._asdict(), "passed": check.passed} for check in verification.checks]
+    return verification
+
+
+class _Checks:
+    """Collects comparisons; those of one name become one check."""
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.found: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def compare(self, name: str, what: str, recomputed: Any, recorded: Any) -> None:
+        left, right = np.asarray(recomputed, np.float64), np.asarray(recorded, np.float64)
+        if left.shape != right.shape:
+            difference, count = float("inf"), right.size
+        else:
+            gaps = np.abs(left - right) / np.maximum(1.0, np.abs(right))
+            difference, count = float(gaps.max(initial=0.0)), right.size
+        if np.isnan(difference):
+            difference = float("inf")
+        worst, compared = self.found.get((name, what), (0.0, 0))
+        self.found[name, what] = max(worst, difference), compared + count
+
+    def finished(self) -> list[Check]:
+        return [Check(name, what, worst, self.tolerance, count) for (name, what), (worst, count) in self.found.items()]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# From the trace alone
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _check_encoder(trace: Trace, checks: _Checks) -> None:
+    for layer in range(trace.document["encoder"]["layers"]):
+        for direction in ("forward", "backward"):
+            here = f"encoder.layer.{layer}.{direction}"
+            hidden = trace.arrays.get(f"{here}.hidden")
+            if hidden is None:
+                continue
+            order = slice(None) if direction == "forward" else slice(None, None, -1)
+            before = {}
+            for part in ("hidden", "cell"):
+                if f"{here}.{part}" in trace.arrays:
+                    after = trace.arrays[f"{here}.{part}"][order]
+                    before[part] = np.concatenate([np.zeros_like(after[:1]), after[:-1]])[order]
+            _check_gates(trace, here, before, {"hidden": "hidden", "cell": "cell"}, "encoder", checks)
+
+
+def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
+    for layer in range(trace.document["decoder"]["layers"]):
+        here = f"decoder.layer.{layer}"
+        before = {
+            part: trace.arrays[f"{here}.{part}_before"]
+            for part in ("hidden", "cell")
+            if f"{here}.{part}_before" in trace.arrays
+        }
+        if not before:
+            continue
+        _check_gates(trace, here, before, {"hidden": "hidden_after", "cell": "cell_after"}, "decoder", checks)
+        if not trace.document["run"]["forced"] or trace.document["run"]["num_beams"] == 1:
+            for part, values in before.items():
+                after = trace.arrays[f"{here}.{part}_after"]
+                checks.compare(
+                    "carry", "each step starts from the state that the step before left", values[1:], after[:-1]
+                )
+        start = trace.arrays["handover.state"][layer]
+        for index, part in enumerate(before):
+            checks.compare("start", "the first step starts from the bridge's state", before[part][0], start[index])
+
+
+def _check_gates(
+    trace: Trace, here: str, before: dict[str, np.ndarray], after: dict[str, str], where: str, checks: _Checks
+) -> None:
+    def array(name: str) -> np.ndarray:
+        return trace.arrays[f"{here}.{name}"].astype(np.float64)
+
+    what = f"{where}: gates give the next state"
+    if "cell" in before:
+        cell = array("forget") * before["cell"] + array("input") * array("candidate")
+        checks.compare(f"{where}_gates", what, cell, array(after["cell"]))
+        hidden = array("output") * np.tanh(array(after["cell"]))
+    else:
+        hidden = (1 - array("update")) * array("candidate") + array("update") * before["hidden"]
+    checks.compare(f"{where}_gates", what, hidden, array(after["hidden"]))
+
+
+def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
+    here = f"attention.{layer}"
+    arrays = trace.arrays
+    weights = arrays[f"{here}.weights"].astype(np.float64)
+    checks.compare("sums", "weights of a step sum to 1", weights.sum(-1), np.ones(weights.shape[:-1]))
+    edited = trace.document["what_if"] is not None and trace.document["what_if"]["kind"] == "weights"
+    if f"{here}.scores" in arrays:
+        scores = arrays[f"{here}.scores"].astype(np.float64)
+        checks.compare("scores", "terms of query and key sum to the scores", recompute_scores(trace, layer), scores)
+        scaled = scores * trace.document["attention"]["scaling"]
+        checks.compare("scaling", "scores times the scaling", scaled, arrays[f"{here}.scaled"])
+        again = recompute_weights(trace, layer)
+        if edited:
+            step = trace.document["what_if"]["step"]
+            again[step], weights = weights[step], weights
+        name = trace.document["attention"]["normalizer"]
+        how = "selection over scores" if trace.document["attention"]["type"] == "monotonic" else f"{name}(scores)"
+        checks.compare("normalizer", f"{how} gives the weights", again, weights)
+    if f"{here}.values" in arrays:
+        sums = np.einsum("ths,hsd->thd", weights, arrays[f"{here}.values"].astype(np.float64))
+        checks.compare("context", "weights times values sum to the context", sums, arrays[f"{here}.head_context"])
+        context = arrays[f"{here}.context"]
+        if trace.document["attention"]["type"] != "multi_head":
+            checks.compare("heads", "heads side by side are the context", sums.reshape(len(sums), -1), context)
+
+
+def _check_choices(trace: Trace, checks: _Checks) -> None:
+    steps = trace.document["steps"]
+    for step in steps:
+        shown = step["candidates"]
+        log_probabilities = [candidate["logit"] - step["logsumexp"] for candidate in shown]
+        recorded = [candidate["log_probability"] for candidate in shown]
+        checks.compare("probability", "logit - log sum exp gives log p", log_probabilities, recorded)
+        total = sum(candidate["probability"] for candidate in shown) + step["rest"]
+        checks.compare("mass", "candidates and the rest sum to 1", total, 1.0)
+        if trace.document["run"]["num_beams"] == 1 and not step["choice"]["forced"]:
+            scores = {candidate["id"]: candidate["logit"] for candidate in shown}
+            for change in step["processed"]:
+                scores[change["id"]] = -np.inf if change["after"] is None else change["after"]
+            best = max(scores, key=lambda token_id: scores[token_id])
+            chosen = scores.get(step["choice"]["id"], -np.inf)
+            checks.compare("choice", "the best candidate is the choice", scores[best], chosen)
+    fed = [trace.document["start"]["id"], *(step["choice"]["id"] for step in steps[:-1])]
+    checks.compare("fed", "each step is fed the choice before", fed, [step["fed"]["id"] for step in steps])
+    if "output.rows" in trace.arrays:
+        place = {token_id: row for row, token_id in enumerate(trace.document["output_ids"])}
+        bias = trace.arrays.get("output.bias", np.zeros(len(place)))
+        for step, hidden in zip(steps, trace.arrays["output.hidden"].astype(np.float64)):
+            rows = [place[candidate["id"]] for candidate in step["candidates"]]
+            logits = trace.arrays["output.rows"][rows].astype(np.float64) @ hidden + bias[rows]
+            checks.compare("logits", "rows of the output layer times its input", logits, _logits(step))
+
+
+def _logits(step: dict[str, Any]) -> list[float]:
+    return [candidate["logit"] for candidate in step["candidates"]]
+
+
+def _check_beams(trace: Trace, checks: _Checks) -> None:
+    beams = trace.document["beams"]
+    if beams is None:
+        return
+    sums, best_sum = {0: 0.0}, 0.0
+    for number, step in enumerate(beams["steps"]):
+        hypotheses = step["hypotheses"]
+        for hypothesis in hypotheses:
+            total = sums[hypothesis["parent"]] + hypothesis["log_probability"]
+            checks.compare("beam_sums", "log p along a beam sums to its sum", total, hypothesis["sum"])
+            if hypothesis["best"]:
+                best_sum = hypothesis["sum"]
+            if hypothesis["score"] is not None:
+                score = hypothesis["sum"] / (number + 1) ** beams["length_penalty"]
+                checks.compare("beam_scores", "sum / length ^ penalty is the score", score, hypothesis["score"])
+        kept = [hypothesis for hypothesis in hypotheses if hypothesis["state"] == "kept"]
+        # One that ends is taken only from the first half of what the search looks at.
+        ends = trace.document["run"]["end_ids"]
+        others = [hypothesis for hypothesis in hypotheses if hypothesis["id"] not in ends]
+        dropped = [hypothesis["sum"] for hypothesis in others if hypothesis["state"] == "dropped"]
+        if kept:
+            worst = min(hypothesis["sum"] for hypothesis in kept)
+            over = max(0.0, max(dropped, default=worst) - worst)
+            checks.compare("beam_kept", "no dropped beam was better than a kept one", over, 0.0)
+        sums = {hypothesis["row"]: hypothesis["sum"] for hypothesis in kept}
+    score = best_sum / len(trace.document["steps"]) ** beams["length_penalty"]
+    checks.compare("beam_result", "the best beam's score is the result's", score, trace.document["run"]["score"])
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# With the model
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
+    """What needs the model's matrices, in float64: from the tokens to the keys, and from the context to the logits."""
+    arrays, stack = trace.arrays, model.model.decoder.stack
+
+    def tensor(name: str) -> torch.Tensor:
+        return torch.from_numpy(arrays[name]).double()
+
+    def check(name: str, what: str, module: torch.nn.Module, function: Any, inputs: list[str], recorded: str) -> None:
+        made = _in_double(module, function, [tensor(each) for each in inputs])
+        checks.compare(name, what, made, arrays[recorded])
+
+    for side, part, ids in (
+        ("encoder", model.model.encoder, [token["id"] for token in trace.document["source"]["tokens"]]),
+        ("decoder", model.model.decoder, [step["fed"]["id"] for step in trace.document["steps"]]),
+    ):
+        rows = part.embed_tokens.weight[ids].float().cpu().numpy()
+        checks.compare("embeddings", "rows of the tables are the embeddings", rows, arrays[f"{side}.embeddings"])
+    encoder = model.model.encoder
+
+    def read(embeddings: torch.Tensor) -> torch.Tensor:
+        return encoder(inputs_embeds=embeddings[None]).last_hidden_state[0]
+
+    what = "the encoder makes the states of the embeddings"
+    check("encoder", what, encoder, read, ["encoder.embeddings"], "encoder.states")
+    if model.config.is_recurrent_decoder:
+        _check_bridge(trace, stack.bridge, checks)
+        inputs = ["decoder.state", "attention.0.context", "decoder.embeddings"]
+        what = "state and context give what the output layer reads"
+        check("readout", what, stack.steps.readout, stack.steps.readout.forward, inputs, "output.hidden")
+        attentions = [stack.steps.attention]
+    else:
+        for index, layer in enumerate(stack.layers):
+            inputs = [f"decoder.layer.{index}.residual", f"attention.{index}.context"]
+            what = "the context gives the layer's states"
+            check("layers", what, layer, layer.add_context, inputs, f"decoder.layer.{index}.states")
+        what = "the last layer gives what the output layer reads"
+        last = [f"decoder.layer.{len(stack.layers) - 1}.states"]
+        check("readout", what, stack.norm, stack.norm.forward, last, "output.hidden")
+        attentions = [layer.cross_attention for layer in stack.layers]
+    for index, attention in zip(trace.layers, attentions):
+        here = f"attention.{index}"
+        _check_projections(arrays, here, attention, check)
+        if model.config.attention_type == "multi_head":
+            projection = attention.output_projection
+            what = "heads through the output projection are the context"
+            merged = _in_double(projection, projection.forward, [tensor(f"{here}.head_context").flatten(1)])
+            checks.compare("heads", what, merged, arrays[f"{here}.context"])
+
+
+def _check_projections(arrays: dict[str, np.ndarray], here: str, attention: Any, check: Callable[..., None]) -> None:
+    """Keys and values are made of the encoder's states, queries of the state that asks."""
+    groups = getattr(attention, "num_key_value_groups", 1)
+
+    def keys(states: torch.Tensor) -> torch.Tensor:
+        return repeat_groups(attention.project(states[None], None)[0], groups)[0]
+
+    def values(states: torch.Tensor) -> torch.Tensor:
+        return repeat_groups(attention.project(states[None], None)[1], groups)[0]
+
+    def queries(states: torch.Tensor) -> torch.Tensor:
+        projected = attention.query_projection(states) if hasattr(attention, "query_projection") else states
+        return split_heads(projected[None], attention.num_heads)[0].transpose(0, 1)
+
+    if f"{here}.keys" in arrays:
+        check("keys", "the encoder's states give the keys", attention, keys, ["encoder.states"], f"{here}.keys")
+    check("values", "the encoder's states give the values", attention, values, ["encoder.states"], f"{here}.values")
+    if f"{here}.query" in arrays:
+        check("query", "the state that asks gives the query", attention, queries, [f"{here}.asker"], f"{here}.query")
+
+
+def _in_double(
+    module: torch.nn.Module, function: Callable[..., torch.Tensor], inputs: list[torch.Tensor]
+) -> np.ndarray:
+    """The module's own code, with its weights in double precision; the module stays as it is."""
+    weights = {f"module.{name}": weight.double().cpu() for name, weight in module.state_dict().items()}
+    return torch.func.functional_call(_Call(module, function), weights, tuple(inputs)).numpy()
+
+
+class _Call(torch.nn.Module):
+    """A module of which another method than `forward` is called."""
+
+    def __init__(self, module: torch.nn.Module, function: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.module, self.function = module, function
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.function(*inputs)
+
+
+def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
+    state = trace.arrays["handover.state"].astype(np.float64)
+    what = "the bridge's formula gives the first state"
+    if bridge.kind == "zeros":
+        checks.compare("bridge", what, np.zeros_like(state), state)
+        return
+    summary = torch.from_numpy(trace.arrays["handover.summary"]).double()
+    if bridge.kind == "dense":
+        projected = _in_double(bridge.projection, bridge.projection.forward, [summary])
+        checks.compare("bridge", what, np.tanh(projected).reshape(state.shape), state)
+        return
+    hidden = _in_double(bridge.projection, bridge.projection.forward, [summary])
+    expected = np.zeros_like(state)
+    expected[:, 0] = hidden
+    checks.compare("bridge", what, expected, state)
+
+
+@torch.no_grad()
+def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, checks: _Checks) -> None:
+    """Untraced `generate()`, and all steps at once."""
+    document = trace.document
+    run, steps = document["run"], document["steps"]
+    ids = [step["choice"]["id"] for step in steps]
+    inputs = tokenizer([document["source"]["text"]], return_tensors="pt").to(model.device)
+    what_if = document["what_if"]
+    with evaluating(model):
+        if not run["forced"] and what_if is None:
+            sequence = model.generate(
+                **inputs,
+                num_beams=run["num_beams"],
+                do_sample=False,
+                max_new_tokens=run["max_new_tokens"],
+                length_penalty=run["length_penalty"],
+            )[0, 1 : 1 + len(ids)]
+            checks.compare("generate", "untraced generate() says the same tokens", sequence.tolist(), ids)
+        if what_if is not None and what_if["kind"] == "weights":
+            return
+        fed = torch.tensor([[step["fed"]["id"] for step in steps]], device=model.device)
+        has_weights = bool(trace.layers)
+        with eager_attention(model):
+            outputs = model(**inputs, decoder_input_ids=fed, use_cache=False, output_attentions=has_weights)
+        logits = outputs.logits[0].double().cpu()
+        shown = [logits[step["step"], [candidate["id"] for candidate in step["candidates"]]].numpy() for step in steps]
+        what = "all steps at once (teacher forcing): the same logits"
+        checks.compare(
+            "teacher_forcing", what, np.concatenate(shown), np.concatenate([_logits(step) for step in steps])
+        )
+        for index, layer in enumerate(trace.layers):
+            weights = outputs.cross_attentions[index][0].transpose(0, 1).double().cpu()
+            what = "all steps at once (teacher forcing): the same weights"
+            checks.compare("teacher_forcing", what, weights, trace.arrays[f"attention.{layer}.weights"])

@@ -1,0 +1,219 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The trace: what it holds, against the model's own outputs; saving and reading; bad input."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedTokenizerBase, dynamic_module_utils
+
+from hf_attn_seq2seq import gather_beam_attentions
+from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.explain import Trace, trace
+from tests.explain.conftest import SENTENCES, TEXT
+
+
+MakeModel = Callable[..., Any]
+RECURRENT = {"encoder_type": "gru", "decoder_type": "lstm", "attention_type": "additive"}
+TRANSFORMER = {
+    "encoder_type": "transformer",
+    "decoder_type": "transformer",
+    "attention_type": "multi_head",
+    "decoder_layers": 2,
+}
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize("fields", [RECURRENT, TRANSFORMER])
+def test_weights_and_tokens_are_those_of_generate(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any], num_beams: int
+) -> None:
+    model = make_model(**fields)
+    traced = trace(model, tokenizer, TEXT, num_beams=num_beams)
+    outputs = model.generate(
+        **tokenizer([TEXT], return_tensors="pt"),
+        num_beams=num_beams,
+        return_dict_in_generate=True,
+        output_attentions=True,
+    )
+    chosen = [step["choice"]["id"] for step in traced.document["steps"]]
+    assert outputs.sequences[0, 1 : 1 + len(chosen)].tolist() == chosen
+    for layer in traced.layers:
+        expected = gather_beam_attentions(outputs, layer)[0, :, : len(chosen)].numpy()  # heads x steps x src_len
+        np.testing.assert_allclose(traced.arrays[f"attention.{layer}.weights"].swapaxes(0, 1), expected, atol=1e-5)
+
+
+def test_encoder_states_are_the_encoders(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model(**RECURRENT, encoder_layers=2)
+    traced = trace(model, tokenizer, TEXT)
+    states = model.get_encoder()(**tokenizer([TEXT], return_tensors="pt")).last_hidden_state[0]
+    np.testing.assert_allclose(traced.arrays["encoder.states"], states.detach().numpy(), atol=1e-6)
+    halves = [traced.arrays[f"encoder.layer.1.{direction}.hidden"] for direction in ("forward", "backward")]
+    np.testing.assert_allclose(np.concatenate(halves, axis=1), traced.arrays["encoder.layer.1.states"], atol=1e-6)
+
+
+def test_tokens_know_their_words(make_model: MakeModel) -> None:
+    tokenizer = train_tokenizer(SENTENCES, kind="bpe", vocab_size=290)
+    model = make_model(vocab_size=len(tokenizer))
+    traced = trace(model, tokenizer, "the cat is")
+    source = traced.document["source"]
+    assert [word["text"] for word in source["words"]] == ["the", "cat", "is"]
+    for token in source["tokens"][:-1]:
+        start, end = token["span"]
+        assert source["text"][start:end] == token["text"]
+        word = source["words"][token["word"]]
+        assert token["text"].strip() in word["text"]
+    assert source["tokens"][-1]["special"] and source["tokens"][-1]["span"] is None
+
+
+def test_two_vocabularies(make_model: MakeModel) -> None:
+    from hf_attn_seq2seq import AttnSeq2SeqTokenizer
+
+    sides = [train_tokenizer(texts, kind="word", vocab_size=50) for texts in (SENTENCES[::2], SENTENCES[1::2])]
+    tokenizer = AttnSeq2SeqTokenizer(
+        tokenizer_object=sides[0].backend_tokenizer,
+        target_tokenizer_object=sides[1].backend_tokenizer,
+        **{name: getattr(sides[0], name) for name in ("pad_token", "bos_token", "eos_token", "unk_token")},
+    )
+    model = make_model(vocab_size=len(tokenizer), decoder_vocab_size=len(tokenizer.target))
+    traced = trace(model, tokenizer, TEXT, target="le chat")
+    assert traced.source_tokens[:2] == ["the", "cat"]
+    assert traced.target_tokens[:2] == ["le", "chat"]
+
+
+def test_a_given_target_is_said(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model()
+    traced = trace(model, tokenizer, TEXT, target="un chien voit")
+    assert traced.target_tokens[:3] == ["un", "chien", "voit"]
+    steps = traced.document["steps"]
+    assert traced.document["run"]["forced"] and all(step["choice"]["forced"] for step in steps)
+    labels = torch.tensor([[step["choice"]["id"] for step in steps]])
+    logits = model(**tokenizer([TEXT], return_tensors="pt"), labels=labels).logits[0]
+    expected = logits.log_softmax(-1).gather(1, labels[0, :, None])[:, 0]
+    recorded = [step["choice"]["log_probability"] for step in steps]
+    np.testing.assert_allclose(recorded, expected.detach().numpy(), atol=1e-5)
+
+
+def test_what_processors_change_is_told(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model()
+    first = trace(model, tokenizer, TEXT).document["steps"][0]["choice"]
+    model.generation_config.suppress_tokens = [first["id"]]
+    step = trace(model, tokenizer, TEXT).document["steps"][0]
+    assert [change["id"] for change in step["processed"]] == [first["id"]]
+    assert step["processed"][0]["after"] is None
+    assert step["candidates"][0]["id"] == first["id"]
+    assert step["choice"]["rank"] == 1
+
+
+def test_the_rest_is_the_probability_of_all_others(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    traced = trace(make_model(), tokenizer, TEXT, candidates=4)
+    for step in traced.document["steps"]:
+        assert len(step["candidates"]) == 4
+        assert sum(one["probability"] for one in step["candidates"]) + step["rest"] == pytest.approx(1)
+
+
+def test_a_model_with_code_of_its_own(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    model.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    name = "modeling_attn_seq2seq.AttnSeq2SeqForConditionalGeneration"
+    stranger = dynamic_module_utils.get_class_from_dynamic_module(name, str(tmp_path / "model"))
+    assert stranger is not type(model)
+    traced = trace(stranger.from_pretrained(tmp_path / "model"), tokenizer, TEXT)
+    assert traced.verify().passed
+    assert traced.target_tokens == trace(model, tokenizer, TEXT).target_tokens
+
+
+def test_attention_implementation_is_restored(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model(**TRANSFORMER)
+    before = model.config._attn_implementation
+    assert before != "eager"
+    trace(model, tokenizer, TEXT)
+    assert model.config._attn_implementation == before
+    with pytest.raises(ValueError, match="blank"):
+        trace(model, tokenizer, " ")
+    model.generate = lambda **_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        trace(model, tokenizer, TEXT)
+    assert model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("tensors", [None, "side.safetensors"])
+def test_a_saved_trace_is_the_same(traced: Trace, tmp_path: Path, tensors: str | None) -> None:
+    traced.what_if(weights={1: "uniform"})
+    traced.verify()
+    traced.save(tmp_path / "trace.json", tensors)
+    loaded = Trace.load(tmp_path / "trace.json")
+    for left, right in ((traced, loaded), (traced.children[0], loaded.children[0])):
+        assert left.document == right.document
+        assert left.arrays.keys() == right.arrays.keys()
+        assert all((left.arrays[name] == right.arrays[name]).all() for name in left.arrays)
+    text = (tmp_path / "trace.json").read_text("utf-8")
+    assert "NaN" not in text and "Infinity" not in text
+
+
+def test_packed_arrays_are_the_same(traced: Trace, tmp_path: Path) -> None:
+    path = tmp_path / "packed.json"
+    path.write_text(json.dumps(traced.to_json(packed=True)), "utf-8")
+    loaded = Trace.load(path)
+    assert all((traced.arrays[name] == loaded.arrays[name]).all() for name in traced.arrays)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[1", "not JSON"),
+        ("{}", "no trace"),
+        ('{"format": "hf_attn_seq2seq.trace", "version": 2}', "version 2"),
+        ('{"format": "hf_attn_seq2seq.trace", "version": 1}', "damaged"),
+    ],
+)
+def test_damaged_files(tmp_path: Path, content: str, sentence: str) -> None:
+    path = tmp_path / "trace.json"
+    path.write_text(content, "utf-8")
+    with pytest.raises(ValueError, match=sentence):
+        Trace.load(path)
+
+
+def test_damaged_arrays(traced: Trace, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    document = traced.to_json()
+    document["arrays"]["encoder.states"]["shape"] = [3, 3]
+    path.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(ValueError, match="damaged"):
+        Trace.load(path)
+
+
+def test_bad_input(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match=r"2001 tokens, and a trace shows at most 512"):
+        trace(model, tokenizer, "cat " * 2000)
+    with pytest.raises(ValueError, match="target is blank"):
+        trace(model, tokenizer, TEXT, target="  ")
+    with pytest.raises(ValueError, match="num_beams=0"):
+        trace(model, tokenizer, TEXT, num_beams=0)
+    with pytest.raises(ValueError, match="leave out num_beams"):
+        trace(model, tokenizer, TEXT, target="le chat", num_beams=2)
+    broken = make_model()
+    broken.lm_head.weight.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="weights are damaged"):
+        trace(broken, tokenizer, TEXT)
+
+
+@pytest.mark.parametrize("text", ["cat", "日本語 🙂 кот", "مرحبا بالعالم", "the " * 200])
+def test_any_text_is_traced(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, text: str) -> None:
+    assert trace(make_model(), tokenizer, text).verify().passed
+
+
+def test_a_single_choice(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    traced = trace(make_model(), tokenizer, TEXT, max_new_tokens=1)
+    assert len(traced.document["steps"]) == 1
+    assert traced.document["steps"][0]["stop"]["at_limit"]
+    assert traced.verify().passed

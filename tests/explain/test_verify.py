@@ -1,0 +1,156 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Every kind of model passes its checks, and a number that was tampered with fails them."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, RUNNING_STATE_ATTENTIONS
+from hf_attn_seq2seq.explain import Trace, trace
+from tests.explain.conftest import TEXT
+
+
+STACKS = ("gru", "lstm", "transformer")
+MakeModel = Callable[..., Any]
+
+
+def kinds() -> list[Any]:
+    every = itertools.product(STACKS, STACKS, ATTENTION_TYPES)
+    return [kind for kind in every if not (kind[1] == "transformer" and kind[2] in RUNNING_STATE_ATTENTIONS)]
+
+
+@pytest.mark.parametrize(("encoder", "decoder", "attention"), kinds())
+def test_every_kind_verifies(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, encoder: str, decoder: str, attention: str
+) -> None:
+    heads = (1, 2) if attention != "none" else (None,)
+    for num_heads, num_beams in itertools.product(heads, (1, 3)):
+        model = make_model(
+            encoder_type=encoder,
+            decoder_type=decoder,
+            attention_type=attention,
+            num_attention_heads=num_heads,
+            decoder_layers=2,
+        )
+        verification = trace(model, tokenizer, TEXT, num_beams=num_beams).verify()
+        assert verification.passed, str(verification)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bridge": "zeros"},
+        {"bridge": "last", "decoder_type": "lstm"},
+        {"bridge": "mean", "encoder_hidden_size": 8},
+        {"readout": "maxout"},
+        {"attention_query": "current"},
+        {"attention_query": "current", "input_feeding": True},
+        {"residual": True, "layer_norm": True, "encoder_layers": 2, "decoder_layers": 2},
+        {"bidirectional": False},
+        {"attention_normalizer": "sparsemax"},
+        {"attention_normalizer": "entmax15"},
+        {"attention_type": "monotonic", "monotonic_hard": True},
+        {"attention_type": "location", "max_position_embeddings": 4},
+        {
+            "encoder_type": "transformer",
+            "decoder_type": "transformer",
+            "attention_type": "multi_head",
+            "num_key_value_heads": 2,
+        },
+        {
+            "encoder_type": "transformer",
+            "decoder_type": "transformer",
+            "attention_type": "multi_head",
+            "norm_position": "pre",
+        },
+        {
+            "encoder_type": "transformer",
+            "decoder_type": "transformer",
+            "attention_type": "general",
+            "position_type": "rotary",
+        },
+        {
+            "encoder_type": "transformer",
+            "decoder_type": "transformer",
+            "attention_type": "dot",
+            "position_type": "learned",
+        },
+    ],
+)
+def test_every_option_verifies(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]
+) -> None:
+    verification = trace(make_model(**fields), tokenizer, TEXT).verify()
+    assert verification.passed, str(verification)
+
+
+# What is tampered with, and which checks must notice.
+TAMPERED = {
+    "attention.0.query": "scores",
+    "attention.0.keys": "scores",
+    "attention.0.vector": "scores",
+    "attention.0.scores": "scaling",
+    "attention.0.scaled": "normalizer",
+    "attention.0.weights": "sums",
+    "attention.0.values": "context",
+    "attention.0.head_context": "context",
+    "attention.0.context": "heads",
+    "attention.0.asker": "query",
+    "encoder.embeddings": "embeddings",
+    "encoder.states": "encoder",
+    "encoder.layer.0.forward.update": "encoder_gates",
+    "encoder.layer.0.backward.hidden": "encoder_gates",
+    "decoder.embeddings": "embeddings",
+    "decoder.layer.0.candidate": "decoder_gates",
+    "decoder.layer.0.hidden_before": "carry",
+    "decoder.state": "readout",
+    "handover.state": "bridge",
+    "handover.summary": "bridge",
+    "output.hidden": "readout",
+    "output.rows": "logits",
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_a_tampered_number_is_noticed(traced: Trace, name: str) -> None:
+    assert traced.verify().passed
+    array = traced.arrays[name]
+    traced.arrays[name] = array + np.linspace(0.01, 0.05, array.size, dtype=np.float32).reshape(array.shape)
+    failed = {check.name for check in traced.verify().checks if not check.passed}
+    assert TAMPERED[name] in failed
+    assert not all(check["passed"] for check in traced.document["checks"])
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda step: step["candidates"][0].update(log_probability=-9.0), "probability"),
+        (lambda step: step.update(rest=0.9), "mass"),
+        (lambda step: step["choice"].update(id=step["candidates"][-1]["id"]), "choice"),
+        (lambda step: step["fed"].update(id=step["fed"]["id"] + 1), "fed"),
+        (lambda step: step["choice"].update(id=step["choice"]["id"] + 1), "generate"),
+        (lambda step: step["candidates"][1].update(logit=0.0), "teacher_forcing"),
+    ],
+)
+def test_a_tampered_step_is_noticed(traced: Trace, change: Callable[[dict[str, Any]], None], name: str) -> None:
+    change(traced.document["steps"][1])
+    assert name in {check.name for check in traced.verify().checks if not check.passed}
+
+
+def test_a_tampered_beam_is_noticed(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    traced = trace(make_model(), tokenizer, TEXT, num_beams=3)
+    traced.document["beams"]["steps"][1]["hypotheses"][0]["sum"] -= 1.0
+    assert "beam_sums" in {check.name for check in traced.verify().checks if not check.passed}
+
+
+def test_a_trace_of_its_own_is_checked_without_its_model(traced: Trace) -> None:
+    traced.model = None
+    verification = traced.verify()
+    assert verification.passed
+    names = {check.name for check in verification.checks}
+    assert "normalizer" in names and "generate" not in names
+    assert "All agree." in str(verification)
