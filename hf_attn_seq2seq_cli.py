@@ -28,6 +28,7 @@ COMMANDS = {
     "train": Command("training.train", "train a recipe's model"),
     "evaluate": Command("training.evaluate", "measure a trained model, or compare two"),
     "translate": Command("decoding.command", "translate a file or standard input"),
+    "explain": Command("explain.command", "show how a translation is made, step by step, number by number"),
     "align": Command("training.align", "align the words of sentence pairs"),
 }
 

@@ -18,7 +18,9 @@ def test_dot() -> None:
     trace = hand_made("dot", query=[[[1, 2]]], keys=[[[3, 4], [5, 6]]], scores=[[[11, 17]]])
     ledger = score_ledger(trace, 0, 1)
     assert ledger.terms.tolist() == [5, 12]
-    assert ledger.total == 17 and ledger.score == 17 and ledger.difference == 0
+    assert ledger.total == 17
+    assert ledger.score == 17
+    assert ledger.difference == 0
     assert list(ledger.columns) == ["q", "k"]
 
 

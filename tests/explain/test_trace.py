@@ -67,7 +67,8 @@ def test_tokens_know_their_words(make_model: MakeModel) -> None:
         assert source["text"][start:end] == token["text"]
         word = source["words"][token["word"]]
         assert token["text"].strip() in word["text"]
-    assert source["tokens"][-1]["special"] and source["tokens"][-1]["span"] is None
+    assert source["tokens"][-1]["special"]
+    assert source["tokens"][-1]["span"] is None
 
 
 def test_two_vocabularies(make_model: MakeModel) -> None:
@@ -90,7 +91,8 @@ def test_a_given_target_is_said(make_model: MakeModel, tokenizer: PreTrainedToke
     traced = trace(model, tokenizer, TEXT, target="un chien voit")
     assert traced.target_tokens[:3] == ["un", "chien", "voit"]
     steps = traced.document["steps"]
-    assert traced.document["run"]["forced"] and all(step["choice"]["forced"] for step in steps)
+    assert traced.document["run"]["forced"]
+    assert all(step["choice"]["forced"] for step in steps)
     labels = torch.tensor([[step["choice"]["id"] for step in steps]])
     logits = model(**tokenizer([TEXT], return_tensors="pt"), labels=labels).logits[0]
     expected = logits.log_softmax(-1).gather(1, labels[0, :, None])[:, 0]
@@ -156,7 +158,8 @@ def test_a_saved_trace_is_the_same(traced: Trace, tmp_path: Path, tensors: str |
         assert left.arrays.keys() == right.arrays.keys()
         assert all((left.arrays[name] == right.arrays[name]).all() for name in left.arrays)
     text = (tmp_path / "trace.json").read_text("utf-8")
-    assert "NaN" not in text and "Infinity" not in text
+    assert "NaN" not in text
+    assert "Infinity" not in text
 
 
 def test_packed_arrays_are_the_same(traced: Trace, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def test_a_forced_token(traced: Trace) -> None:
     child = traced.what_if(target={2: "chien"})
     assert child.target_tokens[:3] == [*traced.target_tokens[:2], "chien"]
     forced = [step["choice"]["forced"] for step in child.document["steps"]]
-    assert forced[:3] == [True] * 3 and not any(forced[3:])
+    assert forced[:3] == [True] * 3
+    assert not any(forced[3:])
     assert child.verify().passed
 
 
