@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from hf_attn_seq2seq.data.examples import Examples, SampledExamples, WordKind, encode, join_pairs
 from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
-from hf_attn_seq2seq.decoding.alignment import align_corpus
+from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
 from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
 from hf_attn_seq2seq.training.align import load_aligner
 from hf_attn_seq2seq.training.recipe import Recipe
@@ -122,14 +122,22 @@ def with_first_pass_links(recipe: Recipe, prepared: Prepared) -> Dataset:
     """
     The training pairs with the word links that the first pass gives them, in the column `alignment`.
 
-    The links are kept in the output folder, one line a pair, and are made once.
+    The links are kept in the output folder, one line a pair, and are made once. With a model of the other direction,
+    both are read where their links agree most on validation pairs (Chen et al. 2020), and their links are joined.
     """
     guided = recipe.training.guided_alignment
     split, path = prepared.corpus.train, recipe.output / LINKS_FILE
     with PartialState().main_process_first():
         if not path.exists():
             forward = load_aligner(recipe.output / FIRST_PASS_FOLDER)
-            backward = load_aligner(guided.reverse_model) if guided.reverse_model else None
+            backward = None
+            if guided.reverse_model:
+                # Which layer and head to read, and when, is found without gold: where both models agree most.
+                backward = load_aligner(guided.reverse_model)
+                held_out = prepared.corpus.validation.select(range(min(500, len(prepared.corpus.validation))))
+                best = agreeing_readouts(forward, backward, list(zip(held_out["source"], held_out["target"])))
+                forward = forward._replace(readout=best.forward)
+                backward = backward._replace(readout=best.backward)
             pairs = zip(split["source"], split["target"])
             partial = path.with_suffix(".partial")
             with partial.open("w", encoding="utf-8") as file:

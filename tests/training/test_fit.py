@@ -22,9 +22,13 @@ from transformers import set_seed
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.data.examples import Examples, encode, join_pairs, text_examples
 from hf_attn_seq2seq.data.grammar import generate_corpus
+from hf_attn_seq2seq.data.prepare import PreparedCorpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
-from hf_attn_seq2seq.decoding import Readout, load_readout
+from hf_attn_seq2seq.decoding import Readout, agreeing_readouts, load_readout
+from hf_attn_seq2seq.decoding.alignment import align_corpus
+from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
 from hf_attn_seq2seq.training import trainer as trainer_module
+from hf_attn_seq2seq.training.align import load_aligner
 from hf_attn_seq2seq.training.fit import checkpoints, fit
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.training.trainer import AverageOfWeights, alignment_loss
@@ -379,6 +383,25 @@ def test_a_first_pass_makes_the_links_that_guide(tsv: Path, tmp_path: Path) -> N
     assert (tmp_path / "run" / "first-pass" / "model.safetensors").exists()
     assert not same(weights_of(tmp_path / "run"), weights_of(tmp_path / "run" / "first-pass"))
     assert load_readout(tmp_path / "run") == Readout(layer=-1, head=None, shift=0)  # what was taught is what is read
+
+
+def test_a_first_pass_is_read_where_it_agrees_with_the_other_direction(tsv: Path, tmp_path: Path) -> None:
+    from hf_attn_seq2seq.training.train import main
+
+    swapped = ["data.train.0.source=1", "data.train.0.target=0", "training.max_steps=5"]
+    main(command(tsv, tmp_path / "reverse", *swapped))
+    more = ["training.guided_alignment.links=first_pass", "training.guided_alignment.first_pass_epochs=1"]
+    more.append(f"training.guided_alignment.reverse_model={tmp_path / 'reverse'}")
+    main(command(tsv, tmp_path / "run", *more, "training.max_steps=5"))
+    corpus = PreparedCorpus.load(tmp_path / "run" / "corpus")
+    forward, backward = load_aligner(tmp_path / "run" / "first-pass"), load_aligner(tmp_path / "reverse")
+    best = agreeing_readouts(forward, backward, list(zip(corpus.validation["source"], corpus.validation["target"])))
+    pairs = zip(corpus.train["source"], corpus.train["target"])
+    aligned = align_corpus(
+        pairs, forward._replace(readout=best.forward), backward._replace(readout=best.backward), method="grow-diag"
+    )
+    links = (tmp_path / "run" / "first-pass-links.txt").read_text("utf-8").splitlines()
+    assert links == [to_pharaoh(alignment.links) for alignment in aligned]
 
 
 def test_a_run_killed_in_its_first_pass_goes_on_there(
