@@ -1,10 +1,10 @@
-# make demo · make test · make quality: each makes .venv and installs what it needs the first time.
+# make demo · make test · make quality · make pictures: each makes .venv and installs what it needs the first time.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo test quality benchmark clean
+.PHONY: demo test quality benchmark page page-check pictures clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -26,5 +26,20 @@ quality: $(READY)
 benchmark: $(READY)
 	$(BIN)/python benchmarks/step.py
 
+# The explanation page is kept built: Node is only needed to change it.
+page: frontend/node_modules
+	cd frontend && npm run --silent build
+
+page-check: frontend/node_modules
+	cd frontend && npm run --silent check
+
+frontend/node_modules: frontend/package.json frontend/package-lock.json
+	cd frontend && npm ci --silent
+	touch $@
+
+# The README's pictures, of the model that make demo trains; needs chromium.
+pictures: $(READY)
+	$(BIN)/python docs/make_pictures.py
+
 clean:
-	rm -rf .venv .cache outputs build *.egg-info
+	rm -rf .venv .cache outputs build *.egg-info frontend/node_modules

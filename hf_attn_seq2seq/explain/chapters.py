@@ -9,13 +9,14 @@ of another, `y_t` target tokens, `e_tj` scores, `a_tj` weights, `c_t` contexts, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_attn_seq2seq.explain.heatmap import visible
+from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
+from hf_attn_seq2seq.explain.heatmap import closed, visible
 
 
 if TYPE_CHECKING:
@@ -217,6 +218,15 @@ def token_label(token: Mapping[str, Any]) -> str:
     return visible(text.strip() or text or token["token"])
 
 
+def distinct_labels(tokens: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Labels of different tokens: of two that look alike, one that begins a word shows the blank before it."""
+    labels = [token_label(token) for token in tokens]
+    return [
+        f"␣{label}" if labels.count(label) > 1 and token.get("text", "").startswith(" ") else label
+        for token, label in zip(tokens, labels)
+    ]
+
+
 def is_unknown(token: Mapping[str, Any]) -> bool:
     """Whether a token stands for text that the tokenizer does not know."""
     return token["token"] in UNKNOWN
@@ -230,7 +240,7 @@ def said(number: float) -> str:
 
 
 def _quoted(token: Mapping[str, Any]) -> str:
-    return f'"{token_label(token)}"'
+    return f'"{closed(token_label(token))}"'
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:
@@ -317,7 +327,9 @@ class _Facts:
         self.source = self.document["source"]["tokens"]
         self.target = self.document["target"]["tokens"]
         self.steps = len(self.document["steps"])
-        self.config = self.document["model"].get("config", {})
+        self.config = self.document["model"]["config"]
+        self.model_type = self.document["model"]["model_type"]
+        self.own = self.model_type == AttnSeq2SeqConfig.model_type  # and not one of Transformers itself
         self.kind = self.attention["type"]
         self.heads = self.attention.get("heads") or 1
         self.layers = len(self.attention.get("layers") or [])
@@ -394,7 +406,6 @@ def _tokens(title: str, facts: _Facts) -> ChapterText:
 
 
 def _embeddings(title: str, facts: _Facts) -> ChapterText:
-    own = facts.encoder["type"] != "other"
     plain = (
         f"The number of a token picks a row from a table: {facts.numbers('encoder.embeddings')}, called its "
         "embedding. Training chose these numbers, and a token has the same row wherever it stands."
@@ -403,75 +414,70 @@ def _embeddings(title: str, facts: _Facts) -> ChapterText:
     shape = f"are {(len(facts.source), size)}" if size else "are not shown by this model"
     exact = f"E x_j is row x_j of the source embedding table; the embeddings {shape}."
     if facts.encoder["type"] != "transformer":
-        if not own:
-            plain += " How this model marks the order of the tokens is its own affair, and not shown here."
         return ChapterText(title, plain, exact, "E x_j")
-    position = facts.config.get("position_type")
+    if not facts.own:
+        plain += " The place of each token comes in too, for this encoder reads all tokens at once."
+        return ChapterText(title, plain, f"{exact} Positions come in as {facts.model_type} models have them.", "E x_j")
+    position = facts.config["position_type"]
     if position == "rotary":
         plain += " The place of each token comes in later, by turning what is compared inside the encoder."
         exact += " Inputs are sqrt(w) E x_j; queries and keys are turned by their positions (Su et al. 2021, eq. 34)."
         return ChapterText(title, plain, exact, "sqrt(w) E x_j")
     plain += " As this encoder reads all tokens at once, numbers that stand for the place of each token are added."
-    learned = position == "learned"
-    exact += (
-        " Inputs are the scaled rows plus learned rows P_j for the positions."
-        if learned
-        else " Inputs are the scaled rows plus sinusoids (Vaswani et al. 2017, sections 3.4 and 3.5)."
-    )
-    return ChapterText(title, plain, exact, f"sqrt(w) E x_j + {'P_j' if learned else 'PE(j)'}")
+    if position == "learned":
+        exact += " Inputs are the scaled rows plus learned rows P_j for the positions."
+        return ChapterText(title, plain, exact, "sqrt(w) E x_j + P_j")
+    exact += " Inputs are the scaled rows plus sinusoids (Vaswani et al. 2017, sections 3.4 and 3.5)."
+    return ChapterText(title, plain, exact, "sqrt(w) E x_j + PE(j)")
 
 
 def _encoder(title: str, facts: _Facts) -> ChapterText:
-    kind, layers = facts.encoder["type"], facts.encoder.get("layers") or 1
-    both = bool(facts.encoder.get("bidirectional"))
+    kind, layers = facts.encoder["type"], facts.encoder["layers"]
     states = facts.numbers("encoder.states")
     width = facts.width("encoder.states")
     shape = f"states are {(len(facts.source), width)}" if width else "states are not shown"
     stack = f" {layers} layers of this lie on each other, each reading what the one below wrote." if layers > 1 else ""
-    if kind in ("gru", "lstm"):
-        if both:
-            plain = (
-                "One reader goes through the tokens from left to right, another from right to left, and each keeps a "
-                f"memory that it changes at every token. What both remember at a token, {states}, is the state of "
-                "that token: it knows the token and what stands around it."
-            )
-        else:
-            plain = (
-                "A reader goes through the tokens from left to right and keeps a memory that it changes at every "
-                f"token. What it remembers at a token, {states}, is the state of that token: it knows the token and "
-                "what stands before it."
-            )
-        plain += f" Gates, numbers from 0 to 1, decide how much of the old memory stays.{stack}"
-        cites = {
-            "gru": "Cho et al. 2014, eq. 5 to 8, the reset gate after the product",
-            "lstm": "Hochreiter and Schmidhuber 1997; Gers et al. 2000",
-        }[kind]
-        extras = [name for name in ("residual", "layer_norm") if facts.config.get(name)]
-        direction = "bidirectional" if both else "unidirectional"
-        exact = f"A {direction} {kind.upper()} of {_count(layers, 'layer')} ({cites})"
-        exact += f" with {' and '.join(_EXTRAS[name] for name in extras)}" if extras else ""
-        exact += f"; {shape}, h_j = [h_j forward; h_j backward]." if both else f"; {shape}."
-        return ChapterText(title, plain, exact, "; ".join(gate_formulas(kind)))
     if kind == "transformer":
-        heads = facts.config.get("encoder_attention_heads") or facts.config.get("num_attention_heads")
         plain = (
             "Every token looks at all tokens, itself included, and takes from each as much as its weights say; a "
             f"small network then works on each token alone.{stack} At the end each token has {states}, its state: it "
             "knows the token and the whole sentence."
         )
-        norm = facts.config.get("norm_position", facts.decoder.get("norm_position"))
+        heads, norm = facts.config.get("encoder_attention_heads"), facts.config.get("norm_position")
         exact = f"{_count(layers, 'Transformer layer')}"
         exact += f" with {_count(heads, 'self-attention head')}" if heads else ""
         exact += f", {norm}-normalisation" if norm else ""
         exact += f" (Vaswani et al. 2017, section 3.1); {shape}."
+        if not facts.own:
+            return ChapterText(title, plain, exact, "h_1 ... h_S = encoder(x_1 ... x_S)")
+        act = facts.config["hidden_act"]
+        network = "max(0, x W_1 + b_1)" if act == "relu" else f"{act}(x W_1 + b_1)"
         return ChapterText(
-            title, plain, exact, "softmax(Q K^T / sqrt(d_k)) V, then max(0, x W_1 + b_1) W_2 + b_2, with residual sums"
+            title, plain, exact, f"softmax(Q K^T / sqrt(d_k)) V, then {network} W_2 + b_2, with residual sums"
         )
-    plain = (
-        f"The encoder reads all tokens and makes {states} for each, its state.{stack} "
-        "What happens inside is not shown by this model."
-    )
-    return ChapterText(title, plain, f"Encoder {shape}.", "h_1 ... h_S = encoder(x)")
+    both = facts.encoder["bidirectional"]
+    if both:
+        plain = (
+            "One reader goes through the tokens from left to right, another from right to left, and each keeps a "
+            f"memory that it changes at every token. What both remember at a token, {states}, is the state of "
+            "that token: it knows the token and what stands around it."
+        )
+    else:
+        plain = (
+            "A reader goes through the tokens from left to right and keeps a memory that it changes at every "
+            f"token. What it remembers at a token, {states}, is the state of that token: it knows the token and "
+            "what stands before it."
+        )
+    plain += f" Gates, numbers from 0 to 1, decide how much of the old memory stays.{stack}"
+    paper = {
+        "gru": "Cho et al. 2014, eq. 5 to 8, the reset gate after the product",
+        "lstm": "Hochreiter and Schmidhuber 1997; Gers et al. 2000",
+    }[kind]
+    extras = [words for name, words in _EXTRAS.items() if facts.config.get(name)]
+    exact = f"A {'bi' if both else 'uni'}directional {kind.upper()} of {_count(layers, 'layer')} ({paper})"
+    exact += f" with {' and '.join(extras)}" if extras else ""
+    exact += f"; {shape}, h_j = [h_j forward; h_j backward]." if both else f"; {shape}."
+    return ChapterText(title, plain, exact, "; ".join(gate_formulas(kind)))
 
 
 def _handover(title: str, facts: _Facts) -> ChapterText:
@@ -557,20 +563,15 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
         exact = f"{article} {cell} of {_count(layers, 'layer')}; {shape}. {when}{fed}."
         new, old = ("s_t, m_t", "s_(t-1), m_(t-1)") if kind == "lstm" else ("s_t", "s_(t-1)")
         return ChapterText(title, plain, exact, f"{new} = {cell}({joined}, {old})")
-    if kind == "transformer":
-        plain += (
-            " The decoder has no other memory: this word looks back at all words chosen so far, and takes from each "
-            "as much as its weights say."
-        )
-        exact = (
-            f"{_count(facts.decoder.get('layers') or 1, 'layer')} with causal self-attention over y_0 ... y_(t-1) "
-            f"(Vaswani et al. 2017, section 3.1); {shape}."
-        )
-        return ChapterText(
-            title, plain, exact, "u_t = SelfAttention(y_0, ..., y_(t-1)), weights 0 on what comes later"
-        )
-    plain += " What the decoder does with it before it looks at the source is not shown by this model."
-    return ChapterText(title, plain, f"The {shape}.", "u_t = decoder(y_0, ..., y_(t-1))")
+    plain += (
+        " The decoder has no other memory: this word looks back at all words chosen so far, and takes from each "
+        "as much as its weights say."
+    )
+    exact = (
+        f"{_count(facts.decoder['layers'], 'layer')} with causal self-attention over y_0 ... y_(t-1) "
+        f"(Vaswani et al. 2017, section 3.1); {shape}."
+    )
+    return ChapterText(title, plain, exact, "u_t = SelfAttention(y_0, ..., y_(t-1)), weights 0 on what comes later")
 
 
 def _attention(title: str, facts: _Facts) -> ChapterText:
@@ -617,7 +618,7 @@ def _attention(title: str, facts: _Facts) -> ChapterText:
     exact = f"{name} attention ({PAPERS[facts.kind]}), asked by {facts.asker}{_attention_shapes(facts)}."
     if facts.kind == "local_p":
         exact += " p_t = S sigmoid(v_p . tanh(W_p s)); that the product is divided by its sum is not in the paper."
-    if facts.kind == "multi_head" and facts.encoder["type"] != "other":
+    if facts.kind == "multi_head" and facts.own:
         exact += " All four projections also add a bias."
     if facts.kind == "monotonic":
         exact += " What is selected nowhere stays on the last position, so that a row sums to 1."
@@ -662,7 +663,8 @@ def _choice(title: str, facts: _Facts) -> ChapterText:
     plain += "The end token is a token like the others: when it is chosen, the text is complete."
     hidden = facts.width("output.hidden")
     read = f"r_t ({hidden} numbers)" if hidden else "r_t"
-    exact = f"p(y_t | y_<t, x) = softmax(z_t), z_t = W_out {read}"
+    bias = " + b" if "output.bias" in facts.arrays else ""
+    exact = f"p(y_t | y_<t, x) = softmax(z_t), z_t = W_out {read}{bias}"
     if facts.config.get("tie_word_embeddings"):
         exact += "; W_out is the target embedding table (Press and Wolf 2017)"
     exact += ". These are the model's own numbers, before any processor of generate()."
@@ -693,8 +695,7 @@ def _loop(title: str, facts: _Facts) -> ChapterText:
     exact = "p(y | x) is the product of the steps' probabilities"
     total = sum(entry["choice"]["log_probability"] for entry in facts.document["steps"])
     exact += f"; here log p = {total:.4f}"
-    if facts.run["num_beams"] > 1:
-        exact += f", and beams are compared by log p / T^{facts.run['length_penalty']:g}"
-        if facts.run.get("score") is not None:
-            exact += f" = {facts.run['score']:.4f}"
+    if facts.run["num_beams"] > 1 and facts.run["score"] is not None:
+        after = ", after processors," if any(entry["processed"] for entry in facts.document["steps"]) else ""
+        exact += f". Beams are compared by log p{after} / T^{facts.run['length_penalty']:g} = {facts.run['score']:.4f}"
     return ChapterText(title, plain, f"{exact}.", "log p(y | x) = sum_t log p(y_t | y_1, ..., y_(t-1), x)")

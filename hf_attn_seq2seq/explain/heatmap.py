@@ -439,8 +439,8 @@ def _checked(
 
 def visible(text: str) -> str:
     """Writes control characters as escapes, so that a token cannot break a line or steer the terminal."""
-    joiners = "\u200c\u200d"  # of Persian and Indic spelling
-    safe = "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in text)
+    harmless = "\u200c\u200d\u200e"  # joiners of Persian and Indic spelling, and what `closed` adds
+    safe = "".join(c if c.isprintable() or c in harmless else c.encode("unicode_escape").decode() for c in text)
     return safe if safe.strip() else repr(safe)
 
 

@@ -20,8 +20,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from hf_attn_seq2seq.data.words import Words, word_shares
+
 
 if TYPE_CHECKING:
+    from hf_attn_seq2seq.decoding.alignment import Alignment, Readout
+    from hf_attn_seq2seq.explain.faithfulness import Faithfulness
     from hf_attn_seq2seq.explain.ledger import Ledger
     from hf_attn_seq2seq.explain.verify import Verification
 
@@ -120,6 +124,38 @@ class Trace:
         from hf_attn_seq2seq.explain.what_if import what_if
 
         return what_if(self, **changes)
+
+    def alignment(self, readout: Readout | None = None) -> Alignment:
+        """
+        The word alignment that the weights speak for.
+
+        Args:
+            readout: Which layer, head and row to read; None: the last layer's mean, the row that predicts a word.
+
+        Raises:
+            ValueError: The model has no attention, or no such layer or head.
+        """
+        from hf_attn_seq2seq.decoding.alignment import Alignment, PairAttention, Readout
+
+        self.attended()  # refuses a run without attention
+        sides = [self.document[side] for side in ("source", "target")]
+        texts = [Words(side["text"], [tuple(word["span"]) for word in side["words"]]) for side in sides]
+        shares = [
+            word_shares([tuple(token["span"] or (0, 0)) for token in side["tokens"]], words)
+            for side, words in zip(sides, texts)
+        ]
+        weights = np.stack([self.arrays[f"attention.{layer}.weights"].swapaxes(0, 1) for layer in self.layers])
+        pair = PairAttention(texts[0], texts[1], weights, shares[0], shares[1])
+        readout = readout or Readout()
+        return Alignment(texts[0], texts[1], pair.links(readout), pair.words(readout).matrix)
+
+    def faithfulness(self, **options: Any) -> Faithfulness:
+        """Other views of what mattered to the choices, beside the weights; see [`faithfulness`]."""
+        from hf_attn_seq2seq.explain.faithfulness import faithfulness
+
+        if self.model is None:
+            raise ValueError("This trace was read from a file: load its model and trace the text again, then ask.")
+        return faithfulness(self.model, self.tokenizer, self, **options)
 
     def to_json(self, packed: bool = False) -> dict[str, Any]:
         """

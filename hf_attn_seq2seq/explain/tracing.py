@@ -84,7 +84,7 @@ def trace(
     document = run.document
     document.update(_parts(root.config))
     document["omitted"] = _omitted(root.config, len(document["output_ids"]), root.config.decoder_vocab_size, num_beams)
-    _check_finite(arrays)
+    check_finite(arrays)
     return Trace(document, arrays, model=model, tokenizer=tokenizer)
 
 
@@ -449,7 +449,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if isinstance(value, (str, int, float, bool, type(None)))}
 
 
-def _check_finite(arrays: dict[str, np.ndarray]) -> None:
+def check_finite(arrays: dict[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"The model's numbers are not finite ({name}): its weights are damaged.")

@@ -50,6 +50,13 @@ def test_plain_map_in_full():
     ]
 
 
+def test_right_to_left_words_end_in_a_mark_that_keeps_the_numbers_in_place():
+    lines = terminal_heatmap(WEIGHTS, ["the", "חתול", "sleeps", "</s>"], ["le", "קט", "dort"], width=80, plain=True)
+    assert "חתול\u200e" in lines
+    assert "קט\u200e " in lines
+    assert "the\u200e" not in lines
+
+
 def test_arrays_and_tensors_give_the_same_map():
     maps = [
         terminal_heatmap(weights, SOURCE, TARGET, width=80, plain=True)

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase, dynamic_module_utils
 
 from hf_attn_seq2seq import gather_beam_attentions
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.decoding.alignment import Aligner, align_pairs
 from hf_attn_seq2seq.explain import Trace, trace
 from tests.explain.conftest import SENTENCES, TEXT
 
@@ -69,6 +70,17 @@ def test_tokens_know_their_words(make_model: MakeModel) -> None:
         assert token["text"].strip() in word["text"]
     assert source["tokens"][-1]["special"]
     assert source["tokens"][-1]["span"] is None
+
+
+def test_alignment_is_that_of_the_aligner(make_model: MakeModel) -> None:
+    tokenizer = train_tokenizer(SENTENCES, kind="bpe", vocab_size=290)
+    model = make_model(vocab_size=len(tokenizer))
+    pair = ("the cat is on the mat .", "le chat est sur le tapis .")
+    traced = trace(model, tokenizer, pair[0], target=pair[1])
+    (expected,) = align_pairs([pair], Aligner(model, tokenizer))
+    aligned = traced.alignment()
+    assert aligned.links == expected.links
+    np.testing.assert_allclose(aligned.weights, expected.weights, atol=1e-5)
 
 
 def test_two_vocabularies(make_model: MakeModel) -> None:

@@ -1,0 +1,58 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Makes the README's pictures, docs/page.png and docs/heatmap.png, from a trained model: the demo's by default."""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.explain.figure import save_figure
+from hf_attn_seq2seq.explain.page import save_page
+
+
+DOCS = Path(__file__).parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PLACE = "#chapter=attention&step=5&source=5"  # "le", which looks at "the"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "model", nargs="?", default="outputs/demo", help="a trained model's folder (default %(default)s)"
+    )
+    parser.add_argument("--text", default="The cat is on the mat .", help="the sentence (default %(default)r)")
+    options = parser.parse_args()
+    model, tokenizer = load_translator([options.model])
+    traced = trace(model, tokenizer, options.text, name=Path(options.model).name)
+    traced.verify()
+    save_figure(traced, DOCS / "heatmap.png")
+    photograph(traced, DOCS / "page.png")
+
+
+def photograph(traced: Trace, path: Path) -> None:
+    """
+    Takes a picture of a trace's page.
+
+    Raises:
+        FileNotFoundError: No Chromium is installed.
+    """
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        raise FileNotFoundError(f"No browser is installed to take the picture: looked for {', '.join(BROWSERS)}.")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        page_file = Path(folder, "page.html")
+        save_page(traced, page_file)
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 1180}, offline=True, reduced_motion="reduce")
+        page.goto(f"{page_file.resolve().as_uri()}{PLACE}")
+        page.wait_for_selector(".heat")
+        page.screenshot(path=path)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

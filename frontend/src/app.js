@@ -1,0 +1,473 @@
+// The page around the chapters: what is shown of which run, keys, the player, the address.
+import { FIGURES } from "./chapters/index.js";
+import { asPicture, diagram } from "./diagram.js";
+import { h, number, scientific, visible, whole } from "./dom.js";
+import { formulas, prose } from "./formula.js";
+import { argmax } from "./math.js";
+import { choice, section, table, vectors } from "./marks.js";
+import { CHAPTERS, DEPTHS, START, readAddress, writeAddress } from "./state.js";
+
+const PLAY_MS = 1700; // a step, while playing
+const FIRST_STEP_CHAPTER = CHAPTERS.indexOf("step_input");
+const DEPTH_NAMES = { lines: "lines", bars: "bars", numbers: "numbers", vectors: "vectors" };
+
+/** One run as it is being looked at: the reader's place, fitted to what the run has. */
+export class View {
+  constructor(app, side, number) {
+    const { state } = app;
+    this.app = app;
+    this.side = side;
+    this.number = number;
+    this.run = app.runs[number];
+    const { run } = this;
+    this.step = clamp(state.step, 1, run.steps.length) - 1;
+    this.source = clamp(state.source, 1, run.source.tokens.length) - 1;
+    this.layer = run.layers.includes(state.layer - 1) ? state.layer - 1 : run.layers.at(-1);
+    this.head = run.heads === 1 ? 0 : clamp(state.head, 0, run.heads) - 1;
+    this.depth = state.depth;
+    this.level = state.level;
+    this.inStep = CHAPTERS.indexOf(state.chapter) >= FIRST_STEP_CHAPTER;
+  }
+
+  /** The head itself, or, where the mean of all is shown, the one that looks hardest at this token. */
+  oneHead(step, source) {
+    if (this.head >= 0) return this.head;
+    return argmax(Array.from({ length: this.run.heads }, (_, head) => this.run.weights(this.layer, step, head)?.[source] ?? 0));
+  }
+
+  layerChoice() {
+    const { layers } = this.run;
+    return layers.length > 1
+      ? choice("Layer", layers.map((layer) => [layer, String(layer + 1)]), this.layer, (layer) => this.app.set({ layer: layer + 1 }), `${this.side} layer`)
+      : null;
+  }
+
+  headChoice() {
+    const { heads } = this.run;
+    return heads > 1
+      ? choice("Head", [[-1, "mean"], ...Array.from({ length: heads }, (_, index) => [index, String(index + 1)])], this.head, (head) => this.app.set({ head: head + 1 }), `${this.side} head`)
+      : null;
+  }
+}
+
+const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+
+export class App {
+  constructor(root, runs, packed) {
+    this.root = root;
+    this.runs = runs;
+    this.packed = packed;
+    this.first = { ...START, beside: packed.beside ?? 0 };
+    this.state = readAddress(this.first);
+    this.opened = new Set();
+    this.edits = new Map();
+    this.timer = null;
+  }
+
+  start() {
+    this.masthead = h("header.masthead");
+    this.tabs = h("nav.chapters", { role: "tablist", "aria-label": "Chapters" });
+    this.stage = h("main.stage", { role: "tabpanel", tabindex: -1 });
+    this.foot = h("footer.foot");
+    this.spoken = h("p.hidden", { role: "status", "aria-live": "polite" });
+    this.player = this.makePlayer();
+    this.keysBox = keysDialog();
+    this.reading = h("div.reading", { "aria-hidden": "true" });
+    this.root.append(this.masthead, this.tabs, this.stage, this.foot, this.player.box, this.spoken, this.keysBox, this.reading);
+    addEventListener("keydown", (event) => this.onKey(event));
+    addEventListener("hashchange", () => {
+      this.state = readAddress(this.first);
+      this.render();
+    });
+    addEventListener("beforeprint", () => this.print(true));
+    addEventListener("afterprint", () => this.print(false));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.render());
+    this.root.addEventListener("pointermove", (event) => this.read(event));
+    this.root.addEventListener("pointerleave", () => this.reading.classList.remove("on"));
+    this.render();
+  }
+
+  /** Goes to another place; a step chosen in a chapter without steps leads to the chapter of attention. */
+  set(change, speak = true) {
+    const before = this.state;
+    this.state = { ...before, ...change };
+    if (change.step && CHAPTERS.indexOf(this.state.chapter) < FIRST_STEP_CHAPTER) this.state.chapter = "attention";
+    if (before.step !== this.state.step || before.run !== this.state.run) this.candidate = undefined;
+    this.render();
+    if (before.chapter !== this.state.chapter) this.arrive();
+    if (speak) this.speak(before);
+  }
+
+  /** Shows another part of the same place: a layer, a gate, a candidate; not kept in the address. */
+  show(change) {
+    Object.assign(this, change);
+    this.render();
+  }
+
+  /** @returns {View[]} one run, or two side by side */
+  views() {
+    const count = this.runs.length;
+    const first = clamp(this.state.run, 1, count) - 1;
+    const second = clamp(this.state.beside, 0, count) - 1;
+    const views = [new View(this, "a", first)];
+    if (second >= 0 && second !== first) views.push(new View(this, "b", second));
+    return views;
+  }
+
+  render() {
+    const focused = document.activeElement?.closest?.("[data-key]")?.getAttribute("data-key");
+    const scrolls = [...this.root.querySelectorAll("[data-scroll]")].map((box) => [box.getAttribute("data-scroll"), box.scrollLeft, box.scrollTop]);
+    const views = this.views();
+    writeAddress(this.state, this.first);
+    this.masthead.replaceChildren(...this.head(views).filter(Boolean));
+    this.tabs.replaceChildren(...this.chapterTabs());
+    this.stage.setAttribute("class", views.length > 1 ? "stage double" : "stage");
+    this.stage.setAttribute("aria-label", views[0].run.chapters[this.state.chapter].title);
+    this.stage.replaceChildren(...views.map((view) => this.chapter(view, this.state.chapter, views.length > 1)));
+    this.foot.replaceChildren(...this.footer(views).filter(Boolean));
+    this.updatePlayer(views[0]);
+    const tab = this.tabs.querySelector('[aria-selected="true"]');
+    this.tabs.scrollLeft = tab.offsetLeft - this.tabs.offsetLeft - (this.tabs.clientWidth - tab.offsetWidth) / 2;
+    for (const [name, left, top] of scrolls) {
+      const box = this.root.querySelector(`[data-scroll="${CSS.escape(name)}"]`);
+      if (box) [box.scrollLeft, box.scrollTop] = [left, top];
+    }
+    for (const box of this.root.querySelectorAll(".diagram, .heat-box")) reveal(box);
+    if (focused) this.root.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
+
+  arrive() {
+    const top = this.tabs.getBoundingClientRect().top;
+    if (top < 0) scrollTo({ top: scrollY + top - 8, behavior: "instant" });
+  }
+
+  speak(before) {
+    const [view] = this.views();
+    const { title } = view.run.chapters[this.state.chapter];
+    const said = [];
+    if (before.chapter !== this.state.chapter) said.push(`Chapter ${CHAPTERS.indexOf(this.state.chapter) + 1}, ${title}.`);
+    if (before.step !== this.state.step) said.push(`Step ${view.step + 1} of ${view.run.steps.length}. ${view.run.sentences[view.step]}`);
+    if (before.depth !== this.state.depth) said.push(`Depth: ${DEPTH_NAMES[this.state.depth]}.`);
+    if (said.length) this.spoken.textContent = said.join(" ");
+  }
+
+  // ------------------------------------------------------------------------------------------------ above the stage
+
+  head(views) {
+    const parts = [
+      h("div.brand", {}, h("h1", {}, "How this translation was made"), this.runs.length > 1 ? this.runChoice() : null),
+      h("div.pictures", { class: views.length > 1 ? "double" : "" }, views.map((view) => this.picture(view, views.length > 1))),
+    ];
+    const attends = views.some(({ run }) => run.attends);
+    const words = views.some(({ run }) => [run.source, run.target].some(({ words_ }) => words_.some(({ members }) => members.length > 1)));
+    parts.push(
+      h(
+        "div.under-picture",
+        {},
+        h("p.caption", {}, attends
+          ? "A thicker line: more was read from that word. It shows what the model looked at, and is no proof of why it chose a word."
+          : views[0].run.fixed ? "No lines from word to word: this model reads the whole source from one vector, c." : "This model does not tell where it looked."),
+        words ? choice("Show", [["tokens", "pieces"], ["words", "words"]], this.state.level, (level) => this.set({ level }), "level") : null,
+      ),
+    );
+    return parts;
+  }
+
+  picture(view, named) {
+    const { run } = view;
+    const { model } = run.document;
+    return h(
+      "figure.picture",
+      {},
+      h("figcaption", {}, named || this.runs.length > 1 ? h("b", {}, run.name) : null, h("span", {}, describeModel(run)), named ? null : h("span.model-name", {}, shortName(model.name))),
+      diagram(this, view),
+    );
+  }
+
+  runChoice() {
+    const names = this.runs.map(({ name }) => name);
+    const pick = (label, value, options, go, key) =>
+      h("label.run-choice", {}, label, h("select", { "data-key": key, onchange: (event) => go(Number(event.target.value)) },
+        options.map(([number, text]) => h("option", { value: number, selected: number === value }, text))));
+    const chosen = clamp(this.state.run, 1, names.length);
+    return h(
+      "div.runs",
+      {},
+      pick("run", chosen, names.map((name, index) => [index + 1, name]), (run) => this.set({ run }), "run"),
+      pick("beside it", this.state.beside, [[0, "nothing"], ...names.map((name, index) => [index + 1, name]).filter(([number]) => number !== chosen)], (beside) => this.set({ beside }), "beside"),
+    );
+  }
+
+  chapterTabs() {
+    const { chapters } = this.views()[0].run;
+    return CHAPTERS.map((key, index) =>
+      h(
+        "button.tab",
+        {
+          type: "button",
+          role: "tab",
+          "aria-selected": String(key === this.state.chapter),
+          tabindex: key === this.state.chapter ? 0 : -1,
+          "data-key": `chapter ${key}`,
+          "data-chapter": key,
+          class: index >= FIRST_STEP_CHAPTER ? "stepwise" : "",
+          onclick: () => this.set({ chapter: key }),
+        },
+        h("span.tab-number", {}, index + 1),
+        h("span", {}, chapters[key].title),
+      ));
+  }
+
+  // -------------------------------------------------------------------------------------------------------- the stage
+
+  chapter(view, key, named) {
+    const { run } = view;
+    const text = run.chapters[key];
+    const stepwise = CHAPTERS.indexOf(key) >= FIRST_STEP_CHAPTER;
+    return h(
+      "article.side",
+      { "data-side": view.side },
+      h(
+        "div.words-of",
+        {},
+        named ? h("p.run-name", {}, run.name) : null,
+        h("h2", {}, h("span.chapter-number", { "aria-hidden": "true" }, CHAPTERS.indexOf(key) + 1), text.title),
+        h("p.plain", {}, prose(text.plain)),
+        stepwise ? h("p.now", {}, h("b", {}, `Step ${view.step + 1} of ${run.steps.length}. `), prose(run.sentences[view.step])) : null,
+        text.formula ? formulas(text.formula) : null,
+        h("details.exact", { open: this.opened.has("exact") || this.state.depth === "vectors", ontoggle: (event) => (event.target.open ? this.opened.add("exact") : this.opened.delete("exact")) },
+          h("summary", { "data-key": `${view.side} exact` }, "More exactly"), h("p", {}, prose(text.exact))),
+      ),
+      h("div.figure", {}, FIGURES[key](this, view).filter(Boolean)),
+    );
+  }
+
+  /** Links to the runs with something changed, which the model itself decoded again. */
+  children(view, short = false) {
+    const found = this.runs.map((run, index) => ({ run, index })).filter(({ run, index }) => run.parent === view.number && index !== view.number);
+    if (!found.length) {
+      return null;
+    }
+    const list = h(
+      "div.children",
+      {},
+      found.map(({ run, index }) =>
+        h("div.child", {},
+          h("p", {}, h("b", {}, run.name), ": ", h("bdi.quoted", {}, run.target.text)),
+          h("button.option", { type: "button", "data-key": `open ${index}`, onclick: () => this.set({ run: index + 1, beside: 0 }) }, "open"),
+          h("button.option", { type: "button", "data-key": `beside ${index}`, onclick: () => this.set({ run: view.number + 1, beside: index + 1 }) }, "side by side"))),
+    );
+    return short
+      ? h("div", {}, h("h4", {}, "Decoded again by the model itself"), list)
+      : section("What if? Decoded again by the model itself", "Something was changed, and the real model went on from there.", list);
+  }
+
+  // ------------------------------------------------------------------------------------------------- below the stage
+
+  footer(views) {
+    const [{ run }] = views;
+    const { document: doc } = run;
+    const checks = doc.checks ?? [];
+    const passed = checks.filter((check) => check.passed).length;
+    const omitted = doc.omitted ?? [];
+    const left = this.packed.left_out;
+    return [
+      h("div.downloads", {},
+        h("button.option", { type: "button", "data-key": "json", onclick: () => this.saveJson() }, "Save the numbers (JSON)"),
+        h("button.option", { type: "button", "data-key": "png", onclick: () => this.savePng() }, "Save the picture (PNG)"),
+        h("button.option", { type: "button", "data-key": "keys", onclick: () => this.keysBox.showModal() }, "Keys ", h("kbd", {}, "?"))),
+      checks.length
+        ? h("details.more", {}, h("summary", { "data-key": "checks" }, passed === checks.length ? `All ${checks.length} checks of the trace passed` : `${checks.length - passed} of ${checks.length} checks of the trace did not pass`),
+          table("What was recomputed when the trace was made", ["check", "of", "numbers", "largest difference", "allowed", ""],
+            checks.map((check) => [check.name, check.what, whole(check.compared), scientific(check.largest_difference), scientific(check.tolerance), check.passed ? "✓ passed" : "✗ failed"])))
+        : null,
+      omitted.length + left.length
+        ? h("details.more", {}, h("summary", { "data-key": "omitted" }, `What is not in here (${omitted.length + left.length})`),
+          h("ul", {}, [...omitted, ...left].map(({ what, why }) => h("li", {}, h("b", {}, what), `: ${why}`))))
+        : null,
+      h("p.facts", {}, `${doc.model.class}, ${whole(doc.model.parameters)} parameters · ${Object.entries(doc.versions).map(([name, version]) => `${name} ${version}`).join(" · ")} · ${doc.run.num_beams > 1 ? `${doc.run.num_beams} beams` : "greedy"}${doc.run.forced ? " · target given" : ""} · ${doc.run.dtype}`),
+    ];
+  }
+
+  saveJson() {
+    const { run } = this.views()[0];
+    const arrays = Object.fromEntries(Object.keys(run.packed).map((name) => {
+      const { shape, data } = run.array(name);
+      return [name, { shape, values: Array.from(data, (value) => Number(value.toPrecision(9))) }];
+    }));
+    const left = (this.packed.left_out).map(({ what, why }) => ({ what, why }));
+    const text = JSON.stringify({ ...run.document, omitted: [...(run.document.omitted ?? []), ...left], children: [], arrays });
+    save(new Blob([text], { type: "application/json" }), "trace.json");
+  }
+
+  async savePng() {
+    const { run } = this.views()[0];
+    save(await asPicture(this.masthead.querySelector(".diagram"), run.target.text), "attention.png");
+  }
+
+  // ------------------------------------------------------------------------------------------------------- the player
+
+  makePlayer() {
+    const button = (name, label, sign, go) => h("button.control", { type: "button", "aria-label": label, title: label, "data-key": `player ${name}`, onclick: go }, h("span", { "aria-hidden": "true" }, sign));
+    const play = button("play", "play", "▶", () => this.toggle());
+    const range = h("input.scrubber", { type: "range", min: 1, step: 1, "aria-label": "step", oninput: (event) => this.set({ step: Number(event.target.value) }) });
+    const label = h("span.step-label");
+    const depths = h("div.depths");
+    const box = h(
+      "div.player",
+      { role: "group", "aria-label": "Player" },
+      h("div.transport", {},
+        button("back", "step back", "◀", () => this.step(-1)), play, button("on", "step on", "▶︎|", () => this.step(1)), range, label),
+      depths,
+    );
+    box.querySelector('[data-key="player on"]').firstChild.textContent = "▶";
+    play.classList.add("play");
+    return { box, play, range, label, depths };
+  }
+
+  updatePlayer(view) {
+    const { play, range, label, depths } = this.player;
+    const { steps } = view.run;
+    const playing = this.timer !== null;
+    play.setAttribute("aria-label", playing ? "pause" : "play");
+    play.title = playing ? "pause" : "play";
+    play.firstChild.textContent = playing ? "❚❚" : "play";
+    range.max = steps.length;
+    range.value = view.step + 1;
+    range.style.setProperty("--done", steps.length > 1 ? view.step / (steps.length - 1) : 1);
+    range.setAttribute("aria-valuetext", `step ${view.step + 1} of ${steps.length}: ${view.run.target.tokens[view.step].label}`);
+    label.replaceChildren(`step ${view.step + 1} of ${steps.length} `, h("bdi", {}, view.run.target.tokens[view.step].label));
+    depths.replaceChildren(choice("Depth", DEPTHS.map((depth) => [depth, DEPTH_NAMES[depth]]), this.state.depth, (depth) => this.set({ depth }), "depth"));
+  }
+
+  step(by) {
+    const [view] = this.views();
+    const next = clamp(view.step + 1 + by, 1, view.run.steps.length);
+    this.set({ step: next });
+  }
+
+  toggle() {
+    if (this.timer !== null) {
+      this.stop();
+      return;
+    }
+    const [view] = this.views();
+    if (view.step === view.run.steps.length - 1) this.set({ step: 1 });
+    else if (CHAPTERS.indexOf(this.state.chapter) < FIRST_STEP_CHAPTER) this.set({ chapter: "attention" });
+    this.timer = setInterval(() => {
+      const [now] = this.views();
+      if (now.step >= now.run.steps.length - 1) this.stop();
+      else this.step(1);
+    }, PLAY_MS);
+    this.render();
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.render();
+  }
+
+  // --------------------------------------------------------------------------------------------------- keys and pointer
+
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || this.keysBox.open) return;
+    const inside = event.target.closest?.("input, select, textarea");
+    if (inside) return;
+    if (event.target.closest?.('[role="tab"]') && ["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) {
+      const here = CHAPTERS.indexOf(this.state.chapter);
+      const to = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: CHAPTERS.length - 1 }[event.key];
+      if (CHAPTERS[to]) {
+        this.set({ chapter: CHAPTERS[to] });
+        this.tabs.querySelector('[aria-selected="true"]').focus();
+      }
+      event.preventDefault();
+      return;
+    }
+    const onButton = event.target.closest?.("button, summary, a");
+    const scrollable = event.target.closest?.('[tabindex="0"][data-scroll]');
+    const [view] = this.views();
+    const { run } = view;
+    const chapter = CHAPTERS.indexOf(this.state.chapter);
+    const actions = {
+      " ": onButton ? null : () => this.toggle(),
+      ArrowRight: scrollable ? null : () => this.step(1),
+      ArrowLeft: scrollable ? null : () => this.step(-1),
+      ".": () => this.set({ source: clamp(view.source + 2, 1, run.source.tokens.length) }),
+      ",": () => this.set({ source: clamp(view.source, 1, run.source.tokens.length) }),
+      n: () => this.set({ chapter: CHAPTERS[Math.min(chapter + 1, CHAPTERS.length - 1)] }),
+      p: () => this.set({ chapter: CHAPTERS[Math.max(chapter - 1, 0)] }),
+      d: () => this.set({ depth: DEPTHS[(DEPTHS.indexOf(this.state.depth) + 1) % DEPTHS.length] }),
+      h: () => run.heads > 1 && this.set({ head: (view.head + 2) % (run.heads + 1) }),
+      l: () => run.layers.length > 1 && this.set({ layer: run.layers[(run.layers.indexOf(view.layer) + 1) % run.layers.length] + 1 }),
+      w: () => this.set({ level: this.state.level === "words" ? "tokens" : "words" }),
+      "?": () => this.keysBox.showModal(),
+    };
+    const action = actions[event.key] ?? (/^[1-8]$/.test(event.key) ? () => this.set({ chapter: CHAPTERS[Number(event.key) - 1] }) : null);
+    if (!action) return;
+    event.preventDefault();
+    action();
+  }
+
+  /** The number under the pointer. */
+  read(event) {
+    const drawing = event.target.closest?.(".wave");
+    const known = drawing && vectors.get(drawing);
+    this.reading.classList.toggle("on", Boolean(known));
+    if (!known) return;
+    const place = drawing.getBoundingClientRect();
+    const index = clamp(Math.floor(((event.clientX - place.left) / place.width) * known.values.length), 0, known.values.length - 1);
+    this.reading.textContent = `${index + 1}: ${number(known.values[index], 5)}`;
+    const { width } = this.reading.getBoundingClientRect();
+    this.reading.style.setProperty("left", `${clamp(event.clientX - width / 2, 8, innerWidth - width - 8)}px`);
+    this.reading.style.setProperty("top", `${place.top - 32}px`);
+  }
+
+  /** On paper, all chapters follow each other, for the step that is shown. */
+  print(begin) {
+    if (!begin) {
+      this.render();
+      return;
+    }
+    const [view] = this.views();
+    this.stage.replaceChildren(...CHAPTERS.map((key) => this.chapter(view, key, false)));
+  }
+}
+
+/** Scrolls a box, and nothing else, so far that what is chosen in it can be seen. */
+function reveal(box) {
+  const place = box.getBoundingClientRect();
+  for (const chosen of box.querySelectorAll(".target .current, .in-row.in-column")) {
+    const here = chosen.getBoundingClientRect();
+    if (here.left < place.left || here.right > place.right) box.scrollLeft += (here.left + here.right - place.left - place.right) / 2;
+    if (here.top < place.top || here.bottom > place.bottom) box.scrollTop += (here.top + here.bottom - place.top - place.bottom) / 2;
+  }
+}
+
+function save(blob, name) {
+  const link = h("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+const shortName = (name) => visible(String(name).replace(/\/+$/, "").split("/").slice(-1)[0] || "model");
+
+/** GRU encoder, additive attention, GRU decoder */
+function describeModel({ document: doc, heads, layers }) {
+  const size = (part) => `${part.layers > 1 ? `${part.layers}-layer ` : ""}${{ gru: "GRU", lstm: "LSTM", transformer: "Transformer" }[part.type] ?? doc.model.model_type}`;
+  const kind = String(doc.attention?.type ?? "attention").replaceAll("_", "-");
+  const attention = kind === "none" ? "no attention" : `${kind} attention${heads > 1 ? ` with ${heads} heads` : ""}`;
+  void layers;
+  return doc.encoder && doc.decoder ? `${size(doc.encoder)} encoder, ${attention}, ${size(doc.decoder)} decoder` : doc.model.class;
+}
+
+function keysDialog() {
+  const keys = [
+    ["1 … 8", "a chapter"], ["n, p", "next, previous chapter"], ["← →", "a step back, a step on"], [", .", "previous, next source token"], ["space", "play, pause"],
+    ["d", "deeper: lines, bars, numbers, vectors"], ["h, l", "next head, next layer"], ["w", "words or pieces"], ["arrows in a map", "from cell to cell"], ["?", "this list"],
+  ];
+  const box = h("dialog.keys", { "aria-label": "Keys" }, h("h2", {}, "Keys"),
+    h("dl", {}, keys.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)))),
+    h("button.option", { type: "button", onclick: () => box.close() }, "Close"));
+  return box;
+}

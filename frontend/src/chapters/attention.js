@@ -1,0 +1,244 @@
+import { exact, h, number, percent } from "../dom.js";
+import { argmax, difference, largest, ledger, norm, sum, weigh, weightedSum } from "../math.js";
+import { absent, bar, check, checkAll, more, section, symbol, table, vectorRow, wave } from "../marks.js";
+import { groupAt, groupedWeights, groupsOf } from "../diagram.js";
+import { heatmap, miniature } from "./heatmap.js";
+import { whatIf } from "./what_if.js";
+
+const LETTERS = { v: "vᵢ", q: "qᵢ", k: "kᵢ", "w c": "wᵢ c", f: "fᵢ", tanh: "tanh(…)", W: "Wᵢ", s: "sᵢ" };
+const SAYS = {
+  q: "query: what the decoder asks",
+  k: "key: what the token answers to",
+  v: "weights of the scoring network",
+  "w c": "how much was looked at before",
+  f: "where the step before looked",
+  tanh: "query and key together, through tanh",
+  W: "row of the matrix for this place",
+  s: "state that asks",
+};
+
+/** Chapter 6: scores, weights, weighted sum; and what if they were others. */
+export function attention(app, view) {
+  const { run, layer, step, source, depth } = view;
+  if (run.fixed) {
+    const context = run.row("attention.0.context", step);
+    return [
+      section(
+        "The same vector at every step",
+        "There are no scores and no weights here: nothing to look at, and nothing to choose.",
+        context ? vectorRow(symbol("c", "value"), context, { role: "value", name: "the one context vector" }, depth) : absent(run, "attention.0.context", "The context vector"),
+      ),
+    ];
+  }
+  if (!run.attends) return [section("Where it looks", null, absent(run, "attention", "The weights of this attention"))];
+  const head = view.oneHead(step, source);
+  const token = run.source.tokens[source];
+  const word = run.target.tokens[step];
+  const made = weigh(run, layer, step, head);
+  const weights = run.weights(layer, step, head);
+  return [overview(), scorePart(), weightPart(), sumPart(), whatIf(app, view, head)];
+
+  function overview() {
+    const columns = groupsOf(run.source, view.level);
+    const rows = groupsOf(run.target, view.level);
+    return section(
+      "Where it looks, at every step",
+      view.level === "words"
+        ? "A row for each word being chosen, a column for each word looked at: sums over the pieces of a source word, means over those of a target word. Choose a cell to see how it came about, piece by piece."
+        : "A row for each word being chosen, a column for each word looked at. Choose a cell to see how it came about.",
+      view.layerChoice(),
+      view.headChoice(),
+      heatmap({
+        rows: rows.map(({ label }) => label),
+        columns: columns.map(({ label }) => label),
+        matrix: groupedWeights(run, layer, view.head, rows, columns),
+        row: groupAt(rows, step),
+        column: groupAt(columns, source),
+        name: "weight",
+        key: `${view.side} attention`,
+        choose: (t, j) => app.set({ step: pick(rows[t].members, step) + 1, source: pick(columns[j].members, source) + 1 }),
+        directions: [run.source.direction],
+      }),
+      run.layers.length * run.heads > 1 && allHeads(),
+    );
+  }
+
+  function allHeads() {
+    return more(
+      app,
+      "heads",
+      `All ${run.layers.length * run.heads} maps: ${run.layers.length} ${run.layers.length === 1 ? "layer" : "layers"}, ${run.heads} ${run.heads === 1 ? "head" : "heads"} each`,
+      run.layers.map((one) =>
+        h(
+          "div.miniatures",
+          {},
+          run.layers.length > 1 && h("p.tiny-label", {}, `layer ${one + 1}`),
+          Array.from({ length: run.heads }, (_, each) =>
+            miniature(
+              run.steps.map((_, t) => run.weights(one, t, each)),
+              run.layers.length > 1 ? `${one + 1}.${each + 1}` : `head ${each + 1}`,
+              one === layer && each === view.head,
+              () => app.set({ layer: one + 1, head: each + 1 }),
+              `${view.side} mini ${one} ${each}`,
+            )),
+        )),
+    );
+  }
+
+  /** Whether a what-if run put other weights in the place of the model's. */
+  function edited() {
+    const change = run.document.what_if;
+    return change?.kind === "weights" && change.step === step && (change.layers ?? []).includes(layer);
+  }
+
+  function headNote() {
+    return view.head < 0 && run.heads > 1
+      ? h("p.note", {}, `The map shows the mean of ${run.heads} heads, and a mean has no score of its own. Below is head ${head + 1}, which looks hardest at this token.`)
+      : null;
+  }
+
+  function scorePart() {
+    const account = ledger(run, layer, step, head, source);
+    const title = h("span", {}, h("span.part-number", {}, "1"), "The score: how well does ", h("bdi.quoted", {}, token.label), " fit, while choosing ", h("bdi.quoted", {}, word.label), "?");
+    if (!account) {
+      const recorded = run.row(`attention.${layer}.scores`, step, head)?.[source];
+      return section(title, null, headNote(),
+        recorded === undefined ? absent(run, `attention.${layer}.scores`, "The scores") : [h("p.formula", {}, `score = ${number(recorded, 6)}`), absent(run, `attention.${layer}.query`, "The queries and keys behind this score")]);
+    }
+    const { columns, terms, offset, total, recorded, formula } = account;
+    const order = [...terms.keys()].sort((a, b) => Math.abs(terms[b]) - Math.abs(terms[a])).slice(0, 5);
+    return section(
+      title,
+      null,
+      headNote(),
+      depth === "lines" ? null : columns.map(({ name, role, values }) =>
+        vectorRow([symbol(name, role), h("span.row-note", {}, SAYS[name])], values, { role, name: `${name}, ${SAYS[name]}` }, depth)),
+      vectorRow([symbol("terms", "score"), h("span.row-note", {}, "one for each number; their sum is the score")], terms, { role: "score", name: "terms of the score" }, depth),
+      h(
+        "p.formula.total",
+        {},
+        "score = ",
+        formula,
+        depth === "numbers" || depth === "vectors"
+          ? ` = ${order.map((i) => number(terms[i], 3)).join(" + ").replaceAll("+ −", "− ")} + … (${terms.length} terms)${offset ? ` + ${number(offset, 3)}` : ""}`
+          : null,
+        " = ",
+        h("b", { "data-shown": "score" }, number(total, 4)),
+      ),
+      check("score", total, recorded),
+      more(
+        app,
+        "ledger",
+        `The ledger: all ${terms.length} terms`,
+        table(
+          `Terms of the score of ${token.label} at step ${step + 1}`,
+          ["i", ...columns.map(({ name, role }) => symbol(LETTERS[name] ?? name, role)), symbol("term", "score"), "sum so far"],
+          running(terms).map((soFar, i) => [i + 1, ...columns.map(({ values }) => exact(values[i])), number(terms[i], 7), number(soFar, 6)]),
+          { scroll: "ledger" },
+        ),
+      ),
+    );
+  }
+
+  function weightPart() {
+    const { normalizer, scaling, type } = run.document.attention;
+    const title = h("span", {}, h("span.part-number", {}, "2"), "From scores to weights, at step ", step + 1);
+    const deep = depth === "numbers" || depth === "vectors";
+    const scores = run.row(`attention.${layer}.scores`, step, head);
+    const rule = {
+      softmax: "Each scaled score, less the largest, is raised to a power of e; divided by their sum, they are weights that sum to 1.",
+      sparsemax: "From each score a threshold is taken, so that what is left sums to 1; what lies below it gets no weight at all.",
+      entmax15: "From half of each score a threshold is taken and the rest is squared, so that it sums to 1; what lies below gets no weight at all.",
+    }[normalizer];
+    const note = type === "monotonic"
+      ? "From where the step before looked, it goes to the right; p says how likely it stops at a token. What stops nowhere stays on the last token."
+      : `${rule}${type === "local_p" ? " Then each is multiplied by a bell around the expected place, and divided by the sum again." : ""}`;
+    const part = type === "monotonic" ? "p = σ(score)" : normalizer === "softmax" ? "exp(s − max)" : normalizer === "sparsemax" ? "max(s − τ, 0)" : "max(s/2 − τ, 0)²";
+    const gaussian = run.row(`attention.${layer}.gaussian`, step, head);
+    const best = argmax(weights);
+    const scaled = scaling !== undefined && scaling !== 1;
+    return section(
+      title,
+      note,
+      h(
+        "div.table-box.weights",
+        weights.length > 24 ? { tabindex: 0, role: "region", "aria-label": "Scores and weights", "data-scroll": `${view.side} weights` } : {},
+        h(
+          "table.numbers",
+          {},
+          h("caption.hidden", {}, `Scores and weights of step ${step + 1}`),
+          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "token"), scores && h("th", { scope: "col" }, symbol("score", "score")),
+            deep && scores && scaled && h("th", { scope: "col" }, `× ${number(scaling, 3)}`), deep && made && h("th", { scope: "col" }, part),
+            deep && gaussian && h("th", { scope: "col" }, "bell"), h("th", { scope: "col" }, "weight"), h("th", { scope: "col" }, ""))),
+          h("tbody", {}, run.source.tokens.map((item, j) =>
+            h("tr", { class: `${j === source ? "marked" : ""} ${j === best ? "best" : ""}` },
+              h("th", { scope: "row" }, h("button.link", { type: "button", "data-key": `${view.side} weight ${j}`, onclick: () => app.set({ source: j + 1 }) }, h("bdi", {}, item.label))),
+              scores && h("td", {}, number(scores[j], 3)),
+              deep && scores && scaled && h("td", {}, number(made ? made.scaled[j] : scores[j] * scaling, 3)),
+              deep && made && h("td", {}, number(made.parts[j], 4)),
+              deep && gaussian && h("td", {}, number(gaussian[j], 3)),
+              h("td", { "data-shown": "weight", "data-value": weights[j] }, h("b", {}, number(weights[j], 4))),
+              h("td.bar-cell", {}, bar(weights[j]))))),
+          deep && made && h("tfoot", {}, h("tr", {}, h("th", { scope: "row" }, "sum"), scores && h("td"), scores && scaled && h("td"),
+            h("td", {}, type === "monotonic" ? "" : number(made.total, 4)), gaussian && h("td"), h("td", {}, h("b", {}, number(sum(weights), 4))), h("td"))),
+        ),
+      ),
+      edited() ? h("p.note", {}, "The weights of this step were set by hand; the scores are what the model made of it.") : made ? checkAll("weights from scores", difference(made.weights, weights), weights.length) : absent(run, `attention.${layer}.scores`, "The scores behind these weights"),
+      check("sum of the weights", sum(weights), 1),
+    );
+  }
+
+  function sumPart() {
+    const title = h("span", {}, h("span.part-number", {}, "3"), "What is read: the sum of all values, each times its weight");
+    const values = run.array(`attention.${layer}.values`);
+    const recorded = run.row(`attention.${layer}.head_context`, step, head) ?? (run.heads === 1 ? run.row(`attention.${layer}.context`, step) : null);
+    if (!values) return section(title, null, absent(run, `attention.${layer}.values`, "The values"));
+    const rows = run.source.tokens.map((_, j) => run.row(`attention.${layer}.values`, head, j));
+    const context = weightedSum(weights, rows);
+    const order = [...weights.keys()].sort((a, b) => weights[b] - weights[a]);
+    const shown = order.filter((j, rank) => rank < 8 && weights[j] > 0.005);
+    const max = Math.max(largest(context), ...shown.map((j) => weights[j] * largest(rows[j])));
+    const rest = 1 - sum(shown.map((j) => weights[j]));
+    const i = argmax(Array.from(context, Math.abs));
+    const out = run.row(`attention.${layer}.context`, step);
+    return section(
+      title,
+      null,
+      h(
+        "div.sum",
+        {},
+        shown.map((j) =>
+          h("div.sum-row", { class: j === source ? "current" : "" },
+            h("span.sum-weight", {}, number(weights[j], 3), " ×"),
+            h("bdi.vector-token", {}, run.source.tokens[j].label),
+            wave(Array.from(rows[j], (value) => value * weights[j]), { role: "value", name: `value of ${run.source.tokens[j].label} times its weight`, max }))),
+        rest > 1e-6 && shown.length < rows.length ? h("p.list-foot", {}, `and ${rows.length - shown.length} more that together weigh ${percent(rest)}`) : null,
+        h("div.sum-row.total", {},
+          h("span.sum-weight", {}, "sum ="),
+          h("span.vector-token", {}, symbol("c", "value"), " context"),
+          wave(context, { role: "value", name: "context", max, tall: true })),
+      ),
+      depth === "numbers" || depth === "vectors"
+        ? h("p.formula", {}, `c${subscript(i + 1)} = ${order.slice(0, 4).map((j) => `${number(weights[j], 3)} × ${number(rows[j][i], 3)}`).join(" + ")} + … = ${number(context[i], 5)}`)
+        : null,
+      recorded ? checkAll("context = Σ weight × value", difference(context, recorded), context.length, largest(recorded)) : absent(run, `attention.${layer}.head_context`, "The recorded sum of this head"),
+      depth === "vectors" &&
+        table("Every number of the context", ["i", ...order.slice(0, 3).map((j) => `${number(weights[j], 3)} × ${run.source.tokens[j].label}`), "c"],
+          Array.from(context, (value, n) => [n + 1, ...order.slice(0, 3).map((j) => number(weights[j] * rows[j][n], 6)), exact(value)]), { scroll: "context" }),
+      run.heads > 1 && out && depth !== "lines"
+        ? [h("p.note", {}, `The sums of all ${run.heads} heads, ${run.document.attention.type === "multi_head" ? "joined and multiplied by one matrix, are" : "side by side, are"} what the decoder gets:`),
+          vectorRow([symbol("c", "value"), " of all heads"], out, { role: "value", name: "context of all heads" }, depth)]
+        : null,
+      Math.abs(norm(context)) < 1e-12 ? h("p.note", {}, "All numbers of this context are 0.") : null,
+    );
+  }
+}
+
+const pick = (members, current) => (members.includes(current) ? current : members[0]);
+
+function running(terms) {
+  let total = 0;
+  return Array.from(terms, (term) => (total += term));
+}
+
+const subscript = (value) => [...String(value)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[Number(digit)]).join("");

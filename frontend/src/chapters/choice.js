@@ -1,0 +1,98 @@
+import { exact, h, number, percent } from "../dom.js";
+import { dot } from "../math.js";
+import { absent, bar, check, more, section, symbol, table, vectorRow } from "../marks.js";
+
+/** Chapter 7: the candidates, the logit of one of them, the choice, the stop. */
+export function choiceAndStop(app, view) {
+  const { run, step, depth } = view;
+  const entry = run.steps[step];
+  const { candidates, choice, stop } = entry;
+  const chosen = candidates.findIndex(({ id }) => id === choice.id);
+  const index = Math.min(app.candidate ?? chosen, candidates.length - 1);
+  const candidate = candidates[Math.max(index, 0)];
+  const names = run.words(candidates.map(({ token }) => token));
+  const name = (item) => names[candidates.findIndex(({ id }) => id === item.id)] ?? run.word(item.token);
+  const deep = depth === "numbers" || depth === "vectors";
+  const shown = depth === "lines" ? candidates.slice(0, 3).includes(candidates[chosen]) ? candidates.slice(0, 3) : [...candidates.slice(0, 2), candidates[chosen]] : candidates;
+  const row = (item) =>
+    h(
+      "button.candidate",
+      {
+        type: "button",
+        class: [item.id === choice.id && "chosen", item.id === candidate.id && "current"].filter(Boolean).join(" "),
+        "aria-pressed": String(item.id === candidate.id),
+        "aria-label": `${name(item)}: ${percent(item.probability)}${item.id === choice.id ? ", chosen" : ""}`,
+        "data-key": `${view.side} candidate ${item.id}`,
+        "data-probability": item.probability,
+        onclick: () => app.show({ candidate: candidates.indexOf(item) }),
+      },
+      h("bdi.candidate-token", {}, name(item), item.id === choice.id && h("span.tick", { "aria-hidden": "true" }, " ✓")),
+      bar(item.probability),
+      h("span.share", {}, deep ? number(item.probability, 5) : percent(item.probability)),
+      deep ? h("span.logit", {}, number(item.logit, 4)) : null,
+    );
+  const rest = shown === candidates ? entry.rest : 1 - shown.reduce((total, { probability }) => total + probability, 0);
+  return [
+    section(
+      "The likeliest next words",
+      choice.forced
+        ? "The word of this step was given beforehand; the bars say what the model thinks of it."
+        : choice.rank ? `The chosen word is number ${choice.rank + 1} in the model's own order.` : null,
+      deep ? h("p.candidate-head", { "aria-hidden": "true" }, h("span", {}, "word"), h("span"), h("span", {}, "probability"), h("span", {}, "logit")) : null,
+      h("div.candidates", { class: deep ? "deep" : "" }, shown.map(row),
+        h("div.candidate.rest", {}, h("span.candidate-token", {}, "all others"), bar(rest), h("span.share", {}, deep ? number(Math.max(rest, 0), 5) : percent(Math.max(rest, 0))))),
+      entry.processed.length ? processors() : null,
+    ),
+    section(
+      h("span", {}, "Where the score of ", h("bdi.quoted", {}, name(candidate)), " comes from"),
+      depth === "lines" ? null : "The last vector of the step is multiplied, number by number, with the word's own row; the sum is the logit.",
+      logit(),
+    ),
+    section("Is this the end?", null, ending()),
+  ];
+
+  function processors() {
+    return table(
+      "What rules of generate() changed",
+      ["word", "score before", "score after"],
+      entry.processed.map(({ token, before, after }) => [h("bdi", {}, run.word(token)), number(before, 4), after === null ? "−∞ (forbidden)" : number(after, 4)]),
+    );
+  }
+
+  function logit() {
+    const hidden = run.row("output.hidden", step);
+    const place = (run.document.output_ids ?? []).indexOf(candidate.id);
+    const weights = place >= 0 ? run.row("output.rows", place) : null;
+    const probability = Math.exp(candidate.logit - entry.logsumexp);
+    const softmax = [
+      h("p.formula", {}, `p = exp(logit − log Σ exp) = exp(${number(candidate.logit, 4)} − ${number(entry.logsumexp, 4)}) = ${number(probability, 6)}`),
+      check("probability", probability, candidate.probability),
+    ];
+    if (!hidden || !weights) return [absent(run, hidden ? "output.rows" : "output.hidden", "The vectors behind this logit"), ...softmax];
+    const bias = run.array("output.bias")?.data[place] ?? 0;
+    const terms = Float64Array.from(hidden, (value, i) => value * weights[i]);
+    const total = dot(hidden, weights) + bias;
+    const order = [...terms.keys()].sort((a, b) => Math.abs(terms[b]) - Math.abs(terms[a])).slice(0, 4);
+    const others = total - bias - order.reduce((sum, i) => sum + terms[i], 0);
+    return [
+      vectorRow([symbol("r", "ink"), " last vector of the step"], hidden, { name: "output hidden vector" }, depth),
+      vectorRow([symbol("W", "ink"), h("sub", {}, h("bdi", {}, name(candidate))), " the word's row"], weights, { name: `output row of ${name(candidate)}` }, depth),
+      vectorRow([symbol("r W", "score"), " their products"], terms, { role: "score", name: "terms of the logit" }, depth),
+      deep
+        ? h("p.formula", {}, `logit = ${order.map((i) => number(terms[i], 3)).join(" + ")} + … = ${number(total - bias, 4)}${bias ? ` + bias ${number(bias, 4)}` : ""} (the other ${terms.length - order.length} terms: ${number(others, 3)})`.replaceAll("+ −", "− "))
+        : null,
+      check("logit = Σ row × vector" + (bias ? " + bias" : ""), total, candidate.logit),
+      ...softmax,
+      depth === "vectors"
+        ? more(app, "logit terms", "Every term", table("Terms of the logit", ["i", "r", "W", "r W"], Array.from(terms, (term, i) => [i + 1, exact(hidden[i]), exact(weights[i]), number(term, 6)]), { scroll: "logit" }))
+        : null,
+    ];
+  }
+
+  function ending() {
+    if (stop.is_end) return h("p.verdict", {}, h("b", {}, "Yes. "), h("bdi.quoted", {}, name(choice)), " is the end token: the translation is complete.");
+    if (stop.at_limit) return h("p.verdict", {}, h("b", {}, "No, but it stops here. "), `It was allowed ${run.document.run.max_new_tokens} tokens, and this is the last of them.`);
+    if (step === run.steps.length - 1) return h("p.verdict", {}, h("b", {}, "It stops here. "), "The text ends with this word.");
+    return h("p.verdict", {}, h("b", {}, "No. "), h("bdi.quoted", {}, name(choice)), ` is not the end token: step ${step + 2} follows.`);
+  }
+}

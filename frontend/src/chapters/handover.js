@@ -1,0 +1,80 @@
+import { h } from "../dom.js";
+import { absent, section, symbol, vectorRow } from "../marks.js";
+import { vectorList } from "./embeddings.js";
+
+/** Chapter 4: what the decoder gets: keys and values, a first state, a start token. */
+export function handover(app, view) {
+  const { run, depth, layer } = view;
+  const head = view.oneHead(view.step, view.source);
+  const parts = [run.fixed ? oneVector() : memory()];
+  parts.push(firstState());
+  parts.push(
+    section(
+      "The start token",
+      "Before the first step there is no word yet; this sign stands in its place.",
+      h("p.big-token", {}, h("bdi", {}, run.document.start.token), h("span.piece-id", {}, run.document.start.id)),
+    ),
+  );
+  return parts;
+
+  function oneVector() {
+    const context = run.row("attention.0.context", 0);
+    return section(
+      "One vector for the whole source",
+      `All ${run.source.tokens.length} tokens, in one list of numbers. It is the same at every step.`,
+      context ? vectorRow(symbol("c", "value"), context, { role: "value", name: "the one context vector" }, depth) : absent(run, "attention.0.context", "The context vector"),
+    );
+  }
+
+  function memory() {
+    const slices = (name) => {
+      const array = run.array(`attention.${layer}.${name}`);
+      if (!array) return null;
+      const [, count, size] = array.shape;
+      const rows = array.row(head);
+      return { shape: [count, size], row: (index) => rows.subarray(index * size, (index + 1) * size) };
+    };
+    const keys = slices("keys");
+    const values = slices("values");
+    const column = (array, role, letter, title, what) =>
+      h(
+        "div",
+        {},
+        h("h4", {}, symbol(letter, role), ` ${title}`),
+        array
+          ? vectorList(app, view, run.source.tokens, array, view.source, (index) => ({ source: index + 1 }), role, what)
+          : absent(run, `attention.${layer}.${what}s`, what === "key" && run.document.attention.type === "location" ? "Keys: this attention scores places, and its keys" : `The ${what}s`),
+      );
+    return section(
+      "The memory: a key and a value for each source token",
+      "Keys are compared with the question; values are what is then read. Both are made once and serve every step.",
+      view.layerChoice(),
+      view.headChoice(),
+      h("div.two", {}, column(keys, "key", "k", "keys", "key"), column(values, "value", "v", "values", "value")),
+    );
+  }
+
+  function firstState() {
+    const state = run.array("handover.state");
+    const summary = run.row("handover.summary");
+    const { formula, bridge } = run.document.handover ?? {};
+    if (!state) {
+      return section("The first state", formula ? `${formula[0].toUpperCase()}${formula.slice(1)}.` : null,
+        !formula && absent(run, "handover.state", "The first state"));
+    }
+    const [layers, parts] = state.shape;
+    const rows = [];
+    for (let index = 0; index < layers; index++) {
+      for (let part = 0; part < parts; part++) {
+        const what = `${part ? "cell" : "state"}${layers > 1 ? ` of layer ${index + 1}` : ""}`;
+        rows.push(vectorRow([symbol(part ? "m" : "s", "query"), h("sub", {}, "0"), ` ${what}`], state.row(index, part), { role: "query", name: `first ${what}` }, depth));
+      }
+    }
+    return section(
+      "The first state of the decoder",
+      null,
+      summary && bridge !== "zeros" && vectorRow("what it is made from", summary, { role: "key", name: "summary of the encoder" }, depth),
+      rows,
+    );
+  }
+}

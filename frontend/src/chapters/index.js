@@ -1,0 +1,20 @@
+import { attention } from "./attention.js";
+import { choiceAndStop } from "./choice.js";
+import { embeddings } from "./embeddings.js";
+import { encoder } from "./encoder.js";
+import { handover } from "./handover.js";
+import { loop } from "./loop.js";
+import { stepInput } from "./step_input.js";
+import { tokens } from "./tokens.js";
+
+/** What each chapter draws: `(app, view) => nodes`. */
+export const FIGURES = {
+  tokens,
+  embeddings,
+  encoder,
+  handover,
+  step_input: stepInput,
+  attention,
+  choice: choiceAndStop,
+  loop,
+};

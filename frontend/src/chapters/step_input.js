@@ -1,0 +1,67 @@
+import { h } from "../dom.js";
+import { absent, section, symbol, vectorRow } from "../marks.js";
+import { cellView } from "./cells.js";
+import { selfAttention } from "./encoder.js";
+import { choice } from "../marks.js";
+
+/** The update of the decoder's state at a step, layer by layer. */
+export function stateUpdate(app, view) {
+  const { run, step } = view;
+  const count = run.document.decoder.layers;
+  const layer = Math.min(app.decoderLayer ?? count - 1, count - 1);
+  const get = (name) => run.row(`decoder.layer.${layer}.${name}`, step);
+  const [before, after] = [get("hidden_before"), get("hidden_after")];
+  if (!before || !after) return [absent(run, `decoder.layer.${layer}`, "The gates of the decoder")];
+  return [
+    count > 1 && choice("Layer", Array.from({ length: count }, (_, i) => [i, String(i + 1)]), layer, (value) => app.show({ decoderLayer: value }), `${view.side} decoder layer`),
+    ...cellView(view, get, { hidden: before, cell: get("cell_before") }, { hidden: after, cell: get("cell_after") }, `at step ${step + 1}`),
+  ];
+}
+
+/** Chapter 5: what a step begins with. */
+export function stepInput(app, view) {
+  const { run, step, depth } = view;
+  const { decoder } = run.document;
+  const fed = run.steps[step].fed;
+  const word = run.word(fed.token);
+  const embedding = run.row("decoder.embeddings", step);
+  const inputs = run.row("decoder.inputs", step);
+  const parts = [
+    section(
+      h("span", {}, `Step ${step + 1} is told the word before: `, h("bdi.quoted", {}, word)),
+      step ? `It was chosen at step ${step}.` : "It is the start token: nothing has been said yet.",
+      h("p.big-token", {}, h("bdi", {}, word), h("span.piece-id", {}, fed.id)),
+      embedding
+        ? vectorRow([symbol("E y", "ink"), h("sub", {}, step ? String(step) : "0")], embedding, { name: `embedding of ${word}` }, depth)
+        : absent(run, "decoder.embeddings", "The embedding of this token"),
+      inputs && vectorRow("with its place", inputs, { name: "input of the first decoder layer" }, depth),
+    ),
+  ];
+  if (run.recurrentDecoder) {
+    const feeding = decoder.input_feeding && step > 0 && run.row("output.hidden", step - 1);
+    if (feeding) {
+      parts.push(section("What it wrote before its last choice", "Input feeding: the vector that the output layer read at the step before is told again.",
+        vectorRow([symbol("r", "ink"), h("sub", {}, String(step))], feeding, { name: "fed vector" }, depth)));
+    }
+    if (decoder.query === "current") {
+      parts.push(section("From the memory before to the memory that will ask", null, stateUpdate(app, view)));
+    } else {
+      const before = run.row(`decoder.layer.${decoder.layers - 1}.hidden_before`, step);
+      parts.push(
+        section(
+          "The memory before this step",
+          step ? `What the decoder kept after step ${step}.` : "The first state, as it was handed over.",
+          before ? vectorRow([symbol("s", "query"), h("sub", {}, String(step))], before, { role: "query", name: "state before" }, depth) : absent(run, "decoder.layer", "The state before"),
+          h("p.note", {}, "The memory after this step, and the gates that made it, stand in the last chapter: what is read of the source goes into it."),
+        ),
+      );
+    }
+  } else if (decoder?.layers) {
+    const layer = Math.min(app.decoderLayer ?? decoder.layers - 1, decoder.layers - 1);
+    parts.push(
+      decoder.layers > 1 && choice("Layer", Array.from({ length: decoder.layers }, (_, i) => [i, String(i + 1)]), layer, (value) => app.show({ decoderLayer: value }), `${view.side} decoder layer`),
+      selfAttention(app, view, "decoder", layer, step),
+    );
+  }
+  return parts;
+}

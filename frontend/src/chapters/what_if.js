@@ -1,0 +1,74 @@
+// Weights of one step, changed by hand: the context is recomputed here, the words after it are not.
+import { h, number, percent } from "../dom.js";
+import { difference, dot, norm, weightedSum } from "../math.js";
+import { section, symbol, wave } from "../marks.js";
+
+export function whatIf(app, view, head) {
+  const { run, layer, step, source } = view;
+  const title = "What if it had looked elsewhere?";
+  if (!run.array(`attention.${layer}.values`)) return null;
+  const original = Array.from(run.weights(layer, step, head));
+  const rows = original.map((_, j) => run.row(`attention.${layer}.values`, head, j));
+  const before = weightedSum(original, rows);
+  const key = `${view.side} ${view.number} ${layer} ${step} ${head}`;
+  let weights = app.edits.get(key) ?? [...original];
+  const token = run.source.tokens[source].label;
+
+  const sliders = original.map((_, j) => {
+    const input = h("input.slider", {
+      type: "range", min: 0, max: 1000, step: 1,
+      "aria-label": `weight of ${run.source.tokens[j].label}`,
+      "data-key": `${view.side} slider ${j}`,
+      oninput: (event) => change(j, Number(event.target.value) / 1000),
+    });
+    const shown = h("output.share");
+    return { input, shown, row: h("label.slider-row", {}, h("bdi.vector-token", {}, run.source.tokens[j].label), input, shown) };
+  });
+  const result = h("div.result", { "aria-live": "polite" });
+  update();
+
+  return section(
+    title,
+    "Change the weights of this step. They always sum to 1: what one gains, the others lose.",
+    h(
+      "div.choice",
+      {},
+      h("button.option", { type: "button", "data-key": `${view.side} uniform`, onclick: () => put(original.map(() => 1 / original.length)) }, "all alike"),
+      h("button.option", { type: "button", "data-key": `${view.side} only`, onclick: () => put(original.map((_, j) => Number(j === source))) }, "only ", h("bdi", {}, `“${token}”`)),
+      h("button.option", { type: "button", "data-key": `${view.side} reset`, onclick: () => put([...original]) }, "as it was"),
+    ),
+    h("div.what-if", {}, h("div.sliders", { "data-scroll": "sliders" }, sliders.map(({ row }) => row)), result),
+    app.children(view, true),
+  );
+
+  function change(j, weight) {
+    const others = 1 - weights[j];
+    put(weights.map((old, k) => (k === j ? weight : others > 1e-9 ? (old * (1 - weight)) / others : (1 - weight) / (weights.length - 1 || 1))), j);
+  }
+
+  function put(changed, moving = -1) {
+    weights = changed.length === 1 ? [1] : changed;
+    app.edits.set(key, weights);
+    update(moving);
+  }
+
+  function update(moving = -1) {
+    sliders.forEach(({ input, shown }, j) => {
+      if (j !== moving) input.value = Math.round(weights[j] * 1000);
+      input.setAttribute("aria-valuetext", percent(weights[j]));
+      shown.textContent = percent(weights[j]);
+    });
+    const context = weightedSum(weights, rows);
+    const changed = difference(weights, original) > 1e-6;
+    const away = norm(context.map((value, i) => value - before[i])) / (norm(before) || 1);
+    const similar = dot(context, before) / (norm(context) * norm(before) || 1);
+    result.replaceChildren(
+      h("p.tiny-label", {}, changed ? "the context with your weights; the outline is the context as it was" : "the context as it was"),
+      wave(context, { role: "value", name: "context with your weights", tall: true, ghost: changed ? before : undefined }),
+      changed
+        ? h("p.formula", { "data-shown": "edited" }, symbol("c′", "value"), ` lies ${percent(away)} of the length of `, symbol("c", "value"), ` away from it; cosine ${number(similar, 3)}.`)
+        : h("p.note", {}, "Nothing is changed yet."),
+      changed ? h("p.warning", {}, h("b", {}, "Recomputed in this page, as far as the context. "), "The words after it were not re-decoded.") : "",
+    );
+  }
+}

@@ -1,0 +1,206 @@
+// What the page recomputes, in double precision, from the numbers of the trace.
+
+export const sum = (values) => {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+};
+
+export const dot = (a, b) => {
+  let total = 0;
+  for (let i = 0; i < a.length; i++) total += a[i] * b[i];
+  return total;
+};
+
+export const norm = (values) => Math.sqrt(dot(values, values));
+
+export const largest = (values) => {
+  let best = 0;
+  for (const value of values) best = Math.max(best, Math.abs(value));
+  return best;
+};
+
+export const argmax = (values) => {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+};
+
+/** Where to begin and end showing `most` of `count` things, so that the one at `place` is among them. */
+export function windowAround(place, count, most) {
+  const from = Math.max(0, Math.min(place - Math.floor(most / 2), count - most));
+  return [from, Math.min(from + most, count)];
+}
+
+/** Largest |a_i - b_i|. */
+export const difference = (a, b) => {
+  let worst = 0;
+  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i] - b[i]));
+  return worst;
+};
+
+/** exp(z_j) / sum_k exp(z_k); `parts` are the exponentials. */
+function softmax(scores) {
+  const top = Math.max(...scores);
+  const parts = scores.map((score) => Math.exp(score - top));
+  const total = sum(parts);
+  return { weights: parts.map((part) => part / total), parts, total };
+}
+
+/** Projection onto the simplex (Martins and Astudillo 2016, algorithm 1). */
+function sparsemax(scores) {
+  const ordered = [...scores].sort((a, b) => b - a);
+  let total = 0;
+  let threshold = 0;
+  ordered.forEach((score, index) => {
+    total += score;
+    if (1 + (index + 1) * score > total) threshold = (total - 1) / (index + 1);
+  });
+  const parts = scores.map((score) => Math.max(score - threshold, 0));
+  return { weights: parts, parts, total: 1, threshold };
+}
+
+/** 1.5-entmax by sorting (Peters et al. 2019, algorithm 2). */
+function entmax15(scores) {
+  const top = Math.max(...scores);
+  const halves = scores.map((score) => (score - top) / 2);
+  const ordered = [...halves].sort((a, b) => b - a);
+  let total = 0;
+  let squares = 0;
+  let threshold = -1;
+  ordered.forEach((score, index) => {
+    const count = index + 1;
+    total += score;
+    squares += score * score;
+    const mean = total / count;
+    const root = Math.sqrt(Math.max((1 - (squares - count * mean * mean)) / count, 0));
+    if (mean - root <= score) threshold = mean - root;
+  });
+  const parts = halves.map((score) => Math.max(score - threshold, 0) ** 2);
+  return { weights: parts, parts, total: sum(parts), threshold };
+}
+
+const NORMALIZERS = { softmax, sparsemax, entmax15 };
+
+/**
+ * Weights from scores, as the model makes them.
+ * @param {import("./run.js").Run} run
+ * @returns {{scaled: number[], parts: number[], total: number, weights: number[], threshold?: number}|null} lists over
+ *   the source; null where the trace has no scores
+ */
+export function weigh(run, layer, step, head) {
+  const scores = run.row(`attention.${layer}.scores`, step, head);
+  if (!scores) return null;
+  const { type, normalizer, scaling } = run.document.attention;
+  const scaled = Array.from(scores, (score) => score * (scaling ?? 1));
+  if (type === "monotonic") return monotonic(run, layer, step, head, scaled);
+  const allowed = run.row(`attention.${layer}.allowed`, step, head);
+  const places = scaled.map((_, j) => j).filter((j) => !allowed || allowed[j] > 0.5);
+  const result = (NORMALIZERS[normalizer] ?? softmax)(places.map((j) => scaled[j]));
+  const parts = scaled.map(() => 0);
+  let weights = scaled.map(() => 0);
+  places.forEach((j, index) => {
+    parts[j] = result.parts[index];
+    weights[j] = result.weights[index];
+  });
+  const gaussian = run.row(`attention.${layer}.gaussian`, step, head);
+  if (gaussian) {
+    weights = weights.map((weight, j) => weight * gaussian[j]);
+    const total = sum(weights);
+    weights = weights.map((weight) => weight / total);
+  }
+  return { scaled, parts, total: result.total, weights, threshold: result.threshold };
+}
+
+/** alpha_j = p_j q_j, q_j = (1 - p_(j-1)) q_(j-1) + alpha'_j (Raffel et al. 2017, eq. 11 to 14). */
+function monotonic(run, layer, step, head, scaled) {
+  const before = run.row(`attention.${layer}.state`, step, head);
+  if (!before) return null;
+  const hard = Boolean(run.document.model.config?.monotonic_hard);
+  const parts = scaled.map((energy) => (hard ? Number(energy > 0) : 1 / (1 + Math.exp(-energy))));
+  let arrived = 0;
+  const weights = parts.map((select, j) => {
+    arrived = (j ? (1 - parts[j - 1]) * arrived : 0) + before[j];
+    return select * arrived;
+  });
+  weights[weights.length - 1] += Math.max(sum(before) - sum(weights), 0);
+  return { scaled, parts, total: 1, weights };
+}
+
+/** Weighted sum of the rows of a list of vectors. */
+export function weightedSum(weights, rows) {
+  const total = new Float64Array(rows[0].length);
+  rows.forEach((row, j) => row.forEach((value, i) => (total[i] += weights[j] * value)));
+  return total;
+}
+
+const PRODUCTS = ["dot", "scaled_dot", "multi_head", "general", "local_m", "local_p"];
+const SMALL_NETWORKS = ["additive", "concat", "coverage", "location_aware", "monotonic"];
+
+/**
+ * The terms whose sum is the score of one cell.
+ * @param {import("./run.js").Run} run
+ * @returns {{formula: string, columns: {name: string, role: string, values: ArrayLike<number>}[], terms: Float64Array,
+ *   offset: number, total: number, recorded: number}|null} null where the trace lacks a part
+ */
+export function ledger(run, layer, step, head, position) {
+  const get = (name, ...index) => run.row(`attention.${layer}.${name}`, ...index);
+  const recorded = get("scores", step, head)?.[position];
+  const type = run.document.attention.type;
+  if (recorded === undefined) return null;
+  if (type === "location") {
+    const asker = get("asker", step);
+    const rows = run.array(`attention.${layer}.position_rows`);
+    if (!asker || !rows) return null;
+    const row = rows.shape.length === 3 ? rows.row(head, position) : rows.row(position);
+    return finish("Σ Wᵢ sᵢ", [["W", "key", row], ["s", "query", asker]], (i) => row[i] * asker[i], 0, recorded);
+  }
+  const q = get("query", step, head);
+  const k = get("keys", head, position);
+  if (!q || !k) return null;
+  if (PRODUCTS.includes(type) || !SMALL_NETWORKS.includes(type)) {
+    return finish("Σ qᵢ kᵢ", [["q", "query", q], ["k", "key", k]], (i) => q[i] * k[i], 0, recorded);
+  }
+  const vector = get("vector", head);
+  if (!vector) return null;
+  const columns = [["v", "score", vector], ["q", "query", q], ["k", "key", k]];
+  let extra = null;
+  if (type === "coverage") {
+    const w = get("coverage_vector", head);
+    const c = get("state", step, head)?.[position];
+    if (!w || c === undefined) return null;
+    extra = Float64Array.from(w, (value) => value * c);
+    columns.push(["w c", "ink", extra]);
+  } else if (type === "location_aware") {
+    extra = get("feature", step, head, position);
+    if (!extra) return null;
+    columns.push(["f", "ink", extra]);
+  }
+  const inner = Float64Array.from(q, (value, i) => Math.tanh(value + k[i] + (extra ? extra[i] : 0)));
+  const added = type === "coverage" ? " + wᵢ c" : type === "location_aware" ? " + fᵢ" : "";
+  columns.push(["tanh", "ink", inner]);
+  const offset = type === "monotonic" ? (run.array(`attention.${layer}.offset`)?.data[head] ?? 0) : 0;
+  const formula = `Σ vᵢ tanh(qᵢ + kᵢ${added})${type === "monotonic" ? " + r" : ""}`;
+  return finish(formula, columns, (i) => vector[i] * inner[i], offset, recorded);
+}
+
+function finish(formula, columns, term, offset, recorded) {
+  const terms = Float64Array.from(columns[0][2], (_, i) => term(i));
+  return {
+    formula,
+    columns: columns.map(([name, role, values]) => ({ name, role, values })),
+    terms,
+    offset,
+    total: sum(terms) + offset,
+    recorded,
+  };
+}
+
+/** The new state of a GRU cell, (1 - z) n + z h, or of an LSTM cell, o tanh(f c + i n), from its recorded gates. */
+export function cellStep(gates, before) {
+  if (gates.update) {
+    return { hidden: Float64Array.from(gates.update, (z, i) => (1 - z) * gates.candidate[i] + z * before.hidden[i]) };
+  }
+  const cell = Float64Array.from(gates.forget, (f, i) => f * before.cell[i] + gates.input[i] * gates.candidate[i]);
+  return { cell, hidden: cell.map((value, i) => gates.output[i] * Math.tanh(value)) };
+}

@@ -1,0 +1,18 @@
+// Names of tokens as text: tokenizers write a space as ▁ or Ġ, and letters beyond ASCII byte by byte.
+
+/** The bytes that byte-level tokenizers write as other characters than themselves, in order from U+0100. */
+const BYTES = new Map();
+for (let byte = 0, next = 256; byte < 256; byte++) {
+  const itself = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  BYTES.set(String.fromCodePoint(itself ? byte : next++), byte);
+}
+
+/** Whether a text's tokens are named byte by byte: a space is named Ġ. */
+export const isByteLevel = (tokens) => tokens.some(({ token, text }) => token.includes("Ġ") && !text.includes("Ġ"));
+
+/** What a token stands for in the text, spaces included. */
+export function pieceText(token, byteLevel) {
+  if (!byteLevel) return token.replaceAll("▁", " ");
+  const bytes = [...token].map((character) => BYTES.get(character));
+  return bytes.includes(undefined) ? token : new TextDecoder().decode(Uint8Array.from(bytes));
+}

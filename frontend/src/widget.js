@@ -1,0 +1,65 @@
+// The live what-if of a notebook: a question to the model at hand, and the page of its answer. For anywidget.
+import "./widget.css";
+
+const make = (tag, props = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), props);
+  element.append(...children);
+  return element;
+};
+
+function render({ model, el }) {
+  const steps = model.get("steps");
+  const source = model.get("source");
+  const kind = make("select", {}, make("option", { value: "target", textContent: "say another word" }),
+    make("option", { value: "weights", textContent: "look elsewhere" }), make("option", { value: "source", textContent: "another source" }));
+  if (!model.get("attends")) kind.options[1].remove();
+  const step = make("select", {}, ...steps.map((token, index) => make("option", { value: index, textContent: `${index + 1}: ${token}` })));
+  const token = make("input", { type: "text", placeholder: "a target token", size: 14 });
+  const place = make("select", {}, make("option", { value: "uniform", textContent: "at all tokens alike" }),
+    ...source.map((name, index) => make("option", { value: index, textContent: `only at ${index + 1}: ${name}` })));
+  const text = make("input", { type: "text", value: model.get("text"), size: 40 });
+  const ask = make("button", { type: "submit", textContent: "Decode again" });
+  const answer = make("p", { className: "answer" });
+  answer.setAttribute("role", "status");
+  const labels = {
+    step: make("label", {}, "at step ", step),
+    token: make("label", {}, "say ", token),
+    place: make("label", {}, "look ", place),
+    text: make("label", {}, "source ", text),
+  };
+  const frame = make("iframe", { title: "Explanation of a translation" });
+  frame.setAttribute("sandbox", "allow-scripts allow-downloads");
+  const form = make("form", {}, make("label", {}, "What if it had to ", kind), labels.step, labels.token, labels.place, labels.text, ask);
+
+  const choose = () => {
+    const shown = { target: ["step", "token"], weights: ["step", "place"], source: ["text"] }[kind.value];
+    for (const [name, label] of Object.entries(labels)) label.hidden = !shown.includes(name);
+  };
+  const show = () => {
+    frame.srcdoc = model.get("page");
+  };
+  const report = () => {
+    ask.disabled = false;
+    answer.textContent = model.get("answer");
+  };
+  kind.addEventListener("change", choose);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask.disabled = true;
+    answer.textContent = "Decoding …";
+    const weights = place.value === "uniform" ? "uniform" : Number(place.value);
+    model.send({ kind: kind.value, step: Number(step.value), token: token.value, weights, text: text.value });
+  });
+  model.on("change:page", show);
+  model.on("msg:custom", report);
+  choose();
+  show();
+  el.classList.add("attn-seq2seq-what-if");
+  el.append(form, answer, frame);
+  return () => {
+    model.off("change:page", show);
+    model.off("msg:custom", report);
+  };
+}
+
+export default { render };

@@ -1,0 +1,248 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Show, step by step and number by number, how a model makes a translation; with no arguments, the guided tour."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.explain.chapters import TITLES
+from hf_attn_seq2seq.explain.figure import FIGURES, save_figure
+from hf_attn_seq2seq.explain.sentences import print_overview, split_sentences, trace_sentences
+from hf_attn_seq2seq.explain.terminal import DEPTHS, print_trace
+from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.tracing import trace
+
+
+EXAMPLES = """examples:
+  hf-attn-seq2seq explain
+  hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --step 2
+  hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --beams 4 --html cat.html
+  hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --what-if target.2=chien --what-if weights.2=uniform
+  hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --compare outputs/demo-none --html two.html
+  hf-attn-seq2seq explain cat.json --chapter attention --depth vectors
+
+what-if changes, each of one thing, run by the real model again:
+  source=TEXT        another sentence
+  target.STEP=TOKEN  a step has to say this token
+  weights.STEP=HOW   a step's weights: uniform, a source token's number, which gets all, or numbers parted by commas
+
+Steps, source tokens, sentences, layers and heads are counted from 1, as they are shown; -1 is the last.
+"""
+CHANGE = re.compile(r"(?:(source)|(target|weights)\.(-?\d+))=(.*)", re.DOTALL)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="a trained model's folder, or a trace saved by --json"
+    )
+    parser.add_argument("text", nargs="?", help="the sentence to translate")
+    run = parser.add_argument_group("the run")
+    run.add_argument("--target", metavar="TEXT", help="a translation that the model has to say")
+    run.add_argument("--beams", type=int, default=1, metavar="N", help="hypotheses kept; 1 is greedy (default)")
+    run.add_argument("--max-new-tokens", type=int, metavar="N", help="where the translation is cut")
+    run.add_argument("--sentence", type=int, metavar="N", help="of a longer text, the sentence to show")
+    run.add_argument("--what-if", action="append", default=[], metavar="CHANGE", help="see below; may be given again")
+    run.add_argument("--compare", metavar="MODEL", help="show a second model beside this one")
+    show = parser.add_argument_group("in the terminal")
+    show.add_argument("--step", type=int, metavar="N", help="this step alone")
+    show.add_argument("--chapter", choices=TITLES, help="this chapter alone")
+    show.add_argument("--depth", choices=DEPTHS, default="numbers", help="how much is shown (default %(default)s)")
+    show.add_argument("--layer", type=int, default=-1, metavar="N", help="of the decoder (default: the last)")
+    show.add_argument("--head", type=int, metavar="N", help="of that layer (default: all)")
+    show.add_argument(
+        "--faithfulness", action="store_true", help="other views of what mattered: norms, erasure, gradients"
+    )
+    show.add_argument("--plain", action="store_true", help="ASCII characters without colours")
+    files = parser.add_argument_group("files, in the place of the terminal")
+    files.add_argument("--html", type=Path, metavar="FILE", help="a page to explore, in one file")
+    files.add_argument("--figure", type=Path, metavar="FILE", help="a picture: .png, .svg or .pdf")
+    files.add_argument("--kind", choices=FIGURES, default="alignment", help="of the picture (default %(default)s)")
+    files.add_argument("--level", choices=("word", "subword"), default="word", help="of it (default %(default)s)")
+    files.add_argument("--json", type=Path, metavar="FILE", help="the trace, with every number")
+    files.add_argument("--tensors", metavar="NAME", help="its vectors in a safetensors file beside it")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = build_parser().parse_args(arguments)
+    console = Console(no_color=True) if options.plain else Console()
+    if options.tensors and not options.json:
+        raise ValueError("--tensors names a file beside that of --json: give both.")
+    for path in (options.html, options.figure, options.json):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ValueError(f"There is no folder '{path.parent}' to write '{path.name}' to: make it first.")
+    if options.model is None:
+        from hf_attn_seq2seq.explain.tour import tell_tour
+
+        traced = tell_tour(console, plain=options.plain)
+        _write(traced, None, options, console)
+        return
+    changes = [read_change(change) for change in options.what_if]
+    traced = _trace(options, console)
+    if options.step is not None:
+        options.step = from_one("step", options.step, len(traced.document["steps"]))
+    if options.layer != -1:
+        options.layer = from_one("layer", options.layer, traced.document["decoder"]["layers"])
+    if options.head is not None:
+        options.head = from_one("head", options.head, traced.document["attention"]["heads"])
+    for text, change in zip(options.what_if, changes):
+        child = traced.what_if(**_counted_from_zero(change, traced))
+        console.print(f"What if {text}:  {child.document['target']['text']}", markup=False, highlight=False)
+    other = _trace_other(options, traced) if options.compare else None
+    verification = traced.verify()
+    wrote = _write(traced, other, options, console)
+    if not wrote:
+        print_trace(
+            traced,
+            console,
+            step=options.step,
+            chapter=options.chapter,
+            depth=options.depth,
+            layer=options.layer,
+            head=options.head,
+            plain=options.plain,
+        )
+        if options.faithfulness:
+            from hf_attn_seq2seq.explain.faithfulness import print_faithfulness
+
+            views = traced.faithfulness(layer=options.layer, head=options.head)
+            print_faithfulness(console, views, step=options.step, plain=options.plain)
+        if other is not None:
+            from hf_attn_seq2seq.explain.compare import compare, print_comparison
+
+            print_comparison(console, compare(traced, other), plain=options.plain)
+    if verification.passed:
+        worst = max(check.largest_difference for check in verification.checks)
+        numbers = sum(check.compared for check in verification.checks)
+        console.print(f"{numbers:,} numbers recomputed, largest difference {worst:.1e}.", highlight=False)
+    else:
+        console.print(str(verification), markup=False, highlight=False)
+        sys.exit(1)
+
+
+def _trace(options: argparse.Namespace, console: Console) -> Trace:
+    if Path(options.model).suffix == ".json":
+        if options.text is not None:
+            raise ValueError(f"'{options.model}' is a saved trace of one sentence: name a model to trace another.")
+        return Trace.load(options.model)
+    if options.text is None:
+        raise ValueError(f'Give a sentence to translate: hf-attn-seq2seq explain {options.model} "...".')
+    translator = load_translator([options.model])
+    run: dict[str, Any] = {"num_beams": options.beams, "max_new_tokens": options.max_new_tokens, "name": options.model}
+    sentences = split_sentences(options.text) if options.target is None else [options.text]
+    sentence = 0 if options.sentence is None else from_one("sentence", options.sentence, len(sentences))
+    if len(sentences) < 2:
+        return trace(translator.model, translator.tokenizer, options.text, options.target, **run)
+    traces = trace_sentences(translator.model, translator.tokenizer, options.text, **run)
+    print_overview(console, traces, plain=options.plain)
+    if options.sentence is None:
+        console.print("The first is shown; --sentence N shows another.\n", highlight=False)
+    return traces[sentence]
+
+
+def from_one(name: str, number: int, count: int) -> int:
+    """
+    The index of what users count from 1, or from the last as -1.
+
+    Raises:
+        ValueError: There is none of that number.
+    """
+    if not 1 <= abs(number) <= count:
+        raise ValueError(f"There is no {name} {number}: there are {count}, counted from 1.")
+    return number - 1 if number > 0 else number % count
+
+
+def _trace_other(options: argparse.Namespace, traced: Trace) -> Trace:
+    translator = load_translator([options.compare])
+    return trace(
+        translator.model,
+        translator.tokenizer,
+        traced.document["source"]["text"],
+        options.target,
+        num_beams=options.beams,
+        max_new_tokens=options.max_new_tokens,
+        name=options.compare,
+    )
+
+
+def read_change(text: str) -> dict[str, Any]:
+    """
+    The arguments of [`Trace.what_if`] that `--what-if TEXT` means, but for numbers, which users count from 1.
+
+    Raises:
+        ValueError: The text is no such change.
+    """
+    match = CHANGE.fullmatch(text)
+    if not match:
+        raise ValueError(
+            f"'{text}' is no change: write source=TEXT, target.STEP=TOKEN or weights.STEP=uniform (see --help)."
+        )
+    source, kind, step, value = match.groups()
+    if source:
+        return {"source": value}
+    if kind == "target":
+        return {"target": {int(step): value}}
+    if value == "uniform":
+        return {"weights": {int(step): value}}
+    try:
+        numbers: Any = [float(part) for part in value.split(",")] if "," in value else int(value)
+    except ValueError:
+        raise ValueError(
+            f"'{value}' is no way to weigh: write uniform, a source token's number, or numbers parted by commas."
+        ) from None
+    return {"weights": {int(step): numbers}}
+
+
+def _counted_from_zero(change: dict[str, Any], traced: Trace) -> dict[str, Any]:
+    ((kind, wanted),) = change.items()
+    if kind == "source":
+        return change
+    ((step, value),) = wanted.items()
+    if isinstance(value, int):
+        value = from_one("source token", value, len(traced.source_tokens))
+    return {kind: {from_one("step", step, len(traced.document["steps"])): value}}
+
+
+def _write(traced: Trace, other: Trace | None, options: argparse.Namespace, console: Console) -> bool:
+    """Write the files that are asked for, and tell so; False where none are."""
+    written = []
+    if options.html:
+        from hf_attn_seq2seq.explain.page import save_page
+
+        save_page(traced, options.html, compare=other)
+        written.append(f"Page: {options.html}")
+    if options.figure:
+        alt_text = save_figure(
+            traced,
+            options.figure,
+            kind=options.kind,
+            step=options.step if options.kind == "step" else None,
+            layer=options.layer,
+            head=options.head,
+            level=options.level,
+        )
+        written.append(f"Picture: {options.figure}\n  {alt_text}")
+    if options.json:
+        traced.save(options.json, options.tensors)
+        written.append(f"Trace: {options.json}")
+    if not written:
+        return False
+    source, target = (traced.document[side]["text"] for side in ("source", "target"))
+    for line in (f"{source}  ->  {target}", *written):
+        console.print(line, markup=False, highlight=False)
+    return True
+
+
+if __name__ == "__main__":
+    from hf_attn_seq2seq.console import run_command
+
+    run_command(main)

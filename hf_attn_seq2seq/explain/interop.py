@@ -1,0 +1,145 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""For other tools: a trace in the arguments of BertViz, a model in the hands of Inseq. Neither is needed otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.explain.trace import Trace
+
+
+def to_bertviz(trace: Trace) -> dict[str, dict[str, Any]]:
+    """
+    The attention of a trace as keyword arguments for BertViz, by kind of attention.
+
+    ```python
+    for kind, arguments in to_bertviz(made).items():
+        bertviz.model_view(**arguments)  # or head_view
+    ```
+
+    Each kind has its own set because one call draws the same layers and heads of all kinds: where the encoder is
+    deeper than the decoder, a call with both fails, and where it is the other way round, layers vanish.
+
+    Returns:
+        Those that there are of `"encoder"` (self-attention of the source), `"decoder"` (self-attention of the tokens
+        fed, the start token first) and `"cross"` (of the words being chosen to the source; `decoder_tokens` are the
+        chosen ones, as in all views here, and not the ones fed), each with a list of tensors `(1, heads, length,
+        length)`, one a layer, and the tokens.
+
+    Raises:
+        ValueError: The model has no attention at all.
+    """
+    fed = [step["fed"]["token"] for step in trace.document["steps"]]
+    found: dict[str, dict[str, Any]] = {}
+    for kind, layers, tokens in (
+        ("encoder", trace.document["encoder"]["layers"], {"encoder_tokens": trace.source_tokens}),
+        ("decoder", trace.document["decoder"]["layers"], {"decoder_tokens": fed}),
+    ):
+        names = [f"{kind}.layer.{layer}.self_attention.weights" for layer in range(layers)]
+        if names[0] in trace.arrays:
+            found[kind] = {
+                f"{kind}_attention": [torch.from_numpy(trace.arrays[name])[None] for name in names],
+                **tokens,
+            }
+    if trace.layers:
+        weights = [torch.from_numpy(trace.arrays[f"attention.{layer}.weights"]) for layer in trace.layers]
+        found["cross"] = {
+            "cross_attention": [each.transpose(0, 1)[None] for each in weights],
+            "encoder_tokens": trace.source_tokens,
+            "decoder_tokens": trace.target_tokens,
+        }
+    if not found:
+        raise ValueError("This model has no attention at all, so there is nothing for BertViz to draw.")
+    return found
+
+
+def inseq_model(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, attribution_method: str = "saliency", **options: Any
+) -> Any:
+    """
+    A model of this package as Inseq's, for its attribution methods.
+
+    ```python
+    inseq_model(model, tokenizer, "integrated_gradients").attribute("The cat is on the mat .").show()
+    ```
+
+    Inseq takes the source's table for the target's and the source's vocabulary for the target's unless told
+    otherwise: here it is told.
+
+    Args:
+        model: With a table for each side, or one for both.
+        tokenizer: The model's, of one vocabulary or two.
+        attribution_method: What `attribute` uses unless told otherwise; `attribute(..., method=)` is told.
+        **options: For Inseq's model class, such as `device`.
+
+    Returns:
+        An `inseq.models.HuggingfaceEncoderDecoderModel`.
+
+    Raises:
+        ImportError: Inseq is not installed.
+    """
+    try:
+        from inseq.models import HuggingfaceEncoderDecoderModel
+    except ImportError as error:
+        raise ImportError('Inseq is not installed: run pip install "hf_attn_seq2seq[interop]".') from error
+
+    class AttnSeq2SeqAttributionModel(HuggingfaceEncoderDecoderModel):  # type: ignore[misc]
+        """Inseq's model, with a target side of its own."""
+
+        tokenizer: Any
+
+        @contextmanager
+        def side(self, as_targets: bool) -> Iterator[None]:
+            """Within, the tokenizer is that of the target alone, where it is asked for and there is one."""
+            whole = self.tokenizer
+            self.tokenizer = getattr(whole, "target", whole) if as_targets else whole
+            try:
+                yield
+            finally:
+                self.tokenizer = whole
+
+        def embed_ids(self, ids: torch.Tensor, as_targets: bool = False) -> torch.Tensor:
+            if as_targets and self.decoder_int_embeds is None:
+                return self.get_decoder().get_input_embeddings()(ids) * self.embed_scale
+            return super().embed_ids(ids, as_targets=as_targets)
+
+        def encode(self, texts: Any, as_targets: bool = False, *args: Any, **kwargs: Any) -> Any:
+            with self.side(as_targets):
+                return super().encode(texts, as_targets, *args, **kwargs)
+
+        def convert_ids_to_tokens(self, ids: Any, *args: Any, **kwargs: Any) -> Any:
+            with self.side(True):  # Inseq calls it for targets only
+                return super().convert_ids_to_tokens(ids, *args, **kwargs)
+
+        def convert_tokens_to_string(
+            self, tokens: Any, skip_special_tokens: bool = True, as_targets: bool = False
+        ) -> Any:
+            with self.side(as_targets):
+                return super().convert_tokens_to_string(tokens, skip_special_tokens, as_targets)
+
+        def convert_string_to_tokens(
+            self, text: Any, skip_special_tokens: bool = True, as_targets: bool = False
+        ) -> Any:
+            with self.side(as_targets):
+                return super().convert_string_to_tokens(text, skip_special_tokens, as_targets)
+
+        def get_forward_output(self, *args: Any, **kwargs: Any) -> Any:
+            # cuDNN refuses gradients through recurrent layers that are not training.
+            with torch.backends.cudnn.flags(enabled=False):
+                return super().get_forward_output(*args, **kwargs)
+
+        @staticmethod
+        def get_attentions_dict(output: Any) -> Any:
+            if not output.encoder_attentions or not output.decoder_attentions:
+                raise ValueError(
+                    "Inseq's 'attention' needs self-attention on both sides, which this model has not: trace() shows "
+                    "the weights that it has."
+                )
+            return HuggingfaceEncoderDecoderModel.get_attentions_dict(output)
+
+    return AttnSeq2SeqAttributionModel(model, attribution_method, tokenizer, **options)

@@ -1,0 +1,142 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""A longer text, traced sentence by sentence, with an overview to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.decoding.text import refuse_blank
+from hf_attn_seq2seq.explain.heatmap import visible
+from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.tracing import trace
+
+
+@dataclass(frozen=True)
+class Overview:
+    """
+    One sentence of a text, to choose by.
+
+    Attributes:
+        index: Counted from 0.
+        score: The sum of the tokens' log-probabilities, divided by length ** length_penalty.
+        entropy: Of the last layer's attention (mean of heads), in bits, mean over the steps: 0 where each step looks
+            at one token. None without attention.
+    """
+
+    index: int
+    text: str
+    translation: str
+    score: float
+    entropy: float | None
+
+
+def split_sentences(text: str, language: str = "en") -> list[str]:
+    """
+    The sentences of a text in order, without the blanks around them; none of a blank text.
+
+    The library `sentencex` splits: at the full stops of many scripts, not after known abbreviations, initials and
+    inside brackets or quotes, and at empty lines.
+
+    Args:
+        text: In any script.
+        language: A code such as "fr"; it decides which abbreviations are known.
+
+    Raises:
+        ImportError: `sentencex` is not installed.
+    """
+    try:
+        from sentencex import segment
+    except ImportError as error:
+        raise ImportError(
+            'Splitting a text needs sentencex, which is not installed: run pip install "hf_attn_seq2seq[explain]".'
+        ) from error
+    return [sentence.strip() for sentence in segment(language, text) if sentence.strip()]
+
+
+def trace_sentences(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, *, language: str = "en", **options: Any
+) -> list[Trace]:
+    """
+    Trace each sentence of a text by itself, as a model translates it.
+
+    Args:
+        model: As for [`trace`].
+        tokenizer: The model's.
+        text: One sentence or more.
+        language: As for [`split_sentences`].
+        **options: For [`trace`], such as `num_beams=4`; no target, which would be one for all.
+
+    Raises:
+        ValueError: The text is blank, a target is given, or a reason of [`trace`], with the sentence's number.
+    """
+    refuse_blank([text])
+    if options.get("target") is not None:
+        raise ValueError("A target belongs to one sentence: trace that sentence alone.")
+    traces = []
+    for number, sentence in enumerate(split_sentences(text, language), start=1):
+        try:
+            traces.append(trace(model, tokenizer, sentence, **options))
+        except ValueError as error:
+            raise ValueError(f"Sentence {number} cannot be traced: {error}") from error
+    return traces
+
+
+def overview(traces: Sequence[Trace]) -> list[Overview]:
+    """What to choose a sentence by, in the order of the traces."""
+    return [
+        Overview(
+            index,
+            made.document["source"]["text"],
+            made.document["target"]["text"],
+            made.document["run"]["score"],
+            float(entropy(made.weights()).mean()) if made.layers else None,
+        )
+        for index, made in enumerate(traces)
+    ]
+
+
+def entropy(weights: np.ndarray) -> np.ndarray:
+    """-sum_j a_j log2 a_j in bits, over the last dimension of `(..., src_len)` weights."""
+    weights = np.asarray(weights, dtype=np.float64)
+    logarithms = np.log2(weights, out=np.zeros_like(weights), where=weights > 0)
+    return -(weights * logarithms).sum(-1) + 0.0  # turns -0.0 into 0.0
+
+
+def print_overview(console: Console, traces: Sequence[Trace], plain: bool = False) -> None:
+    """
+    Print one line for each sentence, counted from 1.
+
+    Args:
+        console: Where to print.
+        traces: Of the sentences.
+        plain: ASCII lines, no colour.
+    """
+    table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, header_style="" if plain else "bold")
+    table.add_column("", justify="right")
+    table.add_column("sentence", ratio=1)
+    table.add_column("translation", ratio=1)
+    table.add_column("score", justify="right")
+    table.add_column("bits", justify="right")
+    for row in overview(traces):
+        table.add_row(
+            str(row.index + 1),
+            Text(visible(row.text)),
+            Text(visible(row.translation)),
+            f"{row.score:.3f}",
+            "-" if row.entropy is None else f"{row.entropy:.2f}",
+        )
+    console.print(table)
+    console.print(
+        "score: mean log p of a token (to the run's length penalty); bits: how widely the attention spreads, 0 is on "
+        "one token.",
+        highlight=False,
+    )

@@ -1,0 +1,292 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The guided tour: the story of one sentence, first through one fixed vector, then with attention, in real numbers."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import random
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from hf_attn_seq2seq.data.grammar import AlignedPair, Grammar
+from hf_attn_seq2seq.decoding import translate
+from hf_attn_seq2seq.decoding.loading import Translator, load_translator
+from hf_attn_seq2seq.explain.chapters import TITLES, step_sentence, token_label
+from hf_attn_seq2seq.explain.heatmap import terminal_heatmap
+from hf_attn_seq2seq.explain.terminal import Depth, print_trace
+from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.tracing import trace
+
+
+SENTENCE = "The cat is on the mat ."
+STEP = 1  # "chat"
+DEMO, DEMO_NONE = "demo", "demo-none"
+# By another seed than the demonstration's: a long sentence is in its training data only by a rare chance.
+DRAW_SEED, DRAWN, OF_EACH_LENGTH = 1, 2000, 60
+LENGTHS = ((1, 5), (6, 8), (9, 11), (12, 99))  # words, full stops included
+DEPTHS: dict[str, Depth] = {"embeddings": "bars", "encoder": "bars"}
+
+
+class Measured(NamedTuple):
+    """How two models translated sentences of the grammar."""
+
+    pairs: list[AlignedPair]
+    without: list[str]
+    attending: list[str]
+
+    def right(self, low: int, high: int) -> tuple[int, int, int]:
+        """Sentences of `low` to `high` words; how many each model had right, without attention first."""
+        rows = [
+            (without == pair.target, attending == pair.target)
+            for pair, without, attending in zip(self.pairs, self.without, self.attending)
+            if low <= len(pair.source_words) <= high
+        ]
+        return len(rows), sum(without for without, _ in rows), sum(attending for _, attending in rows)
+
+    def failure(self) -> int | None:
+        """The longest sentence that only the model with attention has right; None where there is none."""
+        found = [
+            index
+            for index, pair in enumerate(self.pairs)
+            if self.without[index] != pair.target and self.attending[index] == pair.target
+        ]
+        return max(found, key=lambda index: len(self.pairs[index].source_words), default=None)
+
+
+def tell_tour(
+    console: Console, *, plain: bool = False, step_by_step: bool = False, folder: str | Path = Path("outputs")
+) -> Trace:
+    """
+    Tell the story of "The cat is on the mat ." chapter by chapter, with the numbers of the demonstration's models.
+
+    Models that are not there yet are trained first, which takes about two minutes each on two cores.
+
+    Args:
+        console: Where to tell it.
+        plain: Draw with ASCII characters, without colour.
+        step_by_step: Wait for the Enter key between the parts.
+        folder: Holds `demo`, the model of `make demo`, and `demo-none`, the same without attention.
+
+    Returns:
+        the trace of the sentence with attention.
+
+    Raises:
+        ValueError: A model of the folder is another than its name says.
+    """
+    if plain:
+        console = Console(file=console.file, width=console.width, color_system=None, legacy_windows=False)
+    folder = Path(folder)
+    attending = _demo_model(folder / DEMO, True, console)
+    without = _demo_model(folder / DEMO_NONE, False, console)
+    told = trace(*attending, SENTENCE)
+    _Tour(console, plain, step_by_step, attending, without, told, folder).tell()
+    return told
+
+
+def _demo_model(folder: Path, attends: bool, console: Console) -> Translator:
+    """The demonstration's model, trained where it is missing."""
+    if not (folder / "config.json").is_file():
+        from hf_attn_seq2seq.training import demo
+
+        kind = "with attention" if attends else "without attention"
+        console.print(
+            f"There is no model {kind} in {folder} yet: training it now takes about two minutes on two cores.",
+            markup=False,
+        )
+        settings = _settings_of(folder.with_name(DEMO))
+        demo.run(folder, "additive" if attends else "none", *settings)
+    translator = load_translator([str(folder)])
+    kind = getattr(translator.model.config, "attention_type", None)
+    if kind is None or (kind != "none") != attends:
+        wanted = "a model with attention" if attends else "one without"
+        raise ValueError(
+            f"'{folder}' should hold {wanted}, and holds another: remove it, and the tour trains its own."
+        )
+    return translator
+
+
+class _Settings(NamedTuple):
+    """What both models of a comparison share: the arguments of the demonstration's `run` after the attention."""
+
+    seed: int = 0
+    train_size: int = 40000
+    epochs: float = 3
+
+
+def _settings_of(folder: Path) -> _Settings:
+    results = folder / "results.json"
+    if not results.is_file():
+        return _Settings()
+    found = json.loads(results.read_text("utf-8"))
+    return _Settings(**{name: found[name] for name in _Settings._fields if name in found})
+
+
+def draw_sentences() -> list[AlignedPair]:
+    """Different sentences of the built-in grammar, as many of each span of lengths as there are, up to a number."""
+    grammar = Grammar(random.Random(DRAW_SEED))
+    drawn = list({pair.source: pair for pair in (grammar.sentence() for _ in range(DRAWN))}.values())
+    chosen = []
+    for low, high in LENGTHS:
+        chosen += [pair for pair in drawn if low <= len(pair.source_words) <= high][:OF_EACH_LENGTH]
+    return chosen
+
+
+def mark_differences(said: str, right: str) -> str:
+    """What was said, with the words that differ from what is right in square brackets."""
+    words, wanted = said.split(), right.split()
+    marked: list[str] = []
+    for operation, start, end, _, _ in difflib.SequenceMatcher(None, words, wanted, autojunk=False).get_opcodes():
+        if operation == "equal":
+            marked += words[start:end]
+        else:
+            marked.append(f"[{' '.join(words[start:end]) or '...'}]")
+    return " ".join(marked)
+
+
+class _Tour(NamedTuple):
+    console: Console
+    plain: bool
+    step_by_step: bool
+    attending: Translator
+    without: Translator
+    told: Trace
+    folder: Path
+
+    def tell(self) -> None:
+        self.title(f'How attention works: the story of "{SENTENCE}"')
+        self.say(
+            "Two small translators learned English to French from the sentences of one grammar. They differ in one "
+            "thing: what they may look at while they write. All numbers below were computed just now, by these two."
+        )
+        self.pause()
+        self.one_vector()
+        self.pause()
+        self.with_attention()
+
+    # Parts
+
+    def one_vector(self) -> None:
+        self.title("Part 1: everything through one list of numbers")
+        fixed = trace(*self.without, SENTENCE)
+        width = fixed.arrays["attention.0.context"].shape[-1]
+        self.say(
+            f"The first translator reads the whole text, keeps one list of {width} numbers, and writes its "
+            "translation from that list alone (Cho et al. 2014; Sutskever et al. 2014). Of a short sentence it makes:"
+        )
+        self.pair(SENTENCE, fixed.document["target"]["text"])
+        print_trace(fixed, self.console, chapter="handover", depth="lines", plain=self.plain)
+        self.pause()
+
+        with self.console.status("Translating sentences of all lengths ..."):
+            measured = self.measure()
+        self.title("Short sentences and long ones")
+        self.lengths(measured)
+        index = measured.failure()
+        if index is None:
+            self.say("Among these there is no sentence that only the translator with attention had right.")
+        else:
+            self.failure(measured, index)
+
+    def measure(self) -> Measured:
+        pairs = draw_sentences()
+        sources = [pair.source for pair in pairs]
+        without, attending = (translate(*model, sources) for model in (self.without, self.attending))
+        return Measured(pairs, without, attending)
+
+    def lengths(self, measured: Measured) -> None:
+        self.say(
+            f"Both translated {len(measured.pairs)} new sentences of the grammar. Right means right to the letter:"
+        )
+        table = Table(box=None if self.plain else box.SIMPLE_HEAD, show_edge=False)
+        for header in ("words", "sentences", "one list right", "attention right"):
+            table.add_column(header, justify="right")
+        for low, high in LENGTHS:
+            count, without, attending = measured.right(low, high)
+            if count:
+                span = f"{low} to {high}" if high < LENGTHS[-1][1] else f"{low} or more"
+                table.add_row(span, str(count), f"{without / count:.0%}", f"{attending / count:.0%}")
+        self.console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+    def failure(self, measured: Measured, index: int) -> None:
+        pair = measured.pairs[index]
+        self.title("Where one list fails")
+        self.say(f"The longest of them, {len(pair.source_words)} words and signs, that only attention had right:")
+        self.pair(pair.source, mark_differences(measured.without[index], pair.target))
+        self.say(f"Right would be: {pair.target}")
+        failed, right = trace(*self.without, pair.source), trace(*self.attending, pair.source)
+        step = _first_difference(failed, right)
+        self.say(
+            f"In square brackets stands what is wrong. The two translators part at step {step + 1}. With one list: "
+            f"{step_sentence(failed, step)} With attention: {step_sentence(right, step)}"
+        )
+        self.pause()
+        self.say("All of it, with attention. A row is a word of the translation, and shows where it looked:")
+        self.heatmap(right)
+
+    def with_attention(self) -> None:
+        self.title("Part 2: with attention, chapter by chapter")
+        self.say(
+            "The second translator keeps the state of every word, and for each word that it writes it looks again "
+            "at those that help (Bahdanau et al. 2015). Follow it through the eight chapters of one run:"
+        )
+        self.pair(SENTENCE, self.told.document["target"]["text"])
+        step = min(STEP, len(self.told.document["steps"]) - 1)
+        for key in TITLES:
+            self.pause()
+            print_trace(
+                self.told, self.console, step=step, chapter=key, depth=DEPTHS.get(key, "numbers"), plain=self.plain
+            )
+        self.pause()
+        self.title("The whole sentence")
+        self.heatmap(self.told)
+        self.say("Next, with any sentence and any model of yours:")
+        demo = shlex.quote(str(self.folder / DEMO))
+        for options in ("", " --html cat.html", f" --compare {shlex.quote(str(self.folder / DEMO_NONE))}"):
+            command = f'    hf-attn-seq2seq explain {demo} "{SENTENCE}"{options}'
+            self.console.print(command, markup=False, highlight=False, soft_wrap=True)
+
+    # What is printed
+
+    def title(self, text: str) -> None:
+        self.console.print()
+        self.console.print(Text(text, style="bold underline"))
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+    def pair(self, source: str, target: str) -> None:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for language, text in (("English", source), ("French", target)):
+            grid.add_row(language, Text(text, style="bold"))
+        self.console.print(Padding(grid, (0, 0, 0, 2), expand=False))
+
+    def heatmap(self, shown: Trace) -> None:
+        labels = [[token_label(token) for token in shown.document[side]["tokens"]] for side in ("source", "target")]
+        if self.plain:
+            drawn = terminal_heatmap(shown.weights(), *labels, width=self.console.width, plain=True)
+            self.console.print(drawn, markup=False, highlight=False)
+        else:
+            self.console.print(terminal_heatmap(shown.weights(), *labels, width=self.console.width))
+        self.console.print()
+
+    def pause(self) -> None:
+        if self.step_by_step:
+            try:
+                self.console.input(Text("\n(Enter goes on) ", style="dim"))
+            except EOFError:  # nobody is there to press it
+                self.console.print()
+
+
+def _first_difference(left: Trace, right: Trace) -> int:
+    """The first step at which two runs chose different tokens."""
+    chosen: Sequence[list[int]] = [[step["choice"]["id"] for step in each.document["steps"]] for each in (left, right)]
+    return next((t for t, (a, b) in enumerate(zip(*chosen)) if a != b), min(map(len, chosen)) - 1)

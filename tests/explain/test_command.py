@@ -1,0 +1,123 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The command `explain`, as a user meets it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.explain.command import main, read_change
+from tests.explain.conftest import TEXT
+
+
+@pytest.fixture(scope="module")
+def folder(
+    tmp_path_factory: pytest.TempPathFactory, make_model: Callable[..., Any], tokenizer: PreTrainedTokenizerBase
+) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    for name, fields in {"attention": {}, "none": {"attention_type": "none"}}.items():
+        make_model(**fields).save_pretrained(root / name)
+        tokenizer.save_pretrained(root / name)
+    return root
+
+
+def test_the_terminal_shows_all_chapters(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(folder / "attention"), TEXT, "--plain"])
+    shown = capsys.readouterr().out
+    for title in ("tokens", "embeddings", "encoder", "handover", "step input", "attention", "choice and stop", "loop"):
+        assert title in shown.lower()
+    assert "numbers recomputed, largest difference" in shown
+    assert shown.isascii()
+
+
+def test_files_are_written(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, figure, trace = (tmp_path / name for name in ("page.html", "map.png", "trace.json"))
+    files = ["--html", str(page), "--figure", str(figure), "--json", str(trace), "--tensors", "side.safetensors"]
+    main([str(folder / "attention"), TEXT, "--beams", "3", "--what-if", "weights.2=uniform", *files])
+    shown = capsys.readouterr().out
+    assert all(str(path) in shown for path in (page, figure, trace))
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    document = json.loads(trace.read_text("utf-8"))
+    assert document["children"][0]["what_if"]["kind"] == "weights"
+    assert (tmp_path / "side.safetensors").is_file()
+    main([str(trace), "--plain", "--chapter", "attention"])
+    assert "numbers recomputed" in capsys.readouterr().out
+
+
+def test_two_models_side_by_side(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(folder / "attention"), TEXT, "--plain", "--chapter", "loop", "--compare", str(folder / "none")])
+    assert str(folder / "none") in capsys.readouterr().out.replace("\n", "")
+
+
+def test_other_views(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(folder / "attention"), TEXT, "--plain", "--chapter", "loop", "--faithfulness"])
+    shown = capsys.readouterr().out.lower()
+    assert "erasure" in shown
+    assert "gradient" in shown
+
+
+def test_a_paragraph_is_shown_sentence_by_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paragraph = "The cat is on the mat. A dog sees the old house."
+    main([str(folder / "attention"), paragraph, "--plain", "--chapter", "tokens", "--sentence", "2"])
+    shown = capsys.readouterr().out
+    assert "The cat is on the mat." in shown
+    assert "house" in shown.partition("The cat is on the mat.")[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "meant"),
+    [
+        ("source=a dog = a dog", {"source": "a dog = a dog"}),
+        ("target.2=chien", {"target": {2: "chien"}}),
+        ("weights.-1=uniform", {"weights": {-1: "uniform"}}),
+        ("weights.0=4", {"weights": {0: 4}}),
+        ("weights.0=0.5,0.5", {"weights": {0: [0.5, 0.5]}}),
+    ],
+)
+def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
+    assert read_change(change) == meant
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["MODEL"], "Give a sentence"),
+        (["MODEL", "  "], "blank"),
+        (["nowhere", TEXT], "no model 'nowhere'"),
+        (["MODEL", TEXT, "--what-if", "target=chien"], "is no change"),
+        (["MODEL", TEXT, "--what-if", "weights.0=even"], "no way to weigh"),
+        (["MODEL", TEXT, "--step", "40"], "no step 40: there are 3, counted from 1"),
+        (["MODEL", TEXT, "--step", "0"], "no step 0"),
+        (["MODEL", TEXT, "--what-if", "weights.1=9"], "no source token 9"),
+        (["MODEL", TEXT, "--what-if", "target.7=chien"], "no step 7"),
+        (["MODEL", TEXT, "--layer", "7"], "no layer 7"),
+        (["MODEL", TEXT, "--head", "7"], "no head 7"),
+        (["MODEL", TEXT, "--sentence", "3"], "no sentence 3"),
+        (["MODEL", TEXT, "--html", "nowhere/page.html"], "no folder 'nowhere'"),
+        (["MODEL", TEXT, "--tensors", "side.safetensors"], "beside that of --json"),
+        (["MODEL", TEXT, "--figure", "map.gif"], ".gif"),
+        (["MODEL", "cat " * 2000], "2001 tokens"),
+        (["missing.json"], "missing.json"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [str(folder / "attention") if argument == "MODEL" else argument for argument in arguments]
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda: main(given))
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert said.startswith("error: ")
+    assert len(said.splitlines()) == 1
+    assert sentence in said

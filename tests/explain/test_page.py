@@ -1,0 +1,456 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The page: what it shows against the trace, by mouse and by keyboard, without a network and without a word on the
+console; what it may not do; its size."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES
+from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.explain.chapters import TITLES, chapter_texts, step_sentence
+from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
+from tests.explain.browser import chromium, offline
+from tests.explain.conftest import TEXT
+
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+MakeModel = Callable[..., Any]
+FRONTEND = Path(__file__).parents[2] / "frontend"
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+TRANSFORMER = {
+    "encoder_type": "transformer",
+    "decoder_type": "transformer",
+    "attention_type": "multi_head",
+    "num_attention_heads": 2,
+    "decoder_layers": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Opens a trace's page; afterwards, nothing may have been said on the console and nothing fetched."""
+    context = offline(browser)
+    said: list[str] = []
+    fetched: list[str] = []
+
+    def open_(traced: Trace, place: str = "", **options: Any) -> Page:
+        path = tmp_path / f"{len(context.pages)}.html"
+        save_page(traced, path, **options)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: fetched.append(request.url))
+        page.goto(f"{path.as_uri()}{place}")
+        return page
+
+    yield open_
+    context.close()
+    assert said == []
+    assert [url for url in fetched if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def shown_checks(page: Page) -> list[tuple[str, float]]:
+    """Every recomputation that the page shows, with its difference; none may be marked as failed."""
+    assert page.locator(".check.bad").count() == 0, page.locator(".check.bad").all_inner_texts()
+    checks = page.locator("[data-check]").all()
+    return [
+        (str(one.get_attribute("data-check")), float(one.get_attribute("data-difference") or "nan")) for one in checks
+    ]
+
+
+def test_all_chapters_by_mouse_show_the_traces_numbers(open_page: Callable[..., Page], traced: Trace) -> None:
+    page = open_page(traced, "#step=2&source=3&depth=numbers")
+    texts = chapter_texts(traced)
+    for key, text in texts.items():
+        page.click(f'[data-chapter="{key}"]')
+        assert page.locator("h2").first.inner_text().endswith(text.title)
+        assert page.locator(".absent").count() == 0
+        assert f"chapter={key}" in page.url or key == "tokens"  # the first chapter needs no mention
+        assert all(difference < 1e-5 for _, difference in shown_checks(page)), key
+
+    page.click('[data-chapter="attention"]')
+    assert step_sentence(traced, 1).replace('"', "") in re.sub("[“”]", "", page.locator(".now").inner_text())
+    weights = traced.weights(head=0)
+    shown = [float(cell.get_attribute("data-value") or "nan") for cell in page.locator('[data-shown="weight"]').all()]
+    np.testing.assert_allclose(shown, weights[1], atol=1e-7)
+    cells = [float(cell.get_attribute("data-weight") or "nan") for cell in page.locator(".heat .cell").all()]
+    np.testing.assert_allclose(np.reshape(cells, weights.shape), weights, atol=1e-7)
+
+    page.click('[data-key="a attention 0 3"]')  # another cell: its own ledger
+    ledger = traced.ledger(0, 3)
+    score = page.locator('[data-shown="score"]').inner_text().replace("−", "-")
+    assert float(score) == pytest.approx(ledger.score, abs=1e-4)
+    page.click('[data-key="more ledger"]')
+    rows = page.locator('[data-scroll="ledger"] tbody tr').all_inner_texts()
+    assert len(rows) == len(ledger.terms)
+    last = float(rows[-1].split()[-1].replace("−", "-"))
+    assert last == pytest.approx(float(ledger.terms.sum()), abs=1e-5)
+
+    page.click('[data-chapter="choice"]')
+    shown = [
+        float(bar.get_attribute("data-probability") or "nan")
+        for bar in page.locator(".candidate[data-probability]").all()
+    ]
+    candidates = traced.document["steps"][0]["candidates"]
+    assert shown == [candidate["probability"] for candidate in candidates]
+
+
+def test_all_chapters_by_keyboard(open_page: Callable[..., Page], traced: Trace) -> None:
+    page = open_page(traced)
+    for number, text in enumerate(chapter_texts(traced).values(), start=1):
+        page.keyboard.press(str(number))
+        assert page.locator('[role="tab"][aria-selected="true"]').inner_text().endswith(text.title)
+        assert page.locator('[role="status"]').inner_text().startswith(f"Chapter {number}") or number == 1
+    page.keyboard.press("6")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press(".")
+    page.keyboard.press("d")
+    assert "step=2" in page.url
+    assert "source=2" in page.url
+    assert "depth=numbers" in page.url
+    assert "Step 2 of" in page.locator(".now").inner_text()
+    page.focus('[data-key="a attention 1 1"]')
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert "step=3" in page.url
+    assert "source=3" in page.url
+    assert page.evaluate("document.activeElement.dataset.key") == "a attention 2 2"
+    page.keyboard.press("?")
+    assert page.locator("dialog.keys").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog.keys").is_visible()
+    page.keyboard.press("p")
+    assert "chapter=step_input" in page.url
+    page.locator("h2").first.click()  # away from any button: the space bar plays
+    page.keyboard.press("Space")
+    assert page.get_by_role("button", name="pause").is_visible()
+    page.keyboard.press("Space")
+    assert page.get_by_role("button", name="play").is_visible()
+
+
+def test_a_link_leads_back_to_the_place_and_nonsense_does_no_harm(
+    open_page: Callable[..., Page], traced: Trace
+) -> None:
+    page = open_page(traced, "#chapter=choice&step=3&depth=vectors")
+    assert page.locator('[data-chapter="choice"]').get_attribute("aria-selected") == "true"
+    assert "Step 3 of" in page.locator(".now").inner_text()
+    page = open_page(traced, "#chapter=nowhere&step=9999&source=0&depth=&layer=-3&head=x&run=7&__proto__=1")
+    assert page.locator('[data-chapter="tokens"]').get_attribute("aria-selected") == "true"
+    steps = len(traced.document["steps"])
+    assert f"step {steps} of {steps}" in page.locator(".step-label").inner_text()
+
+
+@pytest.mark.parametrize("kind", [*ATTENTION_TYPES, "hard"])
+def test_every_attention_is_recomputed(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, kind: str
+) -> None:
+    fields = (
+        TRANSFORMER
+        if kind == "multi_head"
+        else {"attention_type": kind, "encoder_type": "lstm", "decoder_type": "lstm"}
+    )
+    if kind == "hard":
+        fields = {"attention_type": "monotonic", "monotonic_hard": True}
+    traced = trace(make_model(**{"num_attention_heads": 2, **fields}), tokenizer, TEXT)
+    page = open_page(traced, "#chapter=attention&step=3&source=2&head=2&depth=numbers")
+    checks = dict(shown_checks(page))
+    expected = (
+        set()
+        if kind == "none"
+        else {"score", "weights from scores", "sum of the weights", "context = Σ weight × value"}
+    )
+    assert expected <= checks.keys()
+    assert max(checks.values(), default=0) < 1e-5
+    for chapter in ("encoder", "choice", "loop"):
+        page.click(f'[data-chapter="{chapter}"]')
+        found = shown_checks(page)
+        assert found
+        assert max(difference for _, difference in found) < 1e-5
+
+
+@pytest.mark.parametrize("normalizer", ATTENTION_NORMALIZERS)
+def test_every_normalizer_is_recomputed(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, normalizer: str
+) -> None:
+    traced = trace(make_model(attention_type="additive", attention_normalizer=normalizer), tokenizer, TEXT)
+    page = open_page(traced, "#chapter=attention&step=2&depth=numbers")
+    assert dict(shown_checks(page))["weights from scores"] < 1e-5
+
+
+def test_changed_weights_give_another_context_and_are_marked(open_page: Callable[..., Page], traced: Trace) -> None:
+    page = open_page(traced, "#chapter=attention&step=2&source=1")
+    assert page.locator(".warning").count() == 0
+    page.click('[data-key="a only"]')
+    assert "were not re-decoded" in page.locator(".warning").inner_text()
+    values = traced.arrays["attention.0.values"][0].astype(float)
+    before = traced.weights(head=0)[1] @ values
+    away = np.linalg.norm(values[0] - before) / np.linalg.norm(before)
+    shown = re.search(r"lies ([\d.]+) %", page.locator('[data-shown="edited"]').inner_text())
+    assert shown is not None
+    assert float(shown[1]) == pytest.approx(100 * away, abs=0.51)
+    slider = page.locator('[data-key="a slider 2"]')
+    slider.focus()
+    slider.press("End")  # all weight on the third token
+    sliders = page.locator(".slider").all()
+    assert [one.input_value() for one in sliders] == ["0", "0", "1000", *["0"] * (len(sliders) - 3)]
+    page.click('[data-key="a reset"]')
+    assert page.locator(".warning").count() == 0
+
+
+def test_runs_of_what_if_and_a_second_model_stand_beside(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    traced = trace(make_model(attention_type="additive"), tokenizer, TEXT, num_beams=3)
+    greedy = trace(make_model(attention_type="additive"), tokenizer, TEXT)
+    child = greedy.what_if(weights={1: "uniform"})
+    page = open_page(greedy, "#chapter=attention&step=2")
+    page.click('[data-key="open 1"]')
+    assert "set by hand" in page.locator(".side").inner_text()
+    assert page.locator(".child").count() == 0
+    shown = [float(cell.get_attribute("data-value") or "nan") for cell in page.locator('[data-shown="weight"]').all()]
+    np.testing.assert_allclose(shown, child.weights()[1], atol=1e-7)
+
+    other = trace(make_model(attention_type="none"), tokenizer, TEXT)
+    page = open_page(traced, "#chapter=loop", compare=other)
+    assert page.locator(".side").count() == 2
+    assert page.locator(".diagram").count() == 2
+    kept = sum(len(step["hypotheses"]) for step in traced.document["beams"]["steps"])
+    assert page.locator(".hypothesis").count() == kept
+    for chapter in TITLES:
+        page.click(f'[data-chapter="{chapter}"]')
+        assert page.locator(".side h2").count() == 2
+        assert page.locator(".check.bad").count() == 0
+
+
+def test_a_model_of_transformers_names_what_is_absent(
+    open_page: Callable[..., Page], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    config = BartConfig(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=32, pad_token_id=0,
+        bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, forced_eos_token_id=2,
+    )  # fmt: skip
+    traced = trace(BartForConditionalGeneration(config).eval(), tokenizer, TEXT, max_new_tokens=4)
+    page = open_page(traced, "#chapter=attention&step=2")
+    assert "does not hand it out" in page.locator(".absent").first.inner_text()
+    for chapter in TITLES:
+        page.click(f'[data-chapter="{chapter}"]')
+        assert page.locator(".figure > *").count() > 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_long_right_to_left_and_single_tokens_fit(
+    browser: Browser, make_model: MakeModel, tmp_path: Path, width: int, scheme: str
+) -> None:
+    text = "הילד קורא ספר"
+    tokenizer = train_tokenizer([text, TEXT], kind="bpe", vocab_size=300)
+    model = make_model(vocab_size=len(tokenizer), attention_type="coverage")
+    context = offline(browser, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    for number, sentence in enumerate((text, " ".join([TEXT] * 9), "the")):
+        save_page(trace(model, tokenizer, sentence), tmp_path / f"{number}.html")
+        page.goto(f"{(tmp_path / f'{number}.html').as_uri()}#depth=numbers")
+        for chapter in TITLES:
+            page.click(f'[data-chapter="{chapter}"]')
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (sentence, chapter)
+    context.close()
+
+
+def test_hostile_tokens_stay_text(open_page: Callable[..., Page], make_model: MakeModel) -> None:
+    tokenizer = train_tokenizer([TEXT], kind="word", vocab_size=50)
+    tokenizer.add_tokens([HOSTILE])
+    model = make_model(vocab_size=len(tokenizer), attention_type="additive")
+    traced = trace(model, tokenizer, f"the {HOSTILE} cat")
+    traced.document["target"]["text"] = HOSTILE
+    traced.document["model"]["name"] = HOSTILE
+    assert any(HOSTILE in token for token in traced.source_tokens)
+    page = open_page(traced, compare=trace(model, tokenizer, TEXT))
+    for chapter in TITLES:
+        page.click(f'[data-chapter="{chapter}"]')
+        assert page.locator("img").count() == 0
+    assert HOSTILE in page.locator(".word").all_inner_texts()
+    assert HOSTILE in page.title()
+
+
+def test_downloads(open_page: Callable[..., Page], traced: Trace, tmp_path: Path) -> None:
+    page = open_page(traced)
+    with page.expect_download() as waiting:
+        page.click('[data-key="json"]')
+    waiting.value.save_as(tmp_path / "trace.json")
+    loaded = Trace.load(tmp_path / "trace.json")
+    assert loaded.arrays.keys() == traced.arrays.keys()
+    for name, array in traced.arrays.items():
+        np.testing.assert_array_equal(loaded.arrays[name], array)
+    with page.expect_download() as waiting:
+        page.click('[data-key="png"]')
+    waiting.value.save_as(tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_on_paper_all_chapters_follow_each_other(open_page: Callable[..., Page], traced: Trace) -> None:
+    page = open_page(traced)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("h2").all_inner_texts()[: len(TITLES)] == [
+        f"{number}{title}" for number, title in enumerate(TITLES.values(), start=1)
+    ]
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".side").count() == 1
+
+
+class Attributes(HTMLParser):
+    """All attributes of a page's elements."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.values: list[tuple[str, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.values += [(name, value) for name, value in attrs if value is not None]
+
+
+def test_the_policy_allows_the_pages_own_script_and_style_alone(traced: Trace) -> None:
+    text = render_page(traced)
+    values = [value for _, value in Attributes(text).values]
+    policy = next(value for value in values if "default-src" in value)
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    for directive, tag in (("script-src", "script"), ("style-src", "style")):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert directives[directive] == f"'sha256-{digest}'"
+        assert not re.search(
+            r"innerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|@import|url\(", content
+        )
+    assert not any(value.startswith(("http", "//")) for value in values)
+    assert "style" not in [name for name, _ in Attributes(text).values]
+
+
+def test_without_scripts_there_is_the_alignment_as_a_table(traced: Trace) -> None:
+    table = re.search(r"<noscript>(.*?)</noscript>", render_page(traced), re.DOTALL)
+    assert table is not None
+    cells = [float(cell) for cell in re.findall(r"<td>(.*?)</td>", table[1])]
+    weights = traced.weights()
+    shown = np.reshape(cells, (len(weights), -1))[:, 1:]
+    np.testing.assert_allclose(shown, weights, atol=0.0051)
+    for token in traced.target_tokens:
+        assert f">{html.escape(token)}</th>" in table[1]
+
+
+def test_a_large_model_fits_and_says_what_is_left_out(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    sizes = dict.fromkeys(("hidden_size", "encoder_hidden_size", "embedding_size"), 512)
+    heads = dict.fromkeys(("num_attention_heads", "encoder_attention_heads"), 8)
+    model = make_model(**{**TRANSFORMER, **sizes, **heads, "encoder_layers": 6, "decoder_layers": 6})
+    text = " ".join(["the cat is on the mat"] * 3 + ["."])
+    traced = trace(model, tokenizer, text, target=text)
+    assert len(traced.source_tokens) == len(traced.target_tokens) == 20
+    save_page(traced, tmp_path / "large.html")
+    assert (tmp_path / "large.html").stat().st_size < 3_000_000
+    data = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "large.html").read_text("utf-8"))[1])  # type: ignore[index]
+    kept = data["runs"][0]["arrays"]
+    assert data["left_out"]
+    for layer in range(6):
+        assert f"attention.{layer}.weights" in kept
+    assert {"attention.5.query", "attention.5.keys", "attention.5.values", "output.rows"} <= kept.keys()
+    gone = {name.split(".")[-1] for name in traced.arrays.keys() - kept.keys()}
+    named = " ".join(entry["what"] for entry in data["left_out"])
+    for array, word in {
+        "scaled": "scaled scores",
+        "asker": "states that ask",
+        "query": "queries",
+        "values": "values",
+    }.items():
+        assert (array in gone) == (word in named), array
+
+
+def test_a_small_page_leaves_nothing_out(traced: Trace) -> None:
+    text = render_page(traced)
+    assert len(text) < MAX_BYTES
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])  # type: ignore[index]
+    assert data["left_out"] == []
+    for name, entry in data["runs"][0]["arrays"].items():
+        numbers = np.frombuffer(base64.b64decode(data["pool"][entry["at"]]), "<f4").reshape(entry["shape"])
+        np.testing.assert_array_equal(numbers, traced.arrays[name])
+
+
+def test_a_missing_folder_is_told(traced: Trace, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere' does not exist"):
+        save_page(traced, tmp_path / "nowhere" / "page.html")
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_contrast(scheme: int) -> None:
+    style = (FRONTEND / "src" / "style.css").read_text("utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6})", blocks[scheme]))
+    pairs = [
+        (ink, ground)
+        for ink in ("ink", "soft", "query", "key", "value", "score")
+        for ground in ("paper", "raised", "sunk")
+    ]
+    pairs += [
+        ("ink", "score-wash"),
+        ("score", "score-wash"),
+        ("warn", "warn-wash"),
+        ("good", "sunk"),
+        ("bad", "sunk"),
+        ("paper", "score"),
+        ("paper", "ink"),
+    ]
+    for ink, ground in pairs:
+        lights = sorted((luminance(colours[ink]), luminance(colours[ground])))
+        assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 4.5, (ink, ground)
+    turn = (0.615, 0.575)[scheme]  # of heatmap.js: from this weight on, the other ink
+    for weight in np.linspace(0, 1, 41):
+        low, high = (
+            np.array([int(colours[name][place : place + 2], 16) for place in (1, 3, 5)]) for name in ("sunk", "score")
+        )
+        shade = "#" + "".join(f"{round(part):02x}" for part in low * (1 - weight) + high * weight)
+        ink = colours["on-dark" if weight >= turn else "on-light"]
+        lights = sorted((luminance(ink), luminance(shade)))
+        assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 4.5, weight
+
+
+@pytest.mark.skipif(
+    not (shutil.which("node") and (FRONTEND / "node_modules").is_dir()),
+    reason="no Node, or npm ci was not run in frontend/",
+)
+def test_the_committed_bundle_is_what_the_sources_build() -> None:
+    result = subprocess.run(["node", "build.js", "--check"], cwd=FRONTEND, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    assert '"resolved"' not in (FRONTEND / "package-lock.json").read_text("utf-8")

@@ -1,0 +1,107 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Texts of more than one sentence."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.explain.sentences import (
+    entropy,
+    overview,
+    print_overview,
+    split_sentences,
+    trace_sentences,
+)
+from hf_attn_seq2seq.explain.tracing import trace
+from tests.helpers import tiny_model
+
+
+TEXT = "The cat is on the mat. Is the dog here? The house is big!"
+TOKENIZER = train_tokenizer([TEXT], kind="word", vocab_size=40)
+
+
+def model(**fields):
+    return tiny_model(vocab_size=len(TOKENIZER), **fields)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "sentences"),
+    [
+        ("en", "Mr. Smith paid 1.5 million, i.e. a lot. Did he mind?", 2),
+        ("en", "The cat is on the mat .  The dog sleeps .", 2),
+        ("en", '"Go away!" she said. He left.', 2),
+        ("en", "J. K. Rowling came. She sat down.", 2),
+        ("en", "A title\n\nThe first words go here", 2),
+        ("en", "No full stop at all", 1),
+        ("en", "Wait... What?! 😀 Yes.", 3),
+        ("de", "Er kam am 3. Mai mit Dr. Müller. Dann ging er.", 2),
+        ("ru", "Он родился в 1980 г. в Москве. Привет!", 2),
+        ("zh", "今天天气很好。你去哪里？我去学校！", 3),
+        ("ja", "これはペンです。行く？", 2),
+        ("hi", "यह एक वाक्य है। यह दूसरा है।", 2),
+        ("ar", "كيف حالك؟ أنا بخير. شكرا.", 3),
+        ("hy", "Սա նախադասություն է։ Սա երկրորդն է։", 2),
+        ("am", "ይህ ዓረፍተ ነገር ነው። ሌላ ነው።", 2),
+        # Of a language that nobody told: the full stops of all scripts are known.
+        ("en", "今天天气很好。你去哪里？", 2),
+        ("en", "यह एक वाक्य है। यह दूसरा है।", 2),
+        ("xx", "Hello there. How are you?", 2),
+    ],
+)
+def test_sentences_of_many_scripts(language, text, sentences):
+    split = split_sentences(text, language)
+    assert len(split) == sentences, split
+    assert "".join("".join(split).split()) == "".join(text.split())  # nothing is lost but blanks
+    assert all(sentence == sentence.strip() != "" for sentence in split)
+
+
+def test_blank_text_has_no_sentences():
+    assert split_sentences(" \n\n ") == []
+
+
+def test_each_sentence_is_traced_as_if_alone():
+    traced = model()
+    traces = trace_sentences(traced, TOKENIZER, TEXT, num_beams=2, max_new_tokens=5)
+    assert [made.document["source"]["text"] for made in traces] == split_sentences(TEXT)
+    alone = trace(traced, TOKENIZER, "Is the dog here?", num_beams=2, max_new_tokens=5)
+    assert traces[1].document == alone.document
+    rows = overview(traces)
+    assert [row.index for row in rows] == [0, 1, 2]
+    assert rows[1].translation == alone.document["target"]["text"]
+    assert rows[1].score == alone.document["run"]["score"]
+    expected = np.mean([-sum(a * np.log2(a) for a in row) for row in alone.weights().astype(float)])
+    assert rows[1].entropy == pytest.approx(expected)
+
+
+def test_entropy_by_hand():
+    weights = np.array([[1.0, 0.0, 0.0, 0.0], [0.25] * 4, [0.5, 0.5, 0.0, 0.0]])
+    np.testing.assert_allclose(entropy(weights), [0.0, 2.0, 1.0])
+    assert str(entropy(weights)[0]) == "0.0"
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_overview_is_printed(plain):
+    traces = trace_sentences(model(attention_type="none"), TOKENIZER, f"{TEXT} [bold]x[/bold].", max_new_tokens=3)
+    out = io.StringIO()
+    print_overview(Console(file=out, width=100, no_color=True), traces, plain=plain)
+    lines = out.getvalue().splitlines()
+    assert any("Is the dog here?" in line and " 2 " in line for line in lines)
+    assert "[bold]x[/bold]." in out.getvalue()  # text is never markup
+    assert not plain or out.getvalue().isascii()
+
+
+def test_bad_input_is_one_sentence(monkeypatch):
+    with pytest.raises(ValueError, match="blank"):
+        trace_sentences(model(), TOKENIZER, " \n ")
+    with pytest.raises(ValueError, match="belongs to one sentence"):
+        trace_sentences(model(), TOKENIZER, TEXT, target="The cat")
+    long = "cat " * 600
+    with pytest.raises(ValueError, match=r"Sentence 2 cannot be traced: .* 601 tokens"):
+        trace_sentences(model(), TOKENIZER, f"The cat is here. {long}", max_new_tokens=2)
+    monkeypatch.setitem(sys.modules, "sentencex", None)
+    with pytest.raises(ImportError, match="sentencex"):
+        split_sentences(TEXT)
