@@ -94,6 +94,7 @@ def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epoch
     (output_dir / "results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
     saved += f"\nFigures: {output_dir / 'results.json'}"
     console.print(f"{saved}\nModel: AutoModelForSeq2SeqLM.from_pretrained('{output_dir}')", markup=False)
+    console.print(f'See how it works: hf-attn-seq2seq explain {output_dir} "{SENTENCE}"', markup=False)
 
 
 def measure(
