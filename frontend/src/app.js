@@ -5,6 +5,7 @@ import { h, number, scientific, visible, whole } from "./dom.js";
 import { formulas, prose } from "./formula.js";
 import { argmax } from "./math.js";
 import { choice, section, table, vectors } from "./marks.js";
+import { sentenceList } from "./sentences.js";
 import { CHAPTERS, DEPTHS, START, readAddress, writeAddress } from "./state.js";
 
 const PLAY_MS = 1700; // a step, while playing
@@ -55,7 +56,8 @@ const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 export class App {
   constructor(root, runs, packed) {
     this.root = root;
-    this.runs = runs;
+    this.sentences = [];
+    for (const run of runs) (this.sentences[run.sentence] ??= []).push(run);
     this.packed = packed;
     this.first = { ...START, beside: packed.beside ?? 0 };
     this.state = readAddress(this.first);
@@ -64,16 +66,27 @@ export class App {
     this.timer = null;
   }
 
+  /** The runs of the chosen sentence. */
+  get runs() {
+    return this.sentences[this.sentence];
+  }
+
+  /** The number of the chosen sentence, from 0. */
+  get sentence() {
+    return clamp(this.state.sentence, 1, this.sentences.length) - 1;
+  }
+
   start() {
+    this.overview = sentenceList(this);
     this.masthead = h("header.masthead");
     this.tabs = h("nav.chapters", { role: "tablist", "aria-label": "Chapters" });
     this.stage = h("main.stage", { role: "tabpanel", tabindex: -1 });
     this.foot = h("footer.foot");
     this.spoken = h("p.hidden", { role: "status", "aria-live": "polite" });
     this.player = this.makePlayer();
-    this.keysBox = keysDialog();
+    this.keysBox = keysDialog(Boolean(this.overview));
     this.reading = h("div.reading", { "aria-hidden": "true" });
-    this.root.append(this.masthead, this.tabs, this.stage, this.foot, this.player.box, this.spoken, this.keysBox, this.reading);
+    this.root.append(...[this.overview?.box, this.masthead].filter(Boolean), this.tabs, this.stage, this.foot, this.player.box, this.spoken, this.keysBox, this.reading);
     addEventListener("keydown", (event) => this.onKey(event));
     addEventListener("hashchange", () => {
       this.state = readAddress(this.first);
@@ -91,11 +104,16 @@ export class App {
   set(change, speak = true) {
     const before = this.state;
     this.state = { ...before, ...change };
-    if (change.step && CHAPTERS.indexOf(this.state.chapter) < FIRST_STEP_CHAPTER) this.state.chapter = "attention";
-    if (before.step !== this.state.step || before.run !== this.state.run) this.candidate = undefined;
+    if (change.step && !change.sentence && CHAPTERS.indexOf(this.state.chapter) < FIRST_STEP_CHAPTER) this.state.chapter = "attention";
+    if (["sentence", "step", "run"].some((key) => before[key] !== this.state[key])) this.candidate = undefined;
     this.render();
     if (before.chapter !== this.state.chapter) this.arrive();
     if (speak) this.speak(before);
+  }
+
+  /** Opens another sentence of the text, at its beginning, in the same chapter. */
+  open(sentence) {
+    if (sentence !== this.sentence) this.set({ sentence: sentence + 1, run: 1, beside: 0, step: 1, source: 1 }, true);
   }
 
   /** Shows another part of the same place: a layer, a gate, a candidate; not kept in the address. */
@@ -119,6 +137,7 @@ export class App {
     const scrolls = [...this.root.querySelectorAll("[data-scroll]")].map((box) => [box.getAttribute("data-scroll"), box.scrollLeft, box.scrollTop]);
     const views = this.views();
     writeAddress(this.state, this.first);
+    this.overview?.update();
     this.masthead.replaceChildren(...this.head(views).filter(Boolean));
     this.tabs.replaceChildren(...this.chapterTabs());
     this.stage.setAttribute("class", views.length > 1 ? "stage double" : "stage");
@@ -145,6 +164,7 @@ export class App {
     const [view] = this.views();
     const { title } = view.run.chapters[this.state.chapter];
     const said = [];
+    if (before.sentence !== this.state.sentence) said.push(`Sentence ${this.sentence + 1} of ${this.packed.overview.length}: ${view.run.source.text} Translation: ${view.run.target.text}`);
     if (before.chapter !== this.state.chapter) said.push(`Chapter ${CHAPTERS.indexOf(this.state.chapter) + 1}, ${title}.`);
     if (before.step !== this.state.step) said.push(`Step ${view.step + 1} of ${view.run.steps.length}. ${view.run.sentences[view.step]}`);
     if (before.depth !== this.state.depth) said.push(`Depth: ${DEPTH_NAMES[this.state.depth]}.`);
@@ -400,6 +420,8 @@ export class App {
       d: () => this.set({ depth: DEPTHS[(DEPTHS.indexOf(this.state.depth) + 1) % DEPTHS.length] }),
       h: () => run.heads > 1 && this.set({ head: (view.head + 2) % (run.heads + 1) }),
       l: () => run.layers.length > 1 && this.set({ layer: run.layers[(run.layers.indexOf(view.layer) + 1) % run.layers.length] + 1 }),
+      s: () => this.open((this.sentence + 1) % this.sentences.length),
+      S: () => this.open((this.sentence || this.sentences.length) - 1),
       w: () => this.set({ level: this.state.level === "words" ? "tokens" : "words" }),
       "?": () => this.keysBox.showModal(),
     };
@@ -461,10 +483,10 @@ function describeModel({ document: doc, heads, layers }) {
   return doc.encoder && doc.decoder ? `${size(doc.encoder)} encoder, ${attention}, ${size(doc.decoder)} decoder` : doc.model.class;
 }
 
-function keysDialog() {
+function keysDialog(several) {
   const keys = [
     ["1 … 8", "a chapter"], ["n, p", "next, previous chapter"], ["← →", "a step back, a step on"], [", .", "previous, next source token"], ["space", "play, pause"],
-    ["d", "deeper: lines, bars, numbers, vectors"], ["h, l", "next head, next layer"], ["w", "words or pieces"], ["arrows in a map", "from cell to cell"], ["?", "this list"],
+    ["d", "deeper: lines, bars, numbers, vectors"], ["h, l", "next head, next layer"], ["w", "words or pieces"], ...(several ? [["s, S", "next, previous sentence"]] : []), ["arrows in a map", "from cell to cell"], ["?", "this list"],
   ];
   const box = h("dialog.keys", { "aria-label": "Keys" }, h("h2", {}, "Keys"),
     h("dl", {}, keys.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)))),

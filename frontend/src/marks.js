@@ -119,10 +119,11 @@ function verdict(what, difference, tolerance, parts) {
 /** A letter of a formula in the colour of its part. */
 export const symbol = (text, role) => h(`span.symbol.role-${role}`, {}, text);
 
-/** A sentence where something cannot be shown, with the trace's reason. */
+/** A sentence where something cannot be shown, with the reason of the trace or of the page. */
 export function absent(run, name, what) {
   const why = run.why(name);
-  return h("p.absent", {}, `${what} ${what.endsWith("s") && !what.endsWith("ss") ? "are" : "is"} not in this trace${why ? `: ${why}` : ""}.`);
+  const [noun] = what.split(/ (?:of|behind) /);
+  return h("p.absent", {}, `${what} ${noun.endsWith("s") && !noun.endsWith("ss") ? "are" : "is"} not in this page${why ? `: ${why}` : ""}.`);
 }
 
 /** A part of a chapter under a heading of its own. */

@@ -37,6 +37,8 @@ export class Run {
     this.document = packed.document;
     this.name = packed.name;
     this.parent = packed.parent;
+    this.sentence = packed.sentence;
+    this.faithfulness = packed.faithfulness;
     this.pool = pool;
     this.leftOut = leftOut;
     this.packed = packed.arrays;
@@ -101,7 +103,7 @@ export class Run {
   why(name) {
     const last = name.split(".").at(-1);
     const words = { query: "queries", context: "weighted sums", head_context: "weighted sums", hidden: "gates" }[last] ?? last;
-    const entry = [...(this.document.omitted ?? []), ...this.leftOut].find(({ what }) => what.includes(words));
+    const entry = [...this.leftOut, ...(this.document.omitted ?? [])].find(({ what }) => what.includes(words));
     return entry?.why ?? null;
   }
 

@@ -3,8 +3,9 @@
 export const CHAPTERS = ["tokens", "embeddings", "encoder", "handover", "step_input", "attention", "choice", "loop"];
 export const DEPTHS = ["lines", "bars", "numbers", "vectors"];
 
-/** In the address, steps, source tokens, layers and heads count from 1, as on the page; head 0 is the mean of all. */
+/** In the address, sentences, steps, source tokens, layers and heads count from 1, as on the page; head 0 is the mean of all. */
 export const START = {
+  sentence: 1,
   chapter: "tokens",
   step: 1,
   source: 1,

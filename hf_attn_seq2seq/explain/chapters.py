@@ -520,7 +520,7 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
         shape = facts.arrays["handover.state"].shape
         exact += f"; the first state is {shape}: layers, parts (h, and the cell of an LSTM), width"
     if bridge == "dense":
-        exact += " (Bahdanau et al. 2015, A.2.2)"
+        exact += " (after Bahdanau et al. 2015, A.2.2, who read h_1 backward alone)"
     formula = bridge_formula(bridge, facts.encoder, facts.decoder["type"])
     if facts.kind == "none":
         formula = f"{context_formula('none', 1, facts.encoder)}; {formula}"

@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.explain.chapters import TITLES
+from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import FIGURES, save_figure
 from hf_attn_seq2seq.explain.sentences import print_overview, split_sentences, trace_sentences
 from hf_attn_seq2seq.explain.terminal import DEPTHS, print_trace
@@ -25,6 +26,7 @@ EXAMPLES = """examples:
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --beams 4 --html cat.html
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --what-if target.2=chien --what-if weights.2=uniform
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --compare outputs/demo-none --html two.html
+  hf-attn-seq2seq explain outputs/demo "The cat is on the mat. It sleeps." --faithfulness --html page.html
   hf-attn-seq2seq explain cat.json --chapter attention --depth vectors
 
 what-if changes, each of one thing, run by the real model again:
@@ -49,8 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--target", metavar="TEXT", help="a translation that the model has to say")
     run.add_argument("--beams", type=int, default=1, metavar="N", help="hypotheses kept; 1 is greedy (default)")
     run.add_argument("--max-new-tokens", type=int, metavar="N", help="where the translation is cut")
-    run.add_argument("--sentence", type=int, metavar="N", help="of a longer text, the sentence to show")
+    run.add_argument("--sentence", type=int, metavar="N", help="of a longer text, this sentence alone")
     run.add_argument("--what-if", action="append", default=[], metavar="CHANGE", help="see below; may be given again")
+    run.add_argument(
+        "--faithfulness", action="store_true", help="other views of what mattered: norms, erasure, gradients"
+    )
     run.add_argument("--compare", metavar="MODEL", help="show a second model beside this one")
     show = parser.add_argument_group("in the terminal")
     show.add_argument("--step", type=int, metavar="N", help="this step alone")
@@ -58,9 +63,6 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("--depth", choices=DEPTHS, default="numbers", help="how much is shown (default %(default)s)")
     show.add_argument("--layer", type=int, default=-1, metavar="N", help="of the decoder (default: the last)")
     show.add_argument("--head", type=int, metavar="N", help="of that layer (default: all)")
-    show.add_argument(
-        "--faithfulness", action="store_true", help="other views of what mattered: norms, erasure, gradients"
-    )
     show.add_argument("--plain", action="store_true", help="ASCII characters without colours")
     files = parser.add_argument_group("files, in the place of the terminal")
     files.add_argument("--html", type=Path, metavar="FILE", help="a page to explore, in one file")
@@ -83,11 +85,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.model is None:
         from hf_attn_seq2seq.explain.tour import tell_tour
 
-        traced = tell_tour(console, plain=options.plain)
-        _write(traced, None, options, console)
+        # Somebody who reads along turns the pages; a file or a pipe gets all at once.
+        told = tell_tour(
+            console,
+            plain=options.plain,
+            step_by_step=console.is_terminal and sys.stdin is not None and sys.stdin.isatty(),
+        )
+        views = _faithfulness([told], options) if options.html else None
+        _write(_Traced([told], 0), None, views, options, console)
         return
     changes = [read_change(change) for change in options.what_if]
-    traced = _trace(options, console)
+    made = _trace(options, console)
+    traced = made.shown
     if options.step is not None:
         options.step = from_one("step", options.step, len(traced.document["steps"]))
     if options.layer != -1:
@@ -98,9 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         child = traced.what_if(**_counted_from_zero(change, traced))
         console.print(f"What if {text}:  {child.document['target']['text']}", markup=False, highlight=False)
     other = _trace_other(options, traced) if options.compare else None
-    verification = traced.verify()
-    wrote = _write(traced, other, options, console)
-    if not wrote:
+    looked_at = made.sentences if _all_on_page(made, options) else [traced]
+    verifications = [each.verify() for each in looked_at]
+    views = _faithfulness(looked_at, options)
+    if not _write(made, other, views, options, console):
         print_trace(
             traced,
             console,
@@ -111,29 +121,51 @@ def main(arguments: Sequence[str] | None = None) -> None:
             head=options.head,
             plain=options.plain,
         )
-        if options.faithfulness:
-            from hf_attn_seq2seq.explain.faithfulness import print_faithfulness
-
-            views = traced.faithfulness(layer=options.layer, head=options.head)
-            print_faithfulness(console, views, step=options.step, plain=options.plain)
+        if views is not None:
+            print_faithfulness(console, views[0], step=options.step, plain=options.plain)
         if other is not None:
             from hf_attn_seq2seq.explain.compare import compare, print_comparison
 
             print_comparison(console, compare(traced, other), plain=options.plain)
-    if verification.passed:
-        worst = max(check.largest_difference for check in verification.checks)
-        numbers = sum(check.compared for check in verification.checks)
+    failed = [verification for verification in verifications if not verification.passed]
+    if not failed:
+        checks = [check for verification in verifications for check in verification.checks]
+        worst = max(check.largest_difference for check in checks)
+        numbers = sum(check.compared for check in checks)
         console.print(f"{numbers:,} numbers recomputed, largest difference {worst:.1e}.", highlight=False)
     else:
-        console.print(str(verification), markup=False, highlight=False)
+        for verification in failed:
+            console.print(str(verification), markup=False, highlight=False)
         sys.exit(1)
 
 
-def _trace(options: argparse.Namespace, console: Console) -> Trace:
+class _Traced(NamedTuple):
+    """The traces of a text's sentences, and which one is asked for."""
+
+    sentences: list[Trace]
+    chosen: int
+
+    @property
+    def shown(self) -> Trace:
+        return self.sentences[self.chosen]
+
+
+def _all_on_page(made: _Traced, options: argparse.Namespace) -> bool:
+    return bool(len(made.sentences) > 1 and options.html and options.sentence is None and not options.compare)
+
+
+def _faithfulness(traces: Sequence[Trace], options: argparse.Namespace) -> list[Faithfulness] | None:
+    unseen = not options.html and (options.figure or options.json)
+    if not options.faithfulness or unseen:
+        return None
+    return [each.faithfulness(layer=options.layer, head=options.head) for each in traces]
+
+
+def _trace(options: argparse.Namespace, console: Console) -> _Traced:
     if Path(options.model).suffix == ".json":
         if options.text is not None:
             raise ValueError(f"'{options.model}' is a saved trace of one sentence: name a model to trace another.")
-        return Trace.load(options.model)
+        return _Traced([Trace.load(options.model)], 0)
     if options.text is None:
         raise ValueError(f'Give a sentence to translate: hf-attn-seq2seq explain {options.model} "...".')
     translator = load_translator([options.model])
@@ -141,12 +173,13 @@ def _trace(options: argparse.Namespace, console: Console) -> Trace:
     sentences = split_sentences(options.text) if options.target is None else [options.text]
     sentence = 0 if options.sentence is None else from_one("sentence", options.sentence, len(sentences))
     if len(sentences) < 2:
-        return trace(translator.model, translator.tokenizer, options.text, options.target, **run)
-    traces = trace_sentences(translator.model, translator.tokenizer, options.text, **run)
-    print_overview(console, traces, plain=options.plain)
+        return _Traced([trace(translator.model, translator.tokenizer, options.text, options.target, **run)], 0)
+    made = _Traced(trace_sentences(translator.model, translator.tokenizer, options.text, **run), sentence)
+    print_overview(console, made.sentences, plain=options.plain)
     if options.sentence is None:
-        console.print("The first is shown; --sentence N shows another.\n", highlight=False)
-    return traces[sentence]
+        first = "The first is shown; --sentence N shows another.\n"
+        console.print("The page shows each of them.\n" if _all_on_page(made, options) else first, highlight=False)
+    return made
 
 
 def from_one(name: str, number: int, count: int) -> int:
@@ -212,13 +245,21 @@ def _counted_from_zero(change: dict[str, Any], traced: Trace) -> dict[str, Any]:
     return {kind: {from_one("step", step, len(traced.document["steps"])): value}}
 
 
-def _write(traced: Trace, other: Trace | None, options: argparse.Namespace, console: Console) -> bool:
+def _write(
+    made: _Traced,
+    other: Trace | None,
+    views: Sequence[Faithfulness] | None,
+    options: argparse.Namespace,
+    console: Console,
+) -> bool:
     """Write the files that are asked for, and tell so; False where none are."""
     written = []
+    traced = made.shown
     if options.html:
         from hf_attn_seq2seq.explain.page import save_page
 
-        save_page(traced, options.html, compare=other)
+        on_page = made.sentences if _all_on_page(made, options) else [traced]
+        save_page(on_page, options.html, compare=other, faithfulness=views)
         written.append(f"Page: {options.html}")
     if options.figure:
         alt_text = save_figure(

@@ -255,7 +255,8 @@ def print_comparison(console: Console, comparison: Comparison, plain: bool = Fal
     marks = {"same": "", "changed": "!=" if plain else "≠", "only_a": "only A", "only_b": "only B"}
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, header_style="" if plain else "bold")
     for header in ("A", "p", "", "B", "p", "weights differ"):
-        table.add_column(header, justify="left" if header in ("A", "B") else "right")
+        # Folded: a cut would be marked by what ASCII lacks.
+        table.add_column(header, justify="left" if header in ("A", "B") else "right", overflow="fold")
     for row in comparison.rows:
         cells = [
             (Text(choice.text), said(choice.probability)) if choice else (Text(""), "") for choice in (row.a, row.b)

@@ -26,7 +26,7 @@ from hf_attn_seq2seq.decoding.text import evaluating
 from hf_attn_seq2seq.explain.chapters import token_label
 from hf_attn_seq2seq.explain.sentences import entropy
 from hf_attn_seq2seq.explain.trace import Trace
-from hf_attn_seq2seq.explain.tracing import package_model
+from hf_attn_seq2seq.explain.tracing import linear_weight, package_model
 
 
 SHARES = (0.1, 0.2, 0.5)  # of the tokens: of a sentence, less than a tenth would be the same one token again
@@ -200,7 +200,7 @@ def weighted_norms(trace: Trace, model: PreTrainedModel, layer: int, head: int |
         stack = package_model(model).model.decoder.stack
         recurrent = trace.document["decoder"]["type"] != "transformer"
         attention = stack.steps.attention if recurrent else stack.layers[layer].cross_attention
-        matrix = attention.output_projection.weight.detach().double().cpu().numpy()  # hidden x (heads * dim)
+        matrix = linear_weight(attention.output_projection).double().cpu().numpy()  # hidden x (heads * dim)
         made = np.einsum("hsd,ohd->hso", made, matrix.reshape(-1, heads, dim))
     if head is not None:
         weights, made = weights[:, [head]], made[[head]]
@@ -486,7 +486,7 @@ def print_faithfulness(console: Console, result: Faithfulness, step: int | None 
     by_step = {name: view for name, view in result.views.items() if view.values.ndim == 1}
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, header_style="" if plain else "bold")
     if step is None:
-        table.add_column("word")
+        table.add_column("word", overflow="fold")  # no mark that ASCII lacks
         for view in (*by_token.values(), *by_step.values()):
             table.add_column(view.title, justify="right", overflow="fold")
         for index, word in enumerate(result.target):
@@ -494,9 +494,9 @@ def print_faithfulness(console: Console, result: Faithfulness, step: int | None 
             table.add_row(Text(word), *largest, *(_number(view.values[index]) for view in by_step.values()))
     else:
         console.print(Text(f"step {step + 1}: {result.target[step]}"))
-        table.add_column("source")
+        table.add_column("source", overflow="fold")
         for view in by_token.values():
-            table.add_column(view.title, justify="right")
+            table.add_column(view.title, justify="right", overflow="fold")
         for index, word in enumerate(result.source):
             table.add_row(Text(word), *(_number(view.values[step, index]) for view in by_token.values()))
     console.print(table)

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from hf_attn_seq2seq.decoding.text import refuse_blank
 from hf_attn_seq2seq.explain.heatmap import visible
 from hf_attn_seq2seq.explain.trace import Trace
-from hf_attn_seq2seq.explain.tracing import trace
+from hf_attn_seq2seq.explain.tracing import refuse_surrogates, trace
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def split_sentences(text: str, language: str = "en") -> list[str]:
 
     Raises:
         ImportError: `sentencex` is not installed.
+        ValueError: The text holds what no UTF-8 can.
     """
+    refuse_surrogates("text", text)
     try:
         from sentencex import segment
     except ImportError as error:
@@ -122,10 +124,10 @@ def print_overview(console: Console, traces: Sequence[Trace], plain: bool = Fals
     """
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, header_style="" if plain else "bold")
     table.add_column("", justify="right")
-    table.add_column("sentence", ratio=1)
-    table.add_column("translation", ratio=1)
-    table.add_column("score", justify="right")
-    table.add_column("bits", justify="right")
+    for header in ("sentence", "translation"):
+        table.add_column(header, ratio=1, overflow="fold")  # a cut would be marked by what ASCII lacks
+    table.add_column("score", justify="right", overflow="fold")
+    table.add_column("bits", justify="right", overflow="fold")
     for row in overview(traces):
         table.add_row(
             str(row.index + 1),

@@ -329,8 +329,14 @@ class _Printer:
         if "decoder.embeddings" in self.arrays:
             said_.append(f"|E y| = {_digits(np.linalg.norm(self.arrays['decoder.embeddings'][step]))}")
         top = (self.document["decoder"].get("layers") or 1) - 1
-        for name, symbol in (("hidden_before", "|s_(t-1)|"), ("hidden_after", "|s_t|"), ("states", "|u_t|")):
-            array = self.arrays.get(f"decoder.layer.{top}.{name}")
+        recurrent = f"decoder.layer.{top}.hidden_after" in self.arrays
+        for name, symbol in (
+            (f"decoder.layer.{top}.hidden_before", "|s_(t-1)|"),
+            (f"decoder.layer.{top}.hidden_after", "|s_t|"),
+            (f"attention.{self.layer}.asker", "" if recurrent else "|u_t|"),
+            (f"decoder.layer.{top}.states", f"|state after layer {top + 1}|"),
+        ):
+            array = self.arrays.get(name) if symbol else None
             if array is not None:
                 said_.append(f"{symbol} = {_digits(np.linalg.norm(array[step]))}")
         for gate in ("update", "reset", "input", "forget", "output"):

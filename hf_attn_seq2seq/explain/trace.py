@@ -20,6 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES
 from hf_attn_seq2seq.data.words import Words, word_shares
 
 
@@ -180,7 +181,7 @@ class Trace:
 
         Raises:
             OSError: A file cannot be written.
-            ValueError: `tensors` names another folder.
+            ValueError: `tensors` names another folder, or no file of its own.
         """
         path = Path(path)
         document = self.to_json()
@@ -188,6 +189,8 @@ class Trace:
             name = Path(tensors).name
             if Path(tensors).parent not in (Path("."), path.parent):
                 raise ValueError(f"'{tensors}' must lie beside '{path}': give its name alone.")
+            if name in ("", "..", path.name):
+                raise ValueError(f"'{tensors}' is no name for a file beside '{path}': give it another.")
             side: dict[str, np.ndarray] = {}
             for place, trace in _family(self):
                 part = _at(document, place)
@@ -195,7 +198,10 @@ class Trace:
                     full = "/".join([*map(str, place), key])
                     side[full] = np.ascontiguousarray(array)
                     part["arrays"][key] = {"shape": list(array.shape), "file": name, "tensor": full}
-            save_file(side, path.with_name(name))
+            try:
+                save_file(side, path.with_name(name))
+            except SafetensorError as error:
+                raise OSError(f"'{path.with_name(name)}' cannot be written: {error}.") from error
         path.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
 
     @classmethod
@@ -209,8 +215,8 @@ class Trace:
         """
         path = Path(path)
         try:
-            document = json.loads(path.read_text("utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            document = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"'{path}' is no trace, or a damaged one: it is not JSON ({error}).") from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ValueError(f"'{path}' is no trace of this package: save one with --json or trace.save().")
@@ -223,14 +229,75 @@ class Trace:
         sides: dict[str, dict[str, np.ndarray]] = {}
         try:
             return cls._from_json(document, path, sides)
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise ValueError(f"'{path}' is damaged: {error}.") from None
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"'{path}' is damaged: {str(error).removesuffix('.')}.") from None
 
     @classmethod
     def _from_json(cls, document: dict[str, Any], path: Path, sides: dict[str, dict[str, np.ndarray]]) -> Trace:
         children = [cls._from_json(child, path, sides) for child in document.pop("children")]
         arrays = {name: _read_array(entry, path, sides) for name, entry in document.pop("arrays").items()}
+        _check_consistent(document, arrays)
         return cls(document, arrays, children)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}")
+
+
+# The first dimensions of arrays of T steps, S source tokens, H heads, and N output tokens.
+DIMENSIONS = {
+    "T": ("asker", "context"),
+    "TH": ("query", "head_context", "centre"),
+    "HS": ("keys", "values", "position_rows"),
+    "H": ("vector", "coverage_vector", "offset"),
+    "THS": ("scores", "scaled", "weights", "allowed", "gaussian", "state", "feature"),
+}
+# What the scores of a kind are made of, beside query and keys.
+NEEDED = {
+    "location": ("asker", "position_rows"),
+    "coverage": ("vector", "coverage_vector", "state"),
+    "location_aware": ("vector", "feature", "state"),
+    "monotonic": ("vector", "offset", "state"),
+    "additive": ("vector",),
+    "concat": ("vector",),
+}
+
+
+def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Refuse what the schema cannot: parts that do not fit each other."""
+    steps, attention = document["steps"], document["attention"]
+    source, target = (document[side]["tokens"] for side in ("source", "target"))
+    if attention["type"] not in ATTENTION_TYPES:
+        raise ValueError(f"there is no attention of kind {attention['type']!r}")
+    if not source or len(target) != len(steps):
+        raise ValueError(f"it has {len(source)} source tokens, {len(target)} target tokens and {len(steps)} steps")
+    for side in ("source", "target"):
+        words = len(document[side]["words"])
+        if any(token["word"] is not None and not 0 <= token["word"] < words for token in document[side]["tokens"]):
+            raise ValueError(f"a {side} token is of a word that is not there")
+    sizes = {"T": len(steps), "S": len(source), "H": attention["heads"], "N": len(document["output_ids"])}
+    wanted = {"encoder.embeddings": "S", "encoder.inputs": "S", "encoder.states": "S", "decoder.embeddings": "T"}
+    wanted |= {"decoder.inputs": "T", "output.hidden": "T", "output.rows": "N", "output.bias": "N"}
+    for layer in attention["layers"]:
+        here = f"attention.{layer}"
+        wanted |= {f"{here}.{name}": letters for letters, names in DIMENSIONS.items() for name in names}
+        needed = ["weights"]
+        if f"{here}.scores" in arrays:
+            made_of = NEEDED.get(attention["type"], ())
+            needed += ["scaled", *made_of, *(() if attention["type"] == "location" else ("query", "keys"))]
+        for name in needed:
+            if f"{here}.{name}" not in arrays:
+                raise ValueError(f"{here}.{name} is missing")
+    for name, letters in wanted.items():
+        shape = tuple(sizes[letter] for letter in letters)
+        if name in arrays and arrays[name].shape[: len(shape)] != shape:
+            raise ValueError(f"{name} has the shape {arrays[name].shape}, which does not begin with {shape}")
+    shown = {candidate["id"] for step in steps for candidate in step["candidates"]}
+    if "output.rows" in arrays and not shown <= set(document["output_ids"]):
+        raise ValueError("a candidate has no row in output.rows")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
 
 
 def _numbers(array: np.ndarray) -> dict[str, Any]:

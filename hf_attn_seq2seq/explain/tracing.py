@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, 
 
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.data.words import Words, cut_words, token_words, word_shares
-from hf_attn_seq2seq.decoding.text import evaluating, refuse_blank, token_texts
+from hf_attn_seq2seq.decoding.text import evaluating, token_texts
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
 from hf_attn_seq2seq.recorder import Recorder
@@ -27,7 +28,11 @@ from hf_attn_seq2seq.recorder import Recorder
 
 CANDIDATES = 10  # words shown at each choice
 MAX_SOURCE_TOKENS = 512
-MAX_NEW_TOKENS = 128
+MAX_NEW_TOKENS = 128  # where neither the caller nor the model says
+MAX_STEPS = 512
+MAX_BEAMS = 1000
+
+_EAGER = threading.RLock()  # the implementation is the model's, which threads share: one at a time sets it back
 
 EditWeights = Callable[[int, int, torch.Tensor], torch.Tensor]
 
@@ -53,8 +58,9 @@ def trace(
         tokenizer: The model's.
         text: One sentence.
         target: A translation (or the ids of its tokens, to begin with) that the decoder has to say; None: its own.
-        num_beams: 1 is greedy.
-        max_new_tokens: Where the translation is cut; None: the model's own setting, or else 128.
+        num_beams: 1 is greedy; at most 1000.
+        max_new_tokens: Where the translation is cut, at the latest after 512; None: the model's own setting, or else
+            128.
         length_penalty: Of beam search; None: the model's own setting.
         candidates: How many words are shown at each choice.
         name: Of the model; None: what it was loaded by.
@@ -77,6 +83,7 @@ def trace(
     # A model loaded with its own code has its own recorder module.
     home = sys.modules[type(root).__module__.rpartition(".")[0] + ".recorder"]
     with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # a compiled graph tells nothing
         stack.enter_context(eager_attention(model))
         stack.enter_context(home.recording(recorder))
         run = run_traced(model, tokenizer, text, target, options)
@@ -137,15 +144,32 @@ class Watcher(LogitsProcessor):
         return only
 
 
+def search_options(num_beams: int, max_new_tokens: int, length_penalty: float) -> dict[str, Any]:
+    """
+    The arguments of `generate()` for one result, found without chance, a token a step; all else is the model's own
+    setting.
+    """
+    return {
+        "num_beams": num_beams,
+        "max_new_tokens": max_new_tokens,
+        "length_penalty": length_penalty,
+        "do_sample": False,
+        "num_return_sequences": 1,
+        "use_cache": True,
+        "prompt_lookup_num_tokens": None,
+    }
+
+
 @contextmanager
 def eager_attention(model: PreTrainedModel) -> Iterator[None]:
     """Within, the model computes its attention weights in the open; afterwards it does as before."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
+    with _EAGER:
+        before = model.config._attn_implementation
+        model.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            model.set_attn_implementation(before)
 
 
 @torch.no_grad()
@@ -163,9 +187,11 @@ def run_traced(
     Raises:
         ValueError: As [`trace`].
     """
-    refuse_blank([text])
+    _refuse_text("text", text)
     if options.num_beams < 1:
         raise ValueError(f"num_beams={options.num_beams} must be at least 1.")
+    if options.num_beams > MAX_BEAMS:
+        raise ValueError(f"num_beams={options.num_beams} is more than a trace shows: give at most {MAX_BEAMS}.")
     if options.candidates < 1:
         raise ValueError(f"candidates={options.candidates} must be at least 1.")
     inputs = tokenizer([text], return_tensors="pt", return_offsets_mapping=tokenizer.is_fast)
@@ -187,6 +213,9 @@ def run_traced(
         limit = len(forced) if isinstance(target, str) else (generation.max_new_tokens or MAX_NEW_TOKENS)
     if limit < 1:
         raise ValueError(f"max_new_tokens={limit} must be at least 1.")
+    if len(forced) > MAX_STEPS:
+        raise ValueError(f"The target has {len(forced)} tokens, and a trace shows at most {MAX_STEPS}: shorten it.")
+    limit = min(limit, MAX_STEPS)
     penalty = options.length_penalty
     if penalty is None:
         penalty = 1.0 if generation.length_penalty is None else generation.length_penalty
@@ -194,10 +223,7 @@ def run_traced(
     with evaluating(model):
         outputs = model.generate(  # type: ignore[operator]
             **inputs,
-            num_beams=options.num_beams,
-            do_sample=False,
-            max_new_tokens=limit,
-            length_penalty=penalty,
+            **search_options(options.num_beams, limit, penalty),
             output_logits=True,
             output_scores=True,
             return_dict_in_generate=True,
@@ -269,10 +295,27 @@ def _forced_ids(tokenizer: PreTrainedTokenizerBase, target: str | Sequence[int] 
         return []
     if not isinstance(target, str):
         return list(target)
-    if not target.strip():
-        raise ValueError("The target is blank: give a translation, or leave it out.")
+    _refuse_text("target", target)
     ids = tokenizer(text_target=[target])["input_ids"][0]
     return [*ids, ends[0]] if ends and ids[-1] not in ends else list(ids)
+
+
+def _refuse_text(name: str, text: Any) -> None:
+    if not isinstance(text, str):
+        raise ValueError(f"The {name} is a {type(text).__name__}: give text.")
+    if not text.strip():
+        raise ValueError(f"The {name} is blank: give it words.")
+    refuse_surrogates(name, text)
+
+
+def refuse_surrogates(name: str, text: str) -> None:
+    """Refuse what no UTF-8 can hold, with a ValueError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # bytes of a command line that are no UTF-8 arrive so
+        raise ValueError(
+            f"The {name} is no Unicode text from character {error.start + 1} on: write it in UTF-8."
+        ) from None
 
 
 class _Names:
@@ -360,7 +403,9 @@ def _beams(
         vocabulary = totals.shape[1]
         following = sequences[index + 1] if index + 1 < len(sequences) else []
         parents = [next(row for row in range(num_beams) if rows[row] == sequence[:-1]) for sequence in following]
-        kept = {(parent, sequence[-1]): row for row, (parent, sequence) in enumerate(zip(parents, following))}
+        kept: dict[tuple[int, int], int] = {}
+        for row, (parent, sequence) in enumerate(zip(parents, following)):
+            kept.setdefault((parent, sequence[-1]), row)
         # The search looks at twice as many as it keeps, for as many may end here.
         best = totals.flatten().topk(min(2 * num_beams, totals.numel())).indices.tolist()
         looked_at = [(place // vocabulary, place % vocabulary) for place in best]
@@ -386,7 +431,11 @@ def _beams(
                 }
             )
         steps.append({"hypotheses": hypotheses})
-        sums = [float(totals[parent, sequence[-1]]) for parent, sequence in zip(parents, following)]
+        # Where fewer beginnings are allowed than there are rows, some rows only repeat one, and count for nothing.
+        sums = [
+            float(totals[parent, sequence[-1]]) if kept[parent, sequence[-1]] == row else -float("inf")
+            for row, (parent, sequence) in enumerate(zip(parents, following))
+        ]
     return {"num_beams": num_beams, "length_penalty": penalty, "steps": steps}
 
 
@@ -615,10 +664,21 @@ def _arrays(model: Any, recorder: RunRecorder, run: Run) -> dict[str, np.ndarray
 
     ids = torch.tensor(run.document["output_ids"], device=model.lm_head.weight.device)
     arrays["output.hidden"] = gather("", "hidden")
-    arrays["output.rows"] = model.lm_head.weight.detach()[ids].float()
+    arrays["output.rows"] = linear_weight(model.lm_head)[ids].float()
     if model.lm_head.bias is not None:
         arrays["output.bias"] = model.lm_head.bias.detach()[ids].float()
     return {name: np.ascontiguousarray(value.cpu().numpy(), dtype=np.float32) for name, value in arrays.items()}
+
+
+@torch.no_grad()
+def linear_weight(layer: Any) -> torch.Tensor:
+    """`(out, in)` weight that a linear layer works with, what an adapter adds to its own included."""
+    weight = layer.weight.detach()
+    if type(layer) is nn.Linear:
+        return weight
+    with evaluating(layer):
+        units = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)
+        return (layer(units) - layer(torch.zeros_like(units[:1]))).T
 
 
 class _Gather(NamedTuple):
@@ -654,17 +714,12 @@ def _attention(gather: _Gather, name: str, module: Any) -> dict[str, torch.Tenso
         return found
     found["asker"] = gather(name, "asker")
     found["keys"], found["values"] = seen["keys"][0], seen["values"][0]
-    for key in ("query", "scores", "scaled", "weights", "head_context", "gaussian", "state"):
+    for key in ("query", "scores", "scaled", "weights", "head_context", "state", "centre", "gaussian"):
         if key in seen:
             found[key] = gather.heads(name, key)
     steps, heads, src_len = found["weights"].shape
-    if "centre" in seen:
-        found["centre"] = gather.heads(name, "centre")[..., 0] if seen["centre"].dim() == 4 else gather(name, "centre")
-        found["centre"] = found["centre"].reshape(steps, heads)
-    if "allowed" in seen:
+    if "allowed" in seen:  # one window for all heads
         found["allowed"] = gather.heads(name, "allowed").expand(steps, heads, src_len)
-    if "gaussian" in found:
-        found["gaussian"] = found["gaussian"].expand(steps, heads, src_len)
     if "vector" in seen:
         found["vector"] = seen["vector"]
     kind = module.config.attention_type

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +16,13 @@ from hf_attn_seq2seq.attention import repeat_groups, split_heads
 from hf_attn_seq2seq.decoding.text import evaluating
 from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights
 from hf_attn_seq2seq.explain.trace import Trace
-from hf_attn_seq2seq.explain.tracing import eager_attention, package_model
+from hf_attn_seq2seq.explain.tracing import eager_attention, package_model, search_options
 
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "bfloat16": 3e-2, "float16": 4e-3}
+# Rounding adds up over the products of a whole layer: 32 times the last place.
+LAYERS_TOLERANCE = {**TOLERANCE, "bfloat16": 2**-3, "float16": 2**-6}
+WHOLE_LAYERS = ("encoder", "layers")
 
 
 class Check(NamedTuple):
@@ -57,7 +62,10 @@ class Verification(NamedTuple):
             for check in self.checks
         ]
         verdict = "All agree." if self.passed else "NOT all agree."
-        return "\n".join([*lines, f"{verdict} Tolerance {self.checks[0].tolerance:g}."])
+        tolerances = " and, through whole layers, ".join(
+            f"{each:.1g}" for each in sorted({c.tolerance for c in self.checks})
+        )
+        return "\n".join([*lines, f"{verdict} Tolerance {tolerances}."])
 
 
 def verify_trace(
@@ -75,7 +83,7 @@ def verify_trace(
         model: The traced model; None: what needs it is left out.
         tokenizer: Its tokenizer.
     """
-    checks = _Checks(TOLERANCE.get(trace.document["run"]["dtype"], 1e-5))
+    checks = _Checks(trace.document["run"]["dtype"])
     _check_encoder(trace, checks)
     _check_decoder_states(trace, checks)
     for layer in trace.layers:
@@ -87,32 +95,44 @@ def verify_trace(
     if model is not None and tokenizer is not None:
         _check_runs(trace, model, tokenizer, checks)
     verification = Verification(checks.finished())
-    trace.document["checks"] = [{**check._asdict(), "passed": check.passed} for check in verification.checks]
+    found = [{**check._asdict(), "passed": check.passed} for check in verification.checks]
+    # Checks that needed the model, made when it was at hand, still stand.
+    remade = {check["name"] for check in found}
+    trace.document["checks"] = [*(old for old in trace.document["checks"] if old["name"] not in remade), *found]
     return verification
 
 
 class _Checks:
     """Collects comparisons; those of one name become one check."""
 
-    def __init__(self, tolerance: float) -> None:
-        self.tolerance = tolerance
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
         self.found: dict[tuple[str, str], tuple[float, int]] = {}
 
     def compare(self, name: str, what: str, recomputed: Any, recorded: Any) -> None:
         left, right = np.asarray(recomputed, np.float64), np.asarray(recorded, np.float64)
         if left.shape != right.shape:
-            difference, count = float("inf"), right.size
+            difference, count = sys.float_info.max, right.size
         else:
             with np.errstate(invalid="ignore"):  # infinities: their gap counts as infinite below
                 gaps = np.abs(left - right) / np.maximum(1.0, np.abs(right))
             difference, count = float(gaps.max(initial=0.0)), right.size
         if np.isnan(difference):
-            difference = float("inf")
+            difference = sys.float_info.max
         worst, compared = self.found.get((name, what), (0.0, 0))
         self.found[name, what] = max(worst, difference), compared + count
 
     def finished(self) -> list[Check]:
-        return [Check(name, what, worst, self.tolerance, count) for (name, what), (worst, count) in self.found.items()]
+        return [
+            Check(
+                name,
+                what,
+                worst,
+                (LAYERS_TOLERANCE if name in WHOLE_LAYERS else TOLERANCE).get(self.dtype, 1e-5),
+                count,
+            )
+            for (name, what), (worst, count) in self.found.items()
+        ]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -122,6 +142,7 @@ class _Checks:
 
 def _check_encoder(trace: Trace, checks: _Checks) -> None:
     for layer in range(trace.document["encoder"]["layers"]):
+        _check_self_attention(trace, f"encoder.layer.{layer}", checks)
         for direction in ("forward", "backward"):
             here = f"encoder.layer.{layer}.{direction}"
             hidden = trace.arrays.get(f"{here}.hidden")
@@ -136,9 +157,25 @@ def _check_encoder(trace: Trace, checks: _Checks) -> None:
             _check_gates(trace, here, before, {"hidden": "hidden", "cell": "cell"}, "encoder", checks)
 
 
+def _check_self_attention(trace: Trace, here: str, checks: _Checks) -> None:
+    """softmax(q k / sqrt(d_k)) of the recorded products; of a decoder, over what was there at each step."""
+    products, weights = (trace.arrays.get(f"{here}.self_attention.{name}") for name in ("scores", "weights"))
+    if products is None or weights is None:
+        return
+    heads, length, _ = weights.shape
+    size = trace.arrays[f"{here}.states"].shape[-1] // heads
+    scores = products.astype(np.float64) / np.sqrt(size)
+    if here.startswith("decoder"):
+        scores = np.where(np.tri(length, dtype=bool), scores, -np.inf)
+    made = np.exp(scores - scores.max(-1, keepdims=True))
+    what = "self-attention: softmax(scores / sqrt(d_k)) gives the weights"
+    checks.compare("self_attention", what, made / made.sum(-1, keepdims=True), weights)
+
+
 def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
     for layer in range(trace.document["decoder"]["layers"]):
         here = f"decoder.layer.{layer}"
+        _check_self_attention(trace, here, checks)
         before = {
             part: trace.arrays[f"{here}.{part}_before"]
             for part in ("hidden", "cell")
@@ -147,12 +184,11 @@ def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
         if not before:
             continue
         _check_gates(trace, here, before, {"hidden": "hidden_after", "cell": "cell_after"}, "decoder", checks)
-        if not trace.document["run"]["forced"] or trace.document["run"]["num_beams"] == 1:
-            for part, values in before.items():
-                after = trace.arrays[f"{here}.{part}_after"]
-                checks.compare(
-                    "carry", "each step starts from the state that the step before left", values[1:], after[:-1]
-                )
+        for part, values in before.items():
+            after = trace.arrays[f"{here}.{part}_after"]
+            checks.compare(
+                "carry", "each step starts from the state that the step before left", values[1:], after[:-1]
+            )
         start = trace.arrays["handover.state"][layer]
         for index, part in enumerate(before):
             checks.compare("start", "the first step starts from the bridge's state", before[part][0], start[index])
@@ -179,7 +215,11 @@ def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
     arrays = trace.arrays
     weights = arrays[f"{here}.weights"].astype(np.float64)
     checks.compare("sums", "weights of a step sum to 1", weights.sum(-1), np.ones(weights.shape[:-1]))
-    edited = trace.document["what_if"] is not None and trace.document["what_if"]["kind"] == "weights"
+    change = trace.document["what_if"]
+    edited = change is not None and change["kind"] == "weights" and layer in change["layers"]
+    if edited:
+        wanted = np.broadcast_to(change["weights"], weights.shape[1:])
+        checks.compare("edited", "the edited step goes on with the weights asked for", wanted, weights[change["step"]])
     if f"{here}.scores" in arrays:
         scores = arrays[f"{here}.scores"].astype(np.float64)
         checks.compare("scores", "terms of query and key sum to the scores", recompute_scores(trace, layer), scores)
@@ -187,8 +227,7 @@ def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
         checks.compare("scaling", "scores times the scaling", scaled, arrays[f"{here}.scaled"])
         again = recompute_weights(trace, layer)
         if edited:
-            step = trace.document["what_if"]["step"]
-            again[step], weights = weights[step], weights
+            again[change["step"]] = weights[change["step"]]
         name = trace.document["attention"]["normalizer"]
         how = "selection over scores" if trace.document["attention"]["type"] == "monotonic" else f"{name}(scores)"
         checks.compare("normalizer", f"{how} gives the weights", again, weights)
@@ -268,51 +307,82 @@ def _check_beams(trace: Trace, checks: _Checks) -> None:
 @torch.no_grad()
 def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
     """What needs the model's matrices, in float64: from the tokens to the keys, and from the context to the logits."""
-    arrays, stack = trace.arrays, model.model.decoder.stack
+    arrays = trace.arrays
+    parts = copy.deepcopy(model.model).eval().double().cpu()  # the model itself may be at work in another thread
+    encoder, stack = parts.encoder, parts.decoder.stack
 
     def tensor(name: str) -> torch.Tensor:
         return torch.from_numpy(arrays[name]).double()
 
-    def check(name: str, what: str, module: torch.nn.Module, function: Any, inputs: list[str], recorded: str) -> None:
-        made = _in_double(module, function, [tensor(each) for each in inputs])
-        checks.compare(name, what, made, arrays[recorded])
+    def check(
+        name: str, what: str, function: Callable[..., torch.Tensor], inputs: Sequence[str], recorded: str
+    ) -> None:
+        made = function(*map(tensor, inputs))
+        checks.compare(name, what, made.numpy(), arrays[recorded])
 
     for side, part, ids in (
-        ("encoder", model.model.encoder, [token["id"] for token in trace.document["source"]["tokens"]]),
-        ("decoder", model.model.decoder, [step["fed"]["id"] for step in trace.document["steps"]]),
+        ("encoder", encoder, [token["id"] for token in trace.document["source"]["tokens"]]),
+        ("decoder", parts.decoder, [step["fed"]["id"] for step in trace.document["steps"]]),
     ):
-        rows = part.embed_tokens.weight[ids].float().cpu().numpy()
+        rows = part.embed_tokens.weight[ids].numpy()
         checks.compare("embeddings", "rows of the tables are the embeddings", rows, arrays[f"{side}.embeddings"])
-    encoder = model.model.encoder
 
     def read(embeddings: torch.Tensor) -> torch.Tensor:
         return encoder(inputs_embeds=embeddings[None]).last_hidden_state[0]
 
     what = "the encoder makes the states of the embeddings"
-    check("encoder", what, encoder, read, ["encoder.embeddings"], "encoder.states")
+    check("encoder", what, read, ["encoder.embeddings"], "encoder.states")
     if model.config.is_recurrent_decoder:
         _check_bridge(trace, stack.bridge, checks)
+        _check_cells(trace, stack.steps, checks)
         inputs = ["decoder.state", "attention.0.context", "decoder.embeddings"]
         what = "state and context give what the output layer reads"
-        check("readout", what, stack.steps.readout, stack.steps.readout.forward, inputs, "output.hidden")
+        check("readout", what, stack.steps.readout, inputs, "output.hidden")
         attentions = [stack.steps.attention]
     else:
         for index, layer in enumerate(stack.layers):
             inputs = [f"decoder.layer.{index}.residual", f"attention.{index}.context"]
             what = "the context gives the layer's states"
-            check("layers", what, layer, layer.add_context, inputs, f"decoder.layer.{index}.states")
+            check("layers", what, layer.add_context, inputs, f"decoder.layer.{index}.states")
         what = "the last layer gives what the output layer reads"
         last = [f"decoder.layer.{len(stack.layers) - 1}.states"]
-        check("readout", what, stack.norm, stack.norm.forward, last, "output.hidden")
+        check("readout", what, stack.norm, last, "output.hidden")
         attentions = [layer.cross_attention for layer in stack.layers]
     for index, attention in zip(trace.layers, attentions):
         here = f"attention.{index}"
         _check_projections(arrays, here, attention, check)
         if model.config.attention_type == "multi_head":
-            projection = attention.output_projection
             what = "heads through the output projection are the context"
-            merged = _in_double(projection, projection.forward, [tensor(f"{here}.head_context").flatten(1)])
-            checks.compare("heads", what, merged, arrays[f"{here}.context"])
+            merged = attention.output_projection(tensor(f"{here}.head_context").flatten(1))
+            checks.compare("heads", what, merged.numpy(), arrays[f"{here}.context"])
+
+
+def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
+    """What a decoder layer is told, and the state before, give the state after."""
+
+    def tensor(name: str) -> torch.Tensor:
+        return torch.from_numpy(trace.arrays[name]).double()
+
+    inputs = [tensor("decoder.embeddings")]
+    if steps.asks_before:
+        inputs.append(tensor("attention.0.context"))
+    if steps.config.input_feeding:
+        fed = tensor("output.hidden")
+        inputs.append(torch.cat([torch.zeros_like(fed[:1]), fed[:-1]]))
+    below: torch.Tensor | None = None
+    for index, (cell, norm) in enumerate(zip(steps.cells, steps.norms)):
+        here = f"decoder.layer.{index}"
+        parts = ("hidden", "cell")[: cell.parts]
+        projected = sum(projection(each) for projection, each in zip(cell.input_projections, inputs))
+        state = tuple(tensor(f"{here}.{part}_before") for part in parts)
+        for part, made in zip(parts, cell.step(projected, state, None)):
+            what = "the word before, the context and the state before give the state after"
+            checks.compare("cells", what, made.numpy(), trace.arrays[f"{here}.{part}_after"])
+        output = tensor(f"{here}.hidden_after")
+        if steps.config.residual and below is not None:
+            output = output + below
+        below = norm(output)
+        inputs = [below]
 
 
 def _check_projections(arrays: dict[str, np.ndarray], here: str, attention: Any, check: Callable[..., None]) -> None:
@@ -330,29 +400,10 @@ def _check_projections(arrays: dict[str, np.ndarray], here: str, attention: Any,
         return split_heads(projected[None], attention.num_heads)[0].transpose(0, 1)
 
     if f"{here}.keys" in arrays:
-        check("keys", "the encoder's states give the keys", attention, keys, ["encoder.states"], f"{here}.keys")
-    check("values", "the encoder's states give the values", attention, values, ["encoder.states"], f"{here}.values")
+        check("keys", "the encoder's states give the keys", keys, ["encoder.states"], f"{here}.keys")
+    check("values", "the encoder's states give the values", values, ["encoder.states"], f"{here}.values")
     if f"{here}.query" in arrays:
-        check("query", "the state that asks gives the query", attention, queries, [f"{here}.asker"], f"{here}.query")
-
-
-def _in_double(
-    module: torch.nn.Module, function: Callable[..., torch.Tensor], inputs: list[torch.Tensor]
-) -> np.ndarray:
-    """The module's own code, with its weights in double precision; the module stays as it is."""
-    weights = {f"module.{name}": weight.double().cpu() for name, weight in module.state_dict().items()}
-    return torch.func.functional_call(_Call(module, function), weights, tuple(inputs)).numpy()
-
-
-class _Call(torch.nn.Module):
-    """A module of which another method than `forward` is called."""
-
-    def __init__(self, module: torch.nn.Module, function: Callable[..., torch.Tensor]) -> None:
-        super().__init__()
-        self.module, self.function = module, function
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return self.function(*inputs)
+        check("query", "the state that asks gives the query", queries, [f"{here}.asker"], f"{here}.query")
 
 
 def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
@@ -363,12 +414,11 @@ def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
         return
     summary = torch.from_numpy(trace.arrays["handover.summary"]).double()
     if bridge.kind == "dense":
-        projected = _in_double(bridge.projection, bridge.projection.forward, [summary])
+        projected = bridge.projection(summary).numpy()
         checks.compare("bridge", what, np.tanh(projected).reshape(state.shape), state)
         return
-    hidden = _in_double(bridge.projection, bridge.projection.forward, [summary])
     expected = np.zeros_like(state)
-    expected[:, 0] = hidden
+    expected[:, 0] = bridge.projection(summary).numpy()
     checks.compare("bridge", what, expected, state)
 
 
@@ -384,10 +434,8 @@ def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, ch
         if not run["forced"] and what_if is None:
             sequence = model.generate(
                 **inputs,
-                num_beams=run["num_beams"],
-                do_sample=False,
-                max_new_tokens=run["max_new_tokens"],
-                length_penalty=run["length_penalty"],
+                **search_options(run["num_beams"], run["max_new_tokens"], run["length_penalty"]),
+                return_dict_in_generate=False,
             )[0, 1 : 1 + len(ids)]
             checks.compare("generate", "untraced generate() says the same tokens", sequence.tolist(), ids)
         if what_if is not None and what_if["kind"] == "weights":

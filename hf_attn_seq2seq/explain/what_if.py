@@ -23,7 +23,8 @@ def what_if(
     layer: int | None = None,
 ) -> Trace:
     """
-    Translate again with one thing changed, as a child of the trace: `parent.children` takes it.
+    Translate again with one thing changed, as a child of the trace: `parent.children` takes it. From a change of the
+    target or the weights on, the model goes on greedily, even where the parent searched by beams.
 
     Args:
         parent: A trace whose model is at hand.
@@ -35,16 +36,20 @@ def what_if(
         layer: Where the weights are changed; None: in all layers that look at the source. All heads are changed.
 
     Raises:
-        ValueError: Not exactly one change is asked for, the trace was loaded from a file, there is no such step or
-            source token, a token is not in the vocabulary, or weights are negative, or all 0.
+        ValueError: Not exactly one change is asked for, the trace was loaded from a file or had weights changed, there
+            is no such step or source token, a token is not in the vocabulary, or weights are negative, or all 0.
     """
     if sum(change is not None for change in (source, target, weights)) != 1:
         raise ValueError("Change one thing: source, target or weights.")
     if parent.model is None:
         raise ValueError("This trace was read from a file: load its model and trace the text again, then ask.")
+    before = parent.document["what_if"]
+    if before is not None and before["kind"] == "weights" and source is None:
+        raise ValueError("This run had weights changed already: ask its parent, so that one thing changes.")
     run = parent.document["run"]
     options: dict[str, Any] = {
-        "max_new_tokens": run["max_new_tokens"],
+        # A given target's length is no limit of the model's own.
+        "max_new_tokens": None if run["forced"] and before is None else run["max_new_tokens"],
         "candidates": max(len(step["candidates"]) for step in parent.document["steps"]),
         "name": parent.document["model"]["name"],
     }
@@ -121,6 +126,7 @@ def _row(parent: Trace, wanted: str | int | Sequence[float]) -> torch.Tensor:
     row = np.asarray(wanted, dtype=np.float64)
     if row.shape != (src_len,):
         raise ValueError(f"{row.size} weights are given for {src_len} source tokens: give one for each.")
-    if not np.isfinite(row).all() or (row < 0).any() or row.sum() == 0:
+    if not np.isfinite(row).all() or (row < 0).any() or not row.any():
         raise ValueError("Weights must be 0 or more, finite, and not all 0.")
+    row = row / row.max()  # a sum of great numbers would be infinite
     return torch.tensor(row / row.sum(), dtype=torch.float32)

@@ -2,6 +2,7 @@
 """The command `explain`, as a user meets it."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,30 @@ def test_a_paragraph_is_shown_sentence_by_sentence(folder: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert "The cat is on the mat." in shown
     assert "house" in shown.partition("The cat is on the mat.")[2]
+
+
+def test_a_paragraph_becomes_one_page_with_other_views(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paragraph = "The cat is on the mat. A dog sees the old house."
+    arguments = [str(folder / "attention"), paragraph, "--faithfulness", "--html", str(tmp_path / "page.html")]
+    main(arguments)
+    assert "The page shows each of them." in capsys.readouterr().out
+    data = page_data(tmp_path / "page.html")
+    assert [row["text"] for row in data["overview"]] == ["The cat is on the mat.", "A dog sees the old house."]
+    for run in data["runs"]:
+        assert len(run["faithfulness"]["views"]["erasure"]["values"]) == len(run["document"]["steps"])
+        assert all(check["passed"] for check in run["document"]["checks"])
+    main([*arguments, "--sentence", "2"])
+    data = page_data(tmp_path / "page.html")
+    assert [run["document"]["source"]["text"] for run in data["runs"]] == ["A dog sees the old house."]
+    assert data["overview"] == []
+
+
+def page_data(path: Path) -> Any:
+    found = re.search(r'id="data">(.*?)</script>', path.read_text("utf-8"))
+    assert found is not None
+    return json.loads(found[1])
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,12 @@ from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTok
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.explain import page as page_module
 from hf_attn_seq2seq.explain.chapters import TITLES, chapter_texts, step_sentence
 from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
+from hf_attn_seq2seq.explain.sentences import overview, trace_sentences
 from tests.explain.browser import chromium, offline
-from tests.explain.conftest import TEXT
+from tests.explain.conftest import SENTENCES, TEXT
 
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]
     said: list[str] = []
     fetched: list[str] = []
 
-    def open_(traced: Trace, place: str = "", **options: Any) -> Page:
+    def open_(traced: Trace | list[Trace], place: str = "", **options: Any) -> Page:
         path = tmp_path / f"{len(context.pages)}.html"
         save_page(traced, path, **options)
         page = context.new_page()
@@ -246,6 +248,70 @@ def test_runs_of_what_if_and_a_second_model_stand_beside(
         assert page.locator(".check.bad").count() == 0
 
 
+def test_other_views_stand_beside_the_weights(open_page: Callable[..., Page], traced: Trace) -> None:
+    views = traced.faithfulness()
+    page = open_page(traced, "#chapter=attention&step=2&depth=numbers", faithfulness=views)
+    part = page.locator(".part").filter(has_text="Other views of what mattered")
+    said = part.inner_text()
+    for name, view in views.views.items():
+        assert view.title in said
+        assert view.says in said
+        assert view.cannot_say in said
+        if view.values.ndim == 2:
+            cells = part.locator(f'[data-view="{name}"]').all()
+            shown = [float(cell.get_attribute("data-value") or "nan") for cell in cells]
+            np.testing.assert_allclose(shown, view.values[1], rtol=1e-5)
+        else:
+            assert f"{view.values[1]:.5f}".replace("-", "−") in said
+    page.click('[data-key="a views 2"]')
+    assert "source=3" in page.url
+    assert part.locator("tr.marked").count() == 1
+
+
+def test_other_views_without_attention_name_what_is_absent(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    traced = trace(make_model(attention_type="none"), tokenizer, TEXT)
+    views = traced.faithfulness()
+    page = open_page(traced, "#chapter=attention", faithfulness=views)
+    absent = page.locator(".absent").inner_text()
+    for name, why in views.absent.items():
+        assert name.replace("_", " ") in absent
+        assert why in absent
+    assert page.locator('[data-view="erasure"]').count() == len(traced.source_tokens)
+
+
+def test_a_sentence_of_a_text_is_chosen_by_mouse_and_by_keys(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    text = "The cat is on the mat. A dog sees the old house. The dog is on the mat."
+    traces = trace_sentences(make_model(attention_type="additive"), tokenizer, text)
+    child = traces[1].what_if(weights={0: "uniform"})
+    words = [[token["text"] or token["token"] for token in each.document["source"]["tokens"]] for each in traces]
+    page = open_page(traces, "#chapter=tokens")
+    shown = [row.inner_text().split("\n") for row in page.locator(".sentence").all()]
+    assert shown == [
+        [str(row.index + 1), row.text, row.translation, f"{row.score:.3f}".replace("-", "−")]
+        for row in overview(traces)
+    ]
+    page.click('[data-key="sentence 1"]')
+    assert "sentence=2" in page.url
+    assert page.locator('[data-chapter="tokens"]').get_attribute("aria-selected") == "true"
+    assert page.locator(".source .word").all_inner_texts() == words[1]
+    page.keyboard.press("ArrowDown")
+    assert "sentence=3" in page.url
+    assert page.evaluate("document.activeElement.dataset.key") == "sentence 2"
+    assert page.locator(".source .word").all_inner_texts() == words[2]
+    assert page.locator('[role="status"]').inner_text().startswith("Sentence 3 of 3: ")
+    page.keyboard.press("s")  # round to the first, and back
+    assert page.locator('.sentence[aria-pressed="true"]').get_attribute("data-key") == "sentence 0"
+    page = open_page(traces, "#sentence=2&chapter=attention&step=1&run=2")  # a link to a what-if run of a sentence
+    cells = [float(cell.get_attribute("data-value") or "nan") for cell in page.locator('[data-shown="weight"]').all()]
+    np.testing.assert_allclose(cells, child.weights()[0], atol=1e-7)
+    assert page.locator("nav.sentences").count() == 1
+    assert open_page(traces[:1]).locator("nav.sentences").count() == 0
+
+
 def test_a_model_of_transformers_names_what_is_absent(
     open_page: Callable[..., Page], tokenizer: PreTrainedTokenizerBase
 ) -> None:
@@ -397,6 +463,49 @@ def test_a_small_page_leaves_nothing_out(traced: Trace) -> None:
     for name, entry in data["runs"][0]["arrays"].items():
         numbers = np.frombuffer(base64.b64decode(data["pool"][entry["at"]]), "<f4").reshape(entry["shape"])
         np.testing.assert_array_equal(numbers, traced.arrays[name])
+
+
+def page_data(text: str) -> Any:
+    found = re.search(r'id="data">(.*?)</script>', text)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_a_long_text_fits_and_says_what_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, make_model: MakeModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = make_model(attention_type="additive")
+    traces = [trace(model, tokenizer, sentence) for sentence in SENTENCES]
+    whole = page_data(render_page(traces))
+    assert whole["left_out"] == []
+    assert [run["sentence"] for run in whole["runs"]] == [0, 1, 2, 3]
+    limit = len(json.dumps(whole)) // 2
+    monkeypatch.setattr(page_module, "MAX_BYTES", limit)
+    text = render_page(traces)
+    data = page_data(text)
+    assert len(json.dumps(data, separators=(",", ":"))) < limit
+    kept = [row["kept"] for row in data["overview"]]
+    assert kept[0]
+    assert not kept[-1]
+    assert [row["text"] for row in data["overview"]] == SENTENCES
+    assert len(data["runs"]) == sum(kept) == text.count("<table>")
+    for run in data["runs"]:
+        assert "attention.0.weights" in run["arrays"]
+    assert re.search("the traces? of sentences? .*4", data["left_out"][-1]["what"])
+
+
+def test_traces_that_are_no_text_and_views_of_others_are_refused(
+    traced: Trace, make_model: MakeModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    other = trace(make_model(attention_type="additive"), tokenizer, SENTENCES[2])
+    with pytest.raises(ValueError, match="at least one trace"):
+        render_page([])
+    with pytest.raises(ValueError, match="for one sentence"):
+        render_page([traced, other], compare=traced)
+    with pytest.raises(ValueError, match="2 traces and 1 "):
+        render_page([traced, other], faithfulness=traced.faithfulness())
+    with pytest.raises(ValueError, match="of another trace"):
+        render_page(traced, faithfulness=other.faithfulness())
 
 
 def test_a_missing_folder_is_told(traced: Trace, tmp_path: Path) -> None:

@@ -105,3 +105,15 @@ def test_bad_input_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentencex", None)
     with pytest.raises(ImportError, match="sentencex"):
         split_sentences(TEXT)
+
+
+def test_bytes_that_are_no_text() -> None:
+    with pytest.raises(ValueError, match="no Unicode text from character 5"):
+        split_sentences("cat \udcff")
+
+
+def test_plain_overview_of_a_narrow_terminal_is_ascii() -> None:
+    console = Console(width=30, file=io.StringIO())
+    traces = trace_sentences(model(), TOKENIZER, "The intercontinental cat. The incomprehensible dog.")
+    print_overview(console, traces, plain=True)
+    assert console.file.getvalue().isascii()

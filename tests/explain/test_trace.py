@@ -206,6 +206,34 @@ def test_damaged_arrays(traced: Trace, tmp_path: Path) -> None:
         Trace.load(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda document: document["arrays"].pop("attention.0.keys"), "attention.0.keys is missing"),
+        (lambda document: document["arrays"].pop("attention.0.vector"), "attention.0.vector is missing"),
+        (lambda document: document["attention"].update(layers=[0, 5]), "attention.5.weights is missing"),
+        (lambda document: document["attention"].update(heads=7), "does not begin with"),
+        (lambda document: document["attention"].update(type="other"), "no attention of kind 'other'"),
+        (lambda document: document["steps"].pop(), "steps"),
+        (lambda document: document["source"].update(tokens=[]), "0 source tokens"),
+        (lambda document: document["source"]["tokens"][0].update(word=55), "word that is not there"),
+        (lambda document: document["steps"][0]["candidates"][0].update(id=999), "no row in output.rows"),
+        (lambda document: document["arrays"]["encoder.states"]["values"].__setitem__(0, 1e300), "not finite"),
+        (lambda document: document["arrays"]["encoder.states"]["values"].__setitem__(0, np.nan), "holds NaN"),
+    ],
+)
+def test_parts_that_do_not_fit(
+    traced: Trace, tmp_path: Path, change: Callable[[dict[str, Any]], Any], sentence: str
+) -> None:
+    path = tmp_path / "trace.json"
+    document = traced.to_json()
+    change(document)
+    path.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(ValueError, match=sentence) as raised:
+        Trace.load(path)
+    assert str(path) in str(raised.value)
+
+
 def test_bad_input(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
     model = make_model()
     with pytest.raises(ValueError, match=r"2001 tokens, and a trace shows at most 512"):
@@ -232,3 +260,38 @@ def test_a_single_choice(make_model: MakeModel, tokenizer: PreTrainedTokenizerBa
     assert len(traced.document["steps"]) == 1
     assert traced.document["steps"][0]["stop"]["at_limit"]
     assert traced.verify().passed
+
+
+def test_texts_that_are_none_and_runs_that_are_too_long(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="The text is blank"):
+        trace(model, tokenizer, " \t")
+    for texts in (["cat \udcff"], [TEXT, "\udcff"]):
+        with pytest.raises(ValueError, match="no Unicode text"):
+            trace(model, tokenizer, *texts)
+    with pytest.raises(ValueError, match="num_beams=1001 is more"):
+        trace(model, tokenizer, TEXT, num_beams=1001)
+    with pytest.raises(ValueError, match="target has 601 tokens"):
+        trace(model, tokenizer, TEXT, target="chat " * 600)
+
+
+@pytest.mark.parametrize("name", ["", "..", "trace.json"])
+def test_a_side_file_needs_a_name_of_its_own(traced: Trace, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"trace\.json"):
+        traced.save(tmp_path / "trace.json", tensors=name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_side_file_that_cannot_be_written(traced: Trace, tmp_path: Path) -> None:
+    (tmp_path / "side").mkdir()
+    with pytest.raises(OSError, match="cannot be written"):
+        traced.save(tmp_path / "trace.json", tensors="side")
+
+
+def test_a_file_of_nothing_but_brackets(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    path.write_text("[" * 100_000, "utf-8")
+    with pytest.raises(ValueError, match="not JSON"):
+        Trace.load(path)

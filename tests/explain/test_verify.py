@@ -3,17 +3,25 @@
 
 import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, RUNNING_STATE_ATTENTIONS
 from hf_attn_seq2seq.explain import Trace, trace
-from tests.explain.conftest import TEXT
+from tests.explain.conftest import SENTENCES, TEXT
 
 
+TRANSFORMER = {
+    "encoder_type": "transformer",
+    "decoder_type": "transformer",
+    "attention_type": "multi_head",
+    "decoder_layers": 2,
+}
 STACKS = ("gru", "lstm", "transformer")
 MakeModel = Callable[..., Any]
 
@@ -107,6 +115,7 @@ TAMPERED = {
     "decoder.embeddings": "embeddings",
     "decoder.layer.0.candidate": "decoder_gates",
     "decoder.layer.0.hidden_before": "carry",
+    "decoder.layer.0.hidden_after": "cells",
     "decoder.state": "readout",
     "handover.state": "bridge",
     "handover.summary": "bridge",
@@ -139,6 +148,96 @@ def test_a_tampered_number_is_noticed(traced: Trace, name: str) -> None:
 def test_a_tampered_step_is_noticed(traced: Trace, change: Callable[[dict[str, Any]], None], name: str) -> None:
     change(traced.document["steps"][1])
     assert name in {check.name for check in traced.verify().checks if not check.passed}
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("encoder.layer.0.self_attention.scores", "self_attention"),
+        ("decoder.layer.0.self_attention.weights", "self_attention"),
+        ("decoder.layer.0.residual", "layers"),
+        ("attention.1.context", "heads"),
+        ("attention.1.keys", "keys"),
+        ("attention.1.values", "values"),
+    ],
+)
+def test_a_tampered_transformer_is_noticed(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, name: str, check: str
+) -> None:
+    traced = trace(make_model(**TRANSFORMER), tokenizer, TEXT)
+    array = traced.arrays[name]
+    traced.arrays[name] = array + np.linspace(0.01, 0.05, array.size, dtype=np.float32).reshape(array.shape)
+    assert check in {each.name for each in traced.verify().checks if not each.passed}
+
+
+def test_other_weights_than_were_asked_for_are_noticed(traced: Trace) -> None:
+    child = traced.what_if(weights={1: "uniform"})
+    assert child.verify().passed
+    child.document["what_if"]["weights"][0] += 0.01
+    assert {each.name for each in child.verify().checks if not each.passed} == {"edited"}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("fields", [{}, TRANSFORMER])
+def test_half_precision_verifies(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any], dtype: torch.dtype
+) -> None:
+    verification = trace(make_model(**fields).to(dtype), tokenizer, TEXT).verify()
+    assert verification.passed, str(verification)
+
+
+def test_a_model_in_training_verifies(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model(dropout=0.5).train()
+    verification = trace(model, tokenizer, TEXT).verify()
+    assert verification.passed, str(verification)
+    assert model.training
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_sample": True, "temperature": 0.5},
+        {"num_beams": 4, "num_return_sequences": 2},
+        {"forced_bos_token_id": 7},
+        {"no_repeat_ngram_size": 1},
+        {"use_cache": False},
+        {"return_dict_in_generate": True},
+        {"prompt_lookup_num_tokens": 2},
+    ],
+)
+def test_any_generation_setting_verifies(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any], num_beams: int
+) -> None:
+    model = make_model()
+    for name, value in settings.items():
+        setattr(model.generation_config, name, value)
+    verification = trace(model, tokenizer, TEXT, num_beams=num_beams).verify()
+    assert verification.passed, str(verification)
+
+
+def test_a_compiled_model_is_traced(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model()
+    model.compile(backend="eager")
+    assert trace(model, tokenizer, TEXT).verify().passed
+
+
+def test_an_adapter_on_the_output_layer_is_traced(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    peft = pytest.importorskip("peft")
+    model = make_model(tie_word_embeddings=False)
+    config = peft.LoraConfig(r=2, target_modules=["lm_head", "query_projection"], init_lora_weights=False)
+    adapted = peft.get_peft_model(model, config)
+    verification = trace(adapted, tokenizer, TEXT).verify()
+    assert verification.passed, str(verification)
+
+
+def test_traces_in_threads(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model(**TRANSFORMER)
+    before = model.config._attn_implementation
+    with ThreadPoolExecutor(3) as pool:
+        verified = pool.map(lambda text: trace(model, tokenizer, text).verify(), SENTENCES)
+        assert all(verification.passed for verification in verified)
+    assert model.config._attn_implementation == before
 
 
 def test_a_tampered_beam_is_noticed(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -107,3 +107,22 @@ def test_a_loaded_trace_has_no_model(traced: Trace, tmp_path: Path) -> None:
     traced.save(tmp_path / "trace.json")
     with pytest.raises(ValueError, match="read from a file"):
         Trace.load(tmp_path / "trace.json").what_if(source="a dog")
+
+
+def test_great_weights_are_shares_too(traced: Trace) -> None:
+    child = traced.what_if(weights={1: [1e308] * len(traced.source_tokens)})
+    assert child.document["what_if"]["weights"] == pytest.approx(
+        [1 / len(traced.source_tokens)] * len(traced.source_tokens)
+    )
+
+
+def test_changed_weights_are_not_changed_again(traced: Trace) -> None:
+    child = traced.what_if(weights={1: "uniform"})
+    with pytest.raises(ValueError, match="weights changed already"):
+        child.what_if(target={2: "chien"})
+
+
+def test_a_given_target_does_not_limit_what_follows(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    given = trace(make_model(), tokenizer, TEXT, target="le")
+    child = given.what_if(target={0: "un"})
+    assert child.document["run"]["max_new_tokens"] == 6

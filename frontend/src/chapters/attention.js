@@ -3,6 +3,7 @@ import { argmax, difference, largest, ledger, norm, sum, weigh, weightedSum } fr
 import { absent, bar, check, checkAll, more, section, symbol, table, vectorRow, wave } from "../marks.js";
 import { groupAt, groupedWeights, groupsOf } from "../diagram.js";
 import { heatmap, miniature } from "./heatmap.js";
+import { otherViews } from "./views.js";
 import { whatIf } from "./what_if.js";
 
 const LETTERS = { v: "vᵢ", q: "qᵢ", k: "kᵢ", "w c": "wᵢ c", f: "fᵢ", tanh: "tanh(…)", W: "Wᵢ", s: "sᵢ" };
@@ -28,15 +29,16 @@ export function attention(app, view) {
         "There are no scores and no weights here: nothing to look at, and nothing to choose.",
         context ? vectorRow(symbol("c", "value"), context, { role: "value", name: "the one context vector" }, depth) : absent(run, "attention.0.context", "The context vector"),
       ),
+      otherViews(app, view),
     ];
   }
-  if (!run.attends) return [section("Where it looks", null, absent(run, "attention", "The weights of this attention"))];
+  if (!run.attends) return [section("Where it looks", null, absent(run, "attention", "The weights of this attention")), otherViews(app, view)];
   const head = view.oneHead(step, source);
   const token = run.source.tokens[source];
   const word = run.target.tokens[step];
   const made = weigh(run, layer, step, head);
   const weights = run.weights(layer, step, head);
-  return [overview(), scorePart(), weightPart(), sumPart(), whatIf(app, view, head)];
+  return [overview(), scorePart(), weightPart(), sumPart(), otherViews(app, view), whatIf(app, view, head)];
 
   function overview() {
     const columns = groupsOf(run.source, view.level);

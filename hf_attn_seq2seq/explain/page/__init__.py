@@ -12,7 +12,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -20,11 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence
+from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence, token_label
+from hf_attn_seq2seq.explain.faithfulness import Faithfulness
+from hf_attn_seq2seq.explain.sentences import overview
 from hf_attn_seq2seq.explain.trace import Trace
 
 
-MAX_BYTES = 2_900_000  # of a page with one trace; two side by side have twice as much
+MAX_BYTES = 2_850_000  # of numbers and text, of one trace or a text's sentences; two side by side have twice as much
 
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -49,41 +51,70 @@ TEMPLATE = """<!doctype html>
 """
 
 
-def render_page(trace: Trace, *, compare: Trace | None = None, beside: Trace | None = None) -> str:
+def render_page(
+    trace: Trace | Sequence[Trace],
+    *,
+    compare: Trace | None = None,
+    beside: Trace | None = None,
+    faithfulness: Faithfulness | Sequence[Faithfulness | None] | None = None,
+) -> str:
     """
-    The page of a trace, as HTML.
+    The page of a trace, or of a text's sentences to choose from, as HTML.
 
     Nothing in it is fetched: scripts, styles and numbers stand in the text, and its Content-Security-Policy allows no
     more than these. Runs that were made from the trace by [`what_if`] are carried along. Where the numbers are too
-    many for 3 MB, those that matter least are left out, and the page names them.
+    many for 3 MB, those that matter least are left out, then the last sentences of a long text, and the page names
+    them.
 
     Args:
-        trace: What is shown.
+        trace: What is shown; several traces are the sentences of a text.
         compare: A second trace, carried along and shown beside it.
         beside: Which of the traces carried along is shown beside it at first; None: `compare`.
+        faithfulness: Other views of what mattered in the trace; of several traces, one for each.
+
+    Raises:
+        ValueError: There is no trace, a second one for several, or the views are not those of the traces.
     """
-    runs = [*_family("this run", trace)]
+    traces = [trace] if isinstance(trace, Trace) else list(trace)
+    if not traces:
+        raise ValueError("A page shows at least one trace: give one.")
+    if len(traces) > 1 and not (compare is None and beside is None):
+        raise ValueError("Two runs stand side by side for one sentence: give the trace of that sentence alone.")
+    views = _views_of(traces, faithfulness)
+    sentences = [list(_family("this run", each, view=view)) for each, view in zip(traces, views)]
     if compare is not None:
-        first, second = _two_names(trace, compare)
-        runs[0] = runs[0]._replace(name=first)
-        runs += _family(second, compare, len(runs))
+        first, second = _two_names(traces[0], compare)
+        sentences[0][0] = sentences[0][0]._replace(name=first)
+        sentences[0] += _family(second, compare, len(sentences[0]))
+    shown = compare if beside is None else beside
+    place = next((index for index, run in enumerate(sentences[0]) if run.trace is shown), -1) + 1  # 0: none
+    rows = [{**asdict(row), "kept": True} for row in overview(traces)] if len(traces) > 1 else []
+    limit = MAX_BYTES * (1 if compare is None else 2) - len(_data(rows))
+    sizes = [sum(map(_text_size, sentence)) for sentence in sentences]
+    kept = _how_many_fit(sentences, sizes, limit)
+    for row in rows[kept:]:
+        row["kept"] = False
+    runs = [run for sentence in sentences[:kept] for run in sentence]
     arrays = {(index, name): array for index, run in enumerate(runs) for name, array in run.trace.arrays.items()}
-    limit = MAX_BYTES * (1 if compare is None else 2) - sum(len(_data([run.document()])) for run in runs)
-    left_out = _leave_out(arrays, limit)
+    left_out = _leave_out(arrays, limit - sum(sizes[:kept]), WHY_OF_SENTENCES if rows else WHY)
+    if kept < len(sentences):
+        left_out.append({"what": _last_sentences(kept, len(sentences)), "why": WHY_SENTENCES})
     pool = _Pool()
     packed = [
         {**run.document(), "arrays": {name: pool.add(array) for (at, name), array in arrays.items() if at == index}}
         for index, run in enumerate(runs)
     ]
-    shown = compare if beside is None else beside
-    place = next((index for index, run in enumerate(runs) if run.trace is shown), -1) + 1  # 0: none
-    data = _data({"runs": packed, "pool": pool.texts, "left_out": left_out, "beside": place})
+    for run, sentence in zip(packed, (at for at in range(kept) for _ in sentences[at])):
+        run["sentence"] = sentence
+    data = _data({"runs": packed, "pool": pool.texts, "left_out": left_out, "beside": place, "overview": rows})
     script, style = (files(__package__).joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
     policy = (
         f"default-src 'none'; script-src 'sha256-{_digest(script)}'; style-src 'sha256-{_digest(style)}'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    title = f"{trace.document['source']['text']} → {trace.document['target']['text']}"
+    title = f"{traces[0].document['source']['text']} → {traces[0].document['target']['text']}"
+    if rows:
+        title = f"{len(rows)} sentences: {title}"
     return TEMPLATE.format(
         policy=policy,
         title=html.escape(title),
@@ -94,19 +125,41 @@ def render_page(trace: Trace, *, compare: Trace | None = None, beside: Trace | N
     )
 
 
-def save_page(trace: Trace, path: str | os.PathLike[str], *, compare: Trace | None = None) -> None:
+def save_page(
+    trace: Trace | Sequence[Trace],
+    path: str | os.PathLike[str],
+    *,
+    compare: Trace | None = None,
+    faithfulness: Faithfulness | Sequence[Faithfulness | None] | None = None,
+) -> None:
     """
-    Write the page of a trace; see [`render_page`].
+    Write the page of a trace, or of a text's sentences to choose from; see [`render_page`].
 
     Raises:
         FileNotFoundError: The folder does not exist.
         OSError: The file cannot be written.
+        ValueError: As for [`render_page`].
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder '{path.parent}' does not exist: create it before saving a page.")
+    text = render_page(trace, compare=compare, faithfulness=faithfulness)
     # A lone surrogate in a token has no UTF-8: as a character reference, a browser shows its sign for the unreadable.
-    path.write_text(render_page(trace, compare=compare), "utf-8", errors="xmlcharrefreplace")
+    path.write_text(text, "utf-8", errors="xmlcharrefreplace")
+
+
+def _views_of(
+    traces: Sequence[Trace], given: Faithfulness | Sequence[Faithfulness | None] | None
+) -> Sequence[Faithfulness | None]:
+    views = [None] * len(traces) if given is None else [given] if isinstance(given, Faithfulness) else given
+    if len(views) != len(traces):
+        raise ValueError(f"There are {len(traces)} traces and {len(views)} faithfulness views: give one for each.")
+    for trace, view in zip(traces, views):
+        if view is not None and [view.source, view.target] != [
+            [token_label(token) for token in trace.document[side]["tokens"]] for side in ("source", "target")
+        ]:
+            raise ValueError("These faithfulness views are of another trace: give those of the trace on the page.")
+    return views
 
 
 class _Run(NamedTuple):
@@ -115,6 +168,7 @@ class _Run(NamedTuple):
     name: str
     trace: Trace
     parent: int | None  # the number of the run that it changes something of
+    view: Faithfulness | None = None
 
     def document(self) -> dict[str, Any]:
         texts = {key: asdict(text) for key, text in chapter_texts(self.trace).items()}
@@ -125,12 +179,15 @@ class _Run(NamedTuple):
             "document": self.trace.document,
             "chapters": texts,
             "sentences": sentences,
+            "faithfulness": None if self.view is None else _short(self.view.to_dict()),
         }
 
 
-def _family(name: str, trace: Trace, number: int = 0, parent: int | None = None) -> Iterator[_Run]:
-    """A trace and the runs that were made from it, the first of them to be run number `number` of the page."""
-    yield _Run(name, trace, parent)
+def _family(
+    name: str, trace: Trace, number: int = 0, parent: int | None = None, view: Faithfulness | None = None
+) -> Iterator[_Run]:
+    """A trace and the runs that were made from it, the first of them to be run number `number` of its sentence."""
+    yield _Run(name, trace, parent, view)
     at = number + 1
     for child in trace.children:
         family = list(_family(_changed(child), child, at, number))
@@ -171,7 +228,9 @@ def _two_names(one: Trace, other: Trace) -> tuple[str, str]:
 # Numbers
 # --------------------------------------------------------------------------------------------------------------------
 
-NOT_LAST = "layers below the last"
+WHY = "to keep this page small; the trace itself has them"
+WHY_OF_SENTENCES = "to keep a page of several sentences small; a page of one sentence can have them"
+WHY_SENTENCES = "there are more than fit in one page; each can have a page of its own"
 # What is left out, from what is missed least on: what (as a pattern), only below the last layer?, in words.
 LEAST_FIRST = [
     (r"attention\.(\d+)\.scaled", False, "scaled scores (the page multiplies the scores itself)"),
@@ -189,6 +248,7 @@ LEAST_FIRST = [
     (r"attention\.(\d+)\.scores", True, "scores"),
     (r"attention\.(\d+)\.feature", False, "what location-aware attention saw of the step before"),
     (r"output\.rows", False, "rows of the output layer"),
+    (r"output\.(?:hidden|bias)", False, "what the output layer reads"),
     (r"(?:en|de)coder\.inputs", False, "inputs of the first layers"),
     (r"(?:en|de)coder\.layer\.(\d+)\.self_attention\.scores", False, "self-attention scores"),
     (r"encoder\.layer\.(\d+)\.(?:forward|backward)\..*", False, "gates of the encoder"),
@@ -196,14 +256,36 @@ LEAST_FIRST = [
     (r"(?:en|de)coder\.embeddings", False, "embeddings"),
     (r"encoder\.layer\.(\d+)\.states", False, "states of the encoder"),
     (r"(?:en|de)coder\.layer\.(\d+)\.self_attention\.weights", False, "self-attention weights"),
+    (r"encoder\.states|handover\..*", False, "states that the attention reads, and the hand-over"),
     (r"attention\.(\d+)\.(?!weights).*", False, "everything of the attention but its weights"),
     (r"attention\.(\d+)\.weights", True, "weights"),
 ]
 
 
-def _leave_out(arrays: dict[tuple[int, str], np.ndarray], limit: int) -> list[dict[str, str]]:
+def _how_many_fit(sentences: Sequence[Sequence[_Run]], sizes: Sequence[int], limit: int) -> int:
+    """How many sentences, from the first, fit with their text and the weights of the last layer; at least one."""
+    total = 0
+    for count, (sentence, size) in enumerate(zip(sentences, sizes)):
+        traces = [run.trace for run in sentence]
+        weights = [made.arrays[f"attention.{layer}.weights"] for made in traces for layer in made.layers[-1:]]
+        total += size + sum(_packed(array)[1] for array in weights)
+        if total > limit and count:
+            return count
+    return len(sentences)
+
+
+def _last_sentences(kept: int, count: int) -> str:
+    return f"the trace of sentence {count}" if count == kept + 1 else f"the traces of sentences {kept + 1} to {count}"
+
+
+def _text_size(run: _Run) -> int:
+    return len(_data([run.document()])) + (len(_table(run)) if run.parent is None else 0)
+
+
+def _leave_out(arrays: dict[tuple[int, str], np.ndarray], limit: int, why: str) -> list[dict[str, str]]:
     """Takes arrays away until the rest fits; returns what was taken, for the page to name."""
     left_out: dict[str, list[str]] = {}
+    packed = {key: _packed(array) for key, array in arrays.items()}
     for pattern, below_last, words in LEAST_FIRST:
         found: dict[int, list[tuple[int, str]]] = {}
         for key in arrays:
@@ -213,25 +295,24 @@ def _leave_out(arrays: dict[tuple[int, str], np.ndarray], limit: int) -> list[di
         layers = sorted(found)
         # The lowest layers go first: what leads to the output is looked at most.
         for layer in layers[:-1] if below_last else layers:
-            if _packed_size(arrays.values()) <= limit:
-                return _in_words(left_out)
+            if sum(dict(packed.values()).values()) <= limit:
+                return _in_words(left_out, why)
             for key in found[layer]:
-                del arrays[key]
+                del arrays[key], packed[key]
             left_out.setdefault(words, []).append(str(layer + 1) if len(layers) > 1 or below_last else "")
-    return _in_words(left_out)
+    return _in_words(left_out, why)
 
 
-def _in_words(left_out: dict[str, list[str]]) -> list[dict[str, str]]:
-    why = "to keep this page small; the trace itself has them"
+def _in_words(left_out: dict[str, list[str]], why: str) -> list[dict[str, str]]:
     return [
-        {"what": f"{words}{f' (layer {chr(44).join(layers)})' if any(layers) else ''}".replace(",", ", "), "why": why}
+        {"what": words if "" in layers else f"{words} (layer {', '.join(layers)})", "why": why}
         for words, layers in left_out.items()
     ]
 
 
-def _packed_size(arrays: Iterable[np.ndarray]) -> int:
-    sizes = {hashlib.sha256(array.tobytes()).digest(): array.nbytes for array in arrays}
-    return sum(4 * size // 3 + 80 for size in sizes.values())
+def _packed(array: np.ndarray) -> tuple[bytes, int]:
+    """What tells an array from others, for equal ones are kept once, and its size in the page."""
+    return hashlib.sha256(array.tobytes()).digest(), 4 * array.nbytes // 3 + 80
 
 
 class _Pool:
@@ -253,6 +334,15 @@ class _Pool:
 # --------------------------------------------------------------------------------------------------------------------
 # Text
 # --------------------------------------------------------------------------------------------------------------------
+
+
+def _short(value: Any) -> Any:
+    """The same with six digits for each number, which is more than a page shows."""
+    if isinstance(value, dict):
+        return {key: _short(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _data(value: Any) -> str:
