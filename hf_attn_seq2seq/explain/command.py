@@ -14,6 +14,7 @@ from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.explain.chapters import TITLES
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import FIGURES, save_figure
+from hf_attn_seq2seq.explain.heatmap import MIN_WIDTH, closed, visible
 from hf_attn_seq2seq.explain.sentences import print_overview, split_sentences, trace_sentences
 from hf_attn_seq2seq.explain.terminal import DEPTHS, print_trace
 from hf_attn_seq2seq.explain.trace import Trace
@@ -63,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("--depth", choices=DEPTHS, default="numbers", help="how much is shown (default %(default)s)")
     show.add_argument("--layer", type=int, default=-1, metavar="N", help="of the decoder (default: the last)")
     show.add_argument("--head", type=int, metavar="N", help="of that layer (default: all)")
-    show.add_argument("--plain", action="store_true", help="ASCII characters without colours")
+    show.add_argument("--plain", action="store_true", help="drawn in ASCII, without colours")
     files = parser.add_argument_group("files, in the place of the terminal")
     files.add_argument("--html", type=Path, metavar="FILE", help="a page to explore, in one file")
     files.add_argument("--figure", type=Path, metavar="FILE", help="a picture: .png, .svg or .pdf")
@@ -76,12 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = build_parser().parse_args(arguments)
-    console = Console(no_color=True) if options.plain else Console()
-    if options.tensors and not options.json:
-        raise ValueError("--tensors names a file beside that of --json: give both.")
-    for path in (options.html, options.figure, options.json):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise ValueError(f"There is no folder '{path.parent}' to write '{path.name}' to: make it first.")
+    console = _Console(no_color=True) if options.plain else _Console()
+    console.width = max(console.width, MIN_WIDTH)  # a terminal that tells no width says 0
+    _check_files(options)
     if options.model is None:
         from hf_attn_seq2seq.explain.tour import tell_tour
 
@@ -102,11 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.layer != -1:
         options.layer = from_one("layer", options.layer, traced.document["decoder"]["layers"])
     if options.head is not None:
+        traced.attended()  # refuses a model without attention
         options.head = from_one("head", options.head, traced.document["attention"]["heads"])
     for text, change in zip(options.what_if, changes):
         child = traced.what_if(**_counted_from_zero(change, traced))
-        console.print(f"What if {text}:  {child.document['target']['text']}", markup=False, highlight=False)
-    other = _trace_other(options, traced) if options.compare else None
+        outcome = visible(f"What if {text}:  {child.document['target']['text']}")
+        console.print(closed(outcome), markup=False, highlight=False)
+    other = _trace_other(options, traced) if options.compare is not None else None
     looked_at = made.sentences if _all_on_page(made, options) else [traced]
     verifications = [each.verify() for each in looked_at]
     views = _faithfulness(looked_at, options)
@@ -139,6 +139,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would end with status 1, which says that a check failed
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Refuse, before anything is computed, what could not be written afterwards."""
+    if options.tensors is not None and not options.json:
+        raise ValueError("--tensors names a file beside that of --json: give both.")
+    files = [path for path in (options.html, options.figure, options.json) if path is not None]
+    for path in files:
+        if not path.absolute().parent.is_dir():
+            raise ValueError(f"There is no folder '{path.parent}' to write '{path.name}' to: make it first.")
+        if path.is_dir():
+            raise ValueError(f"'{path}' is a folder: name a file.")
+        if files.count(path) > 1:
+            raise ValueError(f"'{path}' is named twice: give each file a name of its own.")
+    if options.json and options.json.suffix != ".json":
+        raise ValueError(f"'{options.json}' does not end in .json, by which explain knows a saved trace: add it.")
+
+
 class _Traced(NamedTuple):
     """The traces of a text's sentences, and which one is asked for."""
 
@@ -151,7 +172,7 @@ class _Traced(NamedTuple):
 
 
 def _all_on_page(made: _Traced, options: argparse.Namespace) -> bool:
-    return bool(len(made.sentences) > 1 and options.html and options.sentence is None and not options.compare)
+    return bool(len(made.sentences) > 1 and options.html and options.sentence is None and options.compare is None)
 
 
 def _faithfulness(traces: Sequence[Trace], options: argparse.Namespace) -> list[Faithfulness] | None:
@@ -163,6 +184,8 @@ def _faithfulness(traces: Sequence[Trace], options: argparse.Namespace) -> list[
 
 def _trace(options: argparse.Namespace, console: Console) -> _Traced:
     if Path(options.model).suffix == ".json":
+        if not Path(options.model).is_file():
+            raise ValueError(f"There is no file '{options.model}': name a saved trace, or a model's folder.")
         if options.text is not None:
             raise ValueError(f"'{options.model}' is a saved trace of one sentence: name a model to trace another.")
         return _Traced([Trace.load(options.model)], 0)
@@ -271,14 +294,15 @@ def _write(
             head=options.head,
             level=options.level,
         )
-        written.append(f"Picture: {options.figure}\n  {alt_text}")
+        written.append(f"Picture: {options.figure}\n  {closed(visible(alt_text))}")
     if options.json:
         traced.save(options.json, options.tensors)
         written.append(f"Trace: {options.json}")
     if not written:
         return False
     source, target = (traced.document[side]["text"] for side in ("source", "target"))
-    for line in (f"{source}  ->  {target}", *written):
+    console.print(f"{closed(visible(source))}  ->  {closed(visible(target))}", markup=False, highlight=False)
+    for line in written:
         console.print(line, markup=False, highlight=False)
     return True
 

@@ -20,7 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES
 from hf_attn_seq2seq.data.words import Words, word_shares
 
 
@@ -269,6 +269,8 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
     source, target = (document[side]["tokens"] for side in ("source", "target"))
     if attention["type"] not in ATTENTION_TYPES:
         raise ValueError(f"there is no attention of kind {attention['type']!r}")
+    if attention["normalizer"] not in ATTENTION_NORMALIZERS:
+        raise ValueError(f"there is no normalizer {attention['normalizer']!r}")
     if not source or len(target) != len(steps):
         raise ValueError(f"it has {len(source)} source tokens, {len(target)} target tokens and {len(steps)} steps")
     for side in ("source", "target"):
@@ -311,9 +313,10 @@ def _base64(array: np.ndarray) -> dict[str, Any]:
 
 def _read_array(entry: dict[str, Any], path: Path, sides: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
     if "values" in entry:
-        array = np.asarray(entry["values"], dtype=np.float32)
+        with np.errstate(over="ignore"):  # infinities are refused below
+            array = np.asarray(entry["values"], dtype=np.float32)
     elif "base64" in entry:
-        array = np.frombuffer(base64.b64decode(entry["base64"]), dtype="<f4").astype(np.float32)
+        array = np.frombuffer(base64.b64decode(entry["base64"], validate=True), dtype="<f4").astype(np.float32)
     else:
         if entry["file"] not in sides:
             sides[entry["file"]] = load_file(path.with_name(Path(entry["file"]).name))

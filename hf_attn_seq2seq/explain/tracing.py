@@ -282,10 +282,13 @@ def run_traced(
         "start": name_of(start),
         "steps": steps,
         "output_ids": sorted({candidate["id"] for step in steps for candidate in step["candidates"]}),
-        "beams": _beams(outputs, watcher, new_ids, name_of, ends, float(penalty)) if options.num_beams > 1 else None,
+        "beams": None,
         "what_if": None,
         "checks": [],
     }
+    if options.num_beams > 1:
+        early_stopping = generation.early_stopping or False
+        document["beams"] = _beams(watcher, new_ids, name_of, ends, float(penalty), early_stopping)
     return Run(document, outputs, inputs, rows)
 
 
@@ -391,7 +394,7 @@ def _step(
 
 
 def _beams(
-    outputs: Any, watcher: Watcher, result: list[int], name_of: _Names, ends: list[int], penalty: float
+    watcher: Watcher, result: list[int], name_of: _Names, ends: list[int], penalty: float, early_stopping: bool | str
 ) -> dict[str, Any]:
     """The tree of a beam search: at each step, what was kept, what finished and what was dropped."""
     num_beams = watcher.sequences[0].shape[0]
@@ -436,7 +439,12 @@ def _beams(
             float(totals[parent, sequence[-1]]) if kept[parent, sequence[-1]] == row else -float("inf")
             for row, (parent, sequence) in enumerate(zip(parents, following))
         ]
-    return {"num_beams": num_beams, "length_penalty": penalty, "steps": steps}
+    return {
+        "num_beams": num_beams,
+        "length_penalty": penalty,
+        "early_stopping": early_stopping,
+        "steps": steps,
+    }
 
 
 def _source_side(

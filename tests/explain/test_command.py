@@ -61,6 +61,24 @@ def test_other_views(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "gradient" in shown
 
 
+def test_control_characters_do_not_reach_the_terminal(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "the \x1b[31mcat\u202e is"
+    main([str(folder / "attention"), text, "--json", str(tmp_path / "t.json"), "--what-if", f"source={text} on"])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
+def test_a_terminal_of_unknown_width(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    main([str(folder / "attention"), TEXT, "--chapter", "loop"])
+    assert "The loop" in capsys.readouterr().out
+
+
 def test_a_paragraph_is_shown_sentence_by_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paragraph = "The cat is on the mat. A dog sees the old house."
     main([str(folder / "attention"), paragraph, "--plain", "--chapter", "tokens", "--sentence", "2"])
@@ -126,7 +144,12 @@ def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
         (["MODEL", TEXT, "--tensors", "side.safetensors"], "beside that of --json"),
         (["MODEL", TEXT, "--figure", "map.gif"], ".gif"),
         (["MODEL", "cat " * 2000], "2001 tokens"),
-        (["missing.json"], "missing.json"),
+        (["missing.json"], "no file 'missing.json'"),
+        (["MODEL", TEXT, "--html", "a.json", "--json", "a.json"], "named twice"),
+        (["MODEL", TEXT, "--json", "trace.txt"], "does not end in .json"),
+        (["MODEL", TEXT, "--html", "."], "is a folder"),
+        (["MODEL", TEXT, "--compare", ""], "holds no trained model"),
+        (["NONE", TEXT, "--head", "1"], "no attention"),
     ],
 )
 def test_bad_input_is_told_in_a_sentence(
@@ -138,7 +161,8 @@ def test_bad_input_is_told_in_a_sentence(
     sentence: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = [str(folder / "attention") if argument == "MODEL" else argument for argument in arguments]
+    models = {"MODEL": str(folder / "attention"), "NONE": str(folder / "none")}
+    given = [models.get(argument, argument) for argument in arguments]
     with pytest.raises(SystemExit) as stopped:
         run_command(lambda: main(given))
     said = capsys.readouterr().err
