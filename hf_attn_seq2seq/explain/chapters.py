@@ -58,12 +58,15 @@ PAPERS = {
 }
 
 _GRU = (
-    "r, z = sigmoid(W x + U h + b)",
+    "r = sigmoid(W_r x + U_r h + b_r)",
+    "z = sigmoid(W_z x + U_z h + b_z)",
     "n = tanh(W_n x + b_n + r (U_n h + d_n))",
     "h' = (1 - z) n + z h",
 )
 _LSTM = (
-    "i, f, o = sigmoid(W x + U h + b)",
+    "i = sigmoid(W_i x + U_i h + b_i)",
+    "f = sigmoid(W_f x + U_f h + b_f)",
+    "o = sigmoid(W_o x + U_o h + b_o)",
     "g = tanh(W_g x + U_g h + b_g)",
     "m' = f m + i g",
     "h' = o tanh(m')",
@@ -470,8 +473,10 @@ def _encoder(title: str, facts: _Facts) -> ChapterText:
         )
     plain += f" Gates, numbers from 0 to 1, decide how much of the old memory stays.{stack}"
     paper = {
-        "gru": "Cho et al. 2014, eq. 5 to 8, the reset gate after the product",
-        "lstm": "Hochreiter and Schmidhuber 1997; Gers et al. 2000",
+        "gru": "Cho et al. 2014, eq. 5 to 8, the reset gate r after the product; z is the update gate, n the "
+        "candidate",
+        "lstm": "Hochreiter and Schmidhuber 1997; Gers et al. 2000; i, f, o are the input, forget and output gates, g "
+        "the candidate, m the cell",
     }[kind]
     extras = [words for name, words in _EXTRAS.items() if facts.config.get(name)]
     exact = f"A {'bi' if both else 'uni'}directional {kind.upper()} of {_count(layers, 'layer')} ({paper})"
