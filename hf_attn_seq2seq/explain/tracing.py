@@ -68,7 +68,7 @@ def trace(
             src_len)`; for what-if runs.
 
     Raises:
-        ValueError: The text is blank or too long, the target blank, the tokenizer is not the model's, a number out of
+        ValueError: The text is blank or too long, the target blank or beyond the vocabulary, a number out of
             range, or the model's numbers are not finite.
     """
     options = RunOptions(num_beams, max_new_tokens, length_penalty, candidates, name)
@@ -206,6 +206,10 @@ def run_traced(
     generation = model.generation_config
     ends = _as_list(generation.eos_token_id)
     forced = _forced_ids(tokenizer, target, ends)
+    vocabulary = getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size
+    for token_id in forced:
+        if not isinstance(token_id, int) or not 0 <= token_id < vocabulary:
+            raise ValueError(f"The target holds {token_id!r}, which is none of the model's {vocabulary} tokens.")
     if forced and options.num_beams > 1:
         raise ValueError("A given target leaves nothing to search for: leave out num_beams.")
     limit = options.max_new_tokens
