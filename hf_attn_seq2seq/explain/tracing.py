@@ -625,61 +625,73 @@ def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[d
 
 
 def _arrays(model: Any, recorder: RunRecorder, run: Run) -> dict[str, np.ndarray]:
-    config = model.config
+    """Everything that was recorded along the way to the result, by the names of the trace."""
     gather = _Gather(recorder, run.rows)
-    arrays: dict[str, torch.Tensor] = {}
+    made = _recurrent_decoder if model.config.is_recurrent_decoder else _transformer_decoder
+    ids = torch.tensor(run.document["output_ids"], device=model.lm_head.weight.device)
+    arrays = {
+        **_encoder(model.config, recorder),
+        "decoder.embeddings": gather(DECODER, "embeddings"),
+        **made(model, gather),
+        "output.hidden": gather("", "hidden"),
+        "output.rows": linear_weight(model.lm_head)[ids].float(),
+    }
+    if model.lm_head.bias is not None:
+        arrays["output.bias"] = model.lm_head.bias.detach()[ids].float()
+    return {name: np.ascontiguousarray(value.cpu().numpy(), dtype=np.float32) for name, value in arrays.items()}
+
+
+def _encoder(config: Any, recorder: RunRecorder) -> dict[str, torch.Tensor]:
     first = recorder.at(0, ENCODER)
-    arrays["encoder.embeddings"] = first["embeddings"][0]
+    arrays = {"encoder.embeddings": first["embeddings"][0], "encoder.states": first["states"][0]}
     inputs = recorder.at(0, f"{ENCODER}.stack.positions")
     if inputs:
         arrays["encoder.inputs"] = inputs["inputs"][0]
     for layer in range(config.encoder_layers):
-        here = f"{ENCODER}.stack.layers.{layer}"
-        arrays[f"encoder.layer.{layer}.states"] = recorder.at(0, here)["states"][0]
+        here, name = f"{ENCODER}.stack.layers.{layer}", f"encoder.layer.{layer}"
+        arrays[f"{name}.states"] = recorder.at(0, here)["states"][0]
         for key, value in recorder.at(0, f"{here}.self_attention").items():
-            arrays[f"encoder.layer.{layer}.self_attention.{key}"] = value[0]
+            arrays[f"{name}.self_attention.{key}"] = value[0]
         for index, direction in enumerate(("forward", "backward")):
             events = recorder.passes[0].get(f"{here}.cells.{index}", [])
             if direction == "backward":
-                events = events[::-1]
+                events = events[::-1]  # in the order of the source
             for key in events[0] if events else ():
                 if not key.endswith("_before"):  # the neighbour's state after
-                    short = {"hidden_after": "hidden", "cell_after": "cell"}.get(key, key)
-                    arrays[f"encoder.layer.{layer}.{direction}.{short}"] = torch.cat([event[key] for event in events])
-    arrays["encoder.states"] = first["states"][0]
+                    arrays[f"{name}.{direction}.{key.removesuffix('_after')}"] = torch.cat(
+                        [one[key] for one in events]
+                    )
+    return arrays
 
-    arrays["decoder.embeddings"] = gather(DECODER, "embeddings")
-    if config.is_recurrent_decoder:
-        bridge = recorder.at(0, f"{DECODER}.stack.bridge")
-        arrays["handover.state"] = bridge["state"][0].unflatten(-1, (config.decoder_layers, -1, config.hidden_size))
-        if "summary" in bridge:
-            arrays["handover.summary"] = bridge["summary"][0]
-        for layer in range(config.decoder_layers):
-            here = f"{DECODER}.stack.steps.cells.{layer}"
-            for key in recorder.at(0, here):
-                arrays[f"decoder.layer.{layer}.{key}"] = gather(here, key)
-        attentions = {0: (f"{DECODER}.stack.steps.attention", model.model.decoder.stack.steps.attention)}
-        arrays["decoder.state"] = gather(f"{DECODER}.stack.steps.readout", "state")
-    else:
-        arrays["decoder.inputs"] = gather(f"{DECODER}.stack.positions", "inputs")
-        attentions = {}
-        for layer in range(config.decoder_layers):
-            here = f"{DECODER}.stack.layers.{layer}"
-            for key in recorder.at(0, here):
-                arrays[f"decoder.layer.{layer}.{key}"] = gather(here, key)
-            for key in recorder.at(0, f"{here}.self_attention"):
-                arrays[f"decoder.layer.{layer}.self_attention.{key}"] = gather.triangle(f"{here}.self_attention", key)
-            module = model.model.decoder.stack.layers[layer].cross_attention
-            attentions[layer] = (f"{here}.cross_attention", module)
-    for layer, (name, module) in attentions.items():
-        arrays.update({f"attention.{layer}.{key}": value for key, value in _attention(gather, name, module).items()})
 
-    ids = torch.tensor(run.document["output_ids"], device=model.lm_head.weight.device)
-    arrays["output.hidden"] = gather("", "hidden")
-    arrays["output.rows"] = linear_weight(model.lm_head)[ids].float()
-    if model.lm_head.bias is not None:
-        arrays["output.bias"] = model.lm_head.bias.detach()[ids].float()
-    return {name: np.ascontiguousarray(value.cpu().numpy(), dtype=np.float32) for name, value in arrays.items()}
+def _recurrent_decoder(model: Any, gather: _Gather) -> dict[str, torch.Tensor]:
+    config, stack = model.config, f"{DECODER}.stack"
+    bridge = gather.recorder.at(0, f"{stack}.bridge")
+    arrays = {
+        "handover.state": bridge["state"][0].unflatten(-1, (config.decoder_layers, -1, config.hidden_size)),
+        "decoder.state": gather(f"{stack}.steps.readout", "state"),
+    }
+    if "summary" in bridge:
+        arrays["handover.summary"] = bridge["summary"][0]
+    for layer in range(config.decoder_layers):
+        here = f"{stack}.steps.cells.{layer}"
+        for key in gather.recorder.at(0, here):
+            arrays[f"decoder.layer.{layer}.{key}"] = gather(here, key)
+    attention = _attention(gather, f"{stack}.steps.attention", model.model.decoder.stack.steps.attention)
+    return {**arrays, **{f"attention.0.{key}": value for key, value in attention.items()}}
+
+
+def _transformer_decoder(model: Any, gather: _Gather) -> dict[str, torch.Tensor]:
+    arrays = {"decoder.inputs": gather(f"{DECODER}.stack.positions", "inputs")}
+    for layer, module in enumerate(model.model.decoder.stack.layers):
+        here, name = f"{DECODER}.stack.layers.{layer}", f"decoder.layer.{layer}"
+        for key in gather.recorder.at(0, here):
+            arrays[f"{name}.{key}"] = gather(here, key)
+        for key in gather.recorder.at(0, f"{here}.self_attention"):
+            arrays[f"{name}.self_attention.{key}"] = gather.triangle(f"{here}.self_attention", key)
+        attention = _attention(gather, f"{here}.cross_attention", module.cross_attention)
+        arrays |= {f"attention.{layer}.{key}": value for key, value in attention.items()}
+    return arrays
 
 
 @torch.no_grad()
