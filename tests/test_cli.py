@@ -27,7 +27,10 @@ def test_version(capsys):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("trian", "did you mean 'train'?"), ("xyzzy", "choose among preprocess, train, evaluate, translate, explain, align.")],
+    [
+        ("trian", "did you mean 'train'?"),
+        ("xyzzy", "choose among preprocess, train, evaluate, translate, explain, align."),
+    ],
 )
 def test_an_unknown_command_gets_the_nearest(name, hint, capsys):
     with pytest.raises(SystemExit) as ended:
