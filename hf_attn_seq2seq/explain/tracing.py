@@ -83,8 +83,9 @@ def trace(
     # A model loaded with its own code has its own recorder module.
     home = sys.modules[type(root).__module__.rpartition(".")[0] + ".recorder"]
     with ExitStack() as stack:
-        stack.enter_context(torch.compiler.set_stance("force_eager"))  # a compiled graph tells nothing
+        # First, for it lets one thread in at a time, and the stance is the whole process's.
         stack.enter_context(eager_attention(model))
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # a compiled graph tells nothing
         stack.enter_context(home.recording(recorder))
         run = run_traced(model, tokenizer, text, target, options)
     arrays = _arrays(root, recorder, run)

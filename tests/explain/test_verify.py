@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, RUNNING_STATE_ATTENTIONS
@@ -238,6 +239,9 @@ def test_traces_in_threads(make_model: MakeModel, tokenizer: PreTrainedTokenizer
         verified = pool.map(lambda text: trace(model, tokenizer, text).verify(), SENTENCES)
         assert all(verification.passed for verification in verified)
     assert model.config._attn_implementation == before
+    counter = CompileCounter()
+    torch.compile(torch.sin, backend=counter)(torch.ones(2))
+    assert counter.frame_count == 1  # compiling was not left switched off
 
 
 def test_a_tampered_beam_is_noticed(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
