@@ -646,15 +646,16 @@ class RunningAttention(AdditiveAttention):
             feature = self.feature(running.to(memory.keys.dtype), memory)
             scores = self.energy(step.unsqueeze(2), memory.keys + feature, vector)
             weights = self.settle(self.weigh(scores, memory, running))
-            record(
-                self,
-                asker=query,
-                query=step.unsqueeze(2),
-                scores=scores,
-                vector=vector,
-                state=running.unsqueeze(2),
-                feature=feature.unsqueeze(2) if feature.dim() else feature,
-            )
+            if active_recorder() is not None:  # not even the views are made in vain: this is the loop over steps
+                record(
+                    self,
+                    asker=query,
+                    query=step.unsqueeze(2),
+                    scores=scores,
+                    vector=vector,
+                    state=running.unsqueeze(2),
+                    feature=feature.unsqueeze(2) if feature.dim() else feature,
+                )
             running = self.advance(running, at_least_single(weights.squeeze(2)))
             rows.append(weights)
             energies.append(scores)

@@ -196,8 +196,7 @@ def _with_attention(
         text = "".join(pieces)
     if not links:
         return Translation(text)
-    ends = list(accumulate(map(len, pieces)))
-    target_shares = word_shares(list(zip([0, *ends], ends)), split_words(text))
+    target_shares = word_shares(spans_of(pieces), split_words(text))
     source_shares = word_shares(offsets.tolist(), split_words(source))
     return Translation(text, links=word_attention(rows, source_shares, target_shares).links())
 
@@ -218,6 +217,12 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], left_out
     ends = list(accumulate((min(len(prefix), len(text)) for prefix in prefixes), max))
     pieces = iter([text[start:end] for start, end in zip([0, *ends], ends)])
     return ["" if token_id in left_out else next(pieces) for token_id in ids]
+
+
+def spans_of(pieces: Sequence[str]) -> list[tuple[int, int]]:
+    """Where each piece lies in the text that they are together."""
+    ends = list(accumulate(map(len, pieces)))
+    return list(zip([0, *ends], ends))
 
 
 @contextmanager

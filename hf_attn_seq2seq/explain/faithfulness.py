@@ -419,39 +419,43 @@ def _gradient_view(values: np.ndarray) -> View:
 
 
 def _comprehensiveness_views(values: np.ndarray, chance: np.ndarray, shares: Sequence[float]) -> dict[str, View]:
-    taken = _percent(shares)
-    says = "How much probability the word loses without the tokens that had the most weight (DeYoung et al. 2020)."
-    cannot = "Which of them mattered, nor whether others would have mattered as much: compare with random ones."
-    return {
-        "comprehensiveness": View(
-            "comprehensiveness", f"p(word) - p(word | without the top {taken}), mean", values, says, cannot
+    return _with_chance(
+        View(
+            "comprehensiveness",
+            f"p(word) - p(word | without the top {_percent(shares)}), mean",
+            values,
+            "How much probability the word loses without the tokens that had the most weight (DeYoung et al. 2020).",
+            "Which of them mattered, nor whether others would have mattered as much: compare with random ones.",
         ),
-        "comprehensiveness_chance": _chance_view(
-            "comprehensiveness", f"the same, for {taken} drawn at random", chance
-        ),
-    }
+        chance,
+        shares,
+    )
 
 
 def _sufficiency_views(values: np.ndarray, chance: np.ndarray, shares: Sequence[float]) -> dict[str, View]:
-    taken = _percent(shares)
-    says = "How much probability the word loses with the tokens of most weight alone: near 0, they suffice."
-    cannot = "Whether they are needed; and a source of a few loose tokens is unlike what the model was trained on."
-    return {
-        "sufficiency": View(
-            "sufficiency", f"p(word) - p(word | the top {taken} and special tokens alone), mean", values, says, cannot
+    return _with_chance(
+        View(
+            "sufficiency",
+            f"p(word) - p(word | the top {_percent(shares)} and special tokens alone), mean",
+            values,
+            "How much probability the word loses with the tokens of most weight alone: near 0, they suffice.",
+            "Whether they are needed; and a source of a few loose tokens is unlike what the model was trained on.",
         ),
-        "sufficiency_chance": _chance_view("sufficiency", f"the same, for {taken} drawn at random", chance),
-    }
+        chance,
+        shares,
+    )
 
 
-def _chance_view(title: str, formula: str, values: np.ndarray) -> View:
-    return View(
-        f"{title} by chance",
-        f"{formula}, mean of {ORDERS} draws",
-        values,
-        f"What {title} is worth: where it is no different, the weights chose no better than a draw.",
+def _with_chance(view: View, chance: np.ndarray, shares: Sequence[float]) -> dict[str, View]:
+    """A view, and the same of tokens drawn at random."""
+    drawn = View(
+        f"{view.title} by chance",
+        f"the same, for {_percent(shares)} drawn at random, mean of {ORDERS} draws",
+        chance,
+        f"What {view.title} is worth: where it is no different, the weights chose no better than a draw.",
         "More than a few draws can say: it is itself uncertain.",
     )
+    return {view.title: view, f"{view.title}_chance": drawn}
 
 
 def _percent(shares: Sequence[float]) -> str:

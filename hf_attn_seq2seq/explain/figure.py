@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from rich.cells import cell_len
 
-from hf_attn_seq2seq.data.words import Words, word_shares
 from hf_attn_seq2seq.evaluation.alignment import word_attention
 from hf_attn_seq2seq.explain.chapters import distinct_labels, said, step_sentence, token_label
 from hf_attn_seq2seq.explain.heatmap import (
@@ -128,7 +127,7 @@ def _alignment(
 ) -> str:
     weights = trace.weights(layer, head)
     if level == "word":
-        source, target = _Side.of(trace.document["source"]), _Side.of(trace.document["target"])
+        source, target = _Side.of(trace, "source"), _Side.of(trace, "target")
         weights = word_attention(weights, source.shares, target.shares).matrix
         sources, targets = source.labels, target.labels
     else:
@@ -143,12 +142,11 @@ class _Side(NamedTuple):
     shares: np.ndarray  # (tokens, words and special tokens): which share of each token lies in which word
 
     @classmethod
-    def of(cls, side: dict[str, Any]) -> _Side:
-        words = Words(side["text"], [tuple(word["span"]) for word in side["words"]])
-        shares = word_shares([tuple(token["span"] or (0, 0)) for token in side["tokens"]], words)
+    def of(cls, trace: Trace, side: str) -> _Side:
+        words, shares = trace.words(side)
         outside = np.flatnonzero(~shares.any(axis=1))
         labels = [visible(word) for word in words.words()]
-        labels += [token_label(side["tokens"][index]) for index in outside]
+        labels += [token_label(trace.document[side]["tokens"][index]) for index in outside]
         return cls(labels, np.concatenate([shares, np.eye(len(shares))[:, outside]], axis=1))
 
 

@@ -40,8 +40,7 @@ def what_if_widget(trace: Trace) -> Any:
         ImportError: anywidget is not installed.
         ValueError: The trace was loaded from a file.
     """
-    if trace.model is None:
-        raise ValueError("This trace was read from a file: load its model and trace the text again, then ask.")
+    trace.check_model()
     try:
         import anywidget
         import traitlets

@@ -99,6 +99,17 @@ class Trace:
             raise ValueError(f"There is no step {step}: this run made {count}, counted from 0.")
         return step % count
 
+    def check_model(self) -> None:
+        """Raise a ValueError where the model that was traced is not at hand."""
+        if self.model is None:
+            raise ValueError("This trace was read from a file: load its model and trace the text again, then ask.")
+
+    def words(self, side: str) -> tuple[Words, np.ndarray]:
+        """The words of the `"source"` or the `"target"`, and `(tokens, words)`: which share of a token is in which."""
+        part = self.document[side]
+        words = Words(part["text"], [tuple(word["span"]) for word in part["words"]])
+        return words, word_shares([tuple(token["span"] or (0, 0)) for token in part["tokens"]], words)
+
     def weights(self, layer: int = -1, head: int | None = None) -> np.ndarray:
         """`(T, S)` weights of a layer that attends: of one head, or the mean of all; raises as [`attended`] does."""
         weights = self.arrays[f"attention.{self.attended(layer)}.weights"]
@@ -139,23 +150,17 @@ class Trace:
         from hf_attn_seq2seq.decoding.alignment import Alignment, PairAttention, Readout
 
         self.attended()  # refuses a run without attention
-        sides = [self.document[side] for side in ("source", "target")]
-        texts = [Words(side["text"], [tuple(word["span"]) for word in side["words"]]) for side in sides]
-        shares = [
-            word_shares([tuple(token["span"] or (0, 0)) for token in side["tokens"]], words)
-            for side, words in zip(sides, texts)
-        ]
+        (source, source_shares), (target, target_shares) = self.words("source"), self.words("target")
         weights = np.stack([self.arrays[f"attention.{layer}.weights"].swapaxes(0, 1) for layer in self.layers])
-        pair = PairAttention(texts[0], texts[1], weights, shares[0], shares[1])
+        pair = PairAttention(source, target, weights, source_shares, target_shares)
         readout = readout or Readout()
-        return Alignment(texts[0], texts[1], pair.links(readout), pair.words(readout).matrix)
+        return Alignment(source, target, pair.links(readout), pair.words(readout).matrix)
 
     def faithfulness(self, **options: Any) -> Faithfulness:
         """Other views of what mattered to the choices, beside the weights; see [`faithfulness`]."""
         from hf_attn_seq2seq.explain.faithfulness import faithfulness
 
-        if self.model is None:
-            raise ValueError("This trace was read from a file: load its model and trace the text again, then ask.")
+        self.check_model()
         return faithfulness(self.model, self.tokenizer, self, **options)
 
     def to_json(self, packed: bool = False) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, 
 
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.data.words import Words, cut_words, token_words, word_shares
-from hf_attn_seq2seq.decoding.text import evaluating, token_texts
+from hf_attn_seq2seq.decoding.text import evaluating, spans_of, token_texts
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
 from hf_attn_seq2seq.recorder import Recorder
@@ -283,7 +282,7 @@ def run_traced(
             "score": score,
         },
         "source": _source_side(tokenizer, text, source_ids, offsets),
-        "target": _target_side(target_tokenizer, new_ids),
+        "target": _decoded_side(target_tokenizer, new_ids),
         "start": name_of(start),
         "steps": steps,
         "output_ids": sorted({candidate["id"] for step in steps for candidate in step["candidates"]}),
@@ -336,12 +335,12 @@ class _Names:
     def __call__(self, token_id: int) -> dict[str, Any]:
         if token_id not in self.known:
             token = self.tokenizer.convert_ids_to_tokens(token_id)
-            known = {
+            self.known[token_id] = {
                 "id": token_id,
-                "token": f"[{token_id}]" if token is None else str(token),
-            }  # beyond the vocabulary
-            # Tokens of bytes cannot be read as they are called: "ĠvÃ©lo" stands for " vélo".
-            self.known[token_id] = {**known, "text": "" if token is None else self.tokenizer.decode([token_id])}
+                "token": f"[{token_id}]" if token is None else str(token),  # None: beyond the vocabulary
+                # Tokens of bytes cannot be read as they are called: "ĠvÃ©lo" stands for " vélo".
+                "text": "" if token is None else self.tokenizer.decode([token_id]),
+            }
         return dict(self.known[token_id])
 
 
@@ -456,22 +455,21 @@ def _source_side(
     tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int], offsets: list[list[int]] | None
 ) -> dict[str, Any]:
     source = getattr(tokenizer, "source", tokenizer)
-    special = set(source.all_special_ids) - {source.unk_token_id}
     if offsets is None:
-        pieces = token_texts(source, ids, special)
-        ends = list(accumulate(map(len, pieces)))
-        offsets = [[start, end] for start, end in zip([0, *ends], ends)]
-        if "".join(pieces) != text:
-            text = "".join(pieces)  # the text as a tokenizer that keeps no offsets reads it
+        return _decoded_side(source, ids)  # the text as a tokenizer that keeps no offsets reads it
     pieces = [text[start:end] for start, end in offsets]
-    return _side(source, text, ids, pieces, [tuple(span) for span in offsets], special)
+    return _side(source, text, ids, pieces, [tuple(span) for span in offsets], _special_ids(source))
 
 
-def _target_side(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> dict[str, Any]:
-    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+def _decoded_side(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> dict[str, Any]:
+    special = _special_ids(tokenizer)
     pieces = token_texts(tokenizer, ids, special)
-    ends = list(accumulate(map(len, pieces)))
-    return _side(tokenizer, "".join(pieces), ids, pieces, list(zip([0, *ends], ends)), special)
+    return _side(tokenizer, "".join(pieces), ids, pieces, spans_of(pieces), special)
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Of tokens that stand for no text; the unknown one stands for some."""
+    return set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
 
 def _side(
@@ -479,7 +477,7 @@ def _side(
     text: str,
     ids: list[int],
     pieces: list[str],
-    spans: list[tuple[int, ...]],
+    spans: Sequence[tuple[int, ...]],
     special: set[int],
 ) -> dict[str, Any]:
     """A text with its words and tokens, each with its place in the text."""

@@ -41,8 +41,7 @@ def what_if(
     """
     if sum(change is not None for change in (source, target, weights)) != 1:
         raise ValueError("Change one thing: source, target or weights.")
-    if parent.model is None:
-        raise ValueError("This trace was read from a file: load its model and trace the text again, then ask.")
+    parent.check_model()
     before = parent.document["what_if"]
     if before is not None and before["kind"] == "weights" and source is None:
         raise ValueError("This run had weights changed already: ask its parent, so that one thing changes.")

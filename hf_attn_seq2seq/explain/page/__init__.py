@@ -268,7 +268,7 @@ def _how_many_fit(sentences: Sequence[Sequence[_Run]], sizes: Sequence[int], lim
     for count, (sentence, size) in enumerate(zip(sentences, sizes)):
         traces = [run.trace for run in sentence]
         weights = [made.arrays[f"attention.{layer}.weights"] for made in traces for layer in made.layers[-1:]]
-        total += size + sum(_packed(array)[1] for array in weights)
+        total += size + sum(map(_packed_size, weights))
         if total > limit and count:
             return count
     return len(sentences)
@@ -312,7 +312,11 @@ def _in_words(left_out: dict[str, list[str]], why: str) -> list[dict[str, str]]:
 
 def _packed(array: np.ndarray) -> tuple[bytes, int]:
     """What tells an array from others, for equal ones are kept once, and its size in the page."""
-    return hashlib.sha256(array.tobytes()).digest(), 4 * array.nbytes // 3 + 80
+    return hashlib.sha256(array.tobytes()).digest(), _packed_size(array)
+
+
+def _packed_size(array: np.ndarray) -> int:
+    return 4 * array.nbytes // 3 + 80
 
 
 class _Pool:
