@@ -29,6 +29,7 @@ from pydantic import Field, model_validator
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from hf_attn_seq2seq.data.subword_sampling import check_sampling
+from hf_attn_seq2seq.data.words import WORD
 from hf_attn_seq2seq.settings import Settings
 from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
@@ -37,10 +38,6 @@ Kind = Literal["bpe", "unigram", "word", "char", "symbol"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")  # a token's id is its place
 PAD, BOS, EOS, UNK = SPECIAL_TOKENS
-
-# A word may hold hyphens and takes the apostrophe that ends it (l'homme is l' and homme, Est-ce is one word); any
-# other character that is not blank is a word of its own.
-WORD = r"\w+(?:-\w+)*['’]?|[^\w\s]"
 
 # A word takes one blank before it; the other blanks of a run stay together.
 _WORD_AND_BLANKS = rf" ?(?:{WORD})|\s+(?!\S)|\s"

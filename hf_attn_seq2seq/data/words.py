@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hf_attn_seq2seq.data.tokenizer_training import WORD
 
-
+# A word may hold hyphens and takes the apostrophe that ends it (l'homme is l' and homme, Est-ce is one word); any
+# other character that is not blank is a word of its own.
+WORD = r"\w+(?:-\w+)*['’]?|[^\w\s]"
 _WORD = re.compile(WORD)
 _NOT_BLANK = re.compile(r"\S+")
 

@@ -1,10 +1,11 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Translate a file, or standard input, line by line: as many lines come out as went in, in the same order."""
+"""Translate a sentence, a file or standard input, line by line: as many lines come out as went in, in their order."""
 
 import argparse
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -28,12 +29,22 @@ from hf_attn_seq2seq.decoding.files import (
     read_blocks,
     refuse_overwriting,
 )
-from hf_attn_seq2seq.decoding.loading import Translator, fingerprint, load_tokenizer, load_translator, pick_device
+from hf_attn_seq2seq.decoding.loading import (
+    DEFAULT_MODEL,
+    Translator,
+    fingerprint,
+    load_tokenizer,
+    load_translator,
+    names_model,
+    pick_device,
+    resolve,
+)
 from hf_attn_seq2seq.decoding.text import Translation, length_batches, translate_n_best
 from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
 
 
 EXAMPLES = """examples:
+  hf-attn-seq2seq translate "The cat is on the mat."
   hf-attn-seq2seq translate outputs/en-fr < test.en > test.fr
   hf-attn-seq2seq translate outputs/en-fr corpus.en.gz --output corpus.fr.gz --processes 4 --resume
   hf-attn-seq2seq translate outputs/a,outputs/b test.en --n-best 5 --format jsonl
@@ -46,6 +57,7 @@ formats:
 A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty. An alignment has a link
 `source-target` for each linked word of the translation, words being what blanks part, counted from 0.
 """
+FILE_NAME = re.compile(r"\S*(/\S*|\.\w+)")  # a path, or a name with an ending: no text to translate
 BATCH_TOKENS = 64  # a sentence of usual length; a batch holds the tokens of as many such sentences as it may have
 BLOCK_BYTES = 1024  # read ahead for each sentence of a batch: some sixteen batches, among which lengths are sorted
 
@@ -56,10 +68,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "model",
+        nargs="?",
         metavar="MODEL[,MODEL...]",
-        help="a trained model's folder; several translate together, as an ensemble",
+        help="a trained model's folder, or its name on the Hub; several translate together, as an ensemble (default: "
+        f"{DEFAULT_MODEL}, English to French, which comes with this package)",
     )
-    parser.add_argument("file", nargs="?", type=Path, help="UTF-8 text, also .gz or .xz (default: standard input)")
+    parser.add_argument(
+        "input",
+        nargs="?",
+        metavar="TEXT|FILE",
+        help="a sentence, or UTF-8 text, also .gz or .xz (default: standard input)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--output", "-o", type=Path, metavar="FILE", help="also .gz or .xz (default: standard output)")
     output.add_argument("--resume", action="store_true", help="go on with the unfinished --output of a killed run")
@@ -97,13 +116,32 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command `translate`; wrong input raises a ValueError of one sentence."""
-    run(build_parser().parse_intermixed_args(arguments))
+    options = build_parser().parse_intermixed_args(arguments)
+    options.model, options.text, options.file = _told_apart(options.model, options.input)
+    run(options)
+
+
+class _Told(NamedTuple):
+    model: str
+    text: str | None
+    file: Path | None
+
+
+def _told_apart(model: str | None, given: str | None) -> _Told:
+    """What the command is about: one argument alone may be a model, a file or a text."""
+    if model is not None and given is None and not (names_model(model) and not os.path.isfile(model)):
+        model, given = None, model
+    if given is None:
+        return _Told(model or DEFAULT_MODEL, None, None)
+    if os.path.exists(given) or FILE_NAME.fullmatch(given):
+        return _Told(model or DEFAULT_MODEL, None, Path(given))
+    return _Told(model or DEFAULT_MODEL, given, None)
 
 
 def run(options: argparse.Namespace) -> None:
     """Read, translate, write, block by block."""
     _check(options)
-    names = options.model.split(",")
+    names = [resolve(name) for name in options.model.split(",")]
     tokenizer = load_tokenizer(names)
     config = AutoConfig.from_pretrained(names[0])
     if options.alignments or options.replace_unknown:
@@ -121,10 +159,14 @@ def run(options: argparse.Namespace) -> None:
     loading = {"names": names, "device": options.device, "dtype": options.dtype}
     jobs = _Jobs(tokenizer, limit, options.batch_size, {**search, "max_source_tokens": limit}, options.file)
     with _workers(options.processes, loading) as executor, _bar(options, output) as bar:
-        if sys.stdin.isatty() and not options.file:
-            print("One sentence a line; Ctrl-D ends.", file=sys.stderr)
+        if options.text is not None:
+            read: Iterator[Block] = iter([Block(0, options.text.splitlines(), "")])
+        else:
+            if not options.file and sys.stdin.isatty():
+                print("One sentence a line; Ctrl-D ends.", file=sys.stderr)
+            read = read_blocks(options.file, BLOCK_BYTES * options.batch_size)
         output.open()
-        blocks = _not_done(read_blocks(options.file, BLOCK_BYTES * options.batch_size), output, options.file)
+        blocks = _not_done(read, output, options.file)
         # A file is read ahead, so that no process waits at a block's end; who types a line wants it translated now.
         ahead = options.processes > 1 and options.file is not None
         try:
@@ -148,6 +190,8 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is {value}: it must be at least 1.")
     if options.resume and not (options.output and options.file):
         raise ValueError("--resume needs a FILE and an --output: what is piped cannot be gone on with.")
+    if options.text is not None and not options.text.strip():
+        raise ValueError("The text is empty: write a sentence, or name a file.")
     if options.dictionary and not options.replace_unknown:
         raise ValueError("--dictionary needs --replace-unknown.")
     refuse_overwriting(options.output, options.file, options.dictionary)

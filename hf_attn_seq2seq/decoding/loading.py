@@ -3,14 +3,24 @@
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import transformers
+from huggingface_hub import file_exists
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
+
+
+DEFAULT_MODEL = "en-fr-small"
+PACKAGED = Path(__file__).parents[1] / "packaged"  # a folder for each model that comes with this package
+_PICKLE = "pytorch_model.bin"
+PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # of a folder, or a name on the Hub
 
 
 class Translator(NamedTuple):
@@ -20,22 +30,63 @@ class Translator(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
 
 
+def load(name: str | Path = DEFAULT_MODEL, device: str | None = None, dtype: str = "auto") -> Translator:
+    """
+    Load a trained model and its tokenizer.
+
+    Args:
+        name: Of a model that comes with this package (see [`packaged_models`]), a folder, or a name on the Hub.
+        device: Such as "cpu" or "cuda:1"; None takes a GPU where there is one.
+        dtype: "float32", "bfloat16" or "float16"; "auto": as saved, but half precision as float32 on a CPU, where it
+            would be slower.
+
+    Raises:
+        ValueError: As [`load_translator`] does.
+    """
+    return load_translator([str(name)], device, dtype)
+
+
+def packaged_models() -> list[str]:
+    """Names of the models that come with this package."""
+    return sorted(path.parent.name for path in PACKAGED.glob("*/config.json"))
+
+
+def resolve(name: str) -> str:
+    """The folder of a packaged model; any other name, and a folder of that name here, is left as it is."""
+    return str(PACKAGED / name) if name in packaged_models() and not os.path.exists(name) else name
+
+
+def is_exported(name: str) -> bool:
+    """Whether it is a folder that the command `export` wrote."""
+    return os.path.isfile(os.path.join(resolve(name), "exported.json"))
+
+
+def names_model(text: str) -> bool:
+    """Whether a command's argument names a model, or several with commas between them, and is no text to translate."""
+    known = all(os.path.exists(name) or name in packaged_models() for name in text.split(","))
+    return known or PATH.fullmatch(text) is not None
+
+
 def load_translator(names: Sequence[str], device: str | None = None, dtype: str = "auto") -> Translator:
     """
     Load a model, or several as an ensemble, for translating.
 
     Args:
-        names: Folders, or names on the Hub.
-        device: Such as "cpu" or "cuda:1"; None takes a GPU where there is one.
-        dtype: "float32", "bfloat16" or "float16"; "auto": as saved.
+        names: As [`load`] takes one.
+        device: As there.
+        dtype: As there.
 
     Raises:
         ValueError: A folder is missing or holds no encoder-decoder or no tokenizer, the tokenizers of an ensemble
             differ, or there is no such device.
     """
+    exported = [name for name in names if is_exported(name)]
+    if exported:
+        _check_exported(exported[0], len(names), device, dtype)
+        device = "cpu"
     place = pick_device(device)
     tokenizer = load_tokenizer(names)
-    models = [_load_model(name, dtype) for name in names]
+    models = [_load_model(resolve(name), dtype, place) for name in names]
     for name, model in zip(names, models):
         if len(tokenizer) > model.config.vocab_size:
             raise ValueError(
@@ -50,7 +101,7 @@ def load_tokenizer(names: Sequence[str]) -> PreTrainedTokenizerBase:
     """The tokenizer of the models, which must be the same for all; raises as [`load_translator`] does."""
     for name in names:
         _check_folder(name)
-    tokenizers = [_load_tokenizer(name) for name in names]
+    tokenizers = [_load_tokenizer(resolve(name)) for name in names]
     for name, tokenizer in zip(names[1:], tokenizers[1:]):
         if _content(tokenizer) != _content(tokenizers[0]):
             raise ValueError(
@@ -71,12 +122,15 @@ def pick_device(device: str | None) -> torch.device:
 
 def fingerprint(name: str) -> str:
     """What changes where the model of that name changes: a hash of the folder's files, or the Hub's commit."""
-    folder = Path(name)
+    folder = Path(resolve(name))
     if not folder.is_dir():
         return f"{name}@{getattr(AutoConfig.from_pretrained(name), '_commit_hash', None)}"
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*")):
-        if path.suffix in (".json", ".safetensors", ".bin") and path.name not in ("results.json", "training_args.bin"):
+        if path.suffix in (".json", ".safetensors", ".bin", ".onnx") and path.name not in (
+            "results.json",
+            "training_args.bin",
+        ):
             digest.update(path.name.encode())
             with path.open("rb") as stream:
                 while block := stream.read(1 << 20):
@@ -94,15 +148,18 @@ def _check_folder(name: str) -> None:
 
 def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)  # None would ask, on the terminal
     except OSError:
         raise ValueError(
-            f"There is no model '{name}': no such folder is here, and it is no model of the Hub that can be reached."
+            f"There is no model '{name}': no such folder is here, it does not come with this package (which has "
+            f"{', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
         ) from None
+    except ValueError as error:
+        raise ValueError(_unread(name, error)) from None
     if not config.is_encoder_decoder:
         raise ValueError(f"'{name}' is a model of type {config.model_type}: an encoder-decoder is needed.")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception:  # each kind of tokenizer fails in its own way where its files are missing
         tokenizer = None
     if not tokenizer or not len(tokenizer):
@@ -110,8 +167,55 @@ def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _load_model(name: str, dtype: str) -> Any:
-    return AutoModelForSeq2SeqLM.from_pretrained(name, dtype=dtype)
+def _unread(name: str, error: ValueError) -> str:
+    """What is wrong with a config.json that Transformers, or this package's configuration, does not take."""
+    reason = str(error)
+    if "newer version" in reason:
+        return f"'{name}' cannot be loaded. {reason}"
+    if "does not recognize" in reason or "Unrecognized model" in reason:  # told in paragraphs
+        return f"'{name}' is a model of a type that Transformers {transformers.__version__} does not know."
+    if "custom code" in reason:
+        return f"'{name}' needs code of its own, which is not run here: load it by Transformers, where you trust it."
+    return (
+        f"'{name}' cannot be loaded, for its config.json says what this version of hf_attn_seq2seq does not know: "
+        f"{reason.rstrip('.')}; if a newer one saved it, update this one."
+    )
+
+
+def _check_exported(name: str, models: int, device: str | None, dtype: str) -> None:
+    if models > 1:
+        raise ValueError(f"'{name}' is exported: an ensemble needs the model that it was exported from.")
+    if device not in (None, "cpu"):
+        raise ValueError(f"'{name}' is exported, and runs on a CPU: name no other device than cpu.")
+    if dtype not in ("auto", "float32"):
+        raise ValueError(f"'{name}' is exported, which fixes its numbers: leave out the dtype '{dtype}'.")
+
+
+def _load_model(name: str, dtype: str, device: torch.device) -> Any:
+    if is_exported(name):
+        from hf_attn_seq2seq.export.runtime import ExportedModel
+
+        return ExportedModel(name)
+    try:
+        model = AutoModelForSeq2SeqLM.from_pretrained(name, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+    except OSError as error:
+        if not _holds_pickle(name):
+            raise
+        raise ValueError(
+            f"'{name}' keeps its weights in a pickle ({_PICKLE}), which can run any code when it is read: if you "
+            "trust whoever made it, convert it, by AutoModelForSeq2SeqLM.from_pretrained(..., use_safetensors=False)"
+            ".save_pretrained(...), and load the new folder."
+        ) from error
+    if dtype == "auto" and device.type == "cpu" and model.dtype in (torch.float16, torch.bfloat16):
+        return model.float()
+    return model
+
+
+def _holds_pickle(name: str) -> bool:
+    files = (_PICKLE, f"{_PICKLE}.index.json")
+    if os.path.isdir(name):
+        return any(os.path.isfile(os.path.join(name, file)) for file in files)
+    return any(file_exists(name, file) for file in files)
 
 
 def _content(tokenizer: PreTrainedTokenizerBase) -> list[Any]:

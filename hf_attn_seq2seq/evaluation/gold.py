@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hf_attn_seq2seq.data.readers import read_lines
 from hf_attn_seq2seq.evaluation.alignment import Link, turned
 
 
@@ -49,7 +49,7 @@ def read_gold(path: str | Path, source: str = "en", target: str = "fr") -> list[
             sentences; the sentence names file and line.
     """
     pairs = []
-    for number, line in enumerate(read_lines(Path(path)), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         try:
@@ -70,7 +70,7 @@ def read_gold_links(path: str | Path) -> list[GoldLinks]:
             line.
     """
     gold = []
-    for number, line in enumerate(read_lines(Path(path)), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         try:
             gold.append(gold_from_pharaoh(line))
         except ValueError as error:
@@ -124,3 +124,9 @@ def _links(row: dict[str, Any], name: str) -> frozenset[Link]:
         if not whole:
             raise ValueError(f"{name!r} holds {link!r}: a link is a pair of word indices from 0, such as [0, 2].")
     return frozenset((i, j) for i, j in links)
+
+
+def _lines(path: str | Path) -> Iterator[str]:
+    from hf_attn_seq2seq.data.readers import read_lines  # needs the extra `train`, which translating does not
+
+    return read_lines(Path(path))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load_translator, names_model
 from hf_attn_seq2seq.explain.chapters import TITLES
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import FIGURES, save_figure
@@ -23,6 +23,7 @@ from hf_attn_seq2seq.explain.tracing import trace
 
 EXAMPLES = """examples:
   hf-attn-seq2seq explain
+  hf-attn-seq2seq explain "The cat is on the mat."
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --step 2
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --beams 4 --html cat.html
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --what-if target.2=chien --what-if weights.2=uniform
@@ -45,7 +46,11 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "model", nargs="?", metavar="MODEL", help="a trained model's folder, or a trace saved by --json"
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="a trained model's folder, its name on the Hub, or a trace saved by --json (default: "
+        f"{DEFAULT_MODEL}, English to French, which comes with this package)",
     )
     parser.add_argument("text", nargs="?", help="the sentence to translate")
     run = parser.add_argument_group("the run")
@@ -77,6 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = build_parser().parse_args(arguments)
+    if options.text is None and options.model is not None and not _names_model_or_trace(options.model):
+        options.model, options.text = DEFAULT_MODEL, options.model
     console = _Console(no_color=True) if options.plain else _Console()
     console.width = max(console.width, MIN_WIDTH)  # a terminal that tells no width says 0
     _check_files(options)
@@ -137,6 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for verification in failed:
             console.print(str(verification), markup=False, highlight=False)
         sys.exit(1)
+
+
+def _names_model_or_trace(argument: str) -> bool:
+    return names_model(argument) or Path(argument).suffix == ".json"
 
 
 class _Console(Console):

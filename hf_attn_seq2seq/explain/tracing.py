@@ -97,7 +97,12 @@ def trace(
 
 def package_model(model: nn.Module) -> Any:
     """The model of this package in a model that may be wrapped, by an adapter, say, or loaded with its own code."""
-    return next(module for module in model.modules() if type(module).__name__ == "AttnSeq2SeqForConditionalGeneration")
+    for module in model.modules():
+        if type(module).__name__ == "AttnSeq2SeqForConditionalGeneration":
+            return module
+    raise ValueError(
+        "An exported model does not show the numbers inside: explain the model that it was exported from."
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from hf_attn_seq2seq.decoding.alignment import (
     score_readouts,
 )
 from hf_attn_seq2seq.decoding.files import refuse_overwriting
+from hf_attn_seq2seq.decoding.loading import resolve
 from hf_attn_seq2seq.evaluation.alignment import (
     SYMMETRISATIONS,
     AlignmentScores,
@@ -94,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def load_aligner(folder: str | Path, **changes: object) -> Aligner:
     """The model in a folder with its tokenizer and read-out; `changes` are fields of `Readout`, None keeps one."""
+    folder = resolve(str(folder))
     if not (Path(folder) / "config.json").is_file():
         raise ValueError(f"There is no model in '{folder}': name a folder that holds config.json.")
     readout = replace(load_readout(folder), **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]

@@ -319,7 +319,7 @@ def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
         (["MODELS/no-attention", "IN", "--alignments"], "no-attention' has no attention: leave out --alignments"),
         (["MODELS/gru,MODELS/no-attention", "IN", "--alignments"], "no-attention' has no attention: leave out"),
         (["MODELS/gru,MODELS/no-attention", "IN", "--replace-unknown"], "no-attention' has no attention: leave out"),
-        (["MODELS/gru", "MISSING"], "There is no file MISSING: check its path"),
+        (["MODELS/gru", "MISSING.en"], "There is no file MISSING.en: check its path"),
         (["MODELS/gru", "MODELS"], "is a folder: name a file in it"),
         (["MODELS/gru", "DAMAGED"], "damaged.gz cannot be decompressed"),
         (["MODELS/gru", "IN", "--output", "IN"], "cannot be read and written at once"),
@@ -339,7 +339,7 @@ def test_wrong_use_is_told_in_a_sentence(folders, source, tmp_path, arguments, s
     names = {"MODELS": str(folders), "IN": str(source), "DAMAGED": str(damaged)}
     before = source.read_bytes()
     for name, path in names.items():
-        arguments = [argument.replace(name, path) if argument != "MISSING" else argument for argument in arguments]
+        arguments = [argument.replace(name, path) if argument != "MISSING.en" else argument for argument in arguments]
     with pytest.raises((ValueError, OSError), match=sentence):
         run(*arguments)
     assert source.read_bytes() == before
