@@ -8,7 +8,11 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
+
+# Raised where a configuration comes to mean what an older version of this code would compute otherwise.
+FORMAT_VERSION = 1
 
 STACK_TYPES = ("gru", "lstm", "transformer")
 ATTENTION_TYPES = (
@@ -139,6 +143,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             2017); needs `embedding_size == hidden_size`.
         share_encoder_decoder_embeddings: Whether source and target share one table (with `tie_word_embeddings`:
             three-way tying); needs one vocabulary.
+        format_version: Of the code that saved the model; what a later one saved is refused, not misread.
 
     Raises:
         ValueError: A field outside its choices, or fields that contradict each other; the sentence names them.
@@ -227,8 +232,15 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     bos_token_id: int | None = 1
     eos_token_id: int | list[int] | None = 2
     decoder_start_token_id: int | None = 1
+    format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs: Any) -> None:
+        if self.format_version > FORMAT_VERSION:
+            raise ValueError(
+                f"This model was saved by a newer version of hf_attn_seq2seq (format {self.format_version}, here "
+                f"{FORMAT_VERSION}): update it, by pip install -U hf_attn_seq2seq."
+            )
+        self.format_version = FORMAT_VERSION  # what it will be saved as
         # Before sizes are resolved, because they follow these; Transformers would set them afterwards.
         for name in [name for name in kwargs if name in self.attribute_map]:
             setattr(self, name, kwargs.pop(name))
@@ -237,6 +249,13 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         # Here too, and not only as one of @strict's validators, so that the user meets one plain ValueError.
         self.validate_architecture()
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        if not cls.__module__.startswith(TRANSFORMERS_DYNAMIC_MODULE_NAME):
+            # The pipeline beside the weights is for machines without this package, whose own needs no trust in a file.
+            config_dict = {name: value for name, value in config_dict.items() if name != "custom_pipelines"}
+        return super().from_dict(config_dict, **kwargs)
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "AttnSeq2SeqConfig":

@@ -1,12 +1,15 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Attention encoder-decoders as Transformers models: `from_pretrained`, `Trainer`, `generate()`, `push_to_hub`."""
 
+import os
+import re
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import initialization as init
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.generation import GenerationMixin
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import (
@@ -192,7 +195,18 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
                 "AutoModel": "modeling_attn_seq2seq.AttnSeq2SeqModel",
                 "AutoModelForSeq2SeqLM": "modeling_attn_seq2seq.AttnSeq2SeqForConditionalGeneration",
             }
+            from .pipeline_attn_seq2seq import TASK  # and, being imported here, its file is copied too
+
+            self.config.custom_pipelines = {
+                TASK: {"impl": "pipeline_attn_seq2seq.AttnTranslationPipeline", "pt": ["AutoModelForSeq2SeqLM"]}
+            }
         super().save_pretrained(save_directory, *args, **kwargs)
+        vars(self.config).pop("custom_pipelines", None)
+        around, name = os.path.split(save_directory)
+        if self._auto_class is not None and around and re.fullmatch(r"checkpoint-\d+", name):
+            # While it trains, Trainer(push_to_hub=True) pushes the folder around its checkpoints: it copies weights
+            # and configuration there, but not the code that the configuration names.
+            custom_object_save(self, around)
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         # Transformers ties nothing unless tie_word_embeddings is set; here two tables can be shared without the third.

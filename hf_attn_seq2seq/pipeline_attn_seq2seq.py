@@ -1,0 +1,459 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The translation pipeline, which Transformers 5 has no more, for every encoder-decoder of Transformers.
+
+It needs torch and transformers alone, because this file travels with the weights. Three things of it use more where it
+is installed: sentences are split by `sentencex`, and alignments and explanations are made by `hf_attn_seq2seq`.
+"""
+
+import copy
+import importlib
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.pipelines.base import ChunkPipeline
+from transformers.utils import logging
+
+
+logger = logging.get_logger(__name__)
+
+TASK = "attn-translation"  # "translation" is a name that Transformers refuses
+MAX_NEW_TOKENS = 256  # where neither the caller nor the model says
+# What the keys of a result begin with, by task; Transformers 4 had these.
+RETURN_NAMES = {
+    TASK: "translation",
+    "translation": "translation",
+    "summarization": "summary",
+    "text2text-generation": "generated",
+}
+
+_DIRECTION = re.compile(r"translation_(\w+?)_to_(\w+)")
+_STOP = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*""")  # full-width stops need no blank after them
+_WORD_CHARACTER = re.compile(r"\w")
+_EAGER = threading.RLock()  # the implementation is the model's, which threads share: one at a time sets it back
+
+
+class Piece(NamedTuple):
+    """A sentence of a text, the blanks before it, and, of the last one, those after it."""
+
+    before: str
+    sentence: str
+    after: str = ""
+
+
+class AttnTranslationPipeline(ChunkPipeline):
+    """
+    Translates texts with any encoder-decoder, in the shape that Transformers' own pipeline had up to version 4.
+
+    ```python
+    translator = transformers.pipeline("attn-translation", model="my-model")
+    translator("The cat is on the mat.")  # [{"translation_text": "Le chat est sur le tapis."}]
+    translator(["One.", "Two."], batch_size=2, num_beams=5)  # a list of such dictionaries
+    translator(KeyDataset(dataset, "en"), batch_size=32)  # yields what a single text gives, one by one
+    ```
+
+    A text gives a list of one dictionary, a list of texts a list of dictionaries (of lists, where there are several
+    results for each), and a generator or a data set gives an iterator. What is given here at first holds for every
+    call, and a call may say otherwise:
+
+    Args:
+        model: An encoder-decoder that generates.
+        tokenizer: The model's.
+        task: `"attn-translation"`, or one of version 4: `"translation"`, `"translation_en_to_fr"`, `"summarization"`,
+            `"text2text-generation"`. The prefix and the options that the model's configuration has for a task
+            (`task_specific_params`, as in T5) are used.
+        src_lang, tgt_lang: For tokenizers of many languages (mBART, NLLB, M2M100); the source's is also the language
+            whose abbreviations end no sentence.
+        split_sentences: Whether each sentence is translated by itself, as models trained on sentences need it, and
+            all are joined with the blanks and line breaks that were between them; result k is then made of the k-th
+            results. The default is True for translation and False for the other tasks. The library `sentencex`
+            splits; without it a simple rule, which also splits after abbreviations.
+        truncation: Whether a source beyond what the model reads is cut, with a warning; the default is True.
+        return_text, return_tensors: Whether results hold `translation_text` (default) and `translation_token_ids`, of
+            all sentences one after the other.
+        clean_up_tokenization_spaces: For the tokenizer's `decode`.
+        return_alignments: Whether results hold `alignment`: `links`, pairs (source word, target word) counted from 0,
+            the `source_words` and `target_words`, and the same links in the Pharaoh format (`0-0 1-2`). They are read
+            off the attention of the run that made the translation. Needs the package `hf_attn_seq2seq`.
+        explain: Whether results hold `explanation`: the `Trace` of that run (a list of them for several sentences),
+            which `hf_attn_seq2seq.explain.page.save_page` writes as a page. Sentences are then translated one at a
+            time. Needs `hf_attn_seq2seq[explain]`.
+        batch_size: How many sentences are translated at once.
+        **options: For `model.generate`, such as `num_beams=5` or `num_return_sequences=3`. What is not given is the
+            model's own setting.
+
+    Raises:
+        ValueError: The model is no encoder-decoder, there is no tokenizer, a text is blank, alignments are asked of a
+            model that has no attention, or an option does not fit.
+        ImportError: What an option needs is not installed.
+    """
+
+    _load_tokenizer = True  # type: ignore[assignment]
+    _load_processor = _load_image_processor = _load_feature_extractor = False  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        *,
+        task: str = TASK,
+        **options: Any,
+    ) -> None:
+        if not getattr(model.config, "is_encoder_decoder", False):
+            raise ValueError(
+                f"A model of type {model.config.model_type} does not translate by this pipeline: give it an "
+                "encoder-decoder."
+            )
+        if tokenizer is None:
+            raise ValueError("There is no tokenizer: give the model's, as tokenizer=...")
+        direction = _DIRECTION.fullmatch(task)
+        if direction is None and task not in RETURN_NAMES:
+            raise ValueError(
+                f"There is no task '{task}' here: choose one of {', '.join(RETURN_NAMES)}, translation_xx_to_yy."
+            )
+        if direction is not None:
+            options = {"src_lang": direction[1], "tgt_lang": direction[2], **options}
+        self.return_name = RETURN_NAMES.get(task, "translation")
+        super().__init__(model=model, tokenizer=tokenizer, task=task, **options)  # type: ignore[arg-type]
+
+    def _sanitize_parameters(
+        self,
+        src_lang: str | None = None,
+        tgt_lang: str | None = None,
+        split_sentences: bool | None = None,
+        truncation: bool | str | None = None,
+        return_text: bool | None = None,
+        return_tensors: bool | None = None,
+        clean_up_tokenization_spaces: bool | None = None,
+        return_alignments: bool | None = None,
+        explain: bool | None = None,
+        **generate_options: Any,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        if return_alignments:
+            _package_module("return_alignments", "decoding.alignment")
+            if not self.tokenizer.is_fast:
+                raise ValueError("This tokenizer does not tell where its tokens lie in the text: load the fast one.")
+            if getattr(self.model.config, "attention_type", None) == "none":
+                raise ValueError("This model has no attention to align by: leave out return_alignments.")
+        if explain:
+            _package_module("explain", "explain.tracing", "[explain]")
+        specific = self._task_options(src_lang, tgt_lang)
+        preprocess = {
+            "src_lang": src_lang,
+            "tgt_lang": tgt_lang,
+            "prefix": specific.pop("prefix", None),
+            "split_sentences": split_sentences,
+            "truncation": truncation,
+            "return_alignments": return_alignments,
+        }
+        forward = {"return_alignments": return_alignments, "explain": explain}
+        postprocess = {
+            "return_text": return_text,
+            "return_tensors": return_tensors,
+            "clean_up_tokenization_spaces": clean_up_tokenization_spaces,
+            "return_alignments": return_alignments,
+        }
+        return _given(preprocess), {**specific, **generate_options, **_given(forward)}, _given(postprocess)
+
+    def _task_options(self, src_lang: str | None, tgt_lang: str | None) -> dict[str, Any]:
+        """What the model's configuration says of the task, if anything."""
+        tasks = getattr(self.model.config, "task_specific_params", None) or {}
+        return dict(tasks.get(f"translation_{src_lang}_to_{tgt_lang}") or tasks.get(self.task) or {})
+
+    def __call__(self, inputs: Any, *args: Any, **options: Any) -> Any:
+        """
+        Translate.
+
+        Args:
+            inputs: A text; a list of texts; an iterator or a data set of texts.
+            **options: As the class takes them.
+        """
+        if isinstance(inputs, Sequence) and not isinstance(inputs, str):
+            inputs = list(inputs)
+            for index, text in enumerate(inputs):
+                _refuse_blank(text, f"Text {index}")
+            if not inputs:
+                return []
+        elif isinstance(inputs, Iterator):
+            inputs = (text for text in inputs)  # Transformers streams generators, but no other iterators
+        if options.get("explain", self._forward_params.get("explain")):
+            options["batch_size"] = 1
+        results = super().__call__(inputs, *args, **options)
+        if isinstance(inputs, list) and all(len(result) == 1 for result in results):
+            return [result[0] for result in results]
+        return results
+
+    def preprocess(  # type: ignore[override]
+        self,
+        text: str,
+        src_lang: str | None = None,
+        tgt_lang: str | None = None,
+        prefix: str | None = None,
+        split_sentences: bool | None = None,
+        truncation: bool | str = True,
+        return_alignments: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the model's inputs for each sentence of a text, `(1, src_len)`."""
+        _refuse_blank(text, "The text")
+        if split_sentences is None:
+            split_sentences = self.return_name == "translation"
+        if prefix is None:
+            prefix = getattr(self.model.config, "prefix", None) or ""
+        pieces = split_text(text, src_lang or "en") if split_sentences else [Piece("", text)]
+        for number, piece in enumerate(pieces, start=1):
+            inputs = self._encode(prefix + piece.sentence, truncation, return_alignments, src_lang, tgt_lang)
+            if return_alignments:  # places in the sentence; what stands in the prefix has none
+                inputs["offset_mapping"] = (inputs["offset_mapping"] - len(prefix)).clamp(min=0)
+            yield {**inputs, "prefix": prefix, "piece": piece, "is_last": number == len(pieces)}
+
+    def _encode(
+        self, text: str, truncation: bool | str, offsets: bool, src_lang: str | None, tgt_lang: str | None
+    ) -> dict[str, Any]:
+        def encode(**options: Any) -> dict[str, Any]:
+            options.update(return_tensors="pt", return_offsets_mapping=offsets)
+            if hasattr(self.tokenizer, "_build_translation_inputs"):
+                inputs = self.tokenizer._build_translation_inputs(
+                    text, src_lang=src_lang, tgt_lang=tgt_lang, **options
+                )
+            else:
+                inputs = self.tokenizer(text, **options)
+            return {name: value for name, value in inputs.items() if name != "token_type_ids"}
+
+        inputs = encode(truncation=False, verbose=False)
+        length, limit = inputs["input_ids"].shape[1], self._max_source_tokens()
+        if truncation and length > limit:
+            logger.warning(f"A text of {length} tokens is cut to the {limit} that the model reads: shorten it.")
+            inputs = encode(truncation=truncation, max_length=limit)
+        return inputs
+
+    def _max_source_tokens(self) -> int:
+        config, limit = self.model.config, self.tokenizer.model_max_length
+        if getattr(config, "is_recurrent_encoder", False) or getattr(config, "position_type", "learned") != "learned":
+            return limit
+        return min(limit, getattr(config, "max_position_embeddings", None) or limit)
+
+    def _forward(  # type: ignore[override]
+        self, inputs: dict[str, Any], return_alignments: bool = False, explain: bool = False, **options: Any
+    ) -> dict[str, Any]:
+        kept: dict[str, Any] = {
+            name: inputs.pop(name) for name in ("piece", "is_last", "offset_mapping") if name in inputs
+        }
+        prefix, batch = inputs.pop("prefix"), len(inputs["input_ids"])
+        forced = inputs.pop("forced_bos_token_id", None)  # the target's language, of one sentence or of each
+        if forced is not None:
+            options.setdefault("forced_bos_token_id", forced[0] if isinstance(forced, list) else forced)
+        defaults = options.get("generation_config") or self.model.generation_config
+        if not any(options.get(name) or getattr(defaults, name, None) for name in ("max_new_tokens", "max_length")):
+            options["max_new_tokens"] = MAX_NEW_TOKENS
+        if explain:
+            trace = self._trace(prefix + kept["piece"][1], options)
+            tokens = [trace.document["start"], *trace.document["target"]["tokens"]]
+            made = {"output_ids": torch.tensor([[[token["id"] for token in tokens]]]), **kept, "trace": trace}
+            if return_alignments:
+                layers = [torch.from_numpy(trace.arrays[f"attention.{layer}.weights"]) for layer in trace.layers]
+                made["attention"] = torch.stack(layers).transpose(1, 2)[None, None]
+            return made
+        if not return_alignments:
+            ids = self.model.generate(**inputs, **options)  # type: ignore[operator]
+            return {"output_ids": ids.reshape(batch, -1, ids.shape[-1]), **kept}
+        options.update(return_dict_in_generate=True, output_attentions=True)
+        with _eager_attention(self.model):
+            outputs = self.model.generate(**inputs, **options)  # type: ignore[operator]
+        gather = _package_module("return_alignments", "modeling_attn_seq2seq").gather_beam_attentions
+        attention = torch.stack(
+            [gather(outputs, layer) for layer in range(len(outputs.cross_attentions[0]))], dim=1
+        ).float()
+        return {
+            "output_ids": outputs.sequences.reshape(batch, -1, outputs.sequences.shape[-1]),
+            "attention": attention.reshape(batch, -1, *attention.shape[1:]),
+            **kept,
+        }
+
+    def _trace(self, text: str, options: dict[str, Any]) -> Any:
+        """The trace of one translation, by the same search that `generate` would make."""
+        if options.get("do_sample") or (options.get("num_return_sequences") or 1) > 1:
+            raise ValueError(
+                "explain=True shows the one translation that is found without chance: leave out do_sample and "
+                "num_return_sequences."
+            )
+        before = self.model.generation_config
+        options = dict(options)
+        config = copy.deepcopy(options.pop("generation_config", None) or before)
+        if unknown := config.update(**options):
+            raise ValueError(f"explain=True does not take {', '.join(unknown)}: leave it out.")
+        limit = config.max_new_tokens or config.max_length - 1
+        config.max_length = None
+        tracing = _package_module("explain", "explain.tracing", "[explain]")
+        self.model.generation_config = config
+        try:
+            return tracing.trace(
+                self.model,
+                self.tokenizer,
+                text,
+                num_beams=config.num_beams or 1,
+                max_new_tokens=limit,
+                length_penalty=config.length_penalty,
+            )
+        finally:
+            self.model.generation_config = before
+
+    def postprocess(  # type: ignore[override]
+        self,
+        chunks: list[dict[str, Any]],
+        return_text: bool | None = None,
+        return_tensors: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        return_alignments: bool = False,
+    ) -> list[dict[str, Any]]:
+        """The results of a text, made of those of its sentences: `output_ids` is `(1, results, tgt_len)` in each."""
+        results = []
+        for number in range(chunks[0]["output_ids"].shape[1]):
+            result: dict[str, Any] = {}
+            rows = [chunk["output_ids"][0, number] for chunk in chunks]
+            if return_tensors:
+                result[f"{self.return_name}_token_ids"] = torch.cat(rows)
+            if return_text or (return_text is None and not return_tensors):
+                result[f"{self.return_name}_text"] = self._join(chunks, rows, clean_up_tokenization_spaces)
+            if return_alignments:
+                result["alignment"] = self._alignment(chunks, number)
+            if "trace" in chunks[0]:
+                traces = [chunk["trace"] for chunk in chunks]
+                result["explanation"] = traces if len(traces) > 1 else traces[0]
+            results.append(result)
+        return results
+
+    def _join(self, chunks: list[dict[str, Any]], rows: list[torch.Tensor], clean_up: bool | None) -> str:
+        options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": clean_up}
+        text = ""
+        for chunk, ids in zip(chunks, rows):
+            before, _, after = chunk["piece"]
+            if text and not before and text[-1].isascii():
+                before = " "  # between sentences that were written without blanks, as in Chinese
+            text += before + self.tokenizer.decode(ids, **options) + after
+        return text
+
+    def _alignment(self, chunks: list[dict[str, Any]], number: int) -> dict[str, Any]:
+        """The word links of all sentences of a text, its words being counted on from sentence to sentence."""
+        words = _package_module("return_alignments", "data.words")
+        alignment = _package_module("return_alignments", "decoding.alignment")
+        decoding = _package_module("return_alignments", "decoding.text")
+        readout = alignment.load_readout(self.model.config._name_or_path)
+        special = set(self.tokenizer.all_special_ids)
+        links: list[tuple[int, int]] = []
+        source_words: list[str] = []
+        target_words: list[str] = []
+        for chunk in chunks:
+            attention = chunk["attention"][0, number].numpy()  # layers x heads x tgt_len x src_len
+            ids = chunk["output_ids"][0, number, 1:].tolist()  # no row of attention chose the start token
+            pieces = decoding.token_texts(self.tokenizer, ids, special)
+            source, target = words.cut_words(chunk["piece"][1]), words.cut_words("".join(pieces))
+            spans = [span if piece else (0, 0) for piece, span in zip(pieces, decoding.spans_of(pieces))]
+            pair = alignment.PairAttention(
+                source,
+                target,
+                attention,
+                words.word_shares(chunk["offset_mapping"][0].tolist(), source),
+                words.word_shares(spans, target),
+            )
+            links += sorted((len(source_words) + i, len(target_words) + j) for i, j in pair.links(readout))
+            source_words += source.words()
+            target_words += target.words()
+        return {
+            "links": links,
+            "source_words": source_words,
+            "target_words": target_words,
+            "pharaoh": " ".join(f"{i}-{j}" for i, j in links),
+        }
+
+
+def split_text(text: str, language: str = "en") -> list[Piece]:
+    """
+    The sentences of a text and the blanks between them, which together are the text; a line break ends a sentence.
+
+    Args:
+        text: Not blank.
+        language: A code such as "fr" or "fr_XX", whose abbreviations end no sentence where `sentencex` is installed.
+    """
+    lines = text.splitlines()
+    try:
+        from sentencex import segment
+    except ImportError:
+        found = [sentence for line in lines for sentence in _split_plainly(line)]
+        if len(found) > len(lines):
+            logger.warning_once(
+                "sentencex is not installed, so that a sentence is taken to end at each full stop, also after "
+                "abbreviations: run pip install sentencex, or give split_sentences=False."
+            )
+    else:
+        code = re.split("[_-]", language)[0]
+        found = [sentence for line in lines if line.strip() for sentence in segment(code, line)]
+    pieces: list[Piece] = []
+    end = 0
+    for sentence in filter(None, map(str.strip, found)):
+        start = text.index(sentence, end)
+        pieces.append(Piece(text[end:start], sentence))
+        end = start + len(sentence)
+    pieces[-1] = pieces[-1]._replace(after=text[end:])
+    return pieces
+
+
+def _split_plainly(line: str) -> Iterator[str]:
+    """Sentences by stops that no small letter follows."""
+    start = 0
+    for stop in _STOP.finditer(line):
+        following = _WORD_CHARACTER.search(line, stop.end())
+        if following and not following[0].islower():
+            yield line[start : stop.end()]
+            start = stop.end()
+    yield line[start:]
+
+
+@contextmanager
+def _eager_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Within, the model hands out its attention weights, which fused kernels never have."""
+    # Each model within by itself: T5's decoder has a configuration of its own, which not all versions reach.
+    parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
+    with _EAGER:
+        before = [part.config._attn_implementation for part in parts]
+        try:
+            for part in parts:
+                part.set_attn_implementation("eager")
+            yield
+        finally:
+            for part, implementation in zip(parts, before):
+                part.set_attn_implementation(implementation)
+
+
+def _package_module(option: str, name: str, extra: str = "") -> Any:
+    """A module of the package, which is not there where this file came with a model's weights."""
+    try:
+        # By name, for Transformers asks for all that a file beside the weights imports.
+        return importlib.import_module(f"hf_attn_seq2seq.{name}")
+    except ImportError as error:
+        raise ImportError(
+            f'{option}=True needs what is not installed: run pip install "hf_attn_seq2seq{extra}" ({error}).'
+        ) from error
+
+
+def _refuse_blank(text: Any, name: str) -> None:
+    if not isinstance(text, str):
+        raise ValueError(f"{name} is a {type(text).__name__}: give text, or a list, generator or KeyDataset of it.")
+    if not text.strip():
+        raise ValueError(f"{name} is blank: give it words or leave it out.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} holds {text[error.start]!r}, which is half a character: mend its encoding."
+        ) from None
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+__all__ = ["TASK", "AttnTranslationPipeline", "split_text"]
