@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from rich.cells import cell_len
 
 from hf_attn_seq2seq.evaluation.metrics import METRICS
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
@@ -19,9 +20,16 @@ from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
 CARD_FILE = "README.md"  # in the folder of a trained model
 TEMPLATE = Path(__file__).parent / "model_card.md"
 
+_BARE_BAR = re.compile(r"(?<!\\)\|")  # one that is not escaped ends a cell
+_HUB_METRICS = ("bleu", "chrf", "ter", "exact_match", "wer")  # those with a page of this name on the Hub
+_MAP_TOKENS = 24  # on a side: a larger map does not fit a page
+_SHOWN_REFERENCES = 3  # of a sentence that has more
 
-def write_card(folder: Path) -> Path:
-    """Writes the card of the model in `folder` from its `results.json`.
+
+def write_card(
+    folder: Path, *, repo_id: str | None = None, picture: str | None = None, page: str | None = None
+) -> Path:
+    """Writes the card of the model in `folder` from its `results.json`; arguments as for [`make_card`].
 
     Raises:
         ValueError: there are no results in the folder, or the file holds something else.
@@ -29,7 +37,7 @@ def write_card(folder: Path) -> Path:
     path = folder / RESULTS_FILE
     try:
         results = json.loads(path.read_text("utf-8"))
-        card = make_card(results)
+        card = make_card(results, repo_id=repo_id, picture=picture, page=page)
     except FileNotFoundError:
         raise ValueError(f"There is no '{path}': evaluate the model first.") from None
     except (json.JSONDecodeError, KeyError) as error:
@@ -39,38 +47,78 @@ def write_card(folder: Path) -> Path:
     return card_path
 
 
-def make_card(results: dict[str, Any]) -> ModelCard:
-    """The card of what `results.json` holds; raises KeyError where it lacks something."""
-    languages = [code for code in results["languages"].values() if code]
-    card_data = ModelCardData(
-        language=list(dict.fromkeys(languages)) or None,
-        license=results.get("license"),
-        library_name="transformers",
-        pipeline_tag="translation" if len(set(languages)) == 2 else None,
-        tags=["attn_seq2seq", "hf_attn_seq2seq"],
-        model_name=results["name"],
-        eval_results=_eval_results(results) or None,
-    )
+def make_card(
+    results: dict[str, Any], *, repo_id: str | None = None, picture: str | None = None, page: str | None = None
+) -> ModelCard:
+    """The card of what `results.json` holds, and of nothing else.
+
+    Args:
+        results: what `evaluate` wrote; figures that an earlier version did not measure are left out.
+        repo_id: the model's name in the code blocks, as in "user/name"; by default the folder that the code runs in.
+        picture: file of the repository that shows the attention of a sentence.
+        page: file of the repository that explains a translation step by step.
+
+    Raises:
+        KeyError: the results lack something.
+    """
     sets = results["sets"]
     rows = score_rows(sets)
+    said = {"purpose": "", "limits": "", "credit": "", **results.get("card", {})}
+    own = [[_plain(one["source"]), _plain(one["translation"])] for one in results.get("translations", [])]
     card = ModelCard.from_template(
-        card_data,
+        _metadata(results),
         template_path=str(TEMPLATE),
         results=results,
+        said=said,
         parameters=f"{results['model']['parameters']:,}",
+        trained_on=_count(results["data"]["pairs"], "train"),
+        repo_id=repo_id or ".",
+        picture=picture,
+        page=page,
+        sentence=json.dumps(_sentence(results), ensure_ascii=False),
+        search=", ".join(f"{name}={results['evaluation'][name]}" for name in ("num_beams", "max_new_tokens")),
+        own=_table(["source", "translation"], own) if own else "",
         scores=_scores_table(rows),
+        metrics=list(rows[0].scores),
+        lower_is_better=any(not METRICS[metric].higher_is_better for row in rows for metric in row.scores),
         intervals=results["evaluation"]["bootstrap_samples"],
         decoding=_decoding(results["evaluation"]),
         signatures="\n".join(f"- {line}" for line in signatures(rows)),
         alignment=_alignment_table(results),
         by_length=_length_table(sets, results["evaluation"]["length_unit"]),
+        attention=_attention_map(results["example"]) if "example" in results else "",
+        worst={name: _worst_table(worst) for name, worst in results.get("worst", {}).items()},
         training=_training(results["training"]),
         data=_data(results["data"]),
         recipe=yaml.safe_dump(results["recipe"], sort_keys=False, allow_unicode=True).strip(),
+        speed=_speed(results),
         environment=_environment(results),
     )
     card.content = re.sub(r"\n{3,}", "\n\n", card.content)  # what parts of the template left blank
     return card
+
+
+def _metadata(results: dict[str, Any]) -> ModelCardData:
+    """What the Hub lists and searches by."""
+    languages = [code for code in results["languages"].values() if code]
+    metrics = {metric: None for entry in results["sets"].values() for metric in entry["scores"]}
+    return ModelCardData(
+        language=list(dict.fromkeys(languages)) or None,
+        license=results.get("license"),
+        library_name="transformers",
+        pipeline_tag="translation" if len(set(languages)) == 2 else None,
+        datasets=results.get("datasets") or None,
+        metrics=[metric for metric in metrics if metric in _HUB_METRICS] or None,
+        tags=["attn_seq2seq", "hf_attn_seq2seq"],
+        model_name=results["name"],
+        eval_results=_eval_results(results) or None,
+    )
+
+
+def _sentence(results: dict[str, Any]) -> str:
+    """What the code blocks translate."""
+    sentences = [*results.get("card", {}).get("sentences", []), results.get("example", {}).get("source", "...")]
+    return sentences[0]
 
 
 def show_score(score: dict[str, Any]) -> str:
@@ -108,7 +156,7 @@ def signatures(rows: Sequence[ScoreRow]) -> list[str]:
 def _scores_table(rows: Sequence[ScoreRow]) -> str:
     metrics = list(rows[0].scores)
     return _table(
-        ["set", "sentences", "references", *(METRICS[metric].title for metric in metrics)],
+        ["set", "sentences", "references", *map(_titled, metrics)],
         [
             [
                 row.title,
@@ -128,13 +176,23 @@ def _length_table(sets: dict[str, Any], unit: str) -> str:
         for bucket, figures in entry.get("by_source_length", {}).items()
     ]
     metrics = list(next(iter(sets.values()))["scores"])
-    return _table(["set", unit, "sentences", *(METRICS[metric].title for metric in metrics)], rows) if rows else ""
+    return _table(["set", unit, "sentences", *map(_titled, metrics)], rows) if rows else ""
 
 
-def _alignment_table(results: dict[str, Any]) -> str:
+def _titled(metric: str) -> str:
+    kind = METRICS[metric]
+    return kind.title if kind.higher_is_better else f"{kind.title} ↓"
+
+
+def _alignments(results: dict[str, Any]) -> dict[str, Any]:
+    """Figures of word alignment, by the set or the file that they were measured on."""
     measured = {name: entry["alignment"] for name, entry in results["sets"].items() if "alignment" in entry}
     if "gold_alignment" in results:
         measured[results["gold_alignment"]["file"]] = results["gold_alignment"]
+    return measured
+
+
+def _alignment_table(results: dict[str, Any]) -> str:
     rows = [
         [
             name,
@@ -142,9 +200,9 @@ def _alignment_table(results: dict[str, Any]) -> str:
             *(f"{figures[figure]:.1f} %" for figure in ("aer", "precision", "recall")),
             _readout(figures),
         ]
-        for name, figures in measured.items()
+        for name, figures in _alignments(results).items()
     ]
-    return _table(["gold", "pairs", "AER", "precision", "recall", "read from"], rows) if rows else ""
+    return _table(["gold", "pairs", "AER ↓", "precision", "recall", "read from"], rows) if rows else ""
 
 
 def _readout(figures: dict[str, Any]) -> str:
@@ -152,6 +210,63 @@ def _readout(figures: dict[str, Any]) -> str:
     head = "mean of heads" if readout["head"] is None else f"head {readout['head']}"
     said = f"layer {readout['layer']}, {head}, shift {readout['shift']}, end token {readout['end_token']}"
     return f"{said}; both directions, {figures['symmetrisation']}" if "symmetrisation" in figures else said
+
+
+def _attention_map(example: dict[str, Any]) -> str:
+    """Weights in columns of equal width, the largest of each row in brackets; nothing where that is too large."""
+    sources, targets, rows = example["source_tokens"], example["target_tokens"], example["weights"]
+    if max(len(sources), len(targets)) > _MAP_TOKENS:
+        return ""
+    margin = max(map(cell_len, targets))
+    widths = [max(cell_len(token) + 1, len("[.00]")) for token in sources]
+    lines = [" " * margin + " " + "".join(_centred(token, width) for token, width in zip(sources, widths))]
+    for target, row in zip(targets, rows):
+        best = row.index(max(row))
+        cells = []
+        for place, (weight, width) in enumerate(zip(row, widths)):
+            shown = "1.0" if weight >= 0.995 else f"{weight:.2f}".removeprefix("0")
+            cells.append(_centred(f"[{shown}]" if place == best else "·" if shown == ".00" else shown, width))
+        lines.append(" " * (margin - cell_len(target)) + target + " " + "".join(cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _centred(text: str, width: int) -> str:
+    room = width - cell_len(text)
+    return " " * (room // 2) + text + " " * (room - room // 2)
+
+
+def _worst_table(worst: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        [
+            _plain(one["source"]),
+            _plain(one["hypothesis"]),
+            " / ".join(map(_plain, one["references"][:_SHOWN_REFERENCES])),
+            f"{one['score']:.1f}",
+        ]
+        for one in worst
+    ]
+    return _table(["source", "this model", "reference", "chrF"], rows) if rows else ""
+
+
+def _speed(results: dict[str, Any]) -> str:
+    if "speed" not in results:
+        return ""
+    speed = results["speed"]
+    figures = {
+        "sentences / s": f"{speed['sentences_per_second']:.1f}",
+        "sentences / s of processor time": f"{speed['sentences_per_cpu_second']:.1f}",
+        "target tokens / s": f"{speed['target_tokens_per_second']:.1f}",
+        "beams": str(speed["num_beams"]),
+        "batch size": str(speed["batch_size"]),
+        "device": speed["device"],
+        "threads": str(speed["threads"]),
+    }
+    measured = (
+        f"Measured once on {_machine(results['machine'])}, while {speed['sentences']:,} sentences were translated "
+        f"({', '.join(speed['sets'])}): {speed['seconds']:.1f} s, with {speed['cpu_seconds']:.1f} s of processor "
+        "time. Where the first is far above the second, other work on the machine slowed it."
+    )
+    return f"{_table(list(figures), [list(figures.values())])}\n\n{measured}"
 
 
 def _decoding(settings: dict[str, Any]) -> str:
@@ -182,9 +297,12 @@ def _training(record: dict[str, Any]) -> str:
 def _computed_by(record: dict[str, Any]) -> str:
     """Versions and machine."""
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    machine = record["machine"]
+    return f"{versions}; on {_machine(record['machine'])}"
+
+
+def _machine(machine: dict[str, Any]) -> str:
     parts = [machine.get("gpu"), machine.get("processor"), f"{machine['cores']} cores", machine["system"]]
-    return f"{versions}; on {', '.join(part for part in parts if part)}"
+    return ", ".join(part for part in parts if part)
 
 
 def _environment(results: dict[str, Any]) -> str:
@@ -202,22 +320,40 @@ def _environment(results: dict[str, Any]) -> str:
 def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
     """The figures of the test sets as the Hub lists them; the metric's name keeps the two kinds of BLEU apart."""
     pair = "-".join(code for code in results["languages"].values() if code)
-    return [
-        EvalResult(
+
+    def listed(name: str, metric: str, title: str, value: float, arguments: dict[str, Any]) -> EvalResult:
+        return EvalResult(
             task_type="translation" if "-" in pair else "text2text-generation",
             dataset_type=f"{results['name']}_{name}",
             dataset_name=f"{name} ({pair})" if pair else name,
             dataset_split=name,
             metric_type=metric,
-            metric_name=METRICS[metric].title,
-            metric_value=round(score["value"], 2),
-            metric_args={"signature": score["signature"]},
+            metric_name=title,
+            metric_value=round(value, 2),
+            metric_args={**arguments, "training_seed": results["seed"]},
         )
+
+    scores = [
+        listed(name, metric, METRICS[metric].title, score["value"], {"signature": score["signature"]})
         for name, entry in results["sets"].items()
         for metric, score in entry["scores"].items()
     ]
+    alignments = [
+        listed(name, "aer", "AER", figures["aer"], {"readout": _readout(figures)})
+        for name, figures in _alignments(results).items()
+    ]
+    return scores + alignments
+
+
+def _count(pairs: dict[str, int], split: str) -> str:
+    return f"{pairs[split]:,}" if split in pairs else ""
+
+
+def _plain(text: str) -> str:
+    """A sentence as Markdown that shows it as it is, on one line."""
+    return re.sub(r"([\\`*_\[\]<>&|~#])", r"\\\1", " ".join(text.split()))
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(re.sub(_BARE_BAR, '/', cell) for cell in line)} |" for line in lines)

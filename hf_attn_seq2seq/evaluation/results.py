@@ -19,7 +19,16 @@ from typing import Any
 import torch
 
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.evaluation.metrics import References, Score, check_corpus, length_buckets, score_corpus
+from hf_attn_seq2seq.evaluation.bootstrap import extract_statistics, score_statistics
+from hf_attn_seq2seq.evaluation.metrics import (
+    References,
+    Score,
+    check_corpus,
+    length_buckets,
+    make_metric,
+    reference_streams,
+    score_corpus,
+)
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 
 
@@ -89,6 +98,62 @@ def measure_corpus(
         each_reference=each,
         by_source_length=buckets,
     )
+
+
+@dataclass(frozen=True)
+class WorstSentence:
+    """A translation that is far from all its references; `score` is its chrF."""
+
+    source: str
+    hypothesis: str
+    references: list[str]
+    score: float
+
+
+def worst_sentences(
+    sources: Sequence[str], hypotheses: Sequence[str], references: References, count: int = 5
+) -> list[WorstSentence]:
+    """The translations of lowest sentence chrF, the worst first.
+
+    Of equal scores, those that come first; a source that comes again is left out, and so is what equals a reference.
+
+    Raises:
+        ValueError: the corpus is empty, or lengths differ.
+    """
+    several = check_corpus(hypotheses, references)
+    check_corpus(sources, several, name="sources")
+    metric = make_metric("chrf")
+    statistics = extract_statistics(metric, hypotheses, reference_streams(several))
+    worst: dict[str, WorstSentence] = {}
+    scores = [score_statistics(metric, row) for row in statistics]
+    for index in sorted(range(len(scores)), key=scores.__getitem__):
+        if len(worst) == count:
+            break
+        if hypotheses[index] not in several[index]:
+            found = WorstSentence(sources[index], hypotheses[index], several[index], scores[index])
+            worst.setdefault(found.source, found)
+    return list(worst.values())
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast the sets were translated.
+
+    `cpu_seconds` is what this process had of the processor in these `seconds`, over all its threads: less, where other
+    work went on beside. `target_tokens_per_second` counts the translations' tokens, ends included.
+    """
+
+    sets: list[str]
+    sentences: int
+    seconds: float
+    cpu_seconds: float
+    sentences_per_second: float
+    sentences_per_cpu_second: float
+    target_tokens_per_second: float
+    num_beams: int
+    batch_size: int
+    threads: int
+    device: str
 
 
 def describe_environment() -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The recipe's section `evaluation`: how translations are made, and how they are measured."""
+"""The recipe's sections `evaluation`, how translations are made and measured, and `card`, what only people can say."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -88,3 +88,16 @@ class EvaluationSettings(Settings):
         if samples == 1:
             raise ValueError("one sample has no spread: give 0, or at least 2.")
         return samples
+
+
+class CardSettings(Settings):
+    """What the model card says beside the figures: each in a sentence or two."""
+
+    purpose: str = Field("", description="what the model is for")
+    limits: str = Field("", description="what it is not for, and what its worst sentences show")
+    credit: str = Field("", description="who made the data, under which licence, and how it came here")
+    datasets: list[str] = Field([], description="identifiers on the Hub of the data, or of where it comes from")
+    quote: bool = Field(True, description="whether the data's licence lets a card show sentences of it")
+    sentences: list[str] = Field(
+        [], description="sentences of your own to translate and show; not shown either where quote is false"
+    )

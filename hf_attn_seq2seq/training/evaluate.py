@@ -161,7 +161,7 @@ class Found(NamedTuple):
 
 
 # What a trained model can still be measured with; the rest of its recipe is what it was trained by.
-CHANGEABLE = ("evaluation.", "evaluation=", "data.folder=", "data.target_language=", "output=")
+CHANGEABLE = ("evaluation.", "evaluation=", "card.", "card=", "data.folder=", "data.target_language=", "output=")
 
 
 def find_model(arguments: Sequence[str]) -> Found:
@@ -169,7 +169,7 @@ def find_model(arguments: Sequence[str]) -> Found:
     The trained model that the command line names, itself or by its recipe; without a recipe, the default one.
 
     The recipe is the one that the model was trained by, which lies in its folder, with the section `evaluation` as it
-    is given now, and the notes, which may be written after the training.
+    is given now, and what is said to the card's reader, which may be written after the training.
     """
     names = [argument for argument in arguments if "=" not in argument]
     overrides = [argument for argument in arguments if "=" in argument]
@@ -177,7 +177,9 @@ def find_model(arguments: Sequence[str]) -> Found:
         raise ValueError(f"Name one model, not {len(names)}; fields are section.field=value.")
     for override in overrides:
         if not override.startswith(CHANGEABLE):
-            raise ValueError(f"'{override}' does not change how a model is measured: set fields of evaluation.")
+            raise ValueError(
+                f"'{override}' does not change how a model is measured: set fields of evaluation, or of card."
+            )
     if not names:
         return Found(load_recipe(None, overrides), None)
     path = Path(names[0])
@@ -190,7 +192,8 @@ def find_model(arguments: Sequence[str]) -> Found:
         given.output, [override for override in overrides if override.startswith("data.target_language=")]
     )
     data = trained.data.model_copy(update={"folder": given.data.folder})
-    changed = {"data": data, "evaluation": given.evaluation, "notes": given.notes}
+    said = {name: getattr(given, name) for name in ("description", "notes", "license", "card")}
+    changed = {"data": data, "evaluation": given.evaluation, **said}
     return Found(trained.model_copy(update=changed), str(given.output))
 
 

@@ -9,14 +9,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from datasets import Dataset
 from rich.console import Console
 
 from hf_attn_seq2seq.data.examples import WORDS, WordKind
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
+from hf_attn_seq2seq.data.readers import local_folder
 from hf_attn_seq2seq.data.settings import DataSettings
 from hf_attn_seq2seq.data.words import Words
-from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, load_readout, translate
+from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
 from hf_attn_seq2seq.decoding.loading import Translator, load_translator
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate, from_pharaoh
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold
@@ -24,11 +26,13 @@ from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import write_card
 from hf_attn_seq2seq.evaluation.results import (
     RESULTS_FILE,
+    Speed,
     as_json,
     checksums,
     describe_environment,
     measure_corpus,
     names_only,
+    worst_sentences,
     write_json,
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
@@ -38,13 +42,19 @@ from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES
 from hf_attn_seq2seq.training.recipe import Recipe
 
 
+EXAMPLE_TOKENS = 8  # of the source whose attention the card shows: enough to see words change places
+
+
+def search_options(settings: EvaluationSettings) -> dict[str, Any]:
+    """How translations are searched for, as `model.generate` takes it."""
+    options = {"num_beams": settings.num_beams, "max_new_tokens": settings.max_new_tokens, "do_sample": False}
+    return {**options, "length_penalty": settings.length_penalty} if settings.num_beams > 1 else options
+
+
 def translate_set(translator: Translator, sources: Sequence[str], settings: EvaluationSettings) -> list[str]:
     """Translations of the sources, each on one line; of a blank line, an empty one."""
-    options: dict[str, Any] = {"num_beams": settings.num_beams, "max_new_tokens": settings.max_new_tokens}
-    if settings.num_beams > 1:
-        options["length_penalty"] = settings.length_penalty
     whole = [source for source in sources if source.strip()]
-    texts = iter(translate(*translator, whole, batch_size=settings.batch_size, do_sample=False, **options))
+    texts = iter(translate(*translator, whole, batch_size=settings.batch_size, **search_options(settings)))
     return [" ".join(next(texts).splitlines()) if source.strip() else "" for source in sources]
 
 
@@ -98,6 +108,8 @@ def evaluate_model(
         **run,
         "seed": recipe.training.seed,
         "languages": {"source": recipe.data.source_language, "target": language},
+        "card": recipe.card.model_dump(mode="json"),
+        "datasets": recipe.card.datasets or hub_datasets(recipe.data),
         "model": {
             "parameters": translator.model.num_parameters(),
             "sha256": checksums(folder.glob("*.safetensors")),
@@ -113,7 +125,9 @@ def evaluate_model(
         "evaluation": names_only(settings.model_dump(mode="json")),
         "recipe": names_only(
             recipe.model_dump(
-                mode="json", exclude_defaults=True, exclude={"notes": True, "output": True, "data": {"folder"}}
+                mode="json",
+                exclude_defaults=True,
+                exclude={"notes": True, "card": True, "output": True, "data": {"folder"}},
             )
         ),
         "sets": {},
@@ -130,20 +144,36 @@ def evaluate_model(
     differing = [name for name in compared if before.get(name) != results[name]]
     if before and not differing:
         results["sets"] = kept_sets(before, results)
+        quoted = ("worst", "example") if recipe.card.quote else ()
+        results.update({name: before[name] for name in quoted if name in before})
     translations: dict[str, list[str]] = {}
+    seconds_of: dict[str, float] = {}
+    cpu_seconds = 0.0
     for name in names or sets:
         texts = TextSet.of(sets[name], recipe.data.alignment_words)
         with console.status(f"Translating {name}, {len(texts.sources)} sentences ..."):
-            started = time.perf_counter()
+            started, cpu_started = time.perf_counter(), time.process_time()
             hypotheses = translate_set(translator, texts.sources, settings)
-            seconds = time.perf_counter() - started
+            seconds_of[name] = time.perf_counter() - started
+            cpu_seconds += time.process_time() - cpu_started
         with console.status(f"Scoring {name} ..."):
             figures = as_json(measure_corpus(texts.sources, hypotheses, texts.references, settings, language))
-            figures["translation_seconds"] = round(seconds, 3)
+            figures["translation_seconds"] = round(seconds_of[name], 3)
             if aligner and any(text.links.sure for text in texts.gold):
                 figures["alignment"] = aligner.measure(texts.gold)
         results["sets"][name] = {**figures, **run}
         translations[name] = hypotheses
+        if name == next(iter(sets)) and recipe.card.quote:
+            with console.status(f"Looking at {name} ..."):
+                worst = worst_sentences(texts.sources, hypotheses, texts.references)
+                results["worst"] = {name: [asdict(one) for one in worst]}
+                if aligner:
+                    results["example"] = {"set": name, **example_attention(translator, texts.sources, settings)}
+    results["speed"] = asdict(measure_speed(translator, translations, seconds_of, cpu_seconds, settings))
+    if recipe.card.quote and recipe.card.sentences:
+        own = recipe.card.sentences
+        pairs = zip(own, translate_set(translator, own, settings))
+        results["translations"] = [{"source": source, "translation": text} for source, text in pairs]
     if gold:
         with console.status(f"Aligning {path.name} ..."):
             figures = aligner.measure(gold)
@@ -157,9 +187,65 @@ def evaluate_model(
     return Evaluation(results, differing)
 
 
+def measure_speed(
+    translator: Translator,
+    translations: dict[str, list[str]],
+    seconds_of: dict[str, float],
+    cpu_seconds: float,
+    settings: EvaluationSettings,
+) -> Speed:
+    """What translating all sets took, with the tokens of the translations counted afterwards."""
+    texts = [text for hypotheses in translations.values() for text in hypotheses]
+    tokens = sum(map(len, translator.tokenizer(text_target=texts)["input_ids"]))
+    seconds = sum(seconds_of.values())
+    return Speed(
+        sets=list(translations),
+        sentences=len(texts),
+        seconds=round(seconds, 3),
+        cpu_seconds=round(cpu_seconds, 3),
+        sentences_per_second=len(texts) / seconds,
+        sentences_per_cpu_second=len(texts) / cpu_seconds,
+        target_tokens_per_second=tokens / seconds,
+        num_beams=settings.num_beams,
+        batch_size=settings.batch_size,
+        threads=torch.get_num_threads(),
+        device=translator.model.device.type,
+    )
+
+
+def example_attention(translator: Translator, sources: Sequence[str], settings: EvaluationSettings) -> dict[str, Any]:
+    """
+    The first sentence whose length is nearest to `EXAMPLE_TOKENS` tokens (the end token is one), its translation, and
+    the attention of the run that made it: last layer, mean of heads, a row for each target token.
+    """
+    model, tokenizer = translator
+    lengths = [len(ids) for ids in tokenizer(list(sources))["input_ids"]]
+    source = min(zip(lengths, sources), key=lambda pair: abs(pair[0] - EXAMPLE_TOKENS))[1]
+    shown = attend(model, tokenizer, source, **search_options(settings))
+    target = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
+    return {
+        "source": source,
+        "translation": shown.translation,
+        "source_tokens": readable(tokenizer, shown.source_tokens),
+        "target_tokens": readable(target, shown.target_tokens),
+        "weights": [[round(weight, 4) for weight in row] for row in shown.weights.float().mean(0).tolist()],
+    }
+
+
+def readable(tokenizer: Any, tokens: Sequence[str]) -> list[str]:
+    """Tokens as the text that they stand for, which is easier to read than bytes and marks of blanks."""
+    return [tokenizer.convert_tokens_to_string([token]).strip() or token for token in tokens]
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """What an earlier training or evaluation wrote of itself; nothing where there was none."""
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def hub_datasets(data: DataSettings) -> list[str]:
+    """Those that the training pairs were read from."""
+    names = [source.hub for source in data.train if source.hub and local_folder(source, data) is None]
+    return list(dict.fromkeys(names))
 
 
 def kept_sets(before: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from hf_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
 from hf_attn_seq2seq.data.settings import DataSettings
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
-from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
+from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
 from hf_attn_seq2seq.settings import Settings, nearest, section_in
 from hf_attn_seq2seq.training.settings import TrainingSettings
 
@@ -19,10 +19,11 @@ from hf_attn_seq2seq.training.settings import TrainingSettings
 RECIPE_FILE = "recipe.yaml"  # in the folder of a trained model
 
 # What describes the model; the tokenizer decides the rest.
+_NOT_OF_THE_MODEL = ("is_encoder_decoder", "use_cache", "format_version")
 MODEL_FIELDS = [
     name
     for name in AttnSeq2SeqConfig.__annotations__
-    if not name.endswith(("vocab_size", "_token_id")) and name not in ("is_encoder_decoder", "use_cache")
+    if not name.endswith(("vocab_size", "_token_id")) and name not in _NOT_OF_THE_MODEL
 ]
 
 
@@ -41,6 +42,7 @@ class Recipe(Settings):
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="how the model is trained")
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="how it is measured")
+    card: CardSettings = Field(default_factory=CardSettings, description="what its card says beside the figures")
 
     @field_validator("model")
     @classmethod

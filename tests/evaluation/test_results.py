@@ -1,17 +1,14 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Results of a test set, the settings of an evaluation, and the model card."""
+"""Results of a test set, and the settings of an evaluation."""
 
 import hashlib
 import json
 import shlex
 
 import pytest
-import yaml
-from huggingface_hub import ModelCard
-from huggingface_hub.repocard_data import model_index_to_eval_results
+from sacrebleu.metrics import CHRF
 
 from hf_attn_seq2seq.evaluation import score_corpus
-from hf_attn_seq2seq.evaluation.model_card import make_card, write_card
 from hf_attn_seq2seq.evaluation.results import (
     as_json,
     checksums,
@@ -19,6 +16,7 @@ from hf_attn_seq2seq.evaluation.results import (
     describe_environment,
     measure_corpus,
     names_only,
+    worst_sentences,
     write_json,
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
@@ -49,6 +47,26 @@ def test_what_was_not_measured_is_not_there():
     result = as_json(measure_corpus(SOURCES, HYPOTHESES, one_each, settings(bootstrap_samples=0, length_buckets=[])))
     assert set(result) == {"sentences", "references", "scores"}
     assert set(result["scores"]["wer"]) == {"value", "signature"}
+
+
+def test_the_worst_sentences_come_worst_first():
+    sources = ["right", "far", "near", "far", "equally far", "empty"]
+    hypotheses = ["Il dort.", "zzzz", "Il dormait.", "zzzz", "zzzz", ""]
+    references = [
+        ["Il dort."],
+        ["Elle court."],
+        ["Elle dort.", "Il dormit."],
+        ["Elle court."],
+        ["Elle court."],
+        ["Oui."],
+    ]
+    worst = worst_sentences(sources, hypotheses, references)
+    # Scores of 0 in their order, without the source that comes twice; what equals a reference is no mistake.
+    assert [one.source for one in worst] == ["far", "equally far", "empty", "near"]
+    assert [one.score for one in worst[:3]] == [0, 0, 0]
+    assert worst[-1].score == pytest.approx(CHRF().sentence_score("Il dormait.", references[2]).score)
+    assert (worst[-1].hypothesis, worst[-1].references) == ("Il dormait.", references[2])
+    assert worst_sentences(sources, hypotheses, references, count=1) == worst[:1]
 
 
 def test_the_language_reaches_the_metric():
@@ -112,104 +130,3 @@ def test_folders_of_a_machine_are_left_out():
 def test_wrong_settings(fields, message):
     with pytest.raises(ValueError, match=message):
         EvaluationSettings(**fields)
-
-
-@pytest.fixture
-def results():
-    chosen = settings(metrics=["bleu", "bleu_tok_lc", "chrf"], bootstrap_samples=10)
-    test = as_json(measure_corpus(SOURCES, HYPOTHESES, REFERENCES, chosen, "fr"))
-    test["alignment"] = {
-        "sentences": 3,
-        "aer": 12.34,
-        "precision": 90.0,
-        "recall": 85.5,
-        "readout": {"layer": -1, "head": None, "shift": 1, "end_token": "excluded", "threshold": None},
-    }
-    return {
-        "name": "counting",
-        "description": "Counts in French.",
-        "license": "apache-2.0",
-        "date": "2026-01-01T00:00:00+00:00",
-        "command": "hf-attn-seq2seq evaluate outputs/counting",
-        "seed": 3,
-        "languages": {"source": "en", "target": "fr"},
-        "model": {"parameters": 12345, "sha256": {"model.safetensors": "0" * 64}},
-        "training": {"steps": 10},
-        "data": {
-            "fingerprint": "f",
-            "pairs": {"train": 1000, "test": 3},
-            "files": [{"split": "train", "file": "train.en.gz", "sha256": "1" * 64}],
-        },
-        "evaluation": chosen.model_dump(mode="json"),
-        "recipe": {"name": "counting", "model": {"encoder_type": "gru"}},
-        "sets": {"test": test},
-        "versions": {"python": "3.11.0"},
-        "machine": {"system": "Linux x86_64", "cores": 2},
-    }
-
-
-def test_the_card_holds_the_figures_for_the_hub(results, tmp_path):
-    write_json(tmp_path / "results.json", results)
-    card = ModelCard.load(write_card(tmp_path))
-    assert (card.data.language, card.data.license, card.data.pipeline_tag) == (
-        ["en", "fr"],
-        "apache-2.0",
-        "translation",
-    )
-    name, listed = model_index_to_eval_results(yaml.safe_load(card.content.split("---")[1])["model-index"])
-    assert name == "counting"
-    scores = results["sets"]["test"]["scores"]
-    assert {one.metric_type: one.metric_value for one in listed} == {
-        metric: round(score["value"], 2) for metric, score in scores.items()
-    }
-    assert len({one.metric_name for one in listed}) == 3  # the two kinds of BLEU have names of their own
-    assert all(one.dataset_split == "test" for one in listed)
-
-
-def test_the_card_shows_what_was_measured_and_how(results):
-    text = make_card(results).text
-    for score in results["sets"]["test"]["scores"].values():
-        assert f"{score['value']:.2f} [{score['interval'][0]:.2f}, {score['interval'][1]:.2f}]" in text
-        assert score["signature"] in text
-    for shown in ("12.3 %", "shift 1", "12,345 parameters", "train.en.gz", "1" * 64, "encoder_type: gru", "seed 3"):
-        assert shown in text
-    assert "| test | 6+ | 1 |" in text
-    assert "each reference alone" in text
-
-
-def test_the_card_is_silent_about_what_was_not_measured(results):
-    del results["sets"]["test"]["alignment"]
-    del results["sets"]["test"]["by_source_length"]
-    results["training"] = {}
-    results["evaluation"]["bootstrap_samples"] = 0
-    text = make_card(results).text
-    for absent in ("AER", "By the length", "confidence", "None", "\n\n\n"):
-        assert absent not in text
-
-
-def test_the_card_says_what_was_tried_and_how_the_model_was_trained(results):
-    assert "What was tried" not in make_card(results).text
-    results["notes"] = "Dropout 0.2 was worse."
-    results["training"] = {"steps": 10, "versions": {"torch": "2.0"}, "machine": {"cores": 8, "system": "Darwin"}}
-    text = make_card(results).text
-    assert "### What was tried\n\nDropout 0.2 was worse.\n" in text
-    assert "steps: 10.\n\nTrained with torch 2.0; on 8 cores, Darwin.\n" in text
-
-
-def test_the_card_tells_apart_sets_of_different_runs(results):
-    (test,) = results["sets"].values()
-    results["sets"]["old"] = {**test, "date": "2025-01-01", "versions": {"python": "3.10.0"}}
-    text = make_card(results).text
-    assert "\n- test: python 3.11.0; on 2 cores, Linux x86_64; 2026-01-01T00:00:00+00:00; seed 3.\n" in text
-    assert "\n- old: python 3.10.0; on 2 cores, Linux x86_64; 2025-01-01; seed 3." in text
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [(None, "evaluate the model first"), ("{", "evaluate again"), ("{}", "evaluate again")]
-)
-def test_no_card_without_results(content, message, tmp_path):
-    if content is not None:
-        (tmp_path / "results.json").write_text(content)
-    with pytest.raises(ValueError, match=message):
-        write_card(tmp_path)
-    assert not (tmp_path / "README.md").exists()

@@ -15,8 +15,9 @@ from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import align, translate
 from hf_attn_seq2seq.evaluation import alignment_error_rate, from_pharaoh, score_corpus
-from hf_attn_seq2seq.training.evaluate import main
+from hf_attn_seq2seq.training.evaluate import find_model, main
 from hf_attn_seq2seq.training.recipe import load_recipe, save_recipe
+from tests.card_figures import stray_figures
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,90 @@ def test_the_results_tell_how_they_came_about(folder, results):
     assert str(folder) not in (folder / "results.json").read_text("utf-8")
 
 
+def test_every_figure_of_the_card_is_in_the_results(folder, results):
+    assert stray_figures((folder / "README.md").read_text("utf-8"), results) == []
+
+
+def test_the_speed_is_measured_with_the_sets(results):
+    speed = results["speed"]
+    assert (speed["sets"], speed["sentences"]) == (list(results["sets"]), 20)
+    assert (speed["num_beams"], speed["batch_size"], speed["threads"], speed["device"]) == (2, 64, 1, "cpu")
+    seconds = sum(figures["translation_seconds"] for figures in results["sets"].values())
+    assert speed["seconds"] == pytest.approx(seconds, abs=0.003)
+    assert speed["sentences_per_second"] == pytest.approx(20 / seconds, rel=0.05)
+    assert speed["sentences_per_cpu_second"] * speed["cpu_seconds"] == pytest.approx(20, rel=0.05)
+    assert 20 < speed["target_tokens_per_second"] * seconds < 20 * 10  # at most eight tokens and the end
+
+
+def test_the_worst_and_the_example_come_from_the_first_set(folder, results):
+    validation = PreparedCorpus.load(folder / "corpus").validation
+    hypotheses = (folder / "hypotheses" / "validation.txt").read_text("utf-8").split("\n")[:-1]
+    translated = dict(zip(validation["source"], hypotheses))
+    (worst,) = results["worst"].values()
+    assert list(results["worst"]) == ["validation"]
+    assert len(worst) == 5
+    assert all(translated[one["source"]] == one["hypothesis"] for one in worst)
+    example = results["example"]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    lengths = [len(ids) for ids in tokenizer(list(validation["source"]))["input_ids"]]
+    distances = [abs(length - 8) for length in lengths]
+    assert example["source"] == validation["source"][distances.index(min(distances))]
+    assert example["translation"] == translated[example["source"]]
+    assert len(example["source_tokens"]) == len(example["weights"][0])
+    assert len(example["target_tokens"]) == len(example["weights"])
+    assert all(sum(row) == pytest.approx(1, abs=1e-3) for row in example["weights"])
+
+
+def test_the_code_of_the_card_runs(folder, results, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    card = (folder / "README.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(blocks) == 2
+    model, tokenizer = AttnSeq2SeqForConditionalGeneration.from_pretrained("."), AutoTokenizer.from_pretrained(".")
+    expected = translate(model, tokenizer, [results["example"]["source"]], num_beams=2, max_new_tokens=8)[0]
+    assert expected
+    for block in blocks:
+        exec(block, {})
+        assert capsys.readouterr().out.strip() == expected.strip()
+
+
+def test_what_may_not_be_quoted_is_nowhere(folder, results):
+    kept = {name: (folder / name).read_bytes() for name in ("results.json", "README.md")}
+    main([str(folder), "--set", "test", "card.quote=false"])  # which keeps the figures of the first set
+    assert not {"worst", "example"} & set(json.loads((folder / "results.json").read_text("utf-8")))
+    main([str(folder), "card.quote=false", "card.credit=Not to be passed on.", "card.sentences=[The cat sleeps.]"])
+    written = {name: (folder / name).read_text("utf-8") for name in kept}
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    again = json.loads(written["results.json"])
+    assert not {"worst", "example", "translations"} & set(again)
+    assert "Not to be passed on." in written["README.md"]
+    for source in PreparedCorpus.load(folder / "corpus").validation["source"]:
+        assert all(source not in content for content in written.values())
+
+
+def test_sentences_of_ones_own_are_translated(folder, results):
+    kept = {name: (folder / name).read_bytes() for name in ("results.json", "README.md")}
+    main([str(folder), "--set", "test", "card.sentences=[The cat sleeps., The dogs see a cat.]"])
+    again = json.loads((folder / "results.json").read_text("utf-8"))
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    model, tokenizer = (
+        AttnSeq2SeqForConditionalGeneration.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(folder),
+    )
+    own = ["The cat sleeps.", "The dogs see a cat."]
+    translations = translate(model, tokenizer, own, num_beams=2, max_new_tokens=8)
+    assert again["translations"] == [
+        {"source": source, "translation": text} for source, text in zip(own, translations)
+    ]
+    assert (again["worst"], again["example"]) == (
+        results["worst"],
+        results["example"],
+    )  # of the set not measured again
+    assert again["speed"]["sets"] == ["test"]
+
+
 def test_one_set_keeps_the_figures_of_the_others(folder, results, tmp_path, capsys):
     kept = {name: (folder / name).read_bytes() for name in ("results.json", "README.md")}
     card = tmp_path / "cards" / "untrained.md"
@@ -134,6 +219,21 @@ def test_other_settings_are_tried_on_one_set_and_nothing_is_written(folder, resu
         assert "BLEU tok-lc: nrefs:1" in shown
         assert ("moses-norm-de" in shown) == (differing == "languages")
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_the_card_may_be_written_after_the_training(folder, tmp_path):
+    later = tmp_path / "later.yaml"
+    recipe = load_recipe(folder, ["card.credit=By nobody.", "training.epochs=99", "license=cc0-1.0"])
+    save_recipe(recipe, tmp_path)
+    (tmp_path / "recipe.yaml").rename(later)
+    found = find_model([str(later), "card.quote=false"])
+    assert found.model == str(folder)
+    assert (found.recipe.card.credit, found.recipe.card.quote, found.recipe.license) == (
+        "By nobody.",
+        False,
+        "cc0-1.0",
+    )
+    assert found.recipe.training == load_recipe(folder).training  # what it was trained by stays
 
 
 def test_what_does_not_change_the_measuring_is_refused(folder, capsys):

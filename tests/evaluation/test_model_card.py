@@ -1,0 +1,256 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The model card: what it shows of `results.json`, and that it shows nothing else."""
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
+
+from hf_attn_seq2seq.evaluation import model_card
+from hf_attn_seq2seq.evaluation.model_card import make_card, write_card
+from hf_attn_seq2seq.evaluation.results import as_json, measure_corpus, write_json
+from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
+from tests.card_figures import stray_figures
+
+
+SOURCES = ["one two", "one two three four", "one two three four five six"]
+HYPOTHESES = ["un deux", "un deux trois", "un deux trois quatre cinq six"]
+REFERENCES = [["un deux"], ["un deux trois quatre", "un deux trois"], ["un deux trois quatre cinq six"]]
+
+
+@pytest.fixture
+def results():
+    chosen = EvaluationSettings(
+        metrics=["bleu", "bleu_tok_lc", "chrf"], length_buckets=[3, 5], bootstrap_samples=10, num_beams=4
+    )
+    test = as_json(measure_corpus(SOURCES, HYPOTHESES, REFERENCES, chosen, "fr"))
+    test["alignment"] = {
+        "sentences": 3,
+        "aer": 12.34,
+        "precision": 90.0,
+        "recall": 85.5,
+        "readout": {"layer": -1, "head": None, "shift": 1, "end_token": "excluded", "threshold": None},
+    }
+    return {
+        "name": "counting",
+        "description": "Counts in French.",
+        "license": "apache-2.0",
+        "date": "2026-01-01T00:00:00+00:00",
+        "command": "hf-attn-seq2seq evaluate outputs/counting",
+        "seed": 3,
+        "languages": {"source": "en", "target": "fr"},
+        "model": {"parameters": 12345, "sha256": {"model.safetensors": "0" * 64}},
+        "training": {"steps": 10},
+        "data": {
+            "fingerprint": "f",
+            "pairs": {"train": 1000, "test": 3},
+            "files": [{"split": "train", "file": "train.en.gz", "sha256": "1" * 64}],
+        },
+        "evaluation": chosen.model_dump(mode="json"),
+        "recipe": {"name": "counting", "model": {"encoder_type": "gru"}},
+        "sets": {"test": test},
+        "versions": {"python": "3.11.0"},
+        "machine": {"system": "Linux x86_64", "cores": 2},
+    }
+
+
+def test_the_card_holds_the_figures_for_the_hub(results, tmp_path):
+    write_json(tmp_path / "results.json", results)
+    card = ModelCard.load(write_card(tmp_path))
+    assert (card.data.language, card.data.license, card.data.pipeline_tag) == (
+        ["en", "fr"],
+        "apache-2.0",
+        "translation",
+    )
+    name, listed = model_index_to_eval_results(yaml.safe_load(card.content.split("---")[1])["model-index"])
+    assert name == "counting"
+    scores = results["sets"]["test"]["scores"]
+    assert {one.metric_type: one.metric_value for one in listed} == {
+        **{metric: round(score["value"], 2) for metric, score in scores.items()},
+        "aer": 12.34,
+    }
+    assert len({one.metric_name for one in listed}) == 4  # the two kinds of BLEU have names of their own
+    assert all(one.dataset_split == "test" for one in listed)
+
+
+def test_the_card_shows_what_was_measured_and_how(results):
+    text = make_card(results).text
+    for score in results["sets"]["test"]["scores"].values():
+        assert f"{score['value']:.2f} [{score['interval'][0]:.2f}, {score['interval'][1]:.2f}]" in text
+        assert score["signature"] in text
+    for shown in ("12.3 %", "shift 1", "12,345 parameters", "train.en.gz", "1" * 64, "encoder_type: gru", "seed 3"):
+        assert shown in text
+    assert "| test | 6+ | 1 |" in text
+    assert "each reference alone" in text
+
+
+def test_the_card_is_silent_about_what_was_not_measured(results):
+    del results["sets"]["test"]["alignment"]
+    del results["sets"]["test"]["by_source_length"]
+    results["training"] = {}
+    results["evaluation"]["bootstrap_samples"] = 0
+    text = make_card(results).text
+    for absent in ("AER", "By the length", "confidence", "None", "\n\n\n"):
+        assert absent not in text
+
+
+def test_the_card_says_what_was_tried_and_how_the_model_was_trained(results):
+    assert "What was tried" not in make_card(results).text
+    results["notes"] = "Dropout 0.2 was worse."
+    results["training"] = {"steps": 10, "versions": {"torch": "2.0"}, "machine": {"cores": 8, "system": "Darwin"}}
+    text = make_card(results).text
+    assert "### What was tried\n\nDropout 0.2 was worse.\n" in text
+    assert "steps: 10.\n\nTrained with torch 2.0; on 8 cores, Darwin.\n" in text
+
+
+def test_the_card_tells_apart_sets_of_different_runs(results):
+    (test,) = results["sets"].values()
+    results["sets"]["old"] = {**test, "date": "2025-01-01", "versions": {"python": "3.10.0"}}
+    text = make_card(results).text
+    assert "\n- test: python 3.11.0; on 2 cores, Linux x86_64; 2026-01-01T00:00:00+00:00; seed 3.\n" in text
+    assert "\n- old: python 3.10.0; on 2 cores, Linux x86_64; 2025-01-01; seed 3." in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "evaluate the model first"), ("{", "evaluate again"), ("{}", "evaluate again")]
+)
+def test_no_card_without_results(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        write_card(tmp_path)
+    assert not (tmp_path / "README.md").exists()
+
+
+# What an evaluation adds to the figures of the sets. Older files lack it, as the fixture does.
+FURTHER = {
+    "card": CardSettings(
+        purpose="Counting to six.", limits="Seven and more.", credit="Numbers by nobody, CC0."
+    ).model_dump(),
+    "datasets": ["someone/numbers"],
+    "speed": {
+        "sets": ["test"],
+        "sentences": 1234,
+        "seconds": 56.78,
+        "cpu_seconds": 43.21,
+        "sentences_per_cpu_second": 28.5582,
+        "sentences_per_second": 21.7329,
+        "target_tokens_per_second": 98.7654,
+        "num_beams": 4,
+        "batch_size": 64,
+        "threads": 1,
+        "device": "cpu",
+    },
+    "worst": {
+        "test": [
+            {"source": "a | b", "hypothesis": "*x* <b>&amp;", "references": ["y\nz", "w"], "score": 7.654},
+            {"source": "c", "hypothesis": "", "references": ["v"], "score": 8.9},
+        ]
+    },
+    "example": {
+        "set": "test",
+        "source": 'one "two"',
+        "translation": "un deux",
+        "source_tokens": ["one", "two", "</s>"],
+        "target_tokens": ["un", "deuxième", "</s>"],
+        "weights": [[0.9, 0.1, 0.0], [0.25, 0.75, 0.0], [0.004, 0.0, 0.996]],
+    },
+    "translations": [{"source": "three", "translation": "trois"}],
+}
+
+
+@pytest.fixture
+def full_results(results):
+    return {**results, **FURTHER}
+
+
+def test_every_figure_of_a_card_is_in_the_results(full_results):
+    full_results["training"] = {"steps": 1875, "seconds": 117.4567, "value": 99.6}
+    full_results["recipe"]["training"] = {"learning_rate": 0.002, "epochs": 3.0}
+    full_results["gold_alignment"] = {**full_results["sets"]["test"]["alignment"], "file": "gold.jsonl", "aer": 45.678}
+    assert (
+        stray_figures(str(make_card(full_results, repo_id="me/counting-2")), {**full_results, "id": "me/counting-2"})
+        == []
+    )
+    assert stray_figures(str(make_card(full_results)), {**full_results, "speed": {}}) != []
+
+
+@pytest.mark.parametrize("typed", ["41.9", "41", "1,000,000", ".37"])
+def test_a_figure_typed_into_the_template_is_found(typed, full_results, tmp_path, monkeypatch):
+    template = tmp_path / "model_card.md"
+    text = model_card.TEMPLATE.read_text("utf-8")
+    template.write_text(text.replace("## Results", f"## Results\n\nIt reaches {typed} BLEU."), "utf-8")
+    monkeypatch.setattr(model_card, "TEMPLATE", template)
+    assert stray_figures(str(make_card(full_results)), full_results) == [typed]
+
+
+def test_the_hub_is_told_of_data_metrics_and_alignment(full_results):
+    metadata = yaml.safe_load(str(make_card(full_results)).split("---\n")[1])
+    assert metadata["datasets"] == ["someone/numbers"]
+    assert metadata["metrics"] == ["bleu", "chrf"]  # tok-lc has no page there
+    _, listed = model_index_to_eval_results(metadata["model-index"])
+    figures = {one.metric_type: one for one in listed}
+    assert figures["aer"].metric_value == 12.34
+    assert figures["aer"].metric_args["readout"].startswith("layer -1")
+    assert all(one.metric_args["training_seed"] == 3 for one in listed)
+
+
+def test_the_card_tells_what_the_recipe_says(full_results):
+    text = make_card(full_results).text
+    assert "## What it is for\n\nCounting to six.\n" in text
+    assert "What it is not for:\n\n- Seven and more.\n- It has learnt from 1,000 pairs" in text
+    assert "## Data\n\nNumbers by nobody, CC0.\n" in text
+    assert "| three | trois |" in text
+
+
+def test_the_worst_sentences_stand_as_they_are(full_results):
+    text = make_card(full_results).text
+    assert r"| a \| b | \*x\* \<b\>\&amp; | y z / w | 7.7 |" in text
+    assert "| c |  | v | 8.9 |" in text
+    full_results["worst"] = {"test": []}
+    assert "Every translation of test is equal to a reference." in make_card(full_results).text
+
+
+def test_the_attention_is_drawn_to_be_read(full_results):
+    drawn = make_card(full_results).text.split("```text\n")[1].split("\n```")[0]
+    assert drawn.splitlines() == [
+        "          one  two </s>",
+        "      un [.90] .10   ·",
+        "deuxième  .25 [.75]  ·",
+        "    </s>   ·    ·  [1.0]",
+    ]
+    full_results["example"]["source_tokens"] = ["a"] * 30
+    full_results["example"]["weights"] = [[1 / 30] * 30] * 3
+    assert "```text" not in make_card(full_results).text
+
+
+def test_the_speed_is_told_with_its_machine(full_results):
+    text = make_card(full_results).text
+    assert "| 21.7 | 28.6 | 98.8 | 4 | 64 | cpu | 1 |" in text
+    assert (
+        "Measured once on 2 cores, Linux x86_64, while 1,234 sentences were translated (test): 56.8 s, with 43.2 s of "
+        "processor time." in text
+    )
+
+
+def test_names_in_the_repository(full_results, tmp_path):
+    write_json(tmp_path / "results.json", full_results)
+    path = write_card(tmp_path, repo_id="me/counting", picture="alignment.png", page="explanation.html")
+    text = path.read_text("utf-8")
+    assert text.count('"me/counting"') == 3
+    assert '"."' not in text
+    assert "](alignment.png)" in text
+    assert "[explanation.html](explanation.html)" in text
+    assert text.count(r'"one \"two\""') == 2  # the example's source, as Python reads it
+    plain = str(make_card(full_results))
+    assert "alignment.png" not in plain
+    assert plain.count('"."') == 4
+
+
+def test_a_licence_may_forbid_to_quote(results):
+    said = CardSettings(quote=False, sentences=["three"]).model_dump()
+    text = make_card({**results, "card": said}).text
+    assert "Its licence does not let this card show sentences." in text
+    assert "Where it goes wrong" not in text
+    assert 'translator("three"' in text
+    assert "does not let" not in make_card(results).text
