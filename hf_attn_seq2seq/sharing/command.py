@@ -1,0 +1,95 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Put a trained model on the Hugging Face Hub: weights, code, tokenizer, recipe, figures, card, picture and page."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils import logging as hub_logging
+
+from hf_attn_seq2seq.sharing.push import check_login, check_name, send
+from hf_attn_seq2seq.sharing.stage import stage_model, stage_space
+
+
+EXAMPLES = """examples:
+  hf-attn-seq2seq push outputs/multi30k_en_fr --repo user/captions-en-fr --dry-run
+  hf-attn-seq2seq push outputs/multi30k_en_fr --repo user/captions-en-fr --private
+  hf-attn-seq2seq push outputs/multi30k_en_fr --repo user/captions-en-fr --pr --message "Trained for longer"
+  hf-attn-seq2seq push user/captions-en-fr --repo user/captions-demo --space
+
+Log in first, by `hf auth login`, or set HF_TOKEN. All files come in one commit: a push that is cut off changes
+nothing, and can be repeated.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="a trained model's folder, its recipe, or a packaged model's name; with --space, a name on the Hub",
+    )
+    parser.add_argument("--repo", required=True, metavar="USER/NAME", help="the repository; made if it is new")
+    parser.add_argument("--private", action="store_true", help="a new repository is seen by its owner alone")
+    parser.add_argument("--pr", action="store_true", help="open a pull request")
+    parser.add_argument("--revision", metavar="REV", help="the branch, made if it is new (default: main)")
+    parser.add_argument("--space", action="store_true", help="push a Space, a page that shows the model")
+    parser.add_argument("--message", metavar="TEXT", help="of the commit")
+    parser.add_argument("--sentence", metavar="TEXT", help="explained by picture and page (default: an example)")
+    parser.add_argument("--overwrite", action="store_true", help="replace all that the repository holds")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list what would be sent; needs no login and no network"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = build_parser().parse_args(arguments)
+    hub_logging.set_verbosity_error()  # each attempt to connect again would be a warning
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    check_name(options.repo)
+    if not options.dry_run:
+        check_login()  # before the minute that putting together may take
+    with tempfile.TemporaryDirectory(prefix="hf-attn-push-") as folder:
+        staged = Path(folder) / "files"
+        staged.mkdir()
+        if options.space:
+            notes = stage_space(options.run, staged)
+        else:
+            notes = stage_model(options.run, options.repo, staged, options.sentence)
+        for note in notes:
+            print(f"Note: {note}")
+        _print_files(staged)
+        if options.dry_run:
+            print("Nothing was sent.")
+            return
+        pushed = send(
+            staged,
+            options.repo,
+            private=options.private,
+            create_pr=options.pr,
+            revision=options.revision,
+            space=options.space,
+            overwrite=options.overwrite,
+            message=options.message,
+        )
+    print(f"{'Pull request' if options.pr else 'Pushed'}: {pushed.url}")
+
+
+def _print_files(folder: Path) -> None:
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    for path, size in sorted(sizes.items()):
+        print(f"{size:>13,}  {path}")
+    print(f"{sum(sizes.values()):>13,}  bytes in {len(sizes)} files")
+
+
+if __name__ == "__main__":
+    from hf_attn_seq2seq.console import run_command
+
+    run_command(main)
