@@ -241,7 +241,8 @@ class Attention(nn.Module):
 
 def split_heads(states: torch.Tensor, heads: int) -> torch.Tensor:
     """`(batch, length, heads * dim)` to `(batch, heads, length, dim)`."""
-    return states.unflatten(-1, (heads, -1)).transpose(1, 2)
+    # view, not unflatten: torch.onnx takes the shape that unflatten gives for fixed.
+    return states.view(*states.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def merge_heads(states: torch.Tensor) -> torch.Tensor:
@@ -638,7 +639,7 @@ class RunningAttention(AdditiveAttention):
         self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
     ) -> AttentionOutput:
         state = self.initial_state(memory) if state is None else state
-        running = at_least_single(state).unflatten(-1, (self.num_heads, -1))
+        running = at_least_single(state).view(state.shape[0], self.num_heads, -1)
         queries = split_heads(self.query_projection(query), self.num_heads)
         vector = self.vector()
         rows, energies = [], []

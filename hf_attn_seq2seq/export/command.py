@@ -1,0 +1,73 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Export a model for ONNX Runtime: a folder that translates without PyTorch's weights, in full precision or 8 bits."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
+from hf_attn_seq2seq.export.writer import COMPARED, KINDS, Exported, export
+
+
+EXAMPLES = """examples:
+  hf-attn-seq2seq export outputs/en-fr
+  hf-attn-seq2seq export outputs/en-fr --to int8 --sentences test.en
+  hf-attn-seq2seq translate outputs/en-fr-onnx "The cat is on the mat."
+
+kinds:
+  onnx   single precision: the same translations as PyTorch, greedy and with beams
+  int8   the weights of matrix products in 8 bits: smaller, and not quite the same; how near is measured, and kept in
+         the folder's exported.json
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        metavar="MODEL",
+        help="a trained model's folder, or its name on the Hub (default: %(default)s, which comes with this package)",
+    )
+    parser.add_argument("--to", choices=KINDS, default="onnx", help="(default %(default)s)")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FOLDER", help="a new one (default: the model's name and the kind)"
+    )
+    parser.add_argument(
+        "--sentences",
+        type=Path,
+        metavar="FILE",
+        help=f"a text of the model's source language, to compare with PyTorch on its first {COMPARED} lines (default: "
+        "random words)",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `export`; wrong input raises an error of one sentence."""
+    options = build_parser().parse_args(arguments)
+    sentences = None if options.sentences is None else _read(options.sentences)
+    print(_told(export(options.model, options.to, options.output, sentences)))
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise ValueError(f"There is no file '{path}': name a text.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"'{path}' is no UTF-8 text: convert it first.") from None
+
+
+def _told(exported: Exported) -> str:
+    about = exported.difference
+    on = "sentences" if about.sentences == "given" else "sentences of random words"
+    return (
+        f"{exported.folder}: {exported.bytes / 1e6:.1f} MB, {exported.kind}.\n"
+        f"{about.equal_greedy_translations} of {about.compared} {on} are translated as by PyTorch (greedily); logits, "
+        f"which reach {about.largest_logit:.1f}, differ by {about.largest_logit_difference:.1e} at most.\n"
+        f'Try it: hf-attn-seq2seq translate {exported.folder} "..."'
+    )

@@ -1,0 +1,242 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+A model as two ONNX graphs, free in batch and lengths.
+
+The encoder's graph reads a source once: its states, the memory of it (each attention's projected keys and values) and
+the decoder's first state. The decoder's graph makes one step: a token, the mask, the memory and the state go in;
+logits, the next state and each attention's weights come out. A recurrent decoder's state is what its cells and its
+attention hold, a Transformer's the keys and values of the tokens so far, none at first.
+"""
+
+import copy
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
+
+from hf_attn_seq2seq.attention import Attention
+from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+
+
+OPSET = 17
+ENCODER_FILE = "encoder.onnx"
+DECODER_FILE = "decoder.onnx"
+SAMPLE_LENGTHS = (5, 3)  # of the batch that is traced; any other does as well
+
+
+class Names(NamedTuple):
+    """What goes in and out of the two graphs, in this order; the decoder's `next_` outputs are its next state."""
+
+    memory: list[str]  # encoder to decoder, the same at each step
+    state: list[str]  # encoder to decoder, then from step to step
+    attentions: list[str]  # one for each decoder layer that attends
+
+    @classmethod
+    def of(cls, model: AttnSeq2SeqForConditionalGeneration) -> "Names":
+        config = model.config
+        layers = range(1 if config.is_recurrent_decoder else config.decoder_layers)
+        if config.is_recurrent_decoder:
+            state = ["state", "attentional"] if config.input_feeding else ["state"]
+        else:
+            state = [f"self_{part}.{layer}" for layer in layers for part in ("keys", "values")]
+        return cls(
+            [f"{part}.{layer}" for layer in layers for part in ("keys", "values")],
+            state,
+            [] if config.attention_type == "none" else [f"cross_attentions.{layer}" for layer in layers],
+        )
+
+    @property
+    def encoder_inputs(self) -> list[str]:
+        return ["input_ids", "attention_mask"]
+
+    @property
+    def encoder_outputs(self) -> list[str]:
+        return ["last_hidden_state", *self.memory, *self.state]
+
+    @property
+    def decoder_inputs(self) -> list[str]:
+        return ["decoder_input_ids", "attention_mask", *self.memory, *self.state]
+
+    @property
+    def decoder_outputs(self) -> list[str]:
+        return ["logits", *(f"next_{name}" for name in self.state), *self.attentions]
+
+
+AXES = {
+    "input_ids": {0: "batch", 1: "src_len"},
+    "attention_mask": {0: "batch", 1: "src_len"},
+    "last_hidden_state": {0: "batch", 1: "src_len"},
+    "decoder_input_ids": {0: "batch"},
+    "logits": {0: "batch"},
+    "keys": {0: "batch", 2: "src_len"},
+    "values": {0: "batch", 2: "src_len"},
+    "state": {0: "batch", 1: "state_size"},  # a running attention's grows with the source
+    "attentional": {0: "batch"},
+    "self_keys": {0: "batch", 2: "past_len"},
+    "self_values": {0: "batch", 2: "past_len"},
+    "cross_attentions": {0: "batch", 3: "src_len"},
+}
+
+
+def free_axes(names: list[str]) -> dict[str, dict[int, str]]:
+    """The axes that are not fixed, for each of the names; what comes out of a step is one token longer."""
+    axes = {}
+    for name in names:
+        new = name.startswith("next_")
+        kind = name.removeprefix("next_").partition(".")[0]
+        axes[name] = {axis: size if size != "past_len" or not new else "length" for axis, size in AXES[kind].items()}
+    return axes
+
+
+class EncoderGraph(nn.Module):
+    """The source, read once; `(batch, src_len)` ids and mask to [`Names.encoder_outputs`]."""
+
+    def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
+        super().__init__()
+        self.config = model.config
+        self.encoder = model.get_encoder()
+        self.stack = model.get_decoder().stack
+
+    def attentions(self) -> list[Attention]:
+        if self.config.is_recurrent_decoder:
+            return [self.stack.steps.attention]
+        return [layer.cross_attention for layer in self.stack.layers]
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        memories = [attention.memory(states, attention_mask) for attention in self.attentions()]
+        projected = [part for memory in memories for part in (memory.keys, memory.values)]
+        return (states, *projected, *self.first_state(states, memories[0]))
+
+    def first_state(self, states: torch.Tensor, memory: Any) -> list[torch.Tensor]:
+        config = self.config
+        if config.is_recurrent_decoder:
+            state, attentional = self.stack.recall_state(states, states, memory, None)
+            return [state, attentional] if config.input_feeding else [state]
+        heads = config.num_key_value_heads
+        empty = states.new_zeros(states.shape[0], heads, 0, config.hidden_size // config.num_attention_heads)
+        return [empty + 0 for _ in range(2 * config.decoder_layers)]  # an output each
+
+
+class DecoderGraph(nn.Module):
+    """One step; [`Names.decoder_inputs`] to [`Names.decoder_outputs`], the token being `(batch, 1)`."""
+
+    def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
+        super().__init__()
+        self.config = model.config
+        self.decoder = model.get_decoder()
+        self.lm_head = model.get_output_embeddings()
+
+    def forward(
+        self, decoder_input_ids: torch.Tensor, attention_mask: torch.Tensor, *memory_and_state: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        embeds = self.decoder.embed_tokens(decoder_input_ids)
+        recurrent = self.config.is_recurrent_decoder
+        count = 2 if recurrent else 2 * self.config.decoder_layers
+        memory, state = memory_and_state[:count], memory_and_state[count:]
+        step = self.recurrent_step if recurrent else self.transformer_step
+        hidden, *others = step(embeds, attention_mask.bool(), memory, state)
+        return (self.lm_head(hidden), *others)
+
+    def recurrent_step(
+        self,
+        embeds: torch.Tensor,
+        mask: torch.Tensor,
+        memory: tuple[torch.Tensor, ...],
+        state: tuple[torch.Tensor, ...],
+    ) -> list[torch.Tensor]:
+        steps = self.decoder.stack.steps
+        attentional = state[1] if self.config.input_feeding else embeds.new_zeros(())  # read by input feeding alone
+        out = steps(
+            embeds,
+            state[0],
+            attentional,
+            *memory,
+            mask,
+            step_mask=None,
+            masks=steps.draw_dropout(embeds),
+            output_weights=True,
+            all_states=True,  # by matrix products, which can be quantised, not by a fused kernel of one step
+        )
+        after = [out.states[:, -1], out.newest] if self.config.input_feeding else [out.states[:, -1]]
+        return [out.attentional, *after, *([] if out.weights is None else [out.weights])]
+
+    def transformer_step(
+        self,
+        embeds: torch.Tensor,
+        mask: torch.Tensor,
+        memory: tuple[torch.Tensor, ...],
+        state: tuple[torch.Tensor, ...],
+    ) -> list[torch.Tensor]:
+        stack = self.decoder.stack
+        past, source = _cache_of(state), _cache_of(memory)
+        cache = EncoderDecoderCache(past, source)
+        cache.is_updated = dict.fromkeys(range(len(stack.layers)), True)
+        position = state[0].shape[2] + torch.zeros(1, 1, dtype=torch.long)
+        hidden = stack.positions(embeds, position, 0)
+        angles = stack.positions.angles(position)
+        weights = []
+        for layer in stack.layers:
+            # No mask: one token may look at all before it. The source's states are known by the memory of them; only
+            # their number is read.
+            out = layer(hidden, None, angles, position, mask.unsqueeze(-1), mask, cache, output_attentions=True)
+            hidden = out.hidden_states
+            if out.cross_attentions is not None:
+                weights.append(out.cross_attentions)
+        after = [part for layer in past.layers for part in (layer.keys, layer.values)]
+        return [stack.norm(hidden), *after, *weights]
+
+
+def _cache_of(parts: tuple[torch.Tensor, ...]) -> Any:
+    """A cache that holds these keys and values, as inputs of a graph, in turns."""
+    cache = DynamicCache()
+    for keys, values in zip(parts[::2], parts[1::2]):
+        layer = DynamicLayer()
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        cache.layers.append(layer)
+    return cache
+
+
+def write_graphs(model: AttnSeq2SeqForConditionalGeneration, folder: Path) -> Names:
+    """
+    Write both graphs of a model in single precision.
+
+    Args:
+        model: On the CPU.
+        folder: An existing one.
+    """
+    model = copy.deepcopy(model).float().eval()
+    model.set_attn_implementation("eager")  # weights are wanted, and the fused kernels hand out none
+    names = Names.of(model)
+    ids = torch.full((len(SAMPLE_LENGTHS), max(SAMPLE_LENGTHS)), model.config.pad_token_id or 0)
+    mask = (torch.arange(ids.shape[1]) < torch.tensor(SAMPLE_LENGTHS)[:, None]).long()
+    encoder = EncoderGraph(model)
+    _write(encoder, (ids, mask), folder / ENCODER_FILE, names.encoder_inputs, names.encoder_outputs)
+    with torch.no_grad():
+        _, *projected = encoder(ids, mask)
+    decoder = DecoderGraph(model)
+    token = torch.full((len(ids), 1), model.config.decoder_start_token_id or 0)
+    _write(decoder, (token, mask, *projected), folder / DECODER_FILE, names.decoder_inputs, names.decoder_outputs)
+    return names
+
+
+def _write(
+    graph: nn.Module, sample: tuple[torch.Tensor, ...], path: Path, inputs: list[str], outputs: list[str]
+) -> None:
+    with warnings.catch_warnings(), torch.no_grad():
+        # The tracer warns of each size that it reads; that none is fixed by it is what tests and export check.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph.eval(),
+            sample,
+            str(path),
+            dynamo=False,  # the newer exporter unrolls recurrences over the traced length
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=free_axes([*inputs, *outputs]),
+        )

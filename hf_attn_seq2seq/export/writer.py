@@ -1,0 +1,247 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""A model's folder for ONNX Runtime: graphs, tokenizer, configurations, card, and how near it is to PyTorch."""
+
+import copy
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedTokenizerBase
+from transformers.utils import cached_file
+
+from hf_attn_seq2seq.decoding.loading import load_translator, resolve
+from hf_attn_seq2seq.export.graphs import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
+from hf_attn_seq2seq.export.runtime import DESCRIPTION, FORMAT, VERSION, ExportedModel, import_onnxruntime
+from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+
+
+KINDS = ("onnx", "int8")
+COMPARED = 16  # sentences
+COMPARED_TOKENS = 32  # of a translation
+TOLERANCE = 1e-3  # of logits in single precision, as a share of the largest
+Inputs = dict[str, torch.Tensor]
+
+
+class Difference(NamedTuple):
+    """How far an exported model is from the PyTorch model, on a few sentences."""
+
+    sentences: str  # "random" or "given"
+    compared: int
+    equal_greedy_translations: int
+    largest_logit_difference: float  # where both were fed PyTorch's translations
+    largest_logit: float
+
+
+class Exported(NamedTuple):
+    """What was written."""
+
+    folder: Path
+    kind: str
+    bytes: int  # of both graphs
+    difference: Difference
+
+
+def export(
+    name: str, to: str = "onnx", output: str | Path | None = None, sentences: Sequence[str] | None = None
+) -> Exported:
+    """
+    Write a model as a folder that [`load_exported`], `hf_attn_seq2seq.load` and the command `translate` take.
+
+    The folder appears when it is complete, or not at all.
+
+    Args:
+        name: Of a model that comes with this package, a folder, or a name on the Hub.
+        to: "onnx", in single precision, or "int8", with the weights of matrix products in 8 bits.
+        output: The new folder; None: the model's name and the kind, beside its folder or else here.
+        sentences: To compare with PyTorch on, of which the first 16 are taken; None: random words.
+
+    Raises:
+        ValueError: The kind is unknown, the model is exported already or none of this package, the folder exists and
+            holds something, or the graphs do not give the model's numbers.
+        ImportError: onnx or onnxruntime is not installed.
+    """
+    if to not in KINDS:
+        raise ValueError(f"There is no kind '{to}' of export: choose one of {', '.join(KINDS)}.")
+    import_onnxruntime()
+    if importlib.util.find_spec("onnx") is None:
+        raise ImportError("Exporting needs onnx: pip install 'hf_attn_seq2seq[export]'.")
+    source = Path(resolve(name))
+    folder = Path(output) if output is not None else _default_output(name, to)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"'{folder}' exists and is not empty: name another --output, or remove it first.")
+    if (source / DESCRIPTION).is_file():
+        raise ValueError(f"'{name}' is exported already: name the model that it was exported from.")
+    translator = load_translator([name], device="cpu", dtype="float32")
+    model: Any = translator.model
+    if not isinstance(model, AttnSeq2SeqForConditionalGeneration):
+        raise ValueError(
+            f"'{name}' is a model of type {model.config.model_type}: this command exports models of this package, "
+            "Hugging Face's optimum exports others."
+        )
+    inputs = _sample(model, translator.tokenizer, sentences)
+    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.absolute().parent) as scratch:
+        made = Path(scratch) / "made"
+        made.mkdir()
+        description = {
+            **write_model(model, made, to),
+            "model": source.name if source.is_dir() else name,
+            "weights_sha256": _checksums(name),
+        }
+        translator.tokenizer.save_pretrained(made)
+        card = cached_file(resolve(name), "README.md", _raise_exceptions_for_missing_entries=False)
+        if card is not None:
+            shutil.copyfile(card, made / "README.md")
+        difference = measure(model, ExportedModel(made), inputs, "random" if sentences is None else "given")
+        if to == "onnx" and difference.largest_logit_difference > TOLERANCE * max(1.0, difference.largest_logit):
+            raise ValueError(
+                f"The graphs of '{name}' give other numbers than PyTorch (logits differ by "
+                f"{difference.largest_logit_difference:.1e}), so nothing was written: please report this."
+            )
+        _write_json(made / DESCRIPTION, {**description, "difference_from_pytorch": difference._asdict()})
+        size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE))
+        if folder.is_dir():
+            folder.rmdir()  # empty
+        os.replace(made, folder)
+    return Exported(folder, to, size, difference)
+
+
+def write_model(model: AttnSeq2SeqForConditionalGeneration, folder: Path, to: str = "onnx") -> dict[str, Any]:
+    """
+    Write what [`ExportedModel`] reads: graphs, configurations and `exported.json`, whose content is returned.
+
+    Args:
+        model: On the CPU.
+        folder: An existing one.
+        to: As [`export`] takes it.
+    """
+    names = write_graphs(model, folder)
+    if to == "int8":
+        for file in (ENCODER_FILE, DECODER_FILE):
+            _quantize(folder / file)
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "auto_map"):
+        del config.auto_map  # the model's code stays where its weights are
+    config.to_json_file(folder / "config.json")
+    model.generation_config.save_pretrained(folder)
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": to,
+        "encoder": {"file": ENCODER_FILE, "inputs": names.encoder_inputs, "outputs": names.encoder_outputs},
+        "decoder": {"file": DECODER_FILE, "inputs": names.decoder_inputs, "outputs": names.decoder_outputs},
+        "memory": names.memory,
+        "state": names.state,
+        "attentions": names.attentions,
+        "opset": OPSET,
+        "versions": {
+            package: importlib.metadata.version(package)
+            for package in ("hf_attn_seq2seq", "torch", "transformers", "onnx", "onnxruntime")
+        },
+    }
+    _write_json(folder / DESCRIPTION, description)
+    return description
+
+
+def _default_output(name: str, kind: str) -> Path:
+    folder = Path(name) if Path(name).name else Path(name).absolute()  # "." has no name
+    return folder.with_name(f"{folder.name}-{kind}") if folder.is_dir() else Path(f"{folder.name}-{kind}")
+
+
+def _quantize(path: Path) -> None:
+    """Weights of matrix products in 8 bits, with a scale for each column; what they are multiplied with is rounded at
+    run time. Embeddings and an encoder's GRU and LSTM stay as they are."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    graph = onnx.load(path).graph
+    vectors = {weight.name for weight in graph.initializer if len(weight.dims) != 2}
+    smaller = path.with_suffix(".int8")
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it would advise a preprocessing for convolutional networks
+    try:
+        quantize_dynamic(
+            path,
+            smaller,
+            op_types_to_quantize=["MatMul"],
+            nodes_to_exclude=[node.name for node in graph.node if vectors.intersection(node.input)],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            reduce_range=True,  # 7 bits: with 8, sums overflow on processors without VNNI
+        )
+    finally:
+        logging.disable(disabled)
+    os.replace(smaller, path)
+
+
+def _checksums(name: str) -> dict[str, str]:
+    """Of the files of weights, by their names."""
+    folder = Path(cached_file(resolve(name), "config.json")).parent
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.safetensors"))}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+# How near.
+
+
+def _sample(model: Any, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str] | None) -> Inputs:
+    """Source ids and mask, `(batch, src_len)`, of the given sentences, or of random tokens and an end token."""
+    if sentences is not None:
+        texts = [text for text in sentences if text.strip()][:COMPARED]
+        if not texts:
+            raise ValueError("There are no sentences to compare on: give lines of text.")
+        encoded = tokenizer(texts, return_tensors="pt", padding=True, truncation=True)
+        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+    generator = torch.Generator().manual_seed(0)
+    words = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids)) or [0]
+    lengths = torch.randint(3, 20, (COMPARED, 1), generator=generator)
+    ids = torch.tensor(words)[torch.randint(len(words), (COMPARED, int(lengths.max())), generator=generator)]
+    steps = torch.arange(ids.shape[1])
+    if tokenizer.eos_token_id is not None:
+        ids[steps == lengths - 1] = tokenizer.eos_token_id
+    mask = steps < lengths
+    return {"input_ids": ids.masked_fill(~mask, model.config.pad_token_id or 0), "attention_mask": mask.long()}
+
+
+@torch.no_grad()
+def measure(model: Any, exported: ExportedModel, inputs: Inputs, sentences: str = "given") -> Difference:
+    """
+    Compare greedy translations, and the logits of both along those of PyTorch.
+
+    Args:
+        model: The PyTorch model.
+        exported: Of it.
+        inputs: `input_ids` and `attention_mask`, `(batch, src_len)`.
+        sentences: "given" or "random".
+    """
+    pair: tuple[Any, Any] = (exported, model)
+    options = {"num_beams": 1, "do_sample": False, "max_new_tokens": COMPARED_TOKENS}
+    found, wanted = (each.generate(**inputs, **options) for each in pair)
+    width = max(found.shape[1], wanted.shape[1])
+    pad = int(model.generation_config.pad_token_id or 0)
+    found, wanted = (_padded(ids, width, pad) for ids in (found, wanted))
+    logits, expected = (each(**inputs, decoder_input_ids=wanted[:, :-1]).logits for each in pair)
+    return Difference(
+        sentences,
+        len(wanted),
+        int((found == wanted).all(1).sum()),
+        float((logits - expected).abs().max()),
+        float(expected.abs().max()),
+    )
+
+
+def _padded(ids: torch.Tensor, width: int, pad: int) -> torch.Tensor:
+    """`(batch, length)` ids, padded on the right to `(batch, width)`."""
+    return torch.nn.functional.pad(ids, (0, width - ids.shape[1]), value=pad)

@@ -1,0 +1,158 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The command `export`, and the folders that it makes under `translate` and `explain`."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import BartConfig, BartForConditionalGeneration
+
+from hf_attn_seq2seq.decoding import command as translate_command
+from hf_attn_seq2seq.explain import command as explain_command
+from hf_attn_seq2seq.export import command, writer
+from tests.decoding.conftest import SENTENCES, folders, tokenizer  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def model(folders: Path) -> Path:  # noqa: F811
+    (folders / "gru" / "README.md").write_text("# A card\n")
+    return folders / "gru"
+
+
+@pytest.fixture(scope="module")
+def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "exported"
+    command.main([str(model), "--output", str(folder)])
+    return folder
+
+
+def test_what_the_folder_holds(model: Path, exported: Path) -> None:
+    assert {path.name for path in exported.iterdir()} == {
+        "README.md",
+        "config.json",
+        "decoder.onnx",
+        "encoder.onnx",
+        "exported.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    about = json.loads((exported / "exported.json").read_text())
+    weights = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
+    assert about["model"] == "gru"
+    assert about["kind"] == "onnx"
+    assert about["weights_sha256"] == {"model.safetensors": weights}
+    assert about["decoder"]["inputs"] == ["decoder_input_ids", "attention_mask", "keys.0", "values.0", "state"]
+    assert about["difference_from_pytorch"]["equal_greedy_translations"] == 16
+    assert about["difference_from_pytorch"]["largest_logit_difference"] < 1e-3
+    assert "auto_map" not in json.loads((exported / "config.json").read_text())
+    assert not any(str(model) in path.read_text() for path in exported.glob("*.json"))  # nobody's paths
+    assert [path.name for path in exported.parent.iterdir()] == ["exported"]  # no scratch is left
+
+
+def test_int8_is_measured_on_given_sentences(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text("\n".join([*SENTENCES[:5], "", *SENTENCES[5:9]]) + "\n")
+    folder = tmp_path / "small"
+    folder.mkdir()  # an empty one may be there
+    command.main([str(model), "--to", "int8", "-o", str(folder), "--sentences", str(sentences)])
+    about = json.loads((folder / "exported.json").read_text())
+    difference = about["difference_from_pytorch"]
+    assert about["kind"] == "int8"
+    assert (difference["sentences"], difference["compared"]) == ("given", 9)
+    assert 0 < difference["largest_logit_difference"] < difference["largest_logit"]
+    told = capsys.readouterr().out
+    assert f"{difference['equal_greedy_translations']} of 9 sentences are translated as by PyTorch" in told
+
+
+@pytest.mark.parametrize("options", [[], ["--num-beams", "1"], ["--n-best", "3", "--num-beams", "3"]], ids=str)
+def test_translate(
+    model: Path, exported: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source.txt"
+    source.write_text("\n".join(SENTENCES) + "\n")
+    told = []
+    for folder in (model, exported):
+        translate_command.main([str(folder), str(source), "--alignments", *options])
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert len(set(told[0].splitlines())) > 5
+
+
+def test_explain_refuses(exported: Path) -> None:
+    with pytest.raises(ValueError, match="explain the model that it was exported from"):
+        explain_command.main([str(exported), SENTENCES[0]])
+
+
+def test_default_output(model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert writer._default_output(str(model), "onnx") == model.with_name("gru-onnx")
+    assert writer._default_output("user/name", "int8") == Path("name-int8")
+    assert writer._default_output(".", "onnx") == tmp_path.with_name(f"{tmp_path.name}-onnx")
+
+
+def refused(arguments: list[str], error: type[Exception], message: str, place: Path) -> None:
+    before = sorted(place.rglob("*"))
+    with pytest.raises(error, match=message):
+        command.main(arguments)
+    assert sorted(place.rglob("*")) == before
+
+
+def test_unknown_kind(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main([str(model), "--to", "tflite"])
+    assert "invalid choice: 'tflite'" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="no kind 'tflite' of export: choose one of onnx, int8"):
+        writer.export(str(model), "tflite")
+
+
+def test_output_is_in_the_way(model: Path, exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "diary.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("full", "file"):
+        refused([str(model), "-o", str(tmp_path / name)], ValueError, "exists and is not empty", tmp_path)
+    refused([str(model), "-o", str(exported)], ValueError, "exists and is not empty", tmp_path)
+
+
+def test_models_that_are_not_exported(exported: Path, folders: Path, tokenizer: Any, tmp_path: Path) -> None:  # noqa: F811
+    out = ["-o", str(tmp_path / "out")]
+    refused([str(exported), *out], ValueError, "exported already", tmp_path)
+    refused([str(folders / "nowhere"), *out], ValueError, "There is no model", tmp_path)
+    refused([str(folders / "no-tokenizer"), *out], ValueError, "holds no tokenizer", tmp_path)
+    sizes = {
+        f"{side}_{name}": 2 for side in ("encoder", "decoder") for name in ("layers", "attention_heads", "ffn_dim")
+    }
+    bart = BartForConditionalGeneration(BartConfig(vocab_size=len(tokenizer), d_model=8, **sizes))
+    bart.save_pretrained(tmp_path / "bart")
+    tokenizer.save_pretrained(tmp_path / "bart")
+    refused([str(tmp_path / "bart"), *out], ValueError, "of type bart", tmp_path)
+
+
+def test_sentences_that_are_none(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "blank").write_text("\n \n")
+    (tmp_path / "latin").write_bytes("é".encode("latin-1"))
+    for name, message in (("nowhere", "There is no file"), ("blank", "no sentences"), ("latin", "no UTF-8")):
+        given = [str(model), "-o", str(tmp_path / "out"), "--sentences", str(tmp_path / name)]
+        refused(given, ValueError, message, tmp_path)
+
+
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
+def test_libraries_are_missing(model: Path, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    refused([str(model), "-o", str(tmp_path / "out")], ImportError, r"hf_attn_seq2seq\[export\]", tmp_path)
+
+
+def test_nothing_is_left_of_a_failed_export(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = ["-o", str(tmp_path / "out")]
+    monkeypatch.setattr(writer, "measure", lambda *_: writer.Difference("random", 16, 3, 0.5, 4.0))
+    refused([str(model), *out], ValueError, "other numbers than PyTorch", tmp_path)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, "measure", full)
+    refused([str(model), *out], OSError, "No space left", tmp_path)
