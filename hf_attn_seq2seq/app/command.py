@@ -1,0 +1,73 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Open a page on this machine to translate on, and to see how it is done."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Sequence
+
+from hf_attn_seq2seq.app.page import launch, make_page
+from hf_attn_seq2seq.app.runs import Limits
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
+
+
+EXAMPLES = """examples:
+  hf-attn-seq2seq app
+  hf-attn-seq2seq app outputs/en-fr --compare en-fr-small
+  hf-attn-seq2seq app user/model --port 8000 --no-browser
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        metavar="MODEL",
+        help=f"a trained model's folder, or its name on the Hub (default: {DEFAULT_MODEL}, English to French)",
+    )
+    parser.add_argument("--compare", metavar="MODEL", help="a second model, shown beside the first")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; the default is this machine alone")
+    parser.add_argument("--port", type=int, metavar="N", help="(default: the first free one from 7860 on)")
+    parser.add_argument("--no-browser", action="store_true", help="open no window, tell the address alone")
+    usual = Limits()
+    limits = parser.add_argument_group("limits of a run")
+    limits.add_argument("--max-words", type=int, default=usual.words, metavar="N", help="(default %(default)s)")
+    limits.add_argument(
+        "--max-characters", type=int, default=usual.characters, metavar="N", help="(default %(default)s)"
+    )
+    limits.add_argument("--max-seconds", type=float, default=usual.seconds, metavar="X", help="(default %(default)s)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `app`; wrong input raises a ValueError of one sentence."""
+    options = build_parser().parse_args(arguments)
+    if options.port is not None:
+        check_port(options.host, options.port)
+    limits = Limits(words=options.max_words, characters=options.max_characters, seconds=options.max_seconds)
+    page = make_page(options.model, options.compare, limits)
+    launch(page, host=options.host, port=options.port, browser=not options.no_browser)
+
+
+def check_port(host: str, port: int) -> None:
+    """
+    Refuse a port that cannot be listened on, before any model is loaded.
+
+    Raises:
+        ValueError: It is no port, or taken, or the host is not this machine's.
+    """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"There is no port {port}: choose one from 1024 to 65535.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ValueError(f"Port {port} of {host} cannot be used ({reason}): choose another by --port.") from None

@@ -1,0 +1,218 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The Gradio page: a sentence in; its translation, its alignment, its explanation and what a change would do out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
+
+import gradio as gr
+
+from hf_attn_seq2seq.app.runs import Change, Limits, Runs
+from hf_attn_seq2seq.app.views import STYLE, card, frame, side_by_side, what_changed
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
+from hf_attn_seq2seq.explain.chapters import token_label
+from hf_attn_seq2seq.explain.compare import compare
+from hf_attn_seq2seq.explain.trace import Trace
+
+
+EXAMPLES = [
+    "The cat is on the mat.",
+    "I don't know what to say.",
+    "Where did you buy this book?",
+    "She was not happy.",
+]
+WAITING = 20  # runs in the queue; who comes after is told to come back
+FORGET = 3600  # seconds after which a session's state and any file of Gradio's go
+# The page is in the frame already: the browser saves it, and the server writes no file.
+SAVE = """() => {
+  const frame = document.querySelector("iframe.explanation");
+  if (!frame) return;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([frame.srcdoc], {type: "text/html"}));
+  link.download = "explanation.html";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}"""
+
+
+def make_page(model: str = DEFAULT_MODEL, compare_with: str | None = None, limits: Limits | None = None) -> gr.Blocks:
+    """
+    The page of one model, or of two side by side.
+
+    Args:
+        model: A packaged model's name, a folder, or a name on the Hub.
+        compare_with: A second one.
+        limits: Of each run; None: the usual ones.
+
+    Raises:
+        ValueError: A model is missing or unfit, or a limit is 0 or less.
+    """
+    return page_of(Runs(model, compare_with, limits))
+
+
+def page_of(runs: Runs) -> gr.Blocks:
+    """The page of models that are loaded."""
+    title = f"Translation by attention: {' and '.join(runs.names)}"
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(FORGET, FORGET)) as page:
+        gr.HTML("<h1>Translation by attention</h1>")
+        gr.Markdown(
+            f"Type a sentence of up to {runs.limits.words} words: see its translation, where the model looked, and "
+            "every number on the way. Nothing that you type is kept."
+        )
+        asked = gr.State(None, time_to_live=FORGET)  # the sentence and the beams that the answer below is of
+        with gr.Row(equal_height=True):
+            text = gr.Textbox(
+                label="Sentence",
+                placeholder=EXAMPLES[0],
+                max_length=runs.limits.characters,
+                lines=1,
+                scale=4,
+                min_width=260,
+                elem_id="sentence",
+            )
+            beams = gr.Slider(
+                1, runs.limits.beams, value=1, step=1, label="Beams (1 is greedy)", scale=1, min_width=200
+            )
+        go = gr.Button("Translate", variant="primary", elem_id="translate")
+        gr.Examples([[example] for example in EXAMPLES], [text], label="Examples", cache_examples=False)
+        answer = gr.HTML(elem_id="answer")
+        with gr.Column(visible=False) as more:
+            gr.HTML("<h2>Change one thing, and see what changes</h2>")
+            with gr.Tabs():
+                with gr.Tab("A source word"), gr.Row(equal_height=True):
+                    word = gr.Dropdown(label="In the place of", elem_id="word")
+                    new = gr.Textbox(label="Write (nothing leaves it out)", max_length=60, elem_id="new")
+                    edit = gr.Button("Edit the word", elem_id="edit")
+                with gr.Tab("A target token"), gr.Row(equal_height=True):
+                    step = gr.Dropdown(label="At the step that said", elem_id="step")
+                    say = gr.Dropdown(label="Say (choose or write)", allow_custom_value=True, elem_id="say")
+                    force = gr.Button("Say this instead", elem_id="force")
+                with gr.Tab("The weights"), gr.Row(equal_height=True):
+                    even_step = gr.Dropdown(label="At the step that said", elem_id="even-step")
+                    even = gr.Button("Look at all words alike", elem_id="even")
+            changed = gr.HTML(elem_id="changed")
+            gr.HTML("<h2>Explanation</h2>")
+            explanation = gr.HTML(elem_id="explanation")
+            save = gr.Button("Save this page", size="sm", elem_id="save")
+
+        def translate(text: str, beams: float) -> dict[Any, Any]:
+            first, second = runs.translate(text, int(beams))
+            cards = [card(each, name) for each, name in zip((first, second), runs.names) if each is not None]
+            words, _ = first.words("source")
+            steps = _steps(first)
+            return {
+                asked: (first.document["source"]["text"], int(beams)),
+                answer: side_by_side(cards, _parting(first, second) if second is not None else ""),
+                more: gr.Column(visible=True),
+                word: gr.Dropdown([(words.text[slice(*span)], n) for n, span in enumerate(words.spans)], value=0),
+                new: "",
+                step: gr.Dropdown(steps, value=0),
+                even_step: gr.Dropdown(steps, value=0),
+                say: gr.Dropdown(_candidates(first, 0), value=None),
+                changed: "",
+                explanation: frame(first, compare=second),
+            }
+
+        def change(was: tuple[str, int] | None, kind: str, place: int | None, said: str | None = "") -> list[str]:
+            if was is None or place is None:
+                raise ValueError("Translate a sentence first, then change something.")
+            before, after = runs.change(*was, Change(kind, int(place), said or ""))
+            cards = [card(before, "Before"), card(after, "After")]
+            return [side_by_side(cards, what_changed(before, after)), frame(before, beside=after)]
+
+        def candidates(was: tuple[str, int] | None, place: int | None) -> Any:
+            if was is None or place is None:
+                return gr.skip()
+            first, _ = runs.first(*was)
+            return gr.Dropdown(_candidates(first, int(place)), value=None)
+
+        outputs = [asked, answer, more, word, new, step, even_step, say, changed, explanation]
+        gr.on([go.click, text.submit], told(translate), [text, beams], outputs, api_visibility="private")
+        shown: dict[str, Any] = {"outputs": [changed, explanation], "api_visibility": "private"}
+        gr.on(
+            [edit.click, new.submit],
+            told(lambda was, place, said: change(was, "source", place, said)),
+            [asked, word, new],
+            **shown,
+        )
+        force.click(told(lambda was, place, said: change(was, "target", place, said)), [asked, step, say], **shown)
+        even.click(told(lambda was, place: change(was, "weights", place)), [asked, even_step], **shown)
+        step.input(told(candidates), [asked, step], [say], api_visibility="private")
+        save.click(None, js=SAVE, api_visibility="private")
+    page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+    return page
+
+
+def launch(
+    page: gr.Blocks, *, host: str | None = None, port: int | None = None, browser: bool = False, wait: bool = True
+) -> str:
+    """
+    Serve the page.
+
+    Args:
+        page: Of [`make_page`].
+        host: Where to listen; None: what Gradio's environment says, as in a Space, or else this machine alone.
+        port: None: the first free one from 7860 on.
+        browser: Open a window.
+        wait: Until Ctrl-C; otherwise the address is returned at once.
+
+    Raises:
+        OSError: No port is free.
+    """
+    font = [gr.themes.Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "sans-serif")]
+    mono = [gr.themes.Font(name) for name in ("ui-monospace", "Menlo", "Consolas", "monospace")]
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        inbrowser=browser,
+        prevent_thread_lock=not wait,
+        share=False,
+        ssr_mode=False,
+        quiet=not wait,
+        footer_links=[],
+        enable_monitoring=False,
+        max_file_size=1,  # nothing is uploaded
+        theme=gr.themes.Base(primary_hue="purple", neutral_hue="stone", font=font, font_mono=mono),
+        css_paths=STYLE,
+    )
+    return address
+
+
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What is wrong as a sentence on the page; of anything unforeseen no more than that it happened."""
+
+    @wraps(function)
+    def run(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except ValueError as error:
+            raise gr.Error(str(error), title="Not done", print_exception=False) from None
+
+    return run
+
+
+def _steps(trace: Trace) -> list[tuple[str, int]]:
+    labels = [token_label(step["choice"]) for step in trace.document["steps"]]
+    return [(f"{number + 1}: {label}", number) for number, label in enumerate(labels)]
+
+
+def _candidates(trace: Trace, step: int) -> list[str]:
+    """The other words that the model thought of at a step, best first."""
+    here = trace.document["steps"][step]
+    others = (each for each in here["candidates"] if each["id"] != here["choice"]["id"])
+    return list(dict.fromkeys(each["text"].strip() or each["token"] for each in others))
+
+
+def _parting(first: Trace, second: Trace) -> str:
+    found = compare(first, second)
+    if found.parting is None:
+        return "Both models say the same."
+    row = found.rows[found.parting.row]
+    said = [f"“{choice.text}”" if choice is not None else "nothing" for choice in (row.a, row.b)]
+    return f"They first part where the first says {said[0]} and the second {said[1]}."

@@ -1,0 +1,84 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The parts of the page as HTML; every text in them is escaped."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from hf_attn_seq2seq.explain.chapters import token_label
+from hf_attn_seq2seq.explain.page import render_page
+from hf_attn_seq2seq.explain.trace import Trace
+
+
+STYLE = Path(__file__).with_name("page.css")
+DARK_FROM = 0.6  # from this weight on, the other ink reads better on the cell
+
+
+def card(trace: Trace, title: str) -> str:
+    """A translation, and under it where the model looked for each word."""
+    text = html.escape(trace.document["target"]["text"])
+    source = html.escape(trace.document["source"]["text"])
+    shown = text or "<em>nothing: the model ended at once</em>"
+    return (
+        f'<section class="card"><h3>{html.escape(title)}</h3><p class="source">{source}</p>'
+        f'<p class="translation" dir="auto">{shown}</p>{heat_map(trace)}</section>'
+    )
+
+
+def side_by_side(cards: list[str], note: str = "") -> str:
+    """Cards in columns, under each other where the window is narrow."""
+    note = f'<p class="note">{html.escape(note)}</p>' if note else ""
+    return f'{note}<div class="cards">{"".join(cards)}</div>'
+
+
+def heat_map(trace: Trace) -> str:
+    """The weights by words as a table; a sentence where the model has no attention."""
+    if not trace.layers:
+        return '<p class="note">This model has no attention: each step sees one fixed context vector.</p>'
+    alignment = trace.alignment()
+    source, target = alignment.source, alignment.target
+    if not (source.spans and target.spans):
+        return '<p class="note">There are no words to align.</p>'
+    columns = [html.escape(source.text[slice(*span)]) for span in source.spans]
+    rows = [html.escape(target.text[slice(*span)]) for span in target.spans]
+    head = "".join(f'<th scope="col"><span>{word}</span></th>' for word in columns)
+    body = []
+    for row, weights, number in zip(rows, alignment.weights, range(len(rows))):
+        cells = "".join(
+            f'<td class="{"strong" if weight >= DARK_FROM else "weak"}{" link" if (place, number) in links else ""}" '
+            f'style="--weight: {100 * weight:.0f}%" title="{row} looks at {columns[place]}: {weight:.3f}">'
+            f"{weight:.2f}</td>"
+            for links in [alignment.links]
+            for place, weight in enumerate(weights)
+        )
+        body.append(f'<tr><th scope="row">{row}</th>{cells}</tr>')
+    return (
+        '<div class="heat" tabindex="0" role="region" aria-label="Alignment"><table>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        '<p class="legend">Each row: how much of each <b>source word</b> was looked at for this <i>target word</i>. '
+        "Framed: linked.</p>"
+    )
+
+
+def frame(first: Trace, *, compare: Trace | None = None, beside: Trace | None = None) -> str:
+    """The explanation page in a frame of its own, which can reach nothing around it."""
+    page = html.escape(render_page(first, compare=compare, beside=beside))
+    allowed = "allow-scripts allow-downloads"
+    return f'<iframe class="explanation" title="Explanation" sandbox="{allowed}" srcdoc="{page}"></iframe>'
+
+
+def what_changed(before: Trace, after: Trace) -> str:
+    """One sentence: from which step on the two runs differ."""
+    words = [
+        [
+            "the end" if step["stop"]["is_end"] else f"“{token_label(step['choice'])}”"
+            for step in each.document["steps"]
+        ]
+        for each in (before, after)
+    ]
+    if words[0] == words[1]:
+        return "The translation stays the same."
+    step = next((n for n, pair in enumerate(zip(*words)) if pair[0] != pair[1]), min(map(len, words)))
+    told = [side[step] if step < len(side) else "nothing more" for side in words]
+    return f"From step {step + 1} on they differ: {told[0]} before, {told[1]} after."
