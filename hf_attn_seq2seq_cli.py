@@ -21,15 +21,19 @@ PROGRAM = "hf-attn-seq2seq"
 class Command(NamedTuple):
     module: str  # has a `main(arguments)`
     help: str
+    extra: str | None = None  # of this package, where the command needs more than the models do
 
 
 COMMANDS = {
-    "preprocess": Command("training.preprocess", "read, clean and split a recipe's corpora, and report on them"),
-    "train": Command("training.train", "train a recipe's model"),
-    "evaluate": Command("training.evaluate", "measure a trained model, or compare two"),
-    "translate": Command("decoding.command", "translate a file or standard input"),
-    "explain": Command("explain.command", "show how a translation is made, step by step, number by number"),
-    "align": Command("training.align", "align the words of sentence pairs"),
+    "preprocess": Command("training.preprocess", "read, clean and split a recipe's corpora, with a report", "train"),
+    "train": Command("training.train", "train a recipe's model", "train"),
+    "evaluate": Command("training.evaluate", "measure a trained model, or compare two", "train"),
+    "translate": Command("decoding.command", "translate a sentence, a file or standard input"),
+    "explain": Command("explain.command", "show how a translation is made, step by step, number by number", "explain"),
+    "align": Command("training.align", "align the words of sentence pairs", "train"),
+    "push": Command("sharing.command", "share a trained model on the Hub, with its card and figures", "train"),
+    "app": Command("app.command", "open a page to translate on and to see how it is done", "app"),
+    "export": Command("export.command", "make a folder that ONNX Runtime runs, in full or in 8 bits", "export"),
 }
 
 
@@ -37,7 +41,7 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = (f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items())
     return (
-        f"usage: {PROGRAM} COMMAND ...\n\nAttention encoder-decoders, from raw text to measured models.\n\n"
+        f"usage: {PROGRAM} COMMAND ...\n\nAttention encoder-decoders: translate, see how, train, measure, share.\n\n"
         + "commands:\n"
         + "\n".join(lines)
         + f"\n\n{PROGRAM} COMMAND --help tells a command's options, {PROGRAM} --version the version."
@@ -57,13 +61,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_command = importlib.import_module("hf_attn_seq2seq.console").run_command
         except KeyboardInterrupt:
             sys.exit(130)
-        module = f"hf_attn_seq2seq.{COMMANDS[name].module}"
-        run_command(lambda: importlib.import_module(module).main(rest))
+        run_command(lambda: run(name, rest))
     else:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"choose among {', '.join(COMMANDS)}."
         print(f"error: There is no command '{name}': {hint}", file=sys.stderr)
         sys.exit(2)
+
+
+def run(name: str, arguments: Sequence[str]) -> None:
+    """Run a command; an ImportError that names the extra where a library is not installed."""
+    try:
+        importlib.import_module(f"hf_attn_seq2seq.{COMMANDS[name].module}").main(arguments)
+    except ModuleNotFoundError as error:
+        if COMMANDS[name].extra is None:
+            raise
+        extra = f"pip install 'hf_attn_seq2seq[{COMMANDS[name].extra}]'"
+        raise ImportError(f"{name} needs {error.name}, which is not installed: {extra}.") from error
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def test_version(capsys):
     ("name", "hint"),
     [
         ("trian", "did you mean 'train'?"),
-        ("xyzzy", "choose among preprocess, train, evaluate, translate, explain, align."),
+        ("xyzzy", "choose among preprocess, train, evaluate, translate, explain, align, push, app, export."),
     ],
 )
 def test_an_unknown_command_gets_the_nearest(name, hint, capsys):
@@ -57,3 +57,16 @@ def test_wrong_input_is_one_sentence_and_status_2(capsys, monkeypatch):
     said = capsys.readouterr().err
     assert said.startswith("error: There is no model 'no/such/model'")
     assert said.count("\n") == 1
+
+
+def test_a_library_that_is_not_installed_is_named_with_its_extra(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.delitem(sys.modules, "hf_attn_seq2seq.explain.command", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["explain", "x"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: explain needs rich.console, which is not installed: pip install 'hf_attn_seq2seq[explain]'.\n"
+    )

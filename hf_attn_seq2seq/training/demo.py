@@ -1,12 +1,19 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The demonstration: a GRU with attention (or without) learns the built-in English-French grammar, and is measured."""
+"""
+The demonstration: a real sentence by the model in the package, then a GRU with attention (or without) learns the
+built-in English-French grammar before the reader's eyes, is measured and explained.
+"""
 
 import argparse
 import json
+import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from transformers import set_seed
 
@@ -17,8 +24,10 @@ from hf_attn_seq2seq.data.examples import text_examples
 from hf_attn_seq2seq.data.grammar import AlignedPair, generate_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import align, attend, translate
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load
 from hf_attn_seq2seq.evaluation import alignment_error_rate, corpus_scores
-from hf_attn_seq2seq.explain import save_heatmap, terminal_heatmap
+from hf_attn_seq2seq.explain import save_heatmap, terminal_heatmap, trace
+from hf_attn_seq2seq.explain.page import save_page
 from hf_attn_seq2seq.training.fit import fit, make_folder, remove_checkpoints
 from hf_attn_seq2seq.training.settings import TrainingSettings
 
@@ -27,7 +36,7 @@ SENTENCE = "The cat is on the mat ."
 
 
 def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epochs: float) -> None:
-    """Train, measure on both tests, translate the cat sentence, draw its attention, and save all to `output_dir`."""
+    """Train, measure on both tests, translate the cat sentence, explain it, and save all to `output_dir`."""
     settings = TrainingSettings(
         epochs=epochs, batch_size=64, learning_rate=2e-3, warmup_steps=200, seed=seed, metric="loss", samples=0
     )
@@ -80,21 +89,59 @@ def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epoch
     console.print(f"BLEU: sacreBLEU {results['unseen sentences']['bleu_signature']}", style="dim")  # type: ignore[index]
 
     (translation,) = translate(model, tokenizer, [SENTENCE])
-    console.print(f"\n{SENTENCE}  ->  [bold]{translation}[/]\n")
-    saved = ""
+    results["sentence"] = {"source": SENTENCE, "translation": translation}
+    figures = output_dir / "results.json"
+    figures.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    said(console, "The model just trained says:", SENTENCE, translation)
+    saved = {"Figures": figures, "Model": output_dir}
     if attention_type != "none":
         shown = attend(model, tokenizer, SENTENCE)
         weights = shown.weights.mean(0)
         console.print(terminal_heatmap(weights, shown.source_tokens, shown.target_tokens, width=console.width))
-        picture = output_dir / "attention.png"
-        save_heatmap(weights, shown.source_tokens, shown.target_tokens, picture, title=SENTENCE)
-        saved = f"\nPicture: {picture}"
+        saved["Picture"] = output_dir / "attention.png"
+        save_heatmap(weights, shown.source_tokens, shown.target_tokens, saved["Picture"], title=SENTENCE)
+        saved["Page"] = output_dir / "tour.html"
+        save_page([trace(model, tokenizer, SENTENCE, name=str(output_dir))], saved["Page"])
+    console.print()
+    for name, path in saved.items():
+        console.print(f"{name + ':':<8} {path}", markup=False, highlight=False, soft_wrap=True)
 
-    results["sentence"] = {"source": SENTENCE, "translation": translation}
-    (output_dir / "results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    saved += f"\nFigures: {output_dir / 'results.json'}"
-    console.print(f"{saved}\nModel: AutoModelForSeq2SeqLM.from_pretrained('{output_dir}')", markup=False)
-    console.print(f'See how it works: hf-attn-seq2seq explain {output_dir} "{SENTENCE}"', markup=False)
+
+def said(console: Console, who: str, source: str, translation: str) -> None:
+    """Print who translates, a sentence and its translation."""
+    console.print(f"\n{who}\n  {source}  ->  [bold]{escape(translation)}[/]\n", highlight=False)
+
+
+def show_packaged(console: Console) -> None:
+    """Translate a sentence by the model that comes with this package."""
+    sentence = "The cat is on the mat."
+    (translation,) = translate(*load(), [sentence])
+    said(
+        console,
+        f"{DEFAULT_MODEL}, which comes with this package and learned from Tatoeba, says:",
+        sentence,
+        translation,
+    )
+
+
+def show_next(console: Console, output_dir: Path) -> None:
+    """Print what to try."""
+    demo = shlex.quote(str(output_dir))
+    commands = {
+        'translate "Where is the station?"': "by the model in the package",
+        'explain "Where is the station?" --html station.html': "every step of that, with its numbers",
+        f'explain {demo} "{SENTENCE}"': "the same of the model just trained",
+        "explain": "the guided tour; first trains a model without attention, in two minutes",
+        "app": "all of this on a page",
+    }
+    width = max(map(len, commands))
+    console.print("\nTry next:", style="bold")
+    if shutil.which("hf-attn-seq2seq") is None:
+        console.print(
+            f"  source {Path(sys.prefix) / 'bin' / 'activate'}", markup=False, highlight=False, soft_wrap=True
+        )
+    for command, what in commands.items():
+        console.print(f"  hf-attn-seq2seq {command:<{width}}  # {what}", markup=False, highlight=False, soft_wrap=True)
 
 
 def measure(
@@ -127,7 +174,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--train-size", type=int, default=40000, help="training pairs")
     parser.add_argument("--epochs", type=float, default=3, help="passes over them")
     options = parser.parse_args(arguments)
-    run_command(lambda: run(options.output, options.attention, options.seed, options.train_size, options.epochs))
+
+    def demonstrate() -> None:
+        console = Console()
+        show_packaged(console)
+        run(options.output, options.attention, options.seed, options.train_size, options.epochs)
+        show_next(console, options.output)
+
+    run_command(demonstrate)
 
 
 if __name__ == "__main__":

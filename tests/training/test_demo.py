@@ -18,6 +18,9 @@ def test_demo_trains_measures_shows_and_saves(tmp_path: Path, capsys: pytest.Cap
     for part in ("BLEU", "exact match", "AER", SENTENCE, "unseen sentences", "unseen combinations", "1000"):
         assert part in said
     assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
+    assert SENTENCE in (tmp_path / "tour.html").read_text("utf-8")
+    for part in ("en-fr-small", "The cat is on the mat.  ->  ", str(tmp_path / "tour.html"), "hf-attn-seq2seq app"):
+        assert part in said
 
     results = json.loads((tmp_path / "results.json").read_text("utf-8"))
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
