@@ -1,0 +1,114 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+The README and the pages of docs/ as tests read them.
+
+A block marked `python` is run, those of a page one after the other in one namespace; `python hub` needs the Hub and is
+only compiled, with its imports run. `bash` is parsed, not run. A `yaml` block whose first line is `# NAME.yaml` is a
+recipe, and lies under that name where the page's blocks run.
+"""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from tests.helpers import tiny_model
+
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, ROOT / "CONTRIBUTING.md", *DOCS]
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    kind: str  # what stands behind the fence
+    code: str
+    line: int  # of the page, of its first line
+
+
+class Change(NamedTuple):
+    """A hunk of a diff: these lines of a file become those."""
+
+    path: str
+    before: str
+    after: str
+
+
+def blocks(page: Path, kind: str) -> list[Block]:
+    """The page's blocks of one kind, in order."""
+    text = page.read_text("utf-8")
+    found = re.finditer(r"^```([\w ]+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    every = (Block(match[1], match[2], text[: match.start()].count("\n") + 2) for match in found)
+    return [block for block in every if block.kind == kind]
+
+
+def write_recipes(page: Path, folder: Path) -> None:
+    """Write the recipes that the page shows."""
+    for block in blocks(page, "yaml"):
+        if name := re.match(r"# (\S+\.yaml)\n", block.code):
+            (folder / name[1]).write_text(block.code, "utf-8")
+
+
+def make_models(page: Path, folder: Path) -> None:
+    """Save a tiny model for each that the page's Python takes for trained: every `outputs/NAME` in it."""
+    code = "".join(block.code for block in blocks(page, "python"))
+    for name in set(re.findall(r'"(outputs/[\w-]+)"', code)):
+        sentences = ["The cat is on the mat .", "Le chat est sur le tapis ."]
+        tokenizer = train_tokenizer(sentences, kind="word", vocab_size=50)
+        model = tiny_model(scale=0.4, vocab_size=len(tokenizer))
+        model.generation_config.max_new_tokens = 6
+        model.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+
+
+def run_python(page: Path) -> dict[str, Any]:
+    """Run the page's Python and return its names; errors tell the page's lines."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page, "python"):
+        exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
+    for block in blocks(page, "python hub"):
+        tree = ast.parse(block.code)
+        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        exec(compile(ast.Module(imports, []), str(page), "exec"), names)
+    return names
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Every simple command of the page's bash blocks as its words: pipes are cut, redirections left out."""
+    for block in blocks(page, "bash"):
+        for line in block.code.replace("\\\n", " ").splitlines():
+            lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
+            lexer.whitespace_split = True
+            words: list[str] = []
+            redirected = False
+            for word in [*lexer, ";"]:
+                if set(word) <= set("<>"):
+                    redirected = True
+                elif set(word) <= set("|&;"):
+                    if words:
+                        yield words
+                    words = []
+                elif redirected:
+                    redirected = False
+                else:
+                    words.append(word)
+
+
+def changes(page: Path) -> list[Change]:
+    """The hunks of the page's diff blocks."""
+    found = []
+    for block in blocks(page, "diff"):
+        for part in re.split(r"^--- .*\n\+\+\+ b/", block.code, flags=re.MULTILINE)[1:]:
+            path, _, hunks = part.partition("\n")
+            for hunk in re.split(r"^@@.*\n", hunks, flags=re.MULTILINE)[1:]:
+                lines = [line if line != "\n" else " \n" for line in hunk.splitlines(keepends=True)]
+                before = "".join(line[1:] for line in lines if line[0] != "+")
+                after = "".join(line[1:] for line in lines if line[0] != "-")
+                found.append(Change(path, before, after))
+    return found
