@@ -76,9 +76,7 @@ def page_of(runs: Runs) -> gr.Blocks:
                 min_width=260,
                 elem_id="sentence",
             )
-            beams = gr.Slider(
-                1, runs.limits.beams, value=1, step=1, label="Beams (1 is greedy)", scale=1, min_width=200
-            )
+            beams = gr.Slider(1, runs.limits.beams, value=1, step=1, label="Beams", scale=1, min_width=200)
         go = gr.Button("Translate", variant="primary", elem_id="translate")
         gr.Examples([[example] for example in EXAMPLES], [text], label="Examples", cache_examples=False)
         answer = gr.HTML(elem_id="answer")
@@ -88,14 +86,14 @@ def page_of(runs: Runs) -> gr.Blocks:
                 with gr.Tab("A source word"), gr.Row(equal_height=True):
                     word = gr.Dropdown(label="In the place of", elem_id="word")
                     new = gr.Textbox(label="Write (nothing leaves it out)", max_length=60, elem_id="new")
-                    edit = gr.Button("Edit the word", elem_id="edit")
+                    edit = gr.Button("Edit the word", elem_id="edit", scale=0, min_width=200)
                 with gr.Tab("A target token"), gr.Row(equal_height=True):
                     step = gr.Dropdown(label="At the step that said", elem_id="step")
                     say = gr.Dropdown(label="Say (choose or write)", allow_custom_value=True, elem_id="say")
-                    force = gr.Button("Say this instead", elem_id="force")
+                    force = gr.Button("Say this instead", elem_id="force", scale=0, min_width=200)
                 with gr.Tab("The weights"), gr.Row(equal_height=True):
                     even_step = gr.Dropdown(label="At the step that said", elem_id="even-step")
-                    even = gr.Button("Look at all words alike", elem_id="even")
+                    even = gr.Button("Look at all words alike", elem_id="even", scale=0, min_width=200)
             changed = gr.HTML(elem_id="changed")
             gr.HTML("<h2>Explanation</h2>")
             explanation = gr.HTML(elem_id="explanation")
