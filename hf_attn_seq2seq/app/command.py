@@ -47,27 +47,28 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `app`; wrong input raises a ValueError of one sentence."""
     options = build_parser().parse_args(arguments)
-    if options.port is not None:
-        check_port(options.host, options.port)
+    check_port(options.host, options.port)
     limits = Limits(words=options.max_words, characters=options.max_characters, seconds=options.max_seconds)
     page = make_page(options.model, options.compare, limits)
     launch(page, host=options.host, port=options.port, browser=not options.no_browser)
 
 
-def check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int | None) -> None:
     """
-    Refuse a port that cannot be listened on, before any model is loaded.
+    Refuse a port, or with None a host, that cannot be listened on, before any model is loaded.
 
     Raises:
         ValueError: It is no port, or taken, or the host is not this machine's.
     """
-    if not 1 <= port <= 65535:
+    if port is not None and not 1 <= port <= 65535:
         raise ValueError(f"There is no port {port}: choose one from 1024 to 65535.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((host, port))
+            listener.bind((host, port or 0))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
+            if port is None:
+                raise ValueError(f"'{host}' cannot be listened on ({reason}): choose another --host.") from None
             raise ValueError(f"Port {port} of {host} cannot be used ({reason}): choose another by --port.") from None

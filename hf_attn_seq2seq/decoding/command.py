@@ -31,6 +31,7 @@ from hf_attn_seq2seq.decoding.files import (
 )
 from hf_attn_seq2seq.decoding.loading import (
     DEFAULT_MODEL,
+    DTYPES,
     Translator,
     fingerprint,
     load_tokenizer,
@@ -110,7 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     work.add_argument("--batch-size", type=int, default=64, metavar="N", help="sentences (default %(default)s)")
     work.add_argument("--processes", type=int, default=1, metavar="N", help="(default %(default)s)")
     work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU where there is one)")
-    work.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    work.add_argument("--dtype", choices=DTYPES, default="auto")
     return parser
 
 
@@ -192,10 +193,20 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--resume needs a FILE and an --output: what is piped cannot be gone on with.")
     if options.text is not None and not options.text.strip():
         raise ValueError("The text is empty: write a sentence, or name a file.")
+    if options.text is not None and not _is_unicode(options.text):
+        raise ValueError("The text is not UTF-8: set the terminal to it, or name a file.")
     if options.dictionary and not options.replace_unknown:
         raise ValueError("--dictionary needs --replace-unknown.")
     refuse_overwriting(options.output, options.file, options.dictionary)
     pick_device(options.device)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a byte of an argument that is not UTF-8
+        return False
+    return True
 
 
 def _check_attention(names: Sequence[str]) -> None:
@@ -284,7 +295,7 @@ class _Jobs(NamedTuple):
         lengths = [len(ids) for ids in self.tokenizer([block.lines[place] for place in places])["input_ids"]]
         for place, length in zip(places, lengths):
             if length > self.limit:
-                where = f"line {block.first + place + 1} of {self.path or 'standard input'}"
+                where = f"line {block.first + place + 1} of {self.path or 'the text'}"
                 tqdm.write(f"warning: {where} has {length:,} tokens: cut to {self.limit:,}.", file=sys.stderr)
         lengths = [min(length, self.limit) for length in lengths]
         for batch in length_batches(lengths, self.batch_size, self.batch_size * BATCH_TOKENS):

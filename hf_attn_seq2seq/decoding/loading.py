@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from huggingface_hub import file_exists
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
@@ -20,6 +22,8 @@ from hf_attn_seq2seq.decoding.ensemble import Ensemble
 DEFAULT_MODEL = "en-fr-small"
 PACKAGED = Path(__file__).parents[1] / "packaged"  # a folder for each model that comes with this package
 _PICKLE = "pytorch_model.bin"
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # of a folder, or a name on the Hub
 
 
@@ -77,13 +81,15 @@ def load_translator(names: Sequence[str], device: str | None = None, dtype: str 
         dtype: As there.
 
     Raises:
-        ValueError: A folder is missing or holds no encoder-decoder or no tokenizer, the tokenizers of an ensemble
-            differ, or there is no such device.
+        ValueError: A folder is missing or holds no encoder-decoder or no tokenizer, a file of it is damaged, the
+            tokenizers of an ensemble differ, or there is no such device.
     """
     exported = [name for name in names if is_exported(name)]
     if exported:
         _check_exported(exported[0], len(names), device, dtype)
         device = "cpu"
+    if dtype not in DTYPES:
+        raise ValueError(f"There is no dtype '{dtype}' here: choose one of {', '.join(DTYPES)}.")
     place = pick_device(device)
     tokenizer = load_tokenizer(names)
     models = [_load_model(resolve(name), dtype, place) for name in names]
@@ -142,8 +148,18 @@ def _check_folder(name: str) -> None:
     folder = Path(name)
     if folder.is_file():
         raise ValueError(f"'{name}' is a file: name the folder of a trained model.")
-    if folder.is_dir() and not (folder / "config.json").is_file():
+    if not folder.is_dir():
+        return
+    if not (folder / "config.json").is_file():
         raise ValueError(f"'{name}' holds no trained model: there is no config.json in it.")
+    for path in map(folder.joinpath, SETTINGS):  # Transformers would go on without some of them
+        if path.is_file():
+            try:
+                content = json.loads(path.read_text("utf-8"))
+            except ValueError as error:  # also of bytes that are no text
+                raise ValueError(f"'{path}' is damaged ({error}): save, or download, the model again.") from None
+            if not isinstance(content, dict):
+                raise ValueError(f"'{path}' is damaged (it is no mapping): save, or download, the model again.")
 
 
 def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -154,7 +170,7 @@ def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
             f"There is no model '{name}': no such folder is here, it does not come with this package (which has "
             f"{', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
         ) from None
-    except ValueError as error:
+    except (ValueError, StrictDataclassError) as error:
         raise ValueError(_unread(name, error)) from None
     if not config.is_encoder_decoder:
         raise ValueError(f"'{name}' is a model of type {config.model_type}: an encoder-decoder is needed.")
@@ -167,9 +183,9 @@ def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _unread(name: str, error: ValueError) -> str:
+def _unread(name: str, error: Exception) -> str:
     """What is wrong with a config.json that Transformers, or this package's configuration, does not take."""
-    reason = str(error)
+    reason = " ".join(str(error).split())
     if "newer version" in reason:
         return f"'{name}' cannot be loaded. {reason}"
     if "does not recognize" in reason or "Unrecognized model" in reason:  # told in paragraphs
@@ -197,15 +213,35 @@ def _load_model(name: str, dtype: str, device: torch.device) -> Any:
 
         return ExportedModel(name)
     try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(name, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        model, found = AutoModelForSeq2SeqLM.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except SafetensorError as error:
+        raise ValueError(
+            f"The weights of '{name}' are damaged ({error}): save, or download, the model again."
+        ) from None
     except OSError as error:
-        if not _holds_pickle(name):
+        if _holds_pickle(name):
+            raise ValueError(
+                f"'{name}' keeps its weights in a pickle ({_PICKLE}), which can run any code when it is read: if you "
+                "trust whoever made it, convert it, by AutoModelForSeq2SeqLM.from_pretrained(..., "
+                "use_safetensors=False).save_pretrained(...), and load the new folder."
+            ) from error
+        if not os.path.isdir(name):
             raise
         raise ValueError(
-            f"'{name}' keeps its weights in a pickle ({_PICKLE}), which can run any code when it is read: if you "
-            "trust whoever made it, convert it, by AutoModelForSeq2SeqLM.from_pretrained(..., use_safetensors=False)"
-            ".save_pretrained(...), and load the new folder."
+            f"'{name}' holds no weights: there is no model.safetensors that fits its config.json."
         ) from error
+    if missing := sorted(found["missing_keys"]):  # which would be drawn anew, at random
+        raise ValueError(
+            f"The weights of '{name}' lack {missing[0]} ({len(missing)} missing): save, or download, the model again."
+        )
+    for key, tensor in model.named_parameters():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(
+                f"The weights of '{name}' hold NaN or infinite numbers ({key}): train again, with a smaller "
+                "learning rate, or go back to an earlier checkpoint."
+            )
     if dtype == "auto" and device.type == "cpu" and model.dtype in (torch.float16, torch.bfloat16):
         return model.float()
     return model

@@ -54,6 +54,8 @@ def pipeline(
         else:
             found, tokenizer = load(name, None if device is None or isinstance(device, int) else str(device), dtype)
             device = found.device if device is None else device  # an exported model stays on the CPU
+    elif not hasattr(model, "generate"):
+        raise ValueError(f"A {type(model).__name__} is no model: give one, or its name.")
     if isinstance(tokenizer, str | Path):
         tokenizer = AutoTokenizer.from_pretrained(resolve(str(tokenizer)), **hub)
     return AttnTranslationPipeline(found, tokenizer, task=task, device=device, **options)

@@ -164,10 +164,10 @@ def _stage_recipe(source: Path, folder: Path) -> dict[str, Any]:
     """Write the recipe without the places of this machine; returns it, empty where there is none."""
     if not (source / RECIPE_FILE).is_file():
         return {}
-    text = (source / RECIPE_FILE).read_text("utf-8")
     try:
+        text = (source / RECIPE_FILE).read_text("utf-8")
         recipe = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, UnicodeDecodeError):
         recipe = None
     if not isinstance(recipe, dict):
         raise ValueError(f"'{source / RECIPE_FILE}' is no recipe: it is damaged.")
@@ -195,8 +195,10 @@ def _weights_notes(results: dict[str, Any], source: Path) -> list[str]:
 
 
 def _sentence(given: str | None, results: dict[str, Any], recipe: dict[str, Any]) -> str | None:
-    if given is not None or "example" in results:
-        return given if given is not None else results["example"]["source"]
+    if given is not None:
+        return given
+    if isinstance(results.get("example"), dict):
+        return results["example"].get("source")
     language = (results.get("languages") or {}).get("source") or (recipe.get("data") or {}).get("source_language")
     return ENGLISH if language == "en" else None
 

@@ -1,17 +1,20 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Models by name: those that come with the package, folders, and what is neither."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import hf_attn_seq2seq
 from hf_attn_seq2seq.decoding import command, translate
 from hf_attn_seq2seq.decoding.loading import (
     DEFAULT_MODEL,
     PACKAGED,
+    SETTINGS,
     Translator,
     load,
     names_model,
@@ -72,6 +75,57 @@ def test_an_unknown_name_is_told_what_there_is() -> None:
         load("en-fr-smal")
 
 
+@pytest.fixture
+def folder(folders: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folders / "gru", tmp_path / "model"))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", b"\xff"])
+@pytest.mark.parametrize("file", SETTINGS)
+def test_a_damaged_file_is_named(folder: Path, file: str, content: str | bytes) -> None:
+    (folder / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=rf"{file}' is damaged \(.*\): save, or download, the model again"):
+        load(folder)
+
+
+def test_a_field_of_another_type_is_named(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": "x"}), "utf-8")
+    with pytest.raises(ValueError, match=r"cannot be loaded.*hidden_size"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda weights, name: weights[name].fill_(torch.nan), r"hold NaN or infinite numbers \("),
+        (lambda weights, name: weights[name].view(-1)[0].fill_(torch.inf), r"hold NaN or infinite numbers \("),
+        (lambda weights, name: weights.pop(name), r"lack .* \(1 missing\)"),
+    ],
+)
+def test_weights_that_cannot_be_used(folder: Path, spoil, sentence: str) -> None:
+    weights = load_file(folder / "model.safetensors")
+    spoil(weights, next(name for name in weights if "bridge" in name))
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=sentence):
+        load(folder)
+
+
+def test_weights_that_were_cut_off_or_left_out(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"The weights of '.*model' are damaged"):
+        load(folder)
+    path.unlink()
+    with pytest.raises(ValueError, match="model' holds no weights"):
+        load(folder)
+
+
+def test_an_unknown_dtype() -> None:
+    with pytest.raises(ValueError, match="no dtype 'int3' here: choose one of auto, float32"):
+        load(dtype="int3")
+
+
 @pytest.mark.parametrize("text", ["en-fr-small", "user/name", "outputs/a,outputs/b", "./demo", "/a/b/", "tests"])
 def test_what_can_name_a_model(text: str) -> None:
     assert names_model(text)
@@ -115,6 +169,7 @@ def test_a_sentence_by_a_model_of_ones_own(folders: Path, model, tokenizer, caps
         (["en-fr-small", "folder/missing"], "There is no file folder/missing"),
         (["no/model"], "There is no model 'no/model'"),
         (["A sentence.", "--resume"], "--resume needs a FILE"),
+        (["not \udcff UTF-8"], "The text is not UTF-8"),
     ],
 )
 def test_wrong_arguments(arguments: list[str], sentence: str) -> None:

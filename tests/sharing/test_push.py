@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
+    TrainerCallback,
 )
 
 import hf_attn_seq2seq
@@ -354,6 +355,15 @@ def test_transformers_own_push_to_hub(shared: Shared, online: pytest.MonkeyPatch
         HfApi().model_info("alice/plainly")
 
 
+class WaitForPush(TrainerCallback):
+    """Lets a push end before the next step's files take the place of those that it sends."""
+
+    trainer: Seq2SeqTrainer
+
+    def on_save(self, *arguments: object, **options: object) -> None:
+        self.trainer.push_in_progress.wait_until_done()
+
+
 @pytest.mark.parametrize("strategy", ["every_save", "checkpoint"])
 def test_the_trainer_pushes_what_can_be_loaded_while_it_trains(
     shared: Shared, online: pytest.MonkeyPatch, run_folder: Path, tmp_path: Path, strategy: str
@@ -375,7 +385,9 @@ def test_the_trainer_pushes_what_can_be_loaded_while_it_trains(
         use_cpu=True,
     )
     collate = DataCollatorForSeq2Seq(tokenizer, model=model)
-    trainer = Seq2SeqTrainer(model, arguments, collate, examples, processing_class=tokenizer)
+    wait = WaitForPush()
+    trainer = Seq2SeqTrainer(model, arguments, collate, examples, processing_class=tokenizer, callbacks=[wait])
+    wait.trainer = trainer
     trainer.train()
     repo = shared.hub.model(f"alice/{strategy}")
     trained = [commit for commit in repo.commits.values() if "config.json" in commit.files]
