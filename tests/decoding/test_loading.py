@@ -21,6 +21,8 @@ from hf_attn_seq2seq.decoding.loading import (
     packaged_models,
     resolve,
 )
+from hf_attn_seq2seq.evaluation.model_card import make_card
+from hf_attn_seq2seq.evaluation.results import checksums
 from tests.decoding.test_command import pipe
 
 
@@ -48,6 +50,15 @@ def test_it_is_kept_in_half_precision_and_computes_in_single_on_a_cpu(packaged: 
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
     assert load(device="cpu").model.dtype == torch.float32
     assert load(device="cpu", dtype="bfloat16").model.dtype == torch.bfloat16
+
+
+def test_it_is_what_its_card_and_recipe_tell_of() -> None:
+    folder = PACKAGED / DEFAULT_MODEL
+    recipe = Path(__file__).parents[2] / "training" / "recipes" / "tatoeba_en_fr_small.yaml"
+    assert (folder / "recipe.yaml").read_text("utf-8") == recipe.read_text("utf-8")
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    assert results["model"]["sha256"] == checksums([folder / "model.safetensors"])
+    assert (folder / "README.md").read_text("utf-8") == str(make_card(results))
 
 
 def test_the_package_gives_it_by_name(expected: list[str]) -> None:
