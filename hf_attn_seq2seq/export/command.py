@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _read(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise ValueError(f"There is no file '{path}': name a text.") from None
     except UnicodeDecodeError:
         raise ValueError(f"'{path}' is no UTF-8 text: convert it first.") from None

@@ -15,10 +15,10 @@ from hf_attn_seq2seq.sharing.stage import stage_model, stage_space
 
 
 EXAMPLES = """examples:
-  hf-attn-seq2seq push outputs/multi30k_en_fr --repo user/captions-en-fr --dry-run
-  hf-attn-seq2seq push outputs/multi30k_en_fr --repo user/captions-en-fr --private
-  hf-attn-seq2seq push outputs/multi30k_en_fr --repo user/captions-en-fr --pr --message "Trained for longer"
-  hf-attn-seq2seq push user/captions-en-fr --repo user/captions-demo --space
+  hf-attn-seq2seq push outputs/en-fr --repo user/en-fr --dry-run
+  hf-attn-seq2seq push outputs/en-fr --repo user/en-fr --private
+  hf-attn-seq2seq push outputs/en-fr --repo user/en-fr --pr --message "Trained for longer"
+  hf-attn-seq2seq push user/en-fr --repo user/en-fr-page --space
 
 Log in first, by `hf auth login`, or set HF_TOKEN. All files come in one commit: a push that is cut off changes
 nothing, and can be repeated.
