@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +68,9 @@ def is_exported(name: str) -> bool:
 
 def names_model(text: str) -> bool:
     """Whether a command's argument names a model, or several with commas between them, and is no text to translate."""
-    known = all(os.path.exists(name) or name in packaged_models() for name in text.split(","))
+    # What is nearly a packaged model's name is a slip, which loading tells of.
+    packaged = packaged_models()
+    known = all(os.path.exists(name) or get_close_matches(name, packaged, cutoff=0.85) for name in text.split(","))
     return known or PATH.fullmatch(text) is not None
 
 

@@ -137,7 +137,9 @@ def test_an_unknown_dtype() -> None:
         load(dtype="int3")
 
 
-@pytest.mark.parametrize("text", ["en-fr-small", "user/name", "outputs/a,outputs/b", "./demo", "/a/b/", "tests"])
+@pytest.mark.parametrize(
+    "text", ["en-fr-small", "en-fr-smal", "user/name", "outputs/a,outputs/b", "./demo", "/a/b/", "tests"]
+)
 def test_what_can_name_a_model(text: str) -> None:
     assert names_model(text)
 
@@ -179,6 +181,7 @@ def test_a_sentence_by_a_model_of_ones_own(folders: Path, model, tokenizer, caps
         (["missing.en"], "There is no file missing.en"),
         (["en-fr-small", "folder/missing"], "There is no file folder/missing"),
         (["no/model"], "There is no model 'no/model'"),
+        (["en-fr-smal"], r"There is no model 'en-fr-smal': .* \(which has en-fr-small\)"),
         (["A sentence.", "--resume"], "--resume needs a FILE"),
         (["not \udcff UTF-8"], "The text is not UTF-8"),
     ],

@@ -149,9 +149,8 @@ def test_int8_is_smaller_and_near(fields: dict[str, Any], tmp_path: Path) -> Non
     with torch.no_grad():
         expected = model(**inputs).logits
     difference = (exported(**inputs).logits - expected).abs().max()
-    assert (
-        0 < difference < 0.1 * expected.abs().max()
-    )  # weights are drawn, and not all alike rounded on each processor
+    # A tenth: the weights are drawn at random, and processors round products of 8 bits in their own ways.
+    assert 0 < difference < 0.1 * expected.abs().max()
 
 
 def test_a_last_batch_of_one_token(tmp_path: Path) -> None:
