@@ -123,7 +123,9 @@ class _Settings(NamedTuple):
 
 
 def _settings_of(folder: Path) -> _Settings:
-    results = folder / "results.json"
+    from hf_attn_seq2seq.training.demo import FIGURES_FILE
+
+    results = folder / FIGURES_FILE
     if not results.is_file():
         return _Settings()
     found = json.loads(results.read_text("utf-8"))

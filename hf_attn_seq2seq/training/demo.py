@@ -33,6 +33,7 @@ from hf_attn_seq2seq.training.settings import TrainingSettings
 
 
 SENTENCE = "The cat is on the mat ."
+FIGURES_FILE = "demo.json"  # not results.json, which holds what `evaluate` measures and a card is made of
 
 
 def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epochs: float) -> None:
@@ -90,7 +91,7 @@ def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epoch
 
     (translation,) = translate(model, tokenizer, [SENTENCE])
     results["sentence"] = {"source": SENTENCE, "translation": translation}
-    figures = output_dir / "results.json"
+    figures = output_dir / FIGURES_FILE
     figures.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
     said(console, "The model just trained says:", SENTENCE, translation)
     saved = {"Figures": figures, "Model": output_dir}

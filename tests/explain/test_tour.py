@@ -106,7 +106,7 @@ def test_missing_models_are_trained_alike(tmp_path, save_model, few, monkeypatch
         runs.append((output_dir, attention_type, seed, train_size, epochs))
         save_model(output_dir, attention_type)
         results = {"seed": seed, "train_size": train_size, "epochs": epochs, "train_seconds": 1.0}
-        (output_dir / "results.json").write_text(json.dumps(results))
+        (output_dir / "demo.json").write_text(json.dumps(results))
 
     monkeypatch.setattr(demo, "run", run)
     text, _ = told(tmp_path, width=300)
@@ -116,7 +116,7 @@ def test_missing_models_are_trained_alike(tmp_path, save_model, few, monkeypatch
     ]
     assert text.count("training it now takes about two minutes") == 2
     # With the settings of the one that is there, so that attention is the only difference.
-    (tmp_path / "demo" / "results.json").write_text(json.dumps({"seed": 5, "train_size": 300, "epochs": 1}))
+    (tmp_path / "demo" / "demo.json").write_text(json.dumps({"seed": 5, "train_size": 300, "epochs": 1}))
     (tmp_path / "demo-none" / "config.json").unlink()
     text, _ = told(tmp_path)
     assert runs[2:] == [(tmp_path / "demo-none", "none", 5, 300, 1)]

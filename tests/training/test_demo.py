@@ -9,6 +9,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.decoding import align
+from hf_attn_seq2seq.sharing.stage import stage_model
 from hf_attn_seq2seq.training.demo import SENTENCE, main, measure
 
 
@@ -22,10 +23,18 @@ def test_demo_trains_measures_shows_and_saves(tmp_path: Path, capsys: pytest.Cap
     for part in ("en-fr-small", "The cat is on the mat.  ->  ", str(tmp_path / "tour.html"), "hf-attn-seq2seq app"):
         assert part in said
 
-    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    results = json.loads((tmp_path / "demo.json").read_text("utf-8"))
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     pairs = generate_corpus(seed=3, train_size=400).test
     assert measure(model, tokenizer, pairs) == pytest.approx(results["unseen sentences"])
+
+
+def test_the_demos_model_can_be_pushed(tmp_path: Path) -> None:
+    main(["--output", str(tmp_path / "demo"), "--train-size", "200", "--epochs", "1"])
+    (tmp_path / "staged").mkdir()
+    notes = stage_model(str(tmp_path / "demo"), "user/demo", tmp_path / "staged")
+    assert any("the card has no figures" in note for note in notes)
+    assert (tmp_path / "staged" / "README.md").read_text("utf-8").startswith("---\n")
 
 
 def test_demo_without_attention_shows_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +43,7 @@ def test_demo_without_attention_shows_none(tmp_path: Path, capsys: pytest.Captur
     assert "no attention" in said
     assert SENTENCE in said
     assert not (tmp_path / "attention.png").exists()
-    assert "aer" not in json.loads((tmp_path / "results.json").read_text("utf-8"))["unseen sentences"]
+    assert "aer" not in json.loads((tmp_path / "demo.json").read_text("utf-8"))["unseen sentences"]
 
 
 def test_alignment_of_a_batch_is_that_of_each_pair(tmp_path: Path) -> None:
