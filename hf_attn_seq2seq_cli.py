@@ -74,7 +74,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
     try:
         importlib.import_module(f"hf_attn_seq2seq.{COMMANDS[name].module}").main(arguments)
     except ModuleNotFoundError as error:
-        if COMMANDS[name].extra is None:
+        if COMMANDS[name].extra is None or error.name is None:
             raise
         extra = f"pip install 'hf_attn_seq2seq[{COMMANDS[name].extra}]'"
         raise ImportError(f"{name} needs {error.name}, which is not installed: {extra}.") from error

@@ -49,7 +49,8 @@ def pipeline(
     if model is None or isinstance(model, str | Path):
         name = str(model or DEFAULT_MODEL)
         if hub or tokenizer is not None:
-            found = AutoModelForSeq2SeqLM.from_pretrained(resolve(name), dtype=dtype, **hub)
+            # No pickle, which can run any code when it is read.
+            found = AutoModelForSeq2SeqLM.from_pretrained(resolve(name), dtype=dtype, use_safetensors=True, **hub)
             tokenizer = tokenizer or name
         else:
             found, tokenizer = load(name, None if device is None or isinstance(device, int) else str(device), dtype)
