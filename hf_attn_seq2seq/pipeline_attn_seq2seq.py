@@ -261,7 +261,7 @@ class AttnTranslationPipeline(ChunkPipeline):
             ids = self.model.generate(**inputs, **options)  # type: ignore[operator]
             return {"output_ids": ids.reshape(batch, -1, ids.shape[-1]), **kept}
         options.update(return_dict_in_generate=True, output_attentions=True)
-        with _eager_attention(self.model):
+        with eager_attention(self.model):
             outputs = self.model.generate(**inputs, **options)  # type: ignore[operator]
         gather = _package_module("return_alignments", "modeling_attn_seq2seq").gather_beam_attentions
         attention = torch.stack(
@@ -413,8 +413,8 @@ def _split_plainly(line: str) -> Iterator[str]:
 
 
 @contextmanager
-def _eager_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Within, the model hands out its attention weights, which fused kernels never have."""
+def eager_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Within, the model computes its attention weights in the open, as fused kernels never do; then as before."""
     # Each model within by itself: T5's decoder has a configuration of its own, which not all versions reach.
     parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
     with _EAGER:

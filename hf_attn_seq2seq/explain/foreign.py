@@ -12,7 +12,8 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.explain.trace import Trace
-from hf_attn_seq2seq.explain.tracing import Run, RunOptions, check_finite, eager_attention, run_traced
+from hf_attn_seq2seq.explain.tracing import Run, RunOptions, check_finite, run_traced
+from hf_attn_seq2seq.pipeline_attn_seq2seq import eager_attention
 
 
 LOGITS_TOLERANCE = {"float32": 1e-4, "float64": 1e-8, "bfloat16": 0.1, "float16": 2e-2}

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import platform
 import sys
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from hf_attn_seq2seq.data.words import Words, cut_words, token_words, word_share
 from hf_attn_seq2seq.decoding.text import evaluating, spans_of, token_texts
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
+from hf_attn_seq2seq.pipeline_attn_seq2seq import eager_attention
 from hf_attn_seq2seq.recorder import Recorder
 
 
@@ -31,7 +31,6 @@ MAX_NEW_TOKENS = 128  # where neither the caller nor the model says
 MAX_STEPS = 512
 MAX_BEAMS = 1000
 
-_EAGER = threading.RLock()  # the implementation is the model's, which threads share: one at a time sets it back
 
 EditWeights = Callable[[int, int, torch.Tensor], torch.Tensor]
 
@@ -163,18 +162,6 @@ def search_options(num_beams: int, max_new_tokens: int, length_penalty: float) -
         "use_cache": True,
         "prompt_lookup_num_tokens": None,
     }
-
-
-@contextmanager
-def eager_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Within, the model computes its attention weights in the open; afterwards it does as before."""
-    with _EAGER:
-        before = model.config._attn_implementation
-        model.set_attn_implementation("eager")
-        try:
-            yield
-        finally:
-            model.set_attn_implementation(before)
 
 
 @torch.no_grad()

@@ -16,7 +16,8 @@ from hf_attn_seq2seq.attention import repeat_groups, split_heads
 from hf_attn_seq2seq.decoding.text import evaluating
 from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights
 from hf_attn_seq2seq.explain.trace import Trace
-from hf_attn_seq2seq.explain.tracing import eager_attention, package_model, search_options
+from hf_attn_seq2seq.explain.tracing import package_model, search_options
+from hf_attn_seq2seq.pipeline_attn_seq2seq import eager_attention
 
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "bfloat16": 3e-2, "float16": 4e-3}
