@@ -3,7 +3,6 @@
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
 
 from hf_attn_seq2seq.sharing.push import check_login, check_name, send
-from hf_attn_seq2seq.sharing.stage import stage_model, stage_space
+from hf_attn_seq2seq.sharing.stage import staged
 
 
 EXAMPLES = """examples:
@@ -56,21 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_name(options.repo)
     if not options.dry_run:
         check_login()  # before the minute that putting together may take
-    with tempfile.TemporaryDirectory(prefix="hf-attn-push-") as folder:
-        staged = Path(folder) / "files"
-        staged.mkdir()
-        if options.space:
-            notes = stage_space(options.run, staged)
-        else:
-            notes = stage_model(options.run, options.repo, staged, options.sentence)
-        for note in notes:
+    with staged(options.run, options.repo, space=options.space, sentence=options.sentence) as found:
+        for note in found.notes:
             print(f"Note: {note}")
-        _print_files(staged)
+        _print_files(found.folder)
         if options.dry_run:
             print("Nothing was sent.")
             return
         pushed = send(
-            staged,
+            found.folder,
             options.repo,
             private=options.private,
             create_pr=options.pr,

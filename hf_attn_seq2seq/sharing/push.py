@@ -28,7 +28,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.sharing.stage import stage_model, stage_space
+from hf_attn_seq2seq.sharing.stage import staged
 
 
 LOGIN = "log in by `hf auth login`, or set HF_TOKEN"
@@ -77,15 +77,9 @@ def push(
     """
     check_name(repo_id)
     check_login()
-    with tempfile.TemporaryDirectory(prefix="hf-attn-push-") as folder:
-        staged = Path(folder) / "files"
-        staged.mkdir()
-        if space:
-            stage_space(name, staged)
-        else:
-            stage_model(name, repo_id, staged, sentence)
+    with staged(name, repo_id, space=space, sentence=sentence) as found:
         return send(
-            staged,
+            found.folder,
             repo_id,
             private=private,
             create_pr=create_pr,

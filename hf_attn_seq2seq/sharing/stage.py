@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,22 @@ class Explained(NamedTuple):
     picture: str | None
     page: str | None
     notes: list[str]
+
+
+class Staged(NamedTuple):
+    """What is to be sent, and what is to be said of it."""
+
+    folder: Path
+    notes: list[str]
+
+
+@contextmanager
+def staged(name: str, repo_id: str, *, space: bool = False, sentence: str | None = None) -> Iterator[Staged]:
+    """A temporary folder with what [`stage_model`] (`space`: [`stage_space`]) puts together; raises as they do."""
+    with tempfile.TemporaryDirectory(prefix="hf-attn-push-") as around:
+        folder = Path(around) / "files"
+        folder.mkdir()
+        yield Staged(folder, stage_space(name, folder) if space else stage_model(name, repo_id, folder, sentence))
 
 
 def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = None) -> list[str]:
