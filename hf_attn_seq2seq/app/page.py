@@ -108,7 +108,7 @@ def page_of(runs: Runs) -> gr.Blocks:
                 asked: (first.document["source"]["text"], int(beams)),
                 answer: side_by_side(cards, _parting(first, second) if second is not None else ""),
                 more: gr.Column(visible=True),
-                word: gr.Dropdown([(words.text[slice(*span)], n) for n, span in enumerate(words.spans)], value=0),
+                word: gr.Dropdown([(text, n) for n, text in enumerate(words.words())], value=0),
                 new: "",
                 step: gr.Dropdown(steps, value=0),
                 even_step: gr.Dropdown(steps, value=0),

@@ -40,16 +40,15 @@ def heat_map(trace: Trace) -> str:
     source, target = alignment.source, alignment.target
     if not (source.spans and target.spans):
         return '<p class="note">There are no words to align.</p>'
-    columns = [html.escape(source.text[slice(*span)]) for span in source.spans]
-    rows = [html.escape(target.text[slice(*span)]) for span in target.spans]
+    columns, rows = ([html.escape(word) for word in side.words()] for side in (source, target))
     head = "".join(f'<th scope="col"><span>{word}</span></th>' for word in columns)
     body = []
-    for row, weights, number in zip(rows, alignment.weights, range(len(rows))):
+    for number, (row, weights) in enumerate(zip(rows, alignment.weights)):
+        linked = {place for place, at in alignment.links if at == number}
         cells = "".join(
-            f'<td class="{"strong" if weight >= DARK_FROM else "weak"}{" link" if (place, number) in links else ""}" '
+            f'<td class="{"strong" if weight >= DARK_FROM else "weak"}{" link" if place in linked else ""}" '
             f'style="--weight: {100 * weight:.0f}%" title="{row} looks at {columns[place]}: {weight:.3f}">'
             f"{weight:.2f}</td>"
-            for links in [alignment.links]
             for place, weight in enumerate(weights)
         )
         body.append(f'<tr><th scope="row">{row}</th>{cells}</tr>')
