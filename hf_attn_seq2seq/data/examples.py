@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Pairs of text as a model is trained on them: tokens, and where they are wanted word links, in `datasets` tables."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from hf_attn_seq2seq.evaluation.alignment import from_pharaoh, to_pharaoh
 
 WordKind = Literal["cut", "blanks"]
 WORDS = {"cut": cut_words, "blanks": split_words}
+
+_FINAL_STOP = re.compile(r"[\s.!?…。！？؟।]+$")
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,50 @@ def _joined_links(rows: dict[str, list[str]], group: range, links_of: WordKind) 
         source_words += len(WORDS[links_of](rows["source"][row]).spans)
         target_words += len(WORDS[links_of](rows["target"][row]).spans)
     return to_pharaoh(links)
+
+
+def casual_text(pairs: Dataset, share: float, seed: int, links_of: WordKind | None = None) -> Dataset:
+    """
+    The pairs, of which some lose the stop that ends them (`.`, `!`, `?`, `…`), and some the capital that begins them.
+
+    Either happens to both sides of a pair alike, to about `share` of the pairs each, drawn independently. A model of
+    well-edited sentences so learns to read them as people type them: `where is the station`.
+
+    Args:
+        share: Of the pairs, in [0, 1].
+        links_of: What the column `alignment` counts, where there is one (see `encode`). Links of a stop go with it.
+
+    Raises:
+        ValueError: `share` is not in [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share={share} must be in [0, 1].")
+
+    def change_rows(rows: dict[str, list[str]], indices: list[int]) -> dict[str, list[str]]:
+        random = np.random.default_rng((seed, 1, indices[0]))  # not the draws of join_pairs
+        draws = random.random((len(indices), 2)) < share
+        changed: dict[str, list[str]] = {
+            name: [_casual(text, *draw) for text, draw in zip(rows[name], draws)] for name in ("source", "target")
+        }
+        if links_of:
+            texts = zip(changed["source"], changed["target"], rows["alignment"])
+            changed["alignment"] = [_links_within(*row, links_of) for row in texts]
+        return changed
+
+    return pairs.map(change_rows, batched=True, with_indices=True, desc="Casual text")
+
+
+def _casual(text: str, no_stop: bool, no_capital: bool) -> str:
+    if no_stop:
+        text = _FINAL_STOP.sub("", text) or text
+    if no_capital:
+        text = text[:1].lower() + text[1:]
+    return text
+
+
+def _links_within(source: str, target: str, links: str | None, links_of: WordKind) -> str:
+    sources, targets = (len(WORDS[links_of](text).spans) for text in (source, target))
+    return to_pharaoh({(i, j) for i, j in from_pharaoh(links or "") if i < sources and j < targets})
 
 
 class SampledExamples:

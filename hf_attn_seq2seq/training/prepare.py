@@ -2,24 +2,29 @@
 """What comes before training: the corpus of a recipe, its tokenizer, and the tokens of every pair."""
 
 import json
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.data.examples import Examples, SampledExamples, WordKind, encode, join_pairs
+from hf_attn_seq2seq.data.examples import Examples, SampledExamples, WordKind, casual_text, encode, join_pairs
 from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
+from hf_attn_seq2seq.data.words import cut_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
-from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
+from hf_attn_seq2seq.evaluation.alignment import Link, from_pharaoh, symmetrise, to_pharaoh
 from hf_attn_seq2seq.training.align import load_aligner
 from hf_attn_seq2seq.training.recipe import Recipe
 
 
 CORPUS_FOLDER, TOKENIZER_FOLDER = "corpus", "tokenizer"
-FIRST_PASS_FOLDER, LINKS_FILE = "first-pass", "first-pass-links.txt"
+FIRST_PASS_FOLDER = "first-pass"
+LINKS_FILES = {"eflomal": "eflomal-links.txt", "first_pass": "first-pass-links.txt"}  # by what makes them
 HYPOTHESES = "hypotheses"  # folder of the translations, in that of the model
 SETTINGS_FILE = "settings.json"  # of the tokenizer, beside it
 
@@ -86,7 +91,7 @@ class TrainingExamples(NamedTuple):
 
 def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
     """
-    The training pairs of the recipe's corpus, joined and with word links where the recipe says so.
+    The training pairs of the recipe's corpus, joined, made casual and with word links where the recipe says so.
 
     Raises:
         ValueError: Links are to be taught and the corpus has none, or subwords drawn where they cannot be.
@@ -100,17 +105,19 @@ def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
             raise ValueError(
                 "tokenizer.sampling and training.guided_alignment cannot go together: links are of the usual subwords."
             )
-        if guided.links == "first_pass":
-            split, links_of = with_first_pass_links(recipe, prepared), "cut"
+        if guided.links in LINKS_FILES:
+            split, links_of = with_made_links(recipe, prepared), "cut"
         else:
             links_of = recipe.data.alignment_words
             if "alignment" not in split.column_names:
                 raise ValueError(
                     "training.guided_alignment needs word links: name `alignment` in data.train, or set "
-                    "training.guided_alignment.links to first_pass."
+                    "training.guided_alignment.links to eflomal or first_pass."
                 )
     if training.join_pairs > 1:
         split = join_pairs(split, training.join_pairs, training.seed, links_of)
+    if training.casual_text:
+        split = casual_text(split, training.casual_text, training.seed, links_of)
     encoded = encode(split, prepared.tokenizer, training.max_length, _processes(recipe), links_of)
     sampled = None
     if sampling:
@@ -118,38 +125,68 @@ def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
     return TrainingExamples(Examples(encoded), sampled)
 
 
-def with_first_pass_links(recipe: Recipe, prepared: Prepared) -> Dataset:
+def with_made_links(recipe: Recipe, prepared: Prepared) -> Dataset:
     """
-    The training pairs with the word links that the first pass gives them, in the column `alignment`.
+    The training pairs with the word links that `training.guided_alignment.links` asks for, in the column `alignment`.
 
-    The links are kept in the output folder, one line a pair, and are made once. With a model of the other direction,
-    both are read where their links agree most on validation pairs (Chen et al. 2020), and their links are joined.
+    The links are kept in the output folder, one line a pair, and are made once: eflomal draws at random, without a
+    seed, and a resumed run is to have the same.
+
+    Raises:
+        ImportError: eflomal is to make them and is not installed.
+        ValueError: The links that are there are not as many as the pairs.
     """
     guided = recipe.training.guided_alignment
-    split, path = prepared.corpus.train, recipe.output / LINKS_FILE
+    split, path = prepared.corpus.train, recipe.output / LINKS_FILES[guided.links]
     with PartialState().main_process_first():
         if not path.exists():
-            forward = load_aligner(recipe.output / FIRST_PASS_FOLDER)
-            backward = None
-            if guided.reverse_model:
-                # Which layer and head to read, and when, is found without gold: where both models agree most.
-                backward = load_aligner(guided.reverse_model)
-                held_out = prepared.corpus.validation.select(range(min(500, len(prepared.corpus.validation))))
-                best = agreeing_readouts(forward, backward, list(zip(held_out["source"], held_out["target"])))
-                forward = forward._replace(readout=best.forward)
-                backward = backward._replace(readout=best.backward)
-            pairs = zip(split["source"], split["target"])
+            make = _eflomal_links if guided.links == "eflomal" else _first_pass_links
             partial = path.with_suffix(".partial")
             with partial.open("w", encoding="utf-8") as file:
-                for alignment in align_corpus(pairs, forward, backward, method=guided.symmetrisation):
-                    file.write(to_pharaoh(alignment.links) + "\n")
+                file.writelines(to_pharaoh(links) + "\n" for links in make(recipe, prepared))
             partial.rename(path)
-        links = path.read_text("utf-8").splitlines()
-    if len(links) != len(split):
-        raise ValueError(f"'{path}' has {len(links)} lines for {len(split)} pairs: remove it, to have it made anew.")
+        lines = path.read_text("utf-8").splitlines()
+    if len(lines) != len(split):
+        raise ValueError(f"'{path}' has {len(lines)} lines for {len(split)} pairs: remove it, to have it made anew.")
     if "alignment" in split.column_names:
         split = split.remove_columns("alignment")
-    return split.add_column("alignment", links)
+    return split.add_column("alignment", lines)
+
+
+def _first_pass_links(recipe: Recipe, prepared: Prepared) -> Iterator[frozenset[Link]]:
+    """
+    The links of the first pass, for each training pair.
+
+    With a model of the other direction, both are read where their links agree most on validation pairs (Chen et al.
+    2020), and their links are joined.
+    """
+    guided, split = recipe.training.guided_alignment, prepared.corpus.train
+    forward = load_aligner(recipe.output / FIRST_PASS_FOLDER)
+    backward = None
+    if guided.reverse_model:
+        # Which layer and head to read, and when, is found without gold: where both models agree most.
+        backward = load_aligner(guided.reverse_model)
+        held_out = prepared.corpus.validation.select(range(min(500, len(prepared.corpus.validation))))
+        best = agreeing_readouts(forward, backward, list(zip(held_out["source"], held_out["target"])))
+        forward = forward._replace(readout=best.forward)
+        backward = backward._replace(readout=best.backward)
+    pairs = zip(split["source"], split["target"])
+    for alignment in align_corpus(pairs, forward, backward, method=guided.symmetrisation):
+        yield alignment.links
+
+
+def _eflomal_links(recipe: Recipe, prepared: Prepared) -> Iterator[frozenset[Link]]:
+    """The links of eflomal for each training pair, of both directions joined (Östling and Tiedemann 2016)."""
+    from eflomal import Aligner
+
+    split = prepared.corpus.train
+    sides = [[" ".join(cut_words(text).words()) + "\n" for text in split[name]] for name in ("source", "target")]
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, direction) for direction in ("forward", "backward")]
+        Aligner().align(*sides, *map(str, files))
+        directions = (map(from_pharaoh, file.read_text("utf-8").splitlines()) for file in files)
+        for forward, backward in zip(*directions):
+            yield symmetrise(forward, backward, recipe.training.guided_alignment.symmetrisation)
 
 
 def _processes(recipe: Recipe) -> int | None:

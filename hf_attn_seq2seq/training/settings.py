@@ -14,9 +14,10 @@ from hf_attn_seq2seq.settings import Settings, nearest
 class GuidedAlignmentSettings(Settings):
     """Teaching the attention to align words (Chen et al. 2016; Garg et al. 2019)."""
 
-    links: Literal["given", "first_pass"] = Field(
+    links: Literal["given", "eflomal", "first_pass"] = Field(
         "given",
-        description="the corpus's own `alignment`, or made by a first pass: a model of this recipe, trained unguided",
+        description="the corpus's own `alignment`; or made by eflomal, a statistical aligner (Östling and Tiedemann "
+        "2016), of both directions; or by a first pass, a model of this recipe, trained unguided",
     )
     weight: float = Field(0.05, gt=0, allow_inf_nan=False, description="of its loss a target token, beside the other")
     layer: int = Field(-1, description="of the decoder, from 0, or from the last as -1")
@@ -72,6 +73,13 @@ class TrainingSettings(Settings):
     )
     join_pairs: int = Field(
         1, gt=0, description="up to so many random training pairs are joined into one, to learn longer texts"
+    )
+    casual_text: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the training pairs that lose the stop that ends them, on both sides, and as many the "
+        "capital that begins them, to learn text as people type it",
     )
     evaluate_every: int | Literal["epoch"] = Field(
         "epoch", description="`epoch`, or steps from one evaluation and checkpoint to the next"

@@ -3,6 +3,7 @@
 
 import argparse
 import ctypes
+import importlib.util
 import json
 import shutil
 import sys
@@ -32,7 +33,7 @@ from hf_attn_seq2seq.training.prepare import (
     CORPUS_FOLDER,
     FIRST_PASS_FOLDER,
     HYPOTHESES,
-    LINKS_FILE,
+    LINKS_FILES,
     Prepared,
     prepare,
     training_examples,
@@ -147,8 +148,8 @@ def clear(output: Path) -> None:
     remove_checkpoints(output)
     for folder in ("samples", HYPOTHESES, FIRST_PASS_FOLDER):
         shutil.rmtree(output / folder, ignore_errors=True)
-    names = (SUMMARY_FILE, LINKS_FILE, RESULTS_FILE, CARD_FILE, READOUT_FILE, "config.json", "trainer_state.json")
-    for path in (*(output / name for name in names), *output.glob("*.safetensors*")):
+    names = (SUMMARY_FILE, RESULTS_FILE, CARD_FILE, READOUT_FILE, "config.json", "trainer_state.json")
+    for path in (*(output / name for name in (*names, *LINKS_FILES.values())), *output.glob("*.safetensors*")):
         path.unlink(missing_ok=True)
 
 
@@ -221,6 +222,11 @@ def check_recipe(recipe: Recipe) -> None:
             raise ValueError(f"training.report_to names '{tracker}', which is not installed: there is {available}.")
     guided = training.guided_alignment
     if guided is not None:
+        if guided.links == "eflomal" and importlib.util.find_spec("eflomal") is None:
+            raise ImportError(
+                "training.guided_alignment.links is eflomal, which is not installed: run pip install eflomal (it "
+                "needs a C compiler)."
+            )
         if guided.reverse_model is not None and not (guided.reverse_model / "config.json").exists():
             raise ValueError(
                 f"training.guided_alignment.reverse_model: there is no model in '{guided.reverse_model}'."

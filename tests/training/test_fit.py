@@ -2,6 +2,7 @@
 """Training: what is promised of losses, averages, guidance, resuming and several processes."""
 
 import errno
+import importlib.util
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,18 @@ from torch.nn import functional
 from transformers import set_seed
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from hf_attn_seq2seq.data.examples import Examples, encode, join_pairs, text_examples
+from hf_attn_seq2seq.data.examples import Examples, casual_text, encode, join_pairs, text_examples
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import Readout, agreeing_readouts, load_readout
 from hf_attn_seq2seq.decoding.alignment import align_corpus
-from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
+from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate, from_pharaoh, to_pharaoh
 from hf_attn_seq2seq.training import trainer as trainer_module
 from hf_attn_seq2seq.training.align import load_aligner
 from hf_attn_seq2seq.training.fit import checkpoints, fit
+from hf_attn_seq2seq.training.prepare import prepare, with_made_links
+from hf_attn_seq2seq.training.recipe import load_recipe
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.training.trainer import AverageOfWeights, alignment_loss
 from tests.helpers import tiny_config
@@ -205,6 +209,35 @@ def test_joined_pairs_keep_every_pair_and_its_links() -> None:
     assert [text[1:] for text in row["source"].split()[::2]] == [text[1:] for text in row["target"].split()[::3]]
     assert join_pairs(pairs, 3, seed=0)["source"] == join_pairs(pairs, 3, seed=0)["source"]
     assert join_pairs(pairs, 3, seed=1)["source"] != joined["source"]
+
+
+def test_casual_pairs_lose_stop_and_capital_on_both_sides_and_the_stops_links() -> None:
+    count = 2500  # more than one batch of the table
+    pairs = Dataset.from_dict(
+        {"source": ["Why not?"] * count, "target": ["Pourquoi pas ?"] * count, "alignment": ["0-0 1-1 2-2"] * count}
+    )
+    casual = casual_text(pairs, 0.25, seed=0, links_of="cut")
+    rows = Counter((row["source"], row["target"], row["alignment"]) for row in casual)
+    whole, bare = "0-0 1-1 2-2", "0-0 1-1"
+    expected = {
+        ("Why not?", "Pourquoi pas ?", whole): 0.75 * 0.75,
+        ("Why not", "Pourquoi pas", bare): 0.25 * 0.75,
+        ("why not?", "pourquoi pas ?", whole): 0.25 * 0.75,
+        ("why not", "pourquoi pas", bare): 0.25 * 0.25,
+    }
+    assert rows.keys() == expected.keys()
+    assert all(rows[row] / count == pytest.approx(share, abs=0.04) for row, share in expected.items())
+    assert casual_text(pairs, 0.25, seed=0)["source"] == casual["source"] != casual_text(pairs, 0.25, seed=1)["source"]
+
+
+def test_casual_text_leaves_what_has_nothing_to_lose() -> None:
+    texts = ["...", "", '"Why not?"', "12 o'clock", "word\u202f!"]
+    pairs = Dataset.from_dict({"source": texts, "target": texts, "alignment": [None] * len(texts)})
+    casual = casual_text(pairs, 1.0, seed=0, links_of="blanks")
+    assert casual["target"] == casual["source"] == [*texts[:4], "word"]
+    assert casual["alignment"] == [""] * len(texts)
+    with pytest.raises(ValueError, match=r"share=1\.5"):
+        casual_text(pairs, 1.5, seed=0)
 
 
 def test_scheduled_sampling_reads_own_words_ever_more_often(tmp_path: Path) -> None:
@@ -383,6 +416,37 @@ def test_a_first_pass_makes_the_links_that_guide(tsv: Path, tmp_path: Path) -> N
     assert (tmp_path / "run" / "first-pass" / "model.safetensors").exists()
     assert not same(weights_of(tmp_path / "run"), weights_of(tmp_path / "run" / "first-pass"))
     assert load_readout(tmp_path / "run") == Readout(layer=-1, head=None, shift=0)  # what was taught is what is read
+
+
+def test_eflomal_makes_links_once(tsv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hf_attn_seq2seq.training.train import main
+
+    more = ["training.guided_alignment.links=eflomal", "training.casual_text=0.2"]
+    main(command(tsv, tmp_path / "run", *more, "training.max_steps=5", "training.join_pairs=2"))
+    path = tmp_path / "run" / "eflomal-links.txt"
+    made = [from_pharaoh(line) for line in path.read_text("utf-8").splitlines()]
+    train = PreparedCorpus.load(tmp_path / "run" / "corpus").train
+    gold = {pair.source: pair.sure for pair in CORPUS.train}
+    sure = [gold[source] for source in train["source"]]
+    assert alignment_error_rate(made, sure, sure).error_rate < 0.2
+    recipe = load_recipe(tmp_path / "run" / "recipe.yaml")
+    monkeypatch.setattr("eflomal.Aligner.align", None)  # must not be asked again
+    assert with_made_links(recipe, prepare(recipe))["alignment"] == path.read_text("utf-8").splitlines()
+
+
+def test_a_recipe_with_eflomal_is_refused_where_it_is_missing(
+    tsv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hf_attn_seq2seq.training.train import main
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *more: None if name == "eflomal" else find(name, *more)
+    )
+    with pytest.raises(SystemExit):
+        main(command(tsv, tmp_path / "run", "training.guided_alignment.links=eflomal"))
+    assert "pip install eflomal" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "corpus").exists()
 
 
 def test_a_first_pass_is_read_where_it_agrees_with_the_other_direction(tsv: Path, tmp_path: Path) -> None:
