@@ -110,7 +110,7 @@ class AttnTranslationPipeline(ChunkPipeline):
             )
         if tokenizer is None:
             raise ValueError("There is no tokenizer: give the model's, as tokenizer=...")
-        direction = _DIRECTION.fullmatch(task)
+        direction = _DIRECTION.fullmatch(str(task))
         if direction is None and task not in RETURN_NAMES:
             raise ValueError(
                 f"There is no task '{task}' here: choose one of {', '.join(RETURN_NAMES)}, translation_xx_to_yy."
@@ -172,7 +172,7 @@ class AttnTranslationPipeline(ChunkPipeline):
             inputs: A text; a list of texts; an iterator or a data set of texts.
             **options: As the class takes them.
         """
-        if isinstance(inputs, Sequence) and not isinstance(inputs, str):
+        if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
             inputs = list(inputs)
             for index, text in enumerate(inputs):
                 _refuse_blank(text, f"Text {index}")
@@ -441,7 +441,7 @@ def _package_module(option: str, name: str, extra: str = "") -> Any:
 
 def _refuse_blank(text: Any, name: str) -> None:
     if not isinstance(text, str):
-        raise ValueError(f"{name} is a {type(text).__name__}: give text, or a list, generator or KeyDataset of it.")
+        raise ValueError(f"{name} is of type {type(text).__name__}: give text, or a list, generator or KeyDataset of it.")
     if not text.strip():
         raise ValueError(f"{name} is blank: give it words or leave it out.")
     try:

@@ -482,8 +482,9 @@ def test_an_explanation_is_the_trace_of_the_translation(kind: str, tmp_path: Pat
         ("", "The text is blank: give it words or leave it out."),
         (" \n", "The text is blank: give it words or leave it out."),
         (["a", "\t"], "Text 1 is blank: give it words or leave it out."),
-        ([None], "Text 0 is a NoneType: give text, or a list, generator or KeyDataset of it."),
-        (3, "The text is a int: give text, or a list, generator or KeyDataset of it."),
+        ([None], "Text 0 is of type NoneType: give text, or a list, generator or KeyDataset of it."),
+        (b"a", "The text is of type bytes: give text, or a list, generator or KeyDataset of it."),
+        (3, "The text is of type int: give text, or a list, generator or KeyDataset of it."),
         ("a \ud800", "The text holds '\\ud800', which is half a character: mend its encoding."),
     ],
 )
@@ -497,6 +498,10 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         pipeline(model=own_model())
     with pytest.raises(ValueError, match="There is no task 'fill-mask'"):
         pipeline("fill-mask", model=own_model(), tokenizer=TOKENIZER)
+    with pytest.raises(ValueError, match="There is no task 'None'"):
+        pipeline(None, model=own_model(), tokenizer=TOKENIZER)
+    with pytest.raises(ValueError, match="of type int: give a model, or its name"):
+        pipeline(model=3)
     with pytest.raises(ValueError, match="There is no model 'no/such-model'"):
         pipeline(model="no/such-model")
     gpt2 = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=40))

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ DEFAULT_MODEL = "en-fr-small"
 PACKAGED = Path(__file__).parents[1] / "packaged"  # a folder for each model that comes with this package
 _PICKLE = "pytorch_model.bin"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
 SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # of a folder, or a name on the Hub
 
@@ -35,7 +36,13 @@ class Translator(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
 
 
-def load(name: str | Path = DEFAULT_MODEL, device: str | None = None, dtype: str = "auto") -> Translator:
+def load(
+    name: str | Path = DEFAULT_MODEL,
+    device: str | None = None,
+    dtype: str = "auto",
+    tokenizer: str | Path | PreTrainedTokenizerBase | None = None,
+    **hub: Any,
+) -> Translator:
     """
     Load a trained model and its tokenizer.
 
@@ -44,11 +51,19 @@ def load(name: str | Path = DEFAULT_MODEL, device: str | None = None, dtype: str
         device: Such as "cpu" or "cuda:1"; None takes a GPU where there is one.
         dtype: "float32", "bfloat16" or "float16"; "auto": as saved, but half precision as float32 on a CPU, where it
             would be slower.
+        tokenizer: The model's, or where it is; None: where the model is.
+        **hub: For names on the Hub: `revision`, `token`, `trust_remote_code` (False: code of a model's own is not
+            run), `cache_dir` and `local_files_only`, as `from_pretrained` takes them.
 
     Raises:
+        TypeError: There is no such option.
         ValueError: As [`load_translator`] does.
     """
-    return load_translator([str(name)], device, dtype)
+    for option in hub.keys() - set(HUB_OPTIONS):
+        raise TypeError(f"load() has no option '{option}': for the Hub there are {', '.join(HUB_OPTIONS)}.")
+    if isinstance(tokenizer, Path):
+        tokenizer = str(tokenizer)
+    return load_translator([str(name)], device, dtype, tokenizer, hub)
 
 
 def packaged_models() -> list[str]:
@@ -74,14 +89,19 @@ def names_model(text: str) -> bool:
     return known or PATH.fullmatch(text) is not None
 
 
-def load_translator(names: Sequence[str], device: str | None = None, dtype: str = "auto") -> Translator:
+def load_translator(
+    names: Sequence[str],
+    device: str | None = None,
+    dtype: str = "auto",
+    tokenizer: str | PreTrainedTokenizerBase | None = None,
+    hub: Mapping[str, Any] | None = None,
+) -> Translator:
     """
     Load a model, or several as an ensemble, for translating.
 
     Args:
         names: As [`load`] takes one.
-        device: As there.
-        dtype: As there.
+        device, dtype, tokenizer, hub: As there.
 
     Raises:
         ValueError: A folder is missing or holds no encoder-decoder or no tokenizer, a file of it is damaged, the
@@ -94,8 +114,15 @@ def load_translator(names: Sequence[str], device: str | None = None, dtype: str 
     if dtype not in DTYPES:
         raise ValueError(f"There is no dtype '{dtype}' here: choose one of {', '.join(DTYPES)}.")
     place = pick_device(device)
-    tokenizer = load_tokenizer(names)
-    models = [_load_model(resolve(name), dtype, place) for name in names]
+    hub = {"trust_remote_code": False, **(hub or {})}  # None would ask, on the terminal
+    if tokenizer is None:
+        tokenizer = load_tokenizer(names, hub)
+    else:
+        for name in names:
+            _check_model(name, hub)
+        if isinstance(tokenizer, str):
+            tokenizer = _read_tokenizer(tokenizer, hub)
+    models = [_load_model(resolve(name), dtype, place, hub) for name in names]
     for name, model in zip(names, models):
         if len(tokenizer) > model.config.vocab_size:
             raise ValueError(
@@ -106,11 +133,12 @@ def load_translator(names: Sequence[str], device: str | None = None, dtype: str 
     return Translator(model.to(place).eval(), tokenizer)  # type: ignore[arg-type]
 
 
-def load_tokenizer(names: Sequence[str]) -> PreTrainedTokenizerBase:
+def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of the models, which must be the same for all; raises as [`load_translator`] does."""
+    hub = {"trust_remote_code": False, **(hub or {})}
     for name in names:
-        _check_folder(name)
-    tokenizers = [_load_tokenizer(resolve(name)) for name in names]
+        _check_model(name, hub)
+    tokenizers = [_read_tokenizer(name, hub) for name in names]
     for name, tokenizer in zip(names[1:], tokenizers[1:]):
         if _content(tokenizer) != _content(tokenizers[0]):
             raise ValueError(
@@ -165,20 +193,26 @@ def _check_folder(name: str) -> None:
                 raise ValueError(f"'{path}' is damaged (it is no mapping): save, or download, the model again.")
 
 
-def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def _check_model(name: str, hub: Mapping[str, Any]) -> None:
+    """Refuse what is no encoder-decoder, or cannot be one of this version, before anything large is read."""
+    _check_folder(name)
     try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)  # None would ask, on the terminal
+        config = AutoConfig.from_pretrained(resolve(name), **hub)
     except OSError:
+        revision = f" (revision '{hub['revision']}')" if hub.get("revision") else ""
         raise ValueError(
-            f"There is no model '{name}': no such folder is here, it does not come with this package (which has "
-            f"{', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
+            f"There is no model '{name}'{revision}: no such folder is here, it does not come with this package (which "
+            f"has {', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
         ) from None
     except (ValueError, StrictDataclassError) as error:
         raise ValueError(_unread(name, error)) from None
     if not config.is_encoder_decoder:
         raise ValueError(f"'{name}' is a model of type {config.model_type}: an encoder-decoder is needed.")
+
+
+def _read_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name), **hub)
     except Exception:  # each kind of tokenizer fails in its own way where its files are missing
         tokenizer = None
     if not tokenizer or not len(tokenizer):
@@ -210,21 +244,21 @@ def _check_exported(name: str, models: int, device: str | None, dtype: str) -> N
         raise ValueError(f"'{name}' is exported, which fixes its numbers: leave out the dtype '{dtype}'.")
 
 
-def _load_model(name: str, dtype: str, device: torch.device) -> Any:
+def _load_model(name: str, dtype: str, device: torch.device, hub: Mapping[str, Any]) -> Any:
     if is_exported(name):
         from hf_attn_seq2seq.export.runtime import ExportedModel
 
         return ExportedModel(name)
     try:
         model, found = AutoModelForSeq2SeqLM.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            name, dtype=dtype, use_safetensors=True, output_loading_info=True, **hub
         )
     except SafetensorError as error:
         raise ValueError(
             f"The weights of '{name}' are damaged ({error}): save, or download, the model again."
         ) from None
     except OSError as error:
-        if _holds_pickle(name):
+        if _holds_pickle(name, hub):
             raise ValueError(
                 f"'{name}' keeps its weights in a pickle ({_PICKLE}), which can run any code when it is read: if you "
                 "trust whoever made it, convert it, by AutoModelForSeq2SeqLM.from_pretrained(..., "
@@ -250,11 +284,13 @@ def _load_model(name: str, dtype: str, device: torch.device) -> Any:
     return model
 
 
-def _holds_pickle(name: str) -> bool:
+def _holds_pickle(name: str, hub: Mapping[str, Any]) -> bool:
     files = (_PICKLE, f"{_PICKLE}.index.json")
     if os.path.isdir(name):
         return any(os.path.isfile(os.path.join(name, file)) for file in files)
-    return any(file_exists(name, file) for file in files)
+    if hub.get("local_files_only"):
+        return False  # what is not here is not asked after
+    return any(file_exists(name, file, revision=hub.get("revision"), token=hub.get("token")) for file in files)
 
 
 def _content(tokenizer: PreTrainedTokenizerBase) -> list[Any]:

@@ -4,13 +4,10 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load, resolve
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, HUB_OPTIONS, load, resolve
 from hf_attn_seq2seq.pipeline_attn_seq2seq import AttnTranslationPipeline
-
-
-HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
 
 
 def pipeline(
@@ -36,8 +33,7 @@ def pipeline(
         tokenizer: The model's, or where it is; None: where the model is.
         device: As [`transformers.Pipeline`] takes it; None: a GPU where there is one.
         dtype: As [`load`] takes it.
-        **options: As [`AttnTranslationPipeline`] takes them, and for names on the Hub `revision`, `token`,
-            `trust_remote_code`, `cache_dir` and `local_files_only`.
+        **options: As [`AttnTranslationPipeline`] takes them, and for names on the Hub those that [`load`] takes.
 
     Raises:
         ValueError: There is no such model, it is no encoder-decoder, or its tokenizer is missing.
@@ -47,16 +43,11 @@ def pipeline(
     hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
     found: Any = model
     if model is None or isinstance(model, str | Path):
-        name = str(model or DEFAULT_MODEL)
-        if hub or tokenizer is not None:
-            # No pickle, which can run any code when it is read.
-            found = AutoModelForSeq2SeqLM.from_pretrained(resolve(name), dtype=dtype, use_safetensors=True, **hub)
-            tokenizer = tokenizer or name
-        else:
-            found, tokenizer = load(name, None if device is None or isinstance(device, int) else str(device), dtype)
-            device = found.device if device is None else device  # an exported model stays on the CPU
+        place = None if device is None or isinstance(device, int) else str(device)
+        found, tokenizer = load(model or DEFAULT_MODEL, place, dtype, tokenizer, **hub)
+        device = found.device if device is None else device  # an exported model stays on the CPU
     elif not hasattr(model, "generate"):
-        raise ValueError(f"A {type(model).__name__} is no model: give one, or its name.")
-    if isinstance(tokenizer, str | Path):
+        raise ValueError(f"What is given as model is of type {type(model).__name__}: give a model, or its name.")
+    elif isinstance(tokenizer, str | Path):
         tokenizer = AutoTokenizer.from_pretrained(resolve(str(tokenizer)), **hub)
     return AttnTranslationPipeline(found, tokenizer, task=task, device=device, **options)

@@ -132,6 +132,26 @@ def test_weights_that_were_cut_off_or_left_out(folder: Path) -> None:
         load(folder)
 
 
+def test_a_tokenizer_from_elsewhere(folder: Path, folders: Path, tokenizer) -> None:
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="model' holds no tokenizer"):
+        load(folder)
+    text = SENTENCES[0]
+    for given in (tokenizer, folders / "gru", str(folders / "gru")):
+        assert load(folder, tokenizer=given).tokenizer(text)["input_ids"] == tokenizer(text)["input_ids"]
+    with pytest.raises(ValueError, match="'no/such' holds no tokenizer"):
+        load(folder, tokenizer="no/such")
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"The weights of '.*model' are damaged"):
+        load(folder, tokenizer=tokenizer)
+
+
+def test_an_unknown_option() -> None:
+    with pytest.raises(TypeError, match=r"no option 'revison': for the Hub there are revision, token"):
+        load("user/name", revison="v2")
+
+
 def test_an_unknown_dtype() -> None:
     with pytest.raises(ValueError, match="no dtype 'int3' here: choose one of auto, float32"):
         load(dtype="int3")

@@ -121,7 +121,11 @@ def test_loaded_by_name_and_by_revision(shared: Shared, online: pytest.MonkeyPat
         tokenizer = AutoTokenizer.from_pretrained(NAME, revision=revision)
         assert type(model) is hf_attn_seq2seq.AttnSeq2SeqForConditionalGeneration
         assert translations(model, tokenizer) == translations(*here)
-    assert hf_attn_seq2seq.load(NAME).model.config.vocab_size == here[0].config.vocab_size
+        assert translations(*hf_attn_seq2seq.load(NAME, revision=revision)) == translations(*here)
+    translate = hf_attn_seq2seq.pipeline(model=NAME, revision="main", token=ALICE)
+    assert translate(SENTENCE) == hf_attn_seq2seq.pipeline(model=run_folder)(SENTENCE)
+    with pytest.raises(ValueError, match=rf"There is no model '{NAME}' \(revision 'v9'\)"):
+        hf_attn_seq2seq.load(NAME, revision="v9")
 
 
 WITHOUT_PACKAGE = """
