@@ -441,7 +441,9 @@ def _package_module(option: str, name: str, extra: str = "") -> Any:
 
 def _refuse_blank(text: Any, name: str) -> None:
     if not isinstance(text, str):
-        raise ValueError(f"{name} is of type {type(text).__name__}: give text, or a list, generator or KeyDataset of it.")
+        raise ValueError(
+            f"{name} is of type {type(text).__name__}: give text, or a list, generator or KeyDataset of it."
+        )
     if not text.strip():
         raise ValueError(f"{name} is blank: give it words or leave it out.")
     try:

@@ -16,7 +16,7 @@ EXAMPLES = """examples:
 
 kinds:
   onnx   single precision: the same translations as PyTorch, greedy and with beams
-  int8   the weights of matrix products in 8 bits: smaller, and not quite the same; how near is measured, and kept in
+  int8   embeddings and the weights of matrix products in 8 bits: smaller, and not quite the same; how near is measured, and kept in
          the folder's exported.json
 """
 
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help=f"a text of the model's source language, to compare with PyTorch on its first {COMPARED} lines (default: "
-        "random words)",
+        "the sentences of its card, or else random words)",
     )
     return parser
 
@@ -64,7 +64,9 @@ def _read(path: Path) -> list[str]:
 
 def _told(exported: Exported) -> str:
     about = exported.difference
-    on = "sentences" if about.sentences == "given" else "sentences of random words"
+    on = {"given": "sentences", "shown": "sentences of its card", "random": "sentences of random words"}[
+        about.sentences
+    ]
     return (
         f"{exported.folder}: {exported.bytes / 1e6:.1f} MB, {exported.kind}.\n"
         f"{about.equal_greedy_translations} of {about.compared} {on} are translated as by PyTorch (greedily); logits, "

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
@@ -34,7 +35,7 @@ Inputs = dict[str, torch.Tensor]
 class Difference(NamedTuple):
     """How far an exported model is from the PyTorch model, on a few sentences."""
 
-    sentences: str  # "random" or "given"
+    sentences: str  # "given", "shown" (by the model's results.json) or "random"
     compared: int
     equal_greedy_translations: int
     largest_logit_difference: float  # where both were fed PyTorch's translations
@@ -60,9 +61,10 @@ def export(
 
     Args:
         name: Of a model that comes with this package, a folder, or a name on the Hub.
-        to: "onnx", in single precision, or "int8", with the weights of matrix products in 8 bits.
+        to: "onnx", in single precision, or "int8", with embeddings and the weights of matrix products in 8 bits.
         output: The new folder; None: the model's name and the kind, beside its folder or else here.
-        sentences: To compare with PyTorch on, of which the first 16 are taken; None: random words.
+        sentences: To compare with PyTorch on, of which the first 16 are taken; None: those that the model's
+            `results.json` shows, or else random words.
 
     Raises:
         ValueError: The kind is unknown, the model is exported already or none of this package, the folder exists and
@@ -87,9 +89,17 @@ def export(
             f"'{name}' is a model of type {model.config.model_type}: this command exports models of this package, "
             "Hugging Face's optimum exports others."
         )
+    origin = "given"
+    if sentences is None:
+        sentences = _shown_sentences(name)
+        origin = "random" if sentences is None else "shown"
     inputs = _sample(model, translator.tokenizer, sentences)
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.absolute().parent) as scratch:
+    try:
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.absolute().parent)
+    except OSError as error:
+        raise ValueError(f"'{folder}' cannot be written ({error.strerror}): name another --output.") from None
+    with temporary as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
         description = {
@@ -101,7 +111,7 @@ def export(
         card = cached_file(resolve(name), "README.md", _raise_exceptions_for_missing_entries=False)
         if card is not None:
             shutil.copyfile(card, made / "README.md")
-        difference = measure(model, ExportedModel(made), inputs, "random" if sentences is None else "given")
+        difference = measure(model, ExportedModel(made), inputs, origin)
         if to == "onnx" and difference.largest_logit_difference > TOLERANCE * max(1.0, difference.largest_logit):
             raise ValueError(
                 f"The graphs of '{name}' give other numbers than PyTorch (logits differ by "
@@ -159,7 +169,7 @@ def _default_output(name: str, kind: str) -> Path:
 
 def _quantize(path: Path) -> None:
     """Weights of matrix products in 8 bits, with a scale for each column; what they are multiplied with is rounded at
-    run time. Embeddings and an encoder's GRU and LSTM stay as they are."""
+    run time. Embeddings too, with a scale for each row. An encoder's GRU and LSTM stay as they are."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -180,7 +190,42 @@ def _quantize(path: Path) -> None:
         )
     finally:
         logging.disable(disabled)
+    quantized = onnx.load(smaller)
+    _quantize_embeddings(quantized.graph)
+    onnx.save(quantized, smaller)
     os.replace(smaller, path)
+
+
+def _quantize_embeddings(graph: Any) -> None:
+    """Look up rows of 8 bits and their scales, where rows of floats were looked up: the library has one scale for all
+    rows, which loses more."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = {weight.name: weight for weight in graph.initializer if weight.data_type == TensorProto.FLOAT}
+    nodes, embeddings = [], set()
+    for node in graph.node:
+        if node.op_type != "Gather" or node.input[0] not in weights or len(weights[node.input[0]].dims) != 2:
+            nodes.append(node)
+            continue
+        name, ids = node.input
+        if name not in embeddings:
+            embeddings.add(name)
+            rows = numpy_helper.to_array(weights[name])
+            scales = np.maximum(np.abs(rows).max(1, keepdims=True) / 127, np.finfo(np.float32).tiny)
+            graph.initializer.append(numpy_helper.from_array(np.rint(rows / scales).astype(np.int8), f"{name}.int8"))
+            graph.initializer.append(numpy_helper.from_array(scales.astype(np.float32), f"{name}.scales"))
+        row, number, scale = (f"{node.output[0]}.{part}" for part in ("int8", "float", "scale"))
+        nodes += [
+            helper.make_node("Gather", [f"{name}.int8", ids], [row], axis=0),
+            helper.make_node("Cast", [row], [number], to=TensorProto.FLOAT),
+            helper.make_node("Gather", [f"{name}.scales", ids], [scale], axis=0),
+            helper.make_node("Mul", [number, scale], list(node.output)),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    for name in embeddings - used:
+        graph.initializer.remove(weights[name])
 
 
 def _checksums(name: str) -> dict[str, str]:
@@ -194,6 +239,17 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 # How near.
+
+
+def _shown_sentences(name: str) -> list[str] | None:
+    """The sources of the translations that the model's results show, if any."""
+    path = cached_file(resolve(name), "results.json", _raise_exceptions_for_missing_entries=False)
+    if path is None:
+        return None
+    try:
+        return [shown["source"] for shown in json.loads(Path(path).read_text("utf-8"))["translations"]] or None
+    except (ValueError, KeyError, TypeError):
+        return None  # of a model that shows none, or no results of this package
 
 
 def _sample(model: Any, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str] | None) -> Inputs:
@@ -224,7 +280,7 @@ def measure(model: Any, exported: ExportedModel, inputs: Inputs, sentences: str 
         model: The PyTorch model.
         exported: Of it.
         inputs: `input_ids` and `attention_mask`, `(batch, src_len)`.
-        sentences: "given" or "random".
+        sentences: Where they come from: "given", "shown" or "random".
     """
     pair: tuple[Any, Any] = (exported, model)
     options = {"num_beams": 1, "do_sample": False, "max_new_tokens": COMPARED_TOKENS}

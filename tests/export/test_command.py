@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,23 @@ def test_int8_is_measured_on_given_sentences(model: Path, tmp_path: Path, capsys
     assert f"{difference['equal_greedy_translations']} of 9 sentences are translated as by PyTorch" in told
 
 
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ({"translations": [{"source": text, "translation": "?"} for text in SENTENCES[:3]]}, ("shown", 3)),
+        ({"translations": []}, ("random", 16)),
+        (["of another kind"], ("random", 16)),
+    ],
+)
+def test_it_is_measured_on_sentences_of_its_card(
+    model: Path, tmp_path: Path, results: Any, expected: tuple[str, int]
+) -> None:
+    source = shutil.copytree(model, tmp_path / "model")
+    (source / "results.json").write_text(json.dumps(results))
+    difference = writer.export(str(source), "int8", tmp_path / "small").difference
+    assert (difference.sentences, difference.compared) == expected
+
+
 @pytest.mark.parametrize("options", [[], ["--num-beams", "1"], ["--n-best", "3", "--num-beams", "3"]], ids=str)
 def test_translate(
     model: Path, exported: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -116,6 +134,12 @@ def test_output_is_in_the_way(model: Path, exported: Path, tmp_path: Path) -> No
     for name in ("full", "file"):
         refused([str(model), "-o", str(tmp_path / name)], ValueError, "exists and is not empty", tmp_path)
     refused([str(model), "-o", str(exported)], ValueError, "exists and is not empty", tmp_path)
+
+
+def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"file/inside' cannot be written \(.*\): name another --output"):
+        writer.export(str(model), "onnx", tmp_path / "file" / "inside")
 
 
 def test_models_that_are_not_exported(exported: Path, folders: Path, tokenizer: Any, tmp_path: Path) -> None:  # noqa: F811
