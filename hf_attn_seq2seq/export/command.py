@@ -16,8 +16,8 @@ EXAMPLES = """examples:
 
 kinds:
   onnx   single precision: the same translations as PyTorch, greedy and with beams
-  int8   embeddings and the weights of matrix products in 8 bits: smaller, and not quite the same; how near is measured, and kept in
-         the folder's exported.json
+  int8   embeddings and the weights of matrix products in 8 bits: smaller, and not quite the same; how near is
+         measured, and kept in the folder's exported.json
 """
 
 
@@ -64,9 +64,7 @@ def _read(path: Path) -> list[str]:
 
 def _told(exported: Exported) -> str:
     about = exported.difference
-    on = {"given": "sentences", "shown": "sentences of its card", "random": "sentences of random words"}[
-        about.sentences
-    ]
+    on = {"given": "sentences", "shown": "sentences of its card"}.get(about.sentences, "sentences of random words")
     return (
         f"{exported.folder}: {exported.bytes / 1e6:.1f} MB, {exported.kind}.\n"
         f"{about.equal_greedy_translations} of {about.compared} {on} are translated as by PyTorch (greedily); logits, "
