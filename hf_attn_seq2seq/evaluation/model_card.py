@@ -148,9 +148,17 @@ def score_rows(sets: dict[str, Any]) -> list[ScoreRow]:
 
 
 def signatures(rows: Sequence[ScoreRow]) -> list[str]:
-    """How each metric was computed, each way once."""
-    lines = [f"{METRICS[metric].title}: {score['signature']}" for row in rows for metric, score in row.scores.items()]
-    return list(dict.fromkeys(lines))
+    """How each metric was computed, each way once; where there are several, with the rows that it is of."""
+    ways: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        for metric, score in row.scores.items():
+            ways.setdefault(metric, {}).setdefault(score["signature"], []).append(row.title)
+    lines = []
+    for metric, found in ways.items():
+        for signature, titles in found.items():
+            of = f" ({'; '.join(titles)})" if len(found) > 1 else ""
+            lines.append(f"{METRICS[metric].title}{of}: {signature}")
+    return lines
 
 
 def _scores_table(rows: Sequence[ScoreRow]) -> str:

@@ -169,6 +169,11 @@ def test_what_is_a_text(text: str) -> None:
     assert not names_model(text)
 
 
+def test_two_texts_are_no_model_and_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=r"'I love you.' is no model's name: put all text into one argument"):
+        command.main(["I love you.", "It is raining."])
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     command.main(list(arguments))
     return capsys.readouterr().out.splitlines()

@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from hf_attn_seq2seq.evaluation import model_card
-from hf_attn_seq2seq.evaluation.model_card import make_card, write_card
+from hf_attn_seq2seq.evaluation.model_card import ScoreRow, make_card, signatures, write_card
 from hf_attn_seq2seq.evaluation.results import as_json, measure_corpus, write_json
 from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
 from tests.card_figures import stray_figures
@@ -82,6 +82,18 @@ def test_the_card_shows_what_was_measured_and_how(results):
         assert shown in text
     assert "| test | 6+ | 1 |" in text
     assert "each reference alone" in text
+
+
+def test_ways_to_compute_a_metric_name_the_rows_that_they_are_of():
+    way, other = {"bleu": {"signature": "nrefs:var"}}, {"bleu": {"signature": "nrefs:1"}}
+    first = ScoreRow("valid", 2, 3, {**way, "chrf": {"signature": "nc:6"}})
+    rows = [
+        first,
+        first._replace(title="test"),
+        ScoreRow("valid, each", 3, 3, {**other, "chrf": {"signature": "nc:6"}}),
+    ]
+    assert signatures(rows) == ["BLEU 13a (valid; test): nrefs:var", "BLEU 13a (valid, each): nrefs:1", "chrF: nc:6"]
+    assert signatures(rows[:2]) == ["BLEU 13a: nrefs:var", "chrF: nc:6"]
 
 
 def test_the_card_is_silent_about_what_was_not_measured(results):

@@ -20,7 +20,7 @@ def load(tmp_path, monkeypatch):
 
 
 def dynamic_modules(folder, monkeypatch):
-    package = folder / "loaded_modules"
+    package = folder / f"modules_of_{folder.name}"  # a name of its own: Python keeps packages by name
     package.mkdir(exist_ok=True)
     (package / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(folder))
