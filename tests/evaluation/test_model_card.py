@@ -85,13 +85,10 @@ def test_the_card_shows_what_was_measured_and_how(results):
 
 
 def test_ways_to_compute_a_metric_name_the_rows_that_they_are_of():
-    way, other = {"bleu": {"signature": "nrefs:var"}}, {"bleu": {"signature": "nrefs:1"}}
-    first = ScoreRow("valid", 2, 3, {**way, "chrf": {"signature": "nc:6"}})
-    rows = [
-        first,
-        first._replace(title="test"),
-        ScoreRow("valid, each", 3, 3, {**other, "chrf": {"signature": "nc:6"}}),
-    ]
+    characters = {"chrf": {"signature": "nc:6"}}
+    first = ScoreRow("valid", 2, 3, {"bleu": {"signature": "nrefs:var"}, **characters})
+    alone = ScoreRow("valid, each", 3, 3, {"bleu": {"signature": "nrefs:1"}, **characters})
+    rows = [first, first._replace(title="test"), alone]
     assert signatures(rows) == ["BLEU 13a (valid; test): nrefs:var", "BLEU 13a (valid, each): nrefs:1", "chrF: nc:6"]
     assert signatures(rows[:2]) == ["BLEU 13a: nrefs:var", "chrF: nc:6"]
 
