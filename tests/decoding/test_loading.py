@@ -61,6 +61,13 @@ def test_it_is_what_its_card_and_recipe_tell_of() -> None:
     assert (folder / "README.md").read_text("utf-8") == str(make_card(results))
 
 
+def test_it_says_what_its_card_shows(packaged: Translator) -> None:
+    shown = json.loads((PACKAGED / DEFAULT_MODEL / "results.json").read_text("utf-8"))["translations"]
+    assert len(shown) > 20
+    found = translate(*packaged, [pair["source"] for pair in shown], num_beams=5)
+    assert found == [pair["translation"] for pair in shown]
+
+
 def test_the_package_gives_it_by_name(expected: list[str]) -> None:
     model, tokenizer = hf_attn_seq2seq.load("en-fr-small")
     assert translate(model, tokenizer, SENTENCES) == expected
