@@ -15,6 +15,7 @@ import regex
 from xxhash import xxh3_64_intdigest
 
 from hf_attn_seq2seq.data.settings import CleaningSettings
+from hf_attn_seq2seq.data.words import WORDS, WordKind
 
 
 # What a tidied text had: bits.
@@ -51,11 +52,18 @@ class Cleaner:
     Args:
         rules: which rules, and their limits.
         languages: codes of the source and the target language, for the language check.
+        links_of: what word links count, where there are any.
     """
 
-    def __init__(self, rules: CleaningSettings, languages: tuple[str | None, str | None] = (None, None)) -> None:
+    def __init__(
+        self,
+        rules: CleaningSettings,
+        languages: tuple[str | None, str | None] = (None, None),
+        links_of: WordKind = "cut",
+    ) -> None:
         self.rules = rules
         self.languages = languages
+        self.count_words = lambda text: len(WORDS[links_of](text).spans)
         self._foreign_letters = [_letters_outside(scripts) for scripts in (rules.source_scripts, rules.target_scripts)]
         self._identifier: Any = None
 
@@ -67,10 +75,10 @@ class Cleaner:
             source, source_changed = self.tidy(raw_source)
             target, target_changed = self.tidy(raw_target)
             why = self.broken_rule(source, target)
-            if why == KEPT and links is not None and links[row] and (source_changed | target_changed) & CONTROL:
-                # A word that was all control characters is gone, and the links point at other words.
+            if why == KEPT and links is not None and links[row] and (source_changed | target_changed) & ~WHITESPACE:
+                # A word that was all control characters is gone, say, and the links point at other words.
                 before, after = (raw_source, raw_target), (source, target)
-                if any(len(raw.split()) != len(text.split()) for raw, text in zip(before, after)):
+                if any(self.count_words(raw) != self.count_words(text) for raw, text in zip(before, after)):
                     why = ALIGNMENT
             sources.append(source)
             targets.append(target)

@@ -4,19 +4,16 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.subword_sampling import SubwordSampler
-from hf_attn_seq2seq.data.words import Words, cut_words, split_words, token_words, word_shares
+from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, token_words, word_shares
 from hf_attn_seq2seq.evaluation.alignment import from_pharaoh, to_pharaoh
 
-
-WordKind = Literal["cut", "blanks"]
-WORDS = {"cut": cut_words, "blanks": split_words}
 
 _FINAL_STOP = re.compile(r"[\s.!?…。！？؟।]+$")
 
@@ -135,8 +132,9 @@ def casual_text(pairs: Dataset, share: float, seed: int, links_of: WordKind | No
     """
     The pairs, of which some lose the stop that ends them (`.`, `!`, `?`, `…`), and some the capital that begins them.
 
-    Either happens to both sides of a pair alike, to about `share` of the pairs each, drawn independently. A model of
-    well-edited sentences so learns to read them as people type them: `where is the station`.
+    Each happens to about `share` of the pairs, drawn independently, and to each side of such a pair that has one: a
+    stop before a closing quotation mark stays, and so do the capitals of `USA`. A model of well-edited sentences so
+    learns to read them as people type them: `where is the station`.
 
     Args:
         share: Of the pairs, in [0, 1].
@@ -165,8 +163,8 @@ def casual_text(pairs: Dataset, share: float, seed: int, links_of: WordKind | No
 def _casual(text: str, no_stop: bool, no_capital: bool) -> str:
     if no_stop:
         text = _FINAL_STOP.sub("", text) or text
-    if no_capital:
-        text = text[:1].lower() + text[1:]
+    if no_capital and not text[1:2].isupper() and len(first := text[:1].lower()) == 1:
+        text = first + text[1:]  # İ would become two characters, and shift the words after it
     return text
 
 

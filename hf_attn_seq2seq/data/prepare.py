@@ -51,6 +51,7 @@ from hf_attn_seq2seq.data.splits import (
 
 VERSION = 2  # of what this module makes: raised when the same settings and files come to give other pairs
 REPORT = "report.json"
+BAD_ROWS = "bad-rows.tsv"  # all of them: split, source, line, reason
 EXAMPLES = 3  # of each rule in the report
 _EXAMPLE_CHARACTERS = 200
 _READ_ROWS, _READ_CHARACTERS = 10_000, 1 << 23  # held at a time while reading
@@ -376,7 +377,8 @@ class _Preparation:
 
     def _read(self, name: str, sources: list[SourceSettings]) -> _Split:
         rules = self.data.cleaning if name == "train" else tidied_only(self.data.cleaning)
-        cleaner = Cleaner(rules, (self.data.source_language, self.data.target_language))
+        languages = (self.data.source_language, self.data.target_language)
+        cleaner = Cleaner(rules, languages, self.data.alignment_words)
         tidied = {rule: _Tally() for rule in TIDYING.values()}
         parts: list[_Part] = []
         for source in sources:
@@ -411,6 +413,11 @@ class _Preparation:
             raise ValueError(f"The rules of data.cleaning leave no pair of {names}: widen them.")
         return split
 
+    def _note_bad_row(self, split: str, source: str, row: BadRow) -> None:
+        told = "\t".join(" ".join(str(field).split()) for field in (split, source, row.line, row.reason))
+        with (self.folder / BAD_ROWS).open("a", encoding="utf-8") as file:
+            file.write(told + "\n")
+
     def _ingest(self, split: str, source: SourceSettings, path: Path) -> None:
         """Writes the rows of a source as an Arrow stream, and notes the bad ones."""
         limit = min((n for n in (source.limit, self.data.limit) if n is not None), default=None)
@@ -433,6 +440,7 @@ class _Preparation:
                                 f"{source.name}, line {row.line}: {row.reason}; repair it, or set on_bad_row=skip."
                             )
                         bad += 1
+                        self._note_bad_row(split, source.name, row)
                         if len(bad_examples) < EXAMPLES:
                             bad_examples.append({"line": row.line, "reason": row.reason})
                     else:

@@ -40,6 +40,28 @@ def report_tables(report: dict[str, Any]) -> Group:
     return Group(*tables, kept)
 
 
+def report_lines(report: dict[str, Any]) -> list[str]:
+    """What must be known of a corpus before it is trained on: how much was left out, and what splits share."""
+    rows = sum(source["rows"] for source in report["sources"])
+    bad = sum(source["bad_rows"]["count"] for source in report["sources"])
+    pairs = sum(figures["pairs"] for figures in report["splits"].values())
+    lines = [f"{rows:,} rows read, {bad:,} of them bad; {pairs:,} pairs kept."]
+    for where, sides in shared_sentences(report).items():
+        counts = ", ".join(f"{count:,} by {side}" for side, count in sides.items())
+        cure = ": data.cleaning.drop_leaks takes them out of the training pairs" if where.endswith(" in train") else ""
+        lines.append(f"warning: rows of {where}, {counts}{cure}.")
+    return lines
+
+
+def shared_sentences(report: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """What splits still share: for each two, such as `validation in train`, how many rows by source, target, pair."""
+    return {
+        where: {side: sides[side]["count"] for side in ("source", "target", "pair") if side in sides}
+        for where, sides in report["leaks"].items()
+        if not sides["dropped"]
+    }
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", expand="such as" in columns)
     for column in columns:

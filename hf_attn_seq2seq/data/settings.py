@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hf_attn_seq2seq.data.grammar import MAX_PAIRS
+from hf_attn_seq2seq.data.words import WordKind
 from hf_attn_seq2seq.settings import Settings
 
 
@@ -181,7 +182,7 @@ class DataSettings(Settings):
     train: Sources = Field([], description="the sources of training pairs, mixed by their weights")
     validation: Sources = Field([], description="sources of the validation set, if it is given")
     tests: dict[str, Sources] = Field({}, description="test sets: a name, and its sources")
-    alignment_words: Literal["cut", "blanks"] = Field(
+    alignment_words: WordKind = Field(
         "cut",
         description="what the links in `alignment` count: words as the tokenizers here cut them (as `align --words "
         "running` writes them), or parted by blanks (as tools for tokenised text do)",

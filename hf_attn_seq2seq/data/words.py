@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+import regex
 
 
 # A word may hold hyphens and takes the apostrophe that ends it (l'homme is l' and homme, Est-ce is one word); any
-# other character that is not blank is a word of its own.
-WORD = r"\w+(?:-\w+)*['’]?|[^\w\s]"
-_WORD = re.compile(WORD)
+# other character that is not blank is a word of its own. Letters, marks (हिन्दी is one word), numbers and connectors
+# are named one by one, since Python and the tokenizers' Oniguruma take \w for different characters.
+_IN_WORDS = r"\p{L}\p{M}\p{N}\p{Pc}"
+WORD = rf"[{_IN_WORDS}]+(?:-[{_IN_WORDS}]+)*['’]?|[^{_IN_WORDS}\s]"
+_WORD = regex.compile(WORD)
 _NOT_BLANK = re.compile(r"\S+")
 
 # The blanks that words written with blanks between them have and running text has not. Tried in this order.
@@ -51,6 +54,11 @@ def cut_words(text: str) -> Words:
 def split_words(text: str) -> Words:
     """Words with blanks between them, the text as it stands."""
     return Words(text, [match.span() for match in _NOT_BLANK.finditer(text)])
+
+
+# What links can count: words as `cut_words` finds them, or parted by blanks.
+WordKind = Literal["cut", "blanks"]
+WORDS = {"cut": cut_words, "blanks": split_words}
 
 
 def join_words(words: Sequence[str], language: str) -> Words:

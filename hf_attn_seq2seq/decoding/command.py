@@ -335,7 +335,7 @@ def _formatted(block: Block, results: list[list[Translation]], options: argparse
             parts = [" ".join(translation.text.splitlines())]  # a model may write a line end
             if options.n_best:
                 parts = [str(number), *parts, f"{translation.score:.4f}"]
-            if options.alignments and source.strip():
+            if options.alignments and (source.strip() or options.n_best):
                 parts.append(to_pharaoh(translation.links))
             yield " ||| ".join(parts) + "\n"
 

@@ -288,8 +288,20 @@ def _decoding(settings: dict[str, Any]) -> str:
 
 def _data(data: dict[str, Any]) -> str:
     pairs = _table(["split", "pairs"], [[name, f"{count:,}"] for name, count in data["pairs"].items()])
-    files = [[one["split"], one["file"], f"`{one['sha256']}`"] for one in data["files"]]
-    return "\n\n".join([pairs, _table(["split", "file", "SHA-256"], files)] if files else [pairs])
+    parts = [pairs]
+    if shared := data.get("shared"):
+        rows = [
+            [where, *(f"{sides.get(side, 0):,}" for side in ("source", "target", "pair"))]
+            for where, sides in shared.items()
+        ]
+        parts += [
+            "Rows that are in another split too, by their source, their target, or both together:",
+            _table(["rows of", "source", "target", "pair"], rows),
+        ]
+    if data["files"]:
+        files = [[one["split"], one["file"], f"`{one['sha256']}`"] for one in data["files"]]
+        parts.append(_table(["split", "file", "SHA-256"], files))
+    return "\n\n".join(parts)
 
 
 def _training(record: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from hf_attn_seq2seq.training.trainer import (
     is_patience_over,
     kept_weights,
     set_weights,
+    writing,
 )
 
 
@@ -190,7 +191,8 @@ def fit(
     else:
         trainer.train(resume_from_checkpoint=str(found[-1]) if resume else None)
     chosen = _choose(trainer)
-    trainer.save_model(str(output_dir))
+    with writing("the model", output_dir):
+        trainer.save_model(str(output_dir))
     if trainer.is_world_process_zero():
         summary = {
             "steps": trainer.state.global_step,
@@ -202,8 +204,9 @@ def fit(
             **describe_environment(),
             **(record or {}),
         }
-        (output_dir / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
-        trainer.state.save_to_json(str(output_dir / "trainer_state.json"))
+        with writing("the model", output_dir):
+            trainer.state.save_to_json(str(output_dir / "trainer_state.json"))
+            (output_dir / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")  # last: it is whole
     trainer.accelerator.wait_for_everyone()  # what comes next reads these files
     return trainer
 

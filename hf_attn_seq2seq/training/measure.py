@@ -13,11 +13,11 @@ import torch
 from datasets import Dataset
 from rich.console import Console
 
-from hf_attn_seq2seq.data.examples import WORDS, WordKind
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
 from hf_attn_seq2seq.data.readers import local_folder
+from hf_attn_seq2seq.data.report import shared_sentences
 from hf_attn_seq2seq.data.settings import DataSettings
-from hf_attn_seq2seq.data.words import Words
+from hf_attn_seq2seq.data.words import WORDS, WordKind, Words
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
 from hf_attn_seq2seq.decoding.loading import Translator, load_translator
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate, from_pharaoh
@@ -118,6 +118,7 @@ def evaluate_model(
         "data": {
             "fingerprint": corpus.report["fingerprint"],
             "pairs": {name: split["pairs"] for name, split in corpus.report["splits"].items()},
+            "shared": shared_sentences(corpus.report),
             "files": names_only(
                 [{name: file[name] for name in ("split", "file", "sha256")} for file in corpus.report["inputs"]]
             ),

@@ -12,10 +12,10 @@ from accelerate import PartialState
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.data.examples import Examples, SampledExamples, WordKind, casual_text, encode, join_pairs
+from hf_attn_seq2seq.data.examples import Examples, SampledExamples, casual_text, encode, join_pairs
 from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
-from hf_attn_seq2seq.data.words import cut_words
+from hf_attn_seq2seq.data.words import WordKind, cut_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
 from hf_attn_seq2seq.evaluation.alignment import Link, from_pharaoh, symmetrise, to_pharaoh
 from hf_attn_seq2seq.training.align import load_aligner
@@ -130,7 +130,7 @@ def with_made_links(recipe: Recipe, prepared: Prepared) -> Dataset:
     The training pairs with the word links that `training.guided_alignment.links` asks for, in the column `alignment`.
 
     The links are kept in the output folder, one line a pair, and are made once: eflomal draws at random, without a
-    seed, and a resumed run is to have the same.
+    seed, and a resumed run has the same.
 
     Raises:
         ImportError: eflomal is to make them and is not installed.
@@ -145,6 +145,9 @@ def with_made_links(recipe: Recipe, prepared: Prepared) -> Dataset:
             with partial.open("w", encoding="utf-8") as file:
                 file.writelines(to_pharaoh(links) + "\n" for links in make(recipe, prepared))
             partial.rename(path)
+            unlinked = sum(not line for line in path.read_text("utf-8").splitlines())
+            if unlinked:  # eflomal passes over pairs of more than a thousand words, say
+                print(f"note: {unlinked:,} of {len(split):,} training pairs have no word links; these guide nothing.")
         lines = path.read_text("utf-8").splitlines()
     if len(lines) != len(split):
         raise ValueError(f"'{path}' has {len(lines)} lines for {len(split)} pairs: remove it, to have it made anew.")

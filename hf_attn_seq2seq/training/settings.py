@@ -17,7 +17,8 @@ class GuidedAlignmentSettings(Settings):
     links: Literal["given", "eflomal", "first_pass"] = Field(
         "given",
         description="the corpus's own `alignment`; or made by eflomal, a statistical aligner (Östling and Tiedemann "
-        "2016), of both directions; or by a first pass, a model of this recipe, trained unguided",
+        "2016; pip install eflomal), of both directions, drawn without a seed; or by a first pass, a model of this "
+        "recipe, trained unguided",
     )
     weight: float = Field(0.05, gt=0, allow_inf_nan=False, description="of its loss a target token, beside the other")
     layer: int = Field(-1, description="of the decoder, from 0, or from the last as -1")
@@ -89,7 +90,7 @@ class TrainingSettings(Settings):
     )
     patience: int | None = Field(None, gt=0, description="evaluations without progress after which training stops")
     samples: int = Field(3, ge=0, description="validation pairs translated before the reader at each evaluation")
-    seed: int = Field(0, ge=0, lt=2**32, description="of everything random")
+    seed: int = Field(0, ge=0, lt=2**32, description="of everything random but the links of eflomal")
     bf16: bool = Field(False, description="compute in bfloat16 where autocast allows")
     report_to: list[str] = Field([], description="trackers, such as tensorboard or wandb")
 

@@ -22,7 +22,8 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.console import run_command
-from hf_attn_seq2seq.data.prepare import PreparedCorpus
+from hf_attn_seq2seq.data.prepare import REPORT, PreparedCorpus
+from hf_attn_seq2seq.data.report import report_lines
 from hf_attn_seq2seq.decoding.alignment import READOUT_FILE, Readout, save_readout
 from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
@@ -189,6 +190,8 @@ def _run(recipe: Recipe, resume: bool, overwrite: bool, state: PartialState) -> 
         if not resume:
             clear(recipe.output)
         save_recipe(recipe, recipe.output)
+        corpus = prepared.corpus
+        print("\n".join([*report_lines(corpus.report), f"What was left out, and why: {corpus.folder / REPORT}"]))
     state.wait_for_everyone()
     guided = recipe.training.guided_alignment
     if guided is not None and guided.links == "first_pass":

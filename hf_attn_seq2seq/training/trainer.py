@@ -94,6 +94,20 @@ def set_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
             parameter.copy_(weights[name])
 
 
+@contextmanager
+def writing(what: str, folder: Path, partial: Path | None = None) -> Iterator[None]:
+    """Tell a full disk by a ValueError of one sentence; a `partial` folder that could not be completed is removed."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch tells a full disk by a RuntimeError
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"Cannot write {what} to '{folder}' ({reason}): make room, and go on with --resume."
+        ) from error
+
+
 class TranslationTrainer(Seq2SeqTrainer):
     """
     Trains on examples of `input_ids` and `labels`, and evaluates by translating.
@@ -305,15 +319,9 @@ class TranslationTrainer(Seq2SeqTrainer):
             save_file(self.ema.weights, Path(output_dir) / EMA_FILE)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        try:
+        folder = Path(self.args.output_dir)
+        with writing("a checkpoint", folder, folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"):
             super()._save_checkpoint(model, trial)
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch tells a full disk by a RuntimeError
-            folder = Path(self.args.output_dir)
-            shutil.rmtree(folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}", ignore_errors=True)
-            reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"Cannot write a checkpoint to '{folder}' ({reason}): make room, and go on with --resume."
-            ) from error
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)

@@ -8,10 +8,10 @@ from hf_attn_seq2seq.data.cleaning import Cleaner
 from hf_attn_seq2seq.data.settings import CleaningSettings
 
 
-def cleaned(pairs, languages=(None, None), extra=None, **rules):
+def cleaned(pairs, languages=(None, None), extra=None, links_of="cut", **rules):
     sources, targets = zip(*pairs)
     batch = {"source": list(sources), "target": list(targets), **(extra or {})}
-    return Cleaner(CleaningSettings(**rules), languages)(batch)
+    return Cleaner(CleaningSettings(**rules), languages, links_of)(batch)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,11 @@ def test_a_line_of_100000_characters_is_dropped_by_default():
     assert cleaned([("x" * 100_000, "y" * 100_000)])["dropped"] == [cleaning.LENGTH]
 
 
-def test_a_word_lost_to_control_characters_spoils_the_alignment():
-    pairs = [("a \x00 b", "x y z"), ("a\x00 b c", "x y z"), ("a \x00 b", "x y z")]
-    batch = cleaned(pairs, extra={"alignment": ["2-2", "2-2", None]})
-    assert batch["dropped"] == [cleaning.ALIGNMENT, cleaning.KEPT, cleaning.KEPT]
+@pytest.mark.parametrize(("links_of", "apart"), [("cut", cleaning.ALIGNMENT), ("blanks", cleaning.KEPT)])
+def test_a_word_lost_to_control_characters_spoils_the_alignment(links_of, apart):
+    pairs = [("a \x00 b", "x y z"), ("a\x00 b c", "x y z"), ("a \x00 b", "x y z"), ("cafe\u0301 b c", "x y z")]
+    batch = cleaned(pairs, extra={"alignment": ["2-2", "2-2", None, "2-2"]}, links_of=links_of)
+    assert batch["dropped"] == [cleaning.ALIGNMENT, apart, cleaning.KEPT, cleaning.KEPT]
 
 
 def test_references_are_tidied_too():

@@ -141,6 +141,8 @@ def test_bad_rows_are_counted_and_named_or_stop(tmp_path, make):
     assert source["bad_rows"]["count"] == 4
     reason = "2 columns are needed, and it has 1"
     assert source["bad_rows"]["examples"] == [{"line": line, "reason": reason} for line in (4, 6, 8)]
+    rows = (corpus.folder / "bad-rows.tsv").read_text("utf-8").splitlines()
+    assert rows == [f"train\ta.tsv\t{line}\t{reason}" for line in (4, 6, 8, 10)]
     with pytest.raises(ValueError, match=r"a\.tsv, line 4: 2 columns are needed, and it has 1; repair it, or set"):
         make(train={"file": "a.tsv"}, on_bad_row="stop")
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import regex
 
 from hf_attn_seq2seq.data.tokenizer_training import (
     WORD,
@@ -82,7 +83,7 @@ def test_word_ids_and_offsets_point_at_the_words(kind):
         found = [text[start:end] for _, (start, end) in sorted(spans.items())]
         if kind.startswith("char"):  # in which the blank before a word is a token of the word
             found = [part.removeprefix(" ") for part in found]
-        assert found == re.findall(pattern, text)
+        assert found == regex.findall(pattern, text)
 
 
 @pytest.mark.parametrize(

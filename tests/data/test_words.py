@@ -84,3 +84,24 @@ def test_running_words_are_those_of_the_tokenizers(kind: str) -> None:
     for text in [*texts, "dit-elle zzz là"]:
         encoded = tokenizer(text, return_offsets_mapping=True)
         assert token_words(word_shares(encoded["offset_mapping"], cut_words(text))) == encoded.word_ids()
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("हिन्दी भाषा है", 3),  # vowel signs and viramas are marks
+        ("ภาษาไทยนี้ดี", 1),
+        ("مُحَمَّد رسول", 2),
+        ("שָׁלוֹם", 1),
+        ("cafe\u0301 noir", 2),
+        ("don\u200dt", 3),
+        ("Ich heiße Łukasz-Jan, oui?", 6),
+        ("日本語 한국어!", 3),
+        ("x² + 3½ = 𝒳 🙂", 6),
+    ],
+)
+def test_words_of_other_scripts_are_those_of_the_tokenizers(text: str, count: int) -> None:
+    tokenizer = train_tokenizer([text], kind="bpe", vocab_size=300)
+    encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
+    assert len(cut_words(text).spans) == count == len(set(encoded.word_ids()))
+    assert token_words(word_shares(encoded["offset_mapping"], cut_words(text))) == encoded.word_ids()

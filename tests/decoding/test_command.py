@@ -91,16 +91,17 @@ def test_n_best_and_alignments_as_text(folders, source, model, tokenizer, capsys
     expected = []
     for number, line in enumerate(LINES):
         if not line.strip():
-            expected.append([str(number), "", 0.0])
+            expected.append([str(number), "", 0.0, ""])
             continue
         (best,) = translate_n_best(model, tokenizer, [line], n_best=2, num_beams=3, links=True, length_penalty=0.5)
         expected += [[str(number), t.text, pytest.approx(t.score, abs=2e-4), to_pharaoh(t.links)] for t in best]
     assert [[*row[:2], float(row[2]), *row[3:]] for row in rows] == expected
-    assert " ||| 0.0000\n" in text
+    assert " ||| 0.0000 ||| \n" in text
 
     run(folders / "gru", source, "--num-beams", 3, "--alignments", "--length-penalty", 0.5)
     best_rows = [row for index, row in enumerate(rows) if not index or row[0] != rows[index - 1][0]]
-    assert capsys.readouterr().out.splitlines() == [" ||| ".join([row[1], *row[3:]]) for row in best_rows]
+    expected = [" ||| ".join([row[1], *row[3:]]) if LINES[int(row[0])].strip() else "" for row in best_rows]
+    assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_jsonl(folders, source, model, tokenizer, capsys):

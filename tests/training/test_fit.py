@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import set_seed
@@ -231,10 +232,10 @@ def test_casual_pairs_lose_stop_and_capital_on_both_sides_and_the_stops_links() 
 
 
 def test_casual_text_leaves_what_has_nothing_to_lose() -> None:
-    texts = ["...", "", '"Why not?"', "12 o'clock", "word\u202f!"]
+    texts = ["...", "", '"Why not?"', "12 o'clock", "USA wins", "İstanbul", "word\u202f!"]
     pairs = Dataset.from_dict({"source": texts, "target": texts, "alignment": [None] * len(texts)})
     casual = casual_text(pairs, 1.0, seed=0, links_of="blanks")
-    assert casual["target"] == casual["source"] == [*texts[:4], "word"]
+    assert casual["target"] == casual["source"] == [*texts[:-1], "word"]
     assert casual["alignment"] == [""] * len(texts)
     with pytest.raises(ValueError, match=r"share=1\.5"):
         casual_text(pairs, 1.5, seed=0)
@@ -312,6 +313,21 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch
     whole = tmp_path / "whole"
     train(whole, epochs=3, ema_decay=0.9)
     assert same(weights_of(tmp_path), weights_of(whole))
+
+
+def test_a_full_disk_at_the_end_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Any, folder: str | None = None, _internal_call: bool = False) -> None:
+        if not _internal_call:
+            raise SafetensorError("I/O error: No space left on device")
+        save(self, folder, _internal_call)
+
+    save = trainer_module.TranslationTrainer.save_model
+    monkeypatch.setattr(trainer_module.TranslationTrainer, "save_model", full)
+    with pytest.raises(ValueError, match=r"Cannot write the model to .*device\): make room, and go on with --resume"):
+        train(tmp_path)
+    monkeypatch.undo()
+    train(tmp_path, resume=True)
+    assert (tmp_path / "model.safetensors").exists()
 
 
 def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:

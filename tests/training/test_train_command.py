@@ -10,6 +10,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.decoding import attend, translate
+from hf_attn_seq2seq.training.evaluate import main as evaluate
 from hf_attn_seq2seq.training.preprocess import main as preprocess
 from hf_attn_seq2seq.training.train import main, sole_run
 
@@ -54,6 +55,7 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     run(*basic)
     said = capsys.readouterr().out
     assert "52 training and 8 validation pairs" in said
+    assert "60 rows read, 0 of them bad; 60 pairs kept" in said
     assert "the best checkpoint, of step 7 of 7" in said
     assert "columns: source, the word looked at" in said  # the attention map
     assert f"evaluate {output}" in said
@@ -89,6 +91,23 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     assert yaml.safe_load((output / "recipe.yaml").read_text("utf-8"))["training"]["epochs"] == 2
     run(*basic, "--overwrite")
     assert [path.name for path in output.glob("checkpoint-*")] == ["checkpoint-7"]
+
+
+def test_what_validation_shares_with_training_is_told_everywhere(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held_out = tmp_path / "held-out.tsv"
+    lines = tsv.read_text("utf-8").splitlines(keepends=True)[:3]
+    held_out.write_text("".join([*lines, "New words\tMots neufs\n"]), "utf-8")
+    output = tmp_path / "model"
+    small = [field for field in SMALL if "validation_size" not in field]
+    run(f"data.train.file={tsv}", f"data.validation.file={held_out}", f"output={output}", *small)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "warning: rows of validation in train, 3 by source, 3 by target, 3 by pair: data.cleaning" in said
+    evaluate([str(output)])
+    results = json.loads((output / "results.json").read_text("utf-8"))
+    assert results["data"]["shared"] == {"validation in train": {"source": 3, "target": 3, "pair": 3}}
+    assert "| validation in train | 3 | 3 | 3 |" in (output / "README.md").read_text("utf-8")
 
 
 def test_two_files_a_recipe_and_a_preset(tsv: Path, tmp_path: Path) -> None:
