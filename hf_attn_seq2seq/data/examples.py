@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Pairs of text as a model is trained on them: tokens, and where they are wanted word links, in `datasets` tables."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, token_words, word
 from hf_attn_seq2seq.evaluation.alignment import from_pharaoh, to_pharaoh
 
 
-_FINAL_STOP = re.compile(r"[\s.!?…。！？؟।]+$")
+_STOPS = ".!?…。！？؟।" + " \t\n\u00a0\u202f"  # French has narrow blanks before some
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def casual_text(pairs: Dataset, share: float, seed: int, links_of: WordKind | No
 
 def _casual(text: str, no_stop: bool, no_capital: bool) -> str:
     if no_stop:
-        text = _FINAL_STOP.sub("", text) or text
+        text = text.rstrip(_STOPS) or text
     if no_capital and not text[1:2].isupper() and len(first := text[:1].lower()) == 1:
         text = first + text[1:]  # İ would become two characters, and shift the words after it
     return text

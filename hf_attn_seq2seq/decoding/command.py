@@ -134,11 +134,6 @@ def _told_apart(model: str | None, given: str | None) -> _Told:
         model, given = None, model
     if given is None:
         return _Told(model or DEFAULT_MODEL, None, None)
-    if model is not None and " " in model and not names_model(model):
-        raise ValueError(
-            f"'{model}' is no model's name: put all text into one argument, in quotes, or name a file of one sentence "
-            "a line."
-        )
     if os.path.exists(given) or FILE_NAME.fullmatch(given):
         return _Told(model or DEFAULT_MODEL, None, Path(given))
     return _Told(model or DEFAULT_MODEL, given, None)

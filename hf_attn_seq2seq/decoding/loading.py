@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from huggingface_hub import file_exists
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -25,6 +25,7 @@ PACKAGED = Path(__file__).parents[1] / "packaged"  # a folder for each model tha
 _PICKLE = "pytorch_model.bin"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
+NO_CODE = {"trust_remote_code": False}  # None would ask, on the terminal
 SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # of a folder, or a name on the Hub
 
@@ -114,19 +115,23 @@ def load_translator(
     if dtype not in DTYPES:
         raise ValueError(f"There is no dtype '{dtype}' here: choose one of {', '.join(DTYPES)}.")
     place = pick_device(device)
-    hub = {"trust_remote_code": False, **(hub or {})}  # None would ask, on the terminal
+    hub = {**NO_CODE, **(hub or {})}
     if tokenizer is None:
         tokenizer = load_tokenizer(names, hub)
     else:
         for name in names:
             _check_model(name, hub)
         if isinstance(tokenizer, str):
-            tokenizer = _read_tokenizer(tokenizer, hub)
+            tokenizer = read_tokenizer(tokenizer, hub)
+        elif not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise ValueError(
+                f"What is given as tokenizer is of type {type(tokenizer).__name__}: give one, or its name."
+            )
     models = [_load_model(resolve(name), dtype, place, hub) for name in names]
     for name, model in zip(names, models):
         if len(tokenizer) > model.config.vocab_size:
             raise ValueError(
-                f"The tokenizer of '{name}' has {len(tokenizer)} tokens, its model {model.config.vocab_size}: they do "
+                f"The tokenizer has {len(tokenizer)} tokens, the model '{name}' {model.config.vocab_size}: they do "
                 "not belong together."
             )
     model = models[0] if len(models) == 1 else Ensemble(models)
@@ -135,10 +140,10 @@ def load_translator(
 
 def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of the models, which must be the same for all; raises as [`load_translator`] does."""
-    hub = {"trust_remote_code": False, **(hub or {})}
+    hub = {**NO_CODE, **(hub or {})}
     for name in names:
         _check_model(name, hub)
-    tokenizers = [_read_tokenizer(name, hub) for name in names]
+    tokenizers = [read_tokenizer(name, hub) for name in names]
     for name, tokenizer in zip(names[1:], tokenizers[1:]):
         if _content(tokenizer) != _content(tokenizers[0]):
             raise ValueError(
@@ -203,6 +208,7 @@ def _check_model(name: str, hub: Mapping[str, Any]) -> None:
         raise ValueError(
             f"There is no model '{name}'{revision}: no such folder is here, it does not come with this package (which "
             f"has {', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
+            f"{_perhaps_a_text(name)}"
         ) from None
     except (ValueError, StrictDataclassError) as error:
         raise ValueError(_unread(name, error)) from None
@@ -210,14 +216,19 @@ def _check_model(name: str, hub: Mapping[str, Any]) -> None:
         raise ValueError(f"'{name}' is a model of type {config.model_type}: an encoder-decoder is needed.")
 
 
-def _read_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase:
+def read_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase:
+    """The tokenizer of that folder or name, or a ValueError; `hub` as [`load`] takes it."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(name), **hub)
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name), **{**NO_CODE, **hub})
     except Exception:  # each kind of tokenizer fails in its own way where its files are missing
         tokenizer = None
     if not tokenizer or not len(tokenizer):
         raise ValueError(f"'{name}' holds no tokenizer: save it there with tokenizer.save_pretrained(...).")
     return tokenizer
+
+
+def _perhaps_a_text(name: str) -> str:
+    return "" if PATH.fullmatch(name) else " If it is a text to translate, put all of it into one argument, in quotes."
 
 
 def _unread(name: str, error: Exception) -> str:
@@ -228,7 +239,7 @@ def _unread(name: str, error: Exception) -> str:
     if "does not recognize" in reason or "Unrecognized model" in reason:  # told in paragraphs
         return f"'{name}' is a model of a type that Transformers {transformers.__version__} does not know."
     if "custom code" in reason:
-        return f"'{name}' needs code of its own, which is not run here: load it by Transformers, where you trust it."
+        return f"'{name}' needs code of its own: where you trust it, load it in Python with trust_remote_code=True."
     return (
         f"'{name}' cannot be loaded, for its config.json says what this version of hf_attn_seq2seq does not know: "
         f"{reason.rstrip('.')}; if a newer one saved it, update this one."
@@ -265,7 +276,9 @@ def _load_model(name: str, dtype: str, device: torch.device, hub: Mapping[str, A
                 "use_safetensors=False).save_pretrained(...), and load the new folder."
             ) from error
         if not os.path.isdir(name):
-            raise
+            raise ValueError(
+                f"The weights of '{name}' are not here, and the Hub cannot be reached or has no model.safetensors."
+            ) from error
         raise ValueError(
             f"'{name}' holds no weights: there is no model.safetensors that fits its config.json."
         ) from error
@@ -288,9 +301,10 @@ def _holds_pickle(name: str, hub: Mapping[str, Any]) -> bool:
     files = (_PICKLE, f"{_PICKLE}.index.json")
     if os.path.isdir(name):
         return any(os.path.isfile(os.path.join(name, file)) for file in files)
-    if hub.get("local_files_only"):
-        return False  # what is not here is not asked after
-    return any(file_exists(name, file, revision=hub.get("revision"), token=hub.get("token")) for file in files)
+    try:
+        return any(file_exists(name, file, revision=hub.get("revision"), token=hub.get("token")) for file in files)
+    except (HfHubHTTPError, OSError):  # offline, say
+        return False
 
 
 def _content(tokenizer: PreTrainedTokenizerBase) -> list[Any]:

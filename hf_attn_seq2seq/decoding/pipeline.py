@@ -4,9 +4,9 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, HUB_OPTIONS, load, resolve
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, HUB_OPTIONS, load, read_tokenizer
 from hf_attn_seq2seq.pipeline_attn_seq2seq import AttnTranslationPipeline
 
 
@@ -49,5 +49,5 @@ def pipeline(
     elif not hasattr(model, "generate"):
         raise ValueError(f"What is given as model is of type {type(model).__name__}: give a model, or its name.")
     elif isinstance(tokenizer, str | Path):
-        tokenizer = AutoTokenizer.from_pretrained(resolve(str(tokenizer)), **hub)
+        tokenizer = read_tokenizer(str(tokenizer), hub)
     return AttnTranslationPipeline(found, tokenizer, task=task, device=device, **options)

@@ -95,7 +95,10 @@ def tell_tour(
 def _demo_model(folder: Path, attends: bool, console: Console) -> Translator:
     """The demonstration's model, trained where it is missing."""
     if not (folder / "config.json").is_file():
-        from hf_attn_seq2seq.training import demo
+        try:
+            from hf_attn_seq2seq.training import demo
+        except ImportError as error:
+            raise ImportError("The tour trains its models: pip install 'hf_attn_seq2seq[train,explain]'.") from error
 
         kind = "with attention" if attends else "without attention"
         console.print(

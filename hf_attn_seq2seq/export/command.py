@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
-from hf_attn_seq2seq.export.writer import COMPARED, KINDS, Exported, export
+from hf_attn_seq2seq.export.writer import COMPARED, KINDS, Exported, described, export
 
 
 EXAMPLES = """examples:
@@ -63,11 +63,7 @@ def _read(path: Path) -> list[str]:
 
 
 def _told(exported: Exported) -> str:
-    about = exported.difference
-    on = {"given": "sentences", "shown": "sentences of its card"}.get(about.sentences, "sentences of random words")
     return (
-        f"{exported.folder}: {exported.bytes / 1e6:.1f} MB, {exported.kind}.\n"
-        f"{about.equal_greedy_translations} of {about.compared} {on} are translated as by PyTorch (greedily); logits, "
-        f"which reach {about.largest_logit:.1f}, differ by {about.largest_logit_difference:.1e} at most.\n"
+        f"{exported.folder}: {exported.bytes / 1e6:.1f} MB, {exported.kind}.\n{described(exported.difference)}\n"
         f'Try it: hf-attn-seq2seq translate {exported.folder} "..."'
     )

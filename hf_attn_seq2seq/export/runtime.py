@@ -174,7 +174,7 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
         self.encoder = ExportedEncoder(Graph(folder / description.encoder), self.config.vocab_size)
         self.decoder_step = Graph(folder / description.decoder)
         self.generation_config = GenerationConfig.from_pretrained(folder)
-        self.name_or_path = str(folder)
+        self.name_or_path = self.config._name_or_path = str(folder)  # where its alignment.json lies
         self.eval()
 
     @property

@@ -19,6 +19,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
+from hf_attn_seq2seq.decoding.alignment import READOUT_FILE
 from hf_attn_seq2seq.decoding.loading import load_translator, resolve
 from hf_attn_seq2seq.export.graphs import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
 from hf_attn_seq2seq.export.runtime import DESCRIPTION, FORMAT, VERSION, ExportedModel, import_onnxruntime
@@ -28,6 +29,7 @@ from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGener
 KINDS = ("onnx", "int8")
 COMPARED = 16  # sentences
 COMPARED_TOKENS = 32  # of a translation
+SENTENCES = {"given": "sentences", "shown": "sentences of its card", "random": "sentences of random words"}
 TOLERANCE = 1e-3  # of logits in single precision, as a share of the largest
 Inputs = dict[str, torch.Tensor]
 
@@ -108,9 +110,9 @@ def export(
             "weights_sha256": _checksums(name),
         }
         translator.tokenizer.save_pretrained(made)
-        card = cached_file(resolve(name), "README.md", _raise_exceptions_for_missing_entries=False)
-        if card is not None:
-            shutil.copyfile(card, made / "README.md")
+        readout = cached_file(resolve(name), READOUT_FILE, _raise_exceptions_for_missing_entries=False)
+        if readout is not None:
+            shutil.copyfile(readout, made / READOUT_FILE)
         difference = measure(model, ExportedModel(made), inputs, origin)
         if to == "onnx" and difference.largest_logit_difference > TOLERANCE * max(1.0, difference.largest_logit):
             raise ValueError(
@@ -118,6 +120,7 @@ def export(
                 f"{difference.largest_logit_difference:.1e}), so nothing was written: please report this."
             )
         _write_json(made / DESCRIPTION, {**description, "difference_from_pytorch": difference._asdict()})
+        (made / "README.md").write_text(_card(description["model"], to, difference), encoding="utf-8")
         size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE))
         if folder.is_dir():
             folder.rmdir()  # empty
@@ -204,7 +207,8 @@ def _quantize_embeddings(graph: Any) -> None:
     weights = {weight.name: weight for weight in graph.initializer if weight.data_type == TensorProto.FLOAT}
     nodes, embeddings = [], set()
     for node in graph.node:
-        if node.op_type != "Gather" or node.input[0] not in weights or len(weights[node.input[0]].dims) != 2:
+        by_row = node.op_type == "Gather" and not any(each.name == "axis" and each.i for each in node.attribute)
+        if not by_row or node.input[0] not in weights or len(weights[node.input[0]].dims) != 2:
             nodes.append(node)
             continue
         name, ids = node.input
@@ -223,9 +227,39 @@ def _quantize_embeddings(graph: Any) -> None:
         ]
     del graph.node[:]
     graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    for name in embeddings - used:
+    for name in embeddings - _names_read(graph):
         graph.initializer.remove(weights[name])
+
+
+def _names_read(graph: Any) -> set[str]:
+    """What the nodes of a graph read, and those of the graphs inside them."""
+    names = {name for node in graph.node for name in node.input}
+    inner = (each.g for node in graph.node for each in node.attribute if each.HasField("g"))
+    return names.union(*map(_names_read, inner))
+
+
+def _card(model: str, kind: str, near: Difference) -> str:
+    """The README of the folder: figures of the model that it was exported from are not those of this one."""
+    return f"""# {model}, exported
+
+`{model}` for ONNX Runtime ({kind}), written by `hf-attn-seq2seq export`. What that model is for, its licence and its
+figures stand in its own card. How near this one is to it: {described(near)}
+
+```python
+import hf_attn_seq2seq
+
+translator = hf_attn_seq2seq.pipeline(model=".")  # this folder
+```
+"""
+
+
+def described(near: Difference) -> str:
+    """How near an exported model is to the PyTorch model, in one sentence."""
+    return (
+        f"{near.equal_greedy_translations} of {near.compared} {SENTENCES[near.sentences]} are translated as by "
+        f"PyTorch (greedily); logits, which reach {near.largest_logit:.1f}, differ by "
+        f"{near.largest_logit_difference:.1e} at most."
+    )
 
 
 def _checksums(name: str) -> dict[str, str]:
@@ -247,9 +281,10 @@ def _shown_sentences(name: str) -> list[str] | None:
     if path is None:
         return None
     try:
-        return [shown["source"] for shown in json.loads(Path(path).read_text("utf-8"))["translations"]] or None
+        sources = [shown["source"] for shown in json.loads(Path(path).read_text("utf-8"))["translations"]]
     except (ValueError, KeyError, TypeError):
         return None  # of a model that shows none, or no results of this package
+    return [text for text in sources if isinstance(text, str) and text.strip()] or None
 
 
 def _sample(model: Any, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str] | None) -> Inputs:

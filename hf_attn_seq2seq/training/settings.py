@@ -17,7 +17,7 @@ class GuidedAlignmentSettings(Settings):
     links: Literal["given", "eflomal", "first_pass"] = Field(
         "given",
         description="the corpus's own `alignment`; or made by eflomal, a statistical aligner (Östling and Tiedemann "
-        "2016; pip install eflomal), of both directions, drawn without a seed; or by a first pass, a model of this "
+        "2016; the extra `align`), of both directions, drawn without a seed; or by a first pass, a model of this "
         "recipe, trained unguided",
     )
     weight: float = Field(0.05, gt=0, allow_inf_nan=False, description="of its loss a target token, beside the other")
@@ -79,8 +79,8 @@ class TrainingSettings(Settings):
         0.0,
         ge=0,
         le=1,
-        description="share of the training pairs that lose the stop that ends them, on both sides, and as many the "
-        "capital that begins them, to learn text as people type it",
+        description="share of the texts trained on (where pairs are joined, of the joined ones) that lose the stop "
+        "that ends them, and as many the capital that begins them, to learn text as people type it",
     )
     evaluate_every: int | Literal["epoch"] = Field(
         "epoch", description="`epoch`, or steps from one evaluation and checkpoint to the next"

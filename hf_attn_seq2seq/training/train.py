@@ -227,8 +227,8 @@ def check_recipe(recipe: Recipe) -> None:
     if guided is not None:
         if guided.links == "eflomal" and importlib.util.find_spec("eflomal") is None:
             raise ImportError(
-                "training.guided_alignment.links is eflomal, which is not installed: run pip install eflomal (it "
-                "needs a C compiler)."
+                "training.guided_alignment.links is eflomal, which is not installed: run "
+                "pip install 'hf_attn_seq2seq[align]' (it needs a C compiler)."
             )
         if guided.reverse_model is not None and not (guided.reverse_model / "config.json").exists():
             raise ValueError(

@@ -23,6 +23,7 @@ from hf_attn_seq2seq.decoding.loading import (
 )
 from hf_attn_seq2seq.evaluation.model_card import make_card
 from hf_attn_seq2seq.evaluation.results import checksums
+from hf_attn_seq2seq.explain import command as explain_command
 from tests.decoding.test_command import pipe
 
 
@@ -149,6 +150,8 @@ def test_a_tokenizer_from_elsewhere(folder: Path, folders: Path, tokenizer) -> N
         assert load(folder, tokenizer=given).tokenizer(text)["input_ids"] == tokenizer(text)["input_ids"]
     with pytest.raises(ValueError, match="'no/such' holds no tokenizer"):
         load(folder, tokenizer="no/such")
+    with pytest.raises(ValueError, match="given as tokenizer is of type int"):
+        load(folder, tokenizer=3)
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match=r"The weights of '.*model' are damaged"):
         load(folder, tokenizer=tokenizer)
@@ -177,8 +180,11 @@ def test_what_is_a_text(text: str) -> None:
 
 
 def test_two_texts_are_no_model_and_text(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match=r"'I love you.' is no model's name: put all text into one argument"):
-        command.main(["I love you.", "It is raining."])
+    for main in (command.main, explain_command.main):
+        with pytest.raises(ValueError, match=r"There is no model 'I love you.': .* put all of it into one argument"):
+            main(["I love you.", "It is raining."])
+    with pytest.raises(ValueError, match=r"There is no model 'user/name': .* can be reached\.$"):
+        command.main(["user/name", "It is raining."])
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from transformers import BartConfig, BartForConditionalGeneration
 
+from hf_attn_seq2seq import pipeline
+from hf_attn_seq2seq.decoding import Readout, save_readout
 from hf_attn_seq2seq.decoding import command as translate_command
 from hf_attn_seq2seq.explain import command as explain_command
 from hf_attn_seq2seq.export import command, writer
@@ -51,6 +53,9 @@ def test_what_the_folder_holds(model: Path, exported: Path) -> None:
     assert about["difference_from_pytorch"]["largest_logit_difference"] < 1e-3
     assert "auto_map" not in json.loads((exported / "config.json").read_text())
     assert not any(str(model) in path.read_text() for path in exported.glob("*.json"))  # nobody's paths
+    card = (exported / "README.md").read_text()
+    assert "A card" not in card  # whose figures are of other weights
+    assert "16 of 16 sentences of random words are translated as by PyTorch" in card
     assert [path.name for path in exported.parent.iterdir()] == ["exported"]  # no scratch is left
 
 
@@ -74,6 +79,7 @@ def test_int8_is_measured_on_given_sentences(model: Path, tmp_path: Path, capsys
     [
         ({"translations": [{"source": text, "translation": "?"} for text in SENTENCES[:3]]}, ("shown", 3)),
         ({"translations": []}, ("random", 16)),
+        ({"translations": [{"source": 3}, {"source": " "}]}, ("random", 16)),
         (["of another kind"], ("random", 16)),
     ],
 )
@@ -134,6 +140,15 @@ def test_output_is_in_the_way(model: Path, exported: Path, tmp_path: Path) -> No
     for name in ("full", "file"):
         refused([str(model), "-o", str(tmp_path / name)], ValueError, "exists and is not empty", tmp_path)
     refused([str(model), "-o", str(exported)], ValueError, "exists and is not empty", tmp_path)
+
+
+def test_attention_is_read_as_the_model_says(model: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(model, tmp_path / "model"))
+    save_readout(Readout(layer=0, shift=1), source)
+    exported = writer.export(str(source), "onnx", tmp_path / "exported").folder
+    made = (source, exported, model)
+    shown = [pipeline(model=each)(SENTENCES[:3], return_alignments=True, max_new_tokens=6) for each in made]
+    assert shown[0] == shown[1] != shown[2]
 
 
 def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
