@@ -33,9 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a trained model's folder, or its name on the Hub (default: %(default)s, which comes with this package)",
     )
     parser.add_argument("--to", choices=KINDS, default="onnx", help="(default %(default)s)")
-    parser.add_argument(
-        "--output", "-o", type=Path, metavar="FOLDER", help="a new one (default: the model's name and the kind)"
-    )
+    parser.add_argument("--output", "-o", metavar="FOLDER", help="a new one (default: the model's name and the kind)")
     parser.add_argument(
         "--sentences",
         type=Path,

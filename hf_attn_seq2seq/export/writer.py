@@ -73,6 +73,8 @@ def export(
             holds something, or the graphs do not give the model's numbers.
         ImportError: onnx or onnxruntime is not installed.
     """
+    if output is not None and not str(output).strip():
+        raise ValueError("The name of --output is empty: name a new folder.")
     if to not in KINDS:
         raise ValueError(f"There is no kind '{to}' of export: choose one of {', '.join(KINDS)}.")
     import_onnxruntime()
@@ -80,7 +82,9 @@ def export(
         raise ImportError("Exporting needs onnx: pip install 'hf_attn_seq2seq[export]'.")
     source = Path(resolve(name))
     folder = Path(output) if output is not None else _default_output(name, to)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    if folder.is_file():
+        raise ValueError(f"'{folder}' is a file: name a new folder as --output.")
+    if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"'{folder}' exists and is not empty: name another --output, or remove it first.")
     if (source / DESCRIPTION).is_file():
         raise ValueError(f"'{name}' is exported already: name the model that it was exported from.")

@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from safetensors import SafetensorError
 
+from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.decoding.alignment import READOUT_FILE
 from hf_attn_seq2seq.decoding.loading import Translator, load_translator, resolve
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, make_card
@@ -112,7 +113,10 @@ def stage_space(model: str, folder: Path) -> list[str]:
 
     with _room_in(folder):
         write_space(folder, model)
-    return []
+    return [
+        f"The Space installs hf_attn_seq2seq {__version__} from the package index, and starts once that is there; see "
+        "its requirements.txt."
+    ]
 
 
 def _find(name: str) -> Path:

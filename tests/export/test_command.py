@@ -137,8 +137,9 @@ def test_output_is_in_the_way(model: Path, exported: Path, tmp_path: Path) -> No
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "diary.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
-    for name in ("full", "file"):
-        refused([str(model), "-o", str(tmp_path / name)], ValueError, "exists and is not empty", tmp_path)
+    refused([str(model), "-o", str(tmp_path / "full")], ValueError, "exists and is not empty", tmp_path)
+    refused([str(model), "-o", str(tmp_path / "file")], ValueError, "is a file: name a new folder", tmp_path)
+    refused([str(model), "-o", ""], ValueError, "The name of --output is empty", tmp_path)
     refused([str(model), "-o", str(exported)], ValueError, "exists and is not empty", tmp_path)
 
 

@@ -33,6 +33,7 @@ from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.sharing import stage_model
 from hf_attn_seq2seq.sharing.command import main
 from hf_attn_seq2seq.sharing.push import Pushed, push, send
+from hf_attn_seq2seq.sharing.stage import stage_space
 from tests.helpers import tiny_model
 from tests.hub_server import ALICE, BOB, USERS, HubServer, asking
 from tests.sharing.conftest import PRIVATE, SENTENCE
@@ -304,6 +305,11 @@ def test_dry_run_lists_what_would_be_sent(
     assert f"{sum(listed.values()):,}" in total
     assert end == "Nothing was sent."
     assert len(shared.hub.requests) == asked
+
+
+def test_a_space_says_where_it_gets_the_package_from(tmp_path: Path) -> None:
+    (note,) = stage_space("en-fr-small", tmp_path)
+    assert f"installs hf_attn_seq2seq {hf_attn_seq2seq.__version__} from the package index" in note
 
 
 def test_a_space(shared: Shared, online: pytest.MonkeyPatch, tmp_path: Path) -> None:
