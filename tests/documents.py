@@ -2,20 +2,23 @@
 """
 The README and the pages of docs/ as tests read them.
 
-A block marked `python` is run, those of a page one after the other in one namespace; `python hub` needs the Hub and is
-only compiled, with its imports run. `bash` is parsed, not run. A `yaml` block whose first line is `# NAME.yaml` is a
+A block marked `python` is run, those of a page one after the other in one namespace; `python hub` is run against a
+server that answers as the Hub does. `bash` is parsed, not run. A `yaml` block whose first line is `# NAME.yaml` is a
 recipe, and lies under that name where the page's blocks run.
 """
 
-import ast
 import re
 import shlex
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from transformers import dynamic_module_utils
+
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from tests.helpers import tiny_model
+from tests.hub_server import asking, serving
 
 
 ROOT = Path(__file__).parents[1]
@@ -59,24 +62,37 @@ def make_models(page: Path, folder: Path) -> None:
     """Save a tiny model for each that the page's Python takes for trained: every `outputs/NAME` in it."""
     code = "".join(block.code for block in blocks(page, "python"))
     for name in set(re.findall(r'"(outputs/[\w-]+)"', code)):
-        sentences = ["The cat is on the mat .", "Le chat est sur le tapis ."]
-        tokenizer = train_tokenizer(sentences, kind="word", vocab_size=50)
-        model = tiny_model(scale=0.4, vocab_size=len(tokenizer))
-        model.generation_config.max_new_tokens = 6
-        model.save_pretrained(folder / name)
-        tokenizer.save_pretrained(folder / name)
+        make_model(folder / name)
+
+
+def make_model(folder: Path) -> None:
+    """Save a tiny model and its tokenizer."""
+    sentences = ["The cat is on the mat .", "Le chat est sur le tapis ."]
+    tokenizer = train_tokenizer(sentences, kind="word", vocab_size=50)
+    model = tiny_model(scale=0.4, vocab_size=len(tokenizer))
+    model.generation_config.max_new_tokens = 6
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def run_python(page: Path) -> dict[str, Any]:
     """Run the page's Python and return its names; errors tell the page's lines."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page, "python"):
-        exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
+        _run(page, block, names)
     for block in blocks(page, "python hub"):
-        tree = ast.parse(block.code)
-        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        exec(compile(ast.Module(imports, []), str(page), "exec"), names)
+        with tempfile.TemporaryDirectory() as folder, serving() as hub, asking(hub, Path(folder, "cache")) as patch:
+            patch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(Path(folder, "modules")))
+            made = Path(folder, "model")
+            make_model(made)
+            for name in set(re.findall(r'"(user/[\w-]+)"', block.code)):  # a repository of each name that it loads
+                hub.put(hub.create(name), {path.name: path.read_bytes() for path in made.iterdir()})
+            _run(page, block, names)
     return names
+
+
+def _run(page: Path, block: Block, names: dict[str, Any]) -> None:
+    exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
 
 
 def commands(page: Path) -> Iterator[list[str]]:
