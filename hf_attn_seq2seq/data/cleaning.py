@@ -15,7 +15,7 @@ import regex
 from xxhash import xxh3_64_intdigest
 
 from hf_attn_seq2seq.data.settings import CleaningSettings
-from hf_attn_seq2seq.data.words import WORDS, WordKind
+from hf_attn_seq2seq.data.words import WordKind, count_words
 
 
 # What a tidied text had: bits.
@@ -63,7 +63,7 @@ class Cleaner:
     ) -> None:
         self.rules = rules
         self.languages = languages
-        self.count_words = lambda text: len(WORDS[links_of](text).spans)
+        self.links_of = links_of
         self._foreign_letters = [_letters_outside(scripts) for scripts in (rules.source_scripts, rules.target_scripts)]
         self._identifier: Any = None
 
@@ -77,8 +77,8 @@ class Cleaner:
             why = self.broken_rule(source, target)
             if why == KEPT and links is not None and links[row] and (source_changed | target_changed) & ~WHITESPACE:
                 # A word that was all control characters is gone, say, and the links point at other words.
-                before, after = (raw_source, raw_target), (source, target)
-                if any(self.count_words(raw) != self.count_words(text) for raw, text in zip(before, after)):
+                sides = ((raw_source, source), (raw_target, target))
+                if any(count_words(raw, self.links_of) != count_words(text, self.links_of) for raw, text in sides):
                     why = ALIGNMENT
             sources.append(source)
             targets.append(target)

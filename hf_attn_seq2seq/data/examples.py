@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.subword_sampling import SubwordSampler
-from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, token_words, word_shares
+from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, count_words, token_words, word_shares
 from hf_attn_seq2seq.evaluation.alignment import from_pharaoh, to_pharaoh
 
 
@@ -122,8 +122,8 @@ def _joined_links(rows: dict[str, list[str]], group: range, links_of: WordKind) 
     for row in group:
         for source, target in from_pharaoh(rows["alignment"][row] or ""):
             links.add((source_words + source, target_words + target))
-        source_words += len(WORDS[links_of](rows["source"][row]).spans)
-        target_words += len(WORDS[links_of](rows["target"][row]).spans)
+        source_words += count_words(rows["source"][row], links_of)
+        target_words += count_words(rows["target"][row], links_of)
     return to_pharaoh(links)
 
 
@@ -168,7 +168,7 @@ def _casual(text: str, no_stop: bool, no_capital: bool) -> str:
 
 
 def _links_within(source: str, target: str, links: str | None, links_of: WordKind) -> str:
-    sources, targets = (len(WORDS[links_of](text).spans) for text in (source, target))
+    sources, targets = count_words(source, links_of), count_words(target, links_of)
     return to_pharaoh({(i, j) for i, j in from_pharaoh(links or "") if i < sources and j < targets})
 
 

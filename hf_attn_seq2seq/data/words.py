@@ -61,6 +61,11 @@ WordKind = Literal["cut", "blanks"]
 WORDS = {"cut": cut_words, "blanks": split_words}
 
 
+def count_words(text: str, kind: WordKind) -> int:
+    """How many words of that kind the text has."""
+    return len(WORDS[kind](text).spans)
+
+
 def join_words(words: Sequence[str], language: str) -> Words:
     """Running text made of words: the blanks are left out that `language` does not write.
 

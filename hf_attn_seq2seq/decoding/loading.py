@@ -64,7 +64,7 @@ def load(
         raise TypeError(f"load() has no option '{option}': for the Hub there are {', '.join(HUB_OPTIONS)}.")
     if isinstance(tokenizer, Path):
         tokenizer = str(tokenizer)
-    return load_translator([str(name)], device, dtype, tokenizer, hub)
+    return load_translator([str(name)], device, dtype, tokenizer, {**NO_CODE, **hub})
 
 
 def packaged_models() -> list[str]:
@@ -95,7 +95,7 @@ def load_translator(
     device: str | None = None,
     dtype: str = "auto",
     tokenizer: str | PreTrainedTokenizerBase | None = None,
-    hub: Mapping[str, Any] | None = None,
+    hub: Mapping[str, Any] = NO_CODE,
 ) -> Translator:
     """
     Load a model, or several as an ensemble, for translating.
@@ -115,7 +115,6 @@ def load_translator(
     if dtype not in DTYPES:
         raise ValueError(f"There is no dtype '{dtype}' here: choose one of {', '.join(DTYPES)}.")
     place = pick_device(device)
-    hub = {**NO_CODE, **(hub or {})}
     if tokenizer is None:
         tokenizer = load_tokenizer(names, hub)
     else:
@@ -138,9 +137,8 @@ def load_translator(
     return Translator(model.to(place).eval(), tokenizer)  # type: ignore[arg-type]
 
 
-def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] | None = None) -> PreTrainedTokenizerBase:
+def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:
     """The tokenizer of the models, which must be the same for all; raises as [`load_translator`] does."""
-    hub = {**NO_CODE, **(hub or {})}
     for name in names:
         _check_model(name, hub)
     tokenizers = [read_tokenizer(name, hub) for name in names]
@@ -219,7 +217,7 @@ def _check_model(name: str, hub: Mapping[str, Any]) -> None:
 def read_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase:
     """The tokenizer of that folder or name, or a ValueError; `hub` as [`load`] takes it."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(name), **{**NO_CODE, **hub})
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name), **hub)
     except Exception:  # each kind of tokenizer fails in its own way where its files are missing
         tokenizer = None
     if not tokenizer or not len(tokenizer):

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, HUB_OPTIONS, load, read_tokenizer
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, HUB_OPTIONS, NO_CODE, load, read_tokenizer
 from hf_attn_seq2seq.pipeline_attn_seq2seq import AttnTranslationPipeline
 
 
@@ -40,7 +40,7 @@ def pipeline(
     """
     if device == -1:  # what Transformers takes for a CPU, or for where the model is
         device = "cpu"
-    hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+    hub = {**NO_CODE, **{name: options.pop(name) for name in HUB_OPTIONS if name in options}}
     found: Any = model
     if model is None or isinstance(model, str | Path):
         place = None if device is None or isinstance(device, int) else str(device)

@@ -139,16 +139,15 @@ def with_made_links(recipe: Recipe, prepared: Prepared) -> Dataset:
     guided = recipe.training.guided_alignment
     split, path = prepared.corpus.train, recipe.output / LINKS_FILES[guided.links]
     with PartialState().main_process_first():
-        if not path.exists():
+        if missing := not path.exists():
             make = _eflomal_links if guided.links == "eflomal" else _first_pass_links
             partial = path.with_suffix(".partial")
             with partial.open("w", encoding="utf-8") as file:
                 file.writelines(to_pharaoh(links) + "\n" for links in make(recipe, prepared))
             partial.rename(path)
-            unlinked = sum(not line for line in path.read_text("utf-8").splitlines())
-            if unlinked:  # eflomal passes over pairs of more than a thousand words, say
-                print(f"note: {unlinked:,} of {len(split):,} training pairs have no word links; these guide nothing.")
         lines = path.read_text("utf-8").splitlines()
+        if missing and (unlinked := lines.count("")):  # eflomal passes over pairs of more than a thousand words, say
+            print(f"note: {unlinked:,} of {len(split):,} training pairs have no word links; these guide nothing.")
     if len(lines) != len(split):
         raise ValueError(f"'{path}' has {len(lines)} lines for {len(split)} pairs: remove it, to have it made anew.")
     if "alignment" in split.column_names:
