@@ -74,7 +74,7 @@ _NAMES_ELSEWHERE = {
     "rnn_type": "encoder_type and decoder_type",
     "cell_type": "encoder_type and decoder_type",
 }
-_PROBABILITIES = ("dropout", "attention_dropout", "activation_dropout", "recurrent_dropout")
+DROPOUTS = ("dropout", "attention_dropout", "activation_dropout", "recurrent_dropout")
 
 
 @strict
@@ -317,7 +317,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         for name in _POSITIVE:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
-        for name in _PROBABILITIES:
+        for name in DROPOUTS:
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
         if self.monotonic_noise < 0.0:

@@ -57,6 +57,13 @@ class TrainingSettings(Settings):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of a target's probability spread over all tokens (Szegedy 2016)"
     )
+    r_drop: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="weight of the divergence between two passes of each batch, which differ in what dropout drops: "
+        "twice the work a step (Liang 2021, alpha; there 5)",
+    )
     max_grad_norm: float = Field(1.0, gt=0, allow_inf_nan=False, description="gradients are scaled down to this norm")
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="decay a step of the average of weights that is evaluated and kept"

@@ -21,6 +21,7 @@ from transformers import set_seed
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.configuration_attn_seq2seq import DROPOUTS
 from hf_attn_seq2seq.console import run_command
 from hf_attn_seq2seq.data.prepare import REPORT, PreparedCorpus
 from hf_attn_seq2seq.data.report import report_lines
@@ -223,6 +224,8 @@ def check_recipe(recipe: Recipe) -> None:
     for tracker in training.report_to:
         if tracker not in available:
             raise ValueError(f"training.report_to names '{tracker}', which is not installed: there is {available}.")
+    if training.r_drop and not any(getattr(config, name) for name in DROPOUTS):
+        raise ValueError("training.r_drop compares two dropouts, and the model has none: set model.dropout.")
     guided = training.guided_alignment
     if guided is not None:
         if guided.links == "eflomal" and importlib.util.find_spec("eflomal") is None:

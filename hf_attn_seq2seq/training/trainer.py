@@ -81,6 +81,20 @@ def alignment_loss(weights: torch.Tensor, targets: torch.Tensor) -> torch.Tensor
     return -(targets * weights.float().clamp_min(1e-9).log()).sum()
 
 
+def divergence_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """
+    How far two passes differ, `(KL(p1 || p2) + KL(p2 || p1)) / 2`, summed over the targets (Liang et al. 2021, eq. 1).
+
+    Args:
+        logits: `(2 * batch, tgt_len, vocab)`, the first pass before the second.
+        labels: `(batch, tgt_len)`; -100 is left out.
+    """
+    first, second = logits.float().chunk(2)
+    # Logits in place of log-probabilities: they differ by a constant a row, which sums to 0 with what it is times.
+    rows = ((first.softmax(-1) - second.softmax(-1)) * (first - second)).sum(-1)
+    return rows[labels != -100].sum() / 2
+
+
 def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """Each parameter once, tied ones under their first name."""
     return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
@@ -187,7 +201,9 @@ class TranslationTrainer(Seq2SeqTrainer):
     ) -> Any:
         """
         Cross-entropy a target token, of all processes' and accumulated batches together, with label smoothing; in
-        training also the loss of guided alignment, where it is wanted.
+        training also the losses of guided alignment and of R-Drop, where they are wanted.
+
+        R-Drop (Liang et al. 2021, eq. 4) passes each batch twice; its loss is halved here, to stay one a target.
         """
         inputs = dict(inputs)
         labels, alignment = inputs.pop("labels"), inputs.pop("alignment", None)
@@ -196,19 +212,25 @@ class TranslationTrainer(Seq2SeqTrainer):
         guided = self.settings.guided_alignment if model.training else None
         if model.training and self.settings.scheduled_sampling:
             decoder_input_ids = self._with_own_words(inputs, decoder_input_ids, labels)
+        passes = 2 if model.training and self.settings.r_drop else 1
+        if passes > 1:
+            inputs = {name: torch.cat([value, value]) for name, value in inputs.items()}
+            decoder_input_ids = torch.cat([decoder_input_ids, decoder_input_ids])
         outputs = model(
             **inputs, decoder_input_ids=decoder_input_ids, use_cache=False, output_attentions=guided is not None
         )
         loss = functional.cross_entropy(
             outputs.logits.flatten(0, 1).float(),
-            labels.flatten(),
+            labels.repeat(passes, 1).flatten(),
             label_smoothing=self.settings.label_smoothing if model.training else 0.0,
             reduction="sum",
         )
         if guided is not None:
             heads = outputs.cross_attentions[guided.layer]  # batch x heads x tgt_len x src_len
             weights = heads.mean(1) if guided.head is None else heads[:, guided.head]
-            loss = loss + guided.weight * alignment_loss(weights, alignment)
+            loss = loss + guided.weight * alignment_loss(weights, alignment.repeat(passes, 1, 1))
+        if passes > 1:
+            loss = (loss + self.settings.r_drop * divergence_loss(outputs.logits, labels)) / passes
         if num_items_in_batch is None:
             num_items_in_batch = (labels != -100).sum()
         elif self.args.average_tokens_across_devices:

@@ -4,6 +4,7 @@
 import errno
 import importlib.util
 import json
+import math
 import os
 import random
 import signal
@@ -36,7 +37,7 @@ from hf_attn_seq2seq.training.fit import checkpoints, fit
 from hf_attn_seq2seq.training.prepare import prepare, with_made_links
 from hf_attn_seq2seq.training.recipe import load_recipe
 from hf_attn_seq2seq.training.settings import TrainingSettings
-from hf_attn_seq2seq.training.trainer import AverageOfWeights, alignment_loss
+from hf_attn_seq2seq.training.trainer import AverageOfWeights, alignment_loss, divergence_loss
 from tests.helpers import tiny_config
 
 
@@ -241,6 +242,74 @@ def test_casual_text_leaves_what_has_nothing_to_lose() -> None:
         casual_text(pairs, 1.5, seed=0)
 
 
+def test_the_divergence_is_the_one_worked_out_by_hand() -> None:
+    """Of two rows: one told 1/4, 3/4 and 1/2, 1/2, and one that is no target."""
+    first, second = torch.tensor([0.25, 0.75]).log(), torch.tensor([0.5, 0.5]).log()
+    other = torch.tensor([9.0, -9.0])
+    logits = torch.stack([torch.stack([first + 3, other]), torch.stack([second - 1, -other])])
+    forth = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
+    back = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
+    loss = divergence_loss(logits, torch.tensor([[1, -100]]))
+    assert loss.item() == pytest.approx((forth + back) / 2, rel=1e-5)
+
+
+def test_r_drop_asks_two_passes_with_other_dropout_to_agree(tmp_path: Path) -> None:
+    """Its gradients are those of the paper's loss, halved, of two passes one after the other."""
+    trainer = train(tmp_path, r_drop=3.0, label_smoothing=0.1)
+    batch = trainer.data_collator(trainer.train_dataset.select(range(4)).to_list())
+    labels, real = batch["labels"], int((batch["labels"] != -100).sum())
+    model = trainer.model
+
+    plain = trainer.compute_loss(model.eval(), batch)  # told without a second pass
+    trainer.settings = trainer.settings.model_copy(update={"r_drop": 0.0})
+    assert torch.equal(trainer.compute_loss(model, batch), plain)
+    model = new_model(dropout=0.0).train()
+    without = trainer.compute_loss(model, batch)
+    trainer.settings = trainer.settings.model_copy(update={"r_drop": 3.0})
+    torch.testing.assert_close(trainer.compute_loss(model, batch), without)  # equal passes: no divergence
+
+    model = new_model(dropout=0.3).train()
+    set_seed(3)
+    loss = trainer.compute_loss(model, batch)
+    loss.backward()
+    got = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    model.zero_grad()
+    set_seed(3)
+    twice = {name: torch.cat([value, value]) for name, value in batch.items()}
+    one, other = model(**twice).logits.log_softmax(-1).chunk(2)
+    nll = [
+        functional.cross_entropy(each.flatten(0, 1), labels.flatten(), label_smoothing=0.1) for each in (one, other)
+    ]
+    kept = labels != -100
+    divergence = [
+        functional.kl_div(a[kept], b[kept], log_target=True, reduction="sum") for a, b in ((one, other), (other, one))
+    ]
+    assert divergence[0] > 0.01
+    paper = sum(nll) + 3.0 * sum(divergence) / 2 / real
+    torch.testing.assert_close(loss, paper / 2)
+    (paper / 2).backward()
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(got[name], weight.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_r_drop_goes_with_guidance_and_own_words(tmp_path: Path) -> None:
+    """Both passes are guided, and read the same words."""
+    links = [" ".join(f"{i}-{j}" for i, j in sorted(pair.sure)) for pair in CORPUS.train]
+    sources, targets = zip(*PAIRS)
+    pairs = Dataset.from_dict({"source": sources, "target": targets, "alignment": links})
+    examples = Examples(encode(pairs, TOKENIZER, links_of="cut"))
+    trainer = train(tmp_path, examples, guided_alignment={"weight": 1.0}, r_drop=3.0, scheduled_sampling=0.9)
+    batch = trainer.data_collator(examples.encoded.select(range(4)).to_list())
+    trainer.model.eval()  # says the words
+    model = new_model(dropout=0.0).train()
+    losses = []
+    for weight in (3.0, 0.0):
+        set_seed(0)
+        trainer.settings = trainer.settings.model_copy(update={"r_drop": weight})
+        losses.append(trainer.compute_loss(model, batch))
+    torch.testing.assert_close(losses[0], losses[1])
+
+
 def test_scheduled_sampling_reads_own_words_ever_more_often(tmp_path: Path) -> None:
     trainer = train(tmp_path, scheduled_sampling=0.9)
     batch = trainer.data_collator(trainer.train_dataset.select(range(8)).to_list())
@@ -367,7 +436,7 @@ def test_a_run_killed_at_a_random_step_ends_with_the_same_weights(tsv: Path, tmp
     """With all that is random in training: dropout, the order, drawn subwords, scheduled sampling."""
     from hf_attn_seq2seq.training.train import main
 
-    more = ["tokenizer.sampling=0.2", "training.scheduled_sampling=0.3", "training.ema_decay=0.9"]
+    more = ["tokenizer.sampling=0.2", "training.scheduled_sampling=0.3", "training.ema_decay=0.9", "training.r_drop=1"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -163,6 +163,8 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
         (["training.metric=blue"], "did you mean 'bleu'"),
         (["training.evaluate_every=0"], "evaluate_every=0 must be at least 1"),
         (["training.ema_decay=0.9", "training.average_checkpoints=2"], "choose one"),
+        (["training.r_drop=1", "model.dropout=0"], "set model.dropout"),
+        (["training.r_drop=-1"], "r_drop=-1"),
         (["training.guided_alignment={}"], "needs word links"),
         (["training.guided_alignment.layer=1"], "no layer 1"),
         (["training.guided_alignment.head=1"], "head=1: the heads are 1"),
