@@ -9,7 +9,7 @@ from pathlib import Path
 from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
 
-from hf_attn_seq2seq.sharing.push import check_login, check_name, send
+from hf_attn_seq2seq.sharing.push import check_destination, check_login, send
 from hf_attn_seq2seq.sharing.stage import staged
 
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     hub_logging.set_verbosity_error()  # each attempt to connect again would be a warning
     if not sys.stderr.isatty():
         disable_progress_bars()
-    check_name(options.repo)
+    check_destination(options.repo, options.pr, options.revision)
     if not options.dry_run:
         check_login()  # before the minute that putting together may take
     with staged(options.run, options.repo, space=options.space, sentence=options.sentence) as found:

@@ -75,7 +75,7 @@ def push(
         ValueError: The Hub cannot be reached or refuses, or there is no such model; one sentence, and the repository
             is as it was.
     """
-    check_name(repo_id)
+    check_destination(repo_id, create_pr, revision)
     check_login()
     with staged(name, repo_id, space=space, sentence=sentence) as found:
         return send(
@@ -90,8 +90,8 @@ def push(
         )
 
 
-def check_name(repo_id: str) -> None:
-    """Raise a ValueError where a name is not one that the Hub would take."""
+def check_destination(repo_id: str, create_pr: bool, revision: str | None) -> None:
+    """Raise a ValueError where the Hub would not take the name, or nothing could go to such a branch."""
     try:
         validate_repo_id(repo_id)
         fits = repo_id.count("/") == 1
@@ -102,6 +102,10 @@ def check_name(repo_id: str) -> None:
             f"'{repo_id}' is no name of a repository: write user/name, of letters, digits, '-', '_' and '.', at most "
             "96 of them, with no '-' or '.' at either end and no '--' or '..'."
         )
+    if revision is not None and not revision.strip():
+        raise ValueError("The revision is empty: name a branch, or leave it out for main.")
+    if create_pr and revision not in (None, "main"):
+        raise ValueError("A pull request is made to the main branch: give --pr or --revision, not both.")
 
 
 def check_login() -> str:
@@ -122,9 +126,7 @@ def send(
     message: str | None = None,
 ) -> Pushed:
     """Push the files of a folder, in one commit; arguments and errors as for [`push`]."""
-    check_name(repo_id)
-    if create_pr and revision not in (None, "main"):
-        raise ValueError("A pull request is made to the main branch: give --pr or --revision, not both.")
+    check_destination(repo_id, create_pr, revision)
     api = HfApi()
     where = {"repo_id": repo_id, "repo_type": "space" if space else "model"}
     with _in_a_sentence(f"'{repo_id}'"):

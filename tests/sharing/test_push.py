@@ -307,6 +307,12 @@ def test_dry_run_lists_what_would_be_sent(
     assert len(shared.hub.requests) == asked
 
 
+@pytest.mark.parametrize("extra", [["--revision", ""], ["--pr", "--revision", "v2"]])
+def test_dry_run_refuses_what_a_push_would(run_folder: Path, extra: list[str]) -> None:
+    with pytest.raises(ValueError, match="branch"):
+        main([str(run_folder), "--repo", NAME, "--dry-run", *extra])
+
+
 def test_a_space_says_where_it_gets_the_package_from(tmp_path: Path) -> None:
     (note,) = stage_space("en-fr-small", tmp_path)
     assert f"installs hf_attn_seq2seq {hf_attn_seq2seq.__version__} from the package index" in note

@@ -231,6 +231,7 @@ def test_pull_request_without_a_repository(alice: Alice) -> None:
     assert "push without --pr" in alice.refused(create_pr=True)
     assert not alice.hub.repos
     assert "not both" in alice.refused(create_pr=True, revision="v2")
+    assert "name a branch" in alice.refused(revision="")
     alice.push()
     assert "refs/pr/7" in alice.refused(revision="refs/pr/7")
 
