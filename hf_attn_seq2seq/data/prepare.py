@@ -116,11 +116,14 @@ class PreparedCorpus:
         return {name: split for name, split in self.splits.items() if name not in ("train", "validation")}
 
 
-def prepare_corpus(data: DataSettings, folder: Path) -> PreparedCorpus:
+def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = None) -> PreparedCorpus:
     """Makes the prepared corpus in `folder`, or returns what is there if it was made of the same settings and files.
 
     The folder appears when it is whole: it is made beside its place and moved there. Of several processes that ask for
     the same folder one makes it, and the others wait.
+
+    Args:
+        fingerprint: what the corpus must come to; else what is in `folder` stays, with a ValueError.
 
     Raises:
         ValueError: naming the file and the line where there is one, if a source cannot be read, a bad row is met and
@@ -147,6 +150,8 @@ def prepare_corpus(data: DataSettings, folder: Path) -> PreparedCorpus:
             (partial / "work").mkdir(parents=True)
             with _quiet_unless_terminal():
                 report = _Preparation(data, partial).run()
+            if fingerprint not in (None, report["fingerprint"]):
+                raise ValueError(f"The files of data have changed since '{folder.parent}' was begun: start anew.")
             shutil.rmtree(partial / "work")
             (partial / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
             if folder.exists():
@@ -310,8 +315,10 @@ class _Member:
     split: _Split
     fate: int = KEPT
 
-    def batches(self) -> Iterator[Hashes]:
-        return self.split.hashes(self.fate, references=True)
+    def batches(self, *also: int) -> Iterator[Hashes]:
+        """Of its rows, and of those of other fates."""
+        for fate in (self.fate, *also):
+            yield from self.split.hashes(fate, references=True)
 
     @functools.cached_property
     def hashes(self) -> Hashes:
@@ -505,7 +512,8 @@ class _Preparation:
         rows, sides = held_out.hashes.rows, held_out.hashes.sides()
         known = {side: np.unique(values) for side, values in sides.items()}
         seen = {side: np.zeros(len(values), bool) for side, values in known.items()}
-        for hashes in other.batches() if other.name == "train" else [other.hashes]:
+        already = [LEAK] if drop else []  # a row dropped for one split may be another's leak, too
+        for hashes in other.batches(*already) if other.name == "train" else [other.hashes]:
             shares = np.zeros(len(hashes.rows), bool)
             for side, values in hashes.sides().items():
                 places = places_among(values, known[side])

@@ -27,9 +27,10 @@ def report_tables(report: dict[str, Any]) -> Group:
     if report["leaks"]:
         leaks = _table("Shared between splits", "rows of", "side", "rows", "such as")
         for where, sides in report["leaks"].items():
+            shown = f"{where}: dropped there" if sides["dropped"] else where
             for side in ("source", "target", "pair"):
                 if side in sides:
-                    leaks.add_row(where, side, f"{sides[side]['count']:,}", _shown(sides[side]["examples"]))
+                    leaks.add_row(shown, side, f"{sides[side]['count']:,}", _shown(sides[side]["examples"]))
         tables.append(leaks)
     kept = _table("Kept", "split", "pairs")
     for split, figures in report["splits"].items():

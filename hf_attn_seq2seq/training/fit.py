@@ -185,7 +185,7 @@ def fit(
         trainer.seconds_before = next(
             (entry[SECONDS] for entry in reversed(state.log_history) if SECONDS in entry), 0.0
         )
-    if state is not None and is_patience_over(settings, state):
+    if state is not None and (is_patience_over(settings, state) or state.global_step >= trainer.steps()):
         trainer.state = state  # it was killed after its last step, and trained on it would be another
         trainer._load_best_model()
     else:

@@ -87,11 +87,17 @@ def evaluate_model(
         console: Says what is being done.
 
     Raises:
-        ValueError: There is no model or no prepared corpus in the folder, or no set of such a name.
+        ValueError: There is no model in the folder, not the corpus that it learnt from, or no set of such a name.
     """
     console = console or Console(quiet=True)
     translator = load_translator([str(folder)])
     corpus = PreparedCorpus.load(folder / CORPUS_FOLDER)
+    training = read_record(folder / SUMMARY_FILE)
+    if training.get("corpus") not in (None, corpus.fingerprint):
+        raise ValueError(
+            f"The corpus in '{folder / CORPUS_FOLDER}' is not the one that the model learnt from: remove it, and run "
+            "preprocess with the files of then."
+        )
     sets = {"validation": corpus.validation, **corpus.tests}
     for name in names:
         if name not in sets:
@@ -114,9 +120,9 @@ def evaluate_model(
             "parameters": translator.model.num_parameters(),
             "sha256": checksums(folder.glob("*.safetensors")),
         },
-        "training": names_only(read_record(folder / SUMMARY_FILE)),
+        "training": names_only(training),
         "data": {
-            "fingerprint": corpus.report["fingerprint"],
+            "fingerprint": corpus.fingerprint,
             "pairs": {name: split["pairs"] for name, split in corpus.report["splits"].items()},
             "shared": shared_sentences(corpus.report),
             "files": names_only(

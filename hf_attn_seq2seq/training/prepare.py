@@ -35,17 +35,20 @@ class Prepared:
     tokenizer: PreTrainedTokenizerBase
 
 
-def prepare(recipe: Recipe) -> Prepared:
+def prepare(recipe: Recipe, fingerprint: str | None = None) -> Prepared:
     """
     The corpus and the tokenizer of a recipe, in its output folder; what is there already and fits is used as it is.
 
     Of several processes, the first one works and the others wait.
 
+    Args:
+        fingerprint: Of the corpus that a model there learns from: another one is refused, and that one stays.
+
     Raises:
         ValueError: Something is wrong with the data; the sentence names it.
     """
     with PartialState().main_process_first():
-        corpus = prepare_corpus(recipe.data, recipe.output / CORPUS_FOLDER)
+        corpus = prepare_corpus(recipe.data, recipe.output / CORPUS_FOLDER, fingerprint)
         return Prepared(corpus, _tokenizer(recipe, corpus))
 
 

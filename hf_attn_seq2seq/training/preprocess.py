@@ -10,7 +10,7 @@ from hf_attn_seq2seq.data.prepare import REPORT
 from hf_attn_seq2seq.data.report import report_tables
 from hf_attn_seq2seq.training.fit import checkpoints
 from hf_attn_seq2seq.training.prepare import prepare
-from hf_attn_seq2seq.training.train import add_recipe_arguments, check_same_recipe, recipe_from
+from hf_attn_seq2seq.training.train import add_recipe_arguments, check_same_recipe, learnt_from, recipe_from
 
 
 EXAMPLES = """examples:
@@ -32,9 +32,11 @@ def main(arguments: list[str] | None = None) -> None:
 
     def command() -> None:
         recipe = recipe_from(parsed.recipe)
+        fingerprint = None
         if (recipe.output / "config.json").exists() or checkpoints(recipe.output):
             check_same_recipe(recipe, ("data", "tokenizer"))  # the model there would be measured on another corpus
-        prepared = prepare(recipe)
+            fingerprint = learnt_from(recipe.output)
+        prepared = prepare(recipe, fingerprint)
         console = Console()
         console.print(report_tables(prepared.corpus.report))
         console.print(

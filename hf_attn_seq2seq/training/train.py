@@ -123,6 +123,16 @@ def check_same_recipe(recipe: Recipe, sections: Sequence[str]) -> None:
             )
 
 
+def learnt_from(output: Path) -> str | None:
+    """The fingerprint of the corpus that the model in a folder learns from, where something there tells it."""
+    if (output / SUMMARY_FILE).exists():
+        return json.loads((output / SUMMARY_FILE).read_text("utf-8")).get("corpus")
+    try:
+        return PreparedCorpus.load(output / CORPUS_FOLDER).fingerprint
+    except ValueError:
+        return None
+
+
 @contextmanager
 def sole_run(output: Path) -> Iterator[None]:
     """Within, no other run may work in the folder: two would overwrite each other's checkpoints."""
@@ -179,10 +189,7 @@ def run(recipe: Recipe, resume: bool = False, overwrite: bool = False) -> None:
 def _run(recipe: Recipe, resume: bool, overwrite: bool, state: PartialState) -> None:
     checkpoint = check_output(recipe, resume, overwrite)
     check_recipe(recipe)
-    before = PreparedCorpus.load(recipe.output / CORPUS_FOLDER).fingerprint if resume else None
-    prepared = prepare(recipe)
-    if resume and prepared.corpus.fingerprint != before:
-        raise ValueError(f"The files of data have changed since '{recipe.output}' was begun: start anew.")
+    prepared = prepare(recipe, learnt_from(recipe.output) if resume else None)
     if resume:
         for folder in (recipe.output, recipe.output / FIRST_PASS_FOLDER):
             for newest in checkpoints(folder)[-1:]:

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Seq2SeqTrainer with batches by tokens, an average of weights, and evaluation by translating."""
 
+import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -181,6 +182,13 @@ class TranslationTrainer(Seq2SeqTrainer):
             processes=self.accelerator.num_processes,
         )
 
+    def steps(self) -> int:
+        """Of the optimiser, in the whole run."""
+        settings = self.settings
+        batches = len(self.sampler(self.train_dataset, settings.seed))
+        epoch = max(1, math.ceil(batches / settings.gradient_accumulation_steps))
+        return settings.max_steps or math.ceil(settings.epochs * epoch)
+
     def get_train_dataloader(self) -> DataLoader:
         sampler = self.sampler(self.train_dataset, self.settings.seed)
         self.add_callback(_SetEpoch([sampler] if self.sampled is None else [sampler, self.sampled]))
@@ -352,7 +360,8 @@ class TranslationTrainer(Seq2SeqTrainer):
             self.ema.weights.update(load_file(Path(resume_from_checkpoint) / EMA_FILE, device=device))
 
     def _load_best_model(self) -> None:
-        set_weights(self.unwrapped(), kept_weights(Path(self.state.best_model_checkpoint)))
+        best = Path(self.state.best_model_checkpoint).name  # the folder may have been moved
+        set_weights(self.unwrapped(), kept_weights(Path(self.args.output_dir) / best))
 
 
 def token_counts(dataset: Dataset, column: str) -> np.ndarray:

@@ -237,6 +237,26 @@ def test_leaks_are_dropped_from_train_if_asked(tmp_path, make):
     assert len(corpus.validation) == 15
 
 
+def test_a_pair_that_leaks_into_two_splits_is_told_for_both(tmp_path, make):
+    write_pairs(tmp_path / "train.tsv", numbered(0, 20))
+    write_pairs(tmp_path / "valid.tsv", numbered(3, 6))
+    write_pairs(tmp_path / "test.tsv", numbered(5, 9))
+    settings = {
+        "train": {"file": "train.tsv"},
+        "validation": {"file": "valid.tsv"},
+        "tests": {"t": {"file": "test.tsv"}},
+    }
+    kept, dropped = make(**settings), make(**settings, cleaning={"drop_leaks": True})
+    assert leaks_in(dropped) == leaks_in(kept)
+    assert leaks_in(kept)["t in train"] == {"source": 4, "target": 4, "pair": 4}
+    assert len(dropped.train) == 14
+    console = Console(width=120)
+    with console.capture() as said:
+        console.print(report_tables(dropped.report))
+    assert "validation in train: dropped there" in said.get()
+    assert "t in validation " in said.get()
+
+
 def leaks_in(corpus):
     return {
         where: {side: found[side]["count"] for side in ("source", "target", "pair") if side in found}

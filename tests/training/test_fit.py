@@ -592,3 +592,25 @@ def test_patience_counts_what_was_evaluated_before_a_kill(tmp_path: Path) -> Non
     again = train(tmp_path / "killed", epochs=20, resume=True, **options)
     assert again.state.epoch == 5
     assert same(weights_of(tmp_path / "killed"), kept)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_steps": 6, "evaluate_every": 3, "schedule": "constant"},
+        {"epochs": 0.5, "evaluate_every": 1, "ema_decay": 0.9},
+        {"epochs": 2, "evaluate_every": 4, "gradient_accumulation_steps": 4, "average_checkpoints": 2},
+    ],
+)
+def test_a_run_killed_between_its_last_checkpoint_and_its_end_takes_no_further_step(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    whole = train(tmp_path / "run", **options)
+    kept = weights_of(tmp_path / "run")
+    for name in ("model.safetensors", "training.json", "config.json", "trainer_state.json"):
+        (tmp_path / "run" / name).unlink()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    again = train(tmp_path / "moved", resume=True, **options)
+    assert again.state.global_step == whole.state.global_step
+    assert checkpoints(tmp_path / "moved")[-1].name == f"checkpoint-{whole.state.global_step}"
+    assert same(weights_of(tmp_path / "moved"), kept)

@@ -2,6 +2,7 @@
 """The training command, as a user runs it on small files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import yaml
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
+from hf_attn_seq2seq.data.prepare import prepare_corpus
 from hf_attn_seq2seq.decoding import attend, translate
 from hf_attn_seq2seq.training.evaluate import main as evaluate
 from hf_attn_seq2seq.training.preprocess import main as preprocess
+from hf_attn_seq2seq.training.recipe import load_recipe
 from hf_attn_seq2seq.training.train import main, sole_run
 
 
@@ -229,7 +232,27 @@ def test_a_corpus_that_has_changed_is_not_gone_on_with(
     arguments = [f"data.train.file={mine}", f"output={tmp_path / 'model'}", *SMALL]
     run(*arguments)
     mine.write_text(tsv.read_text("utf-8") + "One more line.\tUne ligne de plus.\n", "utf-8")
-    assert "have changed since" in failure(capsys, *arguments, "--resume", "training.epochs=2")
+    report = (tmp_path / "model" / "corpus" / "report.json").read_bytes()
+    for _ in range(2):  # the corpus of then stays, so that a second attempt is refused, too
+        assert "have changed since" in failure(capsys, *arguments, "--resume", "training.epochs=2")
+    with pytest.raises(SystemExit):
+        preprocess(arguments)
+    assert "have changed since" in capsys.readouterr().err
+    assert (tmp_path / "model" / "corpus" / "report.json").read_bytes() == report
+
+
+def test_a_model_is_not_measured_on_another_corpus(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(f"data.train.file={tsv}", f"output={tmp_path / 'model'}", *SMALL)
+    shutil.rmtree(tmp_path / "model" / "corpus")
+    prepare_corpus(load_recipe(tmp_path / "model", ["data.seed=9"]).data, tmp_path / "model" / "corpus")
+    with pytest.raises(SystemExit):
+        evaluate([str(tmp_path / "model")])
+    assert "not the one that the model learnt from" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "model" / "corpus")
+    preprocess([str(tmp_path / "model")])  # what the sentence says to do
+    evaluate([str(tmp_path / "model"), "evaluation.metrics=[chrf]"])
 
 
 def test_a_moved_folder_is_gone_on_with_where_it_is(tsv: Path, tmp_path: Path) -> None:
