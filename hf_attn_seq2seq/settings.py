@@ -23,6 +23,13 @@ class Settings(BaseModel):
             raise ValueError(_sentence(type(self), error)) from None
 
 
+def as_list(value: Any) -> Any:
+    """A lone value as a list of one, for fields that take either."""
+    if value is None:
+        return []
+    return value if isinstance(value, list | tuple) else [value]
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """How to go on from an unknown name: the nearest known one, or all of them."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)

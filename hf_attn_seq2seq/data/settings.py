@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hf_attn_seq2seq.data.grammar import MAX_PAIRS
 from hf_attn_seq2seq.data.words import WordKind
-from hf_attn_seq2seq.settings import Settings
+from hf_attn_seq2seq.settings import Settings, as_list
 
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "po"]
@@ -29,10 +29,13 @@ _COMPRESSED = (".gz", ".xz")
 _RESERVED_SPLITS = ("train", "validation", "tokenizer")
 
 
-def _as_list(value: Any) -> Any:
-    if value is None:
-        return []
-    return value if isinstance(value, list | tuple) else [value]
+def _quoted(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("YAML reads this as a yes or a no: quote the code of a language, as in 'no' for Norwegian.")
+    return value
+
+
+Language = Annotated[str | None, BeforeValidator(_quoted)]
 
 
 class GrammarSettings(Settings):
@@ -58,7 +61,7 @@ class SourceSettings(Settings):
         None, description="text file of source sentences; with `file` or `hub` the column (or TMX language) of them"
     )
     target: str | int | None = Field(None, description="as `source`, for the target sentences")
-    references: Annotated[list[str | int], BeforeValidator(_as_list)] = Field(
+    references: Annotated[list[str | int], BeforeValidator(as_list)] = Field(
         [], description="text files, or columns, with further references of the same source"
     )
     alignment: str | int | None = Field(None, description="text file, or column, of word links in Pharaoh format")
@@ -129,7 +132,7 @@ class SourceSettings(Settings):
         return tuple(name for name in ("references", "alignment", "possible") if getattr(self, name) not in (None, []))
 
 
-Scripts = Annotated[list[str], BeforeValidator(_as_list)]
+Scripts = Annotated[list[str], BeforeValidator(as_list)]
 
 
 class CleaningSettings(Settings):
@@ -170,15 +173,15 @@ class CleaningSettings(Settings):
         return scripts
 
 
-Sources = Annotated[list[SourceSettings], BeforeValidator(_as_list)]
+Sources = Annotated[list[SourceSettings], BeforeValidator(as_list)]
 
 
 class DataSettings(Settings):
     """Where the sentence pairs come from, and what becomes of them."""
 
     folder: Path = Field(Path("."), description="where relative file names start")
-    source_language: str | None = Field(None, description="code of the source language, such as en")
-    target_language: str | None = Field(None, description="code of the target language, such as fr")
+    source_language: Language = Field(None, description="code of the source language, such as en")
+    target_language: Language = Field(None, description="code of the target language, such as fr")
     train: Sources = Field([], description="the sources of training pairs, mixed by their weights")
     validation: Sources = Field([], description="sources of the validation set, if it is given")
     tests: dict[str, Sources] = Field({}, description="test sets: a name, and its sources")

@@ -4,11 +4,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from hf_attn_seq2seq.evaluation.alignment import SYMMETRISATIONS
 from hf_attn_seq2seq.evaluation.metrics import METRICS, length_buckets
-from hf_attn_seq2seq.settings import Settings, nearest
+from hf_attn_seq2seq.settings import Settings, as_list, nearest
 
 
 def _known_method(method: str) -> str:
@@ -54,7 +54,9 @@ class AlignmentSettings(Settings):
 class EvaluationSettings(Settings):
     """How the validation and the test sets are translated and measured."""
 
-    metrics: list[str] = Field(["bleu", "chrf", "exact_match"], min_length=1, description=f"of {', '.join(METRICS)}")
+    metrics: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        ["bleu", "chrf", "exact_match"], min_length=1, description=f"of {', '.join(METRICS)}"
+    )
     num_beams: Annotated[int, Field(ge=1)] = Field(5, description="hypotheses kept while decoding; 1 is greedy")
     length_penalty: float = Field(1.0, description="above 0 favours longer translations, below 0 shorter ones")
     max_new_tokens: Annotated[int, Field(ge=1)] = Field(128, description="where a translation is cut")

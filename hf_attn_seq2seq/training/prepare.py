@@ -93,30 +93,16 @@ class TrainingExamples(NamedTuple):
 
 
 def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
-    """
-    The training pairs of the recipe's corpus, joined, made casual and with word links where the recipe says so.
-
-    Raises:
-        ValueError: Links are to be taught and the corpus has none, or subwords drawn where they cannot be.
-    """
+    """The training pairs of the recipe's corpus, joined, made casual and with word links where the recipe says so."""
     training, sampling = recipe.training, recipe.tokenizer.sampling
     guided = training.guided_alignment
     split = prepared.corpus.train
     links_of: WordKind | None = None
     if guided is not None:
-        if sampling:
-            raise ValueError(
-                "tokenizer.sampling and training.guided_alignment cannot go together: links are of the usual subwords."
-            )
         if guided.links in LINKS_FILES:
             split, links_of = with_made_links(recipe, prepared), "cut"
         else:
             links_of = recipe.data.alignment_words
-            if "alignment" not in split.column_names:
-                raise ValueError(
-                    "training.guided_alignment needs word links: name `alignment` in data.train, or set "
-                    "training.guided_alignment.links to eflomal or first_pass."
-                )
     if training.join_pairs > 1:
         split = join_pairs(split, training.join_pairs, training.seed, links_of)
     if training.casual_text:

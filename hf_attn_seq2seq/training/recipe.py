@@ -128,11 +128,23 @@ def describe_fields() -> str:
     return "\n".join(lines)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML whose fields are given once: of two the last would stand, without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for index, key in enumerate(keys):
+            if key.value in [earlier.value for earlier in keys[:index]]:
+                problem = f"the field '{key.value}' is given twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> dict[str, Any]:
     if path.is_dir():
         path = path / RECIPE_FILE
     try:
-        fields = yaml.safe_load(path.read_text("utf-8"))
+        fields = yaml.load(path.read_text("utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise ValueError(f"There is no recipe '{path}': name a YAML file, or the folder of a trained model.") from None
     except UnicodeDecodeError:

@@ -2,13 +2,13 @@
 """The training section of a recipe."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hf_attn_seq2seq.evaluation.metrics import METRICS
 from hf_attn_seq2seq.evaluation.settings import Symmetrisation
-from hf_attn_seq2seq.settings import Settings, nearest
+from hf_attn_seq2seq.settings import Settings, as_list, nearest
 
 
 class GuidedAlignmentSettings(Settings):
@@ -99,7 +99,9 @@ class TrainingSettings(Settings):
     samples: int = Field(3, ge=0, description="validation pairs translated before the reader at each evaluation")
     seed: int = Field(0, ge=0, lt=2**32, description="of everything random but the links of eflomal")
     bf16: bool = Field(False, description="compute in bfloat16 where autocast allows")
-    report_to: list[str] = Field([], description="trackers, such as tensorboard or wandb")
+    report_to: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        [], description="trackers, such as tensorboard or wandb"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "TrainingSettings":

@@ -251,6 +251,15 @@ def check_recipe(recipe: Recipe) -> None:
         heads = config.num_attention_heads
         if guided.head is not None and guided.head >= heads:
             raise ValueError(f"training.guided_alignment.head={guided.head}: the heads are {heads}, counted from 0.")
+        if tokenizer.sampling:
+            raise ValueError(
+                "tokenizer.sampling and training.guided_alignment cannot go together: links are of the usual subwords."
+            )
+        if guided.links == "given" and not any("alignment" in source.extras for source in recipe.data.train):
+            raise ValueError(
+                "training.guided_alignment needs word links: name `alignment` in data.train, or set "
+                "training.guided_alignment.links to eflomal or first_pass."
+            )
 
 
 def model_config(recipe: Recipe, prepared: Prepared) -> AttnSeq2SeqConfig:

@@ -66,6 +66,9 @@ def test_a_lone_entry_is_a_list_of_one(tmp_path: Path) -> None:
             recipe = load_recipe(path, [f"{place}=b.tsv", "data.validation=null"])
             assert [source.file for source in recipe.data.train] == [Path("b.tsv")]
             assert recipe.data.validation == []
+    recipe = load_recipe(None, ["evaluation.metrics=chrf", "training.report_to=tensorboard"])
+    assert recipe.evaluation.metrics == ["chrf"]
+    assert recipe.training.report_to == ["tensorboard"]
 
 
 def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:

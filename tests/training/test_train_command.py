@@ -172,7 +172,7 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
         (["training.guided_alignment.layer=1"], "no layer 1"),
         (["training.guided_alignment.head=1"], "head=1: the heads are 1"),
         (["training.guided_alignment={}", "model.attention_type=none"], "attention_type is none"),
-        (["training.guided_alignment={}", "tokenizer.sampling=0.1"], "cannot go together"),
+        (["training.guided_alignment.links=first_pass", "tokenizer.sampling=0.1"], "cannot go together"),
         (["training.metric=bleu_tok_lc"], "needs the target's language"),
         (["tokenizer.shared=false", "model.share_encoder_decoder_embeddings=true"], "needs one vocabulary"),
         (["training.guided_alignment.symmetrisation=grow"], "did you mean 'grow-diag'"),
@@ -204,6 +204,8 @@ def test_bad_options_end_with_one_sentence(
         ("just text", "is no recipe"),
         ("training:\n  epoch: 1\n", "training: There is no field 'epoch': did you mean 'epochs'?"),
         ("training: 5\n", "training=5"),
+        ("training:\n  epochs: 1\n  seed: 1\n  epochs: 2\n", "line 4, is not YAML: the field 'epochs' is given twice"),
+        ("data: {source_language: no}\n", "source_language: YAML reads this as a yes or a no"),
     ],
 )
 def test_a_bad_recipe_ends_with_one_sentence(
