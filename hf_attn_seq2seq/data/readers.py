@@ -79,7 +79,7 @@ class InputFile:
         self._likely_encoding = "latin-1"
         self._raw = _ChecksummedFile(path)
         self._buffered = io.BufferedReader(self._raw, _CHUNK)
-        opener = _OPENERS.get(path.suffix)
+        opener = _OPENERS.get(path.suffix.lower())
         self.stream: IO[bytes] = opener(self._buffered, "rb") if opener else self._buffered
 
     def sha256(self) -> str:
@@ -148,14 +148,15 @@ class InputFile:
     def _decoded(self) -> Iterator[str]:
         """Where a line feed is more than one byte (UTF-16), an error has no end that could be skipped to."""
         number = 0
+        text = io.TextIOWrapper(self.stream, self.encoding, newline="\n")
         try:
-            with io.TextIOWrapper(self.stream, self.encoding, newline="\n") as text:
-                for line in text:
-                    yield line
-                    number += 1
+            for line in text:
+                yield line
+                number += 1
         except UnicodeDecodeError as error:
             skipped = error.object[: error.start].decode(error.encoding, errors="ignore").count("\n")
             raise ValueError(self.wrong_encoding(number + skipped + 1)) from error
+        text.detach()  # else the file is closed with it, before its checksum is asked for
 
 
 class _ChecksummedFile(io.RawIOBase):
@@ -257,11 +258,11 @@ def _text_rows(source: SourceSettings, files: Sequence[InputFile]) -> Iterator[R
 def _tsv_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
     wrong = _not_text(file.encoding)
     rows = ((number, wrong if line is None else line.split("\t")) for number, line in enumerate(file.lines(), start=1))
-    return _table_rows(source, file, rows)
+    return _table_rows(source, data, file, rows)
 
 
 def _csv_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
-    return _table_rows(source, file, _csv_cells(file))
+    return _table_rows(source, data, file, _csv_cells(file))
 
 
 def _csv_cells(file: InputFile) -> Iterator[tuple[int, list[str] | str]]:
@@ -273,29 +274,49 @@ def _csv_cells(file: InputFile) -> Iterator[tuple[int, list[str] | str]]:
             cells = next(reader)
         except StopIteration:
             return
-        except csv.Error:
-            yield number, f"a field of more than {_MAX_CSV_FIELD:,} characters: a quote is not closed"
+        except csv.Error as error:
+            reason = str(error)
+            if "field larger" in reason:
+                reason = f"a field of more than {_MAX_CSV_FIELD:,} characters: a quote is not closed"
+            elif "new-line" in reason:
+                reason = "a carriage return within a field: quote the field, or end lines with line feeds"
+            yield number, reason
             continue
         undecodable = number <= file.last_undecodable <= reader.line_num
         yield number, _not_text(file.encoding) if undecodable else cells
 
 
 def _table_rows(
-    source: SourceSettings, file: InputFile, rows: Iterator[tuple[int, list[str] | str]]
+    source: SourceSettings, data: DataSettings, file: InputFile, rows: Iterator[tuple[int, list[str] | str]]
 ) -> Iterator[Row | BadRow]:
-    """Rows from cells, or from what is wrong with a row; columns are found by number from 0, or by name."""
+    """
+    Rows from cells, or from what is wrong with a row; columns are found by number from 0, or by name.
+
+    Where no column is asked for, and the first row names both languages, it is a header.
+    """
+    first = next(rows)
+    columns: Sequence[str | int] = (0, 1)
+    if (source.source, source.target, source.header) == (None, None, None) and isinstance(first[1], list):
+        languages = [language for language in (data.source_language, data.target_language) if language]
+        columns = languages if len(languages) == 2 and set(languages) <= set(first[1]) else columns
     asked = {
-        "source": 0 if source.source is None else source.source,
-        "target": 1 if source.target is None else source.target,
+        "source": columns[0] if source.source is None else source.source,
+        "target": columns[1] if source.target is None else source.target,
         **{f"reference {i}": column for i, column in enumerate(source.references)},
         **{name: getattr(source, name) for name in ("alignment", "possible") if getattr(source, name) is not None},
     }
     named = any(isinstance(column, str) for column in asked.values())
     names: list[str] = []
     if source.header or (source.header is None and named):
-        names = list(next(rows)[1])
+        number, header = first
+        if isinstance(header, str):
+            said = file.wrong_encoding(number) if file.last_undecodable else f"{file.path}, line {number}: {header}."
+            raise ValueError(said)
+        names = header
     elif named:
         raise ValueError(f"{file.path} is read without a header, so its columns have no names: give their numbers.")
+    else:
+        rows = itertools.chain([first], rows)
     places = {}
     for role, column in asked.items():
         if isinstance(column, str) and column not in names:
@@ -342,8 +363,11 @@ def _jsonl_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> 
         if not isinstance(record, dict):
             yield BadRow(number, "not a JSON object with named fields")
             continue
-        columns = columns or _choose_columns(source, data, _names_in(record))
-        yield _record_row(number, record, columns)
+        chosen = columns or _choose_columns(source, data, _names_in(record))
+        row = _record_row(number, record, chosen)
+        if isinstance(row, Row):
+            columns = chosen
+        yield row
 
 
 def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
@@ -505,18 +529,25 @@ class _TmxParser:
         self._parser.SkippedEntityHandler = self._skipped
 
     def units(self, file: InputFile) -> Iterator[_TmxUnit]:
+        begun = False
         try:
             with file.reading():
                 while chunk := file.stream.read(1 << 16):
+                    begun = True
                     self._parser.Parse(chunk)
                     yield from self._done
                     self._done.clear()
                 self._parser.Parse(b"", True)
         except expat.ExpatError as error:
-            if error.code == expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]:
-                raise ValueError(f"{self.path} is empty: it must hold a TMX document.") from error
+            codes = expat.errors.codes
+            if error.code == codes[expat.errors.XML_ERROR_NO_ELEMENTS]:
+                said = "ends in the middle of its document" if begun else "is empty"
+                raise ValueError(f"{self.path} {said}: it must hold a TMX document.") from error
+            cure = "repair it"
+            if error.code == codes[expat.errors.XML_ERROR_INVALID_TOKEN]:
+                cure += ", or have it declare the encoding that it is in"
             raise ValueError(
-                f"{self.path}, line {error.lineno}, is not XML ({expat.ErrorString(error.code)}): repair it."
+                f"{self.path}, line {error.lineno}, is not XML ({expat.ErrorString(error.code)}): {cure}."
             ) from error
         yield from self._done
 
@@ -680,7 +711,8 @@ def _record_row(number: int, record: dict[str, Any], columns: _Columns) -> Row |
         references: list[str] | None = None
         if columns.references:
             values = [_field(record, name) for name in columns.references]
-            references = [text for value in values for text in (value if isinstance(value, list) else [value])]
+            texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+            references = [text for text in texts if text is not None]
         links = [None if name is None else _field(record, name) for name in (columns.alignment, columns.possible)]
     except _MissingField as missing:
         return BadRow(number, str(missing))
@@ -720,7 +752,8 @@ def _row(
 
 def _links(value: Any) -> str | None:
     """Links as Pharaoh text, from such text or from a list of pairs of word indices."""
-    if isinstance(value, list) and all(isinstance(link, list) and len(link) == 2 for link in value):
+    pairs = isinstance(value, list) and all(isinstance(link, list) and len(link) == 2 for link in value)
+    if pairs and all(isinstance(index, int) for link in value for index in link):
         return _pharaoh(value)
     return None if value is None else " ".join(str(value).split())
 

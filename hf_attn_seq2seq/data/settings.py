@@ -106,7 +106,7 @@ class SourceSettings(Settings):
         """Format of `file`, as given or by its name without .gz or .xz."""
         if self.format is not None:
             return self.format
-        suffixes = [suffix for suffix in self.file.suffixes if suffix not in _COMPRESSED]
+        suffixes = [suffix for suffix in self.file.suffixes if suffix.lower() not in _COMPRESSED]
         found = _SUFFIXES.get(suffixes[-1].lower()) if suffixes else None
         if found is None:
             raise ValueError(

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Every reader, in every compression, and what each says of bad files and bad rows."""
 
+import gzip
 import hashlib
 import json
 from contextlib import closing
@@ -111,6 +112,19 @@ def test_other_encodings(tmp_path, encoding):
     pairs = [("summer", "夏")] if encoding == "shift-jis" else [("summer", "été"), ("here", "là")]
     write(tmp_path / "a.tsv", "".join(f"{s}\t{t}\n" for s, t in pairs).encode(encoding))
     assert pairs_of(read(tmp_path, {"file": "a.tsv", "encoding": encoding})) == pairs
+    source = SourceSettings(file="a.tsv", encoding=encoding)
+    with closing(open_source(source, DataSettings(folder=tmp_path))) as opened:
+        list(opened.rows)
+        assert opened.files[0].sha256() == hashlib.sha256((tmp_path / "a.tsv").read_bytes()).hexdigest()
+
+
+def test_a_first_row_that_names_both_languages_is_a_header(tmp_path):
+    write(tmp_path / "a.TSV.GZ", gzip.compress(b"fr\tid\ten\nun\t1\tone\n"))
+    languages = {"source_language": "en", "target_language": "fr"}
+    assert pairs_of(read(tmp_path, {"file": "a.TSV.GZ"}, **languages)) == [("one", "un")]
+    assert len(read(tmp_path, {"file": "a.TSV.GZ"})) == 2
+    numbered = {"file": "a.TSV.GZ", "source": 2, "target": 0}
+    assert pairs_of(read(tmp_path, numbered, **languages)) == [("en", "fr"), ("one", "un")]
 
 
 @pytest.mark.parametrize("ending", ["tsv", "csv"])
@@ -295,6 +309,20 @@ def test_wrong_column_lists_the_ones_there_are(tmp_path, name, content):
     assert f"{name} has no column 'english': choose among en, fr" in said
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+@pytest.mark.parametrize("ending", ["tsv", "csv"])
+def test_a_header_in_another_encoding_says_so(tmp_path, ending, encoding):
+    write(tmp_path / f"a.{ending}", "français,\tanglais\nun,\tone\n".encode(encoding))
+    said = message_of(tmp_path, {"file": f"a.{ending}", "source": "anglais", "target": "français"})
+    assert f"a.{ending}, line 1, is not utf-8 text: name the file's encoding, such as encoding: {encoding}" in said
+
+
+def test_a_header_that_cannot_be_read_says_why(tmp_path):
+    write(tmp_path / "a.csv", "en,fr\rone,un\r")
+    said = message_of(tmp_path, {"file": "a.csv", "source": "en", "target": "fr"})
+    assert "a.csv, line 1: a carriage return within a field" in said
+
+
 def test_column_names_without_a_header(tmp_path):
     write(tmp_path / "a.tsv", "x\ty\n")
     said = message_of(tmp_path, {"file": "a.tsv", "source": "en", "target": "fr", "header": False})
@@ -314,6 +342,12 @@ def test_tmx_without_the_languages(tmp_path):
     [
         ("a.tmx", "<tmx>\n<body>\n</tmx>", r"a\.tmx, line 3, is not XML \(mismatched tag\)"),
         ("a.tmx", "<tmx/>", r"a\.tmx has no translation unit"),
+        ("a.tmx", "<tmx>\n<body>\n", r"a\.tmx ends in the middle of its document"),
+        (
+            "a.tmx",
+            "<tmx>été</tmx>".encode("latin-1"),
+            r"invalid token\)\): repair it, or have it declare the encoding",
+        ),
         ("a.po", 'msgid "a"\nmsgstr "b"\nmsgstr\n', r"a\.po, line 3, is not gettext PO"),
         ("a.parquet", "PAR1 no table", r"a\.parquet is not a Parquet file"),
     ],
@@ -407,13 +441,15 @@ def test_a_message_in_another_encoding_is_a_bad_row(tmp_path, line, damaged):
         ("a.jsonl", '{"source": "a", "target": "b"}\n{"source": "a"', 2, "not JSON"),
         ("a.jsonl", '["a", "b"]\n', 1, "not a JSON object"),
         ("a.jsonl", '{"source": "a", "b": {"c": 1}}\n', 1, "no 'target': it has source, b.c"),
+        ("a.jsonl", '{"en": "a"}\n{"en": "a", "fr": "b"}\n', 1, "no 'target': it has en"),
+        ("a.jsonl", '{"translation": null}\n{"translation": {"en": "a", "fr": "b"}}\n', 1, "no 'source'"),
         ("a.jsonl", '{"source": "a", "target": 3}\n', 1, "'3' is not text"),
         ("a.jsonl", '{"source": "a", "target": "\\ud800"}\n', 1, "lone surrogate"),
     ],
 )
 def test_bad_rows_are_named(tmp_path, name, content, line, reason):
     write(tmp_path / name, content)
-    [bad] = bad_rows(tmp_path, {"file": name})
+    [bad] = bad_rows(tmp_path, {"file": name}, source_language="en", target_language="fr")
     assert bad.line == line
     assert reason in bad.reason
 
@@ -434,6 +470,24 @@ def test_bad_alignments(tmp_path, links, reason):
     write(tmp_path / "a.tsv", f"a b\tx\t{links}\n")
     [bad] = bad_rows(tmp_path, {"file": "a.tsv", "alignment": 2})
     assert reason in bad.reason
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_reference_that_is_none_is_none(tmp_path, ending):
+    records = [{"source": "a", "target": "b", "more": None}, {"source": "c", "target": "d", "more": "e"}]
+    content = (
+        parquet_bytes(pa.Table.from_pylist(records)) if ending == "parquet" else "\n".join(map(json.dumps, records))
+    )
+    write(tmp_path / f"a.{ending}", content)
+    rows = read(tmp_path, {"file": f"a.{ending}", "references": "more"})
+    assert [row.references for row in rows] == [[], ["e"]]
+
+
+def test_links_of_mixed_types_are_a_bad_row(tmp_path):
+    record = {"source": "a b", "target": "c", "alignment": [[0, "1"], [0, 0]]}
+    write(tmp_path / "a.jsonl", json.dumps(record))
+    [bad] = bad_rows(tmp_path, {"file": "a.jsonl", "alignment": "alignment"})
+    assert "is not Pharaoh" in bad.reason
 
 
 def test_blank_lines_are_pairs_without_text_and_none_is_a_blank_side(tmp_path):
