@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -106,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
     attention.add_argument(
         "--dictionary", type=Path, metavar="TSV", help="with --replace-unknown: source words and what to put for them"
     )
-    attention.add_argument("--attention-layer", type=int, default=-1, metavar="N", help="(default: the last)")
+    attention.add_argument("--attention-layer", type=int, metavar="N", help="(default: the last)")
     work = parser.add_argument_group("work")
     work.add_argument("--batch-size", type=int, default=64, metavar="N", help="sentences (default %(default)s)")
     work.add_argument("--processes", type=int, default=1, metavar="N", help="(default %(default)s)")
@@ -195,6 +196,10 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("The text is empty: write a sentence, or name a file.")
     if options.text is not None and not _is_unicode(options.text):
         raise ValueError("The text is not UTF-8: set the terminal to it, or name a file.")
+    if options.length_penalty is not None and not math.isfinite(options.length_penalty):
+        raise ValueError(f"--length-penalty is {options.length_penalty}: it must be a number.")
+    if options.attention_layer is not None and not (options.alignments or options.replace_unknown):
+        raise ValueError("--attention-layer is for --alignments and --replace-unknown: give one of them.")
     if options.dictionary and not options.replace_unknown:
         raise ValueError("--dictionary needs --replace-unknown.")
     refuse_overwriting(options.output, options.file, options.dictionary)
@@ -226,7 +231,7 @@ def _search(options: argparse.Namespace, name: str, config: Any) -> dict[str, An
         "n_best": options.n_best or 1,
         "scores": bool(options.n_best) or options.format == "jsonl",
         "links": options.alignments,
-        "attention_layer": options.attention_layer,
+        "attention_layer": -1 if options.attention_layer is None else options.attention_layer,
     }
     if options.length_penalty is not None:
         search["length_penalty"] = options.length_penalty

@@ -5,9 +5,10 @@ import argparse
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from rich.console import Console
@@ -28,8 +29,8 @@ from hf_attn_seq2seq.decoding.alignment import (
     save_readout,
     score_readouts,
 )
-from hf_attn_seq2seq.decoding.files import refuse_overwriting
-from hf_attn_seq2seq.decoding.loading import resolve
+from hf_attn_seq2seq.decoding.files import read_blocks, refuse_overwriting
+from hf_attn_seq2seq.decoding.loading import PACKAGED, resolve
 from hf_attn_seq2seq.evaluation.alignment import (
     SYMMETRISATIONS,
     AlignmentScores,
@@ -41,6 +42,8 @@ from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe
 
 
 Pair = tuple[Words, Words]
+
+SYMMETRISATION = "grow-diag"
 
 EXAMPLES = """examples:
   hf-attn-seq2seq align outputs/en-fr train.en train.fr --backward outputs/fr-en > links.txt
@@ -59,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", nargs="?", type=Path, help="text, or with no TARGET source<TAB>target lines")
     parser.add_argument("target", nargs="?", type=Path, help="its translation (without files: standard input)")
     parser.add_argument("--backward", metavar="MODEL", help="a model of the other direction, to symmetrise with")
-    parser.add_argument("--symmetrisation", choices=SYMMETRISATIONS, default="grow-diag", help="(default %(default)s)")
+    parser.add_argument("--symmetrisation", choices=SYMMETRISATIONS, help=f"(default {SYMMETRISATION})")
     parser.add_argument(
         "--words",
         choices=("blanks", "running", "joined"),
@@ -111,7 +114,8 @@ def running_text(words: Sequence[str], language: str) -> Words:
 
 def run(options: argparse.Namespace) -> None:
     """Align, and write or measure."""
-    refuse_overwriting(options.output, options.source, options.target, options.gold)
+    _check(options)
+    options.model, options.backward = resolve(options.model), options.backward and resolve(options.backward)
     fields = ("layer", "head", "shift", "end_token", "threshold")
     changes = {name: getattr(options, name) for name in fields}
     forward = load_aligner(options.model, **changes)
@@ -127,20 +131,67 @@ def run(options: argparse.Namespace) -> None:
         gold = read_gold_links(options.gold) if options.gold else None
         cut = _word_cutters(options)
         texts = _read_texts(options.source, options.target)
-    pairs = ((cut[0](source), cut[1](target)) for source, target in texts)
+    pairs: Iterator[Pair] = ((cut[0](source), cut[1](target)) for source, target in texts)
+    if gold is not None:
+        pairs = _within(pairs, gold, options.gold)
     if options.choose:
         _choose(options, forward, backward, list(pairs), gold)
         return
-    alignments = align_corpus(pairs, forward, backward, method=options.symmetrisation, batch_size=options.batch_size)
+    alignments = align_corpus(
+        pairs, forward, backward, method=options.symmetrisation or SYMMETRISATION, batch_size=options.batch_size
+    )
     progress = Console(stderr=True)
     shown = track(alignments, "aligning", console=progress, disable=not progress.is_terminal, transient=True)
     if gold is not None:
         scores = _score([alignment.links for alignment in shown], gold)
         print(_sentence(scores))
         return
-    with options.output.open("w", encoding="utf-8") if options.output else nullcontext(sys.stdout) as output:
+    with _whole_file(options.output) if options.output else nullcontext(sys.stdout) as output:
         for alignment in shown:
             output.write(_line(alignment, options.confidence, options.show_words) + "\n")
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that would do nothing, or harm."""
+    refuse_overwriting(options.output, options.source, options.target, options.gold)
+    if options.shift not in (None, 0, 1):
+        raise ValueError(f"--shift is {options.shift}: say 0, the step that predicts a word, or 1, the one after it.")
+    for name in ("output", "confidence", "show_words"):
+        if getattr(options, name) and (options.gold or options.choose):
+            raise ValueError(f"--{name.replace('_', '-')} is for links, which measuring does not write: leave it out.")
+    if options.symmetrisation and not options.backward:
+        raise ValueError(
+            "--symmetrisation joins the links of two directions: name the other one's model by --backward."
+        )
+    if options.choose:
+        for name in (options.model, options.backward):
+            if name and Path(resolve(name)).parent == PACKAGED:
+                raise ValueError(f"'{name}' comes with this package: copy '{resolve(name)}', and choose there.")
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[TextIO]:
+    """A file to write that takes its place, and an older one's, once all is in it."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _within(pairs: Iterator[Pair], gold: Sequence[GoldLinks], path: Path) -> Iterator[Pair]:
+    """The pairs, whose gold links must not point past their words."""
+    for number, pair in enumerate(pairs, start=1):
+        sizes = [len(side.words()) for side in pair]
+        for i, j in sorted(gold[number - 1].possible) if number <= len(gold) else []:
+            if i >= sizes[0] or j >= sizes[1]:
+                raise ValueError(
+                    f"{path}, pair {number}: the link {i}-{j} points past its {sizes[0]} and {sizes[1]} words, "
+                    "counted from 0: see --words."
+                )
+        yield pair
 
 
 def _languages(options: argparse.Namespace) -> list[str]:
@@ -172,13 +223,16 @@ def _read_texts(source: Path | None, target: Path | None) -> Iterator[tuple[str,
         for number, pair in enumerate(itertools.zip_longest(*sides)):
             if None in pair:
                 longer, shorter = (source, target) if pair[1] is None else (target, source)
+                more = 1 + sum(1 for _ in sides[pair[0] is None])
                 raise ValueError(
-                    f"'{longer}' is longer than '{shorter}', which has {number} lines: give both the same."
+                    f"'{longer}' has {number + more} lines and '{shorter}' has {number}: the first is longer by "
+                    f"{more}, but both need as many."
                 )
             yield str(pair[0]), str(pair[1])
         return
     name = source or "standard input"
-    lines = (line.rstrip("\r\n") for line in sys.stdin) if source is None else read_lines(source)
+    typed = (line for block in read_blocks(None, 1 << 16) for line in block.lines)
+    lines = typed if source is None else read_lines(source)
     for number, line in enumerate(lines, start=1):
         cells = line.split("\t")
         if len(cells) < 2:

@@ -104,6 +104,8 @@ def compare_files(recipe: Recipe, hypotheses: Sequence[Path], references: Sequen
     """Score one system's translations, or two systems' and their difference, given as files."""
     if len(hypotheses) > 2:
         raise ValueError(f"Two systems can be compared, not {len(hypotheses)}: give --hypotheses twice.")
+    if len(set(hypotheses)) < len(hypotheses):
+        raise ValueError(f"{hypotheses[0]} would be compared with itself: name two files.")
     systems = [read_lines(path) for path in hypotheses]
     several = read_references(references, len(systems[0]), hypotheses[0])
     settings, language = recipe.evaluation, recipe.data.target_language
@@ -203,6 +205,12 @@ def run(options: argparse.Namespace, command: str) -> None:
     by_hand = bool(options.source or options.hypotheses)
     if by_hand != bool(options.reference) or (options.source and options.hypotheses):
         raise ValueError("Files to score are named by --reference together with --source, or with --hypotheses.")
+    if by_hand and (options.set or options.card):
+        raise ValueError(
+            "--set and --card are for the sets of a recipe: leave them out with --source or --hypotheses."
+        )
+    if options.output and not options.source:
+        raise ValueError("--output is for the translations of --source: leave it out, or give that.")
     if options.hypotheses:
         compare_files(recipe, options.hypotheses, options.reference, console)
         return

@@ -328,6 +328,8 @@ def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
         (["MODELS/gru", "IN", "--output", "nowhere/out"], "There is no folder nowhere to write out in"),
         (["MODELS/gru", "IN", "--n-best", "7"], "--n-best 7 needs as many beams: there are 5"),
         (["MODELS/gru", "IN", "--num-beams", "0"], "--num-beams is 0: it must be at least 1"),
+        (["MODELS/gru", "IN", "--length-penalty", "nan"], "--length-penalty is nan: it must be a number"),
+        (["MODELS/gru", "IN", "--attention-layer", "0"], "is for --alignments and --replace-unknown: give one"),
         (["MODELS/gru", "IN", "--resume"], "--resume needs a FILE and an --output"),
         (["MODELS/gru", "IN", "--dictionary", "IN"], "--dictionary needs --replace-unknown"),
         (["MODELS/gru", "IN", "--device", "abacus"], "There is no device 'abacus' here"),

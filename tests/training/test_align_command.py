@@ -52,7 +52,8 @@ def test_links_are_counted_in_words_between_blanks_whatever_the_input(
     expected = [to_pharaoh(links) for links in align(aligner.model, aligner.tokenizer, pairs)]
     assert said(capsys, folder / "en-fr", folder / "text.en", folder / "text.fr.gz") == expected
     assert said(capsys, folder / "en-fr", folder / "text.tsv") == expected
-    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{source}\t{target}\n" for source, target in PAIRS)))
+    typed = "".join(f"{source}\t{target}\n" for source, target in PAIRS).encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed)))
     assert said(capsys, folder / "en-fr") == expected
     assert said(capsys, folder / "en-fr", folder / "text.tsv", "--output", tmp_path / "links") == []
     assert (tmp_path / "links").read_text().splitlines() == expected
@@ -141,17 +142,52 @@ def test_the_best_way_to_read_is_found_and_kept(
             path.unlink()
 
 
+def test_a_packaged_model_is_known_by_its_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gold = tmp_path / "gold.jsonl"
+    pair = {"en": "The cat sleeps .", "fr": "Le chat dort .", "sure": [[0, 0], [1, 1], [2, 2]], "possible": [[3, 3]]}
+    gold.write_text(json.dumps(pair) + "\n", "utf-8")
+    (line,) = said(capsys, "en-fr-small", "--gold", gold)  # its languages are told by its recipe
+    assert "(1 pairs, " in line
+
+
+def test_a_failed_run_leaves_an_older_output(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "links"
+    output.write_text("older\n")
+    (tmp_path / "bad.tsv").write_bytes(b"a\tb\n\xe9\tc\n")
+    with pytest.raises(SystemExit):
+        main([str(folder / "en-fr"), str(tmp_path / "bad.tsv"), "--output", str(output)])
+    assert output.read_text() == "older\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"links", "bad.tsv"}
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("été\td\n".encode("latin-1"))))
+    with pytest.raises(SystemExit):
+        main([str(folder / "en-fr")])
+    assert "standard input, line 1, is not UTF-8 text" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere", "text.tsv"], "There is no model in"),
         (["en-fr", "missing.tsv"], "There is no file"),
         (["en-fr", "text.en"], "text.en, line 1, has no tab"),
-        (["en-fr", "text.en", "short.fr"], "text.en' is longer than"),
-        (["en-fr", "short.fr", "text.en"], "which has 1 lines"),
+        (["en-fr", "text.en", "short.fr"], "has 3 lines and 'short.fr' has 1: the first is longer by 2"),
+        (["en-fr", "short.fr", "text.en"], "'text.en' has 3 lines and 'short.fr' has 1"),
         (["en-fr", "latin.tsv"], "latin.tsv, line 2, is not UTF-8"),
         (["en-fr", "text.tsv", "--layer", "1"], "There is no layer 1: the decoder has 1"),
-        (["en-fr", "text.tsv", "--shift", "-1"], "shift=-1 must be 0 or more"),
+        (["en-fr", "text.tsv", "--shift", "-1"], "--shift is -1: say 0"),
+        (["en-fr", "text.tsv", "--shift", "5"], "--shift is 5: say 0"),
+        (["en-fr", "text.tsv", "--symmetrisation", "union"], "name the other one's model by --backward"),
+        (["en-fr", "text.tsv", "--gold", "one.gold", "--confidence"], "--confidence is for links"),
+        (["en-fr", "text.tsv", "--gold", "one.gold", "--output", "links"], "--output is for links"),
+        (
+            ["en-fr", "text.tsv", "--gold", "past.gold"],
+            "past.gold, pair 2: the link 0-9 points past its 2 and 2 words",
+        ),
+        (["en-fr-small", "--gold", "text.tsv", "--choose"], "'en-fr-small' comes with this package: copy"),
         (["en-fr", "text.tsv", "--choose"], "--choose needs --gold, or --backward"),
         (["en-fr", "--gold", "text.tsv"], "line 1: this is not JSON"),
         (["en-fr", "text.tsv", "--gold", "text.tsv"], "is not a link"),
@@ -174,6 +210,7 @@ def test_one_sentence_for_each_mistake(
     Path("short.fr").write_text("un chien\n")
     Path("latin.tsv").write_bytes("a\tb\né\té\n".encode("latin-1"))
     Path("one.gold").write_text("0-0\n")
+    Path("past.gold").write_text("0-0\n0p9\n\n")
     shutil.copytree("en-fr", "nameless", ignore=shutil.ignore_patterns("recipe.yaml"), dirs_exist_ok=True)
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
