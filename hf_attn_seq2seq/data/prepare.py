@@ -140,6 +140,7 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
     with FileLock(folder.parent / f".{folder.name}.lock"):
         made = _made_of_the_same(data, folder)
         if made is not None:
+            _refuse_another(fingerprint, made.fingerprint, folder)
             return made
         if folder.exists() and any(folder.iterdir()) and not (folder / REPORT).exists():
             raise ValueError(f"{folder} is there and is no prepared corpus: name another folder, or remove it.")
@@ -150,8 +151,7 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
             (partial / "work").mkdir(parents=True)
             with _quiet_unless_terminal():
                 report = _Preparation(data, partial).run()
-            if fingerprint not in (None, report["fingerprint"]):
-                raise ValueError(f"The files of data have changed since '{folder.parent}' was begun: start anew.")
+            _refuse_another(fingerprint, report["fingerprint"], folder)
             shutil.rmtree(partial / "work")
             (partial / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
             if folder.exists():
@@ -161,6 +161,11 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
             for leftover in (partial, old):
                 shutil.rmtree(leftover, ignore_errors=True)
     return PreparedCorpus.load(folder)
+
+
+def _refuse_another(wanted: str | None, found: str, folder: Path) -> None:
+    if wanted not in (None, found):
+        raise ValueError(f"The files of data have changed since '{folder.parent}' was begun: start anew.")
 
 
 def _with_grammar_parts(data: DataSettings) -> DataSettings:

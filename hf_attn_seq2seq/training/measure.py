@@ -95,8 +95,8 @@ def evaluate_model(
     training = read_record(folder / SUMMARY_FILE)
     if training.get("corpus") not in (None, corpus.fingerprint):
         raise ValueError(
-            f"The corpus in '{folder / CORPUS_FOLDER}' is not the one that the model learnt from: remove it, and run "
-            "preprocess with the files of then."
+            f"The corpus in '{folder / CORPUS_FOLDER}' is not the one that the model learnt from: run preprocess with "
+            "the files of then."
         )
     sets = {"validation": corpus.validation, **corpus.tests}
     for name in names:

@@ -84,7 +84,7 @@ def alignment_loss(weights: torch.Tensor, targets: torch.Tensor) -> torch.Tensor
 
 def divergence_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
-    How far two passes differ, `(KL(p1 || p2) + KL(p2 || p1)) / 2`, summed over the targets (Liang et al. 2021, eq. 1).
+    How far two passes differ, `(KL(p1 || p2) + KL(p2 || p1)) / 2`, summed over the targets (Liang et al. 2021, eq. 2).
 
     Args:
         logits: `(2 * batch, tgt_len, vocab)`, the first pass before the second.

@@ -2,7 +2,6 @@
 """The training command, as a user runs it on small files."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -246,15 +245,18 @@ def test_a_corpus_that_has_changed_is_not_gone_on_with(
 def test_a_model_is_not_measured_on_another_corpus(
     tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(f"data.train.file={tsv}", f"output={tmp_path / 'model'}", *SMALL)
-    shutil.rmtree(tmp_path / "model" / "corpus")
-    prepare_corpus(load_recipe(tmp_path / "model", ["data.seed=9"]).data, tmp_path / "model" / "corpus")
+    mine, model = tmp_path / "pairs.tsv", tmp_path / "model"
+    mine.write_bytes(tsv.read_bytes())
+    run(f"data.train.file={mine}", f"output={model}", *SMALL)
+    mine.write_text(tsv.read_text("utf-8") + "One more line.\tUne ligne de plus.\n", "utf-8")
+    prepare_corpus(load_recipe(model).data, model / "corpus")
     with pytest.raises(SystemExit):
-        evaluate([str(tmp_path / "model")])
+        evaluate([str(model)])
     assert "not the one that the model learnt from" in capsys.readouterr().err
-    shutil.rmtree(tmp_path / "model" / "corpus")
-    preprocess([str(tmp_path / "model")])  # what the sentence says to do
-    evaluate([str(tmp_path / "model"), "evaluation.metrics=[chrf]"])
+    assert "have changed since" in failure(capsys, model, "--resume")
+    mine.write_bytes(tsv.read_bytes())
+    preprocess([str(model)])  # what the sentence says to do
+    evaluate([str(model), "evaluation.metrics=[chrf]"])
 
 
 def test_a_moved_folder_is_gone_on_with_where_it_is(tsv: Path, tmp_path: Path) -> None:
