@@ -232,6 +232,8 @@ def test_added_tokens_end_both_vocabularies(two_sided):
     two_sided.add_special_tokens({"extra_special_tokens": ["<2fr>"]})
     assert two_sided.add_tokens(["OY1"]) == 1
     assert [len(two_sided), len(two_sided.target)] == [10, 9]
+    assert 8 not in two_sided("<2fr>CAT")["input_ids"]  # it is text, until asked for
+    two_sided.split_special_tokens = False
     assert two_sided("<2fr>CAT")["input_ids"] == [8, 5, 4, 6, 2]
     assert two_sided(text_target="<2fr> K OY1")["input_ids"] == [7, 5, 8, 2]
     assert two_sided.decode([7, 5, 8, 2], skip_special_tokens=True) == "K OY1"

@@ -51,6 +51,7 @@ class SubwordSampler:
         self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._backend.no_truncation()
         self._backend.no_padding()
+        self._backend.encode_special_tokens = tokenizer.split_special_tokens
         self._tokens = {index: token for token, index in self._backend.get_vocab().items()}
         self._added = frozenset(self._backend.get_added_tokens_decoder())
         self._max_length = max_length

@@ -296,7 +296,9 @@ def _train(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
     return backend
 
 
-def _wrapped(source: Tokenizer, model_max_length: int | None, target: Tokenizer | None = None) -> AttnSeq2SeqTokenizer:
+def _wrapped(
+    source: Tokenizer, model_max_length: int | None, target: Tokenizer | None = None, **options: bool
+) -> AttnSeq2SeqTokenizer:
     return AttnSeq2SeqTokenizer(
         tokenizer_object=source,
         target_tokenizer_object=target,
@@ -309,6 +311,7 @@ def _wrapped(source: Tokenizer, model_max_length: int | None, target: Tokenizer 
         padding_side="right",
         truncation_side="right",
         clean_up_tokenization_spaces=False,
+        **options,
     )
 
 
@@ -398,6 +401,8 @@ def train_tokenizer_for(
 
     Returns:
         The tokenizer. Its model takes `vocab_size=len(tokenizer)` and `decoder_vocab_size=len(tokenizer.target)`.
+        Special tokens written out in a text are text to it (but for kind `"symbol"`), so that a corpus with `</s>` in
+        it ends no sentence there; set its `split_special_tokens` to False to have them read, as tags for instance.
 
     Raises:
         ValueError: for an entry that is no string, or a side with no text at all.
@@ -407,6 +412,7 @@ def train_tokenizer_for(
     sources, targets = _not_blank(sources, "sources"), _not_blank(targets, "targets")
     source = _vocabulary(settings, settings.source)
     if settings.shared:
-        return _wrapped(_train(itertools.chain(sources, targets), source), model_max_length)
-    target = _vocabulary(settings, settings.target)
-    return _wrapped(_train(sources, source), model_max_length, _train(targets, target))
+        backend, target = _train(itertools.chain(sources, targets), source), None
+    else:
+        backend, target = _train(sources, source), _train(targets, _vocabulary(settings, settings.target))
+    return _wrapped(backend, model_max_length, target, split_special_tokens=True)

@@ -13,7 +13,9 @@ import sys
 
 import pytest
 import regex
+from transformers import AutoTokenizer
 
+from hf_attn_seq2seq.data.subword_sampling import SubwordSampler
 from hf_attn_seq2seq.data.tokenizer_training import (
     WORD,
     SideSettings,
@@ -230,6 +232,24 @@ def test_special_tokens_in_text_can_be_read_as_text(kind):
     tokenizer = train(kind, [*TEXTS, "< / s >"])
     assert tokenizer("a </s>")["input_ids"].count(2) == 2
     assert tokenizer("a </s>", split_special_tokens=True)["input_ids"].count(2) == 1
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_recipe_reads_special_tokens_in_text_as_text(kind, shared, tmp_path):
+    """A corpus with HTML in it ends no sentence where it strikes a price out."""
+    text = "un <s>prix</s> <pad> <unk>"
+    texts = [*TEXTS, text]
+    tokenizer = train_tokenizer_for(TokenizerSettings(kind=kind, vocab_size=400, shared=shared), texts, texts)
+    tokenizer.save_pretrained(tmp_path)
+    for one in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
+        source, target = one(text)["input_ids"], one(text_target=text)["input_ids"]
+        assert [index for index in source if index < 4] == [index for index in target if index < 4] == [2]
+        assert one.source.decode(source, skip_special_tokens=True) == text
+        assert one.decode(target, skip_special_tokens=True) == text
+        if kind != "char":
+            drawn = SubwordSampler(one.target, 0.3)(text, 0)
+            assert one.decode(drawn, skip_special_tokens=True) == text
 
 
 @pytest.mark.parametrize(
