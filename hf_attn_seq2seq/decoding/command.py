@@ -59,7 +59,8 @@ formats:
 A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty. An alignment has a link
 `source-target` for each linked word of the translation, words being what blanks part, counted from 0.
 """
-FILE_NAME = re.compile(r"\S*(/\S*|\.\w+)")  # a path, or a name with an ending: no text to translate
+# A path, or a name with an ending: no text to translate. U.S.A is one.
+FILE_NAME = re.compile(r"(?!(\w\.)+\w$)\S*(/\S*|\.\w+)")
 BATCH_TOKENS = 64  # a sentence of usual length; a batch holds the tokens of as many such sentences as it may have
 BLOCK_BYTES = 1024  # read ahead for each sentence of a batch: some sixteen batches, among which lengths are sorted
 
@@ -144,7 +145,13 @@ def run(options: argparse.Namespace) -> None:
     """Read, translate, write, block by block."""
     _check(options)
     names = [resolve(name) for name in options.model.split(",")]
-    tokenizer = load_tokenizer(names)
+    try:
+        tokenizer = load_tokenizer(names)
+    except ValueError as error:
+        alone = options.text is None and options.file is None
+        if alone and Path(options.model).suffix and not os.path.exists(options.model):
+            raise ValueError(f"{error} Nor is there a file of that name to translate.") from None
+        raise
     config = AutoConfig.from_pretrained(names[0])
     if options.alignments or options.replace_unknown:
         _check_attention(names)

@@ -29,7 +29,7 @@ from hf_attn_seq2seq.decoding.alignment import (
     save_readout,
     score_readouts,
 )
-from hf_attn_seq2seq.decoding.files import read_blocks, refuse_overwriting
+from hf_attn_seq2seq.decoding.files import Output, read_blocks, refuse_overwriting
 from hf_attn_seq2seq.decoding.loading import PACKAGED, resolve
 from hf_attn_seq2seq.evaluation.alignment import (
     SYMMETRISATIONS,
@@ -154,6 +154,8 @@ def run(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that would do nothing, or harm."""
     refuse_overwriting(options.output, options.source, options.target, options.gold)
+    if options.output:
+        Output(options.output)  # refuses a folder, and a file in none
     if options.shift not in (None, 0, 1):
         raise ValueError(f"--shift is {options.shift}: say 0, the step that predicts a word, or 1, the one after it.")
     for name in ("output", "confidence", "show_words"):
@@ -171,7 +173,12 @@ def _check(options: argparse.Namespace) -> None:
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[TextIO]:
-    """A file to write that takes its place, and an older one's, once all is in it."""
+    """A file to write that takes its place, and an older one's, once all is in it; a pipe gets links as they come."""
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as pipe:
+            yield pipe
+        return
+    path = path.resolve()  # a symbolic link stays one
     partial = path.with_name(f"{path.name}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file:

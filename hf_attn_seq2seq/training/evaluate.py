@@ -117,12 +117,14 @@ def compare_files(recipe: Recipe, hypotheses: Sequence[Path], references: Sequen
             texts, several, settings.metrics, language=language, bootstrap_samples=settings.bootstrap_samples
         )
         sets[str(path)] = as_json(CorpusResult(len(texts), sum(map(len, several)), scores))
-    print_results(sets, console)
-    if len(systems) == 2:
+    compared = {}
+    if len(systems) == 2:  # before anything is printed, for one sentence is refused
         samples = settings.bootstrap_samples or 1000
         compared = paired_bootstrap(
             systems[0], systems[1], several, settings.metrics, language=language, samples=samples
         )
+    print_results(sets, console)
+    if compared:
         table = Table("metric", "difference", "95 % interval", "p", title=f"{hypotheses[1]} - {hypotheses[0]}")
         for name, one in compared.items():
             low, high = one.interval

@@ -309,6 +309,12 @@ def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
         run(folders / "gru", tmp_path / "bad.txt")
 
 
+@pytest.mark.parametrize(("given", "is_file"), [("U.S.A", False), ("U.S.A.", False), ("a.fr", True), ("u.s/a", True)])
+def test_an_abbreviation_is_no_file(given, is_file):
+    told = command._told_apart("en-fr-small", given)
+    assert (told.text, told.file) == ((None, Path(given)) if is_file else (given, None))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -321,6 +327,7 @@ def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
         (["MODELS/gru,MODELS/no-attention", "IN", "--alignments"], "no-attention' has no attention: leave out"),
         (["MODELS/gru,MODELS/no-attention", "IN", "--replace-unknown"], "no-attention' has no attention: leave out"),
         (["MODELS/gru", "MISSING.en"], "There is no file MISSING.en: check its path"),
+        (["nowhere/in.txt"], "There is no model 'nowhere/in.txt': .* Nor is there a file of that name to translate"),
         (["MODELS/gru", "MODELS"], "is a folder: name a file in it"),
         (["MODELS/gru", "DAMAGED"], "damaged.gz cannot be decompressed"),
         (["MODELS/gru", "IN", "--output", "IN"], "cannot be read and written at once"),

@@ -4,7 +4,9 @@
 import gzip
 import io
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,14 +144,14 @@ def test_the_best_way_to_read_is_found_and_kept(
             path.unlink()
 
 
-def test_a_packaged_model_is_known_by_its_name(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_packaged_model_is_known_by_its_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     gold = tmp_path / "gold.jsonl"
     pair = {"en": "The cat sleeps .", "fr": "Le chat dort .", "sure": [[0, 0], [1, 1], [2, 2]], "possible": [[3, 3]]}
     gold.write_text(json.dumps(pair) + "\n", "utf-8")
     (line,) = said(capsys, "en-fr-small", "--gold", gold)  # its languages are told by its recipe
     assert "(1 pairs, " in line
+    (tmp_path / "text.tsv").write_text("The cat sleeps .\tLe chat dort .\n")
+    assert len(said(capsys, "en-fr-small", tmp_path / "text.tsv", "--words", "joined")) == 1
 
 
 def test_a_failed_run_leaves_an_older_output(
@@ -166,6 +168,23 @@ def test_a_failed_run_leaves_an_older_output(
     with pytest.raises(SystemExit):
         main([str(folder / "en-fr")])
     assert "standard input, line 1, is not UTF-8 text" in capsys.readouterr().err
+
+
+def test_an_output_may_be_a_symbolic_link_or_a_pipe(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    links, pipe = tmp_path / "links", tmp_path / "pipe"
+    links.symlink_to(tmp_path / "file")
+    os.mkfifo(pipe)
+    expected = said(capsys, folder / "en-fr", folder / "text.tsv")
+    with ThreadPoolExecutor() as executor:
+        piped = executor.submit(pipe.read_text)
+        for output in (links, pipe):
+            said(capsys, folder / "en-fr", folder / "text.tsv", "--output", output)
+    assert (tmp_path / "file").read_text().splitlines() == piped.result().splitlines() == expected
+    assert {path.name for path in tmp_path.iterdir()} == {"links", "file", "pipe"}
+    assert links.is_symlink()
+    assert pipe.is_fifo()
 
 
 @pytest.mark.parametrize(
@@ -193,6 +212,8 @@ def test_a_failed_run_leaves_an_older_output(
         (["en-fr", "text.tsv", "--gold", "text.tsv"], "is not a link"),
         (["en-fr", "text.tsv", "--gold", "one.gold"], "3 predicted, 1 sure"),
         (["en-fr", "text.tsv", "--words", "joined", "--languages", "en", "de"], "no rules for joining words"),
+        (["en-fr", "text.tsv", "--output", "missing/links"], "There is no folder missing to write links in"),
+        (["en-fr", "text.tsv", "--output", "."], ". is a folder: name a file to write"),
         (["en-fr", "text.tsv", "--output", "text.tsv"], "text.tsv cannot be read and written at once"),
         (["en-fr", "text.en", "text.fr.gz", "--output", "text.fr.gz"], "text.fr.gz cannot be read and written"),
         (["nameless", "--gold", "text.tsv"], "Nothing tells the languages: name them, as in --languages en fr"),

@@ -300,6 +300,10 @@ def test_two_systems_are_compared(tmp_path, capsys):
         ),
         (["--hypotheses", "short", "--reference", "blank"], "blank, line 1, is blank"),
         (["--hypotheses", "short", "--hypotheses", "short", "--reference", "short"], "compared with itself"),
+        (
+            ["--hypotheses", "short", "--hypotheses", "blank", "--reference", "short"],
+            "one sentence cannot be resampled",
+        ),
         (["--hypotheses", "short", "--reference", "short", "--set", "test"], "--set and --card are for the sets"),
         (["--hypotheses", "short", "--reference", "short", "--output", "out"], "--output is for the translations of"),
         (["MODEL", "--source", "short", "--reference", "short", "--card", "card"], "--set and --card are for"),
@@ -320,7 +324,9 @@ def test_errors_are_one_sentence(arguments, message, folder, results, tmp_path, 
     with pytest.raises(SystemExit) as exit_status:
         main([names.get(argument, argument) for argument in arguments])
     assert exit_status.value.code == 2
-    said = capsys.readouterr().err.strip()
+    output = capsys.readouterr()
+    said = output.err.strip()
     assert len(said.splitlines()) == 1
     assert re.search(message, said)
+    assert output.out == ""
     assert (folder / "results.json").read_bytes() == before
