@@ -59,7 +59,7 @@ formats:
 A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty. An alignment has a link
 `source-target` for each linked word of the translation, words being what blanks part, counted from 0.
 """
-# A path, or a name with an ending: no text to translate. U.S.A is one.
+# A path, or a name with an ending, which U.S.A has not: no text to translate.
 FILE_NAME = re.compile(r"(?!(\w\.)+\w$)\S*(/\S*|\.\w+)")
 BATCH_TOKENS = 64  # a sentence of usual length; a batch holds the tokens of as many such sentences as it may have
 BLOCK_BYTES = 1024  # read ahead for each sentence of a batch: some sixteen batches, among which lengths are sorted
