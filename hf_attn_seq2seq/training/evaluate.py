@@ -12,7 +12,7 @@ from rich.table import Table
 
 from hf_attn_seq2seq.console import run_command
 from hf_attn_seq2seq.data.readers import InputFile
-from hf_attn_seq2seq.decoding.files import refuse_overwriting
+from hf_attn_seq2seq.decoding.files import Output, refuse_overwriting
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
 from hf_attn_seq2seq.evaluation.metrics import METRICS, score_corpus
@@ -89,6 +89,8 @@ def evaluate_files(
 ) -> None:
     """Translate and score files given by hand; with `output`, write the translations there."""
     refuse_overwriting(output, source, *references)
+    if output:
+        Output(output)  # refuses a folder, and a file in none, before anything is translated
     sources = read_lines(source)
     several = read_references(references, len(sources), source)
     translator = load_translator([model])

@@ -307,6 +307,10 @@ def test_two_systems_are_compared(tmp_path, capsys):
         (["--hypotheses", "short", "--reference", "short", "--set", "test"], "--set and --card are for the sets"),
         (["--hypotheses", "short", "--reference", "short", "--output", "out"], "--output is for the translations of"),
         (["MODEL", "--source", "short", "--reference", "short", "--card", "card"], "--set and --card are for"),
+        (
+            ["MODEL", "--source", "short", "--reference", "short", "--output", "missing/out"],
+            "There is no folder missing to write out in",
+        ),
         (["MODEL", "--output", "out"], "--output is for the translations of --source"),
         (["--hypotheses", "short", "--reference", "latin"], "latin, line 1, is not utf-8 text"),
         (["MODEL", "evaluation.beams=3"], "no field 'beams'"),
