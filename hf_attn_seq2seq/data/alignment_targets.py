@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from hf_attn_seq2seq.evaluation.alignment import Link
+from hf_attn_seq2seq.data.links import Link
 
 
 def alignment_targets(

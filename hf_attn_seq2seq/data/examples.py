@@ -9,9 +9,9 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.data.links import from_pharaoh, to_pharaoh
 from hf_attn_seq2seq.data.subword_sampling import SubwordSampler
 from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, count_words, token_words, word_shares
-from hf_attn_seq2seq.evaluation.alignment import from_pharaoh, to_pharaoh
 
 
 _STOPS = ".!?…。！？؟।" + " \t\n\u00a0\u202f"  # French has narrow blanks before some

@@ -14,18 +14,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.data.links import Link, symmetrise, turned
 from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
 from hf_attn_seq2seq.decoding.text import evaluating, length_batches, refuse_blank
-from hf_attn_seq2seq.evaluation.alignment import (
-    AlignmentScores,
-    Link,
-    WordAttention,
-    alignment_error_rate,
-    symmetrise,
-    turned,
-    word_attention,
-)
-from hf_attn_seq2seq.evaluation.gold import GoldLinks
+from hf_attn_seq2seq.decoding.word_attention import WordAttention, word_attention
 from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer, gather_beam_attentions
 
 
@@ -229,7 +221,7 @@ def align_pairs(
         forward: Translates source to target: links each target word.
         backward: Translates target to source: links each source word. Both are made one by `method`, and the weights
             are the mean of both.
-        method: One of `evaluation.alignment.SYMMETRISATIONS`.
+        method: One of `data.links.SYMMETRISATIONS`.
         batch_size: Pairs a batch.
 
     Raises:
@@ -290,13 +282,6 @@ def align_corpus(
                 yield Alignment(source, target, frozenset(), nothing)
 
 
-class ScoredReadout(NamedTuple):
-    """A way to read a model's attention, and how right it is."""
-
-    readout: Readout
-    scores: AlignmentScores
-
-
 class AgreeingReadouts(NamedTuple):
     """Ways to read two models' attention, and how far they agree, from 0 to 1."""
 
@@ -316,30 +301,18 @@ def all_readouts(layers: int, heads: int) -> list[Readout]:
     ]
 
 
-def score_readouts(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[Pair],
-    gold: Sequence[GoldLinks],
-    *,
-    readouts: Sequence[Readout] | None = None,
-    batch_size: int = 64,
-) -> list[ScoredReadout]:
-    """
-    The alignment error rate of each way to read a model's attention, the best first.
-
-    To choose by: give it validation pairs, and keep the test's gold out of it.
-
-    Args:
-        pairs, gold: Source and target, and their links.
-        readouts: What to try; None: `all_readouts`.
-    """
-    if len(pairs) != len(gold):
-        raise ValueError(f"There are {len(pairs)} pairs and gold links for {len(gold)}: give each pair its links.")
-    table = _links_by_readout(Aligner(model, tokenizer), pairs, readouts, batch_size)
-    sure, possible = [links.sure for links in gold], [links.possible for links in gold]
-    scored = [ScoredReadout(readout, alignment_error_rate(links, sure, possible)) for readout, links in table.items()]
-    return sorted(scored, key=lambda one: one.scores.error_rate)
+def links_by_readout(
+    aligner: Aligner, pairs: Sequence[Pair], readouts: Sequence[Readout] | None, batch_size: int
+) -> dict[Readout, list[frozenset[Link]]]:
+    """The links of all pairs for each way to read them, from one run of the model."""
+    table: dict[Readout, list[frozenset[Link]]] = {}
+    for index, pair in attend_pairs(aligner.model, aligner.tokenizer, pairs, batch_size=batch_size):
+        if not table:
+            layers, heads = pair.attention.shape[:2]
+            table = {readout: [frozenset()] * len(pairs) for readout in readouts or all_readouts(layers, heads)}
+        for readout, links in table.items():
+            links[index] = pair.links(readout)
+    return table
 
 
 def agreeing_readouts(
@@ -355,8 +328,8 @@ def agreeing_readouts(
         forward, backward: Translate source to target and target to source; their read-outs are not used.
         pairs: Source and target.
     """
-    there = _links_by_readout(forward, pairs, None, batch_size)
-    back = _links_by_readout(backward, [(target, source) for source, target in pairs], None, batch_size)
+    there = links_by_readout(forward, pairs, None, batch_size)
+    back = links_by_readout(backward, [(target, source) for source, target in pairs], None, batch_size)
     cells: dict[tuple[int, int, int], int] = {}
 
     def incidence(table: Iterable[Sequence[Iterable[Link]]]) -> list[set[int]]:
@@ -398,20 +371,6 @@ def load_readout(folder: str | Path) -> Readout:
         return Readout(**said)
     except (ValueError, TypeError) as error:
         raise ValueError(f"'{path}' does not hold {', '.join(names)} of an alignment: {error}") from None
-
-
-def _links_by_readout(
-    aligner: Aligner, pairs: Sequence[Pair], readouts: Sequence[Readout] | None, batch_size: int
-) -> dict[Readout, list[frozenset[Link]]]:
-    """The links of all pairs for each way to read them, from one run of the model."""
-    table: dict[Readout, list[frozenset[Link]]] = {}
-    for index, pair in attend_pairs(aligner.model, aligner.tokenizer, pairs, batch_size=batch_size):
-        if not table:
-            layers, heads = pair.attention.shape[:2]
-            table = {readout: [frozenset()] * len(pairs) for readout in readouts or all_readouts(layers, heads)}
-        for readout, links in table.items():
-            links[index] = pair.links(readout)
-    return table
 
 
 def _cut(index: int, pair: Pair) -> tuple[Words, Words]:

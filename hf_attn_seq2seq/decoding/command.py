@@ -22,6 +22,7 @@ from tqdm import tqdm
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.console import quieten
+from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.decoding.files import (
     Block,
     Output,
@@ -42,7 +43,6 @@ from hf_attn_seq2seq.decoding.loading import (
     resolve,
 )
 from hf_attn_seq2seq.decoding.text import Translation, length_batches, translate_n_best
-from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
 
 
 EXAMPLES = """examples:

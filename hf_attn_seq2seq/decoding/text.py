@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.data.links import Link
 from hf_attn_seq2seq.data.words import cut_words, split_words, word_shares
-from hf_attn_seq2seq.evaluation.alignment import Link, word_attention
+from hf_attn_seq2seq.decoding.word_attention import word_attention
 from hf_attn_seq2seq.modeling_attn_seq2seq import gather_beam_attentions
 
 

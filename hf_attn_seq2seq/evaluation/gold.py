@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hf_attn_seq2seq.evaluation.alignment import Link, turned
+from hf_attn_seq2seq.data.links import Link, turned
 
 
 _MARKED_LINK = re.compile(r"([0-9]+)([-p?])([0-9]+)(\??)")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from hf_attn_seq2seq.evaluation.alignment import SYMMETRISATIONS
+from hf_attn_seq2seq.data.links import SYMMETRISATIONS
 from hf_attn_seq2seq.evaluation.metrics import METRICS, length_buckets
 from hf_attn_seq2seq.settings import Settings, as_list, nearest
 

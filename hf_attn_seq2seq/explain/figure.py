@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from rich.cells import cell_len
 
-from hf_attn_seq2seq.evaluation.alignment import word_attention
+from hf_attn_seq2seq.decoding.word_attention import word_attention
 from hf_attn_seq2seq.explain.chapters import distinct_labels, said, step_sentence, token_label
 from hf_attn_seq2seq.explain.heatmap import (
     FAINT_INK,

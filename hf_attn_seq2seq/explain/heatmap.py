@@ -25,7 +25,7 @@ from rich.constrain import Constrain
 from rich.style import Style
 from rich.text import Text
 
-from hf_attn_seq2seq.evaluation.alignment import attention_matrix
+from hf_attn_seq2seq.decoding.word_attention import attention_matrix
 
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from rich.progress import track
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.data.links import SYMMETRISATIONS, to_pharaoh
 from hf_attn_seq2seq.data.readers import read_lines
 from hf_attn_seq2seq.data.words import Words, cut_words, join_words, split_words
 from hf_attn_seq2seq.decoding.alignment import (
@@ -27,16 +28,10 @@ from hf_attn_seq2seq.decoding.alignment import (
     align_corpus,
     load_readout,
     save_readout,
-    score_readouts,
 )
 from hf_attn_seq2seq.decoding.files import Output, read_blocks, refuse_overwriting
 from hf_attn_seq2seq.decoding.loading import PACKAGED, resolve
-from hf_attn_seq2seq.evaluation.alignment import (
-    SYMMETRISATIONS,
-    AlignmentScores,
-    alignment_error_rate,
-    to_pharaoh,
-)
+from hf_attn_seq2seq.evaluation.alignment import AlignmentScores, alignment_error_rate, score_readouts
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold, read_gold_links
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe
 

@@ -13,6 +13,7 @@ import torch
 from datasets import Dataset
 from rich.console import Console
 
+from hf_attn_seq2seq.data.links import from_pharaoh
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
 from hf_attn_seq2seq.data.readers import local_folder
 from hf_attn_seq2seq.data.report import shared_sentences
@@ -20,7 +21,7 @@ from hf_attn_seq2seq.data.settings import DataSettings
 from hf_attn_seq2seq.data.words import WORDS, WordKind, Words
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
 from hf_attn_seq2seq.decoding.loading import Translator, load_translator
-from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate, from_pharaoh
+from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold
 from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import write_card

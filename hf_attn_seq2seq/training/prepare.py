@@ -13,11 +13,11 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.examples import Examples, SampledExamples, casual_text, encode, join_pairs
+from hf_attn_seq2seq.data.links import Link, from_pharaoh, symmetrise, to_pharaoh
 from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
 from hf_attn_seq2seq.data.words import WordKind, cut_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
-from hf_attn_seq2seq.evaluation.alignment import Link, from_pharaoh, symmetrise, to_pharaoh
 from hf_attn_seq2seq.training.align import load_aligner
 from hf_attn_seq2seq.training.recipe import Recipe
 

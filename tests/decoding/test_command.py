@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.decoding import command, translate, translate_n_best
 from hf_attn_seq2seq.decoding.command import main
 from hf_attn_seq2seq.decoding.files import ResumableOutput
-from hf_attn_seq2seq.evaluation.alignment import to_pharaoh
 from tests.decoding.conftest import SENTENCES
 
 

@@ -4,7 +4,8 @@
 import evaluate
 from datasets import Features, Value
 
-from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate, from_pharaoh
+from hf_attn_seq2seq.data.links import from_pharaoh
+from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
 from hf_attn_seq2seq.evaluation.gold import gold_from_pharaoh
 
 

@@ -1,0 +1,154 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Attention weights counted in words, and the links that they speak for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hf_attn_seq2seq.data.links import Link, is_index
+
+
+if TYPE_CHECKING:
+    import torch
+
+_ROUNDING = 1e-3  # a mean of half-precision weights may pass 1 by this much
+
+
+def attention_matrix(weights: torch.Tensor | np.ndarray) -> np.ndarray:
+    """Checks the attention weights of one sentence and returns them as a float64 array of the same shape.
+
+    Args:
+        weights: `(tgt_len, src_len)`, one head of one layer (or a mean of them), each weight from 0 to 1.
+
+    Raises:
+        ValueError: if the shape is another or empty, or a weight is not a number from 0 to 1.
+    """
+    if hasattr(weights, "is_complex") and weights.is_complex():
+        raise ValueError(f"the attention weights are of type {weights.dtype}: they must be real numbers.")
+    if hasattr(weights, "detach"):  # a tensor; through float32, because NumPy has no bfloat16
+        weights = weights.detach().float().cpu().numpy()
+    matrix = np.asarray(weights)
+    if matrix.dtype.kind not in "fiu":
+        raise ValueError(f"the attention weights are of type {matrix.dtype}: they must be real numbers.")
+    if matrix.ndim != 2 or not matrix.size:
+        raise ValueError(
+            f"the attention weights have shape {matrix.shape}: choose one sentence and one head, "
+            "so that the shape is (tgt_len, src_len) with both above 0."
+        )
+    matrix = matrix.astype(np.float64) + 0.0  # turns -0.0 into 0.0
+    if not np.isfinite(matrix).all():
+        raise ValueError("the attention weights hold NaN or infinity: they must be numbers from 0 to 1.")
+    if matrix.min() < 0 or matrix.max() > 1 + _ROUNDING:
+        raise ValueError(
+            f"the attention weights run from {matrix.min():.4g} to {matrix.max():.4g}: they must lie between 0 and 1 "
+            "(these may be scores, from before the softmax)."
+        )
+    return matrix
+
+
+class WordAttention(NamedTuple):
+    """Attention of one sentence, counted in words.
+
+    `matrix`: `(target words, source words)`; a row sums to 1 less what went to special tokens. `null`:
+    `(target words,)`, the largest weight that one special source token has.
+    """
+
+    matrix: np.ndarray
+    null: np.ndarray
+
+    def renormalised(self) -> WordAttention:
+        """The same with the special tokens left out: rows sum to 1 over the words, or stay 0."""
+        total = self.matrix.sum(axis=1, keepdims=True)
+        return WordAttention(self.matrix / np.where(total > 0, total, 1.0), np.zeros_like(self.null))
+
+    def links(self, threshold: float | None = None) -> frozenset[Link]:
+        """The links that the weights speak for.
+
+        Args:
+            threshold: None links each target word to the source word with the most weight (the first of several), or
+                to none where a special token has more. A number from 0 to 1 links all pairs of words of at least that
+                weight, so that a word may have none, one or more.
+        """
+        if threshold is None:
+            if not self.matrix.size:
+                return frozenset()
+            best = self.matrix.argmax(axis=1)
+            weight = self.matrix[np.arange(len(best)), best]
+            linked = (weight > 0) & (weight >= self.null)
+            return frozenset((int(best[target]), int(target)) for target in np.flatnonzero(linked))
+        if not 0 < threshold <= 1:
+            raise ValueError(f"threshold={threshold} must be above 0 and at most 1.")
+        return frozenset((int(source), int(target)) for target, source in np.argwhere(self.matrix >= threshold))
+
+
+def word_attention(
+    weights: torch.Tensor | np.ndarray, source_shares: np.ndarray, target_shares: np.ndarray
+) -> WordAttention:
+    """Merges tokens into words: weights of a word's source tokens are summed, rows of its target tokens averaged.
+
+    Args:
+        weights: `(tgt_len, src_len)`, each from 0 to 1; row `t` stands for target token `t`.
+        source_shares: `(src_len, source words)`, which share of each token lies in which word; a row of zeros for
+            special tokens. `hf_attn_seq2seq.data.words.word_shares` makes it.
+        target_shares: `(tgt_len, target words)`, the same; tokens of no word are left out.
+
+    Raises:
+        ValueError: if the weights are no such matrix, or the shares do not fit it.
+    """
+    matrix = attention_matrix(weights)
+    for name, shares, length in (("source", source_shares, matrix.shape[1]), ("target", target_shares, len(matrix))):
+        if shares.ndim != 2 or len(shares) != length:
+            raise ValueError(f"{name}_shares has shape {shares.shape}: it needs one row for each of {length} tokens.")
+    total = target_shares.sum(axis=0)  # target words
+    rows = (target_shares / np.where(total > 0, total, 1.0)).T @ matrix  # target words x src_len
+    special = ~source_shares.any(axis=1)
+    null = rows[:, special].max(axis=1) if special.any() else np.zeros(len(rows))
+    return WordAttention(rows @ source_shares, null)
+
+
+def attention_to_links(
+    weights: torch.Tensor | np.ndarray,
+    source_words: Sequence[int | None] | None = None,
+    target_words: Sequence[int | None] | None = None,
+) -> frozenset[Link]:
+    """Links every target word to the source word that it attends to most.
+
+    Row `t` of the weights must be the row that stands for target token `t`. Where words have several tokens, the
+    weights of a word's source tokens are summed and the rows of its target tokens averaged. A special source token
+    (padding, the end token) competes as it stands: where it has the largest weight, the target word gets no link, as
+    is so for a row of zeros. Among equal weights the first source word wins.
+
+    Args:
+        weights: `(tgt_len, src_len)`, each from 0 to 1.
+        source_words: for each source token its word's index, or None for a special token, as
+            `BatchEncoding.word_ids()` gives them; by default every token is a word.
+        target_words: the same for the target tokens; rows of special tokens are left out.
+
+    Returns:
+        the links, as `(source word, target word)`.
+
+    Raises:
+        ValueError: if the weights are not such a matrix, or the words do not fit it.
+    """
+    tgt_len, src_len = attention_matrix(weights).shape
+    return word_attention(
+        weights, _shares("source_words", source_words, src_len), _shares("target_words", target_words, tgt_len)
+    ).links()
+
+
+def _shares(name: str, words: Sequence[int | None] | None, length: int) -> np.ndarray:
+    """`(tokens, words)`, 1 where the token belongs to the word."""
+    if words is None:
+        return np.eye(length)
+    if len(words) != length:
+        raise ValueError(
+            f"{name} has {len(words)} entries for {length} tokens: give every token a word index or None."
+        )
+    for position, word in enumerate(words):
+        if word is not None and not is_index(word):
+            raise ValueError(f"{name}[{position}] is {word!r}: it must be a word index from 0, or None.")
+    count = max((word + 1 for word in words if word is not None), default=0)
+    return np.array([[float(word == index) for index in range(count)] for word in words]).reshape(length, count)
