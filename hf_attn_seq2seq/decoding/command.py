@@ -38,6 +38,7 @@ from hf_attn_seq2seq.decoding.loading import (
     fingerprint,
     load_tokenizer,
     load_translator,
+    looks_like_path,
     names_model,
     pick_device,
     resolve,
@@ -59,8 +60,9 @@ formats:
 A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty. An alignment has a link
 `source-target` for each linked word of the translation, words being what blanks part, counted from 0.
 """
-# A path, or a name with an ending, which U.S.A has not: no text to translate.
-FILE_NAME = re.compile(r"(?!(\w\.)+\w$)\S*(/\S*|\.\w+)")
+# A name with the ending of a file, such as corpus.en or test.txt; 3.14, U.S.A and Hello.World have none.
+FILE_NAME = re.compile(r"(?!\w+://)\S+\.([a-z]{2,4}\d?|[A-Z]{2,4}\d?|jsonl|gz|xz|bz2)")
+AS_TEXT = "If it is a text, pipe it in: echo TEXT | hf-attn-seq2seq translate."
 BATCH_TOKENS = 64  # a sentence of usual length; a batch holds the tokens of as many such sentences as it may have
 BLOCK_BYTES = 1024  # read ahead for each sentence of a batch: some sixteen batches, among which lengths are sorted
 
@@ -136,7 +138,7 @@ def _told_apart(model: str | None, given: str | None) -> _Told:
         model, given = None, model
     if given is None:
         return _Told(model or DEFAULT_MODEL, None, None)
-    if os.path.exists(given) or FILE_NAME.fullmatch(given):
+    if os.path.exists(given) or looks_like_path(given) or FILE_NAME.fullmatch(given):
         return _Told(model or DEFAULT_MODEL, None, Path(given))
     return _Told(model or DEFAULT_MODEL, given, None)
 
@@ -149,8 +151,8 @@ def run(options: argparse.Namespace) -> None:
         tokenizer = load_tokenizer(names)
     except ValueError as error:
         alone = options.text is None and options.file is None
-        if alone and Path(options.model).suffix and not os.path.exists(options.model):
-            raise ValueError(f"{error} Nor is there a file of that name to translate.") from None
+        if alone and looks_like_path(options.model) and not os.path.exists(options.model):
+            raise ValueError(f"{error} Nor is there a file of that name to translate. {AS_TEXT}") from None
         raise
     config = AutoConfig.from_pretrained(names[0])
     if options.alignments or options.replace_unknown:
@@ -199,6 +201,8 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is {value}: it must be at least 1.")
     if options.resume and not (options.output and options.file):
         raise ValueError("--resume needs a FILE and an --output: what is piped cannot be gone on with.")
+    if options.file and not options.file.exists():
+        raise ValueError(f"There is no file {options.file}: check its path. {AS_TEXT}")
     if options.text is not None and not options.text.strip():
         raise ValueError("The text is empty: write a sentence, or name a file.")
     if options.text is not None and not _is_unicode(options.text):

@@ -27,7 +27,9 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
 NO_CODE = {"trust_remote_code": False}  # None would ask, on the terminal
 SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
-PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # of a folder, or a name on the Hub
+_PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # of a folder, or a name on the Hub
+_ANCHORED = re.compile(r"(\.{1,2}|~[^\s/]*)?/\S+")  # what begins like a path and like no text
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 class Translator(NamedTuple):
@@ -86,8 +88,25 @@ def names_model(text: str) -> bool:
     """Whether a command's argument names a model, or several with commas between them, and is no text to translate."""
     # What is nearly a packaged model's name is a slip, which loading tells of.
     packaged = packaged_models()
-    known = all(os.path.exists(name) or get_close_matches(name, packaged, cutoff=0.85) for name in text.split(","))
-    return known or PATH.fullmatch(text) is not None
+    return all(
+        os.path.exists(name) or get_close_matches(name, packaged, cutoff=0.85) or looks_like_path(name)
+        for name in text.split(",")
+    )
+
+
+def looks_like_path(text: str) -> bool:
+    """
+    Whether a text of one word is a path, or a name on the Hub, rather than words with slashes between them.
+
+    `./folder`, `/folder` and `~/folder` are paths, and so is whatever lies in a folder that is here. Of the rest,
+    `outputs/demo` and `user/model` are paths; `and/or`, `km/h` and `AC/DC`, whose parts all have at most three
+    characters, `24/7`, which has no letters, and `http://...` are texts.
+    """
+    if not _PATH.fullmatch(text):
+        return False
+    if _ANCHORED.fullmatch(text) or os.path.isdir(text.partition("/")[0]):
+        return True
+    return _LETTER.search(text) is not None and any(len(part) > 3 for part in text.split("/"))
 
 
 def load_translator(
@@ -226,7 +245,9 @@ def read_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase
 
 
 def _perhaps_a_text(name: str) -> str:
-    return "" if PATH.fullmatch(name) else " If it is a text to translate, put all of it into one argument, in quotes."
+    return (
+        "" if looks_like_path(name) else " If it is a text to translate, put all of it into one argument, in quotes."
+    )
 
 
 def _unread(name: str, error: Exception) -> str:

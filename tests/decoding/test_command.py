@@ -309,7 +309,20 @@ def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
         run(folders / "gru", tmp_path / "bad.txt")
 
 
-@pytest.mark.parametrize(("given", "is_file"), [("U.S.A", False), ("U.S.A.", False), ("a.fr", True), ("u.s/a", True)])
+@pytest.mark.parametrize(
+    ("given", "is_file"),
+    [
+        *(("U.S.A", False), ("U.S.A.", False), ("u.s/a", False), ("Hello.World", False), ("3.14", False)),
+        *(
+            ("a.fr", True),
+            ("2016.en.gz", True),
+            ("a.jsonl", True),
+            ("CORPUS.EN", True),
+            ("./u", True),
+            ("tests/a", True),
+        ),
+    ],
+)
 def test_an_abbreviation_is_no_file(given, is_file):
     told = command._told_apart("en-fr-small", given)
     assert (told.text, told.file) == ((None, Path(given)) if is_file else (given, None))

@@ -168,15 +168,32 @@ def test_an_unknown_dtype() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["en-fr-small", "en-fr-smal", "user/name", "outputs/a,outputs/b", "./demo", "/a/b/", "tests"]
+    "text",
+    [
+        *("en-fr-small", "en-fr-smal", "user/name", "outputs/a,outputs/b", "./demo", "/a/b/", "tests"),
+        *("./a", "../a", "~/a", "~me/a", "/a", "tests/a", "t5/t5-small"),
+    ],
 )
 def test_what_can_name_a_model(text: str) -> None:
     assert names_model(text)
 
 
-@pytest.mark.parametrize("text", ["The cat is on the mat.", "Hello", "Hello.", "and / or", "", "x" * 5000, "a\0b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("The cat is on the mat.", "Hello", "Hello.", "and / or", "x" * 5000, "a\0b", "Yes, no"),
+        *("3.14", "24/7", "Hello.World", "hello.world", "and/or", "km/h", "AC/DC", "he/she/it", "12/25/2023", "n/a"),
+        *("http://example.org/a", "https://example.org", "U.S.A", "p.m", "1,000.50", "...", "2023/2024"),
+    ],
+)
 def test_what_is_a_text(text: str) -> None:
     assert not names_model(text)
+    assert command._told_apart(text, None) == ("en-fr-small", text, None)
+    assert command._told_apart("en-fr-small", text) == ("en-fr-small", text, None)
+
+
+def test_nothing_is_no_model() -> None:
+    assert not names_model("")
 
 
 def test_two_texts_are_no_model_and_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,9 +233,10 @@ def test_a_sentence_by_a_model_of_ones_own(folders: Path, model, tokenizer, caps
     [
         ([""], "The text is empty"),
         (["en-fr-small", "  "], "The text is empty"),
-        (["missing.en"], "There is no file missing.en"),
+        (["missing.en"], r"There is no file missing.en: check its path. If it is a text, pipe it in: echo TEXT \|"),
+        (["some/other"], r"There is no model 'some/other': .* Nor is there a file .* If it is a text, pipe it in"),
         (["en-fr-small", "folder/missing"], "There is no file folder/missing"),
-        (["no/model"], "There is no model 'no/model'"),
+        (["nobodys/model"], "There is no model 'nobodys/model'"),
         (["en-fr-smal"], r"There is no model 'en-fr-smal': .* \(which has en-fr-small\)"),
         (["A sentence.", "--resume"], "--resume needs a FILE"),
         (["not \udcff UTF-8"], "The text is not UTF-8"),
