@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
+from hf_attn_seq2seq.decoding.exported import DESCRIPTION, ExportedModel
 
 
 DEFAULT_MODEL = "en-fr-small"
@@ -81,7 +82,7 @@ def resolve(name: str) -> str:
 
 def is_exported(name: str) -> bool:
     """Whether it is a folder that the command `export` wrote."""
-    return os.path.isfile(os.path.join(resolve(name), "exported.json"))
+    return os.path.isfile(os.path.join(resolve(name), DESCRIPTION))
 
 
 def names_model(text: str) -> bool:
@@ -154,6 +155,17 @@ def load_translator(
             )
     model = models[0] if len(models) == 1 else Ensemble(models)
     return Translator(model.to(place).eval(), tokenizer)  # type: ignore[arg-type]
+
+
+def load_exported(folder: str | Path) -> Translator:
+    """
+    An exported model and its tokenizer, as [`hf_attn_seq2seq.load`] gives them.
+
+    Raises:
+        ValueError: The folder is incomplete or broken.
+        ImportError: ONNX Runtime is not installed.
+    """
+    return Translator(ExportedModel(folder), load_tokenizer([str(folder)]))
 
 
 def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:
@@ -276,8 +288,6 @@ def _check_exported(name: str, models: int, device: str | None, dtype: str) -> N
 
 def _load_model(name: str, dtype: str, device: torch.device, hub: Mapping[str, Any]) -> Any:
     if is_exported(name):
-        from hf_attn_seq2seq.export.runtime import ExportedModel
-
         return ExportedModel(name)
     try:
         model, found = AutoModelForSeq2SeqLM.from_pretrained(

@@ -1,7 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Models for ONNX Runtime: written from PyTorch, and run by Transformers' own `generate()`."""
+"""Models for ONNX Runtime, written from PyTorch; `hf_attn_seq2seq.decoding.exported` runs them."""
 
-from hf_attn_seq2seq.export.runtime import ExportedModel, load_exported
+from hf_attn_seq2seq.decoding.exported import ExportedModel
+from hf_attn_seq2seq.decoding.loading import load_exported
 from hf_attn_seq2seq.export.writer import export
 
 

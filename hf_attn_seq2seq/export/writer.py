@@ -20,9 +20,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from hf_attn_seq2seq.decoding.alignment import READOUT_FILE
+from hf_attn_seq2seq.decoding.exported import DESCRIPTION, FORMAT, VERSION, ExportedModel, import_onnxruntime
 from hf_attn_seq2seq.decoding.loading import load_translator, resolve
 from hf_attn_seq2seq.export.graphs import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
-from hf_attn_seq2seq.export.runtime import DESCRIPTION, FORMAT, VERSION, ExportedModel, import_onnxruntime
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
 

@@ -8,7 +8,7 @@ graphs stand in for encoder and decoder.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -23,9 +23,6 @@ from hf_attn_seq2seq.modeling_attn_seq2seq import (
     check_ids,
 )
 
-
-if TYPE_CHECKING:
-    from hf_attn_seq2seq.decoding.loading import Translator
 
 DESCRIPTION = "exported.json"
 FORMAT = "hf_attn_seq2seq exported model"
@@ -297,16 +294,3 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
     ) -> None:
         if generation_config.use_cache is not False and model_kwargs.get("past_key_values") is None:
             model_kwargs["past_key_values"] = ExportedCache()
-
-
-def load_exported(folder: str | Path) -> "Translator":
-    """
-    An exported model and its tokenizer, as [`hf_attn_seq2seq.load`] gives them.
-
-    Raises:
-        ValueError: The folder is incomplete or broken.
-        ImportError: ONNX Runtime is not installed.
-    """
-    from hf_attn_seq2seq.decoding.loading import Translator, load_tokenizer
-
-    return Translator(ExportedModel(folder), load_tokenizer([str(folder)]))
