@@ -97,6 +97,11 @@ def join_words(words: Sequence[str], language: str) -> Words:
     return Words(text, spans)
 
 
+def running_text(words: Sequence[str], language: str) -> Words:
+    """Running text, which models are trained on, where there are rules for joining words; else blanks part them."""
+    return join_words(words, language) if language in ("en", "fr") else split_words(" ".join(words))
+
+
 def word_shares(offsets: Sequence[tuple[int, int]], words: Words) -> np.ndarray:
     """Which share of each token lies in which word.
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.decoding.alignment import Aligner, load_readout
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
 from hf_attn_seq2seq.decoding.exported import DESCRIPTION, ExportedModel
 
@@ -166,6 +168,22 @@ def load_exported(folder: str | Path) -> Translator:
         ImportError: ONNX Runtime is not installed.
     """
     return Translator(ExportedModel(folder), load_tokenizer([str(folder)]))
+
+
+def load_aligner(name: str | Path, **changes: Any) -> Aligner:
+    """
+    Load a trained model for aligning, with the read-out that is saved beside it.
+
+    Args:
+        name: As [`load`] takes one.
+        **changes: Fields of `Readout` to override the saved ones with; None keeps what is saved.
+
+    Raises:
+        ValueError: As [`load_translator`] does, or the saved read-out is damaged.
+    """
+    translator = load_translator([str(name)])
+    readout = load_readout(resolve(str(name)))
+    return Aligner(*translator, replace(readout, **{field: new for field, new in changes.items() if new is not None}))
 
 
 def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:

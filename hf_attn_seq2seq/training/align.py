@@ -6,19 +6,16 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-import torch
 from rich.console import Console
 from rich.progress import track
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.console import run_command
 from hf_attn_seq2seq.data.links import SYMMETRISATIONS, to_pharaoh
 from hf_attn_seq2seq.data.readers import read_lines
-from hf_attn_seq2seq.data.words import Words, cut_words, join_words, split_words
+from hf_attn_seq2seq.data.words import Words, cut_words, join_words, running_text, split_words
 from hf_attn_seq2seq.decoding.alignment import (
     END_TOKEN_CHOICES,
     Aligner,
@@ -26,11 +23,10 @@ from hf_attn_seq2seq.decoding.alignment import (
     Readout,
     agreeing_readouts,
     align_corpus,
-    load_readout,
     save_readout,
 )
 from hf_attn_seq2seq.decoding.files import Output, read_blocks, refuse_overwriting
-from hf_attn_seq2seq.decoding.loading import PACKAGED, resolve
+from hf_attn_seq2seq.decoding.loading import PACKAGED, load_aligner, resolve
 from hf_attn_seq2seq.evaluation.alignment import AlignmentScores, alignment_error_rate, score_readouts
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold, read_gold_links
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe
@@ -89,22 +85,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--show-words", action="store_true", help="write source ||| target ||| links")
     parser.add_argument("--batch-size", type=int, default=64, help="(default %(default)s)")
     return parser
-
-
-def load_aligner(folder: str | Path, **changes: object) -> Aligner:
-    """The model in a folder with its tokenizer and read-out; `changes` are fields of `Readout`, None keeps one."""
-    folder = resolve(str(folder))
-    if not (Path(folder) / "config.json").is_file():
-        raise ValueError(f"There is no model in '{folder}': name a folder that holds config.json.")
-    readout = replace(load_readout(folder), **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
-    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return Aligner(model, AutoTokenizer.from_pretrained(folder), readout)
-
-
-def running_text(words: Sequence[str], language: str) -> Words:
-    """Running text, which models are trained on, where there are rules for joining words; else blanks part them."""
-    return join_words(words, language) if language in ("en", "fr") else split_words(" ".join(words))
 
 
 def run(options: argparse.Namespace) -> None:

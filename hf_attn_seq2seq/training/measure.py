@@ -18,9 +18,9 @@ from hf_attn_seq2seq.data.prepare import PreparedCorpus
 from hf_attn_seq2seq.data.readers import local_folder
 from hf_attn_seq2seq.data.report import shared_sentences
 from hf_attn_seq2seq.data.settings import DataSettings
-from hf_attn_seq2seq.data.words import WORDS, WordKind, Words
+from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, running_text
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
-from hf_attn_seq2seq.decoding.loading import Translator, load_translator
+from hf_attn_seq2seq.decoding.loading import Translator, load_aligner, load_translator
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold
 from hf_attn_seq2seq.evaluation.metrics import make_metric
@@ -37,7 +37,6 @@ from hf_attn_seq2seq.evaluation.results import (
     write_json,
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
-from hf_attn_seq2seq.training.align import load_aligner, running_text
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
 from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES
 from hf_attn_seq2seq.training.recipe import Recipe

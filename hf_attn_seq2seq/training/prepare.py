@@ -18,7 +18,7 @@ from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
 from hf_attn_seq2seq.data.words import WordKind, cut_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
-from hf_attn_seq2seq.training.align import load_aligner
+from hf_attn_seq2seq.decoding.loading import load_aligner
 from hf_attn_seq2seq.training.recipe import Recipe
 
 

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
-from hf_attn_seq2seq.data.words import Words, cut_words, join_words, split_words, token_words, word_shares
+from hf_attn_seq2seq.data.words import (
+    Words,
+    cut_words,
+    join_words,
+    running_text,
+    split_words,
+    token_words,
+    word_shares,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +52,11 @@ def test_joining_unusual_words_loses_nothing() -> None:
 def test_bad_words_to_join(words: list[str], language: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         join_words(words, language)
+
+
+def test_running_text_is_joined_where_there_are_rules_for_it() -> None:
+    assert running_text(["l'", "homme", "."], "fr").text == "l'homme."
+    assert running_text(["der", "Mann", "."], "de").text == "der Mann ."
 
 
 def test_words_of_running_text_and_words_between_blanks() -> None:

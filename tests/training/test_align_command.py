@@ -13,8 +13,9 @@ import pytest
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.data.words import split_words
 from hf_attn_seq2seq.decoding import Readout, align, load_readout
+from hf_attn_seq2seq.decoding.loading import load_aligner
 from hf_attn_seq2seq.evaluation import to_pharaoh
-from hf_attn_seq2seq.training.align import load_aligner, main
+from hf_attn_seq2seq.training.align import main
 from hf_attn_seq2seq.training.recipe import load_recipe, save_recipe
 from tests.helpers import tiny_model
 
@@ -188,7 +189,7 @@ def test_an_output_may_be_a_symbolic_link_or_a_pipe(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere", "text.tsv"], "There is no model in"),
+        (["nowhere", "text.tsv"], "There is no model 'nowhere'"),
         (["en-fr", "missing.tsv"], "There is no file"),
         (["en-fr", "text.en"], "text.en, line 1, has no tab"),
         (["en-fr", "text.en", "short.fr"], "has 3 lines and 'short.fr' has 1: the first is longer by 2"),

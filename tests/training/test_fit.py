@@ -30,9 +30,9 @@ from hf_attn_seq2seq.data.prepare import PreparedCorpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import Readout, agreeing_readouts, load_readout
 from hf_attn_seq2seq.decoding.alignment import align_corpus
+from hf_attn_seq2seq.decoding.loading import load_aligner
 from hf_attn_seq2seq.evaluation import alignment_error_rate, from_pharaoh, to_pharaoh
 from hf_attn_seq2seq.training import trainer as trainer_module
-from hf_attn_seq2seq.training.align import load_aligner
 from hf_attn_seq2seq.training.fit import checkpoints, fit
 from hf_attn_seq2seq.training.prepare import prepare, with_made_links
 from hf_attn_seq2seq.training.recipe import load_recipe
