@@ -876,6 +876,9 @@ def recall_source(
         layer: Any = cache.cross_attention_cache.layers[layer_idx]
         return attention.recall(layer.keys[:, :, :slots], layer.values[:, :, :slots], mask)
     memory = attention.memory(encoder_states, mask)
+    # Under autocast keys have 16 bits, values that are raw states may have 32: a static cache has one type.
+    dtype = torch.promote_types(memory.keys.dtype, memory.values.dtype)
+    memory = memory._replace(keys=memory.keys.to(dtype), values=memory.values.to(dtype))
     cache.cross_attention_cache.update(memory.keys, memory.values, layer_idx)
     cache.is_updated[layer_idx] = True
     return memory

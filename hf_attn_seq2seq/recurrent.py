@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.rnn import pack_padded_sequence
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -23,6 +24,23 @@ from .recorder import active_recorder, record
 
 
 State = tuple[torch.Tensor, ...]
+
+
+def _onednn_half_types() -> frozenset[torch.dtype]:
+    """The 16-bit types in which oneDNN runs recurrences on this processor; it needs AVX-512 or newer for them."""
+    asked = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
+    # Torch without oneDNN lacks these functions, and has its own kernels, which run anywhere.
+    return frozenset(dtype for dtype, name in asked.items() if getattr(torch.ops.mkldnn, name, lambda: True)())
+
+
+ONEDNN_HALF_TYPES = _onednn_half_types()  # asked once: a traced graph cannot ask
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a call of `module` does more than its `forward`: hooks of its own or of all modules, also pruning's."""
+    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(own) or "forward" in vars(module) or _has_any_global_hook()
+
 
 # --------------------------------------------------------------------------------------------------------------------
 # Cells
@@ -73,18 +91,32 @@ class RecurrentCell(nn.Module):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the fused kernels may read the weights: not where an adapter or a quantiser stands in."""
+        """
+        Whether the fused kernels may read the weights: not where an adapter, a quantiser or a parametrization stands
+        in, nor where hooks wait for a Linear to be called.
+        """
         linears = [*self.input_projections, self.hidden_projection]
-        return all(type(part) is nn.Linear and type(part.weight) in (nn.Parameter, torch.Tensor) for part in linears)
+        return all(
+            type(part) is nn.Linear
+            and type(part.weight) in (nn.Parameter, torch.Tensor)
+            and type(part.bias) in (nn.Parameter, torch.Tensor, type(None))
+            and not has_hooks(part)
+            for part in linears
+        )
+
+    @classmethod
+    def has_kernel(cls, inputs: torch.Tensor) -> bool:
+        """Whether torch's fused kernel runs on this processor in the type of `inputs`, or in autocast's."""
+        return True
 
     def can_fuse(self, inputs: torch.Tensor, dropout_mask: torch.Tensor | None) -> bool:
         """
         Whether [`fused`] gives what the steps would: not with dropout in the recurrence, nor with weights away, nor
-        the gates that a recorder wants.
+        the gates that a recorder wants, nor in a type that the processor lacks.
         """
-        if active_recorder() is not None:
+        if active_recorder() is not None or dropout_mask is not None or not self.is_plain:
             return False
-        return dropout_mask is None and self.is_plain and inputs.device == self.hidden_projection.weight.device
+        return inputs.device == self.hidden_projection.weight.device and self.has_kernel(inputs)
 
     def flat_weights(self) -> list[torch.Tensor]:
         """Input weight, hidden weight, input bias, hidden bias, as torch's fused kernels take them."""
@@ -179,6 +211,17 @@ class LSTMCell(RecurrentCell):
     gates = 4
     parts = 2
     kernel = torch.lstm
+
+    @classmethod
+    def has_kernel(cls, inputs: torch.Tensor) -> bool:
+        # On a CPU this is oneDNN's (the GRU's is torch's own). Autocast turns the inputs to 16 bits after torch has
+        # looked whether oneDNN takes them, so what oneDNN lacks would raise an error.
+        if inputs.device.type != "cpu":
+            return True
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
+        if dtype == torch.float16 and torch.is_grad_enabled():
+            return False  # oneDNN has no gradients in it, on any processor
+        return dtype not in (torch.bfloat16, torch.float16) or dtype in ONEDNN_HALF_TYPES
 
     def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
         enter, forget, candidate, leave = (projected + recurrent).chunk(4, dim=-1)

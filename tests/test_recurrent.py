@@ -1,11 +1,17 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Recurrent stacks: equal to torch's own modules, and every faster path equal to the plain loop."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from hf_attn_seq2seq import recurrent
 from hf_attn_seq2seq.recurrent import CELLS, Bridge, LayerDropout, RecurrentCell, RecurrentDecoder, RecurrentEncoder
@@ -154,6 +160,219 @@ def test_fused_kernels_keep_what_backward_needs(kind: str) -> None:
         with mock.patch.object(CELLS[kind], "kernel", wraps=cell.kernel) as kernel, torch.set_grad_enabled(wanted):
             cell.run([torch.randn(2, 3, 4)], state, None)
         assert kernel.call_args.args[6] is wanted
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Where the fused kernels step aside
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def steps_at_once(kind: str, **fields: Any) -> Any:
+    """A model whose encoder and decoder both run fused where nothing stands in the way."""
+    return tiny_model(
+        encoder_type=kind, decoder_type=kind, attention_type="general", attention_query="current", **fields
+    )
+
+
+def batch() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    source = torch.randint(3, 20, (2, 6), generator=generator)
+    return {"input_ids": source, "labels": torch.randint(3, 20, (2, 5), generator=generator)}
+
+
+def recurrent_linears(model: nn.Module) -> dict[str, nn.Linear]:
+    return {
+        f"{cell_name}.{name}": part
+        for cell_name, cell in model.named_modules()
+        if isinstance(cell, RecurrentCell)
+        for name, part in cell.named_modules()
+        if isinstance(part, nn.Linear)
+    }
+
+
+HOOKS: dict[str, Callable[[nn.Module, Callable[..., None]], Any]] = {
+    "forward": lambda part, hook: part.register_forward_hook(hook),
+    "forward, with keywords": lambda part, hook: part.register_forward_hook(hook, with_kwargs=True),
+    "before forward": lambda part, hook: part.register_forward_pre_hook(hook),
+    "backward": lambda part, hook: part.register_full_backward_hook(hook),
+    "before backward": lambda part, hook: part.register_full_backward_pre_hook(hook),
+}
+
+
+@KINDS
+@pytest.mark.parametrize("hook", HOOKS)
+def test_hooks_on_recurrent_linears_are_called(kind: str, hook: str) -> None:
+    model = steps_at_once(kind)
+    expected = model(**batch()).loss
+    called = []
+    handles = [
+        HOOKS[hook](part, lambda *given, name=name: called.append(name))
+        for name, part in recurrent_linears(model).items()
+    ]
+    loss = model(**batch()).loss
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert set(called) == set(recurrent_linears(model))
+    for handle in handles:
+        handle.remove()
+    cell = model.model.decoder.stack.steps.cells[0]
+    assert cell.is_plain  # fused again
+
+
+@KINDS
+@pytest.mark.parametrize("hook", ["forward", "forward_pre", "full_backward"])
+def test_hooks_of_all_modules_are_called(kind: str, hook: str) -> None:
+    model = steps_at_once(kind)
+    names = {id(part): name for name, part in recurrent_linears(model).items()}
+    called = set()
+    register = getattr(nn.modules.module, f"register_module_{hook}_hook")
+    handle = register(lambda module, *given: called.add(names.get(id(module))) if id(module) in names else None)
+    try:
+        model(**batch()).loss.backward()
+    finally:
+        handle.remove()
+    assert called == set(names.values())
+
+
+@KINDS
+def test_what_a_hook_returns_is_used(kind: str) -> None:
+    model = steps_at_once(kind).double()
+    before = model(**batch()).logits
+    cell = model.model.encoder.stack.layers[0].cells[0]
+    cell.hidden_projection.register_forward_hook(lambda module, inputs, output: 2 * output)
+    doubled = model(**batch()).logits
+    with torch.no_grad():
+        reference = steps_at_once(kind).double()
+        projection = reference.model.encoder.stack.layers[0].cells[0].hidden_projection
+        for parameter in projection.parameters():
+            parameter.mul_(2)
+    torch.testing.assert_close(doubled, reference(**batch()).logits)
+    assert not torch.allclose(doubled, before)
+
+
+@KINDS
+def test_a_forward_put_in_place_of_a_linears_is_used(kind: str) -> None:
+    model = steps_at_once(kind)
+    called = []
+    part = model.model.encoder.stack.layers[0].cells[0].input_projections[0]
+    plain = part.forward
+    part.forward = lambda states: called.append(states.shape) or plain(states)
+    model(**batch())
+    assert called
+
+
+def weight_norm(part: nn.Module) -> None:
+    parametrizations.weight_norm(part)
+
+
+CHANGES: dict[str, Callable[[nn.Module], Any]] = {
+    "pruned": lambda part: prune.l1_unstructured(part, "weight", amount=0.5),
+    "bias pruned": lambda part: prune.l1_unstructured(part, "bias", amount=0.5),
+    "weight norm": weight_norm,
+    "weight norm by hooks": lambda part: nn.utils.weight_norm(part),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+@KINDS
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_weights_train(kind: str, change: str) -> None:
+    """Weights that a hook or a parametrization makes are made anew for each step of training."""
+    model = steps_at_once(kind)
+    for part in recurrent_linears(model).values():
+        if part.bias is not None or change != "bias pruned":
+            CHANGES[change](part)
+    zeros = {name: part.weight.eq(0) for name, part in recurrent_linears(model).items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    losses = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = model(**batch()).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    cell = model.model.encoder.stack.layers[0].cells[0]
+    own = {name.rpartition(".")[2]: part for name, part in cell.hidden_projection.named_parameters()}
+    assert own
+    assert all(part.grad.abs().sum() > 0 for part in own.values())
+    if change == "pruned":
+        model(**batch())
+        for name, part in recurrent_linears(model).items():
+            assert part.weight[zeros[name]].eq(0).all()
+            assert zeros[name].any()
+
+
+PRECISIONS = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+
+
+def missing_kernel(*args: Any) -> None:
+    raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive")
+
+
+@PRECISIONS
+def test_where_the_processor_has_no_lstm_in_half_precision(dtype: torch.dtype) -> None:
+    """AVX2 without AVX-512: torch looks for the kernel before autocast changes the type, and finds none after it."""
+    model = steps_at_once("lstm")
+    expected = model(**batch()).loss
+    with (
+        mock.patch.object(recurrent, "ONEDNN_HALF_TYPES", frozenset()),
+        mock.patch.object(recurrent.LSTMCell, "kernel", missing_kernel),
+        torch.autocast("cpu", dtype),
+    ):
+        loss = model(**batch()).loss
+        loss.backward()
+        generated = model.generate(batch()["input_ids"], max_new_tokens=4, cache_implementation="static")
+    assert generated.shape[0] == 2
+    torch.testing.assert_close(loss.float(), expected, rtol=0.05, atol=0.05)
+    with (
+        mock.patch.object(recurrent.LSTMCell, "kernel", missing_kernel),
+        pytest.raises(RuntimeError, match="primitive"),
+    ):
+        model(**batch())  # in single precision the kernel runs as ever
+
+
+@KINDS
+@PRECISIONS
+def test_training_under_autocast(kind: str, dtype: torch.dtype) -> None:
+    """oneDNN has no gradients of an LSTM in float16 on any processor."""
+    model = steps_at_once(kind).train()
+    exact = model(**batch()).loss
+    exact.backward()
+    gradients = {name: part.grad.clone() for name, part in model.named_parameters()}
+    model.zero_grad()
+    with torch.autocast("cpu", dtype):
+        loss = model(**batch()).loss
+    loss.backward()
+    torch.testing.assert_close(loss.float(), exact, rtol=0.05, atol=0.05)
+    for name, part in model.named_parameters():
+        if gradients[name].norm() > 1e-3:
+            cosine = nn.functional.cosine_similarity(part.grad.flatten(), gradients[name].flatten(), dim=0)
+            assert cosine > 0.95, name
+
+
+OTHER_PROCESSOR = """
+import torch
+from tests.test_recurrent import batch, steps_at_once
+
+assert not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+model = steps_at_once("lstm")
+for dtype in (torch.bfloat16, torch.float16):
+    with torch.autocast("cpu", dtype):
+        model(**batch()).loss.backward()
+        model.generate(batch()["input_ids"], max_new_tokens=4, cache_implementation="static")
+    steps_at_once("lstm").to(dtype).generate(batch()["input_ids"], max_new_tokens=4)
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported"), reason="torch without oneDNN")
+def test_half_precision_as_on_a_processor_with_avx2_alone() -> None:
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_PROCESSOR], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip().endswith("done"), done.stderr[-2000:]
 
 
 def test_variational_dropout_keeps_its_mask_through_a_sequence() -> None:
