@@ -14,7 +14,7 @@ function render({ model, el }) {
     make("option", { value: "weights", textContent: "look elsewhere" }), make("option", { value: "source", textContent: "another source" }));
   if (!model.get("attends")) kind.options[1].remove();
   const step = make("select", {}, ...steps.map((token, index) => make("option", { value: index, textContent: `${index + 1}: ${token}` })));
-  const token = make("input", { type: "text", placeholder: "a target token", size: 14 });
+  const token = make("input", { type: "text", placeholder: "a target word", size: 14 });
   const place = make("select", {}, make("option", { value: "uniform", textContent: "at all tokens alike" }),
     ...source.map((name, index) => make("option", { value: index, textContent: `only at ${index + 1}: ${name}` })));
   const text = make("input", { type: "text", value: model.get("text"), size: 40 });

@@ -87,7 +87,7 @@ def page_of(runs: Runs) -> gr.Blocks:
                     word = gr.Dropdown(label="In the place of", elem_id="word")
                     new = gr.Textbox(label="Write (nothing leaves it out)", max_length=60, elem_id="new")
                     edit = gr.Button("Edit the word", elem_id="edit", scale=0, min_width=200)
-                with gr.Tab("A target token"), gr.Row(equal_height=True):
+                with gr.Tab("A target word"), gr.Row(equal_height=True):
                     step = gr.Dropdown(label="At the step that said", elem_id="step")
                     say = gr.Dropdown(label="Say (choose or write)", allow_custom_value=True, elem_id="say")
                     force = gr.Button("Say this instead", elem_id="force", scale=0, min_width=200)

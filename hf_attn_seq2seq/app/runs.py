@@ -118,10 +118,7 @@ class Runs:
             start, end = words.spans[change.place]
             return {"source": self.checked(f"{words.text[:start]}{change.word}{words.text[end:]}")}
         if change.kind == "target":
-            candidates = before.document["steps"][before.check_step(change.place)]["candidates"]
-            # Shown as text, where the vocabulary's own name marks the blank before it.
-            named = {each["text"].strip(): each["token"] for each in reversed(candidates) if each["text"].strip()}
-            return {"target": {change.place: named.get(change.word, change.word)}}
+            return {"target": {change.place: change.word}}
         return {"weights": {change.place: "uniform"}}
 
     def _models(self) -> Iterator[tuple[Translator, str]]:

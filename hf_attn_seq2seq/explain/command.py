@@ -33,8 +33,9 @@ EXAMPLES = """examples:
 
 what-if changes, each of one thing, run by the real model again:
   source=TEXT        another sentence
-  target.STEP=TOKEN  a step has to say this token
-  weights.STEP=HOW   a step's weights: uniform, a source token's number, which gets all, or numbers parted by commas
+  target.STEP=WORD   a step has to say this word, or a token by its name, such as </s>
+  weights.STEP=HOW   a step's weights: uniform; a source word, or a source token's number, which gets all; or numbers
+                     separated by commas
 
 Steps, source tokens, sentences, layers and heads are counted from 1, as they are shown; -1 is the last.
 """
@@ -251,7 +252,7 @@ def read_change(text: str) -> dict[str, Any]:
     match = CHANGE.fullmatch(text)
     if not match:
         raise ValueError(
-            f"'{text}' is no change: write source=TEXT, target.STEP=TOKEN or weights.STEP=uniform (see --help)."
+            f"'{text}' is no change: write source=TEXT, target.STEP=WORD or weights.STEP=uniform (see --help)."
         )
     source, kind, step, value = match.groups()
     if source:
@@ -263,9 +264,7 @@ def read_change(text: str) -> dict[str, Any]:
     try:
         numbers: Any = [float(part) for part in value.split(",")] if "," in value else int(value)
     except ValueError:
-        raise ValueError(
-            f"'{value}' is no way to weigh: write uniform, a source token's number, or numbers parted by commas."
-        ) from None
+        numbers = value  # a word of the source
     return {"weights": {int(step): numbers}}
 
 

@@ -90,7 +90,7 @@ def _changes(question: Mapping[str, Any]) -> dict[str, Any]:
         return {"source": question["text"]}
     if kind == "target":
         if not question["token"].strip():
-            raise ValueError("Which word? Type a token of the target.")
+            raise ValueError("Which word? Type a word of the target language.")
         return {"target": {question["step"]: question["token"]}}
     if kind == "weights":
         return {"weights": {question["step"]: question["weights"]}}

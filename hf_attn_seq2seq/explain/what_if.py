@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from hf_attn_seq2seq.decoding.text import token_texts
 from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 
@@ -29,15 +29,18 @@ def what_if(
     Args:
         parent: A trace whose model is at hand.
         source: Another source text.
-        target: At a step the token that has to be said, such as `{2: "chien"}`; the steps before keep their words and
-            those after it are the model's own.
-        weights: At a step the weights to go on with: `"uniform"`; a source token's number, which gets all of it; or
-            one number for each source token, which are divided by their sum. The steps before keep their words.
+        target: At a step the word that has to be said, such as `{2: "chien"}`, in as many tokens as it takes, or a
+            token by its name, such as `"</s>"`; the steps before keep their words and those after it are the model's
+            own.
+        weights: At a step the weights to go on with: `"uniform"`; a source word, or a source token's number, which
+            gets all of it; or one number for each source token, which are divided by their sum. The steps before keep
+            their words.
         layer: Where the weights are changed; None: in all layers that look at the source. All heads are changed.
 
     Raises:
         ValueError: Not exactly one change is asked for, the trace was loaded from a file or had weights changed, there
-            is no such step or source token, a token is not in the vocabulary, or weights are negative, or all 0.
+            is no such step, source token or source word, a word cannot be written with the target's tokens, or weights
+            are negative, or all 0.
     """
     if sum(change is not None for change in (source, target, weights)) != 1:
         raise ValueError("Change one thing: source, target or weights.")
@@ -67,9 +70,13 @@ def what_if(
     elif target is not None:
         step, token = _only("target", target)
         step = parent.check_step(step)
-        token_id = _target_id(parent.tokenizer, token)
-        child = trace(parent.model, parent.tokenizer, text, [*said[:step], token_id], **options)
-        change = {"kind": "target", "step": step, "id": token_id, "token": token}
+        if not token.strip():
+            raise ValueError("The word to say is blank: write one.")
+        ids = _target_ids(parent, step, token)
+        if options["max_new_tokens"] is not None:
+            options["max_new_tokens"] = max(options["max_new_tokens"], step + len(ids))
+        child = trace(parent.model, parent.tokenizer, text, [*said[:step], *ids], **options)
+        change = {"kind": "target", "step": step, "ids": ids, "token": token}
     else:
         step, wanted = _only("weights", weights or {})
         step = parent.check_step(step)
@@ -92,19 +99,56 @@ def _only(name: str, changes: dict[int, Any]) -> tuple[int, Any]:
     return next(iter(changes.items()))
 
 
-def _target_id(tokenizer: Any, word: str) -> int:
-    """The id of one target token, told by its name in the vocabulary or by its text."""
-    target = getattr(tokenizer, "target", tokenizer)
-    vocabulary = target.get_vocab()
-    if word in vocabulary:
-        return vocabulary[word]
-    ids = tokenizer(text_target=[word], add_special_tokens=False)["input_ids"][0]
-    if not ids or target.unk_token_id in ids:
-        raise ValueError(f"'{word}' is no token of the target: choose a word that the model knows.")
-    if len(ids) > 1:
-        pieces = ", ".join(token_texts(target, ids))
-        raise ValueError(f"'{word}' is {len(ids)} tokens ({pieces}): force one token at a time.")
-    return ids[0]
+def _target_ids(parent: Trace, step: int, word: str) -> list[int]:
+    """
+    The tokens of a word, or of a token told by its name, as they are said at a step.
+
+    The word is cut as the tokenizer cuts it behind the words before. It starts a new word, unless the step it replaces
+    goes on with one (`is` of `tap|is`) and it has no space before it.
+    """
+    document, tokenizer = parent.document, parent.tokenizer
+    vocabulary = getattr(tokenizer, "target", tokenizer).get_vocab()
+    here = document["steps"][step]
+    if word in vocabulary and _text_of(tokenizer, vocabulary[word]) != word:  # a name such as Ġchien or </s>
+        return [vocabulary[word]]
+    for candidate in here["candidates"]:  # best first: of "le" and " le", the one that the model thought of
+        if word == candidate["text"].strip():
+            return [candidate["id"]]
+    pieces = [token["text"] for token in document["target"]["tokens"]]
+    before = "".join(pieces[:step])
+    text = before + _space(before, pieces[step], word) + word
+    encoded = tokenizer(text_target=[text], add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast)
+    ids = encoded["input_ids"][0]
+    if tokenizer.is_fast:
+        spans = encoded["offset_mapping"][0]
+        if any(start < len(before) < end for start, end in spans):  # one token of both
+            ids = [vocabulary[word]] if word in vocabulary else _encoded_alone(tokenizer, word)
+        else:
+            ids = [token_id for token_id, (start, _) in zip(ids, spans) if start >= len(before)]
+    else:
+        ids = _encoded_alone(tokenizer, word)
+    if not ids or tokenizer.unk_token_id in ids:
+        raise ValueError(f"'{word}' cannot be written with the tokens of the target: choose another word.")
+    return ids
+
+
+def _text_of(tokenizer: Any, token_id: int) -> str:
+    """The text that a token stands for, without the space before it; none of a special token."""
+    return getattr(tokenizer, "target", tokenizer).decode([token_id], skip_special_tokens=True).strip()
+
+
+def _encoded_alone(tokenizer: Any, word: str) -> list[int]:
+    return tokenizer(text_target=[word], add_special_tokens=False)["input_ids"][0]
+
+
+def _space(before: str, replaced: str, word: str) -> str:
+    """What parts a word from the text before it: a space, where one is written."""
+    if not before or before[-1].isspace() or word[0].isspace() or not any(map(str.isalnum, word)):
+        return ""
+    if before[-1].isalnum() and replaced[:1].isalnum():  # the step goes on with a word
+        return ""
+    written_together = any(unicodedata.east_asian_width(letter) in "WF" for letter in before[-1] + word[0])
+    return "" if written_together else " "
 
 
 def _row(parent: Trace, wanted: str | int | Sequence[float]) -> torch.Tensor:
@@ -113,11 +157,8 @@ def _row(parent: Trace, wanted: str | int | Sequence[float]) -> torch.Tensor:
         raise ValueError("This model has no attention: there are no weights to change.")
     src_len = len(parent.source_tokens)
     if isinstance(wanted, str):
-        if wanted != "uniform":
-            raise ValueError(
-                f"weights={wanted!r} is unknown: give 'uniform', a source token's number, or the weights."
-            )
-        return torch.full((src_len,), 1 / src_len)
+        places = range(src_len) if wanted == "uniform" else _places_of(parent, wanted)
+        return torch.eye(src_len)[list(places)].mean(0)
     if isinstance(wanted, int):
         if not -src_len <= wanted < src_len:
             raise ValueError(f"There is no source token {wanted}: there are {src_len}, counted from 0.")
@@ -129,3 +170,26 @@ def _row(parent: Trace, wanted: str | int | Sequence[float]) -> torch.Tensor:
         raise ValueError("Weights must be 0 or more, finite, and not all 0.")
     row = row / row.max()  # a sum of great numbers would be infinite
     return torch.tensor(row / row.sum(), dtype=torch.float32)
+
+
+def _places_of(parent: Trace, word: str) -> list[int]:
+    """The tokens of a word of the source, told as it is written, or else in any case; or of a token's name."""
+    source = parent.document["source"]
+    written = [each["text"] for each in source["words"]]
+    for wanted, words in ((word, written), (word.casefold(), [each.casefold() for each in written])):
+        if found := [number for number, each in enumerate(words) if each == wanted]:
+            if len(found) > 1:
+                numbers = [
+                    number for number, token in enumerate(source["tokens"], start=1) if token["word"] in set(found)
+                ]
+                raise ValueError(
+                    f"'{word}' stands {len(found)} times in the source: give a token's number, counted from 1 in the "
+                    f"terminal ({', '.join(map(str, numbers))}), from 0 in Python."
+                )
+            return [number for number, token in enumerate(source["tokens"]) if token["word"] == found[0]]
+    if word in parent.source_tokens:
+        return [parent.source_tokens.index(word)]
+    raise ValueError(
+        f"'{word}' is no word of the source ({' '.join(written)}): give one, 'uniform', a source token's number, or a "
+        "number for each token."
+    )

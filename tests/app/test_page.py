@@ -89,7 +89,7 @@ def test_changes_that_cannot_be_made_are_told(runs: Runs) -> None:
         (Change("source", 40, "dog"), "no word 41"),
         (Change("source", 1, "a " * 12), "words"),
         (Change("target", 0, " "), "Choose or write"),
-        (Change("target", 0, "xylophone"), "no token of the target"),
+        (Change("target", 0, "xylophone"), "cannot be written with the tokens"),
         (Change("target", 40, "chat"), "no step 40"),
         (Change("weights", 40), "no step 40"),
     ):

@@ -49,6 +49,16 @@ def test_files_are_written(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert "numbers recomputed" in capsys.readouterr().out
 
 
+def test_the_what_ifs_of_the_readme_work_with_the_packaged_model(capsys: pytest.CaptureFixture[str]) -> None:
+    changes = ["target.2=chien", "weights.2=uniform", "weights.2=mat", "source=The dog is on the mat."]
+    given = [part for change in changes for part in ("--what-if", change)]
+    main(["The cat is on the mat.", "--plain", "--chapter", "loop", *given])
+    shown = capsys.readouterr().out
+    for change in changes:
+        assert f"What if {change}:  Le " in shown
+    assert "What if target.2=chien:  Le chien" in shown
+
+
 def test_two_models_side_by_side(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(folder / "attention"), TEXT, "--plain", "--chapter", "loop", "--compare", str(folder / "none")])
     assert str(folder / "none") in capsys.readouterr().out.replace("\n", "")
@@ -119,6 +129,8 @@ def page_data(path: Path) -> Any:
         ("weights.-1=uniform", {"weights": {-1: "uniform"}}),
         ("weights.0=4", {"weights": {0: 4}}),
         ("weights.0=0.5,0.5", {"weights": {0: [0.5, 0.5]}}),
+        ("weights.2=cat", {"weights": {2: "cat"}}),
+        ("weights.2=,", {"weights": {2: ","}}),
     ],
 )
 def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
@@ -132,7 +144,7 @@ def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
         (["MODEL", "  "], "blank"),
         (["nowhere", TEXT], "no model 'nowhere'"),
         (["MODEL", TEXT, "--what-if", "target=chien"], "is no change"),
-        (["MODEL", TEXT, "--what-if", "weights.0=even"], "no way to weigh"),
+        (["MODEL", TEXT, "--what-if", "weights.1=even"], "'even' is no word of the source"),
         (["MODEL", TEXT, "--step", "40"], "no step 40: there are 3, counted from 1"),
         (["MODEL", TEXT, "--step", "0"], "no step 0"),
         (["MODEL", TEXT, "--what-if", "weights.1=9"], "no source token 9"),

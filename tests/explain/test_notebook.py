@@ -63,7 +63,7 @@ def test_it_answers_inside_a_notebook(traced: Trace, tmp_path: Path) -> None:
         }"""
         window.evaluate(fake, {"script": widget._esm, "state": state})
         form = window.locator("#widget form")
-        form.get_by_placeholder("a target token").fill("chien")
+        form.get_by_placeholder("a target word").fill("chien")
         form.get_by_role("button", name="Decode again").click()
         assert window.locator("#widget .answer").inner_text() == "un chien"
         (asked,) = window.evaluate("asked")
@@ -105,8 +105,9 @@ def test_what_the_model_cannot_do_is_answered_in_a_sentence(
     traced = trace(make_model(attention_type="additive"), tokenizer, TEXT)
     widget = what_if_widget(traced)
     before = widget.page
-    assert "no token of the target" in ask(widget, kind="target", step=0, token="xyzzy", weights="uniform", text=TEXT)
-    assert "Type a token" in ask(widget, kind="target", step=0, token=" ", weights="uniform", text=TEXT)
+    said = ask(widget, kind="target", step=0, token="xyzzy", weights="uniform", text=TEXT)
+    assert "cannot be written" in said
+    assert "Type a word" in ask(widget, kind="target", step=0, token=" ", weights="uniform", text=TEXT)
     assert "blank" in ask(widget, kind="source", step=0, token="", weights="uniform", text=" ").lower()
     assert "cannot be changed" in ask(widget, kind="moon")
     assert widget.page == before

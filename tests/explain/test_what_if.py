@@ -10,8 +10,11 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import RUNNING_STATE_ATTENTIONS
+from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.decoding.loading import load
 from hf_attn_seq2seq.explain import Trace, trace
-from tests.explain.conftest import TEXT
+from tests.explain.conftest import SENTENCES, TEXT
+from tests.helpers import tiny_model
 
 
 MakeModel = Callable[..., Any]
@@ -89,11 +92,13 @@ def test_the_running_state_goes_on_from_edited_weights(
         ({}, "Change one thing"),
         ({"source": "a dog", "target": {0: "un"}}, "Change one thing"),
         ({"target": {99: "un"}}, "no step 99"),
-        ({"target": {0: "xylophone"}}, "no token of the target"),
+        ({"target": {0: "xylophone"}}, "cannot be written with the tokens"),
         ({"weights": {0: 8}}, "no source token 8"),
         ({"weights": {0: [1, 2]}}, "2 weights are given for 8"),
         ({"weights": {0: [-1] * 8}}, "0 or more"),
-        ({"weights": {0: "even"}}, "unknown"),
+        ({"weights": {0: "even"}}, "'even' is no word of the source"),
+        ({"weights": {0: "the"}}, r"'the' stands 2 times in the source: .* \(1, 5\)"),
+        ({"target": {0: " "}}, "blank"),
         ({"weights": {0: 1, 1: 1}}, "one step at a time"),
         ({"weights": {0: 1}, "layer": 4}, "no layer 4"),
     ],
@@ -126,3 +131,65 @@ def test_a_given_target_does_not_limit_what_follows(make_model: MakeModel, token
     given = trace(make_model(), tokenizer, TEXT, target="le")
     child = given.what_if(target={0: "un"})
     assert child.document["run"]["max_new_tokens"] == 6
+
+
+@pytest.fixture(scope="module")
+def packaged() -> Trace:
+    return trace(*load(), "The cat is on the mat.", num_beams=1)
+
+
+def pieces_said(child: Trace) -> list[str]:
+    return [token["text"] for token in child.document["target"]["tokens"]]
+
+
+@pytest.mark.parametrize(
+    ("step", "word", "pieces"),
+    [
+        (1, "chien", [" chien"]),  # a word behind others, though "chien" at the start of a text is ch|ien
+        (0, "Un", ["Un"]),
+        (4, "le", [" le"]),
+        (5, "perroquet", [" per", "ro", "quet"]),
+        (8, "!", ["!"]),
+        (6, "is", ["is"]),  # goes on with " tap"
+        (6, "es", ["es"]),
+        (6, " et", [" et"]),
+        (3, "Ġet", [" et"]),
+        (3, "</s>", [""]),
+    ],
+)
+def test_a_word_is_cut_as_it_is_behind_the_words_before(
+    packaged: Trace, step: int, word: str, pieces: list[str]
+) -> None:
+    before = pieces_said(packaged)[:step]
+    assert pieces_said(packaged) == ["Le", " chat", " est", " sur", " le", " tap", "is", ".", ""]
+    child = packaged.what_if(target={step: word})
+    assert pieces_said(child)[: step + len(pieces)] == [*before, *pieces]
+    # The tokenizer's own reading of the whole text, where the pieces do not lie in the middle of one of its own.
+    text = "".join([*before, *pieces])
+    whole = packaged.tokenizer(text_target=[text], add_special_tokens=False)["input_ids"][0]
+    said = [token["id"] for token in child.document["target"]["tokens"]]
+    assert said[: len(whole)] == whole
+    forced = [step["choice"]["forced"] for step in child.document["steps"]]
+    assert forced == [number < step + len(pieces) for number in range(len(forced))]
+    assert child.verify().passed
+
+
+def test_a_source_word_of_several_pieces_gets_all_weight(packaged: Trace) -> None:
+    parent = trace(*load(), "The xylophone is on the mat.", num_beams=1, max_new_tokens=4)
+    tokens = parent.document["source"]["tokens"]
+    of_word = [number for number, token in enumerate(tokens) if token["word"] == 1]
+    assert len(of_word) > 1
+    weights = parent.what_if(weights={1: "XYLOPHONE"}).weights()[1]
+    assert weights == pytest.approx([number in of_word for number in range(len(tokens))] / np.float64(len(of_word)))
+    with pytest.raises(ValueError, match=r"'dog' is no word of the source \(The xylophone is"):
+        parent.what_if(weights={1: "dog"})
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "word", "char"])
+def test_a_word_is_said_with_every_kind_of_tokenizer(kind: str) -> None:
+    tokenizer = train_tokenizer(SENTENCES, kind=kind, vocab_size=60 if kind == "word" else 300)
+    model = tiny_model(scale=0.4, vocab_size=len(tokenizer))
+    parent = trace(model, tokenizer, TEXT, "le chat est")
+    step = next(n for n, piece in enumerate(pieces_said(parent)) if "chat".startswith(piece.strip() or "-") and n)
+    child = parent.what_if(target={step: "chien"})
+    assert child.document["target"]["text"].startswith("le chien")
