@@ -3,6 +3,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 
 from huggingface_hub.errors import StrictDataclassError
@@ -35,9 +36,15 @@ def run_command(command: Callable[[], None]) -> None:
 
 def quieten() -> None:
     """Leave the terminal to the command: no bars and warnings of the libraries, in this process and its children."""
+    warnings.showwarning = _warn
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    """A warning of this package or a library as one line, without the place in the code."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _fail(sentence: str) -> None:

@@ -2,25 +2,53 @@
 """The base of every section of a recipe: typed, closed to unknown fields, and wrong values told in one sentence."""
 
 import difflib
-from collections.abc import Sequence
-from typing import Any, TypeVar
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
 class Settings(BaseModel):
-    """A section of a recipe. Its fields are fixed once made; `field: description` pairs document them."""
+    """
+    A section of a recipe. Its fields are fixed once made; `field: description` pairs document them.
+
+    `former_names` maps names that fields had in earlier versions to those they have now: recipes written then still
+    load, with a warning.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    former_names: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ValueError(_sentence(type(self), error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_former_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for former, name in cls.former_names.items():
+            if former in values:
+                if name in values:
+                    raise ValueError(
+                        f"'{former}' is the former name of '{name}', which is given too: keep one of them."
+                    )
+                values[name] = values.pop(former)
+                warn_renamed(f"the field '{former}'", f"'{name}'")
+        return values
+
+
+def warn_renamed(former: str, name: str) -> None:
+    """Warn that what a recipe calls `former` has another name now."""
+    warnings.warn(f"In recipes, {former} is now called {name}: please rename it.", FutureWarning, stacklevel=2)
 
 
 def as_list(value: Any) -> Any:

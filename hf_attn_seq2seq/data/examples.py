@@ -127,17 +127,18 @@ def _joined_links(rows: dict[str, list[str]], group: range, links_of: WordKind) 
     return to_pharaoh(links)
 
 
-def casual_text(pairs: Dataset, share: float, seed: int, links_of: WordKind | None = None) -> Dataset:
+def augment_case_punctuation(pairs: Dataset, share: float, seed: int, links_of: WordKind | None = None) -> Dataset:
     """
-    The pairs, of which some lose the stop that ends them (`.`, `!`, `?`, `…`), and some the capital that begins them.
+    Remove the final punctuation (`.`, `!`, `?`, `…`) of some pairs, and lower-case the first letter of some.
 
-    Each happens to about `share` of the pairs, drawn independently, and to each side of such a pair that has one: a
-    stop before a closing quotation mark stays, and so do the capitals of `USA`. A model of well-edited sentences so
-    learns to read them as people type them: `where is the station`.
+    Each change is drawn independently for about `share` of the pairs, and applied to both sides of a pair where it
+    applies: punctuation before a closing quotation mark stays, and so do the capitals of `USA`. A model trained on
+    well-edited sentences thus learns to read text as people type it: `where is the station`.
 
     Args:
-        share: Of the pairs, in [0, 1].
-        links_of: What the column `alignment` counts, where there is one (see `encode`). Links of a stop go with it.
+        share: Share of the pairs, in [0, 1].
+        links_of: What the column `alignment` counts, where there is one (see `encode`). Links of removed punctuation
+            are removed with it.
 
     Raises:
         ValueError: `share` is not in [0, 1].
@@ -149,17 +150,17 @@ def casual_text(pairs: Dataset, share: float, seed: int, links_of: WordKind | No
         random = np.random.default_rng((seed, 1, indices[0]))  # not the draws of join_pairs
         draws = random.random((len(indices), 2)) < share
         changed: dict[str, list[str]] = {
-            name: [_casual(text, *draw) for text, draw in zip(rows[name], draws)] for name in ("source", "target")
+            name: [_without(text, *draw) for text, draw in zip(rows[name], draws)] for name in ("source", "target")
         }
         if links_of:
             texts = zip(changed["source"], changed["target"], rows["alignment"])
             changed["alignment"] = [_links_within(*row, links_of) for row in texts]
         return changed
 
-    return pairs.map(change_rows, batched=True, with_indices=True, desc="Casual text")
+    return pairs.map(change_rows, batched=True, with_indices=True, desc="Case and punctuation augmentation")
 
 
-def _casual(text: str, no_stop: bool, no_capital: bool) -> str:
+def _without(text: str, no_stop: bool, no_capital: bool) -> str:
     if no_stop:
         text = text.rstrip(_STOPS) or text
     if no_capital and not text[1:2].isupper() and len(first := text[:1].lower()) == 1:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hf_attn_seq2seq.data.grammar import MAX_PAIRS
 from hf_attn_seq2seq.data.words import WordKind
-from hf_attn_seq2seq.settings import Settings, as_list
+from hf_attn_seq2seq.settings import Settings, as_list, warn_renamed
 
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "po"]
@@ -36,6 +36,13 @@ def _quoted(value: Any) -> Any:
 
 
 Language = Annotated[str | None, BeforeValidator(_quoted)]
+
+
+def _renamed_words(kind: Any) -> Any:
+    if kind != "blanks":
+        return kind
+    warn_renamed("'alignment_words: blanks'", "'alignment_words: whitespace'")
+    return "whitespace"
 
 
 class GrammarSettings(Settings):
@@ -185,10 +192,10 @@ class DataSettings(Settings):
     train: Sources = Field([], description="the sources of training pairs, mixed by their weights")
     validation: Sources = Field([], description="sources of the validation set, if it is given")
     tests: dict[str, Sources] = Field({}, description="test sets: a name, and its sources")
-    alignment_words: WordKind = Field(
+    alignment_words: Annotated[WordKind, BeforeValidator(_renamed_words)] = Field(
         "cut",
-        description="what the links in `alignment` count: words as the tokenizers here cut them (as `align --words "
-        "running` writes them), or parted by blanks (as tools for tokenised text do)",
+        description="what the links in `alignment` count: `cut`: words as the tokenizers here cut them (as "
+        "`align --words running` writes them); `whitespace`: words separated by whitespace (as in tokenized text)",
     )
     validation_size: int | None = Field(
         None, ge=1, description="pairs to split off, if no validation set is given (default: a tenth, 1000 at most)"

@@ -57,8 +57,8 @@ def split_words(text: str) -> Words:
 
 
 # What links can count: words as `cut_words` finds them, or parted by blanks.
-WordKind = Literal["cut", "blanks"]
-WORDS = {"cut": cut_words, "blanks": split_words}
+WordKind = Literal["cut", "whitespace"]
+WORDS = {"cut": cut_words, "whitespace": split_words}
 
 
 def count_words(text: str, kind: WordKind) -> int:

@@ -12,7 +12,7 @@ from accelerate import PartialState
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.data.examples import Examples, SampledExamples, casual_text, encode, join_pairs
+from hf_attn_seq2seq.data.examples import Examples, SampledExamples, augment_case_punctuation, encode, join_pairs
 from hf_attn_seq2seq.data.links import Link, from_pharaoh, symmetrise, to_pharaoh
 from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
@@ -93,7 +93,7 @@ class TrainingExamples(NamedTuple):
 
 
 def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
-    """The training pairs of the recipe's corpus, joined, made casual and with word links where the recipe says so."""
+    """The training pairs of the recipe's corpus, joined, augmented and with word links where the recipe says so."""
     training, sampling = recipe.training, recipe.tokenizer.sampling
     guided = training.guided_alignment
     split = prepared.corpus.train
@@ -105,8 +105,8 @@ def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
             links_of = recipe.data.alignment_words
     if training.join_pairs > 1:
         split = join_pairs(split, training.join_pairs, training.seed, links_of)
-    if training.casual_text:
-        split = casual_text(split, training.casual_text, training.seed, links_of)
+    if training.case_punctuation_augmentation:
+        split = augment_case_punctuation(split, training.case_punctuation_augmentation, training.seed, links_of)
     encoded = encode(split, prepared.tokenizer, training.max_length, _processes(recipe), links_of)
     sampled = None
     if sampling:

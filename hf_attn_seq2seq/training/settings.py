@@ -34,6 +34,8 @@ class GuidedAlignmentSettings(Settings):
 class TrainingSettings(Settings):
     """How a model is trained."""
 
+    former_names = {"casual_text": "case_punctuation_augmentation"}
+
     epochs: float = Field(10.0, gt=0, allow_inf_nan=False, description="passes over the training pairs")
     max_steps: int | None = Field(None, gt=0, description="steps of the optimiser, in place of `epochs`")
     batch_tokens: int | None = Field(
@@ -82,7 +84,7 @@ class TrainingSettings(Settings):
     join_pairs: int = Field(
         1, gt=0, description="up to so many random training pairs are joined into one, to learn longer texts"
     )
-    casual_text: float = Field(
+    case_punctuation_augmentation: float = Field(
         0.0,
         ge=0,
         le=1,

@@ -80,7 +80,7 @@ def test_a_line_of_100000_characters_is_dropped_by_default():
     assert cleaned([("x" * 100_000, "y" * 100_000)])["dropped"] == [cleaning.LENGTH]
 
 
-@pytest.mark.parametrize(("links_of", "apart"), [("cut", cleaning.ALIGNMENT), ("blanks", cleaning.KEPT)])
+@pytest.mark.parametrize(("links_of", "apart"), [("cut", cleaning.ALIGNMENT), ("whitespace", cleaning.KEPT)])
 def test_a_word_lost_to_control_characters_spoils_the_alignment(links_of, apart):
     pairs = [("a \x00 b", "x y z"), ("a\x00 b c", "x y z"), ("a \x00 b", "x y z"), ("cafe\u0301 b c", "x y z")]
     batch = cleaned(pairs, extra={"alignment": ["2-2", "2-2", None, "2-2"]}, links_of=links_of)

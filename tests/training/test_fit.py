@@ -24,7 +24,7 @@ from torch.nn import functional
 from transformers import set_seed
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from hf_attn_seq2seq.data.examples import Examples, casual_text, encode, join_pairs, text_examples
+from hf_attn_seq2seq.data.examples import Examples, augment_case_punctuation, encode, join_pairs, text_examples
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
@@ -213,13 +213,13 @@ def test_joined_pairs_keep_every_pair_and_its_links() -> None:
     assert join_pairs(pairs, 3, seed=1)["source"] != joined["source"]
 
 
-def test_casual_pairs_lose_stop_and_capital_on_both_sides_and_the_stops_links() -> None:
+def test_augmented_pairs_lose_punctuation_and_capital_on_both_sides_and_the_links_of_the_punctuation() -> None:
     count = 2500  # more than one batch of the table
     pairs = Dataset.from_dict(
         {"source": ["Why not?"] * count, "target": ["Pourquoi pas ?"] * count, "alignment": ["0-0 1-1 2-2"] * count}
     )
-    casual = casual_text(pairs, 0.25, seed=0, links_of="cut")
-    rows = Counter((row["source"], row["target"], row["alignment"]) for row in casual)
+    augmented = augment_case_punctuation(pairs, 0.25, seed=0, links_of="cut")
+    rows = Counter((row["source"], row["target"], row["alignment"]) for row in augmented)
     whole, bare = "0-0 1-1 2-2", "0-0 1-1"
     expected = {
         ("Why not?", "Pourquoi pas ?", whole): 0.75 * 0.75,
@@ -229,17 +229,21 @@ def test_casual_pairs_lose_stop_and_capital_on_both_sides_and_the_stops_links() 
     }
     assert rows.keys() == expected.keys()
     assert all(rows[row] / count == pytest.approx(share, abs=0.04) for row, share in expected.items())
-    assert casual_text(pairs, 0.25, seed=0)["source"] == casual["source"] != casual_text(pairs, 0.25, seed=1)["source"]
+    assert (
+        augment_case_punctuation(pairs, 0.25, seed=0)["source"]
+        == augmented["source"]
+        != augment_case_punctuation(pairs, 0.25, seed=1)["source"]
+    )
 
 
-def test_casual_text_leaves_what_has_nothing_to_lose() -> None:
+def test_augmentation_leaves_what_has_nothing_to_lose() -> None:
     texts = ["...", "", '"Why not?"', "12 o'clock", "USA wins", "İstanbul", "word\u202f!"]
     pairs = Dataset.from_dict({"source": texts, "target": texts, "alignment": [None] * len(texts)})
-    casual = casual_text(pairs, 1.0, seed=0, links_of="blanks")
-    assert casual["target"] == casual["source"] == [*texts[:-1], "word"]
-    assert casual["alignment"] == [""] * len(texts)
+    augmented = augment_case_punctuation(pairs, 1.0, seed=0, links_of="whitespace")
+    assert augmented["target"] == augmented["source"] == [*texts[:-1], "word"]
+    assert augmented["alignment"] == [""] * len(texts)
     with pytest.raises(ValueError, match=r"share=1\.5"):
-        casual_text(pairs, 1.5, seed=0)
+        augment_case_punctuation(pairs, 1.5, seed=0)
 
 
 def test_the_divergence_is_the_one_worked_out_by_hand() -> None:
@@ -507,7 +511,7 @@ def test_eflomal_makes_links_once(tsv: Path, tmp_path: Path, monkeypatch: pytest
     from hf_attn_seq2seq.training.train import main
 
     pytest.importorskip("eflomal", reason="of the extra align, which needs a C compiler")
-    more = ["training.guided_alignment.links=eflomal", "training.casual_text=0.2"]
+    more = ["training.guided_alignment.links=eflomal", "training.case_punctuation_augmentation=0.2"]
     main(command(tsv, tmp_path / "run", *more, "training.max_steps=5", "training.join_pairs=2"))
     path = tmp_path / "run" / "eflomal-links.txt"
     made = [from_pharaoh(line) for line in path.read_text("utf-8").splitlines()]

@@ -58,6 +58,22 @@ def test_a_place_that_is_none_is_told(tmp_path: Path, override: str, told: str) 
         load_recipe(path, [override])
 
 
+def test_former_names_of_fields_and_values_still_load_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("training: {casual_text: 0.25}\ndata: {alignment_words: blanks}\n", "utf-8")
+    with pytest.warns(FutureWarning) as told:
+        recipe = load_recipe(path)
+    assert recipe.training.case_punctuation_augmentation == 0.25
+    assert recipe.data.alignment_words == "whitespace"
+    assert sorted(str(warning.message) for warning in told) == [
+        "In recipes, 'alignment_words: blanks' is now called 'alignment_words: whitespace': please rename it.",
+        "In recipes, the field 'casual_text' is now called 'case_punctuation_augmentation': please rename it.",
+    ]
+    path.write_text("training: {casual_text: 0.25}\n", "utf-8")
+    with pytest.raises(ValueError, match="'casual_text' is the former name of 'case_punctuation_augmentation'"):
+        load_recipe(path, ["training.case_punctuation_augmentation=0.5"])
+
+
 def test_a_lone_entry_is_a_list_of_one(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     for text in ("data: {train: {file: a.tsv}}", "data: {train: [{file: a.tsv}]}"):
