@@ -5,9 +5,9 @@ The attentions of the literature, one class each, under one contract.
     memory = attention.memory(encoder_states, mask)      # once per source: projected keys, values, mask
     out = attention(query, memory, state)                # context, weights, scores, new state
 
-for one step or for all steps in one call. Nothing is stored on the module, so it can be called twice at once. A row of
-weights, before dropout, sums to 1 over real source positions and is exactly 0 on padding; where all is padding, the
-weights and the sum of values are 0.
+for one step or for all steps in one call. Nothing is stored on the module, so it can be called twice at once. Weights
+are handed out as they were before dropout: a row sums to 1 over real source positions and is exactly 0 on padding;
+where all is padding, the weights and the sum of values are 0.
 
 A new kind is one class with `score` (or `forward`), one entry in `ATTENTIONS`, and its name in the configuration's
 `ATTENTION_TYPES`.
@@ -39,7 +39,8 @@ class AttentionOutput(NamedTuple):
     """What an attention answers."""
 
     context: torch.Tensor  # (batch, tgt_len, context_size)
-    weights: torch.Tensor | None  # (batch, heads, tgt_len, src_len); None from a fused kernel or without attention
+    # (batch, heads, tgt_len, src_len), before dropout; None from a fused kernel or without attention
+    weights: torch.Tensor | None
     scores: torch.Tensor | None  # the same shape, before normalisation and masking; None likewise
     state: torch.Tensor | None  # (batch, state_size); None for kinds without a running state
 
@@ -215,8 +216,9 @@ class Attention(nn.Module):
     def attend(
         self, weights: torch.Tensor, memory: Memory, scores: torch.Tensor | None, state: torch.Tensor | None
     ) -> AttentionOutput:
-        """Sum the values by the weights; with dropout, the weights handed out are the dropped ones that were used."""
-        used = nn.functional.dropout(self.settle(weights), p=self.dropout, training=self.training)
+        """Sum the values by the weights, of which dropout leaves some out; those handed out are whole."""
+        weights = self.settle(weights)
+        used = nn.functional.dropout(weights, p=self.dropout, training=self.training)
         sums = used @ memory.values
         context = merge_heads(sums)
         record(
@@ -228,7 +230,7 @@ class Attention(nn.Module):
             head_context=sums,
             context=context,
         )
-        return AttentionOutput(context, used, scores, state)
+        return AttentionOutput(context, weights, scores, state)
 
     def settle(self, weights: torch.Tensor) -> torch.Tensor:
         """The weights to go on with: these, unless an active recorder asks what others would do."""
@@ -337,7 +339,7 @@ def eager_attention_forward(
     **kwargs: object,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    softmax(q k^T * scaling + mask) v (Vaswani et al. 2017, eq. 1), with the weights that were used.
+    softmax(q k^T * scaling + mask) v (Vaswani et al. 2017, eq. 1), with the weights as they are before dropout.
 
     Args:
         query: `(batch, heads, tgt_len, head_dim)`.
@@ -353,9 +355,9 @@ def eager_attention_forward(
     if attention_mask is not None:
         scaled = scaled + attention_mask
     weights = torch.softmax(at_least_single(scaled), dim=-1).to(query.dtype)
-    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
-    record(module, scores=scores, weights=weights)
-    return (weights @ repeat_groups(value, groups)).transpose(1, 2).contiguous(), weights
+    used = nn.functional.dropout(weights, p=dropout, training=module.training)
+    record(module, scores=scores, weights=used)
+    return (used @ repeat_groups(value, groups)).transpose(1, 2).contiguous(), weights
 
 
 def repeat_groups(states: torch.Tensor, groups: int) -> torch.Tensor:
@@ -556,11 +558,10 @@ class LocalPredictiveAttention(LocalMonotonicAttention):
         scores = self.score(query, memory)
         # sigma = D / 2, so the exponent is -2 at the window's edge: the product cannot vanish.
         gaussian = torch.exp(-2.0 * (distance / self.config.attention_window).square())
-        weights = normalize(scores, window, self.config.attention_normalizer)
-        weights = weights * gaussian.to(weights.dtype)
+        weights = normalize(at_least_single(scores), window, self.config.attention_normalizer) * gaussian
         weights = weights / weights.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
         record(self, allowed=window, centre=centre.squeeze(-1), gaussian=gaussian)
-        return self.attend(weights, memory, scores, None)
+        return self.attend(weights.to(scores.dtype), memory, scores, None)
 
 
 class LocationAttention(Attention):
@@ -629,7 +630,7 @@ class RunningAttention(AdditiveAttention):
         return weights
 
     def weigh(self, scores: torch.Tensor, memory: Memory, state: torch.Tensor) -> torch.Tensor:
-        """Weights `(batch, heads, 1, src_len)` of one step's scores of the same shape."""
+        """Weights `(batch, heads, 1, src_len)` of one step's scores of the same shape; the state goes on with them."""
         return normalize(scores, key_mask(memory.mask), self.config.attention_normalizer)
 
     def vector(self) -> torch.Tensor:
@@ -658,7 +659,7 @@ class RunningAttention(AdditiveAttention):
                     feature=feature.unsqueeze(2) if feature.dim() else feature,
                 )
             running = self.advance(running, at_least_single(weights.squeeze(2)))
-            rows.append(weights)
+            rows.append(weights.to(scores.dtype))
             energies.append(scores)
         return self.attend(torch.cat(rows, 2), memory, torch.cat(energies, 2), running.flatten(1))
 
@@ -721,6 +722,30 @@ class CoverageAttention(RunningAttention):
         return state + weights
 
 
+def linear_recurrence(factors: torch.Tensor, terms: torch.Tensor) -> torch.Tensor:
+    """
+    h_j = factors_j h_(j-1) + terms_j over the last dimension, with h_(-1) = 0; `(..., n)` to `(..., n)`.
+
+    All positions at once, in log2(n) rounds that double how far back each has looked (Hillis and Steele 1986; Blelloch
+    1990, section 1.4.1). Nothing is divided or subtracted, so that sums of what is not negative keep their precision.
+    """
+    length = terms.shape[-1]
+    if torch.jit.is_tracing():
+        # A graph must serve all lengths, and the rounds would be fixed: take all spans at once, in O(n^2).
+        here = torch.ones(length, length, dtype=torch.bool, device=terms.device).tril()
+        # Of a span k..j the product of factors k + 1 to j; a sum of logarithms, as 0 is a factor too.
+        logs = nn.functional.pad(factors.log()[..., 1:], (0, 1)).unsqueeze(-1).masked_fill(~here, 0.0)
+        spans = nn.functional.pad(logs.cumsum(-2)[..., :-1, :], (0, 0, 1, 0)).masked_fill(~here, -torch.inf)
+        return (spans.exp() @ terms.unsqueeze(-1)).squeeze(-1)
+    reach = 1
+    while reach < length:
+        before = nn.functional.pad(terms[..., :-reach], (reach, 0))
+        terms = terms + factors * before
+        factors = factors * nn.functional.pad(factors[..., :-reach], (reach, 0))
+        reach *= 2
+    return terms
+
+
 class MonotonicAttention(RunningAttention):
     """
     Attention that moves from left to right (Raffel et al. 2017).
@@ -762,25 +787,18 @@ class MonotonicAttention(RunningAttention):
         return energy
 
     def weigh(self, scores: torch.Tensor, memory: Memory, state: torch.Tensor) -> torch.Tensor:
-        energy = scores.squeeze(2)  # batch x heads x src_len
-        dtype = energy.dtype
-        energy = at_least_single(energy)
+        energy = at_least_single(scores.squeeze(2))  # batch x heads x src_len
         if self.config.monotonic_hard and not self.training:
             energy = torch.where(energy > 0, 1e4, -1e4)
-        select, log_skip = torch.sigmoid(energy), nn.functional.logsigmoid(-energy)
+        select, skip = torch.sigmoid(energy), torch.sigmoid(-energy)  # 1 - sigmoid(energy) would lose small numbers
         if memory.mask is not None:
             real = memory.mask[:, None]
-            select, log_skip = select.masked_fill(~real, 0.0), log_skip.masked_fill(~real, 0.0)
-        # q_j = sum_(k <= j) alpha_k prod_(k <= l < j) (1 - p_l), in logarithms: no division by a product that
-        # vanishes. Each sum over k <= l < j is made by itself: a difference of two long sums loses the small ones.
-        src_len = energy.shape[-1]
-        here = torch.ones(src_len, src_len, dtype=torch.bool, device=energy.device).tril()  # k <= l
-        spans = log_skip.unsqueeze(-1).masked_fill(~here, 0.0).cumsum(-2)
-        reach = nn.functional.pad(spans[..., :-1, :], (0, 0, 1, 0)).masked_fill(~here, -torch.inf).exp()
-        arrived = (reach @ state.to(energy.dtype).unsqueeze(-1)).squeeze(-1)
+            select, skip = select.masked_fill(~real, 0.0), skip.masked_fill(~real, 1.0)
+        arrived = linear_recurrence(nn.functional.pad(skip[..., :-1], (1, 0)), state.to(energy.dtype))
         weights = select * arrived
-        rest = (state.to(energy.dtype).sum(-1, keepdim=True) - weights.sum(-1, keepdim=True)).clamp(min=0.0)
-        return (weights + rest * self.last_real(memory)).to(dtype).unsqueeze(2)
+        rest = skip[..., -1:] * arrived[..., -1:]
+        # Not rounded to half precision: the next step starts from them, and what is lost would add up.
+        return (weights + rest * self.last_real(memory)).unsqueeze(2)
 
     @staticmethod
     def last_real(memory: Memory) -> torch.Tensor:

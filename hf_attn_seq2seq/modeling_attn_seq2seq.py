@@ -149,6 +149,8 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
         "TransformerDecoderLayer",
     ]
     _skip_keys_device_placement = ["past_key_values"]
+    # Without attention, a Transformer decoder that normalises first had a norm here whose result nobody read.
+    _keys_to_ignore_on_load_unexpected = [r"layers\.\d+\.cross_attention_norm\."]
     _supports_flash_attn = True
     _supports_sdpa = True
     _can_compile_fullgraph = True

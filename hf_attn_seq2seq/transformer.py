@@ -281,7 +281,9 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         # Multi-head attention ends in a projection of its own.
         own_output = config.attention_type == "multi_head"
         self.cross_output = nn.Identity() if own_output else nn.Linear(self.cross_attention.context_size, width)
-        self.cross_attention_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        # What asks nothing is not normalised: a parameter without gradient would stop distributed training.
+        unused = self.pre_norm and not self.cross_attention.uses_query
+        self.cross_attention_norm = nn.Identity() if unused else nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config, width)
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 

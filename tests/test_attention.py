@@ -20,6 +20,7 @@ from hf_attn_seq2seq.attention import (
     build_attention,
     eager_attention_forward,
     entmax15,
+    linear_recurrence,
     merge_heads,
     normalize,
     repeat_groups,
@@ -472,21 +473,39 @@ def test_sizes_are_the_promised_ones(case):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def context_of(attention: Attention, weights: torch.Tensor, memory: Memory) -> torch.Tensor:
+    """The context that weights give."""
+    context = merge_heads(weights @ repeat_groups(memory.values, weights.shape[1] // memory.values.shape[1]))
+    return attention.output_projection(context) if isinstance(attention, MultiHeadAttention) else context
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.kind != "none"], ids=str)
-def test_weights_handed_out_are_the_ones_used(case, dropout):
-    attention = case.build(torch.float64, attention_dropout=dropout).train()
-    torch.manual_seed(0)
+def test_weights_handed_out_are_the_ones_used(case):
+    attention = case.build(torch.float64)
     inputs = random_inputs(attention, dtype=torch.float64)
     memory = attention.memory(inputs.states, MASK)
     out = attention(inputs.query, memory)
     assert out.weights is not None
-    sums = out.weights.sum(-1)
-    assert bool((sums - 1).abs().max() > 0.1) == bool(dropout)
-    context = merge_heads(out.weights @ repeat_groups(memory.values, out.weights.shape[1] // memory.values.shape[1]))
-    if isinstance(attention, MultiHeadAttention):
-        context = attention.output_projection(context)
-    close(out.context, context, 1e-12)
+    close(out.context, context_of(attention, out.weights, memory), 1e-12)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind != "none"], ids=str)
+def test_dropout_changes_the_context_and_leaves_the_weights_handed_out_whole(case):
+    # A loss on the weights (guided alignment) would else teach those that dropout took away, which learn nothing.
+    attention = case.build(torch.float64, attention_dropout=0.5).train()
+    inputs = random_inputs(attention, dtype=torch.float64)
+    memory = attention.memory(inputs.states, MASK)
+    torch.manual_seed(0)
+    outs = [attention(inputs.query, memory) for _ in range(400)]
+    for out in outs[:2]:
+        close(out.weights.sum(-1), torch.ones(out.weights.shape[:-1]), 1e-9)
+        close(out.weights, outs[0].weights, 1e-12)
+    expected = context_of(attention, outs[0].weights, memory)
+    assert (outs[0].context - expected).abs().max() > 0.1
+    contexts = torch.stack([out.context for out in outs])
+    # Dropout keeps the mean: five standard errors of it.
+    error = 5 * contexts.std(0) / len(outs) ** 0.5
+    assert ((contexts.mean(0) - expected).abs() <= error + 1e-9).all()
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.kind == "multi_head"], ids=str)
@@ -522,6 +541,10 @@ def test_eager_function_is_scaled_dot_product_attention(groups):
     )
     close(output, expected.transpose(1, 2), 1e-6)
     close((weights @ repeat_groups(value, groups)).transpose(1, 2), output, 1e-6)
+    torch.manual_seed(0)
+    dropped, whole = eager_attention_forward(nn.Module().train(), query, key, value, mask, scaling=0.3, dropout=0.5)
+    assert (dropped - output).abs().max() > 0.1
+    close(whole, weights, 0)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -590,6 +613,106 @@ def test_soft_monotonic_keeps_its_precision_behind_a_saturated_beginning():
         arrived -= expected[-1]
     expected[-1] += arrived
     torch.testing.assert_close(weights.flatten(), torch.tensor(expected), rtol=1e-5, atol=0)
+
+
+def random_recurrence(length: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factors and terms `(12, length)` in [0, 1]: rows at random, near 0, near 1, exactly both, and runs of each."""
+    generator = torch.Generator().manual_seed(seed)
+    energies = 4 * torch.randn(12, length, generator=generator, dtype=torch.float64)
+    energies[1] -= 8.0
+    energies[2] += 8.0
+    energies[3] = energies[3].sign() * 1e4
+    energies[4, length // 3 :] = 50.0
+    energies[5, : length // 2] = -1e4
+    terms = torch.rand(12, length, generator=generator, dtype=torch.float64)
+    terms[6:] *= torch.rand(6, length, generator=generator) < 0.1
+    terms[7] *= 1e-12
+    return torch.sigmoid(energies), terms / terms.sum(-1, keepdim=True).clamp(min=1.0)
+
+
+def recur_by_loop(factors: torch.Tensor, terms: torch.Tensor) -> torch.Tensor:
+    here, found = torch.zeros_like(terms[..., 0]), []
+    for factor, term in zip(factors.unbind(-1), terms.unbind(-1)):
+        here = factor * here + term
+        found.append(here)
+    return torch.stack(found, dim=-1)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 9, 100, 1000])
+def test_linear_recurrence_is_the_loop(length):
+    factors, terms = random_recurrence(length)
+    expected = recur_by_loop(factors, terms)
+    close(linear_recurrence(factors, terms), expected, 1e-14)
+    single = linear_recurrence(factors.float(), terms.float())
+    assert single.dtype == torch.float32
+    close(single, recur_by_loop(factors.float().double(), terms.float().double()), 1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_linear_recurrence_has_the_gradients_of_the_loop(dtype):
+    factors, terms = random_recurrence(300)
+    coefficients = torch.randn(factors.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def gradients(function: Any, dtype: torch.dtype) -> list[torch.Tensor]:
+        # Through single precision first: the inputs are the same numbers in both.
+        leaves = [part.float().to(dtype).requires_grad_() for part in (factors, terms)]
+        (function(*leaves) * coefficients.to(dtype)).sum().backward()
+        return [leaf.grad for leaf in leaves]
+
+    for found, expected in zip(gradients(linear_recurrence, dtype), gradients(recur_by_loop, torch.float64)):
+        scale = expected.abs().max().item()
+        close(found / scale, expected / scale, {torch.float64: 1e-14, torch.float32: 1e-6}[dtype])
+
+
+def test_linear_recurrence_in_a_traced_graph_serves_other_lengths():
+    traced = torch.jit.trace(linear_recurrence, random_recurrence(5))
+    for length in (1, 2, 40, 700):
+        factors, terms = random_recurrence(length)
+        close(traced(factors, terms), recur_by_loop(factors, terms), 1e-13)
+
+
+def test_monotonic_keeps_little_for_the_gradient():
+    # What is kept grew with the square of the source: 400 tokens would need 100 times what 40 do.
+    def kept(src_len: int) -> int:
+        attention = monotonic()
+        inputs = random_inputs(attention, batch=1, tgt_len=1, src_len=src_len)
+        sizes = []
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            attention(inputs.query, attention.memory(inputs.states))
+        return sum(sizes)
+
+    assert kept(1600) < 60 * kept(40)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_monotonic_rows_sum_to_one_after_many_steps_in_half_precision(autocast):
+    attention = Case("monotonic", {"num_attention_heads": 2}).build(torch.float32 if autocast else torch.bfloat16)
+    with torch.no_grad():
+        attention.offset.fill_(2.0)  # slow enough to be still on its way after many steps
+    mask = torch.ones(2, 300, dtype=torch.long)
+    mask[1, :40] = mask[1, 100:120] = mask[1, 290:] = 0
+    dtype = attention.key_projection.weight.dtype
+    inputs = random_inputs(attention, batch=2, tgt_len=200, src_len=300, dtype=dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        out = attention(inputs.query, attention.memory(inputs.states, mask))
+    assert out.weights.dtype == out.scores.dtype
+    # Each weight is rounded by up to 2^-8 of itself, and so is their sum; the state goes on with what was not rounded.
+    close(out.weights.double().sum(-1), torch.ones(2, 2, 200), 2.0**-8)
+    for row in range(2):
+        for head in range(2):
+            real = mask[row].bool()
+            energies = out.scores[row, head][:, real].double()
+            expected = torch.tensor(plain.monotonic_soft(energies.tolist()))
+            assert expected.argmax(-1)[-1] > 10
+            assert expected[-1].max() < 0.9
+            torch.testing.assert_close(
+                out.weights[row, head][:, real].double(), expected.double(), rtol=2.0**-8, atol=1e-6
+            )
 
 
 def test_hard_monotonic_takes_the_first_selected_position_from_the_last_one_on():

@@ -1,14 +1,22 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The models' own promises: bad input is refused, attentions handed out or refused, never silently left out."""
 
+import itertools
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed, nn
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import output_capturing
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from tests.helpers import scrambled, tiny_config
+from hf_attn_seq2seq.attention import ATTENTIONS
+from hf_attn_seq2seq.configuration_attn_seq2seq import _CHOICES, BRIDGES, STACK_TYPES
+from tests.helpers import scrambled, tiny_config, tiny_model
 
 
 RECURRENT = {"encoder_type": "gru", "decoder_type": "lstm"}
@@ -215,3 +223,99 @@ def test_learned_positions_end_with_a_sentence() -> None:
             model.generate(ids(1, 4), max_new_tokens=20, min_new_tokens=20, cache_implementation=cache)
     with pytest.raises(ValueError, match="A sequence of 9 tokens"):
         model(input_ids=ids(1, 9), decoder_input_ids=ids(1, 2))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Every parameter is used
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def every_pairing() -> list[Any]:
+    """Every encoder, decoder, attention and place of the norms; what else a model may have takes turns."""
+    found = []
+    for encoder, decoder, attention, norm in itertools.product(
+        STACK_TYPES, STACK_TYPES, ATTENTIONS, _CHOICES["norm_position"]
+    ):
+        turn = len(found)
+        fields = {
+            "encoder_type": encoder,
+            "decoder_type": decoder,
+            "attention_type": attention,
+            "norm_position": norm,
+            "position_type": _CHOICES["position_type"][turn % 3],
+            "attention_query": _CHOICES["attention_query"][turn % 2],
+            "readout": _CHOICES["readout"][turn // 2 % 2],
+            "bridge": BRIDGES[turn // 3 % 4],
+            "input_feeding": turn % 5 < 2 and decoder != "transformer",
+            "bidirectional": turn % 3 > 0,
+            "layer_norm": turn % 4 > 1,
+            "residual": turn % 7 > 2,
+            "encoder_layers": 1 + turn % 2,
+            "decoder_layers": 1 + turn // 2 % 2,
+            "tie_word_embeddings": turn % 3 == 0,
+        }
+        try:
+            tiny_config(**fields)
+        except ValueError:
+            continue
+        found.append(pytest.param(fields, id=f"{encoder}-{decoder}-{attention}-{norm}"))
+    return found
+
+
+@pytest.mark.parametrize("fields", every_pairing())
+@pytest.mark.parametrize("tgt_len", [1, 3])
+def test_every_parameter_gets_a_gradient(fields: dict, tgt_len: int) -> None:
+    # One without would stop DistributedDataParallel at the second step.
+    model = tiny_model(**fields).train()
+    model(input_ids=ids(2, 4), labels=ids(2, tgt_len)).loss.backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+WITHOUT_QUERY = {**TRANSFORMER, "attention_type": "none", "norm_position": "pre"}
+
+
+def test_a_decoder_that_asks_nothing_trains_in_parallel(tmp_path: Path) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        model = nn.parallel.DistributedDataParallel(build(WITHOUT_QUERY).train())
+        for _ in range(2):
+            model(input_ids=ids(2, 4), labels=ids(2, 3)).loss.backward()
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_a_checkpoint_with_the_norm_that_nobody_read_loads_as_before(tmp_path: Path, caplog: Any) -> None:
+    model = build(WITHOUT_QUERY)
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    state = load_file(path)
+    for layer in range(2):
+        prefix = f"model.decoder.stack.layers.{layer}.cross_attention_norm"
+        state.update({f"{prefix}.weight": torch.randn(16), f"{prefix}.bias": torch.randn(16)})
+    save_file(state, path, metadata={"format": "pt"})
+    with caplog.at_level("WARNING", logger="transformers"):
+        again, info = AttnSeq2SeqForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["unexpected_keys"]
+    assert not info["missing_keys"]
+    assert "cross_attention_norm" not in caplog.text
+    inputs = {"input_ids": ids(2, 4), "labels": ids(2, 3)}
+    torch.testing.assert_close(again(**inputs).logits, model(**inputs).logits)
+
+
+@pytest.mark.parametrize("norm_position", ["post", "pre"])
+def test_a_norm_that_is_read_is_missed(norm_position: str, tmp_path: Path) -> None:
+    model = build(TRANSFORMER, norm_position=norm_position)
+    assert len([name for name, _ in model.named_parameters() if "cross_attention_norm" in name]) == 4
+    state = {name: value for name, value in model.state_dict().items() if "layers.1.cross_attention_norm" not in name}
+    model.save_pretrained(tmp_path, state_dict=state)
+    _, info = AttnSeq2SeqForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
+    assert len(info["missing_keys"]) == 2
+
+
+@pytest.mark.parametrize("family", [RECURRENT, TRANSFORMER, {**TRANSFORMER, "decoder_type": "gru"}])
+def test_attentions_of_a_training_model_are_whole(family: dict) -> None:
+    model = build(family, attention_dropout=0.5).train()
+    outputs = model(input_ids=ids(2, 6), labels=ids(2, 3), output_attentions=True)
+    for name in ("encoder_attentions", "decoder_attentions", "cross_attentions"):
+        for weights in getattr(outputs, name):
+            torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))

@@ -356,8 +356,8 @@ class TranslationTrainer(Seq2SeqTrainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if self.ema is not None:
-            device = str(self.args.device)
-            self.ema.weights.update(load_file(Path(resume_from_checkpoint) / EMA_FILE, device=device))
+            kept = load_file(Path(resume_from_checkpoint) / EMA_FILE, device=str(self.args.device))
+            self.ema.weights.update({name: kept[name] for name in self.ema.weights})
 
     def _load_best_model(self) -> None:
         best = Path(self.state.best_model_checkpoint).name  # the folder may have been moved

@@ -24,6 +24,7 @@ from torch.nn import functional
 from transformers import set_seed
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.attention import Attention
 from hf_attn_seq2seq.data.examples import Examples, augment_case_punctuation, encode, join_pairs, text_examples
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
@@ -312,6 +313,33 @@ def test_r_drop_goes_with_guidance_and_own_words(tmp_path: Path) -> None:
         trainer.settings = trainer.settings.model_copy(update={"r_drop": weight})
         losses.append(trainer.compute_loss(model, batch))
     torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_guidance_teaches_the_weights_that_dropout_would_take_away(tmp_path: Path) -> None:
+    links = [" ".join(f"{i}-{j}" for i, j in sorted(pair.sure)) for pair in CORPUS.train]
+    sources, targets = zip(*PAIRS)
+    pairs = Dataset.from_dict({"source": sources, "target": targets, "alignment": links})
+    examples = Examples(encode(pairs, TOKENIZER, links_of="cut"))
+    trainer = train(tmp_path, examples, guided_alignment={"weight": 1.0})
+    batch = trainer.data_collator(examples.encoded.select(range(4)).to_list())
+    # Its states do not depend on what was looked at, so that dropout cannot change the weights by way of them.
+    model = new_model(dropout=0.0, attention_query="current", attention_dropout=0.6).train()
+
+    def guidance() -> torch.Tensor:
+        """The loss with all guidance, less the one with none."""
+        losses = []
+        for weight in (1.0, 0.0):
+            guided = trainer.settings.guided_alignment.model_copy(update={"weight": weight})
+            trainer.settings = trainer.settings.model_copy(update={"guided_alignment": guided})
+            set_seed(0)
+            losses.append(trainer.compute_loss(model, batch))
+        return losses[0] - losses[1]
+
+    with_dropout = guidance()
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.dropout = 0.0
+    torch.testing.assert_close(with_dropout, guidance(), rtol=1e-4, atol=1e-5)
 
 
 def test_scheduled_sampling_reads_own_words_ever_more_often(tmp_path: Path) -> None:
