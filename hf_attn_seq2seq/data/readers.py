@@ -4,9 +4,11 @@
 A row that cannot be used comes as a `BadRow` that names its line; a file that cannot be used raises one sentence.
 """
 
+import bz2
 import codecs
 import csv
 import functools
+import gettext
 import gzip
 import hashlib
 import io
@@ -16,11 +18,12 @@ import lzma
 import re
 import tempfile
 import zlib
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 from xml.parsers import expat
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
@@ -28,9 +31,27 @@ from hf_attn_seq2seq.data.settings import DataSettings, GrammarSettings, SourceS
 
 
 _CHUNK = 1 << 20  # bytes
-_MAX_CSV_FIELD = 1 << 20  # characters: an unclosed quote must not swallow the rest of the file
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+_MAX_LINE = 1 << 26  # characters of a line, or of a record in a JSON array, that are held in memory
+_MAX_CSV_FIELD = 1 << 20  # characters
+_MAX_ROW_LINES = 100  # of a row in CSV: a quote that is closed later than that was not meant to be open
+_FEW_LINES = 3  # of a row in CSV that may each look like a row
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+_NO_TEXT = {  # how other files begin
+    re.compile(rb"PK\x03\x04"): "a zip archive: unpack it",
+    re.compile(rb"7z\xbc\xaf\x27\x1c"): "a 7z archive: unpack it",
+    re.compile(rb"Rar!\x1a\x07"): "a RAR archive: unpack it",
+    re.compile(rb"[^\0].{256}ustar", re.DOTALL): "a tar archive: unpack it",
+    re.compile(rb"\x28\xb5\x2f\xfd"): "compressed with Zstandard: decompress it",
+    re.compile(rb"\x1f\x8b\x08"): "compressed with gzip: decompress it, or give it a name that ends in .gz",
+    re.compile(rb"\xfd7zXZ\0"): "compressed with xz: decompress it, or give it a name that ends in .xz",
+    re.compile(rb"BZh[1-9]1AY&SY"): "compressed with bzip2: decompress it, or give it a name that ends in .bz2",
+    re.compile(rb"PAR1[\x15\x16]"): "a Parquet file: set format to parquet",
+}
 _UNUSED = object()  # stands for the lines of a file that has ended
+
+_UNDECODABLE = "\udcff"  # stands for bytes that are no text: no codec decodes anything to a lone surrogate
+_MARK_UNDECODABLE = "hf_attn_seq2seq.mark_undecodable"
+codecs.register_error(_MARK_UNDECODABLE, lambda error: (_UNDECODABLE, error.end))  # type: ignore[attr-defined]
 
 
 class Row(NamedTuple):
@@ -59,6 +80,16 @@ class OpenSource:
             file.close()
 
 
+def check_encoding(name: str) -> None:
+    """A ValueError for a name that is no encoding of text that Python has."""
+    try:
+        "a".encode(name)
+    except (LookupError, ValueError):
+        raise ValueError(
+            f"There is no encoding {name[:40]!r}: name one that Python has, such as 'utf-8' or 'latin-1'."
+        ) from None
+
+
 class InputFile:
     """A file that is decompressed, decoded and checksummed in one reading."""
 
@@ -67,20 +98,19 @@ class InputFile:
             raise ValueError(f"{path} is a folder: name a file in it.")
         if not path.is_file():
             raise ValueError(f"There is no file {path}: check its name, and data.folder, where relative names start.")
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ValueError(
-                f"There is no encoding {encoding!r}: name one that Python has, such as 'utf-8' or 'latin-1'."
-            ) from None
+        check_encoding(encoding)
         self.path = path
         self.encoding = encoding
+        self.fault = ""  # what is wrong with the line last read, where it is None
         self.last_undecodable = 0  # line
+        self._undecodable = 0
+        self._first_undecodable = 0
+        self._line = 0
         self._likely_encoding = "latin-1"
         self._raw = _ChecksummedFile(path)
         self._buffered = io.BufferedReader(self._raw, _CHUNK)
         opener = _OPENERS.get(path.suffix.lower())
-        self.stream: IO[bytes] = opener(self._buffered, "rb") if opener else self._buffered
+        self.stream = io.BufferedReader(opener(self._buffered, "rb"), _CHUNK) if opener else self._buffered
 
     def sha256(self) -> str:
         """Checksum of the file as it lies on disk; reads what no row was read from."""
@@ -97,66 +127,109 @@ class InputFile:
         """Tells a damaged archive in one sentence."""
         try:
             yield
-        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the archive
+                raise
+            beyond = f" beyond line {self._line}" if self._line else ""
             raise ValueError(
-                f"{self.path} cannot be decompressed ({error}): it is damaged, or misnamed {self.path.suffix}."
+                f"{self.path} cannot be decompressed{beyond} ({error}): it is damaged, or misnamed {self.path.suffix}."
             ) from error
 
-    def lines(self, replace: bool = False) -> Iterator[str | None]:
-        """The lines without their ends; one that cannot be decoded is None, or with `replace` has U+FFFD in it.
+    def head(self) -> bytes:
+        """The first bytes, decompressed, which are read again with the rest."""
+        with self.reading():
+            return self.stream.peek(_CHUNK)
 
-        Lines end at a line feed, with or without a carriage return, and at no other character; a byte order mark is
-        dropped.
+    def lines(self, replace: bool = False) -> Iterator[str | None]:
+        """The lines without their ends; one that cannot be used is None, and `fault` says why.
+
+        Lines end at a line feed, with or without a carriage return, and at no other character; but where the first
+        bytes (a megabyte) hold carriage returns and no line feed, they end at either. Byte order marks are dropped.
+
+        Args:
+            replace: give a line with bytes that are no text with U+FFFD in their place, not as None.
 
         Raises:
-            ValueError: if the file is empty or damaged, or more than one line in a hundred is in another encoding.
+            ValueError: if the file is empty, damaged or no text, or if several lines, more than one in a hundred, are
+                in another encoding.
         """
-        first_undecodable = undecodable = number = 0
-        with self.reading():
-            lines = self._decoded() if "\n".encode(self.encoding) != b"\n" else self._decoded_each()
-            for number, read in enumerate(lines, start=1):
-                line = read if isinstance(read, str) else None
-                if isinstance(read, bytes):
-                    self.last_undecodable = number
-                    first_undecodable = first_undecodable or number
-                    undecodable += 1
-                    line = read.decode(self.encoding, "replace") if replace else None
-                if line is not None and number == 1:
-                    line = line.removeprefix("\ufeff")
-                yield line if line is None else line.removesuffix("\n").removesuffix("\r")
+        number = 0
+        with self._opened(universal=False) as text, self.reading():
+            while line := text.readline(_MAX_LINE):
+                number += 1
+                self._line = number
+                if len(line) == _MAX_LINE and not line.endswith("\n"):
+                    while line and not line.endswith("\n"):
+                        line = text.readline(_MAX_LINE)
+                    self.fault = f"has more than {_MAX_LINE:,} characters, too many for one line"
+                    yield None
+                    continue
+                if _UNDECODABLE in line:
+                    self.note_undecodable(number)
+                    if not replace:
+                        yield None
+                        continue
+                    line = line.replace(_UNDECODABLE, "\ufffd")
+                yield line.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
         if not number:
             raise ValueError(f"{self.path} is empty: it must hold one sentence or one pair on each line.")
-        if 100 * undecodable > number:
-            raise ValueError(self.wrong_encoding(first_undecodable, f" ({undecodable} of {number} lines are not)"))
+        self.refuse_wrong_encoding(number, "lines")
+
+    def chunks(self) -> Iterator[str]:
+        """The text in pieces of any length, with line feeds for all line ends and `_UNDECODABLE` for what is no text.
+
+        Raises:
+            ValueError: if the file is damaged or no text.
+        """
+        with self._opened(universal=True) as text, self.reading():
+            while chunk := text.read(1 << 16):
+                yield chunk
+                self._line += chunk.count("\n")
+
+    @contextmanager
+    def _opened(self, universal: bool) -> Iterator[io.TextIOWrapper]:
+        head = self.head()
+        for start, told in _NO_TEXT.items():
+            if start.match(head):
+                raise ValueError(f"{self.path} is {told}.")
+        wide = len("a".encode(self.encoding)) > 1
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            self._likely_encoding = "utf-16"
+        elif not wide and 5 * head.count(0) > len(head):
+            self._likely_encoding = "utf-16-be" if head.startswith(b"\0") else "utf-16-le"
+            raise ValueError(self.wrong_encoding(1, " (it is full of NUL bytes)"))
+        if not universal:
+            begin = head.decode(self.encoding, "ignore") if wide else head.decode("latin-1")
+            universal = "\r" in begin and "\n" not in begin
+        text = io.TextIOWrapper(
+            self.stream, self.encoding, errors=_MARK_UNDECODABLE, newline=None if universal else "\n"
+        )
+        try:
+            yield text
+        except UnicodeError as error:  # of a codec that cannot go on behind an error
+            raise ValueError(self.wrong_encoding(self._line + 1)) from error
+        finally:
+            if not self.stream.closed:
+                text.detach()  # else the file is closed with it, before its checksum is asked for
+
+    def note_undecodable(self, line: int) -> None:
+        """Count a line or a record as one that has bytes in it that are no text."""
+        self._first_undecodable = self._first_undecodable or line
+        self.last_undecodable = line
+        self._undecodable += 1
+        self.fault = f"is not {self.encoding} text here (for another encoding, such as latin-1, say encoding)"
+
+    def refuse_wrong_encoding(self, total: int, what: str) -> None:
+        """A ValueError where the undecodable among `total` lines or records are too many to be chance."""
+        if self._undecodable > 1 and 100 * self._undecodable > total:
+            more = f" ({self._undecodable} of {total} {what} are not)"
+            raise ValueError(self.wrong_encoding(self._first_undecodable, more))
 
     def wrong_encoding(self, line: int, more: str = "") -> str:
         return (
             f"{self.path}, line {line}, is not {self.encoding} text{more}: "
             f"name the file's encoding, such as encoding: {self._likely_encoding}, or repair it."
         )
-
-    def _decoded_each(self) -> Iterator[str | bytes]:
-        """The lines; as bytes where they cannot be decoded."""
-        for raw in self.stream:
-            if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                self._likely_encoding = "utf-16"
-            try:
-                yield raw.decode(self.encoding)
-            except UnicodeDecodeError:
-                yield raw
-
-    def _decoded(self) -> Iterator[str]:
-        """Where a line feed is more than one byte (UTF-16), an error has no end that could be skipped to."""
-        number = 0
-        text = io.TextIOWrapper(self.stream, self.encoding, newline="\n")
-        try:
-            for line in text:
-                yield line
-                number += 1
-        except UnicodeDecodeError as error:
-            skipped = error.object[: error.start].decode(error.encoding, errors="ignore").count("\n")
-            raise ValueError(self.wrong_encoding(number + skipped + 1)) from error
-        text.detach()  # else the file is closed with it, before its checksum is asked for
 
 
 class _ChecksummedFile(io.RawIOBase):
@@ -190,7 +263,7 @@ def file_sha256(path: Path) -> str:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 text file, plain, .gz or .xz (see `InputFile.lines`).
+    """The lines of a UTF-8 text file, plain, .gz, .xz or .bz2 (see `InputFile.lines`).
 
     Raises:
         ValueError: naming the file, and the line where there is one, if it is missing, empty, damaged or not UTF-8.
@@ -198,7 +271,8 @@ def read_lines(path: Path) -> Iterator[str]:
     with closing(InputFile(path)) as file:
         for number, line in enumerate(file.lines(), start=1):
             if line is None:
-                raise ValueError(f"{path}, line {number}, is not UTF-8 text: repair or convert it.")
+                fault = "is not UTF-8 text" if file.last_undecodable == number else file.fault
+                raise ValueError(f"{path}, line {number}, {fault}: repair or convert it.")
             yield line
 
 
@@ -221,10 +295,6 @@ def open_source(source: SourceSettings, data: DataSettings) -> OpenSource:
     return OpenSource(_FILE_READERS[source.file_format](source, data, file), [file])
 
 
-def _not_text(encoding: str) -> str:
-    return f"is not {encoding} text here (for another encoding, such as latin-1, say encoding)"
-
-
 def _text_rows(source: SourceSettings, files: Sequence[InputFile]) -> Iterator[Row | BadRow]:
     """Files that are aligned line by line, in the order that `open_source` names them in."""
     aligned = [file.lines() for file in files]
@@ -242,7 +312,8 @@ def _text_rows(source: SourceSettings, files: Sequence[InputFile]) -> Iterator[R
                 "files must have as many lines as each other."
             )
         if None in cells:
-            yield BadRow(number, f"{files[cells.index(None)].path.name} {_not_text(source.encoding)}")
+            bad = files[cells.index(None)]
+            yield BadRow(number, f"{bad.path.name} {bad.fault}")
             continue
         links = list(cells[extra:])
         yield _row(
@@ -256,20 +327,67 @@ def _text_rows(source: SourceSettings, files: Sequence[InputFile]) -> Iterator[R
 
 
 def _tsv_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
-    wrong = _not_text(file.encoding)
-    rows = ((number, wrong if line is None else line.split("\t")) for number, line in enumerate(file.lines(), start=1))
-    return _table_rows(source, data, file, rows)
+    return _table_rows(source, data, file, _tsv_cells(file))
+
+
+def _tsv_cells(file: InputFile) -> Iterator[tuple[int, list[str] | str]]:
+    for number, line in enumerate(file.lines(), start=1):
+        if line is None:
+            yield number, file.fault
+        elif "\r" in line and (rows := sum("\t" in part for part in line.split("\r"))) > 1:
+            yield number, f"{rows} rows in one, parted by carriage returns: end all lines alike"
+        else:
+            yield number, line.split("\t")
 
 
 def _csv_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
-    return _table_rows(source, data, file, _csv_cells(file))
+    return _table_rows(source, data, file, _csv_cells(file, source.delimiter or ","))
 
 
-def _csv_cells(file: InputFile) -> Iterator[tuple[int, list[str] | str]]:
+class _CsvLine(NamedTuple):
+    number: int
+    text: str
+    fault: str  # why it cannot be used, or empty
+
+
+class _CsvLines:
+    """The lines of a CSV file, one row's worth at a time: those behind a quote that never closes are read again."""
+
+    def __init__(self, file: InputFile) -> None:
+        self.file = file
+        self.row: list[_CsvLine] = []  # what was given since `begin_row`
+        self.cut = False  # whether the row wanted more lines than there are, or than one may have
+        self._again: deque[_CsvLine] = deque()
+        self._lines = enumerate(file.lines(), start=1)
+
+    def begin_row(self) -> None:
+        self.row.clear()
+        self.cut = False
+
+    def __iter__(self) -> Iterator[str]:
+        while len(self.row) < _MAX_ROW_LINES:
+            if self._again:
+                self.row.append(self._again.popleft())
+            else:
+                number, line = next(self._lines, (0, None))
+                if not number:
+                    break
+                self.row.append(_CsvLine(number, line or "", self.file.fault if line is None else ""))
+            yield self.row[-1].text + "\n"
+        self.cut = True
+
+    def read_again(self) -> None:
+        """All lines of the row but the first."""
+        self._again.extendleft(reversed(self.row[1:]))
+
+
+def _csv_cells(file: InputFile, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
     csv.field_size_limit(_MAX_CSV_FIELD)
-    reader = csv.reader("\n" if line is None else line + "\n" for line in file.lines())
+    lines = _CsvLines(file)
+    reader = csv.reader(lines, delimiter=delimiter)
     while True:
-        number = reader.line_num + 1
+        lines.begin_row()
+        reason = ""
         try:
             cells = next(reader)
         except StopIteration:
@@ -277,13 +395,30 @@ def _csv_cells(file: InputFile) -> Iterator[tuple[int, list[str] | str]]:
         except csv.Error as error:
             reason = str(error)
             if "field larger" in reason:
-                reason = f"a field of more than {_MAX_CSV_FIELD:,} characters: a quote is not closed"
+                reason = f"a field of more than {_MAX_CSV_FIELD:,} characters, or a quote that is not closed"
             elif "new-line" in reason:
-                reason = "a carriage return within a field: quote the field, or end lines with line feeds"
-            yield number, reason
-            continue
-        undecodable = number <= file.last_undecodable <= reader.line_num
-        yield number, _not_text(file.encoding) if undecodable else cells
+                reason = "a carriage return within a field: quote the field, or end all lines alike"
+        else:
+            if lines.cut or (len(lines.row) > 1 and not _is_one_row(lines.row, len(cells), delimiter)):
+                reason = "a quote that is not closed, or not closed before a delimiter"
+        number = lines.row[0].number
+        fault = next((line.fault for line in lines.row if line.fault), "")
+        if reason:
+            lines.read_again()
+        if lines.cut:
+            reader = csv.reader(lines, delimiter=delimiter)
+        yield number, (lines.row[0].fault or reason) if reason else (fault or cells)
+
+
+def _is_one_row(lines: Sequence[_CsvLine], columns: int, delimiter: str) -> bool:
+    """Whether lines are a row with line ends within its quotes, and not rows behind a quote that was never closed."""
+    try:
+        list(csv.reader([line.text + "\n" for line in lines], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return False
+    cells = [line.text.split(delimiter) for line in lines]
+    each_a_row = all(len(row) == columns and all(cell.strip(' "') for cell in row) for row in cells)
+    return not (each_a_row and columns > 1 and len(lines) > _FEW_LINES)
 
 
 def _table_rows(
@@ -321,7 +456,8 @@ def _table_rows(
     for role, column in asked.items():
         if isinstance(column, str) and column not in names:
             raise ValueError(
-                f"{file.path} has no column {column!r}: choose among {', '.join(names)}, or give a number from 0."
+                f"{file.path} has no column {column!r}: choose among {', '.join(names)}, or give a number from 0"
+                f"{_delimiter_asked(source, names)}."
             )
         places[role] = names.index(column) if isinstance(column, str) else column
         if places[role] < 0:
@@ -334,7 +470,8 @@ def _table_rows(
         elif not any(cell.strip() for cell in cells) and len(cells) < 2:
             yield Row("", "", number)  # a blank line is a pair without text
         elif len(cells) < needed:
-            yield BadRow(number, f"{needed} columns are needed, and it has {len(cells)}")
+            hint = _delimiter_asked(source, cells)
+            yield BadRow(number, f"{needed} columns are needed, and it has {len(cells)}{hint}")
         else:
             yield _row(
                 number,
@@ -346,28 +483,119 @@ def _table_rows(
             )
 
 
+def _delimiter_asked(source: SourceSettings, cells: Sequence[str]) -> str:
+    """A hint where all of a row came as one cell, as if another character parted the cells."""
+    found = [mark for mark in ";\t|" if len(cells) == 1 and mark in cells[0]]
+    if not found or source.file_format != "csv" or source.delimiter is not None:
+        return ""
+    return f" (do you mean delimiter: {json.dumps(found[0])}?)"
+
+
+class _Repeated(dict[str, Any]):
+    """A JSON object that has one or more fields twice."""
+
+    repeated: frozenset[str]
+
+
+def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) == len(pairs):
+        return record
+    marked = _Repeated(record)
+    marked.repeated = frozenset(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    return marked
+
+
+def _json_integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < 1000 else float(digits)  # Python refuses to read some thousand digits
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_json_object, parse_int=_json_integer)
+_NO_OBJECT = "not a JSON object with named fields"
+_TOO_DEEP = "JSON that is nested too deeply"
+_BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
+
+
 def _jsonl_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
+    begin = file.head().decode(file.encoding, "ignore").lstrip("\ufeff \t\r\n")
+    is_array = re.match(r"\[\s*\{", begin) is not None
     columns: _Columns | None = None
-    for number, line in enumerate(file.lines(), start=1):
-        if line is None:
-            yield BadRow(number, _not_text(file.encoding))
-            continue
-        if not line.strip():
+    for number, record in _array_records(file) if is_array else _line_records(file):
+        if record is None:
             yield Row("", "", number)
             continue
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError):
-            yield BadRow(number, "not JSON: each line must be one object")
-            continue
-        if not isinstance(record, dict):
-            yield BadRow(number, "not a JSON object with named fields")
+        if isinstance(record, str):
+            yield BadRow(number, record)
             continue
         chosen = columns or _choose_columns(source, data, _names_in(record))
         row = _record_row(number, record, chosen)
         if isinstance(row, Row):
             columns = chosen
         yield row
+
+
+def _line_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
+    """Of each line its number and the record in it, or what is wrong with it, or None for a blank line."""
+    number = 0
+    for line in file.lines():
+        # No JSON text holds a bare carriage return, so each ends a line, also among other line ends.
+        for part in (None,) if line is None else line.split("\r"):
+            number += 1
+            if part is None:
+                yield number, file.fault
+            elif not part.strip():
+                yield number, None
+            else:
+                try:
+                    record = _JSON.decode(part)
+                except json.JSONDecodeError:
+                    yield number, "not JSON: each line must be one object"
+                except RecursionError:
+                    yield number, _TOO_DEEP
+                else:
+                    yield number, record if isinstance(record, dict) else _NO_OBJECT
+
+
+def _array_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Of each element of a JSON array the line and the record, or what is wrong with it, in bounded memory."""
+    chunks = file.chunks()
+    text, place, line, depth, total = "", 0, 1, 0, 0
+    while True:
+        gap = _BETWEEN_RECORDS.match(text, place)
+        line += gap[0].count("\n")
+        depth += gap[0].count("[") - gap[0].count("]")
+        place = end = gap.end()
+        record = wrong = None
+        if place < len(text):
+            try:
+                record, end = _JSON.raw_decode(text, place)
+            except json.JSONDecodeError as error:  # wrong, or not yet whole
+                wrong = error
+            except RecursionError:
+                raise ValueError(f"{file.path}, line {line}, is {_TOO_DEEP}: repair it.") from None
+        left = len(text) - place
+        if (wrong or not isinstance(record, dict)) and left <= _MAX_LINE:
+            # Twice as much each time, so that a long record is not begun too often.
+            more = list(itertools.takewhile(len, (next(chunks, "") for _ in range(1 + (left >> 16)))))
+            if more:
+                text, place = text[place:] + "".join(more), 0
+                continue
+        if wrong is not None:
+            line += text.count("\n", place, wrong.pos)
+            raise ValueError(f"{file.path}, line {line}, is not JSON ({wrong.msg}): repair it.")
+        if not left:
+            break
+        total += 1
+        if text.find(_UNDECODABLE, place, end) >= 0:
+            file.note_undecodable(line)
+            yield line, file.fault
+        else:
+            yield line, record if isinstance(record, dict) else _NO_OBJECT
+        line += text.count("\n", place, end)
+        place = end
+    if depth:
+        raise ValueError(f"{file.path} ends in the middle of its JSON array: it is cut off.")
+    file.refuse_wrong_encoding(total, "records")
 
 
 def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
@@ -382,37 +610,101 @@ def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -
         if not plain.tell():
             raise ValueError(f"{file.path} is empty: it must hold a table.")
         try:
-            table = pq.ParquetFile(plain)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{file.path} is not a Parquet file: {str(error).splitlines()[0]}") from error
+            table = pq.ParquetFile(plain, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{file.path} is not a Parquet file, or a damaged one: {in_one_line(error)}.") from error
         names = _names_in_schema(table.schema_arrow)
         columns = _choose_columns(source, data, names)
         columns.check(names, str(file.path))
         number = 0
-        for batch in table.iter_batches(batch_size=1000, columns=columns.top_level(table.schema_arrow.names)):
-            for record in batch.to_pylist():
+        batches = table.iter_batches(batch_size=1000, columns=columns.top_level(table.schema_arrow.names))
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise ValueError(
+                    f"{file.path}, from row {number + 1} on, cannot be read ({in_one_line(error)}): it is damaged."
+                ) from error
+            if batch is None:
+                return
+            for record in _records_of(batch):
                 number += 1
-                yield _record_row(number, record, columns)
+                yield BadRow(number, _NOT_UTF8) if record is None else _record_row(number, record, columns)
+
+
+_NOT_UTF8 = "text that is not UTF-8"
+
+
+def _records_of(batch: Any) -> Iterator[dict[str, Any] | None]:
+    """The rows of an Arrow batch; None for one with bytes that are not UTF-8, which Arrow does not look at."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for row in range(len(batch)):
+            try:
+                yield batch.slice(row, 1).to_pylist()[0]
+            except UnicodeDecodeError:
+                yield None
+
+
+def in_one_line(error: BaseException) -> str:
+    """What a library says, as part of a sentence: its first words, on one line."""
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
 
 
 def _hub_rows(source: SourceSettings, data: DataSettings) -> Iterator[Row | BadRow]:
     dataset = _load_hub(source, data)
-    if dataset.features is not None:
-        top_level, names = list(dataset.features), _names_in_schema(dataset.features.arrow_schema)
-    else:  # of a stream, only its rows may tell
-        first: dict[str, Any] = next(iter(dataset), {})
-        top_level, names = list(first), _names_in(first)
+    number = 0
+    with _told_as_unreadable(source):
+        if dataset.features is not None:
+            top_level, names = list(dataset.features), _names_in_schema(dataset.features.arrow_schema)
+        else:  # of a stream, only its rows may tell
+            first: dict[str, Any] = next(iter(dataset), {})
+            top_level, names = list(first), _names_in(first)
     columns = _choose_columns(source, data, names)
     if names:
         columns.check(names, source.name)
         dataset = dataset.select_columns(columns.top_level(top_level))
-    number = 0
-    for batch in dataset.iter(batch_size=1000):
+    batches = iter(dataset.iter(batch_size=1000))
+    while True:
+        with _told_as_unreadable(source, f", from row {number + 1} on,"):
+            batch = next(batches, None)
+        if batch is None:
+            break
         for cells in zip(*batch.values()):
             number += 1
             yield _record_row(number, dict(zip(batch, cells)), columns)
     if not number:
         raise ValueError(f"{source.name} is empty: choose another split.")
+
+
+@contextmanager
+def _told_as_unreadable(source: SourceSettings, where: str = "") -> Iterator[None]:
+    """What `datasets` and the libraries below it say of a dataset that they cannot give, as one sentence."""
+    import pyarrow as pa
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        yield
+    except (ConnectionError, TimeoutError, LocalEntryNotFoundError, HfHubHTTPError) as error:
+        raise ValueError(_no_network(source)) from error
+    except DatasetNotFoundError as error:
+        if constants.HF_HUB_OFFLINE:
+            raise ValueError(_no_network(source)) from error
+        raise ValueError(
+            f"{source.hub} is not on the Hub, or not open to you: check its name and your login."
+        ) from error
+    except (ValueError, OSError, DatasetsError, pa.ArrowException) as error:
+        splits = re.search(r"(?:Unknown|Bad) split.*\[(.*)\]", str(error), re.DOTALL)
+        if splits:
+            known = splits[1].replace("'", "")
+            raise ValueError(f"{source.hub} has no split {source.split!r}: choose among {known}.") from error
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ValueError(f"{source.name}{where} cannot be read: {in_one_line(cause)}.") from error
 
 
 def local_folder(source: SourceSettings, data: DataSettings) -> Path | None:
@@ -424,17 +716,17 @@ def local_folder(source: SourceSettings, data: DataSettings) -> Path | None:
 def _load_hub(source: SourceSettings, data: DataSettings) -> Any:
     """A dataset of the Hub, or of a folder: files that `datasets` can load, or what `save_to_disk` wrote."""
     import datasets
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     folder = local_folder(source, data)
-    try:
-        if folder is not None and ((folder / "dataset_dict.json").exists() or (folder / "state.json").exists()):
+    if folder is not None and ((folder / "dataset_dict.json").exists() or (folder / "state.json").exists()):
+        with _told_as_unreadable(source):
             saved = datasets.load_from_disk(str(folder))
-            if isinstance(saved, datasets.Dataset):
-                return saved
-            if source.split not in saved:
-                raise ValueError(f"{folder} has no split {source.split!r}: choose among {', '.join(saved)}.")
-            return saved[source.split]
+        if isinstance(saved, datasets.Dataset):
+            return saved
+        if source.split not in saved:
+            raise ValueError(f"{folder} has no split {source.split!r}: choose among {', '.join(saved)}.")
+        return saved[source.split]
+    with _told_as_unreadable(source):
         return datasets.load_dataset(
             str(folder) if folder is not None else source.hub,
             source.config,
@@ -442,18 +734,6 @@ def _load_hub(source: SourceSettings, data: DataSettings) -> Any:
             revision=source.revision,
             streaming=source.streaming,
         )
-    except (ConnectionError, TimeoutError, LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError) as error:
-        raise ValueError(_no_network(source)) from error
-    except datasets.exceptions.DatasetNotFoundError as error:
-        import huggingface_hub.constants
-
-        if huggingface_hub.constants.HF_HUB_OFFLINE:
-            raise ValueError(_no_network(source)) from error
-        raise ValueError(
-            f"{source.hub} is not on the Hub, or not open to you: check its name and your login."
-        ) from error
-    except FileNotFoundError as error:
-        raise ValueError(f"{source.name} cannot be loaded: {' '.join(str(error).split())}") from error
 
 
 def _no_network(source: SourceSettings) -> str:
@@ -471,10 +751,11 @@ def _tmx_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> It
             "source and target."
         )
     languages = tuple(str(language).lower().replace("_", "-") for language in asked)
-    parser = _TmxParser(file.path)
+    file.encoding = _encoding_of_xml(file)
+    parser = _TmxParser(file)
     seen: dict[str, None] = {}  # in the order of the file
     found = number = 0
-    for unit in parser.units(file):
+    for unit in parser.units():
         number += 1
         if len(seen) < 20:
             seen.update(dict.fromkeys(unit.segments))
@@ -482,16 +763,54 @@ def _tmx_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> It
         found += None not in sides
         if None in sides:
             yield BadRow(unit.line, f"no {asked[sides.index(None)]}: it has {', '.join(unit.segments) or 'nothing'}")
-        elif unit.incomplete:
-            yield BadRow(unit.line, "an entity that the file does not define")
+        elif unit.fault:
+            yield BadRow(unit.line, unit.fault)
         else:
             yield _row(unit.line, sides[0], sides[1])
     if not number:
         raise ValueError(f"{file.path} has no translation unit (<tu>): it is empty, or not TMX.")
+    file.refuse_wrong_encoding(number, "units")
     if not found:
         raise ValueError(
             f"{file.path} has no unit in both {asked[0]} and {asked[1]}: its languages are {', '.join(seen)}."
         )
+
+
+def _encoding_of_xml(file: InputFile) -> str:
+    """The encoding by the byte order mark, as the settings say, as the document declares it, or UTF-8."""
+    head = file.head()
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    if file.encoding != "utf-8":
+        return file.encoding
+    declared = re.match(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)""", head)
+    if declared is None:
+        return next((name for name in ("utf-16-le", "utf-16-be") if head.startswith("<?".encode(name))), "utf-8")
+    return _declared_encoding(file, declared[1])
+
+
+def _declared_encoding(file: InputFile, declared: bytes) -> str:
+    """The encoding that a file declares in bytes that were read as ASCII."""
+    encoding = declared.decode("latin-1").lower()
+    try:
+        check_encoding(encoding)
+    except ValueError:
+        raise ValueError(
+            f"{file.path} declares the encoding {encoding[:40]!r}, which Python does not have: correct that, or set "
+            "`encoding` to the one that the file is in ('utf-8-sig' for UTF-8)."
+        ) from None
+    # So it cannot be UTF-16, as some programs declare that write UTF-8.
+    return encoding if len("a".encode(encoding)) == 1 else "utf-8"
+
+
+_BYTE_ORDER_MARKS = {  # the longer first
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
 
 
 def _in_language(segments: dict[str, str], language: str) -> str | None:
@@ -505,7 +824,22 @@ def _in_language(segments: dict[str, str], language: str) -> str | None:
 class _TmxUnit:
     line: int
     segments: dict[str, str] = field(default_factory=dict)  # by lower-case language tag
-    incomplete: bool = False
+    fault: str = ""
+
+
+_NO_TEXT_HERE, _NO_CHARACTER = "\ufdd0\ufdd1"  # no characters, which Unicode keeps for such internal use
+_BROKEN_REFERENCE = re.compile(r"&[^;\s]{0,12}\Z")  # at the end of a piece of the file
+_NOT_IN_XML = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|&#(?:([0-9]+)|x([0-9a-fA-F]+));")
+
+
+def _mark_if_not_in_xml(found: re.Match[str]) -> str:
+    """A character, or reference to one, that no XML document may have."""
+    decimal, hexadecimal = found.groups()
+    if decimal or hexadecimal:
+        code = int(decimal[:9]) if decimal else int(hexadecimal[:9], 16)
+        if code in (9, 10, 13) or 0x20 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code < 0x110000:
+            return found[0]
+    return _NO_CHARACTER
 
 
 class _TmxParser:
@@ -513,8 +847,9 @@ class _TmxParser:
 
     _CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})  # markup of another format, no text
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: InputFile) -> None:
+        self.file = file
+        self.path = file.path
         self._done: list[_TmxUnit] = []
         self._unit: _TmxUnit | None = None
         self._language = ""
@@ -528,28 +863,31 @@ class _TmxParser:
         self._parser.EntityDeclHandler = self._entity
         self._parser.SkippedEntityHandler = self._skipped
 
-    def units(self, file: InputFile) -> Iterator[_TmxUnit]:
+    def units(self) -> Iterator[_TmxUnit]:
         begun = False
+        rest = ""
         try:
-            with file.reading():
-                while chunk := file.stream.read(1 << 16):
-                    begun = True
-                    self._parser.Parse(chunk)
-                    yield from self._done
-                    self._done.clear()
-                self._parser.Parse(b"", True)
+            for chunk in self.file.chunks():
+                begun = True
+                chunk = rest + chunk
+                broken = _BROKEN_REFERENCE.search(chunk, max(0, len(chunk) - 20))
+                chunk, rest = (chunk[: broken.start()], broken[0]) if broken else (chunk, "")
+                self._parser.Parse(self._marked_up(chunk))
+                yield from self._done
+                self._done.clear()
+            self._parser.Parse(self._marked_up(rest), True)
         except expat.ExpatError as error:
-            codes = expat.errors.codes
-            if error.code == codes[expat.errors.XML_ERROR_NO_ELEMENTS]:
+            if error.code == expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]:
                 said = "ends in the middle of its document" if begun else "is empty"
                 raise ValueError(f"{self.path} {said}: it must hold a TMX document.") from error
-            cure = "repair it"
-            if error.code == codes[expat.errors.XML_ERROR_INVALID_TOKEN]:
-                cure += ", or have it declare the encoding that it is in"
             raise ValueError(
-                f"{self.path}, line {error.lineno}, is not XML ({expat.ErrorString(error.code)}): {cure}."
+                f"{self.path}, line {error.lineno}, is not XML ({expat.ErrorString(error.code)}): repair it."
             ) from error
         yield from self._done
+
+    def _marked_up(self, text: str) -> str:
+        """The text with marks for all that would end the parsing of the whole document."""
+        return _NOT_IN_XML.sub(_mark_if_not_in_xml, text).replace(_UNDECODABLE, _NO_TEXT_HERE)
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "tu":
@@ -564,6 +902,11 @@ class _TmxParser:
 
     def _end(self, tag: str) -> None:
         if tag == "tu" and self._unit is not None:
+            if any(_NO_TEXT_HERE in text for text in self._unit.segments.values()):
+                self.file.note_undecodable(self._unit.line)
+                self._unit.fault = self.file.fault
+            elif any(_NO_CHARACTER in text for text in self._unit.segments.values()):
+                self._unit.fault = "a control character, or half of one, which XML does not allow"
             self._done.append(self._unit)
             self._unit = None
         elif tag == "seg" and self._unit is not None and self._text is not None:
@@ -581,39 +924,121 @@ class _TmxParser:
 
     def _skipped(self, name: str, *_: Any) -> None:
         if self._unit is not None:
-            self._unit.incomplete = True
+            self._unit.fault = "an entity that the file does not define"
 
 
 def _po_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
-    """Messages and their translations; fuzzy and obsolete entries are passed over, as gettext does."""
+    """Messages and their translations; fuzzy and obsolete entries are passed over, as gettext does.
+
+    Of a message with a plural, the singular comes with the form for 1 and the plural with the form for 5, as the
+    header's Plural-Forms tells them; where one form serves for all numbers, with the plural alone.
+    """
+    if file.encoding == "utf-8":
+        declared = re.search(rb"Content-Type:[^\n]*charset=([\w.:-]+)", file.head())
+        if declared and declared[1] != b"CHARSET":  # which stands in templates
+            file.encoding = _declared_encoding(file, declared[1])
+    # A line left out would end an entry early, or join it to the next.
+    lines = [str(line) for line in file.lines(replace=True)]
+    parts: list[tuple[int, Any]] = []  # the number of lines before, and entries
+    try:
+        parts.append((0, _parsed_po(lines)))
+    except _NotPO:
+        wrong = []
+        for before, block in _blocks(lines):
+            try:
+                parts.append((before, _parsed_po(block)))
+            except _NotPO as error:
+                wrong.append(before + error.line)
+        if not any(part for _, part in parts):
+            raise ValueError(f"{file.path}, line {wrong[0]}, is not gettext PO: repair it.") from None
+        yield from (BadRow(line, "not gettext PO") for line in wrong)
+    if not any(part for _, part in parts):
+        raise ValueError(f"{file.path} has no entry: it is empty, or not gettext PO.")
+    header = next((part.metadata["Plural-Forms"] for _, part in parts if "Plural-Forms" in part.metadata), "")
+    forms = _plural_forms(header)
+    for before, part in parts:
+        for entry in part:
+            number = before + entry.linenum
+            if entry.fuzzy or entry.obsolete:
+                continue
+            texts = [entry.msgid, entry.msgid_plural, entry.msgstr, *entry.msgstr_plural.values()]
+            if file.last_undecodable and any("\ufffd" in text for text in texts):
+                yield BadRow(number, file.fault)
+            elif entry.msgid_plural:
+                yield from _plural_rows(number, entry, forms)
+            else:
+                yield _row(number, entry.msgid, entry.msgstr)
+
+
+_PO_LINE = re.compile(r'\s*(?:#.*|(?:msg\w+\s*(?:\[\d+\])?\s*)?"(?:[^"\\]|\\.)*"\s*)?')
+
+
+class _NotPO(Exception):
+    def __init__(self, line: int) -> None:
+        self.line = line
+
+
+def _parsed_po(lines: Sequence[str]) -> Any:
+    """The entries of gettext PO; `_NotPO` tells the line where it is none."""
     import polib
 
-    # A line left out would end an entry early, or join it to the next.
-    text = "\n".join(str(line) for line in file.lines(replace=True))
+    for number, line in enumerate(lines, start=1):
+        if not _PO_LINE.fullmatch(line):  # polib would take `msgid "a` for the header
+            raise _NotPO(number)
     with tempfile.NamedTemporaryFile("w", suffix=".po", encoding="utf-8") as plain:
-        plain.write(text)
+        plain.write("\n".join(lines))
         plain.flush()
         try:
             entries = polib.pofile(plain.name, encoding="utf-8")
         except OSError as error:
             line = re.search(r"line (\d+)", str(error))
-            place = f", line {line[1]}" if line else ""
-            raise ValueError(f"{file.path}{place}, is not gettext PO: repair it.") from error
-    if not len(entries):
-        raise ValueError(f"{file.path} has no entry: it is empty, or not gettext PO.")
-    for entry in entries:
-        if entry.fuzzy or entry.obsolete:
-            continue
-        texts = [entry.msgid, entry.msgid_plural, entry.msgstr, *entry.msgstr_plural.values()]
-        if file.last_undecodable and any("\ufffd" in text for text in texts):
-            yield BadRow(entry.linenum, _not_text(file.encoding))
-        elif entry.msgid_plural:
-            forms = [text for _, text in sorted(entry.msgstr_plural.items())]
-            if len(forms) > 1:
-                yield _row(entry.linenum, entry.msgid, forms[0])
-            yield _row(entry.linenum, entry.msgid_plural, forms[-1] if forms else "")
-        else:
-            yield _row(entry.linenum, entry.msgid, entry.msgstr)
+            raise _NotPO(int(line[1]) if line else 1) from error
+    for entry in entries:  # polib has no line for an entry that nothing precedes
+        entry.linenum = entry.linenum or next(n for n, line in enumerate(lines, start=1) if "msgid" in line)
+    return entries
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """What stands between blank lines, each with the number of lines before it."""
+    block: list[str] = []
+    for number, line in enumerate([*lines, ""]):
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield number - len(block), block
+            block = []
+
+
+def _plural_forms(header: str) -> tuple[int, int] | None:
+    """The numbers of the forms for 1 and for 5 by a Plural-Forms header; None where it has no formula for them."""
+    formula = re.search(r"plural\s*=([^;]*)", header)
+    if formula is None:
+        return None
+    try:
+        form_for = gettext.c2py(formula[1].strip())  # which takes n and C's operators, and nothing else
+        return form_for(1), form_for(5)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _plural_rows(number: int, entry: Any, forms: tuple[int, int] | None) -> Iterator[Row | BadRow]:
+    given = entry.msgstr_plural
+    if not given:  # as yet without translation
+        yield _row(number, entry.msgid_plural, "")
+        return
+    if forms is None and len(given) > 2:
+        yield BadRow(number, f"{len(given)} plural forms, and no Plural-Forms in the header tells which is for what")
+        return
+    one, many = forms or (0, len(given) - 1)
+    if one != many:
+        yield _plural_row(number, entry.msgid, given, one)
+    yield _plural_row(number, entry.msgid_plural, given, many)
+
+
+def _plural_row(number: int, source: str, given: dict[int, str], form: int) -> Row | BadRow:
+    if form not in given:
+        return BadRow(number, f"no msgstr[{form}], the plural form that the header's Plural-Forms asks for")
+    return _row(number, source, given[form])
 
 
 _FILE_READERS: dict[str, Callable[[SourceSettings, DataSettings, InputFile], Iterator[Row | BadRow]]] = {
@@ -693,11 +1118,13 @@ def _names_in_schema(schema: Any) -> list[str]:
 
 
 class _MissingField(Exception):
-    pass
+    """The field is missing, or there are two of it: the message says so."""
 
 
 def _field(record: dict[str, Any], name: str) -> Any:
     if name in record:
+        if isinstance(record, _Repeated) and name in record.repeated:
+            raise _MissingField(f"{name!r} is given twice")
         return record[name]
     outer, _, inner = name.partition(".")
     if inner and isinstance(record.get(outer), dict):
@@ -719,7 +1146,8 @@ def _record_row(number: int, record: dict[str, Any], columns: _Columns) -> Row |
     return _row(number, source, target, references, *links)
 
 
-_PHARAOH = re.compile(r"\d+-\d+(?: \d+-\d+)*")
+_PHARAOH = re.compile(r"[0-9]+-[0-9]+(?: [0-9]+-[0-9]+)*")
+_MAX_DIGITS = 9  # of the number of a word
 _FINEST_WORDS = re.compile(r"\w+|[^\w\s]")  # no way of counting words gives more
 
 
@@ -730,7 +1158,7 @@ def _row(
     source, target = "" if source is None else source, "" if target is None else target
     for text in (source, target, *(references or [])):
         if not isinstance(text, str):
-            return BadRow(number, f"{str(text)[:40]!r} is not text")
+            return BadRow(number, f"{_shown(text)} is not text")
         try:
             if not text.isascii():
                 text.encode()
@@ -745,17 +1173,26 @@ def _row(
         if given:
             words = [max(len(text.split()), len(_FINEST_WORDS.findall(text))) for text in (source, target)]
             for link in given.split(" "):
-                if any(int(index) >= total for index, total in zip(link.split("-"), words)):
-                    return BadRow(number, f"the alignment points past the words with {link}")
+                if any(
+                    len(index) > _MAX_DIGITS or int(index) >= total for index, total in zip(link.split("-"), words)
+                ):
+                    return BadRow(number, f"the alignment points past the words with {link[:40]}")
     return Row(source, target, number, references, links[0], links[1])
+
+
+def _shown(value: Any) -> str:
+    """A value that is no text, for a message; one that may be nested deeply by its kind alone."""
+    return f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(str(value)[:40])
 
 
 def _links(value: Any) -> str | None:
     """Links as Pharaoh text, from such text or from a list of pairs of word indices."""
-    pairs = isinstance(value, list) and all(isinstance(link, list) and len(link) == 2 for link in value)
-    if pairs and all(isinstance(index, int) for link in value for index in link):
-        return _pharaoh(value)
-    return None if value is None else " ".join(str(value).split())
+    if isinstance(value, list):
+        pairs = all(isinstance(link, list) and len(link) == 2 for link in value)
+        if pairs and all(isinstance(index, int) for link in value for index in link):
+            return _pharaoh(value)
+        return "a list that is not one of pairs of numbers"
+    return None if value is None else _shown(value) if isinstance(value, dict) else " ".join(str(value).split())
 
 
 def _pharaoh(links: Iterable[Any]) -> str:

@@ -25,7 +25,7 @@ _SUFFIXES: dict[str, Format] = {
     ".tmx": "tmx",
     ".po": "po",
 }
-_COMPRESSED = (".gz", ".xz")
+_COMPRESSED = (".gz", ".xz", ".bz2")
 _RESERVED_SPLITS = ("train", "validation", "tokenizer")
 
 
@@ -61,7 +61,7 @@ class GrammarSettings(Settings):
 class SourceSettings(Settings):
     """One origin of pairs: two text files (`source`, `target`), a `file`, a `hub` dataset or the `grammar`."""
 
-    file: Path | None = Field(None, description="a TSV, CSV, JSONL, Parquet, TMX or PO file, plain, .gz or .xz")
+    file: Path | None = Field(None, description="a TSV, CSV, JSONL, Parquet, TMX or PO file, plain, .gz, .xz or .bz2")
     hub: str | None = Field(None, description="a dataset of the Hub, or a folder that `datasets` can load")
     grammar: GrammarSettings | None = Field(None, description="the built-in grammar")
     source: str | int | None = Field(
@@ -75,7 +75,8 @@ class SourceSettings(Settings):
     possible: str | int | None = Field(None, description="as `alignment`, for gold links that are sure or possible")
     format: Format | None = Field(None, description="of `file`, where its name does not tell")
     header: bool | None = Field(None, description="whether TSV or CSV has one (default: if a column is named)")
-    encoding: str = Field("utf-8", description="of the text")
+    delimiter: str | None = Field(None, description="the character between the cells of CSV (default: a comma)")
+    encoding: str = Field("utf-8", description="of the text, where a TMX or PO file does not declare its own")
     config: str | None = Field(None, description="configuration of the `hub` dataset")
     split: str = Field("train", description="split of the `hub` dataset")
     revision: str | None = Field(None, description="commit, tag or branch of the `hub` dataset")
@@ -104,13 +105,18 @@ class SourceSettings(Settings):
             )
         if self.file is not None:
             self.file_format  # noqa: B018  (raises for a name that tells none)
+        if self.delimiter is not None:
+            if self.file is None or self.file_format != "csv":
+                raise ValueError("delimiter is for CSV alone: leave it out, or say format: csv.")
+            if len(self.delimiter) != 1 or self.delimiter in '"\r\n \0':
+                raise ValueError(f"delimiter is {self.delimiter[:40]!r}, but must be one character, such as ';'.")
         if self.hub is None and (self.config or self.revision or self.streaming):
             raise ValueError("config, revision and streaming are for hub datasets alone: leave them out.")
         return self
 
     @property
     def file_format(self) -> Format:
-        """Format of `file`, as given or by its name without .gz or .xz."""
+        """Format of `file`, as given or by its name without .gz, .xz or .bz2."""
         if self.format is not None:
             return self.format
         suffixes = [suffix for suffix in self.file.suffixes if suffix.lower() not in _COMPRESSED]

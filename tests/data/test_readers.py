@@ -1,9 +1,16 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Every reader, in every compression, and what each says of bad files and bad rows."""
 
+import bz2
+import codecs
+import csv
 import gzip
 import hashlib
+import io
 import json
+import lzma
+import tarfile
+import zipfile
 from contextlib import closing
 
 import datasets
@@ -11,13 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hf_attn_seq2seq.data import readers
 from hf_attn_seq2seq.data.grammar import generate_corpus
-from hf_attn_seq2seq.data.readers import BadRow, Row, open_source
+from hf_attn_seq2seq.data.readers import BadRow, Row, open_source, read_lines
 from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
 from tests.data.corpus_files import write
 
 
-COMPRESSIONS = ["", ".gz", ".xz"]
+COMPRESSIONS = ["", ".gz", ".xz", ".bz2"]
 PAIRS = [("one", "un"), ("two, three", "deux"), ("été", "l'été")]
 
 
@@ -200,6 +208,71 @@ def test_po_plurals_and_what_gettext_passes_over(tmp_path):
     ]
 
 
+# The numbers of the forms for 1 and for 5, by hand from the formulas of gettext's manual.
+ARABIC = "nplurals=6; plural=n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5;"
+LATVIAN = "nplurals=3; plural=(n%10==1 && n%100!=11 ? 0 : n != 0 ? 1 : 2);"
+SLOVENIAN = "nplurals=4; plural=(n%100==1 ? 1 : n%100==2 ? 2 : n%100==3 || n%100==4 ? 3 : 0);"
+RUSSIAN = "nplurals=3; plural=(n%10==1 && n%100!=11 ? 0 : n%10>=2 && n%10<=4 && (n%100<10 || n%100>=20) ? 1 : 2);"
+IRISH = "nplurals=5; plural=n==1 ? 0 : n==2 ? 1 : n<7 ? 2 : n<11 ? 3 : 4;"
+
+
+def plural_po(header, forms):
+    text = po([]).replace('charset=UTF-8\\n"', f'charset=UTF-8\\n"\n"Plural-Forms: {header}\\n"' if header else '"')
+    lines = "".join(f'msgstr[{number}] "form {number}"\n' for number in range(forms))
+    return f'{text}\nmsgid "one"\nmsgid_plural "many"\n{lines}\nmsgid "last"\nmsgstr "dernier"\n'
+
+
+@pytest.mark.parametrize(
+    ("header", "forms", "expected"),
+    [
+        (ARABIC, 6, {"one": 1, "many": 3}),
+        (LATVIAN, 3, {"one": 0, "many": 1}),
+        (SLOVENIAN, 4, {"one": 1, "many": 0}),
+        (RUSSIAN, 3, {"one": 0, "many": 2}),
+        (IRISH, 5, {"one": 0, "many": 2}),
+        ("nplurals=2; plural=n != 1;", 2, {"one": 0, "many": 1}),
+        ("nplurals=1; plural=0;", 1, {"many": 0}),  # one form for both, which may well have a number in it
+        ("", 2, {"one": 0, "many": 1}),
+        ("", 1, {"many": 0}),
+        ("nplurals=INTEGER; plural=EXPRESSION;", 2, {"one": 0, "many": 1}),  # of a template
+    ],
+)
+def test_plural_forms_are_those_of_the_header(tmp_path, header, forms, expected):
+    write(tmp_path / "a.po", plural_po(header, forms))
+    assert pairs_of(read(tmp_path, {"file": "a.po"})) == [
+        *((text, f"form {form}") for text, form in expected.items()),
+        ("last", "dernier"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "forms", "reason"),
+    [
+        (ARABIC, 3, "no msgstr[3]"),
+        ("nplurals=2; plural=7;", 2, "no msgstr[7]"),
+        ("", 4, "4 plural forms, and no Plural-Forms"),
+        ("nplurals=3; plural=n/0;", 3, "no Plural-Forms"),
+        ("nplurals=3; plural=__import__('os');", 3, "no Plural-Forms"),
+        ("nplurals=3; plural=" + "(" * 100 + "n" + ")" * 100, 3, "no Plural-Forms"),
+    ],
+)
+def test_a_plural_without_its_form_is_a_bad_row(tmp_path, header, forms, reason):
+    write(tmp_path / "a.po", plural_po(header, forms))
+    *_, bad, last = read(tmp_path, {"file": "a.po"})
+    assert reason in bad.reason
+    assert last[:2] == ("last", "dernier")
+
+
+def test_a_bad_entry_of_po_is_a_bad_row(tmp_path):
+    content = plural_po(SLOVENIAN, 4) + '\nmsgid "a\nmsgstr "b"\n\n\nmsgid "c"\nmsgstr "d"\n'
+    write(tmp_path / "a.po", content)
+    rows = read(tmp_path, {"file": "a.po"})
+    assert [row.line for row in rows if isinstance(row, BadRow)] == [content[: content.index('"a\n')].count("\n") + 1]
+    good = [row for row in rows if isinstance(row, Row)]
+    assert pairs_of(good) == [("one", "form 1"), ("many", "form 0"), ("last", "dernier"), ("c", "d")]
+    assert [content.splitlines()[row.line - 1][:5] for row in good] == ["msgid"] * 4
+
+
 @pytest.mark.parametrize("split", ["train", "validation", "test", "test_compositional"])
 def test_grammar_with_its_alignments(tmp_path, split):
     sizes = {"seed": 3, "train_size": 20, "validation_size": 5, "test_size": 6, "compositional_size": 7}
@@ -242,6 +315,30 @@ def test_dataset_that_was_saved_to_disk(tmp_path, in_splits):
     if in_splits:
         with pytest.raises(ValueError, match="has no split 'dev': choose among train"):
             read(tmp_path, {"hub": "saved", "split": "dev"})
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_an_unknown_split_and_configuration_and_damage_are_told(tmp_path, own_cache, streaming):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    write(folder / "train.jsonl", '{"source": "a", "target": "b"}\n')
+    write(folder / "test.jsonl", '{"source": "a", "target": "b"}\n')
+    source = {"hub": "corpus", "streaming": streaming}
+    assert "corpus has no split 'dev': choose among train, test." in message_of(tmp_path, {**source, "split": "dev"})
+    assert "'xx'" in message_of(tmp_path, {**source, "config": "xx"})
+    write(folder / "train.jsonl", '{"source": "a", "target": "b"}\n{"source": \n')
+    said = message_of(tmp_path, source)
+    assert said.startswith("corpus:train")
+    assert "cannot be read: " in said
+
+
+def test_a_damaged_dataset_on_disk_is_told(tmp_path):
+    datasets.Dataset.from_dict({"source": ["a"], "target": ["b"]}).save_to_disk(tmp_path / "saved")
+    for file in (tmp_path / "saved").glob("*.arrow"):
+        file.write_bytes(b"no arrow")
+    assert "saved:train cannot be read: " in message_of(tmp_path, {"hub": "saved"})
+    (tmp_path / "saved" / "state.json").write_text("{")
+    assert "saved:train cannot be read: " in message_of(tmp_path, {"hub": "saved"})
 
 
 def test_what_the_hub_is_asked_for(tmp_path, monkeypatch):
@@ -318,7 +415,7 @@ def test_a_header_in_another_encoding_says_so(tmp_path, ending, encoding):
 
 
 def test_a_header_that_cannot_be_read_says_why(tmp_path):
-    write(tmp_path / "a.csv", "en,fr\rone,un\r")
+    write(tmp_path / "a.csv", "en,fr\rone,un\rtwo,deux\n")
     said = message_of(tmp_path, {"file": "a.csv", "source": "en", "target": "fr"})
     assert "a.csv, line 1: a carriage return within a field" in said
 
@@ -343,11 +440,7 @@ def test_tmx_without_the_languages(tmp_path):
         ("a.tmx", "<tmx>\n<body>\n</tmx>", r"a\.tmx, line 3, is not XML \(mismatched tag\)"),
         ("a.tmx", "<tmx/>", r"a\.tmx has no translation unit"),
         ("a.tmx", "<tmx>\n<body>\n", r"a\.tmx ends in the middle of its document"),
-        (
-            "a.tmx",
-            "<tmx>été</tmx>".encode("latin-1"),
-            r"invalid token\)\): repair it, or have it declare the encoding",
-        ),
+        ("a.tmx", "<tmx>\n<été/></tmx>".encode("latin-1"), r"a\.tmx, line 2, is not XML \(not well-formed"),
         ("a.po", 'msgid "a"\nmsgstr "b"\nmsgstr\n', r"a\.po, line 3, is not gettext PO"),
         ("a.parquet", "PAR1 no table", r"a\.parquet is not a Parquet file"),
     ],
@@ -358,7 +451,7 @@ def test_files_that_are_not_what_they_are_called(tmp_path, name, content, said):
         read(tmp_path, {"file": name, "source": "en", "target": "fr"})
 
 
-@pytest.mark.parametrize("ending", [".gz", ".xz"])
+@pytest.mark.parametrize("ending", COMPRESSIONS[1:])
 @pytest.mark.parametrize(
     "damage", [lambda data: b"plain\ttext\n", lambda data: data[:-9], lambda data: data[:12] + b"xyz"]
 )
@@ -371,14 +464,27 @@ def test_damaged_archives_are_named(tmp_path, ending, damage, name):
 
 
 def test_a_file_in_another_encoding_says_so(tmp_path):
-    write(tmp_path / "a.tsv", "plain\tplain\nsummer\tété\n".encode("latin-1"))
+    write(tmp_path / "a.tsv", "plain\tplain\nsummer\tété\nhere\tlà\n".encode("latin-1"))
     said = message_of(tmp_path, {"file": "a.tsv"})
-    assert "a.tsv, line 2, is not utf-8 text (1 of 2 lines are not): name the file's encoding" in said
+    assert "a.tsv, line 2, is not utf-8 text (2 of 3 lines are not): name the file's encoding" in said
     assert "encoding: latin-1" in said
-    assert "There is no encoding 'utf-9'" in message_of(tmp_path, {"file": "a.tsv", "encoding": "utf-9"})
-    write(tmp_path / "b.tsv", "a\tb\nc\t".encode("utf-16") + b"\x00")
+    write(tmp_path / "b.tsv", "a\tb\ncé\td\n".encode("utf-16"))
     assert "such as encoding: utf-16" in message_of(tmp_path, {"file": "b.tsv"})
-    assert "b.tsv, line 2, is not utf-16 text" in message_of(tmp_path, {"file": "b.tsv", "encoding": "utf-16"})
+
+
+@pytest.mark.parametrize("encoding", ["utf-9", "rot13", "undefined", "x" * 999])
+def test_what_is_no_encoding_is_told(tmp_path, encoding):
+    write(tmp_path / "a.tsv", "a\tb\n")
+    said = message_of(tmp_path, {"file": "a.tsv", "encoding": encoding})
+    assert said.startswith(f"There is no encoding '{encoding[:40]}'")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_says_so(tmp_path, encoding):
+    # All of it is valid UTF-8, with NUL bytes in between.
+    write(tmp_path / "a.tsv", "one\tun\ntwo\tdeux\n".encode(encoding))
+    assert f"such as encoding: {encoding}" in message_of(tmp_path, {"file": "a.tsv"})
+    assert pairs_of(read(tmp_path, {"file": "a.tsv", "encoding": encoding})) == [("one", "un"), ("two", "deux")]
 
 
 # Bad rows
@@ -454,13 +560,285 @@ def test_bad_rows_are_named(tmp_path, name, content, line, reason):
     assert reason in bad.reason
 
 
-def test_an_unclosed_quote_swallows_one_field_at_most(tmp_path):
-    write(tmp_path / "a.csv", 'a,b\n"open,c\n' + "x" * 99 + "\n" + "y,z\n" * 300_000)
+@pytest.mark.parametrize(
+    "later",
+    [
+        ["y,z"] * 300,  # it never closes
+        ["Thanks,Merci", '"Yes, please","Oui, merci"', "See you,À bientôt"],  # it meets the next one's opening
+        [*["y,z"] * 150, 'a screen of 15",un écran'],  # it closes, but many lines on
+        [*["y,z"] * 3, 'a screen of 15",un écran'],  # each line reads as a row
+        ["x" * 3_000_000 + ",z", "y,z"],
+    ],
+)
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_an_unclosed_quote_spoils_its_own_row_alone(tmp_path, later, end):
+    write(tmp_path / "a.csv", (end or "\n").join(["a,b", '"open,c', *later]) + end)
     rows = read(tmp_path, {"file": "a.csv"})
-    [bad] = [row for row in rows if isinstance(row, BadRow)]
-    assert bad.line == 2
     assert rows[0] == Row("a", "b", 1)
-    assert rows[-1] == Row("y", "z", 300_003)
+    assert rows[1].line == 2
+    assert "quote" in rows[1].reason
+    expected = [("Yes, please", "Oui, merci") if "Yes" in line else tuple(line.split(",")) for line in later]
+    assert [row[:3] for row in rows[2:] if isinstance(row, Row)] == [
+        (*pair, line) for line, pair in enumerate(expected, start=3) if len(pair[0]) < 1_000_000
+    ]
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3, 40])
+def test_quotes_that_close_may_hold_line_ends(tmp_path, lines):
+    poem, prose = "\n".join(f'Line {i}, "so"' for i in range(lines)), "\n".join(f"ligne {i}" for i in range(lines))
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("a", "b"), (poem, prose), ("c", "d"), (prose, poem)])
+    rows = read(tmp_path, {"file": "a.csv"})
+    assert pairs_of(rows) == [("a", "b"), (poem, prose), ("c", "d"), (prose, poem)]
+    assert [row.line for row in rows] == [1, 2, 2 * lines + 1, 2 * lines + 2]
+
+
+def test_a_poem_with_commas_is_no_row_of_rows(tmp_path):
+    poem = "Roses are red,\nViolets are blue,\nSugar is sweet,\nAnd so are you."
+    write(tmp_path / "a.csv", f'"{poem}",Rosen sind rot\nc,d\n')
+    assert pairs_of(read(tmp_path, {"file": "a.csv"})) == [(poem, "Rosen sind rot"), ("c", "d")]
+
+
+def test_a_quote_within_a_cell_and_text_behind_a_quote_are_read_leniently(tmp_path):
+    write(tmp_path / "a.csv", '15" screen,écran\n"So" he said,dit-il\n')
+    assert pairs_of(read(tmp_path, {"file": "a.csv"})) == [('15" screen', "écran"), ("So he said", "dit-il")]
+
+
+def test_another_delimiter(tmp_path):
+    write(tmp_path / "a.csv", 'en;fr\n"one; two";un, deux\n')
+    source = {"file": "a.csv", "delimiter": ";", "source": "en", "target": "fr"}
+    assert read(tmp_path, source) == [Row("one; two", "un, deux", 2)]
+    write(tmp_path / "b.csv", "one;un\n")
+    [bad] = bad_rows(tmp_path, {"file": "b.csv"})
+    assert bad.reason == '2 columns are needed, and it has 1 (do you mean delimiter: ";"?)'
+    said = message_of(tmp_path, {"file": "a.csv", "source": "en", "target": "fr"})
+    assert 'choose among en;fr, or give a number from 0 (do you mean delimiter: ";"?).' in said
+
+
+# Line ends
+
+
+@pytest.mark.parametrize("compression", ["", ".gz"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("ending", ["tsv", "csv", "jsonl", "po", "tmx"])
+def test_carriage_returns_end_lines_where_there_is_nothing_else(tmp_path, ending, encoding, compression):
+    content = FILES[ending](PAIRS).replace("\r\n", "\n").replace("utf-8", encoding).replace("UTF-8", encoding)
+    path = write(tmp_path / f"a.{ending}{compression}", content.replace("\n", "\r").encode(encoding))
+    expected = write(tmp_path / f"b.{ending}", content.encode(encoding))
+    languages = {"source_language": "en", "target_language": "fr"}
+    rows = read(tmp_path, {"file": path.name, "encoding": encoding}, **languages)
+    assert pairs_of(rows) == PAIRS
+    assert rows == read(tmp_path, {"file": expected.name, "encoding": encoding}, **languages)  # on the same lines
+
+
+def test_carriage_returns_end_the_lines_of_aligned_files(tmp_path):
+    write(tmp_path / "s", "one\rtwo\r")
+    write(tmp_path / "t", "un\ndeux\n")
+    assert pairs_of(read(tmp_path, {"source": "s", "target": "t"})) == [("one", "un"), ("two", "deux")]
+    assert list(read_lines(tmp_path / "s")) == ["one", "two"]
+
+
+def test_mixed_line_ends_make_no_wrong_pair(tmp_path):
+    write(tmp_path / "a.tsv", "a\tb\nc\td\re\tf\ng\th, \ri\n")
+    assert read(tmp_path, {"file": "a.tsv"}) == [
+        Row("a", "b", 1),
+        BadRow(2, "2 rows in one, parted by carriage returns: end all lines alike"),
+        Row("g", "h, \ri", 3),
+    ]
+    records = [json.dumps({"source": name, "target": name}) for name in "abc"]
+    write(tmp_path / "a.jsonl", f"{records[0]}\n{records[1]}\r{records[2]}\r\n")
+    assert read(tmp_path, {"file": "a.jsonl"}) == [Row(name, name, line) for line, name in enumerate("abc", start=1)]
+
+
+def test_byte_order_marks_of_joined_files_are_dropped(tmp_path):
+    for ending in ("tsv", "csv", "jsonl"):
+        content = FILES[ending](PAIRS).encode()
+        write(tmp_path / f"a.{ending}", b"".join(codecs.BOM_UTF8 + line for line in content.splitlines(True)))
+        assert pairs_of(read(tmp_path, {"file": f"a.{ending}"})) == PAIRS
+
+
+def test_a_line_without_end_is_a_bad_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "_MAX_LINE", 100)
+    write(tmp_path / "a.tsv", "a\tb\n" + "x" * 450 + "\tb\nc\td\n" + "y" * 100)
+    rows = read(tmp_path, {"file": "a.tsv"})
+    assert [rows[0], rows[2]] == [Row("a", "b", 1), Row("c", "d", 3)]
+    assert rows[1] == BadRow(2, "has more than 100 characters, too many for one line")
+    assert rows[3].line == 4
+
+
+# JSON
+
+
+@pytest.mark.parametrize("compression", ["", ".gz"])
+@pytest.mark.parametrize("spaces", [None, 1])
+def test_an_array_of_records_is_read_as_records(tmp_path, spaces, compression):
+    records = [
+        {"source": f"s [{i}] " + "long " * (i % 7), "target": f't "{i}", été', "n": [{"i": i}]} for i in range(3000)
+    ]
+    text = json.dumps(records, indent=spaces, ensure_ascii=False)
+    write(tmp_path / f"a.json{compression}", text)
+    rows = read(tmp_path, {"file": f"a.json{compression}"})
+    assert pairs_of(rows) == [(record["source"], record["target"]) for record in records]
+    lines = text.splitlines()
+    for row in rows[:: 500 if spaces else 3000]:
+        assert lines[row.line - 1].strip().startswith("{" if spaces else "[")
+
+
+def test_bad_elements_of_an_array_are_bad_rows(tmp_path):
+    good = '{"source": "a", "target": "b"}'
+    write(tmp_path / "a.json", f'[\n{good},\n"c",\n{{"source": "d"}},\n3,\n{good}\n]\n')
+    rows = read(tmp_path, {"file": "a.json"})
+    assert [(row.line, isinstance(row, Row)) for row in rows] == [(2, 1), (3, 0), (4, 0), (5, 0), (6, 1)]
+    write(tmp_path / "b.json", f"[{good},\n{good}\n".encode() + b'{"source": "\xe9", "target": "b"}]')
+    assert read(tmp_path, {"file": "b.json"})[2].line == 3
+    write(tmp_path / "c.json", f"[\n{good},\n{good}\n{{'source'}}]")
+    assert "c.json, line 4, is not JSON" in message_of(tmp_path, {"file": "c.json"})
+    write(tmp_path / "d.json", f"[\n{good},\n{good}\n")
+    assert "d.json ends in the middle of its JSON array" in message_of(tmp_path, {"file": "d.json"})
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"source": ' + "9" * 5000 + ', "target": "b"}', "is not text"),
+        ('{"source": NaN, "target": "b"}', "'nan' is not text"),
+        ('{"source": ' + "[" * 100_000, "nested too deeply"),
+        ('{"source": ' + "[" * 300 + "]" * 300 + ', "target": "b"}', "a list is not text"),
+        ('{"source": {"en": "a"}, "target": "b"}', "a dict is not text"),
+        ('{"source": "a", "source": "c", "target": "b"}', "'source' is given twice"),
+        ('{"source": "a", "target": "b", "links": "0-' + "9" * 5000 + '"}', "points past the words with 0-9"),
+        ('{"source": "a", "target": "b", "links": "٠-٠"}', "is not Pharaoh"),
+        ('{"source": "a", "target": "b", "links": ' + "[" * 300 + "]" * 300 + "}", "is not Pharaoh"),
+    ],
+)
+def test_a_bad_record_does_not_end_the_run(tmp_path, line, reason):
+    good = {"source": "a", "target": "b", "links": "0-0", "id": 10**2000, "other": {"x": 1}}
+    line = line.replace('"b"}', '"b", "links": "0-0"}')
+    write(tmp_path / "a.jsonl", f"{line}\n{json.dumps(good)}\n")
+    bad, row = read(tmp_path, {"file": "a.jsonl", "alignment": "links"})
+    assert bad.line == 1
+    assert reason in bad.reason
+    assert len(bad.reason) < 200
+    assert row == Row("a", "b", 2, None, "0-0")
+
+
+# Archives that no name tells
+
+
+@pytest.mark.parametrize("ending", ["tsv", "csv", "jsonl", "tmx", "po"])
+def test_an_archive_is_no_text(tmp_path, ending):
+    content = FILES[ending](PAIRS).encode()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a", content)
+    tarred = io.BytesIO()
+    with tarfile.open(fileobj=tarred, mode="w") as archive:
+        member = tarfile.TarInfo("a")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    for name, archived, told in (
+        ("a", packed.getvalue(), "is a zip archive: unpack it"),
+        ("b", tarred.getvalue(), "is a tar archive: unpack it"),
+        ("c", gzip.compress(content), "is compressed with gzip"),
+        ("d", lzma.compress(content), "is compressed with xz"),
+        ("e", bz2.compress(content), "is compressed with bzip2"),
+        ("f", FILES["parquet"](PAIRS), "is a Parquet file: set format"),
+    ):
+        write(tmp_path / f"{name}.{ending}", archived)
+        # As latin-1 every archive is text.
+        source = {"file": f"{name}.{ending}", "encoding": "latin-1"}
+        said = message_of(tmp_path, source, source_language="en", target_language="fr")
+        assert told in said
+
+
+# Columns and damage
+
+
+def test_damaged_text_in_xml_is_a_bad_row(tmp_path):
+    pairs = [(f"one {i}", f"un {i}") for i in range(300)]
+    content = tmx(pairs).encode()
+    for number, damage in ((7, b"\xe9"), (8, b"\x08"), (9, b"&#x1F;"), (50, b"&#xD83D;")):
+        content = content.replace(b"un %d<" % number, b"un %s<" % damage)
+    content = content.replace(b"un 60<", b"un &#233; &#x1F600; &amp;<")
+    write(tmp_path / "a.tmx", content)
+    rows = read(tmp_path, {"file": "a.tmx", "source": "en", "target": "fr"})
+    assert [row.line for row in rows if isinstance(row, BadRow)] == [11, 12, 13, 54]
+    assert pairs_of(row for row in rows if isinstance(row, Row)) == [
+        (source, "un é 😀 &" if source == "one 60" else target)
+        for source, target in pairs
+        if source not in ("one 7", "one 8", "one 9", "one 50")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "encoding"),
+    [
+        ("Shift_JIS", "utf-8", "shift_jis"),
+        ("EUC-JP", "utf-8", "euc_jp"),
+        ("GB18030", "utf-8", "gb18030"),
+        ("UTF-16", "utf-8", "utf-16"),
+        ("UTF-16", "utf-8", "utf-8"),  # a mistake of some programs
+        ("utf-8", "shift_jis", "shift_jis"),  # told otherwise
+        (None, "shift_jis", "shift_jis"),
+        (None, "utf-8", "utf-8-sig"),
+        (None, "utf-8", "utf-16-be"),
+        (None, "utf-8", "utf-32"),
+    ],
+)
+def test_encodings_of_tmx(tmp_path, declared, given, encoding):
+    pairs = [("summer", "夏"), ("one, two", "一、二")] * 2000
+    text = tmx(pairs).replace(' encoding="utf-8"', "" if declared is None else f" encoding='{declared}'")
+    write(tmp_path / "a.tmx", text.encode(encoding))
+    source = {"file": "a.tmx", "encoding": given, "source": "en", "target": "fr"}
+    assert pairs_of(read(tmp_path, source)) == pairs
+
+
+@pytest.mark.parametrize("ending", ["tmx", "po"])
+def test_a_declared_encoding_that_there_is_not(tmp_path, ending):
+    write(tmp_path / f"a.{ending}", FILES[ending](PAIRS[:1]).replace("utf-8", "UCS-2").replace("UTF-8", "UCS-2"))
+    said = message_of(tmp_path, {"file": f"a.{ending}", "source": "en", "target": "fr"})
+    assert f"a.{ending} declares the encoding 'ucs-2', which Python does not have" in said
+
+
+def test_the_encoding_that_po_declares(tmp_path):
+    write(tmp_path / "a.po", po([("lion", "lew"), ("snake", "wąż")]).replace("UTF-8", "ISO-8859-2").encode("latin2"))
+    assert pairs_of(read(tmp_path, {"file": "a.po"})) == [("lion", "lew"), ("snake", "wąż")]
+
+
+def table_of(rows):
+    return pa.table({"source": [f"s{i}" for i in range(rows)], "target": [f"t{i}" for i in range(rows)]})
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd"])
+def test_a_damaged_parquet_page_is_told_with_its_row(tmp_path, compression):
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table_of(5000),
+        sink,
+        row_group_size=1000,
+        compression=compression,
+        write_page_checksum=True,
+        use_dictionary=False,
+    )
+    content = bytearray(sink.getvalue().to_pybytes())
+    place = pq.ParquetFile(pa.BufferReader(bytes(content))).metadata.row_group(3).column(0).data_page_offset
+    content[place + 60 : place + 90] = bytes(30)
+    write(tmp_path / "a.parquet", bytes(content))
+    said = message_of(tmp_path, {"file": "a.parquet"})
+    assert "a.parquet, from row 3001 on, cannot be read" in said
+    assert said.endswith("it is damaged.")
+    write(tmp_path / "b.parquet", bytes(content[:-500]))
+    assert "b.parquet is not a Parquet file, or a damaged one" in message_of(tmp_path, {"file": "b.parquet"})
+
+
+def test_text_in_parquet_that_is_not_utf_8_is_a_bad_row(tmp_path):
+    texts = pa.array([b"a", b"\xe9", b"c"]).view(pa.string())
+    write(tmp_path / "a.parquet", parquet_bytes(pa.table({"source": texts, "target": ["x", "y", "z"]})))
+    assert read(tmp_path, {"file": "a.parquet"}) == [
+        Row("a", "x", 1),
+        BadRow(2, "text that is not UTF-8"),
+        Row("c", "z", 3),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,14 @@ def test_one_source_needs_no_list():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.tsv.gz", "tsv"), ("a.b.CSV", "csv"), ("a.tmx.xz", "tmx"), ("fr.po", "po"), ("a.parquet", "parquet")],
+    [
+        ("a.tsv.gz", "tsv"),
+        ("a.b.CSV", "csv"),
+        ("a.tmx.xz", "tmx"),
+        ("a.po.bz2", "po"),
+        ("fr.po", "po"),
+        ("a.parquet", "parquet"),
+    ],
 )
 def test_the_name_tells_the_format(name, expected):
     assert SourceSettings(file=name).file_format == expected
@@ -38,6 +45,10 @@ def test_the_name_tells_the_format(name, expected):
         ({"train": {"source": "a.en"}}, "Two text files need both names"),
         ({"train": {"source": 0, "target": 1}}, "Two text files need both names"),
         ({"train": {"file": "corpus"}}, "The name corpus does not tell the format"),
+        ({"train": {**TEXTS, "delimiter": ";"}}, "delimiter is for CSV alone"),
+        ({"train": {"file": "a.tsv", "delimiter": ";"}}, "delimiter is for CSV alone"),
+        ({"train": {"file": "a.csv", "delimiter": '"'}}, "must be one character, such as ';'"),
+        ({"train": {"file": "a.csv", "delimiter": "||"}}, "must be one character, such as ';'"),
         ({"train": {**TEXTS, "streaming": True}}, "streaming are for hub datasets alone"),
         ({"train": {**TEXTS, "weight": 0}}, r"train\.0: weight=0"),
         ({"tests": {"train": TEXTS}}, "A test set cannot be called 'train'"),
