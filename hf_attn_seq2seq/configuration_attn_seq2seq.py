@@ -252,10 +252,17 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        left_out = set()
+        if config_dict.get("use_cache") is False:
+            # Every Trainer switches the cache off while it trains, and saves that with the model: generate() from such
+            # a configuration would read the whole target again at each step. Nothing else depends on it.
+            left_out.add("use_cache")
         if not cls.__module__.startswith(TRANSFORMERS_DYNAMIC_MODULE_NAME):
             # The pipeline beside the weights is for machines without this package, whose own needs no trust in a file.
-            config_dict = {name: value for name, value in config_dict.items() if name != "custom_pipelines"}
-        return super().from_dict(config_dict, **kwargs)
+            left_out.add("custom_pipelines")
+        return super().from_dict(
+            {name: value for name, value in config_dict.items() if name not in left_out}, **kwargs
+        )
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "AttnSeq2SeqConfig":

@@ -657,6 +657,15 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
 
     # What generate() asks of a model, where the library's defaults would give wrong results.
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        if model.generation_config._from_model_config:
+            # Without a file of its own it is read from config.json as that stands: see `AttnSeq2SeqConfig.from_dict`.
+            model.generation_config.use_cache = model.config.use_cache
+        return loaded
+
     def _maybe_prepare_encoder_kwargs_for_generation(
         self,
         inputs_tensor: torch.Tensor,

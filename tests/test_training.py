@@ -351,3 +351,33 @@ def test_two_processes_train_as_one_with_the_doubled_batch(tmp_path: Path) -> No
         assert two["losses"] == pytest.approx(one["losses"], abs=1e-5)
         assert two["weights"] == pytest.approx(one["weights"], abs=1e-5)
         assert two["predictions"] == one["predictions"]
+
+
+@families
+@pytest.mark.parametrize("has_generation_config", [True, False])
+def test_a_model_saved_by_a_trainer_generates_with_its_cache(
+    family: str, has_generation_config: bool, tmp_path: Path
+) -> None:
+    """Every Trainer switches `config.use_cache` off, and saves it so; older models of ours say it, too."""
+    trainer = make_trainer(make(family), tmp_path, max_steps=1)
+    trainer.train()
+    trainer.save_model(str(tmp_path))
+    assert json.loads((tmp_path / "config.json").read_text())["use_cache"] is False
+    if not has_generation_config:
+        (tmp_path / "generation_config.json").unlink()
+    model = AttnSeq2SeqForConditionalGeneration.from_pretrained(tmp_path)
+    source = torch.tensor([[5, 6, 7, END]])
+    fed = []
+    model.model.decoder.register_forward_pre_hook(
+        lambda module, args, kwargs: fed.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    outputs = model.generate(source, num_beams=1, min_new_tokens=5, max_new_tokens=5, return_dict_in_generate=True)
+    assert fed == [1] * 5
+    assert outputs.past_key_values is not None
+    assert model(input_ids=source, decoder_input_ids=source).past_key_values is not None
+    assert model(input_ids=source, labels=source).past_key_values is None
+    model.save_pretrained(tmp_path / "again")
+    for name in ("config.json", "generation_config.json"):
+        assert json.loads((tmp_path / "again" / name).read_text())["use_cache"] is True
+    off = AttnSeq2SeqForConditionalGeneration.from_pretrained(tmp_path, use_cache=False)
+    assert off.config.use_cache is False

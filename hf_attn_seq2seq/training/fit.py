@@ -116,6 +116,7 @@ def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqT
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
         logging_nan_inf_filter=False,
+        use_cache=True,  # of the model that is saved; training itself asks for none
     )
 
 

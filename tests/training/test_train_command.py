@@ -70,6 +70,9 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     assert model.config.hidden_size == 16
     assert model.generation_config.max_new_tokens == 12
     assert model.generation_config.num_beams == 5
+    for name in ("config.json", "generation_config.json"):
+        for folder in (output, *output.glob("checkpoint-*")):
+            assert json.loads((folder / name).read_text("utf-8"))["use_cache"] is True
     texts = ["The cat is here.", "A dog sees the old house and the king."]
     together = translate(model, tokenizer, texts, max_new_tokens=8)
     assert together == [translate(model, tokenizer, [text], max_new_tokens=8)[0] for text in texts]
