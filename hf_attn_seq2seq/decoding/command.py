@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
-from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.console import quieten
 from hf_attn_seq2seq.data.links import to_pharaoh
@@ -41,6 +41,8 @@ from hf_attn_seq2seq.decoding.loading import (
     looks_like_path,
     names_model,
     pick_device,
+    read_config,
+    read_generation_config,
     resolve,
 )
 from hf_attn_seq2seq.decoding.text import Translation, length_batches, translate_n_best
@@ -154,10 +156,10 @@ def run(options: argparse.Namespace) -> None:
         if alone and looks_like_path(options.model) and not os.path.exists(options.model):
             raise ValueError(f"{error} Nor is there a file of that name to translate. {AS_TEXT}") from None
         raise
-    config = AutoConfig.from_pretrained(names[0])
+    config = read_config(names[0])
     if options.alignments or options.replace_unknown:
         _check_attention(names)
-    search = _search(options, names[0], config)
+    search = _search(options, read_generation_config(names[0], config), config)
     limit = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or sys.maxsize)
     if options.max_source_tokens:
         limit = min(limit, options.max_source_tokens)
@@ -227,16 +229,12 @@ def _is_unicode(text: str) -> bool:
 
 def _check_attention(names: Sequence[str]) -> None:
     for name in names:
-        if getattr(AutoConfig.from_pretrained(name), "attention_type", "") == "none":
+        if getattr(read_config(name), "attention_type", "") == "none":
             raise ValueError(f"'{name}' has no attention: leave out --alignments and --replace-unknown.")
 
 
-def _search(options: argparse.Namespace, name: str, config: Any) -> dict[str, Any]:
+def _search(options: argparse.Namespace, defaults: GenerationConfig, config: Any) -> dict[str, Any]:
     """The keywords for `translate_n_best`."""
-    try:
-        defaults = GenerationConfig.from_pretrained(name)
-    except OSError:
-        defaults = GenerationConfig.from_model_config(config)
     search: dict[str, Any] = {
         "num_beams": options.num_beams or defaults.num_beams or 5,
         "n_best": options.n_best or 1,

@@ -17,6 +17,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
+from hf_attn_seq2seq.decoding.safety import is_plain
 from hf_attn_seq2seq.modeling_attn_seq2seq import (
     AttnSeq2SeqForConditionalGeneration,
     AttnSeq2SeqPreTrainedModel,
@@ -56,7 +57,7 @@ class Description(NamedTuple):
                 f"version {VERSION}: update the package, or export the model again."
             )
         try:
-            return cls(
+            description = cls(
                 content["kind"],
                 content["encoder"]["file"],
                 content["decoder"]["file"],
@@ -66,6 +67,13 @@ class Description(NamedTuple):
             )
         except (KeyError, TypeError):
             raise ValueError(f"'{path}' is incomplete: export the model again.") from None
+        for file in (description.encoder, description.decoder):
+            if not is_plain(file, ".onnx"):
+                raise ValueError(
+                    f"'{path}' names {str(file)[:200]!r}, and may only name .onnx files that lie beside it: export "
+                    "the model again."
+                )
+        return description
 
 
 class Graph:

@@ -16,11 +16,19 @@ import transformers
 from huggingface_hub import file_exists
 from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from hf_attn_seq2seq.decoding.alignment import Aligner, load_readout
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
 from hf_attn_seq2seq.decoding.exported import DESCRIPTION, ExportedModel
+from hf_attn_seq2seq.decoding.safety import ADAPTER, check_files, find_file, read_settings
 
 
 DEFAULT_MODEL = "en-fr-small"
@@ -141,7 +149,7 @@ def load_translator(
         tokenizer = load_tokenizer(names, hub)
     else:
         for name in names:
-            _check_model(name, hub)
+            read_config(name, hub)
         if isinstance(tokenizer, str):
             tokenizer = read_tokenizer(tokenizer, hub)
         elif not isinstance(tokenizer, PreTrainedTokenizerBase):
@@ -167,7 +175,8 @@ def load_exported(folder: str | Path) -> Translator:
         ValueError: The folder is incomplete or broken.
         ImportError: ONNX Runtime is not installed.
     """
-    return Translator(ExportedModel(folder), load_tokenizer([str(folder)]))
+    tokenizer = load_tokenizer([str(folder)])
+    return Translator(ExportedModel(folder), tokenizer)
 
 
 def load_aligner(name: str | Path, **changes: Any) -> Aligner:
@@ -189,7 +198,7 @@ def load_aligner(name: str | Path, **changes: Any) -> Aligner:
 def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:
     """The tokenizer of the models, which must be the same for all; raises as [`load_translator`] does."""
     for name in names:
-        _check_model(name, hub)
+        read_config(name, hub)
     tokenizers = [read_tokenizer(name, hub) for name in names]
     for name, tokenizer in zip(names[1:], tokenizers[1:]):
         if _content(tokenizer) != _content(tokenizers[0]):
@@ -213,7 +222,8 @@ def fingerprint(name: str) -> str:
     """What changes where the model of that name changes: a hash of the folder's files, or the Hub's commit."""
     folder = Path(resolve(name))
     if not folder.is_dir():
-        return f"{name}@{getattr(AutoConfig.from_pretrained(name), '_commit_hash', None)}"
+        config = find_file(name, "config.json", NO_CODE)  # lies in a folder that the commit names
+        return f"{name}@{config.parent.name if config else None}"
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*")):
         if path.suffix in (".json", ".safetensors", ".bin", ".onnx") and path.name not in (
@@ -233,21 +243,26 @@ def _check_folder(name: str) -> None:
         raise ValueError(f"'{name}' is a file: name the folder of a trained model.")
     if not folder.is_dir():
         return
-    if not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file() and not (folder / ADAPTER).is_file():
         raise ValueError(f"'{name}' holds no trained model: there is no config.json in it.")
+    _check_settings(folder)
+
+
+def _check_settings(folder: Path) -> None:
     for path in map(folder.joinpath, SETTINGS):  # Transformers would go on without some of them
         if path.is_file():
-            try:
-                content = json.loads(path.read_text("utf-8"))
-            except ValueError as error:  # also of bytes that are no text
-                raise ValueError(f"'{path}' is damaged ({error}): save, or download, the model again.") from None
-            if not isinstance(content, dict):
-                raise ValueError(f"'{path}' is damaged (it is no mapping): save, or download, the model again.")
+            read_settings(path)
 
 
-def _check_model(name: str, hub: Mapping[str, Any]) -> None:
-    """Refuse what is no encoder-decoder, or cannot be one of this version, before anything large is read."""
-    _check_folder(name)
+def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:
+    """
+    The configuration of a model, before anything large is read; `name` and `hub` as [`load`] takes them.
+
+    Raises:
+        ValueError: The model is missing, no encoder-decoder, none of this version, or [`check_files`] refuses it.
+    """
+    _check_folder(resolve(name))
+    check_files(resolve(name), hub)
     try:
         config = AutoConfig.from_pretrained(resolve(name), **hub)
     except OSError:
@@ -261,13 +276,27 @@ def _check_model(name: str, hub: Mapping[str, Any]) -> None:
         raise ValueError(_unread(name, error)) from None
     if not config.is_encoder_decoder:
         raise ValueError(f"'{name}' is a model of type {config.model_type}: an encoder-decoder is needed.")
+    return config
 
 
-def read_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase:
+def read_generation_config(name: str, config: Any, hub: Mapping[str, Any] = NO_CODE) -> GenerationConfig:
+    """How a model searches where nothing else is said; `config` is what [`read_config`] gave for it."""
+    options = {option: value for option, value in hub.items() if option != "trust_remote_code"}
+    try:
+        return GenerationConfig.from_pretrained(resolve(name), **options)
+    except OSError:
+        return GenerationConfig.from_model_config(config)
+
+
+def read_tokenizer(name: str, hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:
     """The tokenizer of that folder or name, or a ValueError; `hub` as [`load`] takes it."""
+    _check_settings(Path(resolve(name)))
+    check_files(resolve(name), hub)
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve(name), **hub)
-    except Exception:  # each kind of tokenizer fails in its own way where its files are missing
+    except Exception as error:  # each kind of tokenizer fails in its own way where its files are missing
+        if "custom code" in str(error):
+            raise ValueError(_unread(name, error)) from None
         tokenizer = None
     if not tokenizer or not len(tokenizer):
         raise ValueError(f"'{name}' holds no tokenizer: save it there with tokenizer.save_pretrained(...).")
@@ -309,7 +338,12 @@ def _load_model(name: str, dtype: str, device: torch.device, hub: Mapping[str, A
         return ExportedModel(name)
     try:
         model, found = AutoModelForSeq2SeqLM.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, output_loading_info=True, **hub
+            name,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # which are told below, in one sentence
+            **hub,
         )
     except SafetensorError as error:
         raise ValueError(
@@ -332,6 +366,12 @@ def _load_model(name: str, dtype: str, device: torch.device, hub: Mapping[str, A
     if missing := sorted(found["missing_keys"]):  # which would be drawn anew, at random
         raise ValueError(
             f"The weights of '{name}' lack {missing[0]} ({len(missing)} missing): save, or download, the model again."
+        )
+    for mismatch in found["mismatched_keys"]:
+        key, saved, needed = mismatch
+        raise ValueError(
+            f"The weights of '{name}' do not fit its config.json ({key} is {tuple(saved)} and should be "
+            f"{tuple(needed)}): save, or download, the model again."
         )
     for key, tensor in model.named_parameters():
         if not torch.isfinite(tensor).all():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.examples import Examples, SampledExamples, augment_case_punctuation, encode, join_pairs
 from hf_attn_seq2seq.data.links import Link, from_pharaoh, symmetrise, to_pharaoh
@@ -18,7 +18,7 @@ from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
 from hf_attn_seq2seq.data.words import WordKind, cut_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
-from hf_attn_seq2seq.decoding.loading import load_aligner
+from hf_attn_seq2seq.decoding.loading import load_aligner, read_tokenizer
 from hf_attn_seq2seq.training.recipe import Recipe
 
 
@@ -61,7 +61,7 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
     }
     try:
         if json.loads((folder / SETTINGS_FILE).read_text("utf-8")) == made_from:
-            return AutoTokenizer.from_pretrained(folder)
+            return read_tokenizer(str(folder))
     except (OSError, ValueError):
         pass  # there is none, or its writing was cut short
     train = corpus.train
@@ -73,7 +73,7 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
     )
     tokenizer.save_pretrained(folder)
     (folder / SETTINGS_FILE).write_text(json.dumps(made_from, indent=2) + "\n", "utf-8")  # last: it says all is there
-    return AutoTokenizer.from_pretrained(folder)  # as later runs have it: else tokens would not be found in the cache
+    return read_tokenizer(str(folder))  # as later runs have it: else tokens would not be found in the cache
 
 
 def validation_examples(recipe: Recipe, prepared: Prepared) -> Examples:

@@ -26,6 +26,7 @@ from hf_attn_seq2seq.console import run_command
 from hf_attn_seq2seq.data.prepare import REPORT, PreparedCorpus
 from hf_attn_seq2seq.data.report import report_lines
 from hf_attn_seq2seq.decoding.alignment import READOUT_FILE, Readout, save_readout
+from hf_attn_seq2seq.decoding.loading import load_aligner
 from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
@@ -240,10 +241,11 @@ def check_recipe(recipe: Recipe) -> None:
                 "training.guided_alignment.links is eflomal, which is not installed: run "
                 "pip install 'hf_attn_seq2seq[align]' (it needs a C compiler)."
             )
-        if guided.reverse_model is not None and not (guided.reverse_model / "config.json").exists():
-            raise ValueError(
-                f"training.guided_alignment.reverse_model: there is no model in '{guided.reverse_model}'."
-            )
+        if guided.reverse_model is not None:
+            try:
+                load_aligner(guided.reverse_model)  # the whole of it: else its faults come out after the first pass
+            except ValueError as error:
+                raise ValueError(f"training.guided_alignment.reverse_model: {error}") from None
         if config.attention_type == "none":
             raise ValueError("training.guided_alignment teaches attention, and model.attention_type is none.")
         recurrent = config.decoder_type != "transformer"

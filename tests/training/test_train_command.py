@@ -182,7 +182,7 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
         (["training.epochs"], "no recipe 'training.epochs'"),
         (["=3"], "changes no field"),
         (["training.report_to=[nowhere]"], "names 'nowhere', which is not installed"),
-        (["training.guided_alignment.reverse_model=nowhere"], "there is no model in 'nowhere'"),
+        (["training.guided_alignment.reverse_model=nowhere"], "reverse_model: There is no model 'nowhere'"),
         (["tokenizer.vocab_size=999999999999"], "vocab_size=999999999999"),
         (["tokenizer.vocab_size=10"], "vocab_size is 10"),
         (["--resume"], "no checkpoint"),
