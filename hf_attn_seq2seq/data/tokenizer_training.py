@@ -46,6 +46,15 @@ _BYTE_CHARACTERS = sorted(pre_tokenizers.ByteLevel.alphabet())  # one printable 
 _BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]  # what BPE falls back to, by these names
 
 
+# SentencePiece leaves words of more than 4,192 bytes out of its training, and a paragraph in Thai or Chinese may be one
+# word; the characters above take two bytes at most.
+_TRAINED_LENGTH = 2000
+
+# Where a special token's name is a symbol of a text, a word joiner behind its "<" makes it another symbol.
+_JOINED = "<\u2060"
+_REST_OF_SPECIAL = "(?:" + "|".join(token.removeprefix("<") for token in SPECIAL_TOKENS) + r")(?!\S)"
+
+
 class _Vocabulary(NamedTuple):
     """What to train: checked, and `byte_fallback` settled."""
 
@@ -80,9 +89,10 @@ def _unigram(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
         ) from None
     untrained = _over_bytes(models.Unigram(), wanted)
     words = Counter(
-        word
+        word[start : start + _TRAINED_LENGTH]
         for text in texts
         for word, _ in untrained.pre_tokenizer.pre_tokenize_str(untrained.normalizer.normalize_str(text))
+        for start in range(0, len(word), _TRAINED_LENGTH)
     )
     unseen = sorted(set(_BYTE_CHARACTERS).difference(*words))
     proto = io.BytesIO()
@@ -150,9 +160,15 @@ def _char(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
 
 def _symbol(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
-    tokenizer.normalizer = _normalizer(wanted)
+    as_text = normalizers.Replace(Regex(rf"(?<!\S)<(?={_REST_OF_SPECIAL})"), _JOINED)
+    tokenizer.normalizer = normalizers.Sequence([_normalizer(wanted), as_text])
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.decoder = decoders.WordPiece(prefix=" ", cleanup=False)  # a blank between tokens
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.WordPiece(prefix=" ", cleanup=False),  # a blank between tokens
+            decoders.Replace(Regex(rf"{_JOINED}(?={_REST_OF_SPECIAL})"), "<"),
+        ]
+    )
     return _count(texts, tokenizer, wanted)
 
 
@@ -222,7 +238,7 @@ def train_tokenizer(
 
     The ids of the special tokens are the same in all: `<pad>` 0, `<s>` 1, `</s>` 2, `<unk>` 3. An encoded text ends
     with `</s>`, as a source and as `text_target=` alike. Special tokens written out in a text are read as such; call
-    the tokenizer with `split_special_tokens=True` for text that must not be (`"symbol"` reads them so nonetheless).
+    the tokenizer with `split_special_tokens=True` for text that must not be.
 
     Args:
         texts: the sentences, read once and in order, so a generator will do; blank ones are passed over.
@@ -401,8 +417,8 @@ def train_tokenizer_for(
 
     Returns:
         The tokenizer. Its model takes `vocab_size=len(tokenizer)` and `decoder_vocab_size=len(tokenizer.target)`.
-        Special tokens written out in a text are text to it (but for kind `"symbol"`), so that a corpus with `</s>` in
-        it ends no sentence there; set its `split_special_tokens` to False to have them read, as tags for instance.
+        Special tokens written out in a text are text to it, so that a corpus with `</s>` in it ends no sentence
+        there; set its `split_special_tokens` to False to have them read, as tags for instance.
 
     Raises:
         ValueError: for an entry that is no string, or a side with no text at all.

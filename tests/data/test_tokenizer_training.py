@@ -227,14 +227,39 @@ def test_training_is_repeatable_and_reads_a_generator(kind):
     assert first.backend_tokenizer.to_str() == second.backend_tokenizer.to_str()
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"symbol"}))
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_special_tokens_in_text_can_be_read_as_text(kind):
     tokenizer = train(kind, [*TEXTS, "< / s >"])
     assert tokenizer("a </s>")["input_ids"].count(2) == 2
     assert tokenizer("a </s>", split_special_tokens=True)["input_ids"].count(2) == 1
 
 
-@pytest.mark.parametrize("kind", ["bpe", "unigram", "char"])
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_symbols_that_are_called_like_special_tokens_are_symbols(lowercase):
+    texts = ["<unk> K <unk> <unk>", "</s> T <pad> <s>x </S>"]
+    tokenizer = train_tokenizer(texts, kind="symbol", vocab_size=50, lowercase=lowercase)
+    assert tokenizer.convert_ids_to_tokens(range(4)) == ["<pad>", "<s>", "</s>", "<unk>"]
+    assert sorted(tokenizer.get_vocab().values()) == list(range(len(tokenizer)))
+    for text in texts:
+        ids = tokenizer(text, split_special_tokens=True)["input_ids"]
+        assert [index for index in ids if index < 4] == [2]
+        expected = text.lower() if lowercase else text
+        assert tokenizer.decode(ids, skip_special_tokens=True) == expected
+    assert tokenizer("K </s> T")["input_ids"].count(2) == 2
+
+
+@pytest.mark.parametrize("letters", [1000, 9000])
+@pytest.mark.parametrize("alphabet", ["กขคงจฉชซ", "一二三四五", "𠀀𠀁𠀂"])  # three and four bytes a letter
+def test_unigram_learns_from_long_runs_without_whitespace(letters, alphabet):
+    run = (alphabet * letters)[:letters]
+    tokenizer = train_tokenizer(["hello world"] * 5 + [run], kind="unigram", vocab_size=400)
+    ids = tokenizer(run)["input_ids"]
+    assert 3 not in ids
+    assert tokenizer.decode(ids, skip_special_tokens=True) == run
+    assert len(ids) < letters  # and has learned more than bytes of them
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "symbol"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_recipe_reads_special_tokens_in_text_as_text(kind, shared, tmp_path):
     """A corpus with HTML in it ends no sentence where it strikes a price out."""
@@ -247,7 +272,7 @@ def test_a_recipe_reads_special_tokens_in_text_as_text(kind, shared, tmp_path):
         assert [index for index in source if index < 4] == [index for index in target if index < 4] == [2]
         assert one.source.decode(source, skip_special_tokens=True) == text
         assert one.decode(target, skip_special_tokens=True) == text
-        if kind != "char":
+        if kind in ("bpe", "unigram"):
             drawn = SubwordSampler(one.target, 0.3)(text, 0)
             assert one.decode(drawn, skip_special_tokens=True) == text
 
