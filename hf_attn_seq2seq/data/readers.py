@@ -991,8 +991,8 @@ def _parsed_po(lines: Sequence[str]) -> Any:
         try:
             entries = polib.pofile(plain.name, encoding="utf-8")
         except OSError as error:
-            line = re.search(r"line (\d+)", str(error))
-            raise _NotPO(int(line[1]) if line else 1) from error
+            place = re.search(r"line (\d+)", str(error))
+            raise _NotPO(int(place[1]) if place else 1) from error
     for entry in entries:  # polib has no line for an entry that nothing precedes
         entry.linenum = entry.linenum or next(n for n, line in enumerate(lines, start=1) if "msgid" in line)
     return entries

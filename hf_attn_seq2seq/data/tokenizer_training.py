@@ -46,8 +46,8 @@ _BYTE_CHARACTERS = sorted(pre_tokenizers.ByteLevel.alphabet())  # one printable 
 _BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]  # what BPE falls back to, by these names
 
 
-# SentencePiece leaves words of more than 4,192 bytes out of its training, and a paragraph in Thai or Chinese may be one
-# word; the characters above take two bytes at most.
+# SentencePiece leaves words of more than 4,192 bytes out of its training, and a paragraph in Thai or Chinese may be
+# one word; the characters above take two bytes at most.
 _TRAINED_LENGTH = 2000
 
 # Where a special token's name is a symbol of a text, a word joiner behind its "<" makes it another symbol.

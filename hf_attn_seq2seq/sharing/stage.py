@@ -18,7 +18,7 @@ from hf_attn_seq2seq.decoding.alignment import READOUT_FILE
 from hf_attn_seq2seq.decoding.loading import Translator, load_translator, resolve
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, make_card
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, checksums, names_only
-from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe
+from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
 
 
 PICTURE, PAGE = "alignment.png", "explanation.html"
@@ -187,7 +187,7 @@ def _stage_recipe(source: Path, folder: Path) -> dict[str, Any]:
         return {}
     try:
         text = (source / RECIPE_FILE).read_text("utf-8")
-        recipe = yaml.safe_load(text)
+        recipe = parse_yaml(text)
     except (yaml.YAMLError, UnicodeDecodeError):
         recipe = None
     if not isinstance(recipe, dict):

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from hf_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
-from hf_attn_seq2seq.data.settings import DataSettings
+from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
 from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
 from hf_attn_seq2seq.settings import Settings, nearest, section_in
@@ -76,6 +76,7 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     Args:
         path: The file, or a folder of a trained model, which holds its recipe; None for the defaults.
         overrides: Such as `training.epochs=3` or `data.train.0.source=a.en`: dotted place, and a value read as YAML.
+            The place behind the last of a list adds to it: `data.train.1.file=b.tsv` a second source.
 
     Raises:
         ValueError: No such file, not YAML, a field unknown or of a wrong value; the sentence names the place.
@@ -88,7 +89,7 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         if not equals or not place:
             raise ValueError(f"'{override}' changes no field: write section.field=value, as in training.epochs=3.")
         try:
-            parsed = yaml.safe_load(value)
+            parsed = parse_yaml(value)
         except yaml.YAMLError:
             parsed = value  # a text with a colon or a bracket in it
         try:
@@ -128,23 +129,76 @@ def describe_fields() -> str:
     return "\n".join(lines)
 
 
+def parse_yaml(text: str) -> Any:
+    """
+    What YAML text says, if each of its fields is given once.
+
+    Raises:
+        yaml.YAMLError: It is not YAML, a field is given twice, or its aliases make more of it than anyone would write.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _written_out(node, {}) > max(_MOST_CHARACTERS, 2 * len(text)):
+            raise yaml.YAMLError(
+                f"its aliases (*) make more than {_MOST_CHARACTERS:,} characters of it: write the values out"
+            )
+        return loader.construct_document(node)
+    except RecursionError:
+        raise yaml.YAMLError("its values are nested too deeply") from None
+    finally:
+        loader.dispose()
+
+
+_MOST_CHARACTERS = 1_000_000
+
+
+def _written_out(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Characters of a node with all its aliases written out; `known` has those counted before."""
+    if id(node) in known:
+        size = known[id(node)]
+        if size is None:
+            raise yaml.MarkedYAMLError(problem="a value that holds itself", problem_mark=node.start_mark)
+        return size
+    known[id(node)] = None
+    if isinstance(node, yaml.ScalarNode):
+        size = len(node.value)
+    elif isinstance(node, yaml.MappingNode):
+        size = sum(_written_out(part, known) for pair in node.value for part in pair)
+    else:
+        size = sum(_written_out(part, known) for part in node.value)
+    known[id(node)] = size + 1
+    return size + 1
+
+
 class _Loader(yaml.SafeLoader):
     """YAML whose fields are given once: of two the last would stand, without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for index, key in enumerate(keys):
-            if key.value in [earlier.value for earlier in keys[:index]]:
-                problem = f"the field '{key.value}' is given twice"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"the field '{key.value}' is given twice"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError:  # such as the 45th of a month, or a number of thousands of digits
+            problem = f"the value {node.value[:40]!r} cannot be read: quote it if it is text"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
     if path.is_dir():
         path = path / RECIPE_FILE
     try:
-        fields = yaml.load(path.read_text("utf-8"), Loader=_Loader)
+        fields = parse_yaml(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ValueError(f"There is no recipe '{path}': name a YAML file, or the folder of a trained model.") from None
     except UnicodeDecodeError:
@@ -162,6 +216,8 @@ def _place(fields: Any, names: Sequence[str], value: Any) -> None:
     """Set the value at a place, making the sections on the way; a lone entry may be a list of one, or not."""
     name, *rest = names
     if isinstance(fields, list):
+        if name == str(len(fields)):
+            fields.append({} if rest else value)
         if name.isdecimal() and int(name) < len(fields):
             if rest:
                 _place(fields[int(name)], rest, value)
@@ -170,7 +226,10 @@ def _place(fields: Any, names: Sequence[str], value: Any) -> None:
         elif len(fields) == 1 and not name.isdecimal():
             _place(fields[0], names, value)
         else:
-            raise ValueError(f"'{name}' is no place in a list of {len(fields)}, which are counted from 0.")
+            raise ValueError(
+                f"'{name}' is no place in a list of {len(fields)}, which are counted from 0: the next one is "
+                f"{len(fields)}."
+            )
     elif not isinstance(fields, dict):
         raise ValueError(f"there is no '{name}' in the value {fields!r}.")
     elif name == "0" and rest:
@@ -178,6 +237,13 @@ def _place(fields: Any, names: Sequence[str], value: Any) -> None:
     elif rest:
         if fields.get(name) is None:
             fields[name] = {}
+        elif rest[0] == "1" and _is_lone_source(fields[name]):
+            fields[name] = [fields[name]]
         _place(fields[name], rest, value)
     else:
         fields[name] = value
+
+
+def _is_lone_source(value: Any) -> bool:
+    """Whether it is one source of `data` where a list of them may be, and not test sets by their names."""
+    return isinstance(value, dict) and bool(value) and value.keys() <= SourceSettings.model_fields.keys()

@@ -43,9 +43,73 @@ def test_values_are_read_as_yaml_at_their_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "first", [["data.train.file=a.tsv"], ["data.train.0.file=a.tsv"], ["data.train=[{file: a.tsv}]"]]
+)
+def test_sources_are_added_by_their_number(first: list[str]) -> None:
+    recipe = load_recipe(
+        overrides=[*first, "data.train.1.file=b.tsv", "data.train.1.weight=2", "data.train.2.file=c.tsv"]
+    )
+    assert [(str(source.file), source.weight) for source in recipe.data.train] == [
+        ("a.tsv", 1),
+        ("b.tsv", 2),
+        ("c.tsv", 1),
+    ]
+
+
+def test_numbers_may_be_names_of_test_sets() -> None:
+    recipe = load_recipe(
+        overrides=["data.tests.first.file=a.tsv", "data.tests.t1.file=b.tsv", "data.tests.t1.1.file=c.tsv"]
+    )
+    assert {name: len(sources) for name, sources in recipe.data.tests.items()} == {"first": 1, "t1": 2}
+
+
+def _doubled(levels: int, before: str, merge: bool = False) -> str:
+    """YAML of `levels` lines, each of which holds the one before twice."""
+    lines = [f"{before}0: &a0 {{k0: some text}}" if merge else f"{before}0: &a0 [some text, some text]"]
+    for level in range(1, levels):
+        again = f"*a{level - 1}, *a{level - 1}"
+        lines.append(f"{before}{level}: &a{level} " + (f"{{<<: [{again}]}}" if merge else f"[{again}]"))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_recipe_that_expands_beyond_reason_is_refused(tmp_path: Path, merge: bool) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(_doubled(18, "name", merge), "utf-8")  # 3 MB: harmless where it is not refused
+    with pytest.raises(ValueError, match=r"aliases \(\*\) make more than 1,000,000 characters") as raised:
+        load_recipe(path)
+    assert str(path) in str(raised.value)
+    assert len(str(raised.value)) < len(str(path)) + 200
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: x\ndata: &a {train: *a}\n", "line 2, is not YAML: a value that holds itself"),
+        ("name: x\ndata: " + "[" * 5000, "is not YAML: its values are nested too deeply"),
+        ("name: x\nlicense: 2020-13-45\n", "line 2, is not YAML: the value '2020-13-45' cannot be read: quote it"),
+        ("training:\n  seed: " + "9" * 5000, "line 2, is not YAML: the value '9999"),
+    ],
+)
+def test_what_yaml_cannot_read_is_told(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=told) as raised:
+        load_recipe(path)
+    assert len(str(raised.value)) < len(str(path)) + 200
+
+
+def test_aliases_within_reason_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: {train: &pairs {file: a.tsv}, validation: {<<: *pairs, limit: 9}}\n", "utf-8")
+    data = load_recipe(path, ["data.tests=&t {x: {file: b.tsv}}"]).data
+    assert (data.train[0].file, data.validation[0].file, data.validation[0].limit) == (Path("a.tsv"), Path("a.tsv"), 9)
+
+
+@pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("data.train.2.weight=1", "'2' is no place in a list of 1"),
+        ("data.train.2.weight=1", "'2' is no place in a list of 1, which are counted from 0: the next one is 1"),
         ("data.train.first.weight=1", "There is no field 'first'"),
         ("name.first=1", "there is no 'first' in the value 'x'"),
         ("training", "changes no field"),
