@@ -199,7 +199,7 @@ def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] = NO_CODE) -> Pr
     """The tokenizer of the models, which must be the same for all; raises as [`load_translator`] does."""
     for name in names:
         read_config(name, hub)
-    tokenizers = [read_tokenizer(name, hub) for name in names]
+    tokenizers = [_load_tokenizer(name, hub) for name in names]
     for name, tokenizer in zip(names[1:], tokenizers[1:]):
         if _content(tokenizer) != _content(tokenizers[0]):
             raise ValueError(
@@ -292,6 +292,11 @@ def read_tokenizer(name: str, hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTok
     """The tokenizer of that folder or name, or a ValueError; `hub` as [`load`] takes it."""
     _check_settings(Path(resolve(name)))
     check_files(resolve(name), hub)
+    return _load_tokenizer(name, hub)
+
+
+def _load_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase:
+    """The tokenizer of what was checked."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve(name), **hub)
     except Exception as error:  # each kind of tokenizer fails in its own way where its files are missing

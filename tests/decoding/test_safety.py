@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,9 +20,10 @@ import hf_attn_seq2seq_cli
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, load, pipeline
 from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.decoding.exported import Graph
-from hf_attn_seq2seq.decoding.loading import load_aligner, read_tokenizer
+from hf_attn_seq2seq.decoding.loading import fingerprint, load_aligner, read_tokenizer
 from hf_attn_seq2seq.decoding.safety import is_plain
 from hf_attn_seq2seq.export import ExportedModel, load_exported
+from tests.hub_server import ALICE, HubServer, asking, hub  # noqa: F401
 
 
 ROOT = Path(hf_attn_seq2seq.__file__).parent
@@ -299,6 +301,45 @@ def test_an_index_as_it_should_be(good: Path, folders: Path) -> None:
     missing.unlink()
     with pytest.raises(ValueError, match=f"lacks '{missing.name}', which model.safetensors.index.json names"):
         load(good)
+
+
+@pytest.fixture
+def on_the_hub(hub: HubServer, tmp_path: Path) -> Iterator[Callable[[Path], str]]:  # noqa: F811
+    """Puts a folder on the Hub, and gives its name."""
+
+    def put(folder: Path) -> str:
+        api = huggingface_hub.HfApi(endpoint=hub.url, token=ALICE)
+        api.create_repo("alice/model", exist_ok=True)
+        api.upload_folder(repo_id="alice/model", folder_path=folder, delete_patterns="*")
+        return "alice/model"
+
+    with asking(hub, tmp_path / "cache"):
+        yield put
+
+
+@pytest.mark.parametrize("spoil", [needs_code, weights_missing, pickled, shards_elsewhere, adapter])
+def test_what_lies_on_the_hub_is_refused_alike(
+    spoil: Callable[[Path], None], good: Path, on_the_hub: Callable[[Path], str]
+) -> None:
+    spoil(good)
+    name = on_the_hub(good)
+    with pytest.raises(ValueError, match="alice") as raised:
+        load(name)
+    assert SPOILT[spoil] in str(raised.value)
+    assert not (good / "was-run").exists()
+
+
+def test_shards_on_the_hub_as_they_should_be(
+    good: Path, folders: Path, on_the_hub: Callable[[Path], str], tmp_path: Path
+) -> None:
+    expected = translate(*load(folders / "gru"), [TEXT])
+    sharded(good, lambda file: file)
+    name = on_the_hub(good)
+    assert translate(*load(name), [TEXT]) == expected
+    first = fingerprint(name)
+    change(good / "generation_config.json", num_beams=2)
+    on_the_hub(good)
+    assert first != fingerprint(name)  # so that `translate --resume` sees that the model is another
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"weight_map": []}', '{"weight_map": {}}', "{}", "[" * 100_000])
