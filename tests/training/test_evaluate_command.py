@@ -4,6 +4,7 @@
 import hashlib
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from hf_attn_seq2seq.evaluation import alignment_error_rate, from_pharaoh, score
 from hf_attn_seq2seq.training.evaluate import find_model, main
 from hf_attn_seq2seq.training.recipe import load_recipe, save_recipe
 from tests.card_figures import stray_figures
+from tests.decoding.test_safety import SPOILT
 
 
 @pytest.fixture(scope="module")
@@ -334,3 +336,17 @@ def test_errors_are_one_sentence(arguments, message, folder, results, tmp_path, 
     assert re.search(message, said)
     assert output.out == ""
     assert (folder / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("spoil", "sentence"), SPOILT.items(), ids=[spoil.__name__ for spoil in SPOILT])
+def test_a_reverse_model_is_loaded_as_every_model_is(folder, tmp_path, capsys, spoil, sentence):
+    reverse = tmp_path / "reverse"
+    shutil.copytree(folder, reverse)
+    spoil(reverse)
+    with pytest.raises(SystemExit):
+        main([str(folder), f"evaluation.alignment.reverse_model={reverse}", "--set", "validation"])
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert not (reverse / "was-run").exists()
