@@ -3,18 +3,23 @@
 
 It needs torch and transformers alone, because this file travels with the weights. Three things of it use more where it
 is installed: sentences are split by `sentencex`, and alignments and explanations are made by `hf_attn_seq2seq`.
+
+The defaults of every translation are defined here, and `translate`, `explain` and the app follow them: a text is split
+into sentences (`split_text`) and joined again (`join_text`), the search is the model's own (`generation_config`), its
+limits are those of `length_limit` and `max_source_tokens`.
 """
 
 import copy
 import importlib
 import re
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pipelines.base import ChunkPipeline
 from transformers.utils import logging
 
@@ -22,7 +27,7 @@ from transformers.utils import logging
 logger = logging.get_logger(__name__)
 
 TASK = "attn-translation"  # "translation" is a name that Transformers refuses
-MAX_NEW_TOKENS = 256  # where neither the caller nor the model says
+MAX_NEW_TOKENS = 256  # of a sentence, where neither the caller nor the model says
 # What the keys of a result begin with, by task; Transformers 4 had these.
 RETURN_NAMES = {
     TASK: "translation",
@@ -67,7 +72,7 @@ class AttnTranslationPipeline(ChunkPipeline):
             `"text2text-generation"`. The prefix and the options that the model's configuration has for a task
             (`task_specific_params`, as in T5) are used.
         src_lang, tgt_lang: For tokenizers of many languages (mBART, NLLB, M2M100); the source's is also the language
-            whose abbreviations end no sentence.
+            whose abbreviations end no sentence. Where it is not given, the tokenizer may say it.
         split_sentences: Whether each sentence is translated by itself, as models trained on sentences need it, and
             all are joined with the blanks and line breaks that were between them; result k is then made of the k-th
             results. The default is True for translation and False for the other tasks. The library `sentencex`
@@ -203,7 +208,9 @@ class AttnTranslationPipeline(ChunkPipeline):
             split_sentences = self.return_name == "translation"
         if prefix is None:
             prefix = getattr(self.model.config, "prefix", None) or ""
-        pieces = split_text(text, src_lang or "en") if split_sentences else [Piece("", text)]
+        pieces = (
+            split_text(text, src_lang or source_language(self.tokenizer)) if split_sentences else [Piece("", text)]
+        )
         for number, piece in enumerate(pieces, start=1):
             inputs = self._encode(prefix + piece.sentence, truncation, return_alignments, src_lang, tgt_lang)
             if return_alignments:  # places in the sentence; what stands in the prefix has none
@@ -224,17 +231,11 @@ class AttnTranslationPipeline(ChunkPipeline):
             return {name: value for name, value in inputs.items() if name != "token_type_ids"}
 
         inputs = encode(truncation=False, verbose=False)
-        length, limit = inputs["input_ids"].shape[1], self._max_source_tokens()
+        length, limit = inputs["input_ids"].shape[1], max_source_tokens(self.model.config, self.tokenizer)
         if truncation and length > limit:
             logger.warning(f"A text of {length} tokens is cut to the {limit} that the model reads: shorten it.")
             inputs = encode(truncation=truncation, max_length=limit)
         return inputs
-
-    def _max_source_tokens(self) -> int:
-        config, limit = self.model.config, self.tokenizer.model_max_length
-        if getattr(config, "is_recurrent_encoder", False) or getattr(config, "position_type", "learned") != "learned":
-            return limit
-        return min(limit, getattr(config, "max_position_embeddings", None) or limit)
 
     def _forward(  # type: ignore[override]
         self, inputs: dict[str, Any], return_alignments: bool = False, explain: bool = False, **options: Any
@@ -246,9 +247,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         forced = inputs.pop("forced_bos_token_id", None)  # the target's language, of one sentence or of each
         if forced is not None:
             options.setdefault("forced_bos_token_id", forced[0] if isinstance(forced, list) else forced)
-        defaults = options.get("generation_config") or self.model.generation_config
-        if not any(options.get(name) or getattr(defaults, name, None) for name in ("max_new_tokens", "max_length")):
-            options["max_new_tokens"] = MAX_NEW_TOKENS
+        options = {**length_limit(self.model, options), **options}
         if explain:
             trace = self._trace(prefix + kept["piece"][1], options)
             tokens = [trace.document["start"], *trace.document["target"]["tokens"]]
@@ -328,13 +327,8 @@ class AttnTranslationPipeline(ChunkPipeline):
 
     def _join(self, chunks: list[dict[str, Any]], rows: list[torch.Tensor], clean_up: bool | None) -> str:
         options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": clean_up}
-        text = ""
-        for chunk, ids in zip(chunks, rows):
-            before, _, after = chunk["piece"]
-            if text and not before and text[-1].isascii():
-                before = " "  # between sentences that were written without blanks, as in Chinese
-            text += before + self.tokenizer.decode(ids, **options) + after
-        return text
+        texts = [str(self.tokenizer.decode(ids, **options)) for ids in rows]
+        return "".join(join_text([Piece(*chunk["piece"]) for chunk in chunks], texts))
 
     def _alignment(self, chunks: list[dict[str, Any]], number: int) -> dict[str, Any]:
         """The word links of all sentences of a text, its words being counted on from sentence to sentence."""
@@ -377,28 +371,86 @@ def split_text(text: str, language: str = "en") -> list[Piece]:
     Args:
         text: Not blank.
         language: A code such as "fr" or "fr_XX", whose abbreviations end no sentence where `sentencex` is installed.
+
+    What has no letter, such as "1." or "...", is no sentence: it goes with the one after it on its line, or before it.
     """
     lines = text.splitlines()
     try:
         from sentencex import segment
     except ImportError:
-        found = [sentence for line in lines for sentence in _split_plainly(line)]
-        if len(found) > len(lines):
+        found = [list(_split_plainly(line)) for line in lines]
+        if sum(map(len, found)) > len(lines):
             logger.warning_once(
                 "sentencex is not installed, so that a sentence is taken to end at each full stop, also after "
                 "abbreviations: run pip install sentencex, or give split_sentences=False."
             )
     else:
         code = re.split("[_-]", language)[0]
-        found = [sentence for line in lines if line.strip() for sentence in segment(code, line)]
-    pieces: list[Piece] = []
+        found = [list(segment(code, line)) for line in lines if line.strip()]
+    spans: list[tuple[int, int]] = []
     end = 0
-    for sentence in filter(None, map(str.strip, found)):
-        start = text.index(sentence, end)
-        pieces.append(Piece(text[end:start], sentence))
-        end = start + len(sentence)
+    for line in found:
+        first = len(spans)
+        for sentence in filter(None, map(str.strip, line)):
+            start = text.index(sentence, end)
+            end = start + len(sentence)
+            if len(spans) > first and not _has_letter(text[slice(*spans[-1])]):
+                start = spans.pop()[0]
+            spans.append((start, end))
+        if len(spans) > first + 1 and not _has_letter(text[slice(*spans[-1])]):
+            spans[-2:] = [(spans[-2][0], end)]
+    ends = [0, *(end for _, end in spans)]
+    pieces = [Piece(text[before:start], text[start:end]) for before, (start, end) in zip(ends, spans)]
     pieces[-1] = pieces[-1]._replace(after=text[end:])
     return pieces
+
+
+def join_text(pieces: Sequence[Piece], translations: Sequence[str]) -> list[str]:
+    """
+    The parts of a translated text, one for each sentence: its translation, with the whitespace that was around it.
+
+    Args:
+        pieces: Of the text, as [`split_text`] makes them.
+        translations: Of each sentence.
+    """
+    parts: list[str] = []
+    for (before, _, after), translation in zip(pieces, translations):
+        if parts and not before and parts[-1][-1:].isascii() and parts[-1][-1:]:
+            before = " "  # between sentences that were written without blanks, as in Chinese
+        parts.append(before + translation + after)
+    return parts
+
+
+def source_language(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The language that a tokenizer says its sources are in; "en" where it says none."""
+    said = getattr(tokenizer, "src_lang", None) or getattr(tokenizer, "init_kwargs", {}).get("src_lang")
+    return said if isinstance(said, str) else "en"
+
+
+def max_source_tokens(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The most tokens of a sentence that a model reads, its end token included."""
+    limit = min(tokenizer.model_max_length, sys.maxsize)  # where there is none, tokenizers have a greater number
+    return min(limit, _positions(config, "is_recurrent_encoder") or limit)
+
+
+def length_limit(model: PreTrainedModel, options: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """`max_new_tokens` for `model.generate` where neither its options nor the model say where a translation ends."""
+    options = options or {}
+    settings = (options, vars(options.get("generation_config") or model.generation_config))
+    if any(each.get(name) for each in settings for name in ("max_new_tokens", "max_length")):
+        return {}
+    return {"max_new_tokens": min(MAX_NEW_TOKENS, _positions(model.config, "is_recurrent_decoder") or MAX_NEW_TOKENS)}
+
+
+def _positions(config: PreTrainedConfig, recurrent: str) -> int | None:
+    """How many positions a side of the model has learned; None where there is no such limit."""
+    if getattr(config, recurrent, False) or getattr(config, "position_type", "learned") != "learned":
+        return None
+    return getattr(config, "max_position_embeddings", None)
+
+
+def _has_letter(text: str) -> bool:
+    return any(map(str.isalpha, text))
 
 
 def _split_plainly(line: str) -> Iterator[str]:
@@ -458,4 +510,4 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-__all__ = ["TASK", "AttnTranslationPipeline", "split_text"]
+__all__ = ["TASK", "AttnTranslationPipeline", "join_text", "length_limit", "max_source_tokens", "split_text"]

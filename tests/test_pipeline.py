@@ -206,6 +206,57 @@ def test_sentences_and_blanks_together_are_the_text(
     assert "".join(piece.before + piece.sentence + piece.after for piece in pieces) == text
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "sentences"),
+    [
+        ("en", "Mr. Smith paid 1.5 million, i.e. a lot. Did he mind?", 2),
+        ("en", "The cat is on the mat .  The dog sleeps .", 2),
+        ("en", '"Go away!" she said. He left.', 2),
+        ("en", "J. K. Rowling came. She sat down.", 2),
+        ("en", "A title\n\nThe first words go here", 2),
+        ("en", "No full stop at all", 1),
+        ("en", "Wait... What?! 😀 Yes.", 3),
+        ("de", "Er kam am 3. Mai mit Dr. Müller. Dann ging er.", 2),
+        ("ru", "Он родился в 1980 г. в Москве. Привет!", 2),
+        ("zh", "今天天气很好。你去哪里？我去学校！", 3),
+        ("ja", "これはペンです。行く？", 2),
+        ("hi", "यह एक वाक्य है। यह दूसरा है।", 2),
+        ("ar", "كيف حالك؟ أنا بخير. شكرا.", 3),
+        ("hy", "Սա նախադասություն է։ Սա երկրորդն է։", 2),
+        ("am", "ይህ ዓረፍተ ነገር ነው። ሌላ ነው።", 2),
+        # Of a language that nobody told: the full stops of all scripts are known.
+        ("en", "今天天气很好。你去哪里？", 2),
+        ("en", "यह एक वाक्य है। यह दूसरा है।", 2),
+        ("xx", "Hello there. How are you?", 2),
+    ],
+)
+def test_sentences_of_many_scripts(language: str, text: str, sentences: int) -> None:
+    split = [piece.sentence for piece in split_text(text, language)]
+    assert len(split) == sentences, split
+    assert "".join("".join(split).split()) == "".join(text.split())  # nothing is lost but blanks
+    assert all(sentence == sentence.strip() != "" for sentence in split)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("1. The cat. 2. The dog.", ["1. The cat.", "2. The dog."]),
+        ("Wait ... ? Yes. !", ["Wait ... ?", "Yes. !"]),
+        ("The cat.\n2.\nThe dog. 3.", ["The cat.", "2.", "The dog. 3."]),
+        ("...", ["..."]),
+    ],
+)
+@pytest.mark.parametrize("with_library", [True, False])
+def test_what_has_no_letter_is_no_sentence(
+    monkeypatch: pytest.MonkeyPatch, with_library: bool, text: str, sentences: list[str]
+) -> None:
+    if not with_library:
+        monkeypatch.setitem(sys.modules, "sentencex", None)
+    pieces = split_text(text)
+    assert [piece.sentence for piece in pieces] == sentences
+    assert "".join(piece.before + piece.sentence + piece.after for piece in pieces) == text
+
+
 def test_abbreviations_end_no_sentence_where_the_library_knows_them() -> None:
     assert [piece.sentence for piece in split_text("Mr. Smith is here. He sits.")] == [
         "Mr. Smith is here.",

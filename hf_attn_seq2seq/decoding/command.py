@@ -45,7 +45,9 @@ from hf_attn_seq2seq.decoding.loading import (
     read_generation_config,
     resolve,
 )
-from hf_attn_seq2seq.decoding.text import Translation, length_batches, translate_n_best
+from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
+from hf_attn_seq2seq.decoding.text import length_batches, translate_n_best
+from hf_attn_seq2seq.pipeline_attn_seq2seq import Piece, max_source_tokens, source_language, split_text
 
 
 EXAMPLES = """examples:
@@ -59,7 +61,8 @@ formats:
          `line ||| translation ||| score`, and `||| 0-0 1-2` after it with --alignments. Lines are counted from 0.
   jsonl  an object a line: id (the line, from 0), source, and translations, best first, each with text, score and,
          with --alignments, alignment
-A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty. An alignment has a link
+A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty; of a line with several
+sentences, the mean of their scores. An alignment has a link
 `source-target` for each linked word of the translation, words being what blanks part, counted from 0.
 """
 # A name with the ending of a file, such as corpus.en or test.txt; 3.14, U.S.A and Hello.World have none.
@@ -93,15 +96,24 @@ def build_parser() -> argparse.ArgumentParser:
     output.add_argument("--n-best", type=int, metavar="N", help="the N best translations, with their scores")
     output.add_argument("--alignments", action="store_true", help="which words were looked at, in Pharaoh format")
     search = parser.add_argument_group("search")
-    search.add_argument("--num-beams", type=int, metavar="N", help="1 is greedy (default: the model's own, or else 5)")
+    search.add_argument(
+        "--no-split",
+        dest="split_sentences",
+        action="store_false",
+        help="translate each line as a whole; without it, sentence by sentence, joined to one line again",
+    )
+    search.add_argument("--num-beams", type=int, metavar="N", help="1 is greedy (default: the model's own)")
     search.add_argument(
         "--length-penalty", type=float, metavar="X", help="above 0 favours longer translations (default: the model's)"
     )
     search.add_argument(
-        "--max-new-tokens", type=int, metavar="N", help="where a translation ends (default: the model's, or else 256)"
+        "--max-new-tokens",
+        type=int,
+        metavar="N",
+        help="where a sentence's translation ends (default: the model's, or else 256)",
     )
     search.add_argument(
-        "--max-source-tokens", type=int, metavar="N", help="where a line is cut (default: what the model takes)"
+        "--max-source-tokens", type=int, metavar="N", help="where a sentence is cut (default: what the model takes)"
     )
     attention = parser.add_argument_group("attention")
     attention.add_argument(
@@ -159,18 +171,30 @@ def run(options: argparse.Namespace) -> None:
     config = read_config(names[0])
     if options.alignments or options.replace_unknown:
         _check_attention(names)
-    search = _search(options, read_generation_config(names[0], config), config)
-    limit = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or sys.maxsize)
+    search = _search(options, read_generation_config(names[0], config))
+    limit = max_source_tokens(config, tokenizer)
     if options.max_source_tokens:
         limit = min(limit, options.max_source_tokens)
     if options.file and options.output:
-        settings = {"max_source_tokens": limit, "batch_size": options.batch_size, "dtype": options.dtype}
+        settings = {
+            "split_sentences": options.split_sentences,
+            "max_source_tokens": limit,
+            "batch_size": options.batch_size,
+            "dtype": options.dtype,
+        }
         same = {"model": [fingerprint(name) for name in names], **search, **settings, "format": options.format}
         output: Output = ResumableOutput(options.output, same, options.resume)
     else:
         output = Output(options.output)
     loading = {"names": names, "device": options.device, "dtype": options.dtype}
-    jobs = _Jobs(tokenizer, limit, options.batch_size, {**search, "max_source_tokens": limit}, options.file)
+    jobs = _Jobs(
+        tokenizer,
+        limit,
+        options.batch_size,
+        {**search, "max_source_tokens": limit},
+        options.file,
+        options.split_sentences,
+    )
     with _workers(options.processes, loading) as executor, _bar(options, output) as bar:
         if options.text is not None:
             read: Iterator[Block] = iter([Block(0, options.text.splitlines(), "")])
@@ -233,10 +257,10 @@ def _check_attention(names: Sequence[str]) -> None:
             raise ValueError(f"'{name}' has no attention: leave out --alignments and --replace-unknown.")
 
 
-def _search(options: argparse.Namespace, defaults: GenerationConfig, config: Any) -> dict[str, Any]:
+def _search(options: argparse.Namespace, defaults: GenerationConfig) -> dict[str, Any]:
     """The keywords for `translate_n_best`."""
     search: dict[str, Any] = {
-        "num_beams": options.num_beams or defaults.num_beams or 5,
+        "num_beams": options.num_beams or defaults.num_beams or 1,
         "n_best": options.n_best or 1,
         "scores": bool(options.n_best) or options.format == "jsonl",
         "links": options.alignments,
@@ -246,12 +270,12 @@ def _search(options: argparse.Namespace, defaults: GenerationConfig, config: Any
         search["length_penalty"] = options.length_penalty
     if options.max_new_tokens is not None:
         search["max_new_tokens"] = options.max_new_tokens
-    elif defaults.max_new_tokens is None and defaults.max_length is None:
-        search["max_new_tokens"] = min(256, getattr(config, "max_position_embeddings", None) or 256)
     if options.replace_unknown:
         search["unknown_words"] = _read_dictionary(options.dictionary) if options.dictionary else {}
     if search["n_best"] > search["num_beams"]:
-        raise ValueError(f"--n-best {search['n_best']} needs as many beams: there are {search['num_beams']}.")
+        if options.num_beams:
+            raise ValueError(f"--n-best {search['n_best']} needs as many beams: there are {options.num_beams}.")
+        search["num_beams"] = search["n_best"]
     return search
 
 
@@ -282,50 +306,68 @@ def _not_done(blocks: Iterator[Block], output: Output, path: Path | None) -> Ite
 
 
 class _Jobs(NamedTuple):
-    """Cuts blocks into batches, and puts their translations together again."""
+    """Cuts blocks into sentences and these into batches, and puts their translations together again."""
 
     tokenizer: PreTrainedTokenizerBase
     limit: int  # tokens
     batch_size: int
     search: dict[str, Any]
     path: Path | None
+    split_sentences: bool
 
     def run(
         self, executor: Executor, blocks: Iterator[Block], ahead: bool
     ) -> Iterator[tuple[Block, list[list[Translation]]]]:
         """Each block, in order, with the translations of each of its lines; with `ahead`, the next is begun before."""
-        begun: deque[tuple[Block, list[tuple[list[int], Future[list[list[Translation]]]]]]] = deque()
+        begun: deque[_Begun] = deque()
         for block in blocks:
-            begun.append((block, list(self._submit(executor, block))))
+            begun.append(self._begin(executor, block))
             if len(begun) > ahead:
-                yield self._collect(*begun.popleft())
+                yield self._collect(begun.popleft())
         while begun:
-            yield self._collect(*begun.popleft())
+            yield self._collect(begun.popleft())
 
-    def _submit(self, executor: Executor, block: Block) -> Iterator[tuple[list[int], Future]]:
-        places = [place for place, line in enumerate(block.lines) if line.strip()]
-        if not places:
-            return
-        lengths = [len(ids) for ids in self.tokenizer([block.lines[place] for place in places])["input_ids"]]
-        for place, length in zip(places, lengths):
+    def _begin(self, executor: Executor, block: Block) -> "_Begun":
+        lines = [self._split(line) if line.strip() else [] for line in block.lines]
+        jobs = list(self._submit(executor, block, lines)) if any(lines) else []
+        return _Begun(block, lines, jobs)
+
+    def _split(self, line: str) -> list[Piece]:
+        return split_text(line, source_language(self.tokenizer)) if self.split_sentences else [Piece("", line)]
+
+    def _submit(
+        self, executor: Executor, block: Block, lines: list[list[Piece]]
+    ) -> Iterator[tuple[list[int], Future[list[list[Translation]]]]]:
+        sentences = [piece.sentence for pieces in lines for piece in pieces]
+        numbers = [number for number, pieces in enumerate(lines, start=block.first + 1) for _ in pieces]
+        lengths = [len(ids) for ids in self.tokenizer(sentences)["input_ids"]]
+        for number, length in zip(numbers, lengths):
             if length > self.limit:
-                where = f"line {block.first + place + 1} of {self.path or 'the text'}"
+                where = f"line {number} of {self.path or 'the text'}"
+                if len(lines[number - 1 - block.first]) > 1:
+                    where = f"a sentence in {where}"
                 tqdm.write(f"warning: {where} has {length:,} tokens: cut to {self.limit:,}.", file=sys.stderr)
         lengths = [min(length, self.limit) for length in lengths]
         for batch in length_batches(lengths, self.batch_size, self.batch_size * BATCH_TOKENS):
-            indices = [places[index] for index in batch]
-            texts = [block.lines[place] for place in indices]
-            yield indices, executor.submit(_translate, texts, self.search)
+            yield batch, executor.submit(_translate, [sentences[index] for index in batch], self.search)
 
     @staticmethod
-    def _collect(
-        block: Block, jobs: list[tuple[list[int], Future[list[list[Translation]]]]]
-    ) -> tuple[Block, list[list[Translation]]]:
-        results = [[Translation("", 0.0, frozenset())] for _ in block.lines]  # a blank line's
-        for places, future in jobs:
-            for place, translations in zip(places, future.result()):
-                results[place] = translations
-        return block, results
+    def _collect(begun: "_Begun") -> tuple[Block, list[list[Translation]]]:
+        made = {index: result for batch, future in begun.jobs for index, result in zip(batch, future.result())}
+        in_order = (made[index] for index in range(len(made)))
+        blank = [Translation("", 0.0, frozenset())]
+        results = [
+            join_translations(pieces, [next(in_order) for _ in pieces]) if pieces else blank for pieces in begun.lines
+        ]
+        return begun.block, results
+
+
+class _Begun(NamedTuple):
+    """A block that is being translated."""
+
+    block: Block
+    lines: list[list[Piece]]
+    jobs: list[tuple[list[int], Future[list[list[Translation]]]]]
 
 
 def _formatted(block: Block, results: list[list[Translation]], options: argparse.Namespace) -> Iterator[str]:
@@ -417,4 +459,4 @@ def _translate(texts: list[str], search: dict[str, Any]) -> list[list[Translatio
     global _translator
     if _translator is None:
         _translator = load_translator(**_loading)
-    return translate_n_best(*_translator, texts, batch_size=len(texts), **search)
+    return translate_n_best(*_translator, texts, split_sentences=False, batch_size=len(texts), **search)

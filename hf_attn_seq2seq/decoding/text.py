@@ -4,23 +4,17 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.data.links import Link
 from hf_attn_seq2seq.data.words import cut_words, split_words, word_shares
+from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
 from hf_attn_seq2seq.decoding.word_attention import word_attention
 from hf_attn_seq2seq.modeling_attn_seq2seq import gather_beam_attentions
-
-
-class Translation(NamedTuple):
-    """One translation of a text; what was not asked for is None."""
-
-    text: str
-    score: float | None = None  # the sum of the tokens' log-probabilities, divided by length ** length_penalty
-    links: frozenset[Link] | None = None  # (source word, target word), words being what blanks part
+from hf_attn_seq2seq.pipeline_attn_seq2seq import length_limit, source_language, split_text
+from hf_attn_seq2seq.pipeline_attn_seq2seq import max_source_tokens as source_limit
 
 
 def translate(
@@ -28,6 +22,7 @@ def translate(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
+    split_sentences: bool = True,
     batch_size: int = 64,
     **generate_options: Any,
 ) -> list[str]:
@@ -37,14 +32,23 @@ def translate(
     Args:
         model: Any encoder-decoder that generates.
         tokenizer: The model's.
-        texts: One sentence each.
+        texts: Sentences or paragraphs.
+        split_sentences: As for [`translate_n_best`].
         batch_size: Sentences a batch.
-        **generate_options: For `model.generate`, such as `num_beams=5`.
+        **generate_options: For `model.generate`, such as `num_beams=5`; what is not given is the model's own setting.
 
     Raises:
         ValueError: A text is blank; the sentence names it.
     """
-    results = translate_n_best(model, tokenizer, texts, batch_size=batch_size, scores=False, **generate_options)
+    results = translate_n_best(
+        model,
+        tokenizer,
+        texts,
+        split_sentences=split_sentences,
+        batch_size=batch_size,
+        scores=False,
+        **generate_options,
+    )
     return [translations[0].text for translations in results]
 
 
@@ -54,6 +58,7 @@ def translate_n_best(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
+    split_sentences: bool = True,
     n_best: int = 1,
     batch_size: int = 64,
     scores: bool = True,
@@ -69,7 +74,9 @@ def translate_n_best(
     Args:
         model: Any encoder-decoder that generates.
         tokenizer: The model's.
-        texts: One sentence each.
+        texts: Sentences or paragraphs.
+        split_sentences: Whether each sentence of a text is translated by itself, as models trained on sentences need
+            it, and all are joined with the whitespace that was between them; [`split_text`] says how.
         n_best: Translations a text, best first; more than one need as many beams.
         batch_size: Sentences a batch.
         scores: Whether to tell scores.
@@ -79,7 +86,7 @@ def translate_n_best(
             most, or, where it has none, by that word itself (Luong et al. 2015b, "Addressing the Rare Word Problem",
             section 3; Jean et al. 2015, section 4.1): `{}` copies them all. None leaves unknown tokens out.
         attention_layer: Whose attention that is; a recurrent decoder has one layer.
-        max_source_tokens: Where a text is cut, its end token included; None: the tokenizer's `model_max_length`.
+        max_source_tokens: Where a sentence is cut, its end token included; None: what the model reads.
         **generate_options: For `model.generate`, such as `num_beams=5`.
 
     Raises:
@@ -87,6 +94,26 @@ def translate_n_best(
             needed of a model that has none.
     """
     refuse_blank(texts)
+    if split_sentences:
+        language = source_language(tokenizer)
+        split = [split_text(text, language) for text in texts]
+        found = iter(
+            translate_n_best(
+                model,
+                tokenizer,
+                [piece.sentence for pieces in split for piece in pieces],
+                split_sentences=False,
+                n_best=n_best,
+                batch_size=batch_size,
+                scores=scores,
+                links=links,
+                unknown_words=unknown_words,
+                attention_layer=attention_layer,
+                max_source_tokens=max_source_tokens,
+                **generate_options,
+            )
+        )
+        return [join_translations(pieces, [next(found) for _ in pieces]) for pieces in split]
     for option, usual in (("num_return_sequences", 1), ("return_dict_in_generate", False)):
         if (generate_options.get(option) or usual) != usual:
             raise ValueError(f"Leave out {option}: translate_n_best returns n_best texts, model.generate its outputs.")
@@ -94,6 +121,7 @@ def translate_n_best(
     num_beams = generate_options.get("num_beams") or defaults.num_beams or 1
     if not 1 <= n_best <= num_beams:
         raise ValueError(f"n_best={n_best} must lie between 1 and the number of beams, {num_beams}.")
+    generate_options = {**length_limit(model, generate_options), **generate_options}
     attending = links or unknown_words is not None
     generate_options.update(return_dict_in_generate=True, num_return_sequences=n_best)
     if attending:
@@ -110,7 +138,7 @@ def translate_n_best(
             return_tensors="pt",
             padding=True,
             truncation=True,
-            max_length=max_source_tokens,
+            max_length=max_source_tokens or source_limit(model.config, tokenizer),
             return_offsets_mapping=attending,
         )
         offsets = inputs.pop("offset_mapping", None)
@@ -266,3 +294,9 @@ def refuse_blank(texts: Sequence[str]) -> None:
             raise ValueError(f"Text {index} is a {type(text).__name__}: give text.")
         if not text.strip():
             raise ValueError(f"Text {index} is blank: give it words or leave it out.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"Text {index} is no Unicode text from character {error.start + 1} on: write it in UTF-8."
+            ) from None

@@ -15,10 +15,11 @@ from hf_attn_seq2seq.explain.chapters import TITLES
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import FIGURES, save_figure
 from hf_attn_seq2seq.explain.heatmap import MIN_WIDTH, closed, visible
-from hf_attn_seq2seq.explain.sentences import print_overview, split_sentences, trace_sentences
+from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
 from hf_attn_seq2seq.explain.terminal import DEPTHS, print_trace
 from hf_attn_seq2seq.explain.trace import Trace
-from hf_attn_seq2seq.explain.tracing import trace
+from hf_attn_seq2seq.explain.tracing import refuse_text, trace
+from hf_attn_seq2seq.pipeline_attn_seq2seq import source_language, split_text
 
 
 EXAMPLES = """examples:
@@ -56,8 +57,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("text", nargs="?", help="the sentence to translate")
     run = parser.add_argument_group("the run")
     run.add_argument("--target", metavar="TEXT", help="a translation that the model has to say")
-    run.add_argument("--beams", type=int, default=1, metavar="N", help="hypotheses kept; 1 is greedy (default)")
+    run.add_argument("--beams", type=int, metavar="N", help="hypotheses kept; 1 is greedy (default: the model's own)")
     run.add_argument("--max-new-tokens", type=int, metavar="N", help="where the translation is cut")
+    run.add_argument(
+        "--no-split",
+        dest="split_sentences",
+        action="store_false",
+        help="translate a longer text as a whole; without it, sentence by sentence",
+    )
     run.add_argument("--sentence", type=int, metavar="N", help="of a longer text, this sentence alone")
     run.add_argument("--what-if", action="append", default=[], metavar="CHANGE", help="see below; may be given again")
     run.add_argument(
@@ -205,11 +212,14 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
         raise ValueError(f'Give a sentence to translate: hf-attn-seq2seq explain {options.model} "...".')
     translator = load_translator([options.model])
     run: dict[str, Any] = {"num_beams": options.beams, "max_new_tokens": options.max_new_tokens, "name": options.model}
-    sentences = split_sentences(options.text) if options.target is None else [options.text]
-    sentence = 0 if options.sentence is None else from_one("sentence", options.sentence, len(sentences))
-    if len(sentences) < 2:
-        return _Traced([trace(translator.model, translator.tokenizer, options.text, options.target, **run)], 0)
-    made = _Traced(trace_sentences(translator.model, translator.tokenizer, options.text, **run), sentence)
+    refuse_text("text", options.text)
+    count = 1
+    if options.split_sentences and options.target is None:
+        count = len(split_text(options.text, source_language(translator.tokenizer)))
+    sentence = 0 if options.sentence is None else from_one("sentence", options.sentence, count)
+    if count == 1:
+        return _Traced([trace(*translator, options.text.strip(), options.target, **run)], 0)
+    made = _Traced(trace_sentences(*translator, options.text, **run), sentence)
     print_overview(console, made.sentences, plain=options.plain)
     if options.sentence is None:
         first = "The first is shown; --sentence N shows another.\n"

@@ -17,7 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from hf_attn_seq2seq.decoding.text import refuse_blank
 from hf_attn_seq2seq.explain.heatmap import visible
 from hf_attn_seq2seq.explain.trace import Trace
-from hf_attn_seq2seq.explain.tracing import refuse_surrogates, trace
+from hf_attn_seq2seq.explain.tracing import trace
+from hf_attn_seq2seq.pipeline_attn_seq2seq import source_language, split_text
 
 
 @dataclass(frozen=True)
@@ -39,42 +40,22 @@ class Overview:
     entropy: float | None
 
 
-def split_sentences(text: str, language: str = "en") -> list[str]:
-    """
-    The sentences of a text in order, without the blanks around them; none of a blank text.
-
-    The library `sentencex` splits: at the full stops of many scripts, not after known abbreviations, initials and
-    inside brackets or quotes, and at empty lines.
-
-    Args:
-        text: In any script.
-        language: A code such as "fr"; it decides which abbreviations are known.
-
-    Raises:
-        ImportError: `sentencex` is not installed.
-        ValueError: The text holds what no UTF-8 can.
-    """
-    refuse_surrogates("text", text)
-    try:
-        from sentencex import segment
-    except ImportError as error:
-        raise ImportError(
-            'Splitting a text needs sentencex, which is not installed: run pip install "hf_attn_seq2seq[explain]".'
-        ) from error
-    return [sentence.strip() for sentence in segment(language, text) if sentence.strip()]
-
-
 def trace_sentences(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, *, language: str = "en", **options: Any
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    *,
+    language: str | None = None,
+    **options: Any,
 ) -> list[Trace]:
     """
-    Trace each sentence of a text by itself, as a model translates it.
+    Trace each sentence of a text by itself, as a model translates it: [`split_text`] says what a sentence is.
 
     Args:
         model: As for [`trace`].
         tokenizer: The model's.
         text: One sentence or more.
-        language: As for [`split_sentences`].
+        language: Of the text, a code such as "fr"; None: what the tokenizer says, or else "en".
         **options: For [`trace`], such as `num_beams=4`; no target, which would be one for all.
 
     Raises:
@@ -84,10 +65,13 @@ def trace_sentences(
     if options.get("target") is not None:
         raise ValueError("A target belongs to one sentence: trace that sentence alone.")
     traces = []
-    for number, sentence in enumerate(split_sentences(text, language), start=1):
+    pieces = split_text(text, language or source_language(tokenizer))
+    for number, piece in enumerate(pieces, start=1):
         try:
-            traces.append(trace(model, tokenizer, sentence, **options))
+            traces.append(trace(model, tokenizer, piece.sentence, **options))
         except ValueError as error:
+            if len(pieces) == 1:
+                raise
             raise ValueError(f"Sentence {number} cannot be traced: {error}") from error
     return traces
 

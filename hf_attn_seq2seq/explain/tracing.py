@@ -15,19 +15,21 @@ import torch
 import transformers
 from torch import nn
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.data.words import Words, cut_words, token_words, word_shares
 from hf_attn_seq2seq.decoding.text import evaluating, spans_of, token_texts
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
-from hf_attn_seq2seq.pipeline_attn_seq2seq import eager_attention
+from hf_attn_seq2seq.pipeline_attn_seq2seq import eager_attention, length_limit, max_source_tokens
 from hf_attn_seq2seq.recorder import Recorder
 
 
+logger = logging.get_logger(__name__)
+
 CANDIDATES = 10  # words shown at each choice
 MAX_SOURCE_TOKENS = 512
-MAX_NEW_TOKENS = 128  # where neither the caller nor the model says
 MAX_STEPS = 512
 MAX_BEAMS = 1000
 
@@ -41,7 +43,7 @@ def trace(
     text: str,
     target: str | Sequence[int] | None = None,
     *,
-    num_beams: int = 1,
+    num_beams: int | None = None,
     max_new_tokens: int | None = None,
     length_penalty: float | None = None,
     candidates: int = CANDIDATES,
@@ -54,11 +56,11 @@ def trace(
     Args:
         model: Of this package, or any encoder-decoder of Transformers, which tells less (`omitted` says what).
         tokenizer: The model's.
-        text: One sentence.
+        text: One sentence; [`trace_sentences`] traces those of a longer text.
         target: A translation (or the ids of its tokens, to begin with) that the decoder has to say; None: its own.
-        num_beams: 1 is greedy; at most 1000.
+        num_beams: 1 is greedy; at most 1000; None: the model's own setting, and 1 where a target is given.
         max_new_tokens: Where the translation is cut, at the latest after 512; None: the model's own setting, or else
-            128.
+            256.
         length_penalty: Of beam search; None: the model's own setting.
         candidates: How many words are shown at each choice.
         name: Of the model; None: what it was loaded by.
@@ -69,6 +71,8 @@ def trace(
         ValueError: The text is blank or too long, the target blank or beyond the vocabulary, a number out of
             range, or the model's numbers are not finite.
     """
+    if num_beams is None:
+        num_beams = 1 if target is not None else model.generation_config.num_beams or 1
     options = RunOptions(num_beams, max_new_tokens, length_penalty, candidates, name)
     if getattr(model.config, "model_type", "") != "attn_seq2seq":
         from hf_attn_seq2seq.explain.foreign import trace_foreign
@@ -179,16 +183,14 @@ def run_traced(
     Raises:
         ValueError: As [`trace`].
     """
-    _refuse_text("text", text)
+    refuse_text("text", text)
     if options.num_beams < 1:
         raise ValueError(f"num_beams={options.num_beams} must be at least 1.")
     if options.num_beams > MAX_BEAMS:
         raise ValueError(f"num_beams={options.num_beams} is more than a trace shows: give at most {MAX_BEAMS}.")
     if options.candidates < 1:
         raise ValueError(f"candidates={options.candidates} must be at least 1.")
-    inputs = tokenizer([text], return_tensors="pt", return_offsets_mapping=tokenizer.is_fast)
-    offsets = inputs.pop("offset_mapping")[0].tolist() if tokenizer.is_fast else None
-    inputs = inputs.to(model.device)
+    text, inputs, offsets = _encoded(model, tokenizer, text)
     source_ids = inputs["input_ids"][0].tolist()
     if len(source_ids) > MAX_SOURCE_TOKENS:
         raise ValueError(
@@ -206,7 +208,7 @@ def run_traced(
         raise ValueError("A given target leaves nothing to search for: leave out num_beams.")
     limit = options.max_new_tokens
     if limit is None:
-        limit = len(forced) if isinstance(target, str) else (generation.max_new_tokens or MAX_NEW_TOKENS)
+        limit = len(forced) if isinstance(target, str) else _own_limit(model)
     if limit < 1:
         raise ValueError(f"max_new_tokens={limit} must be at least 1.")
     if len(forced) > MAX_STEPS:
@@ -288,26 +290,48 @@ def run_traced(
     return Run(document, outputs, inputs, rows)
 
 
+def _encoded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[str, Any, Any]:
+    """A text as far as the model reads, its inputs `(1, src_len)`, and where their tokens lie in it."""
+    options = {"return_tensors": "pt", "return_offsets_mapping": tokenizer.is_fast}
+    inputs = tokenizer([text], verbose=False, **options)
+    length, limit = inputs["input_ids"].shape[1], max_source_tokens(model.config, tokenizer)
+    if length > limit:
+        logger.warning(f"A text of {length} tokens is cut to the {limit} that the model reads: shorten it.")
+        inputs = tokenizer([text], truncation=True, max_length=limit, **options)
+    offsets = inputs.pop("offset_mapping")[0].tolist() if tokenizer.is_fast else None
+    if length > limit and offsets is not None:
+        text = text[: max(end for _, end in offsets)]
+    return text, inputs.to(model.device), offsets
+
+
+def _own_limit(model: PreTrainedModel) -> int:
+    """The most tokens of a translation, as the model has it."""
+    generation = model.generation_config
+    if own := length_limit(model):
+        return own["max_new_tokens"]
+    return generation.max_new_tokens or max(1, generation.max_length - 1)
+
+
 def _forced_ids(tokenizer: PreTrainedTokenizerBase, target: str | Sequence[int] | None, ends: list[int]) -> list[int]:
     """The ids that the decoder has to say, of a whole translation with its end token."""
     if target is None:
         return []
     if not isinstance(target, str):
         return list(target)
-    _refuse_text("target", target)
+    refuse_text("target", target)
     ids = tokenizer(text_target=[target])["input_ids"][0]
     return [*ids, ends[0]] if ends and ids[-1] not in ends else list(ids)
 
 
-def _refuse_text(name: str, text: Any) -> None:
+def refuse_text(name: str, text: Any) -> None:
     if not isinstance(text, str):
         raise ValueError(f"The {name} is a {type(text).__name__}: give text.")
     if not text.strip():
         raise ValueError(f"The {name} is blank: give it words.")
-    refuse_surrogates(name, text)
+    _refuse_surrogates(name, text)
 
 
-def refuse_surrogates(name: str, text: str) -> None:
+def _refuse_surrogates(name: str, text: str) -> None:
     """Refuse what no UTF-8 can hold, with a ValueError."""
     try:
         text.encode()

@@ -429,7 +429,8 @@ def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, ch
     document = trace.document
     run, steps = document["run"], document["steps"]
     ids = [step["choice"]["id"] for step in steps]
-    inputs = tokenizer([document["source"]["text"]], return_tensors="pt").to(model.device)
+    source = torch.tensor([[token["id"] for token in document["source"]["tokens"]]], device=model.device)
+    inputs = {"input_ids": source, "attention_mask": torch.ones_like(source)}
     what_if = document["what_if"]
     with evaluating(model):
         if not run["forced"] and what_if is None:

@@ -75,7 +75,7 @@ def what_if(
         ids = _target_ids(parent, step, token)
         if options["max_new_tokens"] is not None:
             options["max_new_tokens"] = max(options["max_new_tokens"], step + len(ids))
-        child = trace(parent.model, parent.tokenizer, text, [*said[:step], *ids], **options)
+        child = trace(parent.model, parent.tokenizer, text, [*said[:step], *ids], num_beams=1, **options)
         change = {"kind": "target", "step": step, "ids": ids, "token": token}
     else:
         step, wanted = _only("weights", weights or {})
@@ -86,7 +86,7 @@ def what_if(
         def edit(now: int, place: int, made: torch.Tensor) -> torch.Tensor:
             return row.to(made).expand_as(made) if now == step and place in places else made
 
-        child = trace(parent.model, parent.tokenizer, text, said[:step], edit_weights=edit, **options)
+        child = trace(parent.model, parent.tokenizer, text, said[:step], num_beams=1, edit_weights=edit, **options)
         change = {"kind": "weights", "step": step, "layers": places, "weights": row.tolist()}
     child.document["what_if"] = change
     parent.children.append(child)

@@ -54,7 +54,8 @@ def search_options(settings: EvaluationSettings) -> dict[str, Any]:
 def translate_set(translator: Translator, sources: Sequence[str], settings: EvaluationSettings) -> list[str]:
     """Translations of the sources, each on one line; of a blank line, an empty one."""
     whole = [source for source in sources if source.strip()]
-    texts = iter(translate(*translator, whole, batch_size=settings.batch_size, **search_options(settings)))
+    options: dict[str, Any] = {"batch_size": settings.batch_size, **search_options(settings)}
+    texts = iter(translate(*translator, whole, split_sentences=False, **options))  # a test set counts segments
     return [" ".join(next(texts).splitlines()) if source.strip() else "" for source in sources]
 
 

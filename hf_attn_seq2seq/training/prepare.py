@@ -71,6 +71,8 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
         (row["target"] for row in train),
         model_max_length=recipe.training.max_length,
     )
+    if recipe.data.source_language is not None:  # for splitting texts into sentences
+        tokenizer.init_kwargs["src_lang"] = recipe.data.source_language
     tokenizer.save_pretrained(folder)
     (folder / SETTINGS_FILE).write_text(json.dumps(made_from, indent=2) + "\n", "utf-8")  # last: it says all is there
     return read_tokenizer(str(folder))  # as later runs have it: else tokens would not be found in the cache

@@ -337,6 +337,7 @@ class TranslationTrainer(Seq2SeqTrainer):
             self.unwrapped(),
             self.tokenizer,
             [sources[index] for index in mine],
+            split_sentences=False,  # as `evaluate` translates
             batch_size=self.args.per_device_eval_batch_size,
             num_beams=1,
         )

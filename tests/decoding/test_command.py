@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.decoding import command, translate, translate_n_best
 from hf_attn_seq2seq.decoding.command import main
 from hf_attn_seq2seq.decoding.files import ResumableOutput
-from tests.decoding.conftest import SENTENCES
+from tests.decoding.conftest import SENTENCES, make_model
 
 
 LINES = [*SENTENCES[:6], "", *SENTENCES[6:12], "   ", "\t", *SENTENCES[12:]]
@@ -57,7 +58,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 @pytest.fixture(scope="module")
 def expected(model, tokenizer) -> list[str]:
     """The translation of each line, made one by one."""
-    return [translate(model, tokenizer, [line], num_beams=5)[0] if line.strip() else "" for line in LINES]
+    return [translate(model, tokenizer, [line])[0] if line.strip() else "" for line in LINES]
 
 
 def test_a_line_comes_out_for_each_line(folders, source, tmp_path, expected, capsys, monkeypatch):
@@ -288,7 +289,11 @@ def test_resuming_with_lines_lost_or_added_is_refused(folders, many, unfinished,
 def test_long_lines_are_cut_and_named(folders, tmp_path, capsys):
     path = tmp_path / "long.txt"
     path.write_text(f"a dog\n{'dog ' * 2000}\na cat\n", "utf-8")
-    run(folders / "gru", path, "--num-beams", 1)
+    tokenizer = AutoTokenizer.from_pretrained(folders / "gru")
+    tokenizer.model_max_length = 64
+    make_model(tokenizer).save_pretrained(tmp_path / "short")
+    tokenizer.save_pretrained(tmp_path / "short")
+    run(tmp_path / "short", path, "--num-beams", 1)
     said = capsys.readouterr()
     assert said.out.count("\n") == 3
     assert f"warning: line 2 of {path} has 2,001 tokens: cut to 64." in said.err
@@ -346,7 +351,7 @@ def test_an_abbreviation_is_no_file(given, is_file):
         (["MODELS/gru", "IN", "--output", "IN"], "cannot be read and written at once"),
         (["MODELS/gru", "IN", "--output", "MODELS"], "is a folder: name a file to write"),
         (["MODELS/gru", "IN", "--output", "nowhere/out"], "There is no folder nowhere to write out in"),
-        (["MODELS/gru", "IN", "--n-best", "7"], "--n-best 7 needs as many beams: there are 5"),
+        (["MODELS/gru", "IN", "--n-best", "7", "--num-beams", "5"], "--n-best 7 needs as many beams: there are 5"),
         (["MODELS/gru", "IN", "--num-beams", "0"], "--num-beams is 0: it must be at least 1"),
         (["MODELS/gru", "IN", "--length-penalty", "nan"], "--length-penalty is nan: it must be a number"),
         (["MODELS/gru", "IN", "--attention-layer", "0"], "is for --alignments and --replace-unknown: give one"),

@@ -2,7 +2,6 @@
 """Texts of more than one sentence."""
 
 import io
-import sys
 
 import numpy as np
 import pytest
@@ -13,10 +12,10 @@ from hf_attn_seq2seq.explain.sentences import (
     entropy,
     overview,
     print_overview,
-    split_sentences,
     trace_sentences,
 )
 from hf_attn_seq2seq.explain.tracing import trace
+from hf_attn_seq2seq.pipeline_attn_seq2seq import split_text
 from tests.helpers import tiny_model
 
 
@@ -28,45 +27,10 @@ def model(**fields):
     return tiny_model(vocab_size=len(TOKENIZER), **fields)
 
 
-@pytest.mark.parametrize(
-    ("language", "text", "sentences"),
-    [
-        ("en", "Mr. Smith paid 1.5 million, i.e. a lot. Did he mind?", 2),
-        ("en", "The cat is on the mat .  The dog sleeps .", 2),
-        ("en", '"Go away!" she said. He left.', 2),
-        ("en", "J. K. Rowling came. She sat down.", 2),
-        ("en", "A title\n\nThe first words go here", 2),
-        ("en", "No full stop at all", 1),
-        ("en", "Wait... What?! 😀 Yes.", 3),
-        ("de", "Er kam am 3. Mai mit Dr. Müller. Dann ging er.", 2),
-        ("ru", "Он родился в 1980 г. в Москве. Привет!", 2),
-        ("zh", "今天天气很好。你去哪里？我去学校！", 3),
-        ("ja", "これはペンです。行く？", 2),
-        ("hi", "यह एक वाक्य है। यह दूसरा है।", 2),
-        ("ar", "كيف حالك؟ أنا بخير. شكرا.", 3),
-        ("hy", "Սա նախադասություն է։ Սա երկրորդն է։", 2),
-        ("am", "ይህ ዓረፍተ ነገር ነው። ሌላ ነው።", 2),
-        # Of a language that nobody told: the full stops of all scripts are known.
-        ("en", "今天天气很好。你去哪里？", 2),
-        ("en", "यह एक वाक्य है। यह दूसरा है।", 2),
-        ("xx", "Hello there. How are you?", 2),
-    ],
-)
-def test_sentences_of_many_scripts(language, text, sentences):
-    split = split_sentences(text, language)
-    assert len(split) == sentences, split
-    assert "".join("".join(split).split()) == "".join(text.split())  # nothing is lost but blanks
-    assert all(sentence == sentence.strip() != "" for sentence in split)
-
-
-def test_blank_text_has_no_sentences():
-    assert split_sentences(" \n\n ") == []
-
-
 def test_each_sentence_is_traced_as_if_alone():
     traced = model()
     traces = trace_sentences(traced, TOKENIZER, TEXT, num_beams=2, max_new_tokens=5)
-    assert [made.document["source"]["text"] for made in traces] == split_sentences(TEXT)
+    assert [made.document["source"]["text"] for made in traces] == [piece.sentence for piece in split_text(TEXT)]
     alone = trace(traced, TOKENIZER, "Is the dog here?", num_beams=2, max_new_tokens=5)
     assert traces[1].document == alone.document
     rows = overview(traces)
@@ -94,7 +58,7 @@ def test_overview_is_printed(plain):
     assert not plain or out.getvalue().isascii()
 
 
-def test_bad_input_is_one_sentence(monkeypatch):
+def test_bad_input_is_one_sentence():
     with pytest.raises(ValueError, match="blank"):
         trace_sentences(model(), TOKENIZER, " \n ")
     with pytest.raises(ValueError, match="belongs to one sentence"):
@@ -102,14 +66,6 @@ def test_bad_input_is_one_sentence(monkeypatch):
     long = "cat " * 600
     with pytest.raises(ValueError, match=r"Sentence 2 cannot be traced: .* 601 tokens"):
         trace_sentences(model(), TOKENIZER, f"The cat is here. {long}", max_new_tokens=2)
-    monkeypatch.setitem(sys.modules, "sentencex", None)
-    with pytest.raises(ImportError, match="sentencex"):
-        split_sentences(TEXT)
-
-
-def test_bytes_that_are_no_text() -> None:
-    with pytest.raises(ValueError, match="no Unicode text from character 5"):
-        split_sentences("cat \udcff")
 
 
 def test_plain_overview_of_a_narrow_terminal_is_ascii() -> None:
