@@ -67,7 +67,8 @@ def check_inputs(
     input_ids: torch.Tensor | None,
     inputs_embeds: torch.Tensor | None,
     mask: torch.Tensor | None,
-    table: nn.Embedding,
+    vocab_size: int,
+    embedding_size: int,
     past_len: int | torch.Tensor = 0,
     mask_dims: tuple[int, ...] = (2,),
 ) -> None:
@@ -81,7 +82,7 @@ def check_inputs(
         input_ids: `(batch, length)`.
         inputs_embeds: `(batch, length, embedding)`.
         mask: `(batch, past_len + length)`.
-        table: The embeddings of that side.
+        vocab_size, embedding_size: Of that side's table.
         past_len: Tokens consumed before; a static cache counts in a tensor, which is not waited for.
         mask_dims: How many dimensions the mask may have.
     """
@@ -93,9 +94,9 @@ def check_inputs(
     if given.dim() != (2 if input_ids is not None else 3):
         shape = "(batch, length)" if input_ids is not None else "(batch, length, embedding)"
         raise ValueError(f"The {side} has shape {tuple(given.shape)}: it must be {shape}.")
-    if inputs_embeds is not None and inputs_embeds.shape[-1] != table.embedding_dim:
+    if inputs_embeds is not None and inputs_embeds.shape[-1] != embedding_size:
         raise ValueError(
-            f"The {side}'s embeddings are {inputs_embeds.shape[-1]} wide: the model's are {table.embedding_dim}."
+            f"The {side}'s embeddings are {inputs_embeds.shape[-1]} wide: the model's are {embedding_size}."
         )
     if length == 0:
         raise ValueError(f"The {side} is empty: it needs at least one token, such as the end token.")
@@ -120,7 +121,7 @@ def check_inputs(
     begun = not isinstance(past_len, int) or past_len > 0
     generated = begun and length == 1  # chosen by the model itself: no need to look at each step
     if input_ids is not None and input_ids.device.type == "cpu" and not generated:
-        check_ids(f"{prefix}input_ids", input_ids, table.num_embeddings)
+        check_ids(f"{prefix}input_ids", input_ids, vocab_size)
 
 
 def check_ids(name: str, ids: torch.Tensor, vocab_size: int) -> None:
@@ -202,6 +203,12 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
             self.config.custom_pipelines = {
                 TASK: {"impl": "pipeline_attn_seq2seq.AttnTranslationPipeline", "pt": ["AutoModelForSeq2SeqLM"]}
             }
+        self._write_tying()
+        weights = self._tables()
+        if "head" in weights and weights["head"] is weights["source"] is not weights["target"]:
+            # No configuration says this, so the head is saved beside the table and loaded as one of its own.
+            state = kwargs.get("state_dict") or self.state_dict()
+            kwargs["state_dict"] = {**state, "lm_head.weight": state["lm_head.weight"].clone()}
         super().save_pretrained(save_directory, *args, **kwargs)
         vars(self.config).pop("custom_pipelines", None)
         around, name = os.path.split(save_directory)
@@ -220,6 +227,39 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
         """Names of the parameters of this module that are others' too, as `{this: that}`."""
         return {}
 
+    def _tables(self) -> dict[str, nn.Parameter]:
+        """
+        The weights of the `source` and `target` tables and of the `head`; empty where they are not at hand (a part of
+        the model alone, or weights that are offloaded, flattened or quantised).
+        """
+        model = getattr(self, "model", self)
+        modules = {
+            "source": getattr(getattr(model, "encoder", None), "embed_tokens", None),
+            "target": getattr(getattr(model, "decoder", None), "embed_tokens", None),
+        }
+        if model is not self:
+            modules["head"] = getattr(self, "lm_head", None)
+        weights = {name: getattr(module, "weight", None) for name, module in modules.items()}
+        known = all(isinstance(each, nn.Parameter) and each.device.type != "meta" for each in weights.values())
+        return weights if known else {}
+
+    def _write_tying(self) -> None:
+        """
+        Let the configuration say which tables are one.
+
+        PEFT compares the head with the source's table alone after merging, and calls the head of a model with two
+        tables untied; and a table that was trained apart, as its `modules_to_save` are, is tied no more.
+        """
+        weights = self._tables()
+        if not weights:
+            return
+        self.config.share_encoder_decoder_embeddings = weights["source"] is weights["target"]
+        if "head" in weights:
+            self.config.tie_word_embeddings = weights["head"] is weights["target"]
+        for module in self.modules():
+            if isinstance(module, AttnSeq2SeqPreTrainedModel):
+                module._tied_weights_keys = module._tied_keys()
+
     def get_input_embeddings(self) -> nn.Embedding:
         return self.get_encoder().embed_tokens
 
@@ -231,6 +271,7 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
     def _resize_token_embeddings(
         self, new_num_tokens: int | None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Embedding:
+        self._write_tying()
         # One tokenizer serves both sides where they count the same tokens.
         one_vocabulary = self.config.decoder_vocab_size == self.config.vocab_size
         old = self.get_input_embeddings()
@@ -250,6 +291,7 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
         Raises:
             ValueError: Both sides share one table, which `resize_token_embeddings` resizes.
         """
+        self._write_tying()
         if self.config.share_encoder_decoder_embeddings:
             raise ValueError("Source and target share one table: call resize_token_embeddings instead.")
         self._resize_target_embeddings(new_num_tokens, mean_resizing)
@@ -313,7 +355,10 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
             ValueError: No source or an empty one, one that is all padding, ids outside the vocabulary, a mask that
                 does not fit.
         """
-        check_inputs("source", input_ids, inputs_embeds, attention_mask, self.embed_tokens)
+        config = self.config
+        # An adapter around the table has no sizes.
+        vocab_size = getattr(self.embed_tokens, "num_embeddings", config.vocab_size)
+        check_inputs("source", input_ids, inputs_embeds, attention_mask, vocab_size, config.embedding_size)
         if attention_mask is not None and not is_tracing(attention_mask):
             empty = (~attention_mask.bool().any(1)).nonzero()
             if len(empty):
@@ -389,13 +434,15 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         past_len = 0 if past_key_values is None else past_key_values.get_seq_length()
         # A Transformer also takes the square masks that Transformers builds.
         mask_dims = (2,) if self.config.is_recurrent_decoder else (2, 4)
-        check_inputs("target", input_ids, inputs_embeds, attention_mask, self.embed_tokens, past_len, mask_dims)
+        vocab_size = getattr(self.embed_tokens, "num_embeddings", self.config.decoder_vocab_size)
+        sizes = (vocab_size, self.config.embedding_size)
+        check_inputs("target", input_ids, inputs_embeds, attention_mask, *sizes, past_len, mask_dims)
         if encoder_hidden_states is None:
             raise ValueError("The decoder needs encoder_hidden_states.")
         # shape[0] throughout, not len(): that would fix the batch of an exported graph.
         rows = (input_ids if input_ids is not None else inputs_embeds).shape[0]
         self._check_encoder(encoder_hidden_states, encoder_attention_mask, rows)
-        self._check_cache(past_key_values, rows)
+        self._check_cache(past_key_values, rows, past_len)
         output_attentions = bool(kwargs.get("output_attentions", self.config.output_attentions))
         if output_attentions and self.config.attention_type == "none":
             raise ValueError("attention_type='none' has no attention weights to return: do not ask for attentions.")
@@ -438,12 +485,18 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             return new_recurrent_cache()
         return EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
 
-    @staticmethod
-    def _check_cache(cache: EncoderDecoderCache | None, rows: int) -> None:
+    def _check_cache(self, cache: EncoderDecoderCache | None, rows: int, past_len: int | torch.Tensor) -> None:
         layers: Any = cache.self_attention_cache.layers if cache is not None else []
         if layers and layers[0].is_initialized and layers[0].keys.shape[0] != rows:
             held = layers[0].keys.shape[0]
             raise ValueError(f"The target has {rows} rows and past_key_values {held}: they must agree.")
+        begun = isinstance(past_len, int) and past_len > 0
+        if begun and self.config.is_recurrent_decoder and not cache.is_updated.get(0):
+            # The model fills both halves; keys and values of another would be taken for its state.
+            raise ValueError(
+                "past_key_values hold a past but no source, so they are no state of a recurrent decoder: give what "
+                "the model itself returned. Prefix tuning is for Transformer decoders; use prompt tuning here."
+            )
 
     def _check_encoder(self, states: torch.Tensor, mask: torch.Tensor | None, rows: int) -> None:
         # Torch's fused recurrences trust these sizes, and read past the end where they are wrong.
