@@ -185,8 +185,8 @@ export class App {
         "div.under-picture",
         {},
         h("p.caption", {}, attends
-          ? "A thicker line: more was read from that word. It shows what the model looked at, and is no proof of why it chose a word."
-          : views[0].run.fixed ? "No lines from word to word: this model reads the whole source from one vector, c." : "This model does not tell where it looked."),
+          ? "The thicker a line, the more was read from that word. Lines show what the model looked at; they do not prove why it chose a word."
+          : views[0].run.fixed ? "There are no lines between words: this model reads the whole source from a single vector, c." : "This model does not reveal where it looked."),
         words ? choice("Show", [["tokens", "pieces"], ["words", "words"]], this.state.level, (level) => this.set({ level }), "level") : null,
       ),
     );
@@ -279,7 +279,7 @@ export class App {
     );
     return short
       ? h("div", {}, h("h4", {}, "Decoded again by the model itself"), list)
-      : section("What if? Decoded again by the model itself", "Something was changed, and the real model went on from there.", list);
+      : section("What if? Decoded again by the model itself", "Something was changed, and the model decoded again from there.", list);
   }
 
   // ------------------------------------------------------------------------------------------------- below the stage
@@ -302,7 +302,7 @@ export class App {
             checks.map((check) => [check.name, check.what, whole(check.compared), scientific(check.largest_difference), scientific(check.tolerance), check.passed ? "✓ passed" : "✗ failed"])))
         : null,
       omitted.length + left.length
-        ? h("details.more", {}, h("summary", { "data-key": "omitted" }, `What is not in here (${omitted.length + left.length})`),
+        ? h("details.more", {}, h("summary", { "data-key": "omitted" }, `What is left out (${omitted.length + left.length})`),
           h("ul", {}, [...omitted, ...left].map(({ what, why }) => h("li", {}, h("b", {}, what), `: ${why}`))))
         : null,
       h("p.facts", {}, `${doc.model.class}, ${whole(doc.model.parameters)} parameters · ${Object.entries(doc.versions).map(([name, version]) => `${name} ${version}`).join(" · ")} · ${doc.run.num_beams > 1 ? `${doc.run.num_beams} beams` : "greedy"}${doc.run.forced ? " · target given" : ""} · ${doc.run.dtype}`),

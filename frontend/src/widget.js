@@ -10,12 +10,12 @@ const make = (tag, props = {}, ...children) => {
 function render({ model, el }) {
   const steps = model.get("steps");
   const source = model.get("source");
-  const kind = make("select", {}, make("option", { value: "target", textContent: "say another word" }),
+  const kind = make("select", {}, make("option", { value: "target", textContent: "choose another word" }),
     make("option", { value: "weights", textContent: "look elsewhere" }), make("option", { value: "source", textContent: "another source" }));
   if (!model.get("attends")) kind.options[1].remove();
   const step = make("select", {}, ...steps.map((token, index) => make("option", { value: index, textContent: `${index + 1}: ${token}` })));
   const token = make("input", { type: "text", placeholder: "a target word", size: 14 });
-  const place = make("select", {}, make("option", { value: "uniform", textContent: "at all tokens alike" }),
+  const place = make("select", {}, make("option", { value: "uniform", textContent: "at all tokens equally" }),
     ...source.map((name, index) => make("option", { value: index, textContent: `only at ${index + 1}: ${name}` })));
   const text = make("input", { type: "text", value: model.get("text"), size: 40 });
   const ask = make("button", { type: "submit", textContent: "Decode again" });

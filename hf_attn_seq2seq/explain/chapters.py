@@ -35,10 +35,10 @@ TITLES = {
 }
 
 NOT_PROOF = (
-    "A large weight shows what the decoder read, not why it chose: each encoder state also knows of the words around "
-    "its token. Other views ask more: weighted norms, how much of a token went into the context; erasure, what "
-    "happens to the choice without it; gradient x input, how the choice answers to small changes; none alone is "
-    "the whole reason."
+    "A large weight shows what the decoder read, not why it chose a word: each encoder state also holds information "
+    "about the words around its token. Other measures ask more: weighted norms, how much of a token went into the "
+    "context; erasure, what happens to the choice without it; gradient x input, how the choice responds to small "
+    "changes. None of them alone is the full explanation."
 )
 
 PAPERS = {
@@ -183,7 +183,7 @@ def gate_formulas(cell: str) -> tuple[str, ...]:
 
 
 def bridge_formula(bridge: str | None, encoder: Mapping[str, Any] | None = None, decoder_type: str = "gru") -> str:
-    """How the decoder's first state is made.
+    """How the decoder's initial state is computed.
 
     Args:
         bridge: "dense", "last", "mean" or "zeros"; None for a decoder without a state.
@@ -191,7 +191,7 @@ def bridge_formula(bridge: str | None, encoder: Mapping[str, Any] | None = None,
         decoder_type: "gru" or "lstm".
     """
     if bridge is None:
-        return "h_1 ... h_S are handed over; the decoder has no first state"
+        return "h_1 ... h_S are handed over; the decoder has no initial state"
     cell = ", m_0 = 0" if decoder_type == "lstm" else ""
     if bridge == "dense":
         state = "[s_0; m_0]" if decoder_type == "lstm" else "s_0"
@@ -281,15 +281,15 @@ def step_sentence(trace: Trace, step: int, *, layer: int = -1, head: int | None 
     if choice["rank"] and choice["forced"]:
         sentence += f" The word was given: the model itself would have chosen {facts.candidate(step, 0)}."
     elif choice["rank"]:
-        sentence += f" At this step alone {facts.candidate(step, 0)} was likelier."
+        sentence += f" At this step alone, {facts.candidate(step, 0)} was more likely."
     return sentence
 
 
 def _looked(facts: _Facts, step: int, layer: int = -1, head: int | None = None) -> str:
     if facts.kind == "none":
-        return "had the same one list of numbers for the whole text as at every step"
+        return "had the same single list of numbers for the whole source as at every other step"
     if not facts.attends:
-        return "looked at the source in a way that this model does not show"
+        return "looked at the source in a way that this model does not reveal"
     row = facts.trace.weights(layer=layer, head=head)[step]
     order = np.argsort(-row, kind="stable")
     first = f"{facts.at(order[0])} ({said(row[order[0]])})"
@@ -380,27 +380,25 @@ class _Facts:
         """A source token, with its place where it occurs more than once."""
         label = _quoted(self.source[position])
         same = sum(_quoted(token) == label for token in self.source)
-        return f"{label} at place {position + 1}" if same > 1 else label
+        return f"{label} at position {position + 1}" if same > 1 else label
 
 
 def _tokens(title: str, facts: _Facts) -> ChapterText:
     labels = " | ".join(token_label(token) for token in facts.source)
     first = next((token for token in facts.source if not token["special"]), facts.source[0])
     plain = (
-        f"The text is cut into {_count(len(facts.source), 'token')}, the pieces that the model knows: {labels}. "
-        f"Each is replaced by its number in a list of all known pieces: {_quoted(first)} is number {first['id']}."
+        f"The text is split into {_count(len(facts.source), 'token')}, the pieces that the model knows: {labels}. "
+        f"Each token is replaced by its number in the vocabulary: {_quoted(first)} is number {first['id']}."
     )
     special = [_quoted(token) for token in facts.source if token["special"] and token.get("span") is None]
     if special:
-        verb = "is no word but a sign" if len(set(special)) == 1 else "are no words but signs"
-        plain += (
-            f" {' and '.join(dict.fromkeys(special))} {verb} that the tokenizer adds, such as the end of the text."
-        )
+        verb = "is not a word but a marker" if len(set(special)) == 1 else "are not words but markers"
+        plain += f" {' and '.join(dict.fromkeys(special))} {verb} added by the tokenizer, such as the end of the text."
     unknown = [token for token in facts.source if is_unknown(token)]
     if unknown and unknown[0].get("span"):
         a, b = unknown[0]["span"]
         written = visible(facts.document["source"]["text"][a:b])
-        plain += f' "{written}" is not in the list, so that the model sees only {_quoted(unknown[0])} in its place.'
+        plain += f' "{written}" is not in the vocabulary, so the model only sees {_quoted(unknown[0])} in its place.'
     sizes = facts.config.get("vocab_size"), facts.config.get("decoder_vocab_size") or facts.config.get("vocab_size")
     exact = f"x_1 ... x_S are S = {len(facts.source)} ids"
     if sizes[0]:
@@ -410,8 +408,8 @@ def _tokens(title: str, facts: _Facts) -> ChapterText:
 
 def _embeddings(title: str, facts: _Facts) -> ChapterText:
     plain = (
-        f"The number of a token picks a row from a table: {facts.numbers('encoder.embeddings')}, called its "
-        "embedding. Training chose these numbers, and a token has the same row wherever it stands."
+        f"The number of a token selects a row of a table: {facts.numbers('encoder.embeddings')}, called its "
+        "embedding. These numbers were learned in training, and a token has the same row wherever it occurs."
     )
     size = facts.width("encoder.embeddings")
     shape = f"are {(len(facts.source), size)}" if size else "are not shown by this model"
@@ -419,14 +417,16 @@ def _embeddings(title: str, facts: _Facts) -> ChapterText:
     if facts.encoder["type"] != "transformer":
         return ChapterText(title, plain, exact, "E x_j")
     if not facts.own:
-        plain += " The place of each token comes in too, for this encoder reads all tokens at once."
-        return ChapterText(title, plain, f"{exact} Positions come in as {facts.model_type} models have them.", "E x_j")
+        plain += " The position of each token is added too, since this encoder reads all tokens at once."
+        return ChapterText(title, plain, f"{exact} Positions are encoded as in {facts.model_type} models.", "E x_j")
     position = facts.config["position_type"]
     if position == "rotary":
-        plain += " The place of each token comes in later, by turning what is compared inside the encoder."
-        exact += " Inputs are sqrt(w) E x_j; queries and keys are turned by their positions (Su et al. 2021, eq. 34)."
+        plain += (
+            " The position of each token comes in later: inside the encoder, the vectors compared are rotated by it."
+        )
+        exact += " Inputs are sqrt(w) E x_j; queries and keys are rotated by their positions (Su et al. 2021, eq. 34)."
         return ChapterText(title, plain, exact, "sqrt(w) E x_j")
-    plain += " As this encoder reads all tokens at once, numbers that stand for the place of each token are added."
+    plain += " Since this encoder reads all tokens at once, numbers that encode the position of each token are added."
     if position == "learned":
         exact += " Inputs are the scaled rows plus learned rows P_j for the positions."
         return ChapterText(title, plain, exact, "sqrt(w) E x_j + P_j")
@@ -439,12 +439,12 @@ def _encoder(title: str, facts: _Facts) -> ChapterText:
     states = facts.numbers("encoder.states")
     width = facts.width("encoder.states")
     shape = f"states are {(len(facts.source), width)}" if width else "states are not shown"
-    stack = f" {layers} layers of this lie on each other, each reading what the one below wrote." if layers > 1 else ""
+    stack = f" There are {layers} such layers, each reading the output of the one below." if layers > 1 else ""
     if kind == "transformer":
         plain = (
-            "Every token looks at all tokens, itself included, and takes from each as much as its weights say; a "
-            f"small network then works on each token alone.{stack} At the end each token has {states}, its state: it "
-            "knows the token and the whole sentence."
+            "Every token looks at all tokens, itself included, and takes from each as much as its weights say; then a "
+            f"small network transforms each token separately.{stack} At the end each token has {states}, its state, "
+            "which describes the token in the context of the whole sentence."
         )
         heads, norm = facts.config.get("encoder_attention_heads"), facts.config.get("norm_position")
         exact = f"{_count(layers, 'Transformer layer')}"
@@ -462,16 +462,16 @@ def _encoder(title: str, facts: _Facts) -> ChapterText:
     if both:
         plain = (
             "One reader goes through the tokens from left to right, another from right to left, and each keeps a "
-            f"memory that it changes at every token. What both remember at a token, {states}, is the state of "
-            "that token: it knows the token and what stands around it."
+            f"memory that it updates at every token. What both remember at a token, {states}, is the state of "
+            "that token: it describes the token and what is around it."
         )
     else:
         plain = (
-            "A reader goes through the tokens from left to right and keeps a memory that it changes at every "
-            f"token. What it remembers at a token, {states}, is the state of that token: it knows the token and "
-            "what stands before it."
+            "A reader goes through the tokens from left to right and keeps a memory that it updates at every "
+            f"token. What it remembers at a token, {states}, is the state of that token: it describes the token and "
+            "what comes before it."
         )
-    plain += f" Gates, numbers from 0 to 1, decide how much of the old memory stays.{stack}"
+    plain += f" Gates, numbers from 0 to 1, decide how much of the old memory is kept.{stack}"
     paper = {
         "gru": "Cho et al. 2014, eq. 5 to 8, the reset gate r after the product; z is the update gate, n the "
         "candidate",
@@ -491,24 +491,24 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
     bridge = facts.document["handover"].get("bridge")
     if facts.kind == "none":
         plain = (
-            f"Of the whole source, however long, the decoder gets one {facts.numbers('encoder.states')[2:]}. "
-            "All that it will ever know of the source must fit in there."
+            f"However long the source is, the decoder receives a single {facts.numbers('encoder.states')[2:]}. "
+            "Everything it will ever know about the source must fit in there."
         )
     else:
-        plain = f"The decoder gets the states of all {_count(count, 'token')}, to look at whenever it wants."
+        plain = f"The decoder receives the states of all {_count(count, 'token')} and can look at them at every step."
     if facts.recurrent_decoder:
         made = {
-            "dense": "made from what the encoder remembers at its end, by one layer with weights of its own",
-            "last": "what the encoder remembers at its end",
-            "mean": "the mean of the encoder's states",
-            "zeros": "empty: all numbers are 0",
+            "dense": "computed from what the encoder remembers at its end, by a layer with its own weights",
+            "last": "equal to what the encoder remembers at its end",
+            "mean": "equal to the mean of the encoder's states",
+            "zeros": "in which all numbers are 0",
         }
         if bridge == "dense" and facts.encoder["type"] == "transformer":
-            made["dense"] = "made from the mean of the encoder's states, by one layer with weights of its own"
+            made["dense"] = "computed from the mean of the encoder's states, by a layer with its own weights"
         plain += f" Its own memory starts as a state {made[bridge]}."
     else:
-        plain += " It starts without a memory of its own: at each step it looks back at all words chosen so far."
-    plain += f" The first thing it is told is the start token {start}."
+        plain += " It has no memory of its own: at each step it looks back at all tokens chosen so far."
+    plain += f" Its first input is the start token {start}."
     if facts.kind == "none":
         exact = "The context is one vector c for all steps"
     elif facts.kind == "multi_head":
@@ -516,16 +516,16 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
     elif facts.kind in ("dot", "scaled_dot"):
         exact = "Keys and values are the states h_j"
     elif facts.kind == "location":
-        exact = "Values are the states h_j; there are no keys, for scores come from the asking state alone"
+        exact = "Values are the states h_j; there are no keys, since the scores depend on the query alone"
     else:
         matrix = "W_a" if facts.kind in ("general", "local_m", "local_p") else "U_a"
         exact = f"Keys are {matrix} h_j, projected once, and values are the states h_j"
     exact += f", of width {size}" if size and facts.kind != "multi_head" else ""
     if "handover.state" in facts.arrays:
         shape = facts.arrays["handover.state"].shape
-        exact += f"; the first state is {shape}: layers, parts (h, and the cell of an LSTM), width"
+        exact += f"; the initial state is {shape}: layers, parts (h, and the cell of an LSTM), width"
     if bridge == "dense":
-        exact += " (after Bahdanau et al. 2015, A.2.2, who read h_1 backward alone)"
+        exact += " (after Bahdanau et al. 2015, A.2.2, which uses h_1 backward only)"
     formula = bridge_formula(bridge, facts.encoder, facts.decoder["type"])
     if facts.kind == "none":
         formula = f"{context_formula('none', 1, facts.encoder)}; {formula}"
@@ -535,8 +535,8 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
 def _step_input(title: str, facts: _Facts) -> ChapterText:
     step, kind = facts.example, facts.decoder["type"]
     plain = (
-        f"At each step the decoder is told the word before: at step {step + 1} that is {facts.fed(step)}. "
-        f"Like a source token it becomes an embedding, {facts.numbers('decoder.embeddings')}."
+        f"At each step the decoder reads the previous token: at step {step + 1} this is {facts.fed(step)}. "
+        f"Like a source token, it becomes an embedding, {facts.numbers('decoder.embeddings')}."
     )
     size = facts.width("decoder.embeddings")
     shape = f"decoder embeddings are {(facts.steps, size)}" if size else "decoder embeddings are not shown"
@@ -544,89 +544,89 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
         feeding = bool(facts.decoder.get("input_feeding"))
         also = [
             *([facts.reads] if facts.asks_before else []),
-            *(["what it had worked out for its last choice"] if feeding else []),
-            "its memory of the steps before",
+            *(["the vector from which it made its last choice"] if feeding else []),
+            "its memory of the previous steps",
         ]
-        plain += f" From it, from {' and from '.join(also)} it makes its new memory."
+        plain += f" From it, from {' and from '.join(also)}, it computes its new memory."
         cell = kind.upper()
         context = "c" if facts.kind == "none" else "c_t"
         inputs = ["E y_(t-1)", *([context] if facts.asks_before else []), *(["r_(t-1)"] if feeding else [])]
         joined = inputs[0] if len(inputs) == 1 else f"[{'; '.join(inputs)}]"
         layers = facts.decoder.get("layers") or 1
         when = (
-            "The state before the step asks, and the context enters the cell (Bahdanau et al. 2015)"
+            "The query is the state before the step, and the context enters the cell (Bahdanau et al. 2015)"
             if facts.asks_before
-            else "The state after the step asks (Luong et al. 2015)"
+            else "The query is the state after the step (Luong et al. 2015)"
         )
         if facts.kind == "none":
-            when = "The one context enters the cell at every step, and the readout"
-            when = when if facts.asks_before else "The one context meets the new state in the readout"
+            when = "The fixed context enters the cell at every step, and the readout"
+            when = when if facts.asks_before else "The fixed context enters the readout, together with the new state"
         fed = ""
         if feeding:
-            fed = "; r_(t-1) is the vector that the output layer read (input feeding, Luong et al. 2015, section 3.3)"
+            fed = "; r_(t-1) is the previous input of the output layer (input feeding, Luong et al. 2015, section 3.3)"
         article = "An" if kind == "lstm" else "A"
         exact = f"{article} {cell} of {_count(layers, 'layer')}; {shape}. {when}{fed}."
         new, old = ("s_t, m_t", "s_(t-1), m_(t-1)") if kind == "lstm" else ("s_t", "s_(t-1)")
         return ChapterText(title, plain, exact, f"{new} = {cell}({joined}, {old})")
     plain += (
-        " The decoder has no other memory: this word looks back at all words chosen so far, and takes from each "
+        " The decoder has no other memory: this token looks back at all tokens chosen so far, and takes from each "
         "as much as its weights say."
     )
     exact = (
         f"{_count(facts.decoder['layers'], 'layer')} with causal self-attention over y_0 ... y_(t-1) "
         f"(Vaswani et al. 2017, section 3.1); {shape}."
     )
-    return ChapterText(title, plain, exact, "u_t = SelfAttention(y_0, ..., y_(t-1)), weights 0 on what comes later")
+    return ChapterText(title, plain, exact, "u_t = SelfAttention(y_0, ..., y_(t-1)), with weight 0 on later tokens")
 
 
 def _attention(title: str, facts: _Facts) -> ChapterText:
     if facts.kind == "none":
         plain = (
-            "This model has no attention. At every step the decoder has the same one list of numbers for the whole "
-            "source, and cannot look again at a single word: that is what attention was invented for."
+            "This model has no attention. At every step the decoder has the same single list of numbers for the whole "
+            "source, and cannot look at individual words again: attention was invented to solve this problem."
         )
         exact = f"The context is fixed ({PAPERS['none']}; Sutskever et al. 2014): no query, no scores, no weights."
         return ChapterText(title, plain, exact, context_formula("none", 1, facts.encoder))
-    asks = "Before it takes in the word, the decoder's memory" if facts.asks_before else "The decoder's state"
+    asks = "Before reading the token, the decoder's memory" if facts.asks_before else "The decoder's state"
     if facts.kind == "location":
         plain = (
-            f"{asks} alone says which places of the source to look at: a score for the first place, the second, and "
-            "so on, whatever stands there. "
+            f"{asks} alone decides which positions of the source to look at: a score for the first position, the "
+            "second, and so on, whatever the tokens are. "
         )
     else:
         plain = (
-            f"{asks} asks a question, the query, and compares it with a key of every source token: the better they "
-            "fit, the higher the score. "
+            f"{asks} asks a question, the query, which is compared with a key of every source token: the better they "
+            "match, the higher the score. "
         )
     plain += {
-        "local_m": "Only tokens near the place of the step itself may be looked at. ",
-        "local_p": "It first says which place it expects, and only tokens near that place may be looked at. ",
-        "location_aware": "The score also depends on where the step before looked. ",
-        "coverage": "The score also depends on how much of each token was looked at before. ",
-        "monotonic": "From where the step before looked it goes right; each score says how likely it stops there. ",
+        "local_m": "Only tokens near the same position as the step can be looked at. ",
+        "local_p": "It first predicts a position, and only tokens near that position can be looked at. ",
+        "location_aware": "The score also depends on where the previous step looked. ",
+        "coverage": "The score also depends on how much attention each token has already received. ",
+        "monotonic": "It moves right from where the previous step looked; each score says how likely it stops there. ",
     }.get(facts.kind, "")
     normalizer = facts.attention.get("normalizer") or "softmax"
-    rule = "Going on and stopping" if facts.kind == "monotonic" else f"A rule called {normalizer}"
+    rule = "Moving on and stopping" if facts.kind == "monotonic" else f"A function called {normalizer}"
     many = ""
     if facts.heads > 1 or facts.layers > 1:
         parts = [_count(facts.heads, "head")] if facts.heads > 1 else []
         parts += [f"each of {_count(facts.layers, 'layer')}"] if facts.layers > 1 else []
-        many = f", all this in {' in '.join(parts)} apart"
+        many = f", separately in {' in '.join(parts)}"
     plain += (
-        f"{rule} turns the scores into weights that sum to 1, and the sum of what each token holds, its value times "
-        f"its weight, is the context{many}. "
+        f"{rule} turns the scores into weights that sum to 1, and the context is the sum of the tokens' values, each "
+        f"multiplied by its weight{many}. "
     )
     plain += (
         f"At step {facts.example + 1}, to choose {facts.chosen(facts.example)}, it {_looked(facts, facts.example)}."
     )
     name = facts.kind.replace("_", "-").capitalize()
-    exact = f"{name} attention ({PAPERS[facts.kind]}), asked by {facts.asker}{_attention_shapes(facts)}."
+    exact = f"{name} attention ({PAPERS[facts.kind]}) with query {facts.asker}{_attention_shapes(facts)}."
     if facts.kind == "local_p":
-        exact += " p_t = S sigmoid(v_p . tanh(W_p s)); that the product is divided by its sum is not in the paper."
+        exact += " p_t = S sigmoid(v_p . tanh(W_p s)); unlike in the paper, the product is divided by its sum."
     if facts.kind == "multi_head" and facts.own:
         exact += " All four projections also add a bias."
     if facts.kind == "monotonic":
-        exact += " What is selected nowhere stays on the last position, so that a row sums to 1."
+        exact += " Weight that no position selects stays on the last position, so that each row sums to 1."
     scaled = facts.attention.get("scaling", 1.0) != 1.0
     formulas = (
         score_formula(facts.kind, facts.asker, scaled),
@@ -650,32 +650,30 @@ def _attention_shapes(facts: _Facts) -> str:
 def _choice(title: str, facts: _Facts) -> ChapterText:
     entry = facts.document["steps"][facts.example]
     size = facts.config.get("decoder_vocab_size") or facts.config.get("vocab_size")
-    every = f"each of the {size:,} tokens of the target" if size else "each token of the target vocabulary"
+    every = f"each of the {size:,} target tokens" if size else "each token of the target vocabulary"
     plain = (
-        f"From its state and what it read, the decoder gives {every} a score, called logit, and softmax turns all of "
-        f"them into probabilities that sum to 1: at step {facts.example + 1}, {facts.candidate(facts.example, 0)}"
+        f"From its state and what it read, the decoder gives {every} a score, called a logit, and softmax turns the "
+        f"logits into probabilities that sum to 1: at step {facts.example + 1}, {facts.candidate(facts.example, 0)}"
     )
     plain += f", then {facts.candidate(facts.example, 1)}. " if len(entry["candidates"]) > 1 else ". "
     beams = facts.run["num_beams"]
     if facts.run.get("forced"):
-        plain += "Here the words were given beforehand, so that the probabilities say what the model thinks of them. "
+        plain += "Here the words were given beforehand, so the probabilities say how likely the model finds them. "
     elif beams > 1:
-        plain += (
-            f"The {beams} best beginnings of a translation are kept side by side, and the best whole one is chosen. "
-        )
+        plain += f"The {beams} best partial translations are kept side by side, and the best complete one is chosen. "
     else:
-        plain += "The most probable is chosen. "
-    plain += "The end token is a token like the others: when it is chosen, the text is complete."
+        plain += "The most probable token is chosen. "
+    plain += "The end token is a token like any other: when it is chosen, the text is complete."
     hidden = facts.width("output.hidden")
     read = f"r_t ({hidden} numbers)" if hidden else "r_t"
     bias = " + b" if "output.bias" in facts.arrays else ""
     exact = f"p(y_t | y_<t, x) = softmax(z_t), z_t = W_out {read}{bias}"
     if facts.config.get("tie_word_embeddings"):
         exact += "; W_out is the target embedding table (Press and Wolf 2017)"
-    exact += ". These are the model's own numbers, before any processor of generate()."
+    exact += ". These are the model's own numbers, before any logits processor of generate()."
     changed = sum(bool(entry["processed"]) for entry in facts.document["steps"])
     if changed:
-        exact += f" Processors changed scores at {_count(changed, 'step')}; what they changed is shown there."
+        exact += f" Logits processors changed scores at {_count(changed, 'step')}; the changes are shown there."
     readout = {
         "tanh": "r_t = tanh(W_c [s_t; c_t] + b)",
         "maxout": "r_t = maxout(U_o s_t + C_o c_t + V_o E y_(t-1) + b)",
@@ -686,21 +684,21 @@ def _choice(title: str, facts: _Facts) -> ChapterText:
 def _loop(title: str, facts: _Facts) -> ChapterText:
     text = visible(facts.document["target"]["text"]) if facts.document["target"]["text"] else ""
     plain = (
-        "The token just chosen is told to the decoder as the word before, and the last three chapters happen again. "
+        "The chosen token becomes the next input of the decoder, and the last three chapters repeat. "
         f'After {_count(facts.steps, "step")} the text was "{text}". '
     )
     if facts.run["stopped"] == "end":
-        plain += f"It stopped because it chose the end token {facts.chosen(facts.steps - 1)}."
+        plain += f"The decoder stopped because it chose the end token {facts.chosen(facts.steps - 1)}."
     elif facts.run.get("forced"):
-        plain += "It stopped where the given text ended."
+        plain += "The decoder stopped where the given text ended."
     else:
         plain += (
-            f"It did not choose to end: it was stopped at the most tokens allowed, {facts.run['max_new_tokens']:,}."
+            f"The end token was not chosen: decoding stopped at the limit of {facts.run['max_new_tokens']:,} tokens."
         )
     exact = "p(y | x) is the product of the steps' probabilities"
     total = sum(entry["choice"]["log_probability"] for entry in facts.document["steps"])
     exact += f"; here log p = {total:.4f}"
     if facts.run["num_beams"] > 1 and facts.run["score"] is not None:
-        after = ", after processors," if any(entry["processed"] for entry in facts.document["steps"]) else ""
+        after = ", after logits processors," if any(entry["processed"] for entry in facts.document["steps"]) else ""
         exact += f". Beams are compared by log p{after} / T^{facts.run['length_penalty']:g} = {facts.run['score']:.4f}"
     return ChapterText(title, plain, f"{exact}.", "log p(y | x) = sum_t log p(y_t | y_1, ..., y_(t-1), x)")

@@ -295,7 +295,7 @@ class _Printer:
     def handover(self) -> None:
         if self.depth < 2:
             return
-        for name, title in (("handover.summary", "summary"), ("handover.state", "first state")):
+        for name, title in (("handover.summary", "summary"), ("handover.state", "initial state")):
             if name in self.arrays:
                 array = self.arrays[name]
                 self.say(f"|{title}| = {_digits(np.linalg.norm(array))}, {array.shape}")

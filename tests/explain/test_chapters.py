@@ -100,7 +100,7 @@ def test_formulas_name_the_parts_of_the_model():
     assert context_formula("none", encoder={"type": "transformer"}) == "c = (1/S) sum_j h_j"
     assert bridge_formula("dense", both) == "s_0 = tanh(W_b [h_S forward; h_1 backward] + b)"
     assert bridge_formula("zeros", both, "lstm") == "s_0 = 0, m_0 = 0"
-    assert "no first state" in bridge_formula(None)
+    assert "no initial state" in bridge_formula(None)
     assert gate_formulas("gru")[-1] == "h' = (1 - z) n + z h"
     assert gate_formulas("lstm")[-1] == "h' = o tanh(m')"
     assert gate_formulas("transformer") == ()
@@ -127,7 +127,7 @@ def test_step_sentence_tells_repeated_words_apart(traced):
     # The text has "the" twice.
     made = edited(traced)
     made.arrays["attention.0.weights"][1, :, 4] = 0.95
-    assert 'mostly at "the" at place 5 (0.95).' in step_sentence(made, 1)
+    assert 'mostly at "the" at position 5 (0.95).' in step_sentence(made, 1)
 
 
 def test_right_to_left_words_do_not_turn_the_sentence(traced):
@@ -141,7 +141,7 @@ def test_step_sentence_of_a_given_word_names_the_models_own(traced):
     sentence = step_sentence(made, 1)
     assert sentence.endswith('The word was given: the model itself would have chosen "chat" (0.98).')
     made.document["steps"][1]["choice"]["forced"] = False
-    assert step_sentence(made, 1).endswith('At this step alone "chat" (0.98) was likelier.')
+    assert step_sentence(made, 1).endswith('At this step alone, "chat" (0.98) was more likely.')
 
 
 def test_step_sentence_names_heads_and_layers(make_model, tokenizer):
@@ -155,7 +155,7 @@ def test_step_sentence_names_heads_and_layers(make_model, tokenizer):
 
 def test_step_sentence_without_attention(make_model, tokenizer):
     sentence = step_sentence(trace(make_model(attention_type="none"), tokenizer, TEXT), 0)
-    assert sentence.endswith("and had the same one list of numbers for the whole text as at every step.")
+    assert sentence.endswith("and had the same single list of numbers for the whole source as at every other step.")
     assert "only its start token" in sentence
 
 
@@ -171,20 +171,20 @@ def test_chapters_of_a_model_that_shows_its_weights_alone(make_model, tokenizer)
     traced.arrays = {name: array for name, array in traced.arrays.items() if name.endswith(".weights")}
     traced.document["model"].update(model_type="marian", config={})
     texts = chapter_texts(traced)
-    assert "as marian models have them" in texts["embeddings"].exact
+    assert "encoded as in marian models" in texts["embeddings"].exact
     assert "sqrt" not in texts["embeddings"].formula
     assert "bias" not in texts["attention"].exact
     assert "not shown" in texts["embeddings"].exact
     assert "weights (6, " in texts["attention"].exact
     assert "scores" not in texts["attention"].exact
     traced.arrays = {}
-    assert "in a way that this model does not show" in step_sentence(traced, 0)
+    assert "in a way that this model does not reveal" in step_sentence(traced, 0)
 
 
 def test_unknown_words_are_named(make_model, tokenizer):
     traced = trace(make_model(), tokenizer, "the zebra is on the mat .")
     plain = chapter_texts(traced)["tokens"].plain
-    assert '"zebra" is not in the list' in plain
+    assert '"zebra" is not in the vocabulary' in plain
     assert token_label(traced.document["source"]["tokens"][1]) == "<unk>"
 
 
@@ -192,10 +192,10 @@ def test_runs_that_are_given_searched_or_cut_are_told_so(make_model, tokenizer):
     given = chapter_texts(trace(make_model(), tokenizer, TEXT, "le chat"))
     assert "given beforehand" in given["choice"].plain
     searched = trace(make_model(), tokenizer, TEXT, num_beams=3)
-    assert "The 3 best beginnings" in chapter_texts(searched)["choice"].plain
+    assert "The 3 best partial translations" in chapter_texts(searched)["choice"].plain
     assert f"= {searched.document['run']['score']:.4f}" in chapter_texts(searched)["loop"].exact
     cut = chapter_texts(trace(make_model(eos_token_id=None), tokenizer, TEXT, max_new_tokens=3))
-    assert cut["loop"].plain.endswith("it was stopped at the most tokens allowed, 3.")
+    assert cut["loop"].plain.endswith("decoding stopped at the limit of 3 tokens.")
 
 
 def test_candidates_that_look_alike_are_told_apart():

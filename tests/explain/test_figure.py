@@ -109,7 +109,7 @@ def test_scores_of_several_heads_are_not_averaged(searched, tmp_path):
 def test_step_without_attention_shows_the_candidates(make_model, tokenizer, tmp_path):
     traced = trace(make_model(attention_type="none"), tokenizer, TEXT)
     alt_text = save_figure(traced, tmp_path / "step.svg", kind="step", step=0)
-    assert "the same one list of numbers" in alt_text
+    assert "the same single list of numbers" in alt_text
     assert "weight" not in texts_of(tmp_path / "step.svg")
 
 

@@ -211,7 +211,7 @@ def test_changed_weights_give_another_context_and_are_marked(open_page: Callable
     values = traced.arrays["attention.0.values"][0].astype(float)
     before = traced.weights(head=0)[1] @ values
     away = np.linalg.norm(values[0] - before) / np.linalg.norm(before)
-    shown = re.search(r"lies ([\d.]+) %", page.locator('[data-shown="edited"]').inner_text())
+    shown = re.search(r"by ([\d.]+) % of its length", page.locator('[data-shown="edited"]').inner_text())
     assert shown is not None
     assert float(shown[1]) == pytest.approx(100 * away, abs=0.51)
     slider = page.locator('[data-key="a slider 2"]')
@@ -251,7 +251,7 @@ def test_runs_of_what_if_and_a_second_model_stand_beside(
 def test_other_views_stand_beside_the_weights(open_page: Callable[..., Page], traced: Trace) -> None:
     views = traced.faithfulness()
     page = open_page(traced, "#chapter=attention&step=2&depth=numbers", faithfulness=views)
-    part = page.locator(".part").filter(has_text="Other views of what mattered")
+    part = page.locator(".part").filter(has_text="Other measures of what mattered")
     said = part.inner_text()
     for name, view in views.views.items():
         assert view.title in said

@@ -88,7 +88,7 @@ def test_failure_is_the_real_one_of_the_models(folder, few, monkeypatch):
     assert f"Right would be: {longest.target}" in text
     assert "The two translators part at step" in text
     sentence = text[text.index("With one list: ") :].splitlines()[0]
-    assert "the same one list of numbers" in sentence
+    assert "the same single list of numbers" in sentence
     assert "With attention: To choose" in sentence
 
 

@@ -8,14 +8,14 @@ import { whatIf } from "./what_if.js";
 
 const LETTERS = { v: "vᵢ", q: "qᵢ", k: "kᵢ", "w c": "wᵢ c", f: "fᵢ", tanh: "tanh(…)", W: "Wᵢ", s: "sᵢ" };
 const SAYS = {
-  q: "query: what the decoder asks",
-  k: "key: what the token answers to",
+  q: "query: what the decoder is looking for",
+  k: "key: what the token offers to match",
   v: "weights of the scoring network",
-  "w c": "how much was looked at before",
-  f: "where the step before looked",
-  tanh: "query and key together, through tanh",
-  W: "row of the matrix for this place",
-  s: "state that asks",
+  "w c": "how much attention it has received before",
+  f: "where the previous step looked",
+  tanh: "tanh of query plus key",
+  W: "row of the matrix for this position",
+  s: "state used as query",
 };
 
 /** Chapter 6: scores, weights, weighted sum; and what if they were others. */
@@ -26,8 +26,8 @@ export function attention(app, view) {
     return [
       section(
         "The same vector at every step",
-        "There are no scores and no weights here: nothing to look at, and nothing to choose.",
-        context ? vectorRow(symbol("c", "value"), context, { role: "value", name: "the one context vector" }, depth) : absent(run, "attention.0.context", "The context vector"),
+        "This model has no scores and no weights.",
+        context ? vectorRow(symbol("c", "value"), context, { role: "value", name: "the fixed context vector" }, depth) : absent(run, "attention.0.context", "The context vector"),
       ),
       otherViews(app, view),
     ];
@@ -46,8 +46,8 @@ export function attention(app, view) {
     return section(
       "Where it looks, at every step",
       view.level === "words"
-        ? "A row for each word being chosen, a column for each word looked at: sums over the pieces of a source word, means over those of a target word. Choose a cell to see how it came about, piece by piece."
-        : "A row for each word being chosen, a column for each word looked at. Choose a cell to see how it came about.",
+        ? "One row per word being chosen, one column per word looked at: sums over the pieces of a source word, means over those of a target word. Choose a cell to see how its weight was computed, piece by piece."
+        : "One row per word being chosen, one column per word looked at. Choose a cell to see how its weight was computed.",
       view.layerChoice(),
       view.headChoice(),
       heatmap({
@@ -95,7 +95,7 @@ export function attention(app, view) {
 
   function headNote() {
     return view.head < 0 && run.heads > 1
-      ? h("p.note", {}, `The map shows the mean of ${run.heads} heads, and a mean has no score of its own. Below is head ${head + 1}, which looks hardest at this token.`)
+      ? h("p.note", {}, `The map shows the mean of ${run.heads} heads, which has no score of its own. Below is head ${head + 1}, which gives this token the largest weight.`)
       : null;
   }
 
@@ -115,7 +115,7 @@ export function attention(app, view) {
       headNote(),
       depth === "lines" ? null : columns.map(({ name, role, values }) =>
         vectorRow([symbol(name, role), h("span.row-note", {}, SAYS[name])], values, { role, name: `${name}, ${SAYS[name]}` }, depth)),
-      vectorRow([symbol("terms", "score"), h("span.row-note", {}, "one for each number; their sum is the score")], terms, { role: "score", name: "terms of the score" }, depth),
+      vectorRow([symbol("terms", "score"), h("span.row-note", {}, "one for each component; their sum is the score")], terms, { role: "score", name: "terms of the score" }, depth),
       h(
         "p.formula.total",
         {},
@@ -148,13 +148,13 @@ export function attention(app, view) {
     const deep = depth === "numbers" || depth === "vectors";
     const scores = run.row(`attention.${layer}.scores`, step, head);
     const rule = {
-      softmax: "Each scaled score, less the largest, is raised to a power of e; divided by their sum, they are weights that sum to 1.",
-      sparsemax: "From each score a threshold is taken, so that what is left sums to 1; what lies below it gets no weight at all.",
-      entmax15: "From half of each score a threshold is taken and the rest is squared, so that it sums to 1; what lies below gets no weight at all.",
+      softmax: "The largest score is subtracted from each scaled score, and e is raised to the result; divided by their sum, these numbers are weights that sum to 1.",
+      sparsemax: "A threshold is subtracted from each score so that the rest sums to 1; scores below it get a weight of exactly 0.",
+      entmax15: "A threshold is subtracted from half of each score and the rest is squared, so that the result sums to 1; scores below it get a weight of exactly 0.",
     }[normalizer];
     const note = type === "monotonic"
-      ? "From where the step before looked, it goes to the right; p says how likely it stops at a token. What stops nowhere stays on the last token."
-      : `${rule}${type === "local_p" ? " Then each is multiplied by a bell around the expected place, and divided by the sum again." : ""}`;
+      ? "Attention moves right from where the previous step looked; p is the probability of stopping at a token. Weight that stops nowhere stays on the last token."
+      : `${rule}${type === "local_p" ? " Then each is multiplied by a Gaussian around the predicted position and divided by the sum again." : ""}`;
     const part = type === "monotonic" ? "p = σ(score)" : normalizer === "softmax" ? "exp(s − max)" : normalizer === "sparsemax" ? "max(s − τ, 0)" : "max(s/2 − τ, 0)²";
     const gaussian = run.row(`attention.${layer}.gaussian`, step, head);
     const best = argmax(weights);
@@ -185,13 +185,13 @@ export function attention(app, view) {
             h("td", {}, type === "monotonic" ? "" : number(made.total, 4)), gaussian && h("td"), h("td", {}, h("b", {}, number(sum(weights), 4))), h("td"))),
         ),
       ),
-      edited() ? h("p.note", {}, "The weights of this step were set by hand; the scores are what the model made of it.") : made ? checkAll("weights from scores", difference(made.weights, weights), weights.length) : absent(run, `attention.${layer}.scores`, "The scores behind these weights"),
+      edited() ? h("p.note", {}, "The weights of this step were set by hand; the scores are those of the model.") : made ? checkAll("weights from scores", difference(made.weights, weights), weights.length) : absent(run, `attention.${layer}.scores`, "The scores behind these weights"),
       check("sum of the weights", sum(weights), 1),
     );
   }
 
   function sumPart() {
-    const title = h("span", {}, h("span.part-number", {}, "3"), "What is read: the sum of all values, each times its weight");
+    const title = h("span", {}, h("span.part-number", {}, "3"), "What is read: the sum of all values, each multiplied by its weight");
     const values = run.array(`attention.${layer}.values`);
     const recorded = run.row(`attention.${layer}.head_context`, step, head) ?? (run.heads === 1 ? run.row(`attention.${layer}.context`, step) : null);
     if (!values) return section(title, null, absent(run, `attention.${layer}.values`, "The values"));
@@ -214,7 +214,7 @@ export function attention(app, view) {
             h("span.sum-weight", {}, number(weights[j], 3), " ×"),
             h("bdi.vector-token", {}, run.source.tokens[j].label),
             wave(Array.from(rows[j], (value) => value * weights[j]), { role: "value", name: `value of ${run.source.tokens[j].label} times its weight`, max }))),
-        rest > 1e-6 && shown.length < rows.length ? h("p.list-foot", {}, `and ${rows.length - shown.length} more that together weigh ${percent(rest)}`) : null,
+        rest > 1e-6 && shown.length < rows.length ? h("p.list-foot", {}, `and ${rows.length - shown.length} more, with a total weight of ${percent(rest)}`) : null,
         h("div.sum-row.total", {},
           h("span.sum-weight", {}, "sum ="),
           h("span.vector-token", {}, symbol("c", "value"), " context"),
@@ -228,7 +228,7 @@ export function attention(app, view) {
         table("Every number of the context", ["i", ...order.slice(0, 3).map((j) => `${number(weights[j], 3)} × ${run.source.tokens[j].label}`), "c"],
           Array.from(context, (value, n) => [n + 1, ...order.slice(0, 3).map((j) => number(weights[j] * rows[j][n], 6)), exact(value)]), { scroll: "context" }),
       run.heads > 1 && out && depth !== "lines"
-        ? [h("p.note", {}, `The sums of all ${run.heads} heads, ${run.document.attention.type === "multi_head" ? "joined and multiplied by one matrix, are" : "side by side, are"} what the decoder gets:`),
+        ? [h("p.note", {}, `The sums of all ${run.heads} heads, ${run.document.attention.type === "multi_head" ? "concatenated and multiplied by a matrix, are" : "concatenated, are"} what the decoder receives:`),
           vectorRow([symbol("c", "value"), " of all heads"], out, { role: "value", name: "context of all heads" }, depth)]
         : null,
       Math.abs(norm(context)) < 1e-12 ? h("p.note", {}, "All numbers of this context are 0.") : null,

@@ -7,10 +7,10 @@ const GRU = ["reset", "update", "candidate"];
 const LSTM = ["input", "forget", "candidate", "output"];
 const SAYS = {
   reset: "reset gate r: how much of the memory the candidate sees",
-  update: "update gate z: how much of the memory stays",
+  update: "update gate z: how much of the memory is kept",
   candidate: "candidate n: what could be remembered instead",
   input: "input gate i: how much of the candidate enters",
-  forget: "forget gate f: how much of the cell stays",
+  forget: "forget gate f: how much of the cell is kept",
   output: "output gate o: how much of the cell is shown",
 };
 
@@ -43,7 +43,7 @@ export function cellView(view, gate, before, after, where, skip = []) {
     lstm && row("cell after", after.cell),
     row("memory after", after.hidden, "query"),
     depth === "numbers" || depth === "vectors"
-      ? h("div.worked", {}, h("p.note", {}, `Number ${i + 1}, which changes most, worked out:`), terms.map((term) => h("p.formula", {}, term)))
+      ? h("div.worked", {}, h("p.note", {}, `Component ${i + 1}, which changes most, step by step:`), terms.map((term) => h("p.formula", {}, term)))
       : null,
     checkAll(lstm ? "c′ = f c + i n, h′ = o tanh(c′)" : "h′ = (1 − z) n + z h", off, after.hidden.length * (lstm ? 2 : 1), largest(after.hidden)),
     depth === "vectors" &&

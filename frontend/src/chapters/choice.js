@@ -34,10 +34,10 @@ export function choiceAndStop(app, view) {
   const rest = shown === candidates ? entry.rest : 1 - shown.reduce((total, { probability }) => total + probability, 0);
   return [
     section(
-      "The likeliest next words",
+      "The most likely next words",
       choice.forced
-        ? "The word of this step was given beforehand; the bars say what the model thinks of it."
-        : choice.rank ? `The chosen word is number ${choice.rank + 1} in the model's own order.` : null,
+        ? "The word of this step was given beforehand; the bars show how likely the model finds it."
+        : choice.rank ? `The chosen word is number ${choice.rank + 1} in the model's ranking.` : null,
       deep ? h("p.candidate-head", { "aria-hidden": "true" }, h("span", {}, "word"), h("span"), h("span", {}, "probability"), h("span", {}, "logit")) : null,
       h("div.candidates", { class: deep ? "deep" : "" }, shown.map(row),
         h("div.candidate.rest", {}, h("span.candidate-token", {}, "all others"), bar(rest), h("span.share", {}, deep ? number(Math.max(rest, 0), 5) : percent(Math.max(rest, 0))))),
@@ -45,7 +45,7 @@ export function choiceAndStop(app, view) {
     ),
     section(
       h("span", {}, "Where the score of ", h("bdi.quoted", {}, name(candidate)), " comes from"),
-      depth === "lines" ? null : "The last vector of the step is multiplied, number by number, with the word's own row; the sum is the logit.",
+      depth === "lines" ? null : "The last vector of the step is multiplied, component by component, with the row of the word; the sum is the logit.",
       logit(),
     ),
     section("Is this the end?", null, ending()),
@@ -53,7 +53,7 @@ export function choiceAndStop(app, view) {
 
   function processors() {
     return table(
-      "What rules of generate() changed",
+      "What the logits processors of generate() changed",
       ["word", "score before", "score after"],
       entry.processed.map(({ token, before, after }) => [h("bdi", {}, run.word(token)), number(before, 4), after === null ? "−∞ (forbidden)" : number(after, 4)]),
     );
@@ -76,7 +76,7 @@ export function choiceAndStop(app, view) {
     const others = total - bias - order.reduce((sum, i) => sum + terms[i], 0);
     return [
       vectorRow([symbol("r", "ink"), " last vector of the step"], hidden, { name: "output hidden vector" }, depth),
-      vectorRow([symbol("W", "ink"), h("sub", {}, h("bdi", {}, name(candidate))), " the word's row"], weights, { name: `output row of ${name(candidate)}` }, depth),
+      vectorRow([symbol("W", "ink"), h("sub", {}, h("bdi", {}, name(candidate))), " the row of the word"], weights, { name: `output row of ${name(candidate)}` }, depth),
       vectorRow([symbol("r W", "score"), " their products"], terms, { role: "score", name: "terms of the logit" }, depth),
       deep
         ? h("p.formula", {}, `logit = ${order.map((i) => number(terms[i], 3)).join(" + ")} + … = ${number(total - bias, 4)}${bias ? ` + bias ${number(bias, 4)}` : ""} (the other ${terms.length - order.length} terms: ${number(others, 3)})`.replaceAll("+ −", "− "))
@@ -91,7 +91,7 @@ export function choiceAndStop(app, view) {
 
   function ending() {
     if (stop.is_end) return h("p.verdict", {}, h("b", {}, "Yes. "), h("bdi.quoted", {}, name(choice)), " is the end token: the translation is complete.");
-    if (stop.at_limit) return h("p.verdict", {}, h("b", {}, "No, but it stops here. "), `It was allowed ${run.document.run.max_new_tokens} tokens, and this is the last of them.`);
+    if (stop.at_limit) return h("p.verdict", {}, h("b", {}, "No, but it stops here. "), `The limit is ${run.document.run.max_new_tokens} tokens, and this is the last one.`);
     if (step === run.steps.length - 1) return h("p.verdict", {}, h("b", {}, "It stops here. "), "The text ends with this word.");
     return h("p.verdict", {}, h("b", {}, "No. "), h("bdi.quoted", {}, name(choice)), ` is not the end token: step ${step + 2} follows.`);
   }

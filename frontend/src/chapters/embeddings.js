@@ -27,8 +27,8 @@ export function embeddings(app, view) {
       vectorRow([symbol("E x", "ink"), h("sub", {}, source + 1)], vector, { name: `embedding of ${token.label}` }, depth),
       inputs && vectorRow("what enters the first layer", inputs.row(source), { name: `input of ${token.label}` }, depth),
       added && largest(added) > 1e-6 &&
-        vectorRow("of that, for its place", added, { name: `numbers for place ${source + 1}` }, depth),
-      added && h("p.note", {}, `The row is multiplied by √${all.shape[1]} = ${number(Math.sqrt(all.shape[1]), 2)}${largest(added) > 1e-6 ? ", and what is left of the input are the numbers for the place" : ""}.`),
+        vectorRow("of which for its position", added, { name: `numbers for position ${source + 1}` }, depth),
+      added && h("p.note", {}, `The row is multiplied by √${all.shape[1]} = ${number(Math.sqrt(all.shape[1]), 2)}${largest(added) > 1e-6 ? ", and the rest of the input encodes the position" : ""}.`),
     ),
   ];
 }
@@ -65,6 +65,6 @@ export function vectorList(app, view, tokens, array, chosen, goTo, role, name, f
       );
     }),
     shown.length < tokens.length && h("p.list-foot", {}, `tokens ${first + 1} to ${end} of ${tokens.length}, around the chosen one`),
-    view.depth === "lines" ? null : h("p.list-foot", {}, "one scale for all; at the right the length of each vector"),
+    view.depth === "lines" ? null : h("p.list-foot", {}, "same scale for all; on the right, the length of each vector"),
   );
 }

@@ -29,7 +29,7 @@ export function encoder(app, view) {
         h(
           "div.two",
           {},
-          h("div", {}, h("h4", {}, "reading onwards ", h("span.arrow", { "aria-hidden": "true" }, "↓")), list(0, half, "forward state")),
+          h("div", {}, h("h4", {}, "reading forwards ", h("span.arrow", { "aria-hidden": "true" }, "↓")), list(0, half, "forward state")),
           h("div", {}, h("h4", {}, "reading backwards ", h("span.arrow", { "aria-hidden": "true" }, "↑")), list(half, 2 * half, "backward state")),
         ),
       ),
@@ -37,7 +37,7 @@ export function encoder(app, view) {
   } else {
     parts.push(
       section(
-        run.recurrentEncoder ? "One state for each token, read onwards ↓" : "One state for each token",
+        run.recurrentEncoder ? "One state for each token, read forwards ↓" : "One state for each token",
         null,
         layers,
         vectorList(app, view, run.source.tokens, states, source, (index) => ({ source: index + 1 }), "key", "state"),
@@ -72,7 +72,7 @@ export function encoder(app, view) {
     const before = run.source.tokens[neighbour];
     return section(
       h("span", {}, "How the memory changed at ", h("bdi.quoted", {}, token.label)),
-      before ? ["The memory before is what was kept after “", h("bdi", {}, before.label), "”."] : "The memory before is empty: all zeros.",
+      before ? ["The previous memory is what was kept after “", h("bdi", {}, before.label), "”."] : "The previous memory is empty: all zeros.",
       directions.length > 1 && choice("Reading", directions, direction, (value) => app.show({ direction: value }), `${view.side} direction`),
       cellView(view, get, state(neighbour), state(source), `at ${token.label}`),
     );
@@ -86,7 +86,7 @@ export function selfAttention(app, view, part, layer, row) {
   const [side, goTo] = part === "encoder"
     ? [run.source.tokens, (index) => ({ source: index + 1 })]
     : [[{ label: run.document.start.token }, ...run.target.tokens.slice(0, -1)], (index) => ({ step: index + 1 })];
-  const title = part === "encoder" ? "Where each token looks" : "Where each word so far looks";
+  const title = part === "encoder" ? "Where each token looks" : "Where each token so far looks";
   if (!weights) return section(title, null, absent(run, `${part}.layer.${layer}.self_attention.weights`, "The weights of this self-attention"));
   const heads = weights.shape[0];
   const head = Math.min(app.selfHead ?? 0, heads - 1);
@@ -99,7 +99,7 @@ export function selfAttention(app, view, part, layer, row) {
   const total = exps && exps.reduce((a, b) => a + b, 0);
   return section(
     title,
-    "Each row belongs to the token that looks, each column to the one looked at. The rows sum to 1.",
+    "Each row belongs to the token that looks, each column to a token that it looks at. Each row sums to 1.",
     heads > 1 && choice("Head", Array.from({ length: heads }, (_, i) => [i, String(i + 1)]), head, (value) => app.show({ selfHead: value }), `${view.side} ${part} head`),
     heatmap({
       rows: side.map(({ label }) => label),

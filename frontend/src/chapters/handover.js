@@ -11,7 +11,7 @@ export function handover(app, view) {
   parts.push(
     section(
       "The start token",
-      "Before the first step there is no word yet; this sign stands in its place.",
+      "Before the first step there is no previous word; this token takes its place.",
       h("p.big-token", {}, h("bdi", {}, run.document.start.token), h("span.piece-id", {}, run.document.start.id)),
     ),
   );
@@ -21,8 +21,8 @@ export function handover(app, view) {
     const context = run.row("attention.0.context", 0);
     return section(
       "One vector for the whole source",
-      `All ${run.source.tokens.length} tokens, in one list of numbers. It is the same at every step.`,
-      context ? vectorRow(symbol("c", "value"), context, { role: "value", name: "the one context vector" }, depth) : absent(run, "attention.0.context", "The context vector"),
+      `All ${run.source.tokens.length} tokens in a single list of numbers, the same at every step.`,
+      context ? vectorRow(symbol("c", "value"), context, { role: "value", name: "the fixed context vector" }, depth) : absent(run, "attention.0.context", "The context vector"),
     );
   }
 
@@ -43,11 +43,11 @@ export function handover(app, view) {
         h("h4", {}, symbol(letter, role), ` ${title}`),
         array
           ? vectorList(app, view, run.source.tokens, array, view.source, (index) => ({ source: index + 1 }), role, what)
-          : absent(run, `attention.${layer}.${what}s`, what === "key" && run.document.attention.type === "location" ? "Keys: this attention scores places, and its keys" : `The ${what}s`),
+          : absent(run, `attention.${layer}.${what}s`, what === "key" && run.document.attention.type === "location" ? "Keys: this attention scores positions, and its keys" : `The ${what}s`),
       );
     return section(
       "The memory: a key and a value for each source token",
-      "Keys are compared with the question; values are what is then read. Both are made once and serve every step.",
+      "Keys are compared with the query; values are what is then read. Both are computed once and used at every step.",
       view.layerChoice(),
       view.headChoice(),
       h("div.two", {}, column(keys, "key", "k", "keys", "key"), column(values, "value", "v", "values", "value")),
@@ -59,8 +59,8 @@ export function handover(app, view) {
     const summary = run.row("handover.summary");
     const { formula, bridge } = run.document.handover ?? {};
     if (!state) {
-      return section("The first state", formula ? `${formula[0].toUpperCase()}${formula.slice(1)}.` : null,
-        !formula && absent(run, "handover.state", "The first state"));
+      return section("The initial state", formula ? `${formula[0].toUpperCase()}${formula.slice(1)}.` : null,
+        !formula && absent(run, "handover.state", "The initial state"));
     }
     const [layers, parts] = state.shape;
     const rows = [];
@@ -71,9 +71,9 @@ export function handover(app, view) {
       }
     }
     return section(
-      "The first state of the decoder",
+      "The initial state of the decoder",
       null,
-      summary && bridge !== "zeros" && vectorRow("what it is made from", summary, { role: "key", name: "summary of the encoder" }, depth),
+      summary && bridge !== "zeros" && vectorRow("what it is computed from", summary, { role: "key", name: "summary of the encoder" }, depth),
       rows,
     );
   }

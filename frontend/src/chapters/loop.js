@@ -11,9 +11,9 @@ export function loop(app, view) {
   const score = total / run.steps.length ** settings.length_penalty;
   const digits = view.depth === "numbers" || view.depth === "vectors" ? 6 : 4;
   return [
-    section("Every step, from the start token to the end", "Each word chosen is told to the next step. Choose a step to go there.", film()),
+    section("Every step, from the start token to the end", "Each chosen word is the input of the next step. Choose a step to go there.", film()),
     run.recurrentDecoder && run.document.decoder.query !== "current"
-      ? section(`How step ${step + 1} changed the memory`, "What was read of the source is now part of it; the next step begins with it.", stateUpdate(app, view))
+      ? section(`How step ${step + 1} changed the memory`, "It now contains what was read from the source; the next step starts from it.", stateUpdate(app, view))
       : null,
     section(
       "The whole translation",
@@ -24,7 +24,7 @@ export function loop(app, view) {
         : [settings.length_penalty && run.steps.length > 1 ? h("p.formula", {}, `score = log p ÷ ${run.steps.length}${settings.length_penalty === 1 ? "" : ` to the power of ${settings.length_penalty}`} = ${number(score, 4)}`) : null,
           run.document.run.num_beams === 1 || !processed() ? check("score", score, settings.score, settings.num_beams > 1 ? 1e-4 : 1e-5) : null],
     ),
-    beams ? section("The search: what was kept, what was dropped", `${beams.num_beams} beginnings are kept side by side. Lines lead from a beginning to the words tried after it.`, tree(app, view, beams)) : null,
+    beams ? section("Beam search: what was kept and what was dropped", `${beams.num_beams} partial translations are kept side by side. Lines lead from each of them to the words tried next.`, tree(app, view, beams)) : null,
     app.children(view),
   ];
 
@@ -95,21 +95,21 @@ function tree(app, view, beams) {
     }
   });
   return [
-    h("p.legend", {}, h("span", {}, "● kept"), h("span", {}, "× dropped"), h("span", {}, "■ finished"), h("span", {}, h("b", {}, "bold"), ": the way to the result"), h("span", {}, "number: sum of log p so far")),
+    h("p.legend", {}, h("span", {}, "● kept"), h("span", {}, "× dropped"), h("span", {}, "■ finished"), h("span", {}, h("b", {}, "bold"), ": the path to the result"), h("span", {}, "number: sum of log p so far")),
     h(
       "div.tree-box",
-      { tabindex: 0, role: "region", "aria-label": "Beam tree; the same follows as a table", "data-scroll": "tree" },
+      { tabindex: 0, role: "region", "aria-label": "Beam tree; a table with the same content follows", "data-scroll": "tree" },
       s("svg.tree", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, links,
         s("text.start", { x: 6, y: top + 18 }, visible(run.document.start.token)), words),
     ),
     h("details.more", { open: app.opened.has("beams"), ontoggle: (event) => (event.target.open ? app.opened.add("beams") : app.opened.delete("beams")) },
-      h("summary", { "data-key": "more beams" }, "The same as a table"),
+      h("summary", { "data-key": "more beams" }, "Show as a table"),
       table(
         "Hypotheses of the beam search",
         ["step", "after beam", "word", "log p", "sum", "score", "state"],
         beams.steps.flatMap(({ hypotheses }, t) => hypotheses.map((item) => [
           t + 1, item.parent === null || t === 0 ? "start" : item.parent + 1, h("bdi", {}, run.piece(item.token)), number(item.log_probability, 4), number(item.sum, 4),
-          item.score === null ? "" : number(item.score, 4), `${item.state}${item.best ? ", on the way to the result" : ""}`,
+          item.score === null ? "" : number(item.score, 4), `${item.state}${item.best ? ", on the path to the result" : ""}`,
         ])),
         { scroll: "beam table" },
       )),

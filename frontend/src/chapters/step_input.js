@@ -28,31 +28,31 @@ export function stepInput(app, view) {
   const inputs = run.row("decoder.inputs", step);
   const parts = [
     section(
-      h("span", {}, `Step ${step + 1} is told the word before: `, h("bdi.quoted", {}, word)),
-      step ? `It was chosen at step ${step}.` : "It is the start token: nothing has been said yet.",
+      h("span", {}, `Step ${step + 1} reads the previous word: `, h("bdi.quoted", {}, word)),
+      step ? `It was chosen at step ${step}.` : "It is the start token: no word has been chosen yet.",
       h("p.big-token", {}, h("bdi", {}, word), h("span.piece-id", {}, fed.id)),
       embedding
         ? vectorRow([symbol("E y", "ink"), h("sub", {}, step ? String(step) : "0")], embedding, { name: `embedding of ${word}` }, depth)
         : absent(run, "decoder.embeddings", "The embedding of this token"),
-      inputs && vectorRow("with its place", inputs, { name: "input of the first decoder layer" }, depth),
+      inputs && vectorRow("with its position", inputs, { name: "input of the first decoder layer" }, depth),
     ),
   ];
   if (run.recurrentDecoder) {
     const feeding = decoder.input_feeding && step > 0 && run.row("output.hidden", step - 1);
     if (feeding) {
-      parts.push(section("What it wrote before its last choice", "Input feeding: the vector that the output layer read at the step before is told again.",
+      parts.push(section("The vector behind its last choice", "Input feeding: the vector that the output layer read at the previous step is an input too.",
         vectorRow([symbol("r", "ink"), h("sub", {}, String(step))], feeding, { name: "fed vector" }, depth)));
     }
     if (decoder.query === "current") {
-      parts.push(section("From the memory before to the memory that will ask", null, stateUpdate(app, view)));
+      parts.push(section("From the previous memory to the memory used as query", null, stateUpdate(app, view)));
     } else {
       const before = run.row(`decoder.layer.${decoder.layers - 1}.hidden_before`, step);
       parts.push(
         section(
           "The memory before this step",
-          step ? `What the decoder kept after step ${step}.` : "The first state, as it was handed over.",
+          step ? `What the decoder kept after step ${step}.` : "The initial state, as handed over.",
           before ? vectorRow([symbol("s", "query"), h("sub", {}, String(step))], before, { role: "query", name: "state before" }, depth) : absent(run, "decoder.layer", "The state before"),
-          h("p.note", {}, "The memory after this step, and the gates that made it, stand in the last chapter: what is read of the source goes into it."),
+          h("p.note", {}, "The memory after this step and its gates are shown in the last chapter, because what is read from the source enters it."),
         ),
       );
     }

@@ -21,7 +21,7 @@ export function tokens(app, view) {
         {
           type: "button",
           class: [token.special && "special", name === "source" && index === chosen && "current"].filter(Boolean).join(" "),
-          "aria-label": `${name === "source" ? "token" : "step"} ${index + 1}: ${visible(token.token)}, number ${token.id}${token.special ? ", a sign that the tokenizer adds" : ""}`,
+          "aria-label": `${name === "source" ? "token" : "step"} ${index + 1}: ${visible(token.token)}, number ${token.id}${token.special ? ", a marker added by the tokenizer" : ""}`,
           "data-key": `${view.side} piece ${name} ${index}`,
           onclick: () => app.set(name === "source" ? { source: index + 1 } : { step: index + 1 }),
         },
@@ -46,7 +46,7 @@ export function tokens(app, view) {
       deep(view.depth) &&
         table(
           `Tokens of the ${name}`,
-          ["place", "piece", "name in the vocabulary", "number", "letters of the text", "word"],
+          ["position", "piece", "name in the vocabulary", "number", "characters of the text", "word"],
           side.tokens.map((token, index) => [
             index + 1,
             h("bdi", {}, run.piece(token.token, name)),

@@ -18,8 +18,8 @@ export function otherViews(app, view) {
   const reasons = [...new Set(Object.values(absent))].map((why) => [why, Object.keys(absent).filter((key) => absent[key] === why)]);
 
   return section(
-    "Other views of what mattered",
-    "The same tokens in each, in the order of the sentence. Every column has a scale of its own; bars to the left of the line are below 0, and the largest number is bold. The views need not agree, and none of them decides.",
+    "Other measures of what mattered",
+    "Each column shows the same tokens, in sentence order. Every column has its own scale; bars to the left of the line are below 0, and the largest number is bold. The measures need not agree, and none of them is decisive.",
     parts.length ? h("p.note", {}, `Weights of ${parts.join(", ")}.`) : null,
     byToken.length ? h(
       "div.table-box.views",
@@ -36,7 +36,7 @@ export function otherViews(app, view) {
       ),
     ) : null,
     h("div.says", {}, byToken.map(words)),
-    byStep.length ? [h("h4.says-head", {}, "Of the step as a whole"), h("div.says.of-step", {}, byStep.map(words))] : null,
+    byStep.length ? [h("h4.says-head", {}, "For the step as a whole"), h("div.says.of-step", {}, byStep.map(words))] : null,
     reasons.map(([why, keys]) => h("p.absent", {}, `Absent, as ${why}: ${keys.map(name).join(", ")}.`)),
   );
 
@@ -53,8 +53,8 @@ export function otherViews(app, view) {
     return h("div.saying", {},
       h("h4", {}, title, Array.isArray(now) ? null : h("span.saying-value", {}, now === null ? "–" : number(now, digits))),
       formulas(formula),
-      h("p", {}, h("b", {}, "Can say. "), says),
-      h("p", {}, h("b", {}, "Cannot say. "), cannot));
+      h("p", {}, h("b", {}, "What it can show. "), says),
+      h("p", {}, h("b", {}, "What it cannot show. "), cannot));
   }
 }
 

@@ -29,7 +29,7 @@ export function whatIf(app, view, head) {
 
   return section(
     title,
-    "Change the weights of this step. They always sum to 1: what one gains, the others lose.",
+    "Change the weights of this step. They always sum to 1: what one token gains, the others lose.",
     h(
       "div.choice",
       {},
@@ -66,9 +66,9 @@ export function whatIf(app, view, head) {
       h("p.tiny-label", {}, changed ? "the context with your weights; the outline is the context as it was" : "the context as it was"),
       wave(context, { role: "value", name: "context with your weights", tall: true, ghost: changed ? before : undefined }),
       changed
-        ? h("p.formula", { "data-shown": "edited" }, symbol("c′", "value"), ` lies ${percent(away)} of the length of `, symbol("c", "value"), ` away from it; cosine ${number(similar, 3)}.`)
-        : h("p.note", {}, "Nothing is changed yet."),
-      changed ? h("p.warning", {}, h("b", {}, "Recomputed in this page, as far as the context. "), "The words after it were not re-decoded.") : "",
+        ? h("p.formula", { "data-shown": "edited" }, symbol("c′", "value"), " differs from ", symbol("c", "value"), ` by ${percent(away)} of its length; cosine ${number(similar, 3)}.`)
+        : h("p.note", {}, "Nothing has been changed yet."),
+      changed ? h("p.warning", {}, h("b", {}, "Recomputed in this page, up to the context. "), "The words after it were not re-decoded.") : "",
     );
   }
 }
