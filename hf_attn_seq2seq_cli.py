@@ -8,11 +8,13 @@ which takes seconds that `--help`, `--version` and a mistyped command need not w
 
 import difflib
 import importlib
+import os
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 
 PROGRAM = "hf-attn-seq2seq"
@@ -48,8 +50,67 @@ def usage() -> str:
     )
 
 
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """
+    Within, what is printed comes out, or the program ends: silently with status 141 where the reader of a pipe has
+    gone, and with one sentence and status 2 where there is no room.
+    """
+    try:
+        try:
+            yield
+            _flush()
+        except SystemExit as ended:
+            try:
+                _flush()  # else Python would do it at its end, and complain there
+            except OSError:
+                if not ended.code:
+                    raise
+                _discard_output()
+            raise
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(141)
+    except OSError as error:
+        place = "Standard output cannot be written" if _output_fails() else "A file cannot be written"
+        fail(f"{place}: {error.strerror or error}.")
+
+
+def fail(sentence: str) -> NoReturn:
+    """End with a sentence on standard error, and status 2."""
+    with suppress(OSError):  # nobody reads it
+        print(f"error: {sentence}", file=sys.stderr, flush=True)
+    sys.exit(2)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _output_fails() -> bool:
+    try:
+        print(flush=True)
+    except OSError:
+        _discard_output()
+        return True
+    return False
+
+
+def _discard_output() -> None:
+    """What is left in the buffer goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with standard_output():
+        _main(list(sys.argv[1:] if arguments is None else arguments) or ["--help"])
+
+
+def _main(arguments: Sequence[str]) -> None:
+    name, *rest = arguments
     if name in ("-h", "--help", "help"):
         print(usage())
     elif name == "--version":
@@ -63,10 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(130)
         run_command(lambda: run(name, rest))
     else:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        close = difflib.get_close_matches(name[:80], COMMANDS, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"choose among {', '.join(COMMANDS)}."
-        print(f"error: There is no command '{name}': {hint}", file=sys.stderr)
-        sys.exit(2)
+        fail(f"There is no command '{name if len(name) <= 80 else name[:80] + ' ...'}': {hint}")
 
 
 def run(name: str, arguments: Sequence[str]) -> None:

@@ -1,37 +1,79 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""What the commands share: errors as one sentence, a quiet end on Ctrl-C and where the reader of a pipe has gone."""
+"""What the commands share: errors as one sentence, a quiet end on signals and where the reader of a pipe has gone."""
 
+import argparse
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers.utils import logging
 
+from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq_cli import fail, standard_output
+
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_LONGEST = 1000  # characters of an error; sentences of our own quote less
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal asked for the end, which comes as on Ctrl-C: what is not whole is removed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A command's options; examples keep their lines."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **options})
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shortened(message, _LONGEST))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message)  # argparse would be silent where this fails
+
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run `command`; an error ends it with one sentence and exit status 2, Ctrl-C with 130, a closed pipe with 141."""
+    """
+    Run `command`; an error ends it with one sentence and exit status 2, Ctrl-C with 130, SIGTERM with 143, a closed
+    pipe with 141.
+    """
     quieten()
-    try:
-        command()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # What is left in the buffer goes nowhere: Python would complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(141)
-    except StrictDataclassError as error:
-        # The last line says what is wrong with the field, behind the name of an exception.
-        _fail(str(error).splitlines()[-1].strip().partition(": ")[2])
-    except (ValueError, OSError, ImportError) as error:
-        _fail(" ".join(str(error).split()))
-    except Exception as error:
-        if os.environ.get("HF_ATTN_TRACEBACK"):
+    with standard_output(), _signals():
+        try:
+            command()
+        except BrokenPipeError:
             raise
-        first = (str(error).splitlines() or [""])[0]
-        _fail(f"{type(error).__name__}: {first} (HF_ATTN_TRACEBACK=1 shows where)")
+        except KeyboardInterrupt as ended:
+            print(" ".join(["\nStopped.", *map(str, ended.args)]), file=sys.stderr)
+            sys.exit(128 + (ended.number if isinstance(ended, Terminated) else signal.SIGINT))
+        except StrictDataclassError as error:
+            # The last line says what is wrong with the field, behind the name of an exception.
+            _fail(str(error).splitlines()[-1].strip().partition(": ")[2])
+        except OSError as error:
+            if error.filename is None and error.strerror:
+                raise  # most likely of standard output
+            _fail(f"{error.strerror}: '{error.filename}'." if error.strerror else str(error))
+        except (ValueError, ImportError) as error:
+            _fail(str(error))
+        except Exception as error:
+            if os.environ.get("HF_ATTN_TRACEBACK"):
+                raise
+            first = (str(error).splitlines() or [""])[0]
+            _fail(f"{type(error).__name__}: {shortened(first)} (HF_ATTN_TRACEBACK=1 shows where)")
 
 
 def quieten() -> None:
@@ -47,6 +89,40 @@ def _warn(message: Warning | str, category: type[Warning], filename: str, lineno
     print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def _fail(sentence: str) -> None:
-    print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(2)
+def make_console(**options: Any) -> "Console":
+    """A console of rich, where the reader of a pipe that has gone ends the program as everywhere."""
+    from rich.console import Console
+
+    class PipedConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would end with status 1, which says that a check failed
+
+    return PipedConsole(**options)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Within, a signal that would end the program raises [`Terminated`], unless it is ignored, as by nohup."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    process = os.getpid()
+
+    def end(number: int, _: Any) -> None:
+        if os.getpid() == process:
+            raise Terminated(number)
+        signal.signal(number, signal.SIG_DFL)  # a forked child, which its parent ends in this way
+        os.kill(os.getpid(), number)
+
+    caught = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _fail(sentence: str) -> NoReturn:
+    fail(shortened(" ".join(sentence.split()), _LONGEST))

@@ -3,6 +3,7 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -43,6 +44,13 @@ DECODERS: dict[str, type[nn.Module]] = {
     "lstm": RecurrentDecoder,
     "transformer": TransformerDecoder,
 }
+
+
+def open_to_readers(path: str | os.PathLike[str]) -> None:
+    """Give a file the mode that the umask says: safetensors writes one for its owner alone."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    os.chmod(path, 0o666 & ~umask)
 
 
 def shift_tokens_right(
@@ -210,6 +218,8 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
             state = kwargs.get("state_dict") or self.state_dict()
             kwargs["state_dict"] = {**state, "lm_head.weight": state["lm_head.weight"].clone()}
         super().save_pretrained(save_directory, *args, **kwargs)
+        for weights in Path(save_directory).glob("model*.safetensors"):
+            open_to_readers(weights)
         vars(self.config).pop("custom_pipelines", None)
         around, name = os.path.split(save_directory)
         if self._auto_class is not None and around and re.fullmatch(r"checkpoint-\d+", name):

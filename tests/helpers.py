@@ -1,6 +1,9 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Tiny models with weights that hide nothing, and padded batches, for all tests."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -28,6 +31,17 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "transformer-gru": {"encoder_type": "transformer", "decoder_type": "gru", "attention_type": "general"},
 }
 families = pytest.mark.parametrize("family", FAMILIES)
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Within, no file grows beyond `size` bytes: the system refuses more as on a full disk, by EFBIG, not ENOSPC."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def tiny_config(**fields: Any) -> AttnSeq2SeqConfig:

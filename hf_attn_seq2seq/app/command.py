@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from hf_attn_seq2seq.app.page import launch, make_page
 from hf_attn_seq2seq.app.runs import Limits
+from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
 
 
@@ -20,9 +21,7 @@ EXAMPLES = """examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
         "model",
         nargs="?",

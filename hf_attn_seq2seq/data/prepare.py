@@ -47,6 +47,7 @@ from hf_attn_seq2seq.data.splits import (
     mapped_array,
     places_among,
 )
+from hf_attn_seq2seq.writing import clear_leftovers, whole_folder
 
 
 VERSION = 3  # of what this module makes: raised when the same settings and files come to give other pairs
@@ -128,6 +129,7 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
     Raises:
         ValueError: naming the file and the line where there is one, if a source cannot be read, a bad row is met and
             `on_bad_row` is "stop", no pair is left, or `folder` is there and is no prepared corpus.
+        OSError: if a disk is full.
         ImportError: if a rule or a format needs a package that is not installed.
     """
     folder = Path(folder)
@@ -138,28 +140,20 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
     data = _with_grammar_parts(data)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{folder.name}.lock"):
+        clear_leftovers(folder)
         made = _made_of_the_same(data, folder)
         if made is not None:
             _refuse_another(fingerprint, made.fingerprint, folder)
             return made
         if folder.exists() and any(folder.iterdir()) and not (folder / REPORT).exists():
             raise ValueError(f"{folder} is there and is no prepared corpus: name another folder, or remove it.")
-        partial, old = (folder.with_name(f".{folder.name}.{name}") for name in ("partial", "old"))
-        for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed
-        try:
-            (partial / "work").mkdir(parents=True)
+        with whole_folder(folder) as partial:
+            (partial / "work").mkdir()
             with _quiet_unless_terminal():
                 report = _Preparation(data, partial).run()
             _refuse_another(fingerprint, report["fingerprint"], folder)
             shutil.rmtree(partial / "work")
             (partial / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
-            if folder.exists():
-                folder.rename(old)
-            partial.rename(folder)
-        finally:
-            for leftover in (partial, old):
-                shutil.rmtree(leftover, ignore_errors=True)
     return PreparedCorpus.load(folder)
 
 

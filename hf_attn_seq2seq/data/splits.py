@@ -5,11 +5,14 @@ A sentence is known by its 64-bit hash (a corpus of 100 million has two alike by
 of each row lies in files mapped to memory; rows with equal hashes are found bucket by bucket.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from hf_attn_seq2seq.writing import tells_full_disk, writing
 
 
 _BUCKET_ROWS = 1 << 18  # the rows that are sorted in memory at a time: 4 MiB of them
@@ -50,7 +53,15 @@ class Repeats(NamedTuple):
 
 def mapped_array(path: Path, size: int, dtype: str) -> np.ndarray:
     """Zeros (size,) in a file, which the system can write back instead of holding them in memory."""
-    return np.memmap(path, dtype=dtype, mode="w+", shape=(max(size, 1),))[:size]
+    bytes_needed = max(size, 1) * np.dtype(dtype).itemsize
+    with path.open("wb") as file, writing(path):
+        try:  # with no room set aside, a full disk would end the process where a page is first written to
+            os.posix_fallocate(file.fileno(), 0, bytes_needed)
+        except (AttributeError, OSError) as error:  # not every system or file system can
+            if tells_full_disk(error):
+                raise
+            file.truncate(bytes_needed)
+    return np.memmap(path, dtype=dtype, mode="r+", shape=(max(size, 1),))[:size]
 
 
 def find_repeats(batches: Iterable[Keys], total: int, work: Path) -> Iterator[Repeats]:

@@ -19,6 +19,7 @@ from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
 from hf_attn_seq2seq.decoding.text import evaluating, length_batches, refuse_blank
 from hf_attn_seq2seq.decoding.word_attention import WordAttention, word_attention
 from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer, gather_beam_attentions
+from hf_attn_seq2seq.writing import write_text
 
 
 END_TOKEN_CHOICES = ("competes", "excluded")
@@ -351,7 +352,7 @@ def agreeing_readouts(
 def save_readout(readout: Readout, folder: str | Path) -> Path:
     """Write how to read a model's attention into its folder, for [`load_readout`] and the command `align`."""
     path = Path(folder) / READOUT_FILE
-    path.write_text(json.dumps(asdict(readout), indent=2) + "\n", "utf-8")
+    write_text(path, json.dumps(asdict(readout), indent=2) + "\n")
     return path
 
 

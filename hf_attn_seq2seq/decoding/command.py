@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.console import quieten
+from hf_attn_seq2seq.console import ENDING, CommandParser, quieten
 from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.decoding.files import (
     Block,
@@ -48,6 +48,7 @@ from hf_attn_seq2seq.decoding.loading import (
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
 from hf_attn_seq2seq.decoding.text import length_batches, translate_n_best
 from hf_attn_seq2seq.pipeline_attn_seq2seq import Piece, max_source_tokens, source_language, split_text
+from hf_attn_seq2seq.writing import is_regular
 
 
 EXAMPLES = """examples:
@@ -73,9 +74,7 @@ BLOCK_BYTES = 1024  # read ahead for each sentence of a batch: some sixteen batc
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
         "model",
         nargs="?",
@@ -175,7 +174,7 @@ def run(options: argparse.Namespace) -> None:
     limit = max_source_tokens(config, tokenizer)
     if options.max_source_tokens:
         limit = min(limit, options.max_source_tokens)
-    if options.file and options.output:
+    if options.file and options.output and is_regular(options.output):
         settings = {
             "split_sentences": options.split_sentences,
             "max_source_tokens": limit,
@@ -185,6 +184,8 @@ def run(options: argparse.Namespace) -> None:
         same = {"model": [fingerprint(name) for name in names], **search, **settings, "format": options.format}
         output: Output = ResumableOutput(options.output, same, options.resume)
     else:
+        if options.resume:
+            raise ValueError(f"{options.output} is no file that could be gone on with: leave out --resume.")
         output = Output(options.output)
     loading = {"names": names, "device": options.device, "dtype": options.dtype}
     jobs = _Jobs(
@@ -195,7 +196,7 @@ def run(options: argparse.Namespace) -> None:
         options.file,
         options.split_sentences,
     )
-    with _workers(options.processes, loading) as executor, _bar(options, output) as bar:
+    with output, _workers(options.processes, loading) as executor, _bar(options, output) as bar:
         if options.text is not None:
             read: Iterator[Block] = iter([Block(0, options.text.splitlines(), "")])
         else:
@@ -206,15 +207,10 @@ def run(options: argparse.Namespace) -> None:
         blocks = _not_done(read, output, options.file)
         # A file is read ahead, so that no process waits at a block's end; who types a line wants it translated now.
         ahead = options.processes > 1 and options.file is not None
-        try:
-            for block, translations in jobs.run(executor, blocks, ahead):
-                content = "".join(_formatted(block, translations, options))
-                output.write(content, block.first + len(block.lines), block.digest)
-                bar.update(len(block.lines))
-        except KeyboardInterrupt:
-            if isinstance(output, ResumableOutput):
-                tqdm.write(f"{output.lines:,} lines are done: --resume goes on from there.", file=sys.stderr)
-            raise
+        for block, translations in jobs.run(executor, blocks, ahead):
+            content = "".join(_formatted(block, translations, options))
+            output.write(content, block.first + len(block.lines), block.digest)
+            bar.update(len(block.lines))
         output.finish()
     if not output.lines:
         print(f"note: {options.file or 'standard input'} is empty.", file=sys.stderr)
@@ -436,7 +432,8 @@ class _Pool(ProcessPoolExecutor):
 
 
 def _prepare_process(loading: dict[str, Any], threads: int, started: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes
+    for number in (signal.SIGINT, *ENDING):
+        signal.signal(number, signal.SIG_IGN)  # the parent ends its processes
     threading.Thread(target=_end_with_parent, daemon=True).start()
     quieten()
     torch.set_num_threads(threads)

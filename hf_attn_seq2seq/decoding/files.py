@@ -9,8 +9,11 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from hf_attn_seq2seq.writing import AGAIN, is_regular, sole_output, write_text, writing
 
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
@@ -19,6 +22,9 @@ _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": lambda content: gzip.compress(content, mtime=0),
     ".xz": lzma.compress,
 }
+
+
+GO_ON = "go on with --resume"
 
 
 class Block(NamedTuple):
@@ -102,42 +108,99 @@ def _decode(line: bytes, name: str, number: int) -> str:
 
 
 class Output:
-    """Where results go in blocks: standard output, or a file, compressed where it ends in `.gz` or `.xz`."""
+    """
+    Where results go in blocks: standard output, or a file, compressed where it ends in `.gz` or `.xz`.
+
+    A file is for one run at a time, the one that has entered this context. It is written as `FILE.partial` and takes
+    its place when it is complete; of a run that fails, what was written by then stays there.
+    """
+
+    then = AGAIN  # what to do once a full disk has room
 
     def __init__(self, path: Path | None) -> None:
-        self.path = path
+        """Raises a ValueError where `path` cannot be a file."""
         self.lines = 0  # of the input that are done
         self.digest = ""  # of the input so far
-        self.stream: Any = sys.stdout.buffer
+        self.size = 0  # bytes that are whole blocks
+        self.stream: Any = None
+        self.path = path.resolve() if path and path.is_symlink() else path  # a symbolic link stays one
+        self._closing = ExitStack()
         if path:
             if not path.parent.is_dir():
                 raise ValueError(f"There is no folder {path.parent} to write {path.name} in: make it first.")
             if path.is_dir():
                 raise ValueError(f"{path} is a folder: name a file to write.")
+            self.regular = is_regular(self.path)
+            self.partial = self.path.with_name(f"{self.path.name}.partial")
+
+    def __enter__(self) -> "Output":
+        """Raises a ValueError where another run is writing the file."""
+        if self.path:
+            self._closing.enter_context(sole_output(self.path))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        with self._closing:
+            if error is None or self.stream is None or not (self.path and self.regular):
+                return
+            with suppress(OSError):  # what it has not written yet is no whole block
+                self.stream.close()
+            kept = self._keep()
+            if isinstance(error, KeyboardInterrupt):
+                error.args = (kept,) if kept else ()
+            elif kept:
+                print(kept, file=sys.stderr)
 
     def open(self) -> None:
-        if self.path:
-            self.stream = self.path.open("wb")
+        if self.path is None:
+            self.stream = sys.stdout.buffer
+            return
+        with writing(self.path, self.then):
+            self.stream = (self.partial if self.regular else self.path).open("wb")
 
     def write(self, content: str, lines: int, digest: str) -> None:
         """Append results; the input of `digest` has now `lines` lines that are done."""
         raw = content.encode("utf-8")
-        self.stream.write(_COMPRESSORS.get(self.path.suffix, bytes)(raw) if self.path else raw)
-        self.stream.flush()
+        if self.path is None:
+            self.stream.write(raw)
+            self.stream.flush()
+        else:
+            with writing(self.path, self.then):
+                self._append(_COMPRESSORS.get(self.path.suffix, bytes)(raw))
         self.lines, self.digest = lines, digest
+
+    def _append(self, block: bytes) -> None:
+        self.stream.write(block)
+        self.stream.flush()
+        self.size += len(block)
 
     def finish(self) -> None:
         """All is written."""
         if self.path:
-            self.stream.close()
+            with writing(self.path, self.then):
+                self.stream.close()
+                self._take_place()
+
+    def _take_place(self) -> None:
+        if self.regular and self.partial.exists():
+            self.partial.replace(self.path)
+
+    def _keep(self) -> str:
+        """Leave what is whole of a run that failed; returns what to say of it."""
+        if not self.lines:
+            self.partial.unlink(missing_ok=True)
+            return ""
+        os.truncate(self.partial, self.size)
+        return f"{self.lines:,} lines are done, and in {self.partial}."
 
 
 class ResumableOutput(Output):
     """
     A file of results, `.gz` and `.xz` compressed, and beside it, until it is complete, how far it has come.
 
-    `FILE.progress` is replaced after each block, once the block is on the disk; what a killed run wrote after that is
-    cut off when it is resumed.
+    The first block takes the place of an older file; others are appended. `FILE.progress` is there before anything is
+    written, and is replaced after each block, once that is on the disk; what a killed run wrote after it is cut off
+    when it is resumed.
     """
 
     def __init__(self, path: Path, run: dict[str, Any], resume: bool) -> None:
@@ -148,37 +211,61 @@ class ResumableOutput(Output):
             resume: Whether to go on with what an earlier run left. Without anything to go on with, begin.
 
         Raises:
-            ValueError: The unfinished file is of another run, or was changed; or there is one and `resume` is not set.
+            ValueError: `path` cannot be a file.
         """
         super().__init__(path)
-        self.path: Path = path
-        self.progress = path.with_name(f"{path.name}.progress")
-        self.run = run
-        self.size = 0
-        if self.progress.exists():
-            if not resume:
+        self.path: Path = self.path
+        self.progress = self.path.with_name(f"{self.path.name}.progress")
+        self.run, self.resume = run, resume
+
+    def __enter__(self) -> "ResumableOutput":
+        """
+        Find where to go on.
+
+        Raises:
+            ValueError: Another run is writing the file; there is an unfinished one and `resume` is not set; or that is
+                of another run, or was changed.
+        """
+        super().__enter__()
+        with ExitStack() as refused:
+            refused.push(self._closing.__exit__)
+            self._find_beginning()
+            refused.pop_all()
+        return self
+
+    def _find_beginning(self) -> None:
+        path = self.path
+        done = self._read_progress() if self.progress.exists() else None
+        if done and done["lines"]:
+            if not self.resume:
                 raise ValueError(
                     f"{path} is unfinished: say --resume to go on with it, or delete {self.progress} to begin again."
                 )
-            done = self._read_progress()
+            self._check_same_run(done["run"])
             self.lines, self.digest, self.size = done["lines"], done["input"], done["bytes"]
             if not path.exists() or path.stat().st_size < self.size:
                 raise ValueError(f"{path} lost lines that {self.progress} counts: delete the latter to begin again.")
-        elif resume and path.exists():
+            self.then = GO_ON
+        elif not done and self.resume and path.exists():
             raise ValueError(f"{path} is complete, as there is no {self.progress}: leave out --resume to replace it.")
 
     def open(self) -> None:
-        self.stream = self.path.open("r+b" if self.size else "wb")
-        self.stream.truncate(self.size)
-        self.stream.seek(self.size)
-        self._save_progress()
+        if self.size:
+            self.stream = self.path.open("r+b")
+            self.stream.truncate(self.size)
+            self.stream.seek(self.size)
+        else:
+            self._save_progress()
+            super().open()
 
     def _read_progress(self) -> dict[str, Any]:
         try:
             done = json.loads(self.progress.read_text("utf-8"))
-            before = done["run"]
+            return {name: done[name] for name in ("lines", "bytes", "input", "run")}
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{self.progress} is damaged: delete it to begin again.") from None
+
+    def _check_same_run(self, before: dict[str, Any]) -> None:
         for name, value in self.run.items():
             if before.get(name) != value:
                 values = "" if name == "model" else f" ({before.get(name)} there, {value} here)"
@@ -186,19 +273,29 @@ class ResumableOutput(Output):
                     f"{self.path} was begun with another {name}{values}: give the same, or delete {self.progress} to "
                     "begin again."
                 )
-        return done
 
     def write(self, content: str, lines: int, digest: str) -> None:
         super().write(content, lines, digest)
-        os.fsync(self.stream.fileno())
         self._save_progress()
 
+    def _append(self, block: bytes) -> None:
+        super()._append(block)
+        os.fsync(self.stream.fileno())
+        self._take_place()
+        self.then = GO_ON
+
     def _save_progress(self) -> None:
-        done = {"lines": self.lines, "bytes": self.stream.tell(), "input": self.digest, "run": self.run}
-        new = self.progress.with_name(f"{self.progress.name}.new")
-        new.write_text(json.dumps(done, indent=2), "utf-8")
-        new.replace(self.progress)
+        done = {"lines": self.lines, "bytes": self.size, "input": self.digest, "run": self.run}
+        write_text(self.progress, json.dumps(done, indent=2), then=self.then)
 
     def finish(self) -> None:
         super().finish()
         self.progress.unlink()
+
+    def _keep(self) -> str:
+        if not self.lines:
+            for path in (self.partial, self.progress):
+                path.unlink(missing_ok=True)
+            return ""
+        os.truncate(self.path, self.size)
+        return f"{self.lines:,} lines are done: --resume goes on from there."

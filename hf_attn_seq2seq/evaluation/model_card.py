@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 from hf_attn_seq2seq.evaluation.metrics import METRICS
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
+from hf_attn_seq2seq.writing import write_text
 
 
 CARD_FILE = "README.md"  # in the folder of a trained model
@@ -43,7 +44,7 @@ def write_card(
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(f"'{path}' does not hold the results of an evaluation ({error}): evaluate again.") from None
     card_path = folder / CARD_FILE
-    card_path.write_text(str(card), "utf-8")
+    write_text(card_path, str(card))
     return card_path
 
 

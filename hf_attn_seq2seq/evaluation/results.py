@@ -30,6 +30,7 @@ from hf_attn_seq2seq.evaluation.metrics import (
     score_corpus,
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
+from hf_attn_seq2seq.writing import write_text
 
 
 RESULTS_FILE = "results.json"  # in the folder of a trained model
@@ -204,9 +205,7 @@ def command_line(arguments: Sequence[str]) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON so that `path` never holds half of it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def as_json(result: CorpusResult) -> dict[str, Any]:

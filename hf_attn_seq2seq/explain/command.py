@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from hf_attn_seq2seq.console import CommandParser, make_console
 from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load_translator, names_model
 from hf_attn_seq2seq.explain.chapters import TITLES
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
@@ -44,9 +45,7 @@ CHANGE = re.compile(r"(?:(source)|(target|weights)\.(-?\d+))=(.*)", re.DOTALL)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
         "model",
         nargs="?",
@@ -92,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = build_parser().parse_args(arguments)
     if options.text is None and options.model is not None and not _names_model_or_trace(options.model):
         options.model, options.text = DEFAULT_MODEL, options.model
-    console = _Console(no_color=True) if options.plain else _Console()
+    console = make_console(no_color=options.plain or None)
     console.width = max(console.width, MIN_WIDTH)  # a terminal that tells no width says 0
     _check_files(options)
     if options.model is None:
@@ -156,11 +155,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _names_model_or_trace(argument: str) -> bool:
     return names_model(argument) or Path(argument).suffix == ".json"
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # rich would end with status 1, which says that a check failed
 
 
 def _check_files(options: argparse.Namespace) -> None:

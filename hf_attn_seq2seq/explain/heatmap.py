@@ -26,6 +26,7 @@ from rich.style import Style
 from rich.text import Text
 
 from hf_attn_seq2seq.decoding.word_attention import attention_matrix
+from hf_attn_seq2seq.writing import whole_file
 
 
 if TYPE_CHECKING:
@@ -290,7 +291,8 @@ def write_figure(
             metadata=metadata,
             facecolor="white",
         )
-    path.write_bytes(image.getvalue())
+    with whole_file(path) as partial:
+        partial.write_bytes(image.getvalue())
 
 
 def _draw(matrix: np.ndarray, sources: list[str], targets: list[str], title: str | None) -> Any:

@@ -22,6 +22,8 @@ from safetensors.numpy import load_file, save_file
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES
 from hf_attn_seq2seq.data.words import Words, word_shares
+from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
+from hf_attn_seq2seq.writing import whole_file, write_text
 
 
 if TYPE_CHECKING:
@@ -204,10 +206,12 @@ class Trace:
                     side[full] = np.ascontiguousarray(array)
                     part["arrays"][key] = {"shape": list(array.shape), "file": name, "tensor": full}
             try:
-                save_file(side, path.with_name(name))
+                with whole_file(path.with_name(name)) as partial:
+                    save_file(side, partial)
+                    open_to_readers(partial)
             except SafetensorError as error:
                 raise OSError(f"'{path.with_name(name)}' cannot be written: {error}.") from error
-        path.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        write_text(path, json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:

@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
 from hf_attn_seq2seq.export.writer import COMPARED, KINDS, Exported, described, export
 
@@ -22,9 +23,7 @@ kinds:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
         "model",
         nargs="?",

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from hf_attn_seq2seq.decoding.exported import DESCRIPTION, FORMAT, VERSION, Expo
 from hf_attn_seq2seq.decoding.loading import load_translator, resolve
 from hf_attn_seq2seq.export.graphs import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.writing import sole_output, whole_folder
 
 
 KINDS = ("onnx", "int8")
@@ -102,12 +102,10 @@ def export(
     inputs = _sample(model, translator.tokenizer, sentences)
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.absolute().parent)
     except OSError as error:
         raise ValueError(f"'{folder}' cannot be written ({error.strerror}): name another --output.") from None
-    with temporary as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
+    place = folder.resolve()
+    with sole_output(place), whole_folder(place) as made:
         description = {
             **write_model(model, made, to),
             "model": source.name if source.is_dir() else name,
@@ -125,10 +123,9 @@ def export(
             )
         _write_json(made / DESCRIPTION, {**description, "difference_from_pytorch": difference._asdict()})
         (made / "README.md").write_text(_card(description["model"], to, difference), encoding="utf-8")
+        if place.is_dir():
+            place.rmdir()  # it is empty, or this says that it no longer is
         size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE))
-        if folder.is_dir():
-            folder.rmdir()  # empty
-        os.replace(made, folder)
     return Exported(folder, to, size, difference)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
 
+from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.sharing.push import check_destination, check_login, send
 from hf_attn_seq2seq.sharing.stage import staged
 
@@ -25,9 +26,7 @@ nothing, and can be repeated.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
         "run",
         metavar="RUN",

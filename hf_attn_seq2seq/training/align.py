@@ -5,14 +5,13 @@ import argparse
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 
-from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.console import CommandParser, make_console, run_command
 from hf_attn_seq2seq.data.links import SYMMETRISATIONS, to_pharaoh
 from hf_attn_seq2seq.data.readers import read_lines
 from hf_attn_seq2seq.data.words import Words, cut_words, join_words, running_text, split_words
@@ -30,6 +29,7 @@ from hf_attn_seq2seq.decoding.loading import PACKAGED, load_aligner, resolve
 from hf_attn_seq2seq.evaluation.alignment import AlignmentScores, alignment_error_rate, score_readouts
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold, read_gold_links
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe
+from hf_attn_seq2seq.writing import sole_output, whole_file
 
 
 Pair = tuple[Words, Words]
@@ -46,9 +46,7 @@ Words are counted from 0. Without --words they are what blanks part, as the Phar
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("model", metavar="MODEL", help="folder of a model that translates source to target")
     parser.add_argument("source", nargs="?", type=Path, help="text, or with no TARGET source<TAB>target lines")
     parser.add_argument("target", nargs="?", type=Path, help="its translation (without files: standard input)")
@@ -115,15 +113,15 @@ def run(options: argparse.Namespace) -> None:
     alignments = align_corpus(
         pairs, forward, backward, method=options.symmetrisation or SYMMETRISATION, batch_size=options.batch_size
     )
-    progress = Console(stderr=True)
+    progress = make_console(stderr=True)
     shown = track(alignments, "aligning", console=progress, disable=not progress.is_terminal, transient=True)
     if gold is not None:
         scores = _score([alignment.links for alignment in shown], gold)
         print(_sentence(scores))
         return
-    with _whole_file(options.output) if options.output else nullcontext(sys.stdout) as output:
+    with _writer(options.output) as write:
         for alignment in shown:
-            output.write(_line(alignment, options.confidence, options.show_words) + "\n")
+            write(_line(alignment, options.confidence, options.show_words) + "\n")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -147,20 +145,13 @@ def _check(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
-    """A file to write that takes its place, and an older one's, once all is in it; a pipe gets links as they come."""
-    if path.exists() and not path.is_file():
-        with path.open("w", encoding="utf-8") as pipe:
-            yield pipe
+def _writer(path: Path | None) -> Iterator[Callable[[str], Any]]:
+    """Writes to a file, for this run alone, that appears when all is in it; or to standard output."""
+    if path is None:
+        yield sys.stdout.write
         return
-    path = path.resolve()  # a symbolic link stays one
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with sole_output(path), whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        yield file.write
 
 
 def _within(pairs: Iterator[Pair], gold: Sequence[GoldLinks], path: Path) -> Iterator[Pair]:
@@ -284,4 +275,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -4,7 +4,6 @@ The demonstration: a real sentence by the model in the package, then a GRU with 
 built-in English-French grammar before the reader's eyes, is measured and explained.
 """
 
-import argparse
 import json
 import shlex
 import shutil
@@ -19,7 +18,7 @@ from transformers import set_seed
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES
-from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.console import CommandParser, make_console, run_command
 from hf_attn_seq2seq.data.examples import text_examples
 from hf_attn_seq2seq.data.grammar import AlignedPair, generate_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
@@ -28,8 +27,9 @@ from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load
 from hf_attn_seq2seq.evaluation import alignment_error_rate, corpus_scores
 from hf_attn_seq2seq.explain import save_heatmap, terminal_heatmap, trace
 from hf_attn_seq2seq.explain.page import save_page
-from hf_attn_seq2seq.training.fit import fit, make_folder, remove_checkpoints
+from hf_attn_seq2seq.training.fit import fit, remove_checkpoints, working_in
 from hf_attn_seq2seq.training.settings import TrainingSettings
+from hf_attn_seq2seq.writing import write_text, writing
 
 
 SENTENCE = "The cat is on the mat ."
@@ -38,13 +38,18 @@ FIGURES_FILE = "demo.json"  # not results.json, which holds what `evaluate` meas
 
 def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epochs: float) -> None:
     """Train, measure on both tests, translate the cat sentence, explain it, and save all to `output_dir`."""
+    with working_in(output_dir), writing(output_dir):
+        _run(output_dir, attention_type, seed, train_size, epochs)
+
+
+def _run(output_dir: Path, attention_type: str, seed: int, train_size: int, epochs: float) -> None:
     settings = TrainingSettings(
         epochs=epochs, batch_size=64, learning_rate=2e-3, warmup_steps=200, seed=seed, metric="loss", samples=0
     )
     if train_size < 1:
         raise ValueError(f"--train-size is {train_size}: it must be at least 1.")
-    remove_checkpoints(make_folder(output_dir))
-    console = Console()
+    remove_checkpoints(output_dir)
+    console = make_console()
     with console.status("Generating the corpus ..."):
         corpus = generate_corpus(seed=seed, train_size=train_size)
     texts = [text for pair in corpus.train for text in (pair.source, pair.target)]
@@ -92,7 +97,7 @@ def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epoch
     (translation,) = translate(model, tokenizer, [SENTENCE])
     results["sentence"] = {"source": SENTENCE, "translation": translation}
     figures = output_dir / FIGURES_FILE
-    figures.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_text(figures, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     said(console, "The model just trained says:", SENTENCE, translation)
     saved = {"Figures": figures, "Model": output_dir}
     if attention_type != "none":
@@ -168,7 +173,7 @@ def measure(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("outputs/demo"), help="folder for model, picture, figures")
     parser.add_argument("--attention", choices=ATTENTION_TYPES, default="additive", help="(default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the corpus, the model and the batches")
@@ -177,7 +182,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     def demonstrate() -> None:
-        console = Console()
+        console = make_console()
         show_packaged(console)
         run(options.output, options.attention, options.seed, options.train_size, options.epochs)
         show_next(console, options.output)
@@ -186,4 +191,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

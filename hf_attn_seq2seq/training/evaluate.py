@@ -4,13 +4,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
-from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.console import CommandParser, make_console, run_command
 from hf_attn_seq2seq.data.readers import InputFile
 from hf_attn_seq2seq.decoding.files import Output, refuse_overwriting
 from hf_attn_seq2seq.decoding.loading import load_translator
@@ -18,9 +19,11 @@ from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
 from hf_attn_seq2seq.evaluation.metrics import METRICS, score_corpus
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, score_rows, show_score, signatures
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, CorpusResult, as_json, command_line, measure_corpus
+from hf_attn_seq2seq.training.fit import working_in
 from hf_attn_seq2seq.training.measure import evaluate_model, translate_set, write_lines
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, load_recipe
 from hf_attn_seq2seq.training.train import add_recipe_arguments
+from hf_attn_seq2seq.writing import sole_output, write_text, writing
 
 
 EXAMPLES = """examples:
@@ -93,13 +96,14 @@ def evaluate_files(
         Output(output)  # refuses a folder, and a file in none, before anything is translated
     sources = read_lines(source)
     several = read_references(references, len(sources), source)
-    translator = load_translator([model])
-    with console.status(f"Translating {len(sources)} sentences ..."):
-        hypotheses = translate_set(translator, sources, recipe.evaluation)
-    result = measure_corpus(sources, hypotheses, several, recipe.evaluation, recipe.data.target_language)
-    print_results({source.name: as_json(result)}, console)
-    if output:
-        write_lines(output, hypotheses)
+    with sole_output(output) if output else nullcontext():
+        translator = load_translator([model])
+        with console.status(f"Translating {len(sources)} sentences ..."):
+            hypotheses = translate_set(translator, sources, recipe.evaluation)
+        result = measure_corpus(sources, hypotheses, several, recipe.evaluation, recipe.data.target_language)
+        print_results({source.name: as_json(result)}, console)
+        if output:
+            write_lines(output, hypotheses)
 
 
 def compare_files(recipe: Recipe, hypotheses: Sequence[Path], references: Sequence[Path], console: Console) -> None:
@@ -137,9 +141,7 @@ def compare_files(recipe: Recipe, hypotheses: Sequence[Path], references: Sequen
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     add_recipe_arguments(parser)
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME", help="measure this set only (validation, or a test set)"
@@ -204,7 +206,7 @@ def find_model(arguments: Sequence[str]) -> Found:
 
 
 def run(options: argparse.Namespace, command: str) -> None:
-    console = Console()
+    console = make_console()
     recipe, model = find_model(options.recipe)
     by_hand = bool(options.source or options.hypotheses)
     if by_hand != bool(options.reference) or (options.source and options.hypotheses):
@@ -224,7 +226,8 @@ def run(options: argparse.Namespace, command: str) -> None:
         evaluate_files(recipe, model, options.source, options.reference, options.output, console)
         return
     folder = Path(model)
-    results, differing = evaluate_model(recipe, folder, names=options.set, command=command, console=console)
+    with working_in(folder) if folder.is_dir() else nullcontext(), writing(folder):
+        results, differing = evaluate_model(recipe, folder, names=options.set, command=command, console=console)
     print_results(results["sets"], console)
     for name, figures in results["sets"].items():
         if "alignment" in figures:
@@ -243,7 +246,7 @@ def run(options: argparse.Namespace, command: str) -> None:
     card = folder / CARD_FILE
     if options.card:
         options.card.parent.mkdir(parents=True, exist_ok=True)
-        options.card.write_text(card.read_text("utf-8"), "utf-8")
+        write_text(options.card, card.read_text("utf-8"))
     console.print(
         f"Figures: {folder / RESULTS_FILE}\nModel card: {options.card or card}", markup=False, highlight=False
     )
@@ -256,4 +259,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -4,6 +4,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ from hf_attn_seq2seq.evaluation.results import describe_environment
 from hf_attn_seq2seq.training.progress import EvaluationSamples, TrainingProgress
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.training.trainer import (
+    GO_ON,
     SECONDS,
     StopWithoutProgress,
     TranslationTrainer,
     is_patience_over,
     kept_weights,
     set_weights,
-    writing,
 )
+from hf_attn_seq2seq.writing import sole_run, write_text, writing
 
 
 SUMMARY_FILE = "training.json"
@@ -51,6 +53,11 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise ValueError(f"Cannot write to '{path}': name a folder that can be made.") from error
     return path
+
+
+def working_in(output: Path) -> AbstractContextManager[None]:
+    """Within, no other run may train, measure or prepare in the folder, which is made where it is missing."""
+    return sole_run(make_folder(output) / ".run.lock", output)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -192,7 +199,7 @@ def fit(
     else:
         trainer.train(resume_from_checkpoint=str(found[-1]) if resume else None)
     chosen = _choose(trainer)
-    with writing("the model", output_dir):
+    with writing(output_dir, GO_ON):
         trainer.save_model(str(output_dir))
     if trainer.is_world_process_zero():
         summary = {
@@ -205,9 +212,9 @@ def fit(
             **describe_environment(),
             **(record or {}),
         }
-        with writing("the model", output_dir):
+        with writing(output_dir, GO_ON):
             trainer.state.save_to_json(str(output_dir / "trainer_state.json"))
-            (output_dir / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")  # last: it is whole
+            write_text(output_dir / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")  # last: it is whole
     trainer.accelerator.wait_for_everyone()  # what comes next reads these files
     return trainer
 

@@ -40,6 +40,7 @@ from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
 from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES
 from hf_attn_seq2seq.training.recipe import Recipe
+from hf_attn_seq2seq.writing import write_text
 
 
 EXAMPLE_TOKENS = 8  # of the source whose attention the card shows: enough to see words change places
@@ -367,4 +368,4 @@ class WordAligner:
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    write_text(path, "".join(f"{line}\n" for line in lines))

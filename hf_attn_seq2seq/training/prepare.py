@@ -20,6 +20,7 @@ from hf_attn_seq2seq.data.words import WordKind, cut_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
 from hf_attn_seq2seq.decoding.loading import load_aligner, read_tokenizer
 from hf_attn_seq2seq.training.recipe import Recipe
+from hf_attn_seq2seq.writing import whole_file, whole_folder, writing
 
 
 CORPUS_FOLDER, TOKENIZER_FOLDER = "corpus", "tokenizer"
@@ -73,8 +74,9 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
     )
     if recipe.data.source_language is not None:  # for splitting texts into sentences
         tokenizer.init_kwargs["src_lang"] = recipe.data.source_language
-    tokenizer.save_pretrained(folder)
-    (folder / SETTINGS_FILE).write_text(json.dumps(made_from, indent=2) + "\n", "utf-8")  # last: it says all is there
+    with whole_folder(folder) as partial:
+        tokenizer.save_pretrained(partial)
+        (partial / SETTINGS_FILE).write_text(json.dumps(made_from, indent=2) + "\n", "utf-8")
     return read_tokenizer(str(folder))  # as later runs have it: else tokens would not be found in the cache
 
 
@@ -132,10 +134,8 @@ def with_made_links(recipe: Recipe, prepared: Prepared) -> Dataset:
     with PartialState().main_process_first():
         if missing := not path.exists():
             make = _eflomal_links if guided.links == "eflomal" else _first_pass_links
-            partial = path.with_suffix(".partial")
-            with partial.open("w", encoding="utf-8") as file:
+            with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
                 file.writelines(to_pharaoh(links) + "\n" for links in make(recipe, prepared))
-            partial.rename(path)
         lines = path.read_text("utf-8").splitlines()
         if missing and (unlinked := lines.count("")):  # eflomal passes over pairs of more than a thousand words, say
             print(f"note: {unlinked:,} of {len(split):,} training pairs have no word links; these guide nothing.")
@@ -174,7 +174,7 @@ def _eflomal_links(recipe: Recipe, prepared: Prepared) -> Iterator[frozenset[Lin
 
     split = prepared.corpus.train
     sides = [[" ".join(cut_words(text).words()) + "\n" for text in split[name]] for name in ("source", "target")]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, writing(folder):
         files = [Path(folder, direction) for direction in ("forward", "backward")]
         Aligner().align(*sides, *map(str, files))
         directions = (map(from_pharaoh, file.read_text("utf-8").splitlines()) for file in files)

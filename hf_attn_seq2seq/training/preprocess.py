@@ -3,14 +3,13 @@
 
 import argparse
 
-from rich.console import Console
-
-from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.console import CommandParser, make_console, run_command
 from hf_attn_seq2seq.data.prepare import REPORT
 from hf_attn_seq2seq.data.report import report_tables
-from hf_attn_seq2seq.training.fit import checkpoints
+from hf_attn_seq2seq.training.fit import checkpoints, working_in
 from hf_attn_seq2seq.training.prepare import prepare
 from hf_attn_seq2seq.training.train import add_recipe_arguments, check_same_recipe, learnt_from, recipe_from
+from hf_attn_seq2seq.writing import writing
 
 
 EXAMPLES = """examples:
@@ -20,9 +19,7 @@ EXAMPLES = """examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     add_recipe_arguments(parser)
     return parser
 
@@ -33,11 +30,12 @@ def main(arguments: list[str] | None = None) -> None:
     def command() -> None:
         recipe = recipe_from(parsed.recipe)
         fingerprint = None
-        if (recipe.output / "config.json").exists() or checkpoints(recipe.output):
-            check_same_recipe(recipe, ("data", "tokenizer"))  # the model there would be measured on another corpus
-            fingerprint = learnt_from(recipe.output)
-        prepared = prepare(recipe, fingerprint)
-        console = Console()
+        with working_in(recipe.output), writing(recipe.output):
+            if (recipe.output / "config.json").exists() or checkpoints(recipe.output):
+                check_same_recipe(recipe, ("data", "tokenizer"))  # the model there would be measured on another corpus
+                fingerprint = learnt_from(recipe.output)
+            prepared = prepare(recipe, fingerprint)
+        console = make_console()
         console.print(report_tables(prepared.corpus.report))
         console.print(
             f"{len(prepared.tokenizer)} tokens. The corpus is in {prepared.corpus.folder}, the whole report in "
@@ -49,4 +47,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

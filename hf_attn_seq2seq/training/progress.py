@@ -12,6 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from hf_attn_seq2seq.decoding import attend
 from hf_attn_seq2seq.explain import terminal_heatmap
+from hf_attn_seq2seq.writing import write_text
 
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class EvaluationSamples(TrainerCallback):
         text = "\n\n".join(shown)
         folder = Path(args.output_dir) / "samples"
         folder.mkdir(exist_ok=True)
-        (folder / f"step-{state.global_step:07d}.txt").write_text(text + "\n", "utf-8")
+        write_text(folder / f"step-{state.global_step:07d}.txt", text + "\n")
         tqdm.write(f"\nStep {state.global_step}: {text}\n")
 
 

@@ -14,6 +14,7 @@ from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
 from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
 from hf_attn_seq2seq.settings import Settings, nearest, section_in
 from hf_attn_seq2seq.training.settings import TrainingSettings
+from hf_attn_seq2seq.writing import write_text
 
 
 RECIPE_FILE = "recipe.yaml"  # in the folder of a trained model
@@ -102,7 +103,7 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
 def save_recipe(recipe: Recipe, folder: Path) -> None:
     """Write the recipe, every field of it, beside the model."""
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    (folder / RECIPE_FILE).write_text(text, "utf-8")
+    write_text(folder / RECIPE_FILE, text)
 
 
 def describe_fields() -> str:

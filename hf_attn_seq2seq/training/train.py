@@ -7,22 +7,20 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
 import datasets
 import torch
 from accelerate import PartialState
-from filelock import FileLock, Timeout
-from rich.console import Console
 from transformers import set_seed
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.configuration_attn_seq2seq import DROPOUTS
-from hf_attn_seq2seq.console import run_command
+from hf_attn_seq2seq.console import CommandParser, make_console, run_command
 from hf_attn_seq2seq.data.prepare import REPORT, PreparedCorpus
 from hf_attn_seq2seq.data.report import report_lines
 from hf_attn_seq2seq.decoding.alignment import READOUT_FILE, Readout, save_readout
@@ -31,7 +29,7 @@ from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
 from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer
-from hf_attn_seq2seq.training.fit import SUMMARY_FILE, checkpoints, fit, make_folder, remove_checkpoints
+from hf_attn_seq2seq.training.fit import SUMMARY_FILE, checkpoints, fit, remove_checkpoints, working_in
 from hf_attn_seq2seq.training.prepare import (
     CORPUS_FOLDER,
     FIRST_PASS_FOLDER,
@@ -42,7 +40,16 @@ from hf_attn_seq2seq.training.prepare import (
     training_examples,
     validation_examples,
 )
-from hf_attn_seq2seq.training.recipe import MODEL_FIELDS, Recipe, describe_fields, load_recipe, save_recipe
+from hf_attn_seq2seq.training.recipe import (
+    MODEL_FIELDS,
+    RECIPE_FILE,
+    Recipe,
+    describe_fields,
+    load_recipe,
+    save_recipe,
+)
+from hf_attn_seq2seq.training.trainer import GO_ON
+from hf_attn_seq2seq.writing import writing
 
 
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1  # of glibc's malloc.h
@@ -62,9 +69,7 @@ EXAMPLES = """examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     add_recipe_arguments(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the output folder")
     parser.add_argument("--fields", action="store_true", help="list the fields of a recipe, and do nothing else")
@@ -99,13 +104,20 @@ def check_output(recipe: Recipe, resume: bool, overwrite: bool) -> Path | None:
     """
     found = checkpoints(recipe.output)
     if resume:
-        if not found and not checkpoints(recipe.output / FIRST_PASS_FOLDER):
+        if not can_be_resumed(recipe.output):
             raise ValueError(f"There is no checkpoint in '{recipe.output}': leave out --resume.")
         check_same_recipe(recipe, ("data", "tokenizer", "training"))
         return found[-1] if found else None
     if (found or (recipe.output / "config.json").exists()) and not overwrite:
         raise ValueError(f"'{recipe.output}' holds a model: name another output, or say --resume or --overwrite.")
     return None
+
+
+def can_be_resumed(output: Path) -> bool:
+    """Whether there is a checkpoint, or a run was begun that came to none."""
+    if checkpoints(output) or checkpoints(output / FIRST_PASS_FOLDER):
+        return True
+    return (output / RECIPE_FILE).exists() and not (output / "config.json").exists()
 
 
 def check_same_recipe(recipe: Recipe, sections: Sequence[str]) -> None:
@@ -132,16 +144,6 @@ def learnt_from(output: Path) -> str | None:
         return PreparedCorpus.load(output / CORPUS_FOLDER).fingerprint
     except ValueError:
         return None
-
-
-@contextmanager
-def sole_run(output: Path) -> Iterator[None]:
-    """Within, no other run may work in the folder: two would overwrite each other's checkpoints."""
-    try:
-        with FileLock(make_folder(output) / ".run.lock", timeout=0):
-            yield
-    except Timeout:
-        raise ValueError(f"Another run is at work in '{output}': wait for its end, or name another output.") from None
 
 
 def check_same_model(config: AttnSeq2SeqConfig, checkpoint: Path) -> None:
@@ -183,14 +185,15 @@ def run(recipe: Recipe, resume: bool = False, overwrite: bool = False) -> None:
     """Prepare, train and save."""
     # The first process prepares the corpus while the others wait, longer than a usual message may take.
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=1))
-    with sole_run(recipe.output) if state.is_main_process else nullcontext():
+    with working_in(recipe.output) if state.is_main_process else nullcontext():
         _run(recipe, resume, overwrite, state)
 
 
 def _run(recipe: Recipe, resume: bool, overwrite: bool, state: PartialState) -> None:
     checkpoint = check_output(recipe, resume, overwrite)
     check_recipe(recipe)
-    prepared = prepare(recipe, learnt_from(recipe.output) if resume else None)
+    with writing(recipe.output):
+        prepared = prepare(recipe, learnt_from(recipe.output) if resume else None)
     if resume:
         for folder in (recipe.output, recipe.output / FIRST_PASS_FOLDER):
             for newest in checkpoints(folder)[-1:]:
@@ -202,6 +205,14 @@ def _run(recipe: Recipe, resume: bool, overwrite: bool, state: PartialState) -> 
         corpus = prepared.corpus
         print("\n".join([*report_lines(corpus.report), f"What was left out, and why: {corpus.folder / REPORT}"]))
     state.wait_for_everyone()
+    with writing(recipe.output, GO_ON):
+        _train(recipe, prepared, checkpoint is not None, state)
+    if state.is_main_process:
+        print(f"Measure it: hf-attn-seq2seq evaluate {recipe.output}")
+
+
+def _train(recipe: Recipe, prepared: Prepared, resume: bool, state: PartialState) -> None:
+    """Train the model, and before it the one of the first pass, where there is one."""
     guided = recipe.training.guided_alignment
     if guided is not None and guided.links == "first_pass":
         first = recipe.model_copy(
@@ -214,11 +225,9 @@ def _run(recipe: Recipe, resume: bool, overwrite: bool, state: PartialState) -> 
         )
         if not (first.output / SUMMARY_FILE).exists():
             train_model(first, prepared, resume=bool(checkpoints(first.output)))
-    train_model(recipe, prepared, resume=checkpoint is not None)
-    if state.is_main_process:
-        if guided is not None:
-            save_readout(Readout(guided.layer, guided.head, guided.shift), recipe.output)
-        print(f"Measure it: hf-attn-seq2seq evaluate {recipe.output}")
+    train_model(recipe, prepared, resume)
+    if state.is_main_process and guided is not None:
+        save_readout(Readout(guided.layer, guided.head, guided.shift), recipe.output)
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -273,7 +282,7 @@ def model_config(recipe: Recipe, prepared: Prepared) -> AttnSeq2SeqConfig:
 
 def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
     """Train the recipe's model on a corpus that is ready, and save it."""
-    console = Console(quiet=not PartialState().is_main_process)
+    console = make_console(quiet=not PartialState().is_main_process)
     set_seed(recipe.training.seed)
     model = AttnSeq2SeqForConditionalGeneration(model_config(recipe, prepared))
     generation, evaluation = model.generation_config, recipe.evaluation
@@ -322,13 +331,13 @@ def main(arguments: list[str] | None = None) -> None:
         recipe = recipe_from(options.recipe)
         try:
             run(recipe, options.resume, options.overwrite)
-        except KeyboardInterrupt:
-            if checkpoints(recipe.output):
-                print(f"\nStopped. To go on: hf-attn-seq2seq train {recipe.output} --resume", file=sys.stderr)
+        except KeyboardInterrupt as stopped:
+            if can_be_resumed(recipe.output):
+                stopped.args = (f"To go on: hf-attn-seq2seq train {recipe.output} --resume",)
             raise
 
     run_command(command)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -15,7 +15,6 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from pyarrow import compute
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -30,16 +29,20 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_attn_seq2seq.data.batches import TokenBudgetSampler, pad_batch
 from hf_attn_seq2seq.data.examples import SampledExamples
 from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.evaluation.metrics import score_corpus
+from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
 from hf_attn_seq2seq.training.settings import TrainingSettings
+from hf_attn_seq2seq.writing import writing
 
 
 SECONDS = "training_seconds"  # in the log
+GO_ON = "go on with --resume"  # where a disk was full
 EMA_FILE = "ema.safetensors"  # in a checkpoint, beside the weights that training goes on with
 
 
@@ -107,20 +110,6 @@ def set_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
     for name, parameter in model.named_parameters():
         if name in weights:
             parameter.copy_(weights[name])
-
-
-@contextmanager
-def writing(what: str, folder: Path, partial: Path | None = None) -> Iterator[None]:
-    """Tell a full disk by a ValueError of one sentence; a `partial` folder that could not be completed is removed."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch tells a full disk by a RuntimeError
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"Cannot write {what} to '{folder}' ({reason}): make room, and go on with --resume."
-        ) from error
 
 
 class TranslationTrainer(Seq2SeqTrainer):
@@ -348,11 +337,17 @@ class TranslationTrainer(Seq2SeqTrainer):
         super().save_model(output_dir, _internal_call)
         if _internal_call and self.ema is not None and self.args.should_save:
             save_file(self.ema.weights, Path(output_dir) / EMA_FILE)
+            open_to_readers(Path(output_dir) / EMA_FILE)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        folder = Path(self.args.output_dir)
-        with writing("a checkpoint", folder, folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"):
-            super()._save_checkpoint(model, trial)
+        checkpoint = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        try:
+            with writing(checkpoint, GO_ON):
+                super()._save_checkpoint(model, trial)
+        except BaseException:
+            if not (checkpoint / TRAINER_STATE_NAME).exists():  # which comes last, before older ones are removed
+                shutil.rmtree(checkpoint, ignore_errors=True)
+            raise
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)

@@ -16,6 +16,7 @@ from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.report import report_tables
 from hf_attn_seq2seq.data.settings import DataSettings
 from tests.data.corpus_files import write
+from tests.helpers import full_disk
 
 
 def write_pairs(path, pairs):
@@ -523,6 +524,30 @@ def test_a_killed_run_leaves_nothing_that_looks_whole(tmp_path, make):
     corpus = make(train={"file": "a.tsv"})
     assert len(corpus.train) == 27
     assert sorted(path.name for path in corpus.folder.parent.iterdir()) == [".corpus.lock", "corpus"]
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path, make):
+    write_pairs(tmp_path / "a.tsv", numbered(0, 30))
+    first = make(train={"file": "a.tsv"})
+    around, partial, old = first.folder.parent, *(first.folder.with_name(f".corpus.{n}") for n in ("partial", "old"))
+    for leftover in (partial, old):
+        (leftover / "train").mkdir(parents=True)
+    make(train={"file": "a.tsv"})  # which is made already
+    assert sorted(path.name for path in around.iterdir()) == [".corpus.lock", "corpus"]
+    first.folder.rename(old)  # killed between two renamings
+    partial.mkdir()
+    with pytest.raises(ValueError, match=r"nowhere\.tsv"):
+        make(train={"file": "nowhere.tsv"})
+    assert PreparedCorpus.load(first.folder).report == first.report
+
+
+@pytest.mark.parametrize("room", [100, 5000, 20_000])
+def test_a_full_disk_is_told_with_the_place(tmp_path, make, room):
+    write_pairs(tmp_path / "a.tsv", numbered(0, 2000))
+    told = r"Cannot write '.*corpus.*' \(File too large\): make room, and run"
+    with full_disk(room), pytest.raises(OSError, match=told):
+        make(train={"file": "a.tsv"})
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".corpus.lock"]
 
 
 def test_a_full_disk_leaves_the_last_good_corpus(tmp_path, make, monkeypatch):

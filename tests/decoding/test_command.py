@@ -19,7 +19,9 @@ from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.decoding import command, translate, translate_n_best
 from hf_attn_seq2seq.decoding.command import main
 from hf_attn_seq2seq.decoding.files import ResumableOutput
+from hf_attn_seq2seq.writing import sole_output
 from tests.decoding.conftest import SENTENCES, make_model
+from tests.helpers import full_disk
 
 
 LINES = [*SENTENCES[:6], "", *SENTENCES[6:12], "   ", "\t", *SENTENCES[12:]]
@@ -158,13 +160,17 @@ def test_several_models_are_an_ensemble(folders, source, capsys):
     assert len(set(outputs)) == 3
 
 
-def test_a_run_that_stopped_anywhere_goes_on_to_the_same_bytes(folders, many, tmp_path, monkeypatch, small_blocks):
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_that_stopped_anywhere_goes_on_to_the_same_bytes(
+    folders, many, tmp_path, monkeypatch, small_blocks, killed
+):
     options = ["--num-beams", 1, "--max-new-tokens", 4, "--alignments"]
     run(folders / "gru", many, "--output", tmp_path / "whole.gz", *options)
-    write, save = ResumableOutput.write, ResumableOutput._save_progress
-    stopped = 0
-    for name, original in (("write", write), ("_save_progress", save)):
-        for when in range(1, 5):
+    output, older = tmp_path / "out.gz", b"an older file, of another model"
+    clean = sorted([*os.listdir(tmp_path), output.name])
+    for name in ("open", "_append", "_take_place", "_save_progress"):
+        original = getattr(ResumableOutput, name)
+        for when in (1, 2, 3):
             calls = []
 
             def stop(self, *arguments, original=original, calls=calls, when=when):
@@ -173,19 +179,101 @@ def test_a_run_that_stopped_anywhere_goes_on_to_the_same_bytes(folders, many, tm
                     raise KeyboardInterrupt
                 original(self, *arguments)
 
-            output = tmp_path / f"{name}-{when}.gz"
+            output.write_bytes(older)
             with monkeypatch.context() as patch:
                 patch.setattr(ResumableOutput, name, stop)
+                if killed:  # nothing is tidied up
+                    patch.setattr(ResumableOutput, "_keep", lambda self: "")
+                if (name, when) == ("open", 2):
+                    break
                 with pytest.raises(KeyboardInterrupt):
                     run(folders / "gru", many, "--output", output, *options)
-            if output.with_name(f"{output.name}.progress").exists():
-                stopped += 1
-            else:
-                assert when == 1  # before anything was noted down
-                output.unlink()
+            if when == 1:
+                assert output.read_bytes() == older  # until there is something new
+            if when == 1 and (not killed or name in ("open", "_save_progress")):
+                assert sorted(os.listdir(tmp_path)) == clean
+                output.unlink()  # complete, as far as anybody knows
             run(folders / "gru", many, "--output", output, *options, "--resume")
             assert output.read_bytes() == (tmp_path / "whole.gz").read_bytes()
-    assert stopped == 7
+            assert sorted(os.listdir(tmp_path)) == clean
+
+
+def test_a_full_disk_loses_nothing_and_its_advice_works(folders, many, tmp_path, small_blocks):
+    options = ["--num-beams", 1, "--max-new-tokens", 4, "--format", "jsonl", "--alignments"]
+    run(folders / "gru", many, "--output", tmp_path / "whole", *options)
+    whole, output = (tmp_path / "whole").read_bytes(), tmp_path / "out"
+    output.write_bytes(b"older")
+    sentence = rf"Cannot write '{output}' \(File too large\): make room, and run the command again\."
+    with full_disk(1200), pytest.raises(OSError, match=sentence):  # room for the progress, not for the first block
+        run(folders / "gru", many, "--output", output, *options)
+    assert output.read_bytes() == b"older"
+    sentence = sentence.replace("run the command again", "go on with --resume")
+    with full_disk(len(whole) // 2), pytest.raises(OSError, match=sentence):
+        run(folders / "gru", many, "--output", output, *options)
+    assert whole.startswith(output.read_bytes())
+    assert output.read_bytes().endswith(b"\n")
+    run(folders / "gru", many, "--output", output, *options, "--resume")
+    assert output.read_bytes() == whole
+    assert not list(tmp_path.glob("*out*.*"))
+
+
+def test_what_is_piped_appears_when_it_is_whole(folders, tmp_path, monkeypatch, capsys, small_blocks):
+    options = ["--num-beams", 1, "--max-new-tokens", 4, "--output", tmp_path / "out"]
+    (tmp_path / "out").write_bytes(b"older")
+    damaged = "\n".join(MANY[:50]).encode() + b"\n\xff\n"
+    for content in (b"\xff\n", damaged):
+        pipe(monkeypatch, content)
+        with pytest.raises(ValueError, match="is not UTF-8 text"):
+            run(folders / "gru", *options)
+        assert (tmp_path / "out").read_bytes() == b"older"
+        assert (tmp_path / "out.partial").exists() == (content is damaged)
+        if content is damaged:
+            lines = (tmp_path / "out.partial").read_text("utf-8").count("\n")
+            assert f"{lines} lines are done, and in {tmp_path / 'out.partial'}." in capsys.readouterr().err
+    pipe(monkeypatch, f"{LINES[0]}\n".encode())
+    run(folders / "gru", *options)
+    assert (tmp_path / "out").read_text("utf-8").count("\n") == 1
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_two_runs_do_not_share_an_output(folders, source, tmp_path):
+    output = tmp_path / "out"
+    with sole_output(output), pytest.raises(ValueError, match=f"Another run is at work in '{output}': wait"):
+        run(folders / "gru", source, "--output", output)
+    assert not output.exists()
+    output.with_name(".out.lock").touch()  # of a run that was killed
+    run(folders / "gru", source, "--output", output)
+    assert not output.with_name(".out.lock").exists()
+
+
+def test_pipes_devices_and_links_are_written_to_as_they_are(folders, source, tmp_path):
+    run(folders / "gru", source, "--output", "/dev/null")
+    with pytest.raises(ValueError, match="/dev/null is no file that could be gone on with: leave out --resume"):
+        run(folders / "gru", source, "--output", "/dev/null", "--resume")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    run(folders / "gru", source, "--output", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text("utf-8").count("\n") == len(LINES)
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(folders, many, tmp_path):
+    fifo, output, progress = tmp_path / "fifo", tmp_path / "out", tmp_path / "out.progress"
+    os.mkfifo(fifo)
+    options = ["--output", str(output), "--batch-size", "1", "--num-beams", "1", "--max-new-tokens", "3"]
+    program = [sys.executable, "-m", "hf_attn_seq2seq_cli", "translate", str(folders / "gru"), str(fifo), *options]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE)
+    with fifo.open("wb") as stream:
+        stream.write(many.read_bytes()[: 3 * 1024])
+        stream.flush()
+        while not progress.exists() or not json.loads(progress.read_text())["lines"]:
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.terminate()
+        said = process.communicate()[1].decode()
+    assert process.returncode == 128 + signal.SIGTERM
+    done = json.loads(progress.read_text())["lines"]
+    assert said == f"\nStopped. {done} lines are done: --resume goes on from there.\n"
+    assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out", "out.progress"]
 
 
 def test_two_processes_are_killed_and_one_goes_on(folders, many, tmp_path):

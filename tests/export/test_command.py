@@ -16,6 +16,7 @@ from hf_attn_seq2seq.decoding import Readout, save_readout
 from hf_attn_seq2seq.decoding import command as translate_command
 from hf_attn_seq2seq.explain import command as explain_command
 from hf_attn_seq2seq.export import command, writer
+from hf_attn_seq2seq.writing import sole_output
 from tests.decoding.conftest import SENTENCES, folders, tokenizer  # noqa: F401
 
 
@@ -195,4 +196,17 @@ def test_nothing_is_left_of_a_failed_export(model: Path, tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(writer, "measure", full)
-    refused([str(model), *out], OSError, "No space left", tmp_path)
+    refused(
+        [str(model), *out], OSError, "Cannot write '.*out' .No space left on device.: make room, and run", tmp_path
+    )
+
+
+def test_two_exports_do_not_share_a_folder_and_a_killed_one_leaves_it_free(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with sole_output(folder), pytest.raises(ValueError, match="Another run is at work in"):
+        command.main([str(model), "-o", str(folder)])
+    (tmp_path / ".out.partial" / "half").mkdir(parents=True)
+    (tmp_path / ".out.lock").touch()
+    command.main([str(model), "-o", str(folder)])
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not (folder / "half").exists()

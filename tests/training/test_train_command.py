@@ -2,19 +2,24 @@
 """The training command, as a user runs it on small files."""
 
 import json
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import yaml
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, Trainer
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.data.prepare import prepare_corpus
 from hf_attn_seq2seq.decoding import attend, translate
 from hf_attn_seq2seq.training.evaluate import main as evaluate
+from hf_attn_seq2seq.training.fit import working_in
 from hf_attn_seq2seq.training.preprocess import main as preprocess
 from hf_attn_seq2seq.training.recipe import load_recipe
-from hf_attn_seq2seq.training.train import main, sole_run
+from hf_attn_seq2seq.training.train import main
+from tests.helpers import full_disk
 
 
 SMALL = [
@@ -78,6 +83,12 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     assert together == [translate(model, tokenizer, [text], max_new_tokens=8)[0] for text in texts]
     shown = attend(model, tokenizer, texts[0], max_new_tokens=8, num_beams=2)
     assert shown.weights.shape == (1, len(shown.target_tokens), len(shown.source_tokens))
+
+    umask = os.umask(0o022)
+    os.umask(umask)
+    files = [path for path in output.rglob("*") if path.is_file()]
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(0o666 & ~umask)}
+    assert [path.name for path in output.rglob(".*")] == [".corpus.lock"]
 
     # Another run would harm the model; going on with another model, or other data, cannot be.
     weights = (output / "model.safetensors").read_bytes()
@@ -271,9 +282,51 @@ def test_a_moved_folder_is_gone_on_with_where_it_is(tsv: Path, tmp_path: Path) -
 
 
 def test_two_runs_do_not_share_a_folder(tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with sole_run(tmp_path / "out"):
-        said = failure(capsys, f"data.train.file={tsv}", f"output={tmp_path / 'out'}", *SMALL)
-    assert "Another run is at work" in said
+    arguments = [f"data.train.file={tsv}", f"output={tmp_path / 'out'}", *SMALL]
+    preprocess(arguments)
+    report = (tmp_path / "out" / "corpus" / "report.json").read_bytes()
+    with working_in(tmp_path / "out"):
+        assert "Another run is at work" in failure(capsys, *arguments)
+        (tmp_path / "out" / "recipe.yaml").write_text("{}")
+        for command, given in ((preprocess, [*arguments, "data.seed=9"]), (evaluate, [str(tmp_path / "out")])):
+            with pytest.raises(SystemExit):
+                command(given)  # preprocess would take the corpus from under a training
+            assert "Another run is at work" in capsys.readouterr().err
+    assert (tmp_path / "out" / "corpus" / "report.json").read_bytes() == report
+
+
+def test_a_full_disk_before_the_first_checkpoint_is_gone_on_with(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    arguments = [f"data.train.file={tsv}", f"output={output}", *SMALL]
+    with full_disk(60_000):  # room for the corpus, not for the weights
+        said = failure(capsys, *arguments, "model.hidden_size=64")
+    assert said.startswith(f"error: Cannot write '{output / 'checkpoint-7'}' (")  # PyTorch does not tell why
+    assert said.endswith("): make room, and go on with --resume.\n")
+    assert not list(output.glob("checkpoint-*"))
+    run(output, "--resume")
+    assert (output / "checkpoint-7").is_dir()
+    assert "holds a model" in failure(capsys, *arguments, "model.hidden_size=64")
+    for path in output.glob("checkpoint-*"):
+        shutil.rmtree(path)
+    assert "no checkpoint" in failure(capsys, output, "--resume")  # the model that is there is not trained anew
+
+
+def test_sigterm_ends_training_with_one_sentence_and_no_half_checkpoint(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    arguments = [f"data.train.file={tsv}", f"output={output}", *SMALL]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save_optimizer_and_scheduler", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit) as ended:
+            run(*arguments)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert capsys.readouterr().err.endswith(f"\nStopped. To go on: hf-attn-seq2seq train {output} --resume\n")
+    assert not list(output.glob("checkpoint-*"))
+    run(output, "--resume")
+    assert (output / "model.safetensors").exists()
 
 
 def test_a_trained_folder_keeps_its_corpus(tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence, token
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness
 from hf_attn_seq2seq.explain.sentences import overview
 from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.writing import write_text
 
 
 MAX_BYTES = 2_850_000  # of numbers and text, of one trace or a text's sentences; two side by side have twice as much
@@ -145,7 +146,7 @@ def save_page(
         raise FileNotFoundError(f"The folder '{path.parent}' does not exist: create it before saving a page.")
     text = render_page(trace, compare=compare, faithfulness=faithfulness)
     # A lone surrogate in a token has no UTF-8: as a character reference, a browser shows its sign for the unreadable.
-    path.write_text(text, "utf-8", errors="xmlcharrefreplace")
+    write_text(path, text, errors="xmlcharrefreplace")
 
 
 def _views_of(
