@@ -4,17 +4,30 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 
+MAX_NAME = 100  # bytes of a name that becomes a file's, with endings behind it
 AGAIN = "run the command again"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Safetensors, tokenizers and PyTorch have exceptions of their own; PyTorch's does not even say why.
 _FULL_WORDS = (*map(os.strerror, sorted(_FULL)), "PytorchStreamWriter failed writing")
+
+
+def is_plain_name(name: Any, reserved: Iterable[str] = ()) -> bool:
+    """
+    Whether a name can be that of a file in a folder with others: letters, digits, `_`, `-` and `.`, which is not the
+    first, in at most 100 bytes, and none of the reserved ones, whatever their case.
+    """
+    if not isinstance(name, str) or name.startswith(".") or len(name.encode("utf-8", "replace")) > MAX_NAME:
+        return False
+    letters = name.replace("-", "_").replace(".", "_")
+    return name != "" and f"_{letters}".isidentifier() and name.casefold() not in reserved
 
 
 def tells_full_disk(error: BaseException) -> bool:

@@ -47,7 +47,7 @@ from hf_attn_seq2seq.data.splits import (
     mapped_array,
     places_among,
 )
-from hf_attn_seq2seq.writing import clear_leftovers, whole_folder
+from hf_attn_seq2seq.writing import clear_leftovers, is_plain_name, whole_folder
 
 
 VERSION = 3  # of what this module makes: raised when the same settings and files come to give other pairs
@@ -91,6 +91,8 @@ class PreparedCorpus:
         folder = Path(folder)
         try:
             report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+            if not all(is_plain_name(name) for name in report["splits"]):
+                raise ValueError("a split lies elsewhere")
             splits = {name: datasets.load_from_disk(str(folder / name)) for name in report["splits"]}
         except FileNotFoundError:
             raise ValueError(f"{folder} is no prepared corpus: run preprocess first.") from None
@@ -567,7 +569,7 @@ class _Preparation:
         tables = self._tables(member, schema, drawn)
         if merge:
             tables = iter([_merge_references(tables, schema)])
-        path = self.work / f"{name}.arrow"
+        path = self.work / f"{name}.split"  # an ending that no other file here has
         pairs = 0
         with pa.OSFile(str(path), "wb") as sink:
             writer = None

@@ -8,7 +8,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hf_attn_seq2seq.data.grammar import MAX_PAIRS
 from hf_attn_seq2seq.data.words import WordKind
+from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.settings import Settings, as_list, warn_renamed
+from hf_attn_seq2seq.writing import MAX_NAME, is_plain_name
 
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "po"]
@@ -26,7 +28,8 @@ _SUFFIXES: dict[str, Format] = {
     ".po": "po",
 }
 _COMPRESSED = (".gz", ".xz", ".bz2")
-_RESERVED_SPLITS = ("train", "validation", "tokenizer")
+# The other splits, and what else the folder of a corpus holds.
+RESERVED_NAMES = ("train", "validation", "tokenizer", "work", "report.json", "bad-rows.tsv")
 
 
 def _quoted(value: Any) -> Any:
@@ -223,11 +226,13 @@ class DataSettings(Settings):
         if "test" in self.tests and self.test_size is not None:
             raise ValueError("tests has a set 'test': rename it, or leave out test_size, which splits off one.")
         for name, sources in self.tests.items():
-            if name in _RESERVED_SPLITS or not name.replace("-", "_").replace(".", "_").isidentifier():
+            if not is_plain_name(name, RESERVED_NAMES):
                 raise ValueError(
-                    f"A test set cannot be called {name!r}: use letters, digits, '_', '-' and '.', and none of "
-                    f"{', '.join(_RESERVED_SPLITS)}."
+                    f"A test set cannot be called {quoted(name)}: use at most {MAX_NAME} letters, digits, '_', '-' "
+                    f"and '.', which is not the first, and none of {', '.join(RESERVED_NAMES)}."
                 )
+            if [other.casefold() for other in self.tests].count(name.casefold()) > 1:
+                raise ValueError(f"Two test sets are called {quoted(name)}, but for capitals: rename one.")
             if not sources:
                 raise ValueError(f"The test set {name!r} has no source: name one, or leave it out.")
         if self.cleaning.language_certainty is not None and not (self.source_language and self.target_language):

@@ -18,7 +18,7 @@ from hf_attn_seq2seq.explain.figure import FIGURES, save_figure
 from hf_attn_seq2seq.explain.heatmap import MIN_WIDTH, closed, visible
 from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
 from hf_attn_seq2seq.explain.terminal import DEPTHS, print_trace
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.trace import Trace, check_side_file
 from hf_attn_seq2seq.explain.tracing import refuse_text, trace
 from hf_attn_seq2seq.pipeline_attn_seq2seq import source_language, split_text
 
@@ -161,6 +161,8 @@ def _check_files(options: argparse.Namespace) -> None:
     """Refuse, before anything is computed, what could not be written afterwards."""
     if options.tensors is not None and not options.json:
         raise ValueError("--tensors names a file beside that of --json: give both.")
+    if options.tensors is not None:
+        check_side_file(options.tensors, options.json)
     files = [path for path in (options.html, options.figure, options.json) if path is not None]
     for path in files:
         if not path.absolute().parent.is_dir():

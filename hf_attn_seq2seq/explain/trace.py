@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES
 from hf_attn_seq2seq.data.words import Words, word_shares
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
 from hf_attn_seq2seq.writing import whole_file, write_text
 
@@ -193,11 +194,7 @@ class Trace:
         path = Path(path)
         document = self.to_json()
         if tensors is not None:
-            name = Path(tensors).name
-            if Path(tensors).parent not in (Path("."), path.parent):
-                raise ValueError(f"'{tensors}' must lie beside '{path}': give its name alone.")
-            if name in ("", "..", path.name):
-                raise ValueError(f"'{tensors}' is no name for a file beside '{path}': give it another.")
+            name = check_side_file(tensors, path)
             side: dict[str, np.ndarray] = {}
             for place, trace in _family(self):
                 part = _at(document, place)
@@ -249,10 +246,21 @@ class Trace:
         return cls(document, arrays, children)
 
 
+def check_side_file(tensors: str | os.PathLike[str], path: Path) -> str:
+    """The name of a file for arrays beside `path`; a ValueError where it is none."""
+    told, name = shortened(str(tensors)), Path(tensors).name
+    if Path(tensors).parent not in (Path("."), path.parent):
+        raise ValueError(f"'{told}' must lie beside '{path}': give its name alone.")
+    if name in ("", "..", path.name) or not name.isprintable() or len(os.fsencode(name)) > LONGEST_NAME:
+        raise ValueError(f"'{told}' is no name for a file beside '{path}': give it another.")
+    return name
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"it holds {name}")
 
 
+LONGEST_NAME = 200  # bytes
 # The first dimensions of arrays of T steps, S source tokens, H heads, and N output tokens.
 DIMENSIONS = {
     "T": ("asker", "context"),

@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The `data` section of a recipe: what it takes, and what it says of what it does not."""
 
+import re
+
 import pytest
 
 from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
@@ -52,7 +54,15 @@ def test_the_name_tells_the_format(name, expected):
         ({"train": {**TEXTS, "streaming": True}}, "streaming are for hub datasets alone"),
         ({"train": {**TEXTS, "weight": 0}}, r"train\.0: weight=0"),
         ({"tests": {"train": TEXTS}}, "A test set cannot be called 'train'"),
-        ({"tests": {"a/b": TEXTS}}, "A test set cannot be called 'a/b'"),
+        *[
+            ({"tests": {name: TEXTS}}, f"A test set cannot be called {re.escape(repr(name))}: use at most 100 letters")
+            for name in ("a/b", "a\\b", ".", "..", "../up", ".hidden", "work", "Work", "report.json", "bad-rows.tsv")
+        ],
+        *[
+            ({"tests": {name: TEXTS}}, "A test set cannot be called .{1,202}: use at most 100 letters, digits")
+            for name in ("", "a b", "a\nb", "a\x00", "Tokenizer", "é" * 60, "a" * 101, "a" * 1_000_000)
+        ],
+        ({"tests": {"News": TEXTS, "news": TEXTS}}, "Two test sets are called 'News', but for capitals"),
         ({"tests": {"a": []}}, "The test set 'a' has no source"),
         ({"validation": TEXTS, "validation_size": 5}, "leave out validation_size"),
         ({"tests": {"test": TEXTS}, "test_size": 5}, "leave out test_size"),
