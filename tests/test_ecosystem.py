@@ -45,6 +45,29 @@ def logits(model: nn.Module, batch: dict[str, torch.Tensor] | None = None) -> to
     return model(**(batch or inputs())).logits
 
 
+def assert_same(ours: nn.Module, theirs: nn.Module, batch: dict[str, torch.Tensor] | None = None) -> None:
+    """
+    All weights equal bit for bit, and the logits as far as they can be.
+
+    On some processors oneDNN sums in another order where the same weights begin at another address: safetensors maps
+    them at 8 modulo 64, torch allocates at multiples of 64. Logits of about 1 then move by some 5e-7.
+    """
+    assert_same_weights(ours, theirs)
+    made, expected = logits(ours, batch), logits(theirs, batch)
+    assert made.dtype == expected.dtype
+    bound = {"rtol": 1e-5, "atol": 1e-5}
+    if expected.dtype in (torch.bfloat16, torch.float16):  # four roundings
+        bound = dict.fromkeys(bound, 4 * torch.finfo(expected.dtype).eps)
+    torch.testing.assert_close(made, expected, **bound)
+
+
+def assert_same_weights(ours: nn.Module, theirs: nn.Module) -> None:
+    left, right = ours.state_dict(), theirs.state_dict()
+    assert left.keys() == right.keys()
+    for name, weight in left.items():
+        assert torch.equal(weight, right[name]), name
+
+
 def tokens(model: nn.Module) -> torch.Tensor:
     source = padded_batch((5, 3, 7))
     return model.generate(source.input_ids, attention_mask=source.attention_mask, num_beams=3, max_new_tokens=8)
@@ -76,12 +99,14 @@ def test_save_and_load(family: str, tmp_path: Path) -> None:
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     assert type(loaded) is AttnSeq2SeqForConditionalGeneration
     assert not loaded.training
-    assert torch.equal(logits(loaded), logits(model))
+    assert_same(loaded, model)
     assert torch.equal(tokens(loaded), tokens(model))
     base = AutoModel.from_pretrained(tmp_path)
     assert type(base) is AttnSeq2SeqModel
+    assert_same_weights(base, model.model)
     with torch.no_grad():
-        assert torch.equal(base(**inputs()).last_hidden_state, model.model(**inputs()).last_hidden_state)
+        expected = model.model(**inputs()).last_hidden_state
+        torch.testing.assert_close(base(**inputs()).last_hidden_state, expected)
     config = AutoConfig.from_pretrained(tmp_path)
     assert type(config) is AttnSeq2SeqConfig
     assert config.encoder_type == model.config.encoder_type
@@ -99,8 +124,10 @@ def test_base_weights_load_into_a_model_with_a_head(family: str, tmp_path: Path)
     base = make(family).model
     base.save_pretrained(tmp_path)
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    assert_same_weights(model.model, base)
     with torch.no_grad():
-        assert torch.equal(model.model(**inputs()).last_hidden_state, base(**inputs()).last_hidden_state)
+        expected = base(**inputs()).last_hidden_state
+        torch.testing.assert_close(model.model(**inputs()).last_hidden_state, expected)
 
 
 @families
@@ -108,7 +135,7 @@ def test_sharded_weights(family: str, tmp_path: Path) -> None:
     model = make(family)
     model.save_pretrained(tmp_path, max_shard_size="5KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
-    assert torch.equal(logits(AutoModelForSeq2SeqLM.from_pretrained(tmp_path)), logits(model))
+    assert_same(AutoModelForSeq2SeqLM.from_pretrained(tmp_path), model)
 
 
 @families
@@ -126,7 +153,7 @@ def test_half_precision(family: str, dtype: torch.dtype, tmp_path: Path) -> None
     loaded.save_pretrained(tmp_path / "half")
     again = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "half")
     assert again.dtype == dtype
-    assert torch.equal(logits(again), half)
+    assert_same(again, loaded)
 
 
 @families
@@ -166,7 +193,7 @@ def test_tying_survives_saving(family: str, tying: str, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     assert_tied(loaded, tying)
-    assert torch.equal(logits(loaded), logits(model))
+    assert_same(loaded, model)
     base = AutoModel.from_pretrained(tmp_path)
     shared = base.encoder.embed_tokens.weight is base.decoder.embed_tokens.weight
     assert shared == (tying in ("shared", "three-way"))
@@ -178,8 +205,8 @@ def test_tying_survives_saving(family: str, tying: str, tmp_path: Path) -> None:
     assert_tied(loaded, tying)
     loaded.save_pretrained(tmp_path / "trained")
     again = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "trained")
-    assert torch.equal(logits(again), logits(loaded.eval()))
-    assert not torch.equal(logits(again), logits(model))
+    assert_same(again, loaded.eval())
+    assert not torch.allclose(logits(again), logits(model), rtol=1e-3, atol=1e-3)
 
 
 @families
@@ -188,7 +215,7 @@ def test_tying_survives_saving(family: str, tying: str, tmp_path: Path) -> None:
 def test_resizing_one_vocabulary(family: str, tying: str, size: int, tmp_path: Path) -> None:
     model = make(family, **TYINGS[tying])
     batch = {name: ids.clamp(max=13) if name != "attention_mask" else ids for name, ids in inputs().items()}
-    before = logits(model, batch)
+    before, rows = logits(model, batch), [table.clone() for table in tables(model)]
     model.resize_token_embeddings(size)
     assert model.config.vocab_size == model.config.decoder_vocab_size == size
     assert [len(table) for table in tables(model)] == [size, size, size]
@@ -198,12 +225,13 @@ def test_resizing_one_vocabulary(family: str, tying: str, size: int, tmp_path: P
     after = logits(model, batch)
     assert after.shape[-1] == size
     kept = min(size, 20)
-    assert torch.equal(after[..., :kept], before[..., :kept])
+    assert all(torch.equal(table[:kept], old[:kept]) for table, old in zip(tables(model), rows))
+    torch.testing.assert_close(after[..., :kept], before[..., :kept])
     model(input_ids=torch.tensor([[size - 1]]), decoder_input_ids=torch.tensor([[size - 1]]))
     model.save_pretrained(tmp_path)
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     assert_tied(loaded, tying)
-    assert torch.equal(logits(loaded, batch), after)
+    assert_same(loaded, model, batch)
 
 
 @families
@@ -211,21 +239,22 @@ def test_resizing_one_vocabulary(family: str, tying: str, size: int, tmp_path: P
 def test_resizing_two_vocabularies(family: str, tying: str, tmp_path: Path) -> None:
     model = make(family, decoder_vocab_size=30, **TYINGS[tying])
     batch = inputs(target_vocabulary=30)
-    before = logits(model, batch)
+    before, rows = logits(model, batch), [table.clone() for table in tables(model)]
     model.resize_token_embeddings(25)
     assert (model.config.vocab_size, model.config.decoder_vocab_size) == (25, 30)
     assert [len(table) for table in tables(model)] == [25, 30, 30]
-    assert torch.equal(logits(model, batch), before)
+    torch.testing.assert_close(logits(model, batch), before)
     returned = model.resize_decoder_token_embeddings(33)
     assert returned is model.get_decoder().embed_tokens
     assert (model.config.vocab_size, model.config.decoder_vocab_size) == (25, 33)
     assert [len(table) for table in tables(model)] == [25, 33, 33]
     assert_tied(model, tying)
-    assert torch.equal(logits(model, batch)[..., :30], before)
+    assert all(torch.equal(table[: len(old)], old) for table, old in zip(tables(model), rows))
+    torch.testing.assert_close(logits(model, batch)[..., :30], before)
     model.save_pretrained(tmp_path)
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     assert_tied(loaded, tying)
-    assert torch.equal(logits(loaded, batch), logits(model, batch))
+    assert_same(loaded, model, batch)
 
 
 def test_a_shared_table_is_resized_by_its_own_method() -> None:

@@ -719,7 +719,8 @@ def test_asking_for_details_changes_no_result(name: str) -> None:
     ids=["greedy", "sample", "beams", "n_best", "beams_prefix", "greedy_prefix", "static", "no_cache"],
 )
 def test_gathered_attentions_are_those_of_the_results(name: str, options: dict[str, Any]) -> None:
-    model, options = build(name), dict(options)
+    # In double precision: what one processor rounds unlike another grows from step to step of these weights.
+    model, options = build(name).double(), dict(options)
     prefix = options.pop("decoder_input_ids", (START,))
     if len(prefix) > 1:
         options["decoder_input_ids"] = torch.tensor([prefix]).expand(len(LENGTHS), -1)
@@ -738,7 +739,7 @@ def test_gathered_attentions_are_those_of_the_results(name: str, options: dict[s
             wanted = torch.zeros_like(gathered[row])
             steps = len(tokens) - len(prefix)
             wanted[:, :steps, : len(sentence)] = rows[:, len(prefix) - 1 :]
-            torch.testing.assert_close(gathered[row], wanted, atol=1e-3, rtol=1e-3)
+            torch.testing.assert_close(gathered[row], wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_gathering_needs_attentions() -> None:

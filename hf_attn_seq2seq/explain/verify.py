@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import copy
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.attention import repeat_groups, split_heads
@@ -20,10 +22,30 @@ from hf_attn_seq2seq.explain.tracing import package_model, search_options
 from hf_attn_seq2seq.pipeline_attn_seq2seq import eager_attention
 
 
-TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "bfloat16": 3e-2, "float16": 4e-3}
-# Rounding adds up over the products of a whole layer: 32 times the last place.
-LAYERS_TOLERANCE = {**TOLERANCE, "bfloat16": 2**-3, "float16": 2**-6}
-WHOLE_LAYERS = ("encoder", "layers")
+# Traces are kept in single precision, so a run in double gains nothing.
+EPS = {"float32": 2.0**-23, "float64": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
+ROUNDINGS, ROUNDINGS_OF_LAYERS = 4, 16
+MARGIN = 32
+FORMULA = 8  # terms in a formula that is no sum, such as a gate's
+
+
+def bound(dtype: str, terms: float, whole_layers: bool = False) -> float:
+    """
+    How far a number may be off, relative to the size of what it was made of, where nothing is wrong.
+
+    A sum of n terms in single precision is off by about sqrt(n) times eps = 2^-23, since roundings go up as often as
+    down (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis", theorem 2.4); processors
+    differ in the order of their additions by as much. 32 of these leave room for terms that are larger than their
+    sum. A type of 16 bits adds its own eps for each result that is rounded to it: 4, or 16 through whole layers.
+
+    Args:
+        dtype: The type that the model ran in; others than torch's four float types count as float32.
+        terms: The products and sums on the way from what was recorded to what is compared.
+        whole_layers: Whether whole layers lie between.
+    """
+    eps = EPS.get(dtype, EPS["float32"])
+    roundings = ROUNDINGS_OF_LAYERS if whole_layers else ROUNDINGS
+    return roundings * eps + MARGIN * EPS["float32"] * math.sqrt(terms)
 
 
 class Check(NamedTuple):
@@ -32,6 +54,7 @@ class Check(NamedTuple):
 
     Attributes:
         largest_difference: Of all numbers compared, each divided by its size where that is above 1.
+        tolerance: What rounding may come to: [`bound`] of the terms that are summed on the way.
         compared: How many numbers.
     """
 
@@ -59,14 +82,12 @@ class Verification(NamedTuple):
         width = max(len(check.what) for check in self.checks)
         lines = [
             f"{'ok  ' if check.passed else 'FAIL'} {check.what:<{width}}  largest difference "
-            f"{check.largest_difference:.1e} of {check.compared:,} numbers"
+            f"{check.largest_difference:.1e} (at most {check.tolerance:.1e}) of {check.compared:,} numbers"
             for check in self.checks
         ]
         verdict = "All agree." if self.passed else "NOT all agree."
-        tolerances = " and, through whole layers, ".join(
-            f"{each:.1g}" for each in sorted({c.tolerance for c in self.checks})
-        )
-        return "\n".join([*lines, f"{verdict} Tolerance {tolerances}."])
+        why = "Each bound is what rounding may come to in the sums between the numbers compared."
+        return "\n".join([*lines, f"{verdict} {why}"])
 
 
 def verify_trace(
@@ -77,7 +98,7 @@ def verify_trace(
 
     From the trace alone: scores, weights, their sums, weighted sums, gates, logits, probabilities, choices. With the
     traced model also what needs its matrices, and that untraced `generate()` says the same, and that all steps at once
-    (teacher forcing) give the numbers of one after the other.
+    (teacher forcing) give the numbers of one after the other. Each check allows what rounding may come to ([`bound`]).
 
     Args:
         trace: To check; a what-if run whose weights were edited is checked from the edited weights on.
@@ -104,36 +125,50 @@ def verify_trace(
 
 
 class _Checks:
-    """Collects comparisons; those of one name become one check."""
+    """Collects comparisons; those of one name become one check, with the widest of their bounds."""
 
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
-        self.found: dict[tuple[str, str], tuple[float, int]] = {}
+        self.found: dict[tuple[str, str], Check] = {}
 
-    def compare(self, name: str, what: str, recomputed: Any, recorded: Any) -> None:
+    def compare(
+        self,
+        name: str,
+        what: str,
+        recomputed: Any,
+        recorded: Any,
+        terms: float = FORMULA,
+        size: Any = 0.0,
+        whole_layers: bool = False,
+    ) -> None:
+        """
+        Args:
+            recomputed, recorded: Numbers of one shape.
+            terms: What [`bound`] wants: how many terms are summed.
+            size: Of the numbers that are summed, where they are larger than their sum; broadcast to the shape.
+            whole_layers: Whether whole layers lie between.
+        """
         left, right = np.asarray(recomputed, np.float64), np.asarray(recorded, np.float64)
         if left.shape != right.shape:
-            difference, count = sys.float_info.max, right.size
+            difference = sys.float_info.max
         else:
             with np.errstate(invalid="ignore"):  # infinities: their gap counts as infinite below
-                gaps = np.abs(left - right) / np.maximum(1.0, np.abs(right))
-            difference, count = float(gaps.max(initial=0.0)), right.size
+                gaps = np.abs(left - right) / np.maximum(np.maximum(1.0, np.abs(right)), size)
+            difference = float(gaps.max(initial=0.0))
         if np.isnan(difference):
             difference = sys.float_info.max
-        worst, compared = self.found.get((name, what), (0.0, 0))
-        self.found[name, what] = max(worst, difference), compared + count
+        check = Check(name, what, difference, bound(self.dtype, terms, whole_layers), right.size)
+        before = self.found.get((name, what))
+        if before is not None:
+            check = check._replace(
+                largest_difference=max(difference, before.largest_difference),
+                tolerance=max(check.tolerance, before.tolerance),
+                compared=check.compared + before.compared,
+            )
+        self.found[name, what] = check
 
     def finished(self) -> list[Check]:
-        return [
-            Check(
-                name,
-                what,
-                worst,
-                (LAYERS_TOLERANCE if name in WHOLE_LAYERS else TOLERANCE).get(self.dtype, 1e-5),
-                count,
-            )
-            for (name, what), (worst, count) in self.found.items()
-        ]
+        return list(self.found.values())
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -170,7 +205,7 @@ def _check_self_attention(trace: Trace, here: str, checks: _Checks) -> None:
         scores = np.where(np.tri(length, dtype=bool), scores, -np.inf)
     made = np.exp(scores - scores.max(-1, keepdims=True))
     what = "self-attention: softmax(scores / sqrt(d_k)) gives the weights"
-    checks.compare("self_attention", what, made / made.sum(-1, keepdims=True), weights)
+    checks.compare("self_attention", what, made / made.sum(-1, keepdims=True), weights, length)
 
 
 def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
@@ -215,7 +250,8 @@ def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
     here = f"attention.{layer}"
     arrays = trace.arrays
     weights = arrays[f"{here}.weights"].astype(np.float64)
-    checks.compare("sums", "weights of a step sum to 1", weights.sum(-1), np.ones(weights.shape[:-1]))
+    src_len = weights.shape[-1]
+    checks.compare("sums", "weights of a step sum to 1", weights.sum(-1), np.ones(weights.shape[:-1]), src_len)
     change = trace.document["what_if"]
     edited = change is not None and change["kind"] == "weights" and layer in change["layers"]
     if edited:
@@ -223,7 +259,9 @@ def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
         checks.compare("edited", "the edited step goes on with the weights asked for", wanted, weights[change["step"]])
     if f"{here}.scores" in arrays:
         scores = arrays[f"{here}.scores"].astype(np.float64)
-        checks.compare("scores", "terms of query and key sum to the scores", recompute_scores(trace, layer), scores)
+        what = "terms of query and key sum to the scores"
+        width = arrays.get(f"{here}.query", arrays[f"{here}.asker"]).shape[-1]
+        checks.compare("scores", what, recompute_scores(trace, layer), scores, width)
         scaled = scores * trace.document["attention"]["scaling"]
         checks.compare("scaling", "scores times the scaling", scaled, arrays[f"{here}.scaled"])
         again = recompute_weights(trace, layer)
@@ -231,13 +269,16 @@ def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
             again[change["step"]] = weights[change["step"]]
         name = trace.document["attention"]["normalizer"]
         how = "selection over scores" if trace.document["attention"]["type"] == "monotonic" else f"{name}(scores)"
-        checks.compare("normalizer", f"{how} gives the weights", again, weights)
+        checks.compare("normalizer", f"{how} gives the weights", again, weights, src_len)
     if f"{here}.values" in arrays:
-        sums = np.einsum("ths,hsd->thd", weights, arrays[f"{here}.values"].astype(np.float64))
-        checks.compare("context", "weights times values sum to the context", sums, arrays[f"{here}.head_context"])
+        values = arrays[f"{here}.values"].astype(np.float64)
+        sums, size = (np.einsum("ths,hsd->thd", weights, each) for each in (values, np.abs(values)))
+        what = "weights times values sum to the context"
+        checks.compare("context", what, sums, arrays[f"{here}.head_context"], src_len, size)
         context = arrays[f"{here}.context"]
         if trace.document["attention"]["type"] != "multi_head":
-            checks.compare("heads", "heads side by side are the context", sums.reshape(len(sums), -1), context)
+            flat, size = (each.reshape(len(sums), -1) for each in (sums, size))
+            checks.compare("heads", "heads side by side are the context", flat, context, src_len, size)
 
 
 def _check_choices(trace: Trace, checks: _Checks) -> None:
@@ -246,9 +287,11 @@ def _check_choices(trace: Trace, checks: _Checks) -> None:
         shown = step["candidates"]
         log_probabilities = [candidate["logit"] - step["logsumexp"] for candidate in shown]
         recorded = [candidate["log_probability"] for candidate in shown]
-        checks.compare("probability", "logit - log sum exp gives log p", log_probabilities, recorded)
+        size = np.abs(_logits(step)).max()
+        what = "logit - log sum exp gives log p"
+        checks.compare("probability", what, log_probabilities, recorded, size=size)
         total = sum(candidate["probability"] for candidate in shown) + step["rest"]
-        checks.compare("mass", "candidates and the rest sum to 1", total, 1.0)
+        checks.compare("mass", "candidates and the rest sum to 1", total, 1.0, FORMULA + len(shown))
         if trace.document["run"]["num_beams"] == 1 and not step["choice"]["forced"]:
             scores = {candidate["id"]: candidate["logit"] for candidate in shown}
             for change in step["processed"]:
@@ -263,8 +306,10 @@ def _check_choices(trace: Trace, checks: _Checks) -> None:
         bias = trace.arrays.get("output.bias", np.zeros(len(place)))
         for step, hidden in zip(steps, trace.arrays["output.hidden"].astype(np.float64)):
             rows = [place[candidate["id"]] for candidate in step["candidates"]]
-            logits = trace.arrays["output.rows"][rows].astype(np.float64) @ hidden + bias[rows]
-            checks.compare("logits", "rows of the output layer times its input", logits, _logits(step))
+            products = trace.arrays["output.rows"][rows].astype(np.float64) * hidden
+            logits, size = products.sum(-1) + bias[rows], np.abs(products).sum(-1)
+            what = "rows of the output layer times its input"
+            checks.compare("logits", what, logits, _logits(step), len(hidden), size)
 
 
 def _logits(step: dict[str, Any]) -> list[float]:
@@ -280,7 +325,8 @@ def _check_beams(trace: Trace, checks: _Checks) -> None:
         hypotheses = step["hypotheses"]
         for hypothesis in hypotheses:
             total = sums[hypothesis["parent"]] + hypothesis["log_probability"]
-            checks.compare("beam_sums", "log p along a beam sums to its sum", total, hypothesis["sum"])
+            what = "log p along a beam sums to its sum"
+            checks.compare("beam_sums", what, total, hypothesis["sum"], FORMULA + number)
             if hypothesis["best"]:
                 best_sum = hypothesis["sum"]
             if hypothesis["score"] is not None:
@@ -305,6 +351,12 @@ def _check_beams(trace: Trace, checks: _Checks) -> None:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+def _summed(*modules: nn.Module) -> int:
+    """How many terms the matrices of these modules sum, one matrix after the other."""
+    matrices = {part for module in modules for part in module.modules() if hasattr(part, "in_features")}
+    return FORMULA + sum(int(part.in_features) for part in matrices)  # type: ignore[misc, arg-type]
+
+
 @torch.no_grad()
 def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
     """What needs the model's matrices, in float64: from the tokens to the keys, and from the context to the logits."""
@@ -316,10 +368,16 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         return torch.from_numpy(arrays[name]).double()
 
     def check(
-        name: str, what: str, function: Callable[..., torch.Tensor], inputs: Sequence[str], recorded: str
+        name: str,
+        what: str,
+        function: Callable[..., torch.Tensor],
+        inputs: Sequence[str],
+        recorded: str,
+        through: nn.Module,
+        whole_layers: bool = False,
     ) -> None:
         made = function(*map(tensor, inputs))
-        checks.compare(name, what, made.numpy(), arrays[recorded])
+        checks.compare(name, what, made.numpy(), arrays[recorded], _summed(through), whole_layers=whole_layers)
 
     for side, part, ids in (
         ("encoder", encoder, [token["id"] for token in trace.document["source"]["tokens"]]),
@@ -332,22 +390,23 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         return encoder(inputs_embeds=embeddings[None]).last_hidden_state[0]
 
     what = "the encoder makes the states of the embeddings"
-    check("encoder", what, read, ["encoder.embeddings"], "encoder.states")
+    check("encoder", what, read, ["encoder.embeddings"], "encoder.states", encoder, whole_layers=True)
     if model.config.is_recurrent_decoder:
         _check_bridge(trace, stack.bridge, checks)
         _check_cells(trace, stack.steps, checks)
         inputs = ["decoder.state", "attention.0.context", "decoder.embeddings"]
         what = "state and context give what the output layer reads"
-        check("readout", what, stack.steps.readout, inputs, "output.hidden")
+        check("readout", what, stack.steps.readout, inputs, "output.hidden", stack.steps.readout)
         attentions = [stack.steps.attention]
     else:
         for index, layer in enumerate(stack.layers):
             inputs = [f"decoder.layer.{index}.residual", f"attention.{index}.context"]
             what = "the context gives the layer's states"
-            check("layers", what, layer.add_context, inputs, f"decoder.layer.{index}.states")
+            states = f"decoder.layer.{index}.states"
+            check("layers", what, layer.add_context, inputs, states, layer, whole_layers=True)
         what = "the last layer gives what the output layer reads"
         last = [f"decoder.layer.{len(stack.layers) - 1}.states"]
-        check("readout", what, stack.norm, last, "output.hidden")
+        check("readout", what, stack.norm, last, "output.hidden", stack.norm)
         attentions = [layer.cross_attention for layer in stack.layers]
     for index, attention in zip(trace.layers, attentions):
         here = f"attention.{index}"
@@ -355,7 +414,8 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         if model.config.attention_type == "multi_head":
             what = "heads through the output projection are the context"
             merged = attention.output_projection(tensor(f"{here}.head_context").flatten(1))
-            checks.compare("heads", what, merged.numpy(), arrays[f"{here}.context"])
+            terms = _summed(attention.output_projection)
+            checks.compare("heads", what, merged.numpy(), arrays[f"{here}.context"], terms)
 
 
 def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
@@ -378,7 +438,7 @@ def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
         state = tuple(tensor(f"{here}.{part}_before") for part in parts)
         for part, made in zip(parts, cell.step(projected, state, None)):
             what = "the word before, the context and the state before give the state after"
-            checks.compare("cells", what, made.numpy(), trace.arrays[f"{here}.{part}_after"])
+            checks.compare("cells", what, made.numpy(), trace.arrays[f"{here}.{part}_after"], _summed(cell))
         output = tensor(f"{here}.hidden_after")
         if steps.config.residual and below is not None:
             output = output + below
@@ -401,10 +461,10 @@ def _check_projections(arrays: dict[str, np.ndarray], here: str, attention: Any,
         return split_heads(projected[None], attention.num_heads)[0].transpose(0, 1)
 
     if f"{here}.keys" in arrays:
-        check("keys", "the encoder's states give the keys", keys, ["encoder.states"], f"{here}.keys")
-    check("values", "the encoder's states give the values", values, ["encoder.states"], f"{here}.values")
+        check("keys", "the encoder's states give the keys", keys, ["encoder.states"], f"{here}.keys", attention)
+    check("values", "the encoder's states give the values", values, ["encoder.states"], f"{here}.values", attention)
     if f"{here}.query" in arrays:
-        check("query", "the state that asks gives the query", queries, [f"{here}.asker"], f"{here}.query")
+        check("query", "the state that asks gives the query", queries, [f"{here}.asker"], f"{here}.query", attention)
 
 
 def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
@@ -416,11 +476,12 @@ def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
     summary = torch.from_numpy(trace.arrays["handover.summary"]).double()
     if bridge.kind == "dense":
         projected = bridge.projection(summary).numpy()
-        checks.compare("bridge", what, np.tanh(projected).reshape(state.shape), state)
+        terms = _summed(bridge)
+        checks.compare("bridge", what, np.tanh(projected).reshape(state.shape), state, terms)
         return
     expected = np.zeros_like(state)
     expected[:, 0] = bridge.projection(summary).numpy()
-    checks.compare("bridge", what, expected, state)
+    checks.compare("bridge", what, expected, state, _summed(bridge))
 
 
 @torch.no_grad()
@@ -449,10 +510,12 @@ def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, ch
         logits = outputs.logits[0].double().cpu()
         shown = [logits[step["step"], [candidate["id"] for candidate in step["candidates"]]].numpy() for step in steps]
         what = "all steps at once (teacher forcing): the same logits"
-        checks.compare(
-            "teacher_forcing", what, np.concatenate(shown), np.concatenate([_logits(step) for step in steps])
-        )
+        told = np.concatenate([_logits(step) for step in steps])
+        # Through the whole model, and both runs round: their errors add.
+        terms, whole = 4 * _summed(model), True
+        checks.compare("teacher_forcing", what, np.concatenate(shown), told, terms, whole_layers=whole)
         for index, layer in enumerate(trace.layers):
             weights = outputs.cross_attentions[index][0].transpose(0, 1).double().cpu()
             what = "all steps at once (teacher forcing): the same weights"
-            checks.compare("teacher_forcing", what, weights, trace.arrays[f"attention.{layer}.weights"])
+            recorded = trace.arrays[f"attention.{layer}.weights"]
+            checks.compare("teacher_forcing", what, weights, recorded, terms, whole_layers=whole)

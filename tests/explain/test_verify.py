@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, RUNNING_STATE_ATTENTIONS
 from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.explain.verify import bound
 from tests.explain.conftest import SENTENCES, TEXT
 
 
@@ -169,6 +170,41 @@ def test_a_tampered_transformer_is_noticed(
     array = traced.arrays[name]
     traced.arrays[name] = array + np.linspace(0.01, 0.05, array.size, dtype=np.float32).reshape(array.shape)
     assert check in {each.name for each in traced.verify().checks if not each.passed}
+
+
+def failed_after(traced: Trace, shift: float) -> set[str]:
+    """The checks that fail once a step's logits and their log sum exp moved, so that its probabilities stay."""
+    step = traced.document["steps"][1]
+    for candidate in step["candidates"]:
+        candidate["logit"] += shift
+    step["logsumexp"] += shift
+    return {check.name for check in traced.verify().checks if not check.passed}
+
+
+@pytest.mark.parametrize("fields", [{}, TRANSFORMER], ids=["recurrent", "transformer"])
+def test_another_order_of_sums_passes_and_tampering_does_not(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]
+) -> None:
+    """4e-5 is what a processor without AVX-512 was seen to differ by between one step and all steps at once."""
+    traced = trace(make_model(**fields), tokenizer, TEXT)
+    size = max(
+        1.0, *(abs(candidate["logit"]) for step in traced.document["steps"] for candidate in step["candidates"])
+    )
+    assert "teacher_forcing" not in failed_after(traced, 4e-5)
+    assert {"logits", "teacher_forcing"} <= failed_after(traced, 2e-3 * size)
+
+
+def test_bounds_follow_from_precision_and_sums(traced: Trace) -> None:
+    verification = traced.verify()
+    bounds = {check.name: check.tolerance for check in verification.checks}
+    eps = torch.finfo(torch.float32).eps
+    assert bounds["start"] == pytest.approx(4 * eps + 32 * eps * 8**0.5)  # a formula
+    width = traced.arrays["output.hidden"].shape[-1]
+    assert bounds["logits"] == pytest.approx(4 * eps + 32 * eps * width**0.5)  # a sum of so many products
+    assert bounds["start"] <= bounds["logits"] < bounds["encoder"] < bounds["teacher_forcing"] < 1e-3
+    assert f"(at most {bounds['teacher_forcing']:.1e})" in str(verification)
+    assert bound("float32", 300_000, True) < 0.01  # of a Transformer of twelve layers, 512 wide
+    assert bound("bfloat16", 8) > 4 * torch.finfo(torch.bfloat16).eps
 
 
 def test_other_weights_than_were_asked_for_are_noticed(traced: Trace) -> None:
