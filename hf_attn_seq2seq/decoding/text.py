@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Texts through a model in batches of like length, and back in the order they came."""
 
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -8,13 +9,18 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from hf_attn_seq2seq.data.words import cut_words, split_words, word_shares
+from hf_attn_seq2seq.decoding.scores import SearchScores, generation_setting
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
 from hf_attn_seq2seq.decoding.word_attention import word_attention
 from hf_attn_seq2seq.modeling_attn_seq2seq import gather_beam_attentions
 from hf_attn_seq2seq.pipeline_attn_seq2seq import length_limit, source_language, split_text
 from hf_attn_seq2seq.pipeline_attn_seq2seq import max_source_tokens as source_limit
+
+
+logger = logging.get_logger(__name__)
 
 
 def translate(
@@ -86,7 +92,8 @@ def translate_n_best(
             most, or, where it has none, by that word itself (Luong et al. 2015b, "Addressing the Rare Word Problem",
             section 3; Jean et al. 2015, section 4.1): `{}` copies them all. None leaves unknown tokens out.
         attention_layer: Whose attention that is; a recurrent decoder has one layer.
-        max_source_tokens: Where a sentence is cut, its end token included; None: what the model reads.
+        max_source_tokens: Where a sentence is cut, its end token included; None: at what the model reads, and a
+            warning tells of each that is longer.
         **generate_options: For `model.generate`, such as `num_beams=5`.
 
     Raises:
@@ -117,8 +124,7 @@ def translate_n_best(
     for option, usual in (("num_return_sequences", 1), ("return_dict_in_generate", False)):
         if (generate_options.get(option) or usual) != usual:
             raise ValueError(f"Leave out {option}: translate_n_best returns n_best texts, model.generate its outputs.")
-    defaults = model.generation_config
-    num_beams = generate_options.get("num_beams") or defaults.num_beams or 1
+    num_beams = generation_setting(model, generate_options, "num_beams", 1)
     if not 1 <= n_best <= num_beams:
         raise ValueError(f"n_best={n_best} must lie between 1 and the number of beams, {num_beams}.")
     generate_options = {**length_limit(model, generate_options), **generate_options}
@@ -126,9 +132,7 @@ def translate_n_best(
     generate_options.update(return_dict_in_generate=True, num_return_sequences=n_best)
     if attending:
         generate_options["output_attentions"] = True
-    length_penalty = generate_options.get("length_penalty")
-    if length_penalty is None:
-        length_penalty = 1.0 if defaults.length_penalty is None else defaults.length_penalty
+    limit = min(max_source_tokens or source_limit(model.config, tokenizer), sys.maxsize)
 
     results: list[list[Translation]] = [[] for _ in texts]
     for indices in length_batches([len(text) for text in texts], batch_size):
@@ -138,16 +142,18 @@ def translate_n_best(
             return_tensors="pt",
             padding=True,
             truncation=True,
-            max_length=max_source_tokens or source_limit(model.config, tokenizer),
+            max_length=limit,
             return_offsets_mapping=attending,
         )
         offsets = inputs.pop("offset_mapping", None)
         inputs = inputs.to(model.device)
-        all_scores: Sequence[float | None] = [None] * (len(batch) * n_best)
+        if max_source_tokens is None:
+            _tell_what_is_cut(tokenizer, batch, inputs, limit)
+        search = SearchScores(model, generate_options)
+        options = search.all_options() if scores else generate_options
         with evaluating(model):
-            outputs = model.generate(**inputs, **generate_options)  # type: ignore[operator]
-            if scores:
-                all_scores = _scores(model, inputs, outputs.sequences, n_best, length_penalty)
+            outputs = model.generate(**inputs, **options)  # type: ignore[operator]
+        all_scores: Sequence[float | None] = search.of(outputs) if scores else [None] * (len(batch) * n_best)
         if not attending:
             decoded = tokenizer.batch_decode(outputs.sequences, skip_special_tokens=True)
             translations = [Translation(text, score) for text, score in zip(decoded, all_scores)]
@@ -164,28 +170,17 @@ def translate_n_best(
     return results
 
 
-def _scores(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], sequences: torch.Tensor, n_best: int, penalty: float
-) -> list[float]:
-    """
-    The score of each result, as beam search makes it. `generate()` tells it only together with the probabilities of
-    all tokens at all steps, which need gigabytes, so the chosen ones are computed again.
-
-    Args:
-        inputs: Of the sources, `(batch, src_len)`.
-        sequences: `(batch * n_best, 1 + steps)`.
-    """
-    ends = torch.as_tensor(model.generation_config.eos_token_id, device=sequences.device)
-    scores = torch.empty(len(sequences))
-    for rank in range(n_best):
-        ids = sequences[rank::n_best]
-        labels = ids[:, 1:]
-        logits = model(**inputs, decoder_input_ids=ids[:, :-1]).logits.float()  # batch x steps x vocab
-        chosen = logits.gather(2, labels[:, :, None])[:, :, 0] - logits.logsumexp(2)
-        is_end = torch.isin(labels, ends).long()
-        real = is_end.cumsum(1) - is_end == 0  # no end token came before
-        scores[rank::n_best] = (chosen.masked_fill(~real, 0.0).sum(1) / real.sum(1) ** penalty).cpu()
-    return scores.tolist()
+def _tell_what_is_cut(
+    tokenizer: PreTrainedTokenizerBase, batch: Sequence[str], inputs: Mapping[str, torch.Tensor], limit: int
+) -> None:
+    """Warn of each text of a batch that was cut to `limit` tokens."""
+    if inputs["input_ids"].shape[1] < limit:
+        return
+    for text in batch:
+        length = len(tokenizer(text, verbose=False)["input_ids"])
+        if length > limit:
+            beginning = f"{text[:40]}..." if len(text) > 40 else text
+            logger.warning(f"A text of {length:,} tokens is cut to the {limit:,} that the model reads: {beginning!r}")
 
 
 def _with_attention(

@@ -4,20 +4,27 @@
 import numpy as np
 import pytest
 import torch
+from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import translate, translate_n_best
 from hf_attn_seq2seq.decoding.text import length_batches
 from tests.decoding.conftest import SENTENCES, make_model
+from tests.helpers import FAMILIES, tiny_model
 
 
-def forced(model, tokenizer, source, target):
-    """The target's tokens with the end token, their log-probabilities, and their rows of attention."""
+def forced(model, tokenizer, source, target, suppressed=()):
+    """
+    The target's tokens with the end token, their log-probabilities where some tokens cannot be chosen, and their rows
+    of attention.
+    """
     inputs = tokenizer([source], return_tensors="pt")
     labels = tokenizer(text_target=[target], return_tensors="pt")["input_ids"]
     with torch.no_grad():
         outputs = model(**inputs, labels=labels, output_attentions=True)
-    chosen = outputs.logits.log_softmax(-1)[0].gather(1, labels[0][:, None])[:, 0]
+    logits = outputs.logits.clone()
+    logits[..., list(suppressed)] = -torch.inf
+    chosen = logits.log_softmax(-1)[0].gather(1, labels[0][:, None])[:, 0]
     return labels[0].tolist(), chosen, outputs.cross_attentions[-1][0].mean(0).numpy()
 
 
@@ -52,11 +59,130 @@ def test_scores_are_those_of_beam_search(model, tokenizer, length_penalty):
 def test_score_of_greedy_search_counts_tokens_up_to_the_end(model, tokenizer):
     ended = 0
     for text, (translation,) in zip(SENTENCES, translate_n_best(model, tokenizer, SENTENCES)):
-        _, log_probabilities, _ = forced(model, tokenizer, text, translation.text)
+        suppressed = model.generation_config.suppress_tokens
+        _, log_probabilities, _ = forced(model, tokenizer, text, translation.text, suppressed)
         if len(log_probabilities) <= 10:  # else it was cut
             ended += 1
             assert translation.score == pytest.approx(float(log_probabilities.mean()), abs=1e-4)
     assert ended > 5
+
+
+class NeverTwice(LogitsProcessor):
+    """Takes 3 from the score of the token before."""
+
+    def __call__(self, input_ids, scores):
+        return scores.scatter_add(1, input_ids[:, -1:], torch.full_like(scores[:, :1], -3.0))
+
+
+class StopsEarly(StoppingCriteria):
+    """Ends some after two tokens, and looks at all scores so far."""
+
+    def __call__(self, input_ids, scores, **kwargs):
+        assert scores is None or all(step.numel() for step in scores)
+        return (input_ids.shape[1] > 2) & (input_ids.sum(1) % 2 == 0)
+
+
+SEARCHES = {
+    "repetition penalty": {"repetition_penalty": 1.7},
+    "no repeated pair": {"no_repeat_ngram_size": 2},
+    "suppressed": {"suppress_tokens": [5, 6, 7, 8]},
+    "forced end": {"forced_eos_token_id": 2, "max_new_tokens": 4},
+    "forced begin": {"forced_bos_token_id": 7},
+    "not too soon": {"min_new_tokens": 6},
+    "own processor": {"logits_processor": [NeverTwice()]},
+    "own criterion": {"stopping_criteria": [StopsEarly()]},
+    "another end": {"eos_token_id": [2, 7, 9]},
+    "generation_config": {"generation_config": GenerationConfig(eos_token_id=7, max_new_tokens=6, length_penalty=2.0)},
+}
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize("search", [*SEARCHES, "without end token"])
+def test_scores_are_those_of_the_search_whatever_it_does(tokenizer, search, num_beams):
+    model = make_model(tokenizer)
+    options = {"num_beams": num_beams, "length_penalty": 0.7, **SEARCHES.get(search, {})}
+    if search == "without end token":
+        model.generation_config.eos_token_id = None
+    if search == "generation_config":
+        del options["length_penalty"]
+    results = translate_n_best(model, tokenizer, SENTENCES, n_best=num_beams, batch_size=7, **options)
+    for text, translations in zip(SENTENCES, results):
+        outputs = model.generate(
+            **tokenizer([text], return_tensors="pt"),
+            num_return_sequences=num_beams,
+            return_dict_in_generate=True,
+            output_scores=True,
+            **options,
+        )
+        assert [t.text for t in translations] == tokenizer.batch_decode(outputs.sequences, skip_special_tokens=True)
+        if num_beams > 1:
+            expected = outputs.sequences_scores.tolist()
+        else:
+            steps = model.compute_transition_scores(outputs.sequences, outputs.scores, normalize_logits=True)[0]
+            expected = [float(steps.sum()) / len(steps) ** options.get("length_penalty", 2.0)]
+        assert [t.score for t in translations] == pytest.approx(expected, abs=1e-5)
+
+
+def test_scores_take_no_second_run_and_no_room_for_all_tokens(model, tokenizer, monkeypatch):
+    runs, kept = [], []
+    generate = model.generate
+
+    def generating(**options):
+        outputs = generate(**options)
+        kept.extend(getattr(outputs, "scores", None) or ())
+        return outputs
+
+    monkeypatch.setattr(model, "generate", generating)
+    handle = model.register_forward_hook(lambda *_: runs.append(1))
+    try:
+        for num_beams in (1, 3):
+            counts = []
+            for scores in (False, True):
+                runs.clear()
+                translate_n_best(model, tokenizer, SENTENCES, n_best=num_beams, num_beams=num_beams, scores=scores)
+                counts.append(len(runs))
+            assert counts[0] == counts[1]
+    finally:
+        handle.remove()
+    assert kept
+    assert all(step.numel() == 0 for step in kept)
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_scores_of_assisted_search(model, tokenizer, tokens):
+    options = {"max_new_tokens": 8, "num_beams": 1, "batch_size": 1}
+    alone = translate_n_best(model, tokenizer, SENTENCES[:6], **options)
+    assisted = translate_n_best(model, tokenizer, SENTENCES[:6], prompt_lookup_num_tokens=tokens, **options)
+    for (one,), (other,) in zip(alone, assisted):
+        assert one.text == other.text
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+CUT = "A text of 91 tokens is cut to the {} that the model reads: 'the old dog the old dog the old dog the ...'"
+
+
+def test_what_is_cut_is_told(caplog):
+    sentences = ["a dog", " ".join(["the old dog"] * 30), "your house"]
+    tokenizer = train_tokenizer(sentences, kind="word", vocab_size=50)
+    recurrent = make_model(tokenizer)  # its max_position_embeddings are 64, which it does not use
+    transformer = tiny_model(vocab_size=len(tokenizer), position_type="learned", **FAMILIES["transformer"])
+    sinusoidal = tiny_model(vocab_size=len(tokenizer), **FAMILIES["transformer"])
+
+    def warnings(model, **options):
+        caplog.clear()
+        with caplog.at_level("WARNING", logger="hf_attn_seq2seq"):
+            found = translate(model, tokenizer, sentences, max_new_tokens=3, **options)
+        assert len(found) == 3
+        return [record.getMessage() for record in caplog.records if "tokens" in record.getMessage()]
+
+    assert warnings(recurrent) == []
+    assert warnings(sinusoidal) == []
+    assert warnings(transformer) == [CUT.format(64)]
+    assert warnings(transformer, max_source_tokens=10) == []  # asked for
+    tokenizer.model_max_length = 20
+    assert warnings(recurrent) == [CUT.format(20)]
+    tokenizer.model_max_length = 91
+    assert warnings(recurrent) == []
 
 
 @pytest.mark.parametrize("num_beams", [1, 4])
@@ -113,6 +239,9 @@ def test_unknown_tokens_become_the_words_looked_at(model, tokenizer, num_beams):
 def test_an_empty_translation_has_a_score_and_no_links(model, tokenizer):
     others = [token for token in range(len(tokenizer)) if token != tokenizer.eos_token_id]
     ((translation,),) = translate_n_best(model, tokenizer, ["a dog"], links=True, suppress_tokens=others)
+    assert translation == ("", 0.0, frozenset())  # nothing else could be chosen
+    options = {"links": True, "suppress_tokens": others, "num_beams": 2}
+    ((translation,),) = translate_n_best(model, tokenizer, ["a dog"], **options)
     assert (translation.text, translation.links) == ("", frozenset())
     _, log_probabilities, _ = forced(model, tokenizer, "a dog", "")
     assert translation.score == pytest.approx(float(log_probabilities[0]), abs=1e-4)
