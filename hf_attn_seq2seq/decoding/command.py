@@ -86,10 +86,12 @@ def build_parser() -> argparse.ArgumentParser:
         "input",
         nargs="?",
         metavar="TEXT|FILE",
-        help="a sentence, or UTF-8 text, also .gz or .xz (default: standard input)",
+        help="a sentence, or UTF-8 text, also .gz, .xz or .bz2 (default: standard input)",
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--output", "-o", type=Path, metavar="FILE", help="also .gz or .xz (default: standard output)")
+    output.add_argument(
+        "--output", "-o", type=Path, metavar="FILE", help="also .gz, .xz or .bz2 (default: standard output)"
+    )
     output.add_argument("--resume", action="store_true", help="go on with the unfinished --output of a killed run")
     output.add_argument("--format", choices=("text", "jsonl"), default="text", help="(default %(default)s)")
     output.add_argument("--n-best", type=int, metavar="N", help="the N best translations, with their scores")

@@ -1,8 +1,11 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Lines in and lines out: read in blocks as they come, written so that a killed run can go on where it was."""
 
+import bz2
 import gzip
 import hashlib
+import io
+import itertools
 import json
 import lzma
 import os
@@ -16,14 +19,16 @@ from typing import Any, NamedTuple
 from hf_attn_seq2seq.writing import AGAIN, is_regular, sole_output, write_text, writing
 
 
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 # A compressed file may consist of several, one after the other: each block of lines is one.
 _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": lambda content: gzip.compress(content, mtime=0),
     ".xz": lzma.compress,
+    ".bz2": bz2.compress,
 }
 
 
+_BUFFER = 1 << 20  # bytes
 GO_ON = "go on with --resume"
 
 
@@ -37,24 +42,22 @@ class Block(NamedTuple):
 
 def read_blocks(path: Path | None, size: int) -> Iterator[Block]:
     """
-    Read UTF-8 lines of a file, also `.gz` or `.xz`, or of standard input, in blocks of about `size` bytes.
+    Read UTF-8 lines of a file, also `.gz`, `.xz` or `.bz2`, or of standard input, in blocks of about `size` bytes.
 
     What standard input has is given on at once, so that someone who types lines need not wait. Lines end at a line
-    feed, with or without a carriage return; a byte order mark is dropped.
+    feed, with or without a carriage return, or in a file that begins with carriage returns alone at each of these; a
+    byte order mark is dropped.
 
     Raises:
         ValueError: The file is missing or damaged, or a line is not UTF-8; the sentence names it.
     """
     name = str(path) if path else "standard input"
-    stream: Any = _open(path) if path else sys.stdin.buffer
+    typed: Any = sys.stdin.buffer
+    contents = _contents(path, size) if path else iter(lambda: typed.read1(size), b"")
     digest = hashlib.sha256()
     count = 0
     rest = b""
-    while True:
-        try:
-            content = stream.read1(size)
-        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-            raise ValueError(f"{name} cannot be decompressed ({error}): it is damaged, or misnamed.") from error
+    for content in itertools.chain(contents, [b""]):
         complete, newline, rest_of_content = content.rpartition(b"\n")
         if content and not newline:
             rest += content
@@ -67,18 +70,29 @@ def read_blocks(path: Path | None, size: int) -> Iterator[Block]:
             lines = [_decode(line, name, number) for number, line in enumerate(raw, start=count + 1)]
             yield Block(count, lines, digest.hexdigest())
             count += len(lines)
-        if not content:
-            return
 
 
 def count_lines(path: Path) -> int:
     """How many lines `read_blocks` will find."""
     count, last = 0, b"\n"
-    with _open(path) as stream:
-        while content := stream.read(1 << 20):
-            count += content.count(b"\n")
-            last = content[-1:]
+    for content in _contents(path, _BUFFER):
+        count += content.count(b"\n")
+        last = content[-1:]
     return count + (last != b"\n")
+
+
+def _contents(path: Path, size: int) -> Iterator[bytes]:
+    """What is in a file, decompressed, `size` bytes at most at a time; carriage returns alone become line feeds."""
+    try:
+        with _open(path) as stream:
+            begin = stream.peek()
+            ends_at_returns = b"\r" in begin and b"\n" not in begin
+            while content := stream.read1(size):
+                yield content.replace(b"\r", b"\n") if ends_at_returns else content
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the archive
+            raise
+        raise ValueError(f"{path} cannot be decompressed ({error}): it is damaged, or misnamed.") from error
 
 
 def refuse_overwriting(output: Path | None, *inputs: Path | None) -> None:
@@ -88,12 +102,13 @@ def refuse_overwriting(output: Path | None, *inputs: Path | None) -> None:
             raise ValueError(f"{path} cannot be read and written at once: name another --output.")
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> Any:  # a buffered reader
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name a file in it.")
     if not path.exists():
         raise ValueError(f"There is no file {path}: check its path.")
-    return _OPENERS.get(path.suffix, open)(path, "rb")
+    opener = _OPENERS.get(path.suffix)
+    return io.BufferedReader(opener(path, "rb"), _BUFFER) if opener else path.open("rb", _BUFFER)
 
 
 def _decode(line: bytes, name: str, number: int) -> str:
@@ -109,7 +124,7 @@ def _decode(line: bytes, name: str, number: int) -> str:
 
 class Output:
     """
-    Where results go in blocks: standard output, or a file, compressed where it ends in `.gz` or `.xz`.
+    Where results go in blocks: standard output, or a file, compressed where it ends in `.gz`, `.xz` or `.bz2`.
 
     A file is for one run at a time, the one that has entered this context. It is written as `FILE.partial` and takes
     its place when it is complete; of a run that fails, what was written by then stays there.
@@ -196,7 +211,7 @@ class Output:
 
 class ResumableOutput(Output):
     """
-    A file of results, `.gz` and `.xz` compressed, and beside it, until it is complete, how far it has come.
+    A file of results, `.gz`, `.xz` and `.bz2` compressed, and beside it, until it is complete, how far it has come.
 
     The first block takes the place of an older file; others are appended. `FILE.progress` is there before anything is
     written, and is replaced after each block, once that is on the disk; what a killed run wrote after it is cut off

@@ -63,7 +63,7 @@ def read_gold(path: str | Path, source: str = "en", target: str = "fr") -> list[
 
 def read_gold_links(path: str | Path) -> list[GoldLinks]:
     """Reads gold links without their sentences, one line in the Pharaoh format a pair; `1p2`, `1?2` and `1-2?` are
-    possible links, `1-2` is sure. The file may be .gz or .xz.
+    possible links, `1-2` is sure. The file may be .gz, .xz or .bz2.
 
     Raises:
         ValueError: for a file that cannot be read, or a part of a line that is no link; the sentence names file and

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The translate command on files and pipes: order, blank lines, formats, killed and resumed runs, wrong input."""
 
+import bz2
 import gzip
 import io
 import json
@@ -18,8 +19,9 @@ from transformers import AutoTokenizer
 from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.decoding import command, translate, translate_n_best
 from hf_attn_seq2seq.decoding.command import main
-from hf_attn_seq2seq.decoding.files import ResumableOutput
+from hf_attn_seq2seq.decoding.files import ResumableOutput, count_lines, read_blocks
 from hf_attn_seq2seq.writing import sole_output
+from tests.data.corpus_files import write
 from tests.decoding.conftest import SENTENCES, make_model
 from tests.helpers import full_disk
 
@@ -76,9 +78,31 @@ def test_a_line_comes_out_for_each_line(folders, source, tmp_path, expected, cap
     assert capsys.readouterr().out.split("\n") == [*expected, ""]
 
 
-@pytest.mark.parametrize("packing", [gzip, lzma])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2"])
+@pytest.mark.parametrize("size", [3, 1 << 16])
+def test_lines_that_end_in_carriage_returns_alone(tmp_path, suffix, size):
+    path = write(tmp_path / f"lines{suffix}", "one\rtwo, été\r\rfour")
+    read = [line for block in read_blocks(path, size) for line in block.lines]
+    assert read == ["one", "two, été", "", "four"]
+    assert count_lines(path) == 4
+    write(path, "one\rtwo\nthree\r\n")  # where there are line feeds, they alone end lines
+    assert [line for block in read_blocks(path, size) for line in block.lines] == ["one\rtwo", "three"]
+    assert count_lines(path) == 2
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".bz2"])
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:20] + bytes(9) + data[29:]])
+def test_damaged_archives_are_named_when_lines_are_counted_too(tmp_path, suffix, damage):
+    path = write(tmp_path / f"lines{suffix}", "".join(f"line {i}\n" for i in range(999)))
+    path.write_bytes(damage(path.read_bytes()))
+    for use in (count_lines, lambda path: list(read_blocks(path, 100))):
+        with pytest.raises(ValueError, match=rf"lines{suffix} cannot be decompressed"):
+            use(path)
+
+
+@pytest.mark.parametrize("packing", [gzip, lzma, bz2])
 def test_compressed_files(folders, many, tmp_path, small_blocks, packing):
-    suffix = {gzip: "gz", lzma: "xz"}[packing]
+    suffix = {gzip: "gz", lzma: "xz", bz2: "bz2"}[packing]
     packed, output = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
     packed.write_bytes(packing.compress(many.read_bytes()))
     options = ["--num-beams", 1, "--max-new-tokens", 3]
