@@ -16,6 +16,7 @@ import transformers
 from huggingface_hub import file_exists
 from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
 from safetensors import SafetensorError
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSeq2SeqLM,
@@ -25,6 +26,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.alignment import Aligner, load_readout
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
 from hf_attn_seq2seq.decoding.exported import DESCRIPTION, ExportedModel
@@ -378,8 +380,14 @@ def _load_model(name: str, dtype: str, device: torch.device, hub: Mapping[str, A
             f"The weights of '{name}' do not fit its config.json ({key} is {tuple(saved)} and should be "
             f"{tuple(needed)}): save, or download, the model again."
         )
-    for key, tensor in model.named_parameters():
-        if not torch.isfinite(tensor).all():
+    own = model.config.model_type == AttnSeq2SeqConfig.model_type and not hasattr(model.config, "quantization_config")
+    if own and (unused := sorted(found["unexpected_keys"])):  # of other models, Transformers knows some to leave out
+        raise ValueError(
+            f"The weights of '{name}' do not fit its config.json, which has no place for {unused[0]} ({len(unused)} "
+            "such): save, or download, the model again."
+        )
+    for key, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.isnan().any() or (isinstance(tensor, nn.Parameter) and not torch.isfinite(tensor).all()):
             raise ValueError(
                 f"The weights of '{name}' hold NaN or infinite numbers ({key}): train again, with a smaller "
                 "learning rate, or go back to an earlier checkpoint."

@@ -93,7 +93,15 @@ def _check_weights(name: str, config: Path | None, named: Any, hub: Mapping[str,
     if named is not None and not is_plain(named, ".safetensors") and not is_plain(named, ".safetensors.index.json"):
         raise ValueError(_elsewhere(config, named))
     index = named or WEIGHTS_INDEX
-    if not index.endswith(".index.json") or (named is None and (Path(name) / WEIGHTS).is_file()):
+    if not index.endswith(".index.json"):
+        return
+    if named is None and (single := Path(name) / WEIGHTS).is_file():  # which is what Transformers reads
+        shards = Path(name) / WEIGHTS_INDEX
+        if shards.is_file() and shards.stat().st_mtime > single.stat().st_mtime:
+            raise ValueError(
+                f"'{name}' holds its weights twice: {WEIGHTS}, which would be loaded, is older than the shards of "
+                f"{WEIGHTS_INDEX}: remove {WEIGHTS}, or the shards and their index."
+            )
         return
     path = find_file(name, index, hub)
     if path is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import MarianConfig, MarianMTModel
 
 import hf_attn_seq2seq
 from hf_attn_seq2seq.decoding import command, translate
@@ -25,6 +26,7 @@ from hf_attn_seq2seq.evaluation.model_card import make_card
 from hf_attn_seq2seq.evaluation.results import checksums
 from hf_attn_seq2seq.explain import command as explain_command
 from tests.decoding.test_command import pipe
+from tests.helpers import tiny_model
 
 
 SENTENCES = ["The cat is on the mat.", "I like tea."]
@@ -128,6 +130,35 @@ def test_weights_that_cannot_be_used(folder: Path, spoil, sentence: str) -> None
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=sentence):
         load(folder)
+
+
+def test_weights_that_the_settings_have_no_place_for(folder: Path) -> None:
+    """Half of a model would else translate, into nonsense."""
+    model = tiny_model(vocab_size=50, encoder_layers=2)
+    model.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "encoder_layers": 1}), "utf-8")
+    with pytest.raises(
+        ValueError, match=r"do not fit its config\.json, which has no place for .*encoder.* \(\d+ such\)"
+    ):
+        load(folder)
+
+
+def test_other_models_numbers_that_are_no_parameters_are_checked_too(tmp_path: Path, tokenizer) -> None:
+    config = MarianConfig(
+        **{"vocab_size": len(tokenizer), "d_model": 8, "encoder_layers": 1, "decoder_layers": 1},
+        **{"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8},
+        **{"pad_token_id": 0, "decoder_start_token_id": 0, "eos_token_id": 2},
+    )
+    model = MarianMTModel(config)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert load(tmp_path).model.config.model_type == "marian"
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["final_logits_bias"][0, 3] = torch.nan
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"hold NaN or infinite numbers \(final_logits_bias\)"):
+        load(tmp_path)
 
 
 def test_weights_that_were_cut_off_or_left_out(folder: Path) -> None:

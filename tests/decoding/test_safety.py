@@ -4,6 +4,7 @@
 import ast
 import builtins
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -340,6 +341,19 @@ def test_shards_on_the_hub_as_they_should_be(
     change(good / "generation_config.json", num_beams=2)
     on_the_hub(good)
     assert first != fingerprint(name)  # so that `translate --resume` sees that the model is another
+
+
+def test_shards_that_were_saved_over_one_file_are_not_passed_over(good: Path) -> None:
+    """Transformers leaves the older file, and would load it."""
+    model = AttnSeq2SeqForConditionalGeneration.from_pretrained(good)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(1.0)
+    model.save_pretrained(good, max_shard_size="3KB")
+    os.utime(good / "model.safetensors", (0, 0))
+    with pytest.raises(ValueError, match=r"holds its weights twice: model\.safetensors, .* is older"):
+        load(good)
+    (good / "model.safetensors").unlink()
+    assert (load(good).model.get_input_embeddings().weight == 1).all()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"weight_map": []}', '{"weight_map": {}}', "{}", "[" * 100_000])
