@@ -218,8 +218,8 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
             state = kwargs.get("state_dict") or self.state_dict()
             kwargs["state_dict"] = {**state, "lm_head.weight": state["lm_head.weight"].clone()}
         super().save_pretrained(save_directory, *args, **kwargs)
-        for weights in Path(save_directory).glob("model*.safetensors"):
-            open_to_readers(weights)
+        for path in Path(save_directory).glob("model*.safetensors"):
+            open_to_readers(path)
         vars(self.config).pop("custom_pipelines", None)
         around, name = os.path.split(save_directory)
         if self._auto_class is not None and around and re.fullmatch(r"checkpoint-\d+", name):

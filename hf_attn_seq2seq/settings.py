@@ -8,6 +8,8 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from hf_attn_seq2seq.messages import QUOTED, quoted, shortened
+
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
@@ -60,7 +62,7 @@ def as_list(value: Any) -> Any:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """How to go on from an unknown name: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name[:QUOTED], known, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else f"choose among {', '.join(known)}."
 
 
@@ -68,7 +70,7 @@ def _sentence(section: type[BaseModel], error: ValidationError) -> str:
     """The first problem of a validation, as one sentence that names the field and its place."""
     problem = error.errors(include_url=False)[0]
     place = [str(part) for part in problem["loc"]]
-    name = ".".join(place)
+    name = shortened(".".join(place))
     kind = problem["type"]
     if kind == "extra_forbidden":
         return f"There is no field '{name}': {nearest(place[-1], _fields_at(section, place[:-1]))}"
@@ -78,7 +80,7 @@ def _sentence(section: type[BaseModel], error: ValidationError) -> str:
         cause = problem["ctx"]["error"]
         return f"{name}: {cause}" if name else str(cause)
     said = problem["msg"].removeprefix("Input ").replace("Field required", "is required")
-    return f"{name}={problem['input']!r} {said}." if name else f"{said}."
+    return f"{name}={quoted(problem['input'])} {said}." if name else f"{said}."
 
 
 def _fields_at(section: Any, place: Sequence[str]) -> list[str]:

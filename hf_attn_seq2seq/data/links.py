@@ -12,6 +12,8 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
+from hf_attn_seq2seq.messages import quoted
+
 
 Link = tuple[int, int]
 
@@ -96,7 +98,9 @@ def from_pharaoh(text: str) -> frozenset[Link]:
     for part in text.split():
         match = _PHARAOH_LINK.fullmatch(part)
         if not match:
-            raise ValueError(f"{part!r} is not a link: write the source and the target index, from 0, as in 0-2.")
+            raise ValueError(
+                f"{quoted(part)} is not a link: write the source and the target index, from 0, as in 0-2."
+            )
         links.add((int(match[1]), int(match[2])))
     return frozenset(links)
 
@@ -107,7 +111,7 @@ def check_links(name: str, links: AbstractSet[Link]) -> None:
         raise ValueError(f"{name} is of type {type(links).__name__}: give every sentence a set of links.")
     for link in links:
         if not (isinstance(link, tuple) and len(link) == 2 and all(map(is_index, link))):
-            raise ValueError(f"{name} holds {link!r}: a link is a pair (source index, target index), from 0.")
+            raise ValueError(f"{name} holds {quoted(link)}: a link is a pair (source index, target index), from 0.")
 
 
 def is_index(value: object) -> bool:

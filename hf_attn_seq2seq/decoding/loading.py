@@ -31,6 +31,7 @@ from hf_attn_seq2seq.decoding.alignment import Aligner, load_readout
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
 from hf_attn_seq2seq.decoding.exported import DESCRIPTION, ExportedModel
 from hf_attn_seq2seq.decoding.safety import ADAPTER, check_files, find_file, read_settings
+from hf_attn_seq2seq.messages import shortened
 
 
 DEFAULT_MODEL = "en-fr-small"
@@ -270,8 +271,8 @@ def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:
     except OSError:
         revision = f" (revision '{hub['revision']}')" if hub.get("revision") else ""
         raise ValueError(
-            f"There is no model '{name}'{revision}: no such folder is here, it does not come with this package (which "
-            f"has {', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
+            f"There is no model '{shortened(name)}'{revision}: no such folder is here, it does not come with this "
+            f"package (which has {', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
             f"{_perhaps_a_text(name)}"
         ) from None
     except (ValueError, StrictDataclassError) as error:

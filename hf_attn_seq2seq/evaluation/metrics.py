@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from hf_attn_seq2seq.evaluation.bootstrap import Interval, extract_statistics, score_interval, score_statistics
+from hf_attn_seq2seq.messages import shortened
 
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def make_metric(name: str, language: str | None = None) -> Metric:
         ImportError: sacrebleu or what the metric is built on is not installed.
     """
     if name not in METRICS:
-        raise ValueError(f"there is no metric '{name}': choose among {', '.join(METRICS)}.")
+        raise ValueError(f"there is no metric '{shortened(name)}': choose among {', '.join(METRICS)}.")
     try:
         from hf_attn_seq2seq.evaluation import corpus_metrics
     except ImportError as error:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from hf_attn_seq2seq.data.links import SYMMETRISATIONS
 from hf_attn_seq2seq.evaluation.metrics import METRICS, length_buckets
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.settings import Settings, as_list, nearest
 
 
@@ -75,7 +76,7 @@ class EvaluationSettings(Settings):
     def _known(cls, metrics: list[str]) -> list[str]:
         for name in metrics:
             if name not in METRICS:
-                raise ValueError(f"there is no metric '{name}': {nearest(name, list(METRICS))}")
+                raise ValueError(f"there is no metric '{shortened(name)}': {nearest(name, list(METRICS))}")
         return metrics
 
     @field_validator("length_buckets")

@@ -12,6 +12,7 @@ from hf_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
 from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
 from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
+from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.settings import Settings, nearest, section_in
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.writing import write_text
@@ -52,10 +53,10 @@ class Recipe(Settings):
             if name in ("vocab_size", "decoder_vocab_size"):
                 raise ValueError(f"{name} follows the tokenizer: set tokenizer.vocab_size.")
             if name != "preset" and name not in MODEL_FIELDS:
-                raise ValueError(f"There is no field '{name}': {nearest(name, ['preset', *MODEL_FIELDS])}")
+                raise ValueError(f"There is no field '{shortened(name)}': {nearest(name, ['preset', *MODEL_FIELDS])}")
         preset = fields.get("preset")
         if preset is not None and preset not in PRESETS:
-            raise ValueError(f"There is no preset '{preset}': {nearest(str(preset), list(PRESETS))}")
+            raise ValueError(f"There is no preset '{shortened(str(preset))}': {nearest(str(preset), list(PRESETS))}")
         return fields
 
     def model_config_for(self, vocab_size: int, decoder_vocab_size: int | None = None) -> AttnSeq2SeqConfig:
@@ -88,7 +89,9 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     for override in overrides:
         place, equals, value = override.partition("=")
         if not equals or not place:
-            raise ValueError(f"'{override}' changes no field: write section.field=value, as in training.epochs=3.")
+            raise ValueError(
+                f"'{shortened(override)}' changes no field: write section.field=value, as in training.epochs=3."
+            )
         try:
             parsed = parse_yaml(value)
         except yaml.YAMLError:
@@ -96,7 +99,7 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         try:
             _place(fields, place.split("."), parsed)
         except ValueError as error:
-            raise ValueError(f"'{override}': {error}") from None
+            raise ValueError(f"'{shortened(override)}': {error}") from None
     return Recipe(**fields)
 
 
@@ -182,7 +185,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    problem = f"the field '{key.value}' is given twice"
+                    problem = f"the field '{shortened(key.value)}' is given twice"
                     raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -228,11 +231,11 @@ def _place(fields: Any, names: Sequence[str], value: Any) -> None:
             _place(fields[0], names, value)
         else:
             raise ValueError(
-                f"'{name}' is no place in a list of {len(fields)}, which are counted from 0: the next one is "
-                f"{len(fields)}."
+                f"'{shortened(name)}' is no place in a list of {len(fields)}, which are counted from 0: the next one "
+                f"is {len(fields)}."
             )
     elif not isinstance(fields, dict):
-        raise ValueError(f"there is no '{name}' in the value {fields!r}.")
+        raise ValueError(f"there is no '{shortened(name)}' in the value {quoted(fields)}.")
     elif name == "0" and rest:
         _place(fields, rest, value)
     elif rest:

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from hf_attn_seq2seq.evaluation.metrics import METRICS
 from hf_attn_seq2seq.evaluation.settings import Symmetrisation
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.settings import Settings, as_list, nearest
 
 
@@ -108,7 +109,9 @@ class TrainingSettings(Settings):
     @model_validator(mode="after")
     def _check(self) -> "TrainingSettings":
         if self.metric != "loss" and self.metric not in METRICS:
-            raise ValueError(f"there is no metric '{self.metric}': {nearest(self.metric, ['loss', *METRICS])}")
+            raise ValueError(
+                f"there is no metric '{shortened(self.metric)}': {nearest(self.metric, ['loss', *METRICS])}"
+            )
         if isinstance(self.evaluate_every, int) and self.evaluate_every < 1:
             raise ValueError(f"evaluate_every={self.evaluate_every} must be at least 1, or 'epoch'.")
         if self.average_checkpoints > 1 and self.ema_decay is not None:

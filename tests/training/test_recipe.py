@@ -194,3 +194,30 @@ def test_the_large_recipe_runs_on_a_small_stand_in(tmp_path: Path) -> None:
     assert set(results["sets"]) == {"validation", "test"}
     assert results["sets"]["test"]["scores"].keys() == {"bleu", "ter"}
     assert (output / "README.md").read_text("utf-8").startswith("---")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "{x}=1",
+        "{x}",
+        "training.{x}=1",
+        "training.epochs={x}",
+        "training.metric={x}",
+        "training={x}",
+        "name.{x}=1",
+        "model.{x}=1",
+        "model.preset={x}",
+        "data.tests.{x}.file=a.tsv",
+        "data.train.{x}.{x}={x}",
+        "data.train.0.format={x}",
+        "data.train.0.file=[{x}]",
+        "tokenizer.kind={x}",
+        "tokenizer={{vocab_size: [{x}, {x}]}}",
+    ],
+)
+def test_a_message_quotes_little_of_a_long_value(override: str) -> None:
+    with pytest.raises(ValueError, match="x") as told:
+        load_recipe(None, [override.format(x="x" * 1_000_000)])
+    assert len(str(told.value)) < 1000
+    assert str(told.value).count("x") <= 3 * 200
