@@ -18,8 +18,6 @@ ROOT = Path(hf_attn_seq2seq.__file__).parent
 ROOMS = ("", "data", "decoding", "convert", "export", "evaluation", "training", "explain", "app", "sharing")
 # Names that have moved up, and are still found where they were.
 RENAMED = {("decoding/__init__.py", "evaluation")}
-# The tour of `explain` trains models, and `training` shows attention: until the drawing moves down.
-EXCEPTIONS = {("training", "explain")}
 # A saved model needs Transformers alone, which brings the others; sentencex is imported where it is installed.
 LIBRARIES = {"torch", "transformers", "tokenizers", "huggingface_hub", "sentencex"}
 
@@ -88,9 +86,7 @@ def upwards(imports: list[Import]) -> list[Import]:
     return [
         one
         for one in imports
-        if ROOMS.index(one.room) > ROOMS.index(one.importer)
-        and (one.importer, one.room) not in EXCEPTIONS
-        and (one.file, one.room) not in RENAMED
+        if ROOMS.index(one.room) > ROOMS.index(one.importer) and (one.file, one.room) not in RENAMED
     ]
 
 
@@ -109,7 +105,7 @@ def test_no_two_rooms_import_each_other() -> None:
         for one in own_imports()
         if one.importer != one.room and (one.file, one.room) not in RENAMED
     }
-    assert {pair for pair in pairs if pair[::-1] in pairs and not {pair, pair[::-1]} & EXCEPTIONS} == set()
+    assert {pair for pair in pairs if pair[::-1] in pairs} == set()
 
 
 def test_the_rooms_above_import_absolutely() -> None:

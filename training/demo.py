@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""See hf_attn_seq2seq/training/demo.py, which this runs."""
+"""See hf_attn_seq2seq/explain/demo.py, which this runs."""
 
-from hf_attn_seq2seq.training.demo import main
+from hf_attn_seq2seq.explain.demo import main
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Showing how a translation was made."""
 
-from hf_attn_seq2seq.explain.heatmap import save_heatmap, terminal_heatmap
+from hf_attn_seq2seq.decoding.heatmap import save_heatmap, terminal_heatmap
 from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 from hf_attn_seq2seq.explain.verify import Check, Verification

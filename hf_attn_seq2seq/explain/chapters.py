@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
-from hf_attn_seq2seq.explain.heatmap import closed, visible
+from hf_attn_seq2seq.decoding.heatmap import closed, visible
 
 
 if TYPE_CHECKING:

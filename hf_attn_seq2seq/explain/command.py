@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from hf_attn_seq2seq.console import CommandParser, make_console
+from hf_attn_seq2seq.decoding.heatmap import MIN_WIDTH, closed, visible
 from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load_translator, names_model
 from hf_attn_seq2seq.explain.chapters import TITLES
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import FIGURES, save_figure
-from hf_attn_seq2seq.explain.heatmap import MIN_WIDTH, closed, visible
 from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
 from hf_attn_seq2seq.explain.terminal import DEPTHS, print_trace
 from hf_attn_seq2seq.explain.trace import Trace, check_side_file
@@ -54,6 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
         f"{DEFAULT_MODEL}, English to French, which comes with this package)",
     )
     parser.add_argument("text", nargs="?", help="the sentence to translate")
+    parser.add_argument(
+        "--train-tour",
+        action="store_true",
+        help="the tour of two models, with and without attention, which are trained first where outputs/ lacks them "
+        "(some minutes)",
+    )
     run = parser.add_argument_group("the run")
     run.add_argument("--target", metavar="TEXT", help="a translation that the model has to say")
     run.add_argument("--beams", type=int, metavar="N", help="hypotheses kept; 1 is greedy (default: the model's own)")
@@ -94,11 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = make_console(no_color=options.plain or None)
     console.width = max(console.width, MIN_WIDTH)  # a terminal that tells no width says 0
     _check_files(options)
+    if options.train_tour and options.model is not None:
+        raise ValueError("--train-tour tells of models of its own: leave out the model and the text.")
     if options.model is None:
-        from hf_attn_seq2seq.explain.tour import tell_tour
+        from hf_attn_seq2seq.explain.tour import tell_tour, tell_trained_tour
 
         # Somebody who reads along turns the pages; a file or a pipe gets all at once.
-        told = tell_tour(
+        told = (tell_trained_tour if options.train_tour else tell_tour)(
             console,
             plain=options.plain,
             step_by_step=console.is_terminal and sys.stdin is not None and sys.stdin.isatty(),

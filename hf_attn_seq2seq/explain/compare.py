@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hf_attn_seq2seq.decoding.heatmap import visible
 from hf_attn_seq2seq.explain.chapters import said, token_label
-from hf_attn_seq2seq.explain.heatmap import visible
 from hf_attn_seq2seq.explain.trace import Trace
 
 

@@ -12,9 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from rich.cells import cell_len
 
-from hf_attn_seq2seq.decoding.word_attention import word_attention
-from hf_attn_seq2seq.explain.chapters import distinct_labels, said, step_sentence, token_label
-from hf_attn_seq2seq.explain.heatmap import (
+from hf_attn_seq2seq.decoding.heatmap import (
     FAINT_INK,
     FRAME,
     INK,
@@ -30,6 +28,8 @@ from hf_attn_seq2seq.explain.heatmap import (
     wrapped,
     write_figure,
 )
+from hf_attn_seq2seq.decoding.word_attention import word_attention
+from hf_attn_seq2seq.explain.chapters import distinct_labels, said, step_sentence, token_label
 from hf_attn_seq2seq.explain.trace import Trace
 
 

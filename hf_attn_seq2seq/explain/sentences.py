@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.decoding.heatmap import visible
 from hf_attn_seq2seq.decoding.text import refuse_blank
-from hf_attn_seq2seq.explain.heatmap import visible
 from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 from hf_attn_seq2seq.pipeline_attn_seq2seq import source_language, split_text

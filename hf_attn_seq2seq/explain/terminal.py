@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from hf_attn_seq2seq.decoding.heatmap import closed, shorten, visible
 from hf_attn_seq2seq.explain.chapters import (
     NOT_PROOF,
     TITLES,
@@ -24,7 +25,6 @@ from hf_attn_seq2seq.explain.chapters import (
     step_sentence,
     token_label,
 )
-from hf_attn_seq2seq.explain.heatmap import closed, shorten, visible
 from hf_attn_seq2seq.explain.ledger import recompute_weights
 from hf_attn_seq2seq.explain.trace import Trace
 

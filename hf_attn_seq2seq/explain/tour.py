@@ -1,5 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The guided tour: the story of one sentence, first through one fixed vector, then with attention, in real numbers."""
+"""
+The guided tours of one sentence, in real numbers: through the model that comes with this package, and, of two models
+that are trained for it, first through one fixed vector and then with attention.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import json
 import random
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -19,16 +23,22 @@ from rich.text import Text
 
 from hf_attn_seq2seq.data.grammar import AlignedPair, Grammar
 from hf_attn_seq2seq.decoding import translate
-from hf_attn_seq2seq.decoding.loading import Translator, load_translator
+from hf_attn_seq2seq.decoding.heatmap import terminal_heatmap
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, Translator, load, load_translator
 from hf_attn_seq2seq.explain.chapters import TITLES, step_sentence, token_label
-from hf_attn_seq2seq.explain.heatmap import terminal_heatmap
 from hf_attn_seq2seq.explain.terminal import Depth, print_trace
 from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 
 
-SENTENCE = "The cat is on the mat ."
+SENTENCE = "The cat is on the mat."
+GRAMMAR_SENTENCE = "The cat is on the mat ."  # as the models of the grammar read it
 STEP = 1  # "chat"
+WHAT_IFS: dict[str, dict[str, Any]] = {
+    f"target.{STEP + 1}=chien": {"target": {STEP: "chien"}},
+    f"weights.{STEP + 1}=mat": {"weights": {STEP: "mat"}},
+    "source=The dog is on the mat.": {"source": "The dog is on the mat."},
+}
 DEMO, DEMO_NONE = "demo", "demo-none"
 # By another seed than the demonstration's: a long sentence is in its training data only by a rare chance.
 DRAW_SEED, DRAWN, OF_EACH_LENGTH = 1, 2000, 60
@@ -62,18 +72,33 @@ class Measured(NamedTuple):
         return max(found, key=lambda index: len(self.pairs[index].source_words), default=None)
 
 
-def tell_tour(
-    console: Console, *, plain: bool = False, step_by_step: bool = False, folder: str | Path = Path("outputs")
-) -> Trace:
+def tell_tour(console: Console, *, plain: bool = False, step_by_step: bool = False) -> Trace:
     """
-    Tell the story of "The cat is on the mat ." chapter by chapter, with the numbers of the demonstration's models.
-
-    Models that are not there yet are trained first, which takes about two minutes each on two cores.
+    Tell the story of "The cat is on the mat." chapter by chapter, with the numbers of the model in the package.
 
     Args:
         console: Where to tell it.
         plain: Draw with ASCII characters, without colour.
         step_by_step: Wait for the Enter key between the parts.
+
+    Returns:
+        the trace of the sentence, with the runs in which one thing was changed as its children.
+    """
+    told = trace(*load(), SENTENCE, name=DEFAULT_MODEL)
+    _Tour(_console(console, plain), plain, step_by_step).tell(told)
+    return told
+
+
+def tell_trained_tour(
+    console: Console, *, plain: bool = False, step_by_step: bool = False, folder: str | Path = Path("outputs")
+) -> Trace:
+    """
+    Tell the story of "The cat is on the mat ." first without and then with attention, by the demonstration's models.
+
+    Models that are not there yet are trained first, which takes about two minutes each on two cores.
+
+    Args:
+        console, plain, step_by_step: As for [`tell_tour`].
         folder: Holds `demo`, the model of `make demo`, and `demo-none`, the same without attention.
 
     Returns:
@@ -82,14 +107,19 @@ def tell_tour(
     Raises:
         ValueError: A model of the folder is another than its name says.
     """
-    if plain:
-        console = Console(file=console.file, width=console.width, color_system=None, legacy_windows=False)
+    console = _console(console, plain)
     folder = Path(folder)
     attending = _demo_model(folder / DEMO, True, console)
     without = _demo_model(folder / DEMO_NONE, False, console)
-    told = trace(*attending, SENTENCE)
-    _Tour(console, plain, step_by_step, attending, without, told, folder).tell()
+    told = trace(*attending, GRAMMAR_SENTENCE)
+    _TrainedTour(console, plain, step_by_step, attending, without, folder).tell(told)
     return told
+
+
+def _console(console: Console, plain: bool) -> Console:
+    if not plain:
+        return console
+    return Console(file=console.file, width=console.width, color_system=None, legacy_windows=False)
 
 
 def _demo_model(folder: Path, attends: bool, console: Console) -> Translator:
@@ -98,7 +128,9 @@ def _demo_model(folder: Path, attends: bool, console: Console) -> Translator:
         try:
             from hf_attn_seq2seq.training import demo
         except ImportError as error:
-            raise ImportError("The tour trains its models: pip install 'hf_attn_seq2seq[train,explain]'.") from error
+            raise ImportError(
+                "--train-tour trains its models: pip install 'hf_attn_seq2seq[train,explain]'."
+            ) from error
 
         kind = "with attention" if attends else "without attention"
         console.print(
@@ -106,7 +138,7 @@ def _demo_model(folder: Path, attends: bool, console: Console) -> Translator:
             markup=False,
         )
         settings = _settings_of(folder.with_name(DEMO))
-        demo.run(folder, "additive" if attends else "none", *settings)
+        demo.train_demo(folder, "additive" if attends else "none", *settings, console)
     translator = load_translator([str(folder)])
     kind = getattr(translator.model.config, "attention_type", None)
     if kind is None or (kind != "none") != attends:
@@ -118,7 +150,7 @@ def _demo_model(folder: Path, attends: bool, console: Console) -> Translator:
 
 
 class _Settings(NamedTuple):
-    """What both models of a comparison share: the arguments of the demonstration's `run` after the attention."""
+    """What both models of a comparison share: the arguments of `train_demo` after the attention."""
 
     seed: int = 0
     train_size: int = 40000
@@ -157,17 +189,101 @@ def mark_differences(said: str, right: str) -> str:
     return " ".join(marked)
 
 
-class _Tour(NamedTuple):
+@dataclass
+class _Tour:
+    """The tour of one trace."""
+
     console: Console
     plain: bool
     step_by_step: bool
+
+    def tell(self, told: Trace) -> None:
+        self.title(f'How attention works: the story of "{SENTENCE}"')
+        self.say(
+            f"{DEFAULT_MODEL}, a small translator that comes with this package, learned English to French from "
+            "everyday sentences. For each word that it writes it looks again at the words of the source that help "
+            "(Bahdanau et al. 2015). Follow it through the eight chapters of one run. All numbers below were computed "
+            "just now."
+        )
+        self.pair(SENTENCE, told.document["target"]["text"])
+        self.chapters(told)
+        self.whole(told)
+        self.pause()
+        self.title("What if?")
+        self.say("Change one thing, and the model runs again:")
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_row("", told.document["target"]["text"])
+        for change, asked in WHAT_IFS.items():
+            grid.add_row(Text(change), Text(told.what_if(**asked).document["target"]["text"], style="bold"))
+        self.console.print(Padding(grid, (0, 0, 0, 2), expand=False))
+        self.next(
+            {
+                f'"{SENTENCE}"': "any sentence of yours",
+                f'"{SENTENCE}" --html cat.html': "as a page to explore",
+                f'"{SENTENCE}" --what-if target.2=chien': "with one thing changed",
+                "--train-tour": "with and without attention, by two models that are trained for it in minutes",
+            }
+        )
+
+    def chapters(self, told: Trace) -> None:
+        step = min(STEP, len(told.document["steps"]) - 1)
+        for key in TITLES:
+            self.pause()
+            print_trace(told, self.console, step=step, chapter=key, depth=DEPTHS.get(key, "numbers"), plain=self.plain)
+
+    def whole(self, told: Trace) -> None:
+        self.pause()
+        self.title("The whole sentence")
+        self.say("A row is a token of the translation, and shows where the model looked:")
+        self.heatmap(told)
+
+    def next(self, commands: dict[str, str]) -> None:
+        self.title("Next")
+        width = max(map(len, commands))
+        for options, what in commands.items():
+            command = f"  hf-attn-seq2seq explain {options:<{width}}  # {what}"
+            self.console.print(command, markup=False, highlight=False, soft_wrap=True)
+
+    def title(self, text: str) -> None:
+        self.console.print()
+        self.console.print(Text(text, style="bold underline"))
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+    def pair(self, source: str, target: str) -> None:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for language, text in (("English", source), ("French", target)):
+            grid.add_row(language, Text(text, style="bold"))
+        self.console.print(Padding(grid, (0, 0, 0, 2), expand=False))
+
+    def heatmap(self, shown: Trace) -> None:
+        labels = [[token_label(token) for token in shown.document[side]["tokens"]] for side in ("source", "target")]
+        if self.plain:
+            drawn = terminal_heatmap(shown.weights(), *labels, width=self.console.width, plain=True)
+            self.console.print(drawn, markup=False, highlight=False)
+        else:
+            self.console.print(terminal_heatmap(shown.weights(), *labels, width=self.console.width))
+        self.console.print()
+
+    def pause(self) -> None:
+        if self.step_by_step:
+            try:
+                self.console.input(Text("\n(Enter goes on) ", style="dim"))
+            except EOFError:  # nobody is there to press it
+                self.console.print()
+
+
+@dataclass
+class _TrainedTour(_Tour):
+    """The tour of two models that differ in their attention alone."""
+
     attending: Translator
     without: Translator
-    told: Trace
     folder: Path
 
-    def tell(self) -> None:
-        self.title(f'How attention works: the story of "{SENTENCE}"')
+    def tell(self, told: Trace) -> None:
+        self.title(f'How attention works: the story of "{GRAMMAR_SENTENCE}"')
         self.say(
             "Two small translators learned English to French from the sentences of one grammar. They differ in one "
             "thing: what they may look at while they write. All numbers below were computed just now, by these two."
@@ -175,19 +291,32 @@ class _Tour(NamedTuple):
         self.pause()
         self.one_vector()
         self.pause()
-        self.with_attention()
-
-    # Parts
+        self.title("Part 2: with attention, chapter by chapter")
+        self.say(
+            "The second translator keeps the state of every word, and for each word that it writes it looks again "
+            "at those that help (Bahdanau et al. 2015). Follow it through the eight chapters of one run:"
+        )
+        self.pair(GRAMMAR_SENTENCE, told.document["target"]["text"])
+        self.chapters(told)
+        self.whole(told)
+        demo, none = (shlex.quote(str(self.folder / name)) for name in (DEMO, DEMO_NONE))
+        self.next(
+            {
+                f'{demo} "{GRAMMAR_SENTENCE}"': "any sentence, by any model of yours",
+                f'{demo} "{GRAMMAR_SENTENCE}" --html cat.html': "as a page to explore",
+                f'{demo} "{GRAMMAR_SENTENCE}" --compare {none}': "two models, side by side",
+            }
+        )
 
     def one_vector(self) -> None:
         self.title("Part 1: everything through one list of numbers")
-        fixed = trace(*self.without, SENTENCE)
+        fixed = trace(*self.without, GRAMMAR_SENTENCE)
         width = fixed.arrays["attention.0.context"].shape[-1]
         self.say(
             f"The first translator reads the whole text, keeps one list of {width} numbers, and writes its "
             "translation from that list alone (Cho et al. 2014; Sutskever et al. 2014). Of a short sentence it makes:"
         )
-        self.pair(SENTENCE, fixed.document["target"]["text"])
+        self.pair(GRAMMAR_SENTENCE, fixed.document["target"]["text"])
         print_trace(fixed, self.console, chapter="handover", depth="lines", plain=self.plain)
         self.pause()
 
@@ -236,59 +365,6 @@ class _Tour(NamedTuple):
         self.pause()
         self.say("All of it, with attention. A row is a word of the translation, and shows where it looked:")
         self.heatmap(right)
-
-    def with_attention(self) -> None:
-        self.title("Part 2: with attention, chapter by chapter")
-        self.say(
-            "The second translator keeps the state of every word, and for each word that it writes it looks again "
-            "at those that help (Bahdanau et al. 2015). Follow it through the eight chapters of one run:"
-        )
-        self.pair(SENTENCE, self.told.document["target"]["text"])
-        step = min(STEP, len(self.told.document["steps"]) - 1)
-        for key in TITLES:
-            self.pause()
-            print_trace(
-                self.told, self.console, step=step, chapter=key, depth=DEPTHS.get(key, "numbers"), plain=self.plain
-            )
-        self.pause()
-        self.title("The whole sentence")
-        self.heatmap(self.told)
-        self.say("Next, with any sentence and any model of yours:")
-        demo = shlex.quote(str(self.folder / DEMO))
-        for options in ("", " --html cat.html", f" --compare {shlex.quote(str(self.folder / DEMO_NONE))}"):
-            command = f'    hf-attn-seq2seq explain {demo} "{SENTENCE}"{options}'
-            self.console.print(command, markup=False, highlight=False, soft_wrap=True)
-
-    # What is printed
-
-    def title(self, text: str) -> None:
-        self.console.print()
-        self.console.print(Text(text, style="bold underline"))
-
-    def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
-
-    def pair(self, source: str, target: str) -> None:
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        for language, text in (("English", source), ("French", target)):
-            grid.add_row(language, Text(text, style="bold"))
-        self.console.print(Padding(grid, (0, 0, 0, 2), expand=False))
-
-    def heatmap(self, shown: Trace) -> None:
-        labels = [[token_label(token) for token in shown.document[side]["tokens"]] for side in ("source", "target")]
-        if self.plain:
-            drawn = terminal_heatmap(shown.weights(), *labels, width=self.console.width, plain=True)
-            self.console.print(drawn, markup=False, highlight=False)
-        else:
-            self.console.print(terminal_heatmap(shown.weights(), *labels, width=self.console.width))
-        self.console.print()
-
-    def pause(self) -> None:
-        if self.step_by_step:
-            try:
-                self.console.input(Text("\n(Enter goes on) ", style="dim"))
-            except EOFError:  # nobody is there to press it
-                self.console.print()
 
 
 def _first_difference(left: Trace, right: Trace) -> int:

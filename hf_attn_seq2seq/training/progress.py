@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_attn_seq2seq.decoding import attend
-from hf_attn_seq2seq.explain import terminal_heatmap
+from hf_attn_seq2seq.decoding.heatmap import terminal_heatmap
 from hf_attn_seq2seq.writing import write_text
 
 

@@ -9,9 +9,19 @@ from rich.console import Console
 
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import translate
+from hf_attn_seq2seq.decoding.loading import load
 from hf_attn_seq2seq.explain import tour
 from hf_attn_seq2seq.explain.chapters import TITLES, said
-from hf_attn_seq2seq.explain.tour import LENGTHS, SENTENCE, Measured, draw_sentences, mark_differences, tell_tour
+from hf_attn_seq2seq.explain.command import main
+from hf_attn_seq2seq.explain.tour import (
+    GRAMMAR_SENTENCE,
+    LENGTHS,
+    SENTENCE,
+    Measured,
+    draw_sentences,
+    mark_differences,
+    tell_trained_tour,
+)
 from hf_attn_seq2seq.training import demo
 from tests.helpers import tiny_model
 
@@ -53,13 +63,32 @@ def folder(tmp_path, save_model):
 
 def told(folder, width=100, **options):
     console = Console(file=io.StringIO(), width=width, legacy_windows=False)
-    traced = tell_tour(console, folder=folder, **options)
+    traced = tell_trained_tour(console, folder=folder, **options)
     return console.file.getvalue(), traced
+
+
+def test_the_tour_of_the_packaged_model_trains_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "train_demo", lambda *_: pytest.fail("it trains"))
+    main(["--plain", "--html", str(tmp_path / "tour.html")])
+    text = capsys.readouterr().out
+    assert not set(text) & set("█▏─→…")
+    places = [text.index(f"\n{number} {title}\n") for number, title in enumerate(TITLES.values(), 1)]
+    assert places == sorted(places)
+    model, tokenizer = load()
+    for sentence in (SENTENCE, "The dog is on the mat."):
+        assert translate(model, tokenizer, [sentence])[0] in text
+    assert "Le chien" in text[text.index("target.2=chien") :].splitlines()[0]
+    assert "explain --train-tour" in text
+    assert SENTENCE in (tmp_path / "tour.html").read_text("utf-8")
+    assert not (tmp_path / "outputs").exists()
+    with pytest.raises(ValueError, match="--train-tour tells of models of its own"):
+        main(["--train-tour", SENTENCE])
 
 
 def test_story_is_told_from_the_models_at_hand(folder, few):
     text, traced = told(folder)
-    assert traced.document["source"]["text"] == SENTENCE
+    assert traced.document["source"]["text"] == GRAMMAR_SENTENCE
     assert 0 < text.index("Part 1") < text.index("Part 2")
     places = [
         text.index(f"\n{number} {title}\n", text.index("Part 2")) for number, title in enumerate(TITLES.values(), 1)
@@ -102,13 +131,13 @@ def test_plain_is_without_codes_and_waits_for_nobody(folder, few, monkeypatch):
 def test_missing_models_are_trained_alike(tmp_path, save_model, few, monkeypatch):
     runs = []
 
-    def run(output_dir, attention_type, seed, train_size, epochs):
+    def run(output_dir, attention_type, seed, train_size, epochs, console):
         runs.append((output_dir, attention_type, seed, train_size, epochs))
         save_model(output_dir, attention_type)
         results = {"seed": seed, "train_size": train_size, "epochs": epochs, "train_seconds": 1.0}
         (output_dir / "demo.json").write_text(json.dumps(results))
 
-    monkeypatch.setattr(demo, "run", run)
+    monkeypatch.setattr(demo, "train_demo", run)
     text, _ = told(tmp_path, width=300)
     assert runs == [
         (tmp_path / "demo", "additive", 0, 40000, 3),

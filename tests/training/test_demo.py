@@ -9,8 +9,9 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.decoding import align
+from hf_attn_seq2seq.explain.demo import main
 from hf_attn_seq2seq.sharing.stage import stage_model
-from hf_attn_seq2seq.training.demo import SENTENCE, main, measure
+from hf_attn_seq2seq.training.demo import SENTENCE, measure
 
 
 def test_demo_trains_measures_shows_and_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
