@@ -1,8 +1,11 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """One configuration for every attention encoder-decoder: which encoder, which decoder, which attention joins them."""
 
+import copy
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
@@ -74,6 +77,22 @@ _NAMES_ELSEWHERE = {
     "rnn_type": "encoder_type and decoder_type",
     "cell_type": "encoder_type and decoder_type",
 }
+_generating: ContextVar[bool] = ContextVar("generating", default=False)
+
+
+@contextmanager
+def target_vocabulary() -> Iterator[None]:
+    """
+    Within, the `vocab_size` of `get_text_config()` is the target's: what helps `generate()` in Transformers (prompt
+    lookup, watermarks, transition scores) asks there for the number of tokens that can be generated.
+    """
+    token = _generating.set(True)
+    try:
+        yield
+    finally:
+        _generating.reset(token)
+
+
 DROPOUTS = ("dropout", "attention_dropout", "activation_dropout", "recurrent_dropout")
 
 
@@ -277,6 +296,13 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         if name not in PRESETS:
             raise ValueError(f"Unknown preset '{name}': choose one of {', '.join(PRESETS)}.")
         return PRESETS[name](**overrides)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Any:
+        config = super().get_text_config(decoder=decoder, encoder=encoder)
+        if config is self and _generating.get() and self.decoder_vocab_size != self.vocab_size:
+            config = copy.copy(self)
+            config.vocab_size = self.decoder_vocab_size
+        return config
 
     @property
     def is_recurrent_encoder(self) -> bool:

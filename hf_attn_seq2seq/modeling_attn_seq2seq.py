@@ -28,7 +28,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .attention import Attention
 from .cache_attn_seq2seq import AttnSeq2SeqCache, new_recurrent_cache
-from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .configuration_attn_seq2seq import AttnSeq2SeqConfig, target_vocabulary
 from .recorder import record
 from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
 from .transformer import SelfAttention, TransformerDecoder, TransformerEncoder
@@ -720,6 +720,23 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
 
     # What generate() asks of a model, where the library's defaults would give wrong results.
 
+    def generate(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Transformers' `generate`, whose helpers count the target's tokens where the source has others."""
+        assistant = kwargs.get("assistant_model")
+        sizes = [getattr(getattr(model, "config", None), "vocab_size", None) for model in (self, assistant)]
+        if assistant is not None and assistant.config.is_encoder_decoder and sizes[0] != sizes[1]:
+            raise ValueError(
+                f"The assistant reads a source of {sizes[1]} different tokens and the model one of {sizes[0]}: they "
+                "must share the source's tokenizer."
+            )
+        with target_vocabulary():
+            return super().generate(*args, **kwargs)  # type: ignore[misc]
+
+    def compute_transition_scores(self, *args: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]
+        """As Transformers' own."""
+        with target_vocabulary():
+            return super().compute_transition_scores(*args, **kwargs)  # type: ignore[misc]
+
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
         loaded = super().from_pretrained(*args, **kwargs)
@@ -780,6 +797,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     def _prepare_cache_for_generation(
         self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
+        self._refuse_mixed_vocabularies(generation_config)
         given = model_kwargs.get("past_key_values") is not None
         if generation_config.cache_implementation is not None and self._has_learned_positions():
             length = generation_config.max_length
@@ -796,6 +814,17 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             cache.self_attention_cache = AttnSeq2SeqCache()
             if generation_config.is_assistant:
                 cache.activate_past_recording()
+
+    def _refuse_mixed_vocabularies(self, generation_config: Any) -> None:
+        source, target = self.config.vocab_size, self.config.decoder_vocab_size
+        if source == target:
+            return
+        for name, idle in (("encoder_repetition_penalty", 1.0), ("encoder_no_repeat_ngram_size", 0)):
+            if getattr(generation_config, name) not in (None, idle):
+                raise ValueError(
+                    f"{name} looks for the source's tokens in the target, but source and target have vocabularies of "
+                    f"their own ({source} and {target} tokens): leave it out."
+                )
 
     def _has_learned_positions(self) -> bool:
         return not self.config.is_recurrent_decoder and self.config.position_type == "learned"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from transformers import CompileConfig, GenerationConfig, TextStreamer
+from transformers import CompileConfig, GenerationConfig, TextStreamer, WatermarkDetector, WatermarkingConfig
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache, StaticCache
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutput
@@ -21,6 +21,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, gather_beam_attentions
 from hf_attn_seq2seq.attention import ATTENTIONS, NORMALIZERS
 from hf_attn_seq2seq.cache_attn_seq2seq import AttnSeq2SeqCache, new_recurrent_cache
+from hf_attn_seq2seq.decoding import Ensemble
 
 from .helpers import END, PAD, START, padded_batch, scrambled, tiny_config, tiny_model
 
@@ -1045,3 +1046,88 @@ def test_tables_are_shared_as_configured(stacks: dict[str, Any], tied: bool, sha
         assert ((each.lm_head(decoder_states) - logits)[..., 7].abs().min() > 0.5) == tied
         with torch.no_grad():
             target.weight[7] -= 1.0
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Two vocabularies
+# --------------------------------------------------------------------------------------------------------------------
+
+SIZES = [(20, 33), (33, 20)]
+two_sizes = pytest.mark.parametrize("sizes", SIZES, ids=["more target tokens", "fewer target tokens"])
+SOURCE = torch.tensor([[5, 6, 7, 8, END], [9, 10, END, PAD, PAD]])
+
+
+def of_two_vocabularies(sizes: tuple[int, int], kind: str = "gru", seed: int = 0) -> Any:
+    """A model or, named "ensemble", two of them behind one `generate()`."""
+    fields = {"vocab_size": sizes[0], "decoder_vocab_size": sizes[1]}
+    if kind == "ensemble":
+        return Ensemble([of_two_vocabularies(sizes, "gru"), of_two_vocabularies(sizes, "transformer", 1)]).eval()
+    return tiny_model(seed, **fields, **(_TRANSFORMER if kind == "transformer" else {}))
+
+
+@two_sizes
+@pytest.mark.parametrize("kind", ["gru", "transformer", "ensemble"])
+def test_scores_of_two_vocabularies(kind: str, sizes: tuple[int, int]) -> None:
+    model = of_two_vocabularies(sizes, kind)
+    options = {"max_new_tokens": 6, "do_sample": False, "return_dict_in_generate": True, "output_scores": True}
+    outputs = model.generate(SOURCE, num_beams=3, **options)
+    steps = model.compute_transition_scores(
+        outputs.sequences, outputs.scores, outputs.beam_indices, normalize_logits=False
+    )
+    lengths = (outputs.beam_indices >= 0).sum(1)
+    torch.testing.assert_close(steps.sum(1) / lengths, outputs.sequences_scores, atol=1e-5, rtol=0)
+
+    outputs = model.generate(SOURCE, num_beams=1, **options)
+    steps = model.compute_transition_scores(outputs.sequences, outputs.scores, normalize_logits=True)
+    for step, scores in enumerate(outputs.scores):
+        assert scores.shape == (2, sizes[1])
+        expected = scores.log_softmax(-1).gather(1, outputs.sequences[:, step + 1, None])[:, 0]
+        torch.testing.assert_close(steps[:, step], expected)
+
+
+@two_sizes
+@pytest.mark.parametrize("kind", ["gru", "transformer"])
+def test_drafts_of_two_vocabularies(kind: str, sizes: tuple[int, int]) -> None:
+    model, options = of_two_vocabularies(sizes, kind), {"max_new_tokens": 12, "min_new_tokens": 12, "do_sample": False}
+    alone = model.generate(SOURCE[:1], **options)
+    assert model.generate(SOURCE[:1], prompt_lookup_num_tokens=3, **options).tolist() == alone.tolist()
+    assistant = of_two_vocabularies(sizes, "transformer", seed=5)
+    assert model.generate(SOURCE[:1], assistant_model=assistant, **options).tolist() == alone.tolist()
+    other = of_two_vocabularies((sizes[0] + 1, sizes[1]))
+    with pytest.raises(ValueError, match=f"The assistant reads a source of {sizes[0] + 1} different tokens"):
+        model.generate(SOURCE[:1], assistant_model=other, **options)
+
+
+@two_sizes
+def test_watermarks_of_two_vocabularies(sizes: tuple[int, int]) -> None:
+    model = of_two_vocabularies(sizes)
+    marking = WatermarkingConfig(greenlist_ratio=0.5, bias=50.0)
+    options = {"max_new_tokens": 40, "min_new_tokens": 40, "do_sample": True}
+    torch.manual_seed(0)
+    marked, plain = (model.generate(SOURCE, watermarking_config=config, **options) for config in (marking, None))
+    # The detector asks the configuration it is given for vocab_size, which is the source's.
+    detector = WatermarkDetector(model.config.get_text_config(decoder=True), "cpu", marking)
+    assert detector(marked).tolist() == [True, True]
+    assert detector(marked, return_dict=True).green_fraction.tolist() == [1.0, 1.0]
+    assert detector(plain, return_dict=True).green_fraction.max() < 0.9
+    assert model.config.get_text_config().vocab_size == sizes[0]
+
+
+@two_sizes
+@pytest.mark.parametrize("option", [{"encoder_repetition_penalty": 1.5}, {"encoder_no_repeat_ngram_size": 2}], ids=str)
+def test_what_mixes_two_vocabularies_is_refused(option: dict[str, Any], sizes: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="source and target have vocabularies of their own") as error:
+        of_two_vocabularies(sizes).generate(SOURCE, max_new_tokens=6, **option)
+    assert "\n" not in str(error.value)
+    of_two_vocabularies((20, 20)).generate(SOURCE, max_new_tokens=6, **option)
+
+
+@two_sizes
+def test_processors_of_two_vocabularies_take_any_target_token(sizes: tuple[int, int]) -> None:
+    model, last = of_two_vocabularies(sizes), sizes[1] - 1
+    options = {"max_new_tokens": 6, "num_beams": 2}
+    assert (model.generate(SOURCE, sequence_bias=[[[last], 100.0]], **options)[:, 1:] == last).all()
+    assert not (model.generate(SOURCE, bad_words_ids=[[last]], **options) == last).any()
+    assert not (model.generate(SOURCE, suppress_tokens=[last], **options) == last).any()
+    ids = model.generate(SOURCE, no_repeat_ngram_size=1, repetition_penalty=2.0, **options)
+    assert ids.max() <= last

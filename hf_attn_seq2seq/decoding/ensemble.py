@@ -12,6 +12,8 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
+from hf_attn_seq2seq.configuration_attn_seq2seq import target_vocabulary
+
 
 class Ensemble(PreTrainedModel, GenerationMixin):
     """
@@ -98,6 +100,19 @@ class Ensemble(PreTrainedModel, GenerationMixin):
         )
 
     # What generate() asks of a model.
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        source = args[0] if args else kwargs.get("inputs", kwargs.get("input_ids"))
+        if source is not None and kwargs.get("attention_mask") is None:
+            # Transformers 5 infers no mask for encoder-decoders: padding would then be read as words.
+            padding = self.generation_config.pad_token_id
+            kwargs["attention_mask"] = torch.ones_like(source) if padding is None else source.ne(padding).long()
+        with target_vocabulary():
+            return super().generate(*args, **kwargs)  # type: ignore[misc]
+
+    def compute_transition_scores(self, *args: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]
+        with target_vocabulary():
+            return super().compute_transition_scores(*args, **kwargs)  # type: ignore[misc]
 
     def get_encoder(self, modality: str | None = None) -> "JointEncoder":
         return self.encoder

@@ -100,3 +100,10 @@ def test_members_must_know_the_same_tokens():
         Ensemble([tiny_model(), tiny_model(vocab_size=21)])
     with pytest.raises(ValueError, match="at least one model"):
         Ensemble([])
+
+
+def test_padding_is_no_word_without_a_mask_either(tokenizer):
+    ensemble = Ensemble([make_model(tokenizer), make_model(tokenizer, "transformer")]).eval()
+    inputs = tokenizer(SENTENCES[:6], return_tensors="pt", padding=True)
+    assert (inputs["attention_mask"] == 0).any()
+    assert ensemble.generate(inputs["input_ids"]).tolist() == ensemble.generate(**inputs).tolist()
