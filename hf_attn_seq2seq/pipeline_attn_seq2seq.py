@@ -13,9 +13,7 @@ import copy
 import importlib
 import re
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -39,7 +37,6 @@ RETURN_NAMES = {
 _DIRECTION = re.compile(r"translation_(\w+?)_to_(\w+)")
 _STOP = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*""")  # full-width stops need no blank after them
 _WORD_CHARACTER = re.compile(r"\w")
-_EAGER = threading.RLock()  # the implementation is the model's, which threads share: one at a time sets it back
 
 
 class Piece(NamedTuple):
@@ -139,9 +136,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         **generate_options: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if return_alignments:
-            _package_module("return_alignments", "decoding.alignment")
-            if not self.tokenizer.is_fast:
-                raise ValueError("This tokenizer does not tell where its tokens lie in the text: load the fast one.")
+            _package_module("return_alignments", "decoding.attending")
             if getattr(self.model.config, "attention_type", None) == "none":
                 raise ValueError("This model has no attention to align by: leave out return_alignments.")
         if explain:
@@ -221,7 +216,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         self, text: str, truncation: bool | str, offsets: bool, src_lang: str | None, tgt_lang: str | None
     ) -> dict[str, Any]:
         def encode(**options: Any) -> dict[str, Any]:
-            options.update(return_tensors="pt", return_offsets_mapping=offsets)
+            options.update(return_tensors="pt", return_offsets_mapping=offsets and self.tokenizer.is_fast)
             if hasattr(self.tokenizer, "_build_translation_inputs"):
                 inputs = self.tokenizer._build_translation_inputs(
                     text, src_lang=src_lang, tgt_lang=tgt_lang, **options
@@ -235,6 +230,11 @@ class AttnTranslationPipeline(ChunkPipeline):
         if truncation and length > limit:
             logger.warning(f"A text of {length} tokens is cut to the {limit} that the model reads: shorten it.")
             inputs = encode(truncation=truncation, max_length=limit)
+        if offsets and not self.tokenizer.is_fast:
+            found = _package_module("return_alignments", "decoding.attending").offsets_by_text(
+                self.tokenizer, text, inputs["input_ids"][0].tolist()
+            )
+            inputs["offset_mapping"] = torch.tensor([found])
         return inputs
 
     def _forward(  # type: ignore[override]
@@ -253,24 +253,22 @@ class AttnTranslationPipeline(ChunkPipeline):
             tokens = [trace.document["start"], *trace.document["target"]["tokens"]]
             made = {"output_ids": torch.tensor([[[token["id"] for token in tokens]]]), **kept, "trace": trace}
             if return_alignments:
-                layers = [torch.from_numpy(trace.arrays[f"attention.{layer}.weights"]) for layer in trace.layers]
-                made["attention"] = torch.stack(layers).transpose(1, 2)[None, None]
+                weights = trace.arrays[f"attention.{trace.attended(self._readout().layer)}.weights"]
+                made["attention"] = torch.from_numpy(weights).transpose(0, 1)[None, None]
             return made
         if not return_alignments:
             ids = self.model.generate(**inputs, **options)  # type: ignore[operator]
             return {"output_ids": ids.reshape(batch, -1, ids.shape[-1]), **kept}
-        options.update(return_dict_in_generate=True, output_attentions=True)
-        with eager_attention(self.model):
-            outputs = self.model.generate(**inputs, **options)  # type: ignore[operator]
-        gather = _package_module("return_alignments", "modeling_attn_seq2seq").gather_beam_attentions
-        attention = torch.stack(
-            [gather(outputs, layer) for layer in range(len(outputs.cross_attentions[0]))], dim=1
-        ).float()
+        attending = _package_module("return_alignments", "decoding.attending")
+        outputs, attention = attending.generate_attending(self.model, inputs, self._readout().layer, **options)
         return {
             "output_ids": outputs.sequences.reshape(batch, -1, outputs.sequences.shape[-1]),
-            "attention": attention.reshape(batch, -1, *attention.shape[1:]),
+            "attention": attention.reshape(batch, -1, *attention.shape[1:]),  # batch x results x heads x tgt x src
             **kept,
         }
+
+    def _readout(self) -> Any:
+        return _package_module("return_alignments", "decoding.readout").readout_of(self.model)
 
     def _trace(self, text: str, options: dict[str, Any]) -> Any:
         """The trace of one translation, by the same search that `generate` would make."""
@@ -333,27 +331,24 @@ class AttnTranslationPipeline(ChunkPipeline):
     def _alignment(self, chunks: list[dict[str, Any]], number: int) -> dict[str, Any]:
         """The word links of all sentences of a text, its words being counted on from sentence to sentence."""
         words = _package_module("return_alignments", "data.words")
-        alignment = _package_module("return_alignments", "decoding.alignment")
         decoding = _package_module("return_alignments", "decoding.text")
-        readout = alignment.load_readout(self.model.config._name_or_path)
+        reading = _package_module("return_alignments", "decoding.readout")
+        readout = self._readout()
         special = set(self.tokenizer.all_special_ids)
         links: list[tuple[int, int]] = []
         source_words: list[str] = []
         target_words: list[str] = []
         for chunk in chunks:
-            attention = chunk["attention"][0, number].numpy()  # layers x heads x tgt_len x src_len
-            ids = chunk["output_ids"][0, number, 1:].tolist()  # no row of attention chose the start token
-            pieces = decoding.token_texts(self.tokenizer, ids, special)
-            source, target = words.cut_words(chunk["piece"][1]), words.cut_words("".join(pieces))
-            spans = [span if piece else (0, 0) for piece, span in zip(pieces, decoding.spans_of(pieces))]
-            pair = alignment.PairAttention(
-                source,
-                target,
-                attention,
-                words.word_shares(chunk["offset_mapping"][0].tolist(), source),
-                words.word_shares(spans, target),
+            layer = chunk["attention"][0, number].numpy()  # heads x tgt_len x src_len
+            ids = chunk["output_ids"][0, number, 1 : 1 + layer.shape[1]].tolist()  # no row chose the start token
+            source, target, found, _ = reading.align_run(
+                readout,
+                layer,
+                words.cut_words(chunk["piece"][1]),
+                chunk["offset_mapping"][0].tolist(),
+                decoding.token_texts(self.tokenizer, ids, special),
             )
-            links += sorted((len(source_words) + i, len(target_words) + j) for i, j in pair.links(readout))
+            links += sorted((len(source_words) + i, len(target_words) + j) for i, j in found)
             source_words += source.words()
             target_words += target.words()
         return {
@@ -462,22 +457,6 @@ def _split_plainly(line: str) -> Iterator[str]:
             yield line[start : stop.end()]
             start = stop.end()
     yield line[start:]
-
-
-@contextmanager
-def eager_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Within, the model computes its attention weights in the open, as fused kernels never do; then as before."""
-    # Each model within by itself: T5's decoder has a configuration of its own, which not all versions reach.
-    parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
-    with _EAGER:
-        before = [part.config._attn_implementation for part in parts]
-        try:
-            for part in parts:
-                part.set_attn_implementation("eager")
-            yield
-        finally:
-            for part, implementation in zip(parts, before):
-                part.set_attn_implementation(implementation)
 
 
 def _package_module(option: str, name: str, extra: str = "") -> Any:

@@ -6,10 +6,6 @@ from typing import Any
 
 from hf_attn_seq2seq.decoding.alignment import (
     AgreeingReadouts,
-    Aligner,
-    Alignment,
-    PairAttention,
-    Readout,
     SentenceAttention,
     agreeing_readouts,
     align,
@@ -18,10 +14,10 @@ from hf_attn_seq2seq.decoding.alignment import (
     all_readouts,
     attend,
     attend_pairs,
-    load_readout,
-    save_readout,
 )
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
+from hf_attn_seq2seq.decoding.loading import load_readout
+from hf_attn_seq2seq.decoding.readout import Aligner, Alignment, PairAttention, Readout, readout_of, save_readout
 from hf_attn_seq2seq.decoding.text import Translation, translate, translate_n_best
 
 
@@ -42,6 +38,7 @@ __all__ = [
     "attend",
     "attend_pairs",
     "load_readout",
+    "readout_of",
     "save_readout",
     "translate",
     "translate_n_best",

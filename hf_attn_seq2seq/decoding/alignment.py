@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,107 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.links import Link, symmetrise, turned
 from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
+from hf_attn_seq2seq.decoding.attending import encode_with_offsets, force_attending, generate_attending
+from hf_attn_seq2seq.decoding.loading import load_readout  # noqa: F401  # as PairAttention: older models' pipelines
+from hf_attn_seq2seq.decoding.readout import END_TOKEN_CHOICES, Aligner, Alignment, PairAttention, Readout
 from hf_attn_seq2seq.decoding.text import evaluating, length_batches, refuse_blank
-from hf_attn_seq2seq.decoding.word_attention import WordAttention, word_attention
-from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer, gather_beam_attentions
-from hf_attn_seq2seq.writing import write_text
 
-
-END_TOKEN_CHOICES = ("competes", "excluded")
-READOUT_FILE = "alignment.json"  # beside a model's weights
 
 Pair = tuple[str | Words, str | Words]
-
-
-@dataclass(frozen=True)
-class Readout:
-    """
-    Which of a model's attention weights stand for its word alignment, and how links are read off them.
-
-    Args:
-        layer: Of the decoder, from 0, or from the last as -1; a recurrent decoder has one.
-        head: Of that layer, from 0; None is the mean of all.
-        shift: 0: target token t has the row that predicts it (output-aligned). 1: the row after it, of the step that
-            has consumed the token (input-aligned; Chen et al. 2020, "Accurate Word Alignment Induction from Neural
-            Machine Translation", section 3.1).
-        end_token: What becomes of weight on the source's special tokens, of which the end token is one. "competes": a
-            target word that looks most at one has no link; "excluded": it is left out and the rest sums to 1.
-        threshold: None: each target word has the source word of most weight; a number: all of at least that weight.
-
-    Raises:
-        ValueError: A field outside its choices.
-    """
-
-    layer: int = -1
-    head: int | None = None
-    shift: int = 0
-    end_token: str = "competes"
-    threshold: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.shift < 0:
-            raise ValueError(f"shift={self.shift} must be 0 or more steps.")
-        if self.end_token not in END_TOKEN_CHOICES:
-            raise ValueError(f"end_token={self.end_token!r} is unknown: choose one of {', '.join(END_TOKEN_CHOICES)}.")
-        if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise ValueError(f"threshold={self.threshold} must be above 0 and at most 1.")
-
-    def weights(self, attention: np.ndarray) -> np.ndarray:
-        """
-        `(tgt_len, src_len)` weights out of all, a row of zeros where the shift finds no row.
-
-        Args:
-            attention: `(layers, heads, tgt_len, src_len)`.
-        """
-        check_layer(self.layer, len(attention))
-        layer = attention[self.layer]
-        if self.head is not None and not -len(layer) <= self.head < len(layer):
-            raise ValueError(f"There is no head {self.head}: the layer has {len(layer)}, counted from 0.")
-        chosen = layer.mean(axis=0) if self.head is None else layer[self.head]
-        if not self.shift:
-            return chosen
-        shifted = np.zeros_like(chosen)
-        shifted[: len(chosen) - self.shift] = chosen[self.shift :]
-        return shifted
-
-
-class PairAttention(NamedTuple):
-    """All attention of one pair of texts, and what is needed to count it in words."""
-
-    source: Words
-    target: Words
-    attention: np.ndarray  # (layers, heads, tgt_len, src_len)
-    source_shares: np.ndarray  # (src_len, source words)
-    target_shares: np.ndarray  # (tgt_len, target words)
-
-    def words(self, readout: Readout) -> WordAttention:
-        """The attention between words that `readout` chooses."""
-        words = word_attention(readout.weights(self.attention), self.source_shares, self.target_shares)
-        return words.renormalised() if readout.end_token == "excluded" else words
-
-    def links(self, readout: Readout) -> frozenset[Link]:
-        return self.words(readout).links(readout.threshold)
-
-
-class Aligner(NamedTuple):
-    """A trained model that aligns."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    readout: Readout = Readout()
-
-
-class Alignment(NamedTuple):
-    """The word alignment of one pair; `weights` `(target words, source words)` is what the links were read off."""
-
-    source: Words
-    target: Words
-    links: frozenset[Link]
-    weights: np.ndarray
-
-    def confidences(self) -> dict[Link, float]:
-        """For each link, in order, the share of the target word's attention that lies on the source word."""
-        return {(source, target): float(self.weights[target, source]) for source, target in sorted(self.links)}
 
 
 class SentenceAttention(NamedTuple):
@@ -140,10 +43,9 @@ def attend(
     """
     refuse_blank([text])
     inputs = tokenizer([text], return_tensors="pt").to(model.device)
-    options = {"return_dict_in_generate": True, "output_attentions": True, **generate_options}
     with evaluating(model):
-        outputs = model.generate(**inputs, **options)  # type: ignore[operator]
-    weights = gather_beam_attentions(outputs)[0]
+        outputs, results = generate_attending(model, inputs, **generate_options)
+    weights = results[0]
     chosen = outputs.sequences[0, 1 : 1 + weights.shape[1]]  # after the start token
     target = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
     return SentenceAttention(
@@ -167,29 +69,19 @@ def attend_pairs(
         batch_size: Pairs a batch.
 
     Raises:
-        ValueError: A text is blank, the model has no attention, or the tokenizer tells no offsets.
+        ValueError: A text is blank, the model has no attention, or the tokenizer does not tell where its tokens lie.
     """
-    if not tokenizer.is_fast:
-        raise ValueError("This tokenizer does not tell where its tokens lie in the text: load the fast one.")
     cut = [_cut(index, pair) for index, pair in enumerate(pairs)]
     for indices in length_batches([len(source.text) + len(target.text) for source, target in cut], batch_size):
         batch = [cut[index] for index in indices]
         # On the right, so that a target's padding comes after what is looked at.
-        options = {"return_tensors": "pt", "padding": True, "padding_side": "right", "return_offsets_mapping": True}
-        inputs = tokenizer([source.text for source, _ in batch], **options)
-        outputs = tokenizer(text_target=[target.text for _, target in batch], **options)
-        source_offsets, target_offsets = (side.pop("offset_mapping").numpy() for side in (inputs, outputs))
-        inputs, labels = inputs.to(model.device), outputs["input_ids"].to(model.device)
-        with evaluating(model), torch.no_grad():
-            # Without labels and through the base model: the output layer is not needed.
-            attentions = model.base_model(
-                **inputs,
-                decoder_input_ids=model.prepare_decoder_input_ids_from_labels(labels),  # type: ignore[operator]
-                output_attentions=True,
-                use_cache=False,
-            ).cross_attentions
-        if not attentions:
-            raise ValueError("This model has no attention to align by.")
+        options: dict[str, Any] = {"padding": True, "padding_side": "right"}
+        inputs, source_offsets = encode_with_offsets(tokenizer, [source.text for source, _ in batch], **options)
+        outputs, target_offsets = encode_with_offsets(
+            tokenizer, [target.text for _, target in batch], as_targets=True, **options
+        )
+        with evaluating(model):
+            attentions = force_attending(model, inputs.to(model.device), outputs["input_ids"].to(model.device))
         stacked = torch.stack(attentions, dim=1).float().cpu().numpy()  # batch x layers x heads x tgt_len x src_len
         for row, index in enumerate(indices):
             source, target = cut[index]
@@ -200,8 +92,8 @@ def attend_pairs(
                     source,
                     target,
                     stacked[row, :, :, :tgt_len, :src_len],
-                    word_shares(source_offsets[row, :src_len], source),
-                    word_shares(target_offsets[row, :tgt_len], target),
+                    word_shares(source_offsets[row][:src_len], source),
+                    word_shares(target_offsets[row][:tgt_len], target),
                 ),
             )
 
@@ -229,9 +121,9 @@ def align_pairs(
         ValueError: As `attend_pairs`, or the model has no such layer or head.
     """
     alignments: list[Any] = [None] * len(pairs)
+    readout = forward.way()
     for index, pair in attend_pairs(forward.model, forward.tokenizer, pairs, batch_size=batch_size):
-        words = pair.words(forward.readout)
-        alignments[index] = Alignment(pair.source, pair.target, words.links(forward.readout.threshold), words.matrix)
+        alignments[index] = pair.alignment(readout)
     if backward is None:
         return alignments
     there = [(alignment.target, alignment.source) for alignment in alignments]
@@ -247,10 +139,15 @@ def align(
     tokenizer: PreTrainedTokenizerBase,
     pairs: Sequence[Pair],
     *,
-    readout: Readout = Readout(),
+    readout: Readout | None = None,
     batch_size: int = 64,
 ) -> list[frozenset[Link]]:
-    """For each pair of texts the links `(source word, target word)` of [`align_pairs`] with one model."""
+    """
+    For each pair of texts the links `(source word, target word)` of [`align_pairs`] with one model.
+
+    Args:
+        readout: How its attention is read; None: as the model's `alignment.json` says.
+    """
     return [
         alignment.links for alignment in align_pairs(pairs, Aligner(model, tokenizer, readout), batch_size=batch_size)
     ]
@@ -347,31 +244,6 @@ def agreeing_readouts(
         if agreement > best.agreement:
             best = AgreeingReadouts(readout, back_readout, agreement)
     return best
-
-
-def save_readout(readout: Readout, folder: str | Path) -> Path:
-    """Write how to read a model's attention into its folder, for [`load_readout`] and the command `align`."""
-    path = Path(folder) / READOUT_FILE
-    write_text(path, json.dumps(asdict(readout), indent=2) + "\n")
-    return path
-
-
-def load_readout(folder: str | Path) -> Readout:
-    """
-    How to read the attention of the model in `folder`; the default where nothing is said.
-
-    Raises:
-        ValueError: The file is not what `save_readout` writes.
-    """
-    path = Path(folder) / READOUT_FILE
-    if not path.is_file():
-        return Readout()
-    names = [field.name for field in fields(Readout)]
-    try:
-        said = json.loads(path.read_text("utf-8"))
-        return Readout(**said)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"'{path}' does not hold {', '.join(names)} of an alignment: {error}") from None
 
 
 def _cut(index: int, pair: Pair) -> tuple[Words, Words]:

@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     output.add_argument("--resume", action="store_true", help="go on with the unfinished --output of a killed run")
     output.add_argument("--format", choices=("text", "jsonl"), default="text", help="(default %(default)s)")
     output.add_argument("--n-best", type=int, metavar="N", help="the N best translations, with their scores")
-    output.add_argument("--alignments", action="store_true", help="which words were looked at, in Pharaoh format")
+    output.add_argument("--alignments", action="store_true", help="which words translate which, in Pharaoh format")
     search = parser.add_argument_group("search")
     search.add_argument(
         "--no-split",
@@ -125,7 +125,9 @@ def build_parser() -> argparse.ArgumentParser:
     attention.add_argument(
         "--dictionary", type=Path, metavar="TSV", help="with --replace-unknown: source words and what to put for them"
     )
-    attention.add_argument("--attention-layer", type=int, metavar="N", help="(default: the last)")
+    attention.add_argument(
+        "--attention-layer", type=int, metavar="N", help="(default: as MODEL/alignment.json says, or else the last)"
+    )
     work = parser.add_argument_group("work")
     work.add_argument("--batch-size", type=int, default=64, metavar="N", help="sentences (default %(default)s)")
     work.add_argument("--processes", type=int, default=1, metavar="N", help="(default %(default)s)")
@@ -262,8 +264,9 @@ def _search(options: argparse.Namespace, defaults: GenerationConfig) -> dict[str
         "n_best": options.n_best or 1,
         "scores": bool(options.n_best) or options.format == "jsonl",
         "links": options.alignments,
-        "attention_layer": -1 if options.attention_layer is None else options.attention_layer,
     }
+    if options.attention_layer is not None:
+        search["attention_layer"] = options.attention_layer
     if options.length_penalty is not None:
         search["length_penalty"] = options.length_penalty
     if options.max_new_tokens is not None:

@@ -10,9 +10,15 @@ import torch
 from torch import nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import target_vocabulary
+from hf_attn_seq2seq.decoding.readout import Readout, readout_of
+
+
+logger = logging.get_logger(__name__)
+
+SHAPE = ("decoder_layers", "num_hidden_layers", "decoder_attention_heads", "num_attention_heads")  # of the attention
 
 
 class Ensemble(PreTrainedModel, GenerationMixin):
@@ -70,8 +76,9 @@ class Ensemble(PreTrainedModel, GenerationMixin):
 
         Returns:
             `logits` `(batch, tgt_len, vocab)`: log-probabilities. Where asked for, `cross_attentions`, the last of
-            them the mean over the members (and their heads) of their last layers, and so on upwards as far as all
-            members have layers: `(batch, 1, tgt_len, src_len)` each.
+            them the mean over the members of their last layers, and so on upwards as far as all members have layers:
+            `(batch, heads, tgt_len, src_len)` each, with one head, the mean of all, where the members have not as
+            many.
         """
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids, attention_mask)
@@ -88,9 +95,11 @@ class Ensemble(PreTrainedModel, GenerationMixin):
                 output_attentions=output_attentions,
             )
             log_probabilities.append(outputs.logits.float().log_softmax(-1))
-            attentions.append([layer.mean(1, keepdim=True) for layer in outputs.cross_attentions or ()])
+            attentions.append(list(outputs.cross_attentions or ()))
         together = torch.stack(log_probabilities).logsumexp(0) - math.log(len(self.members))
         depth = min(map(len, attentions))
+        if len({layer.shape[1] for layers in attentions for layer in layers}) > 1:
+            attentions = [[layer.mean(1, keepdim=True) for layer in layers] for layers in attentions]
         cross_attentions = tuple(
             torch.stack([layers[len(layers) - depth + level] for layers in attentions]).mean(0)
             for level in range(depth)
@@ -98,6 +107,19 @@ class Ensemble(PreTrainedModel, GenerationMixin):
         return Seq2SeqLMOutput(
             logits=together, past_key_values=past_key_values, cross_attentions=cross_attentions or None
         )
+
+    @property
+    def alignment_readout(self) -> Readout:
+        """How the members' attention is read, where they are of one shape and say the same; the default elsewhere."""
+        readouts = {readout_of(member) for member in self.members}
+        shapes = {tuple(getattr(member.config, name, None) for name in SHAPE) for member in self.members}
+        if len(readouts) == 1 and (len(shapes) == 1 or readouts == {Readout()}):
+            return readouts.pop()
+        logger.warning_once(
+            "The models of the ensemble differ in how their attention is read as alignment: links are read off the "
+            "mean of their last layers."
+        )
+        return Readout()
 
     # What generate() asks of a model.
 

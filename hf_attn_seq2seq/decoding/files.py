@@ -12,9 +12,9 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from hf_attn_seq2seq.writing import AGAIN, is_regular, sole_output, write_text, writing
 
@@ -70,6 +70,18 @@ def read_blocks(path: Path | None, size: int) -> Iterator[Block]:
             lines = [_decode(line, name, number) for number, line in enumerate(raw, start=count + 1)]
             yield Block(count, lines, digest.hexdigest())
             count += len(lines)
+
+
+@contextmanager
+def open_text(path: Path, suffix: str) -> Iterator[TextIO]:
+    """Write UTF-8 text, compressed where `suffix` is `.gz`, `.xz` or `.bz2`; the same text makes the same file."""
+    with path.open("wb") as raw, ExitStack() as stack:
+        stream: Any = raw
+        if suffix == ".gz":
+            stream = stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
+        elif suffix in _OPENERS:
+            stream = stack.enter_context(_OPENERS[suffix](raw, "wb"))
+        yield stack.enter_context(io.TextIOWrapper(stream, "utf-8"))
 
 
 def count_lines(path: Path) -> int:

@@ -27,9 +27,9 @@ from transformers import (
 )
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
-from hf_attn_seq2seq.decoding.alignment import Aligner, load_readout
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
 from hf_attn_seq2seq.decoding.exported import DESCRIPTION, ExportedModel
+from hf_attn_seq2seq.decoding.readout import READOUT_FILE, Aligner, Readout, find_readout, keep_readout, readout_of
 from hf_attn_seq2seq.decoding.safety import ADAPTER, check_files, find_file, read_settings
 from hf_attn_seq2seq.messages import shortened
 
@@ -161,6 +161,8 @@ def load_translator(
             )
     models = [_load_model(resolve(name), dtype, place, hub) for name in names]
     for name, model in zip(names, models):
+        keep_readout(model, resolve(name), hub)
+    for name, model in zip(names, models):
         if len(tokenizer) > model.config.vocab_size:
             raise ValueError(
                 f"The tokenizer has {len(tokenizer)} tokens, the model '{name}' {model.config.vocab_size}: they do "
@@ -194,7 +196,7 @@ def load_aligner(name: str | Path, **changes: Any) -> Aligner:
         ValueError: As [`load_translator`] does, or the saved read-out is damaged.
     """
     translator = load_translator([str(name)])
-    readout = load_readout(resolve(str(name)))
+    readout = readout_of(translator.model)
     return Aligner(*translator, replace(readout, **{field: new for field, new in changes.items() if new is not None}))
 
 
@@ -209,6 +211,26 @@ def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] = NO_CODE) -> Pr
                 f"'{names[0]}' and '{name}' have different tokenizers: the models of an ensemble must share one."
             )
     return tokenizers[0]
+
+
+def load_readout(name: str | Path, **hub: Any) -> Readout:
+    """
+    How the attention of a model is read as word alignment, by its `alignment.json`; the default where it has none.
+
+    Args:
+        name: As [`load`] takes it.
+        **hub: As there.
+
+    Raises:
+        ValueError: There is no such model, or the file is not what [`save_readout`] writes.
+    """
+    try:
+        return find_readout(resolve(str(name)), **hub) or Readout()
+    except OSError as error:
+        raise ValueError(
+            f"The {READOUT_FILE} of '{name}' cannot be read: no such folder is here, and the Hub cannot be reached or "
+            "does not have this model, this revision, or it for this token."
+        ) from error
 
 
 def pick_device(device: str | None) -> torch.device:

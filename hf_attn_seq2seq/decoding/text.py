@@ -4,18 +4,26 @@
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from tokenizers.models import WordLevel, WordPiece
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from hf_attn_seq2seq.data.words import cut_words, split_words, word_shares
+from hf_attn_seq2seq.data.words import Words, split_words, word_shares
+from hf_attn_seq2seq.decoding.attending import encode_with_offsets, generate_attending
+from hf_attn_seq2seq.decoding.readout import (
+    Readout,
+    align_run,
+    readout_of,
+    spans_of,  # noqa: F401  # the pipeline that travels with older models asks for it here
+)
 from hf_attn_seq2seq.decoding.scores import SearchScores, generation_setting
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
-from hf_attn_seq2seq.decoding.word_attention import word_attention
-from hf_attn_seq2seq.modeling_attn_seq2seq import gather_beam_attentions
 from hf_attn_seq2seq.pipeline_attn_seq2seq import length_limit, source_language, split_text
 from hf_attn_seq2seq.pipeline_attn_seq2seq import max_source_tokens as source_limit
 
@@ -70,7 +78,7 @@ def translate_n_best(
     scores: bool = True,
     links: bool = False,
     unknown_words: Mapping[str, str] | None = None,
-    attention_layer: int = -1,
+    attention_layer: int | None = None,
     max_source_tokens: int | None = None,
     **generate_options: Any,
 ) -> list[list[Translation]]:
@@ -86,12 +94,14 @@ def translate_n_best(
         n_best: Translations a text, best first; more than one need as many beams.
         batch_size: Sentences a batch.
         scores: Whether to tell scores.
-        links: Whether to link each target word to the source word that its row of attention (the mean of all heads)
-            favours.
+        links: Whether to link target words to source words, as the model's `alignment.json` says how its attention is
+            read: see [`Readout`].
         unknown_words: Replaces each unknown token of a translation by the entry of the source word that was looked at
             most, or, where it has none, by that word itself (Luong et al. 2015b, "Addressing the Rare Word Problem",
-            section 3; Jean et al. 2015, section 4.1): `{}` copies them all. None leaves unknown tokens out.
-        attention_layer: Whose attention that is; a recurrent decoder has one layer.
+            section 3; Jean et al. 2015, section 4.1): `{}` copies them all. A word is what the target's tokenizer has
+            one unknown token for: a character of a tokenizer of characters. Where the read-out links the token to no
+            word, because the source's end token was looked at more, it stays. None leaves unknown tokens out.
+        attention_layer: Whose attention is read, in place of the layer that the model's `alignment.json` names.
         max_source_tokens: Where a sentence is cut, its end token included; None: at what the model reads, and a
             warning tells of each that is longer.
         **generate_options: For `model.generate`, such as `num_beams=5`.
@@ -129,42 +139,42 @@ def translate_n_best(
         raise ValueError(f"n_best={n_best} must lie between 1 and the number of beams, {num_beams}.")
     generate_options = {**length_limit(model, generate_options), **generate_options}
     attending = links or unknown_words is not None
+    readout = readout_of(model) if attending else Readout()
+    if attention_layer is not None:
+        readout = replace(readout, layer=attention_layer)
     generate_options.update(return_dict_in_generate=True, num_return_sequences=n_best)
-    if attending:
-        generate_options["output_attentions"] = True
     limit = min(max_source_tokens or source_limit(model.config, tokenizer), sys.maxsize)
 
     results: list[list[Translation]] = [[] for _ in texts]
     for indices in length_batches([len(text) for text in texts], batch_size):
         batch = [texts[index] for index in indices]
-        inputs = tokenizer(
-            batch,
-            return_tensors="pt",
-            padding=True,
-            truncation=True,
-            max_length=limit,
-            return_offsets_mapping=attending,
-        )
-        offsets = inputs.pop("offset_mapping", None)
+        encoding: dict[str, Any] = {"padding": True, "truncation": True, "max_length": limit}
+        if attending:
+            inputs, offsets = encode_with_offsets(tokenizer, batch, **encoding)
+        else:
+            inputs = tokenizer(batch, return_tensors="pt", **encoding)
         inputs = inputs.to(model.device)
         if max_source_tokens is None:
             _tell_what_is_cut(tokenizer, batch, inputs, limit)
         search = SearchScores(model, generate_options)
         options = search.all_options() if scores else generate_options
         with evaluating(model):
-            outputs = model.generate(**inputs, **options)  # type: ignore[operator]
+            if attending:
+                outputs, weights = generate_attending(model, inputs, readout.layer, **options)
+            else:
+                outputs = model.generate(**inputs, **options)  # type: ignore[operator]
         all_scores: Sequence[float | None] = search.of(outputs) if scores else [None] * (len(batch) * n_best)
         if not attending:
             decoded = tokenizer.batch_decode(outputs.sequences, skip_special_tokens=True)
             translations = [Translation(text, score) for text, score in zip(decoded, all_scores)]
         else:
-            weights = gather_beam_attentions(outputs, attention_layer).mean(1)  # results x steps x src_len
-            translations = [
-                _with_attention(
-                    tokenizer, batch[row // n_best], offsets[row // n_best], ids, weights[row], links, unknown_words
-                )._replace(score=all_scores[row])
-                for row, ids in enumerate(outputs.sequences[:, 1:].tolist())  # after the start token
-            ]
+            translations = []
+            for row, ids in enumerate(outputs.sequences[:, 1:].tolist()):  # after the start token
+                source = Source(batch[row // n_best], offsets[row // n_best], _words_of_tokens(inputs, row // n_best))
+                translation = _with_attention(
+                    tokenizer, source, ids, weights[row].numpy(), readout, links, unknown_words
+                )
+                translations.append(translation._replace(score=all_scores[row]))
         for row, index in enumerate(indices):
             results[index] = translations[row * n_best : (row + 1) * n_best]
     return results
@@ -183,12 +193,44 @@ def _tell_what_is_cut(
             logger.warning(f"A text of {length:,} tokens is cut to the {limit:,} that the model reads: {beginning!r}")
 
 
+class Source(NamedTuple):
+    """A source as its tokenizer has cut it."""
+
+    text: str
+    offsets: list[tuple[int, int]]  # of each token, its place in the text
+    words: list[int | None]  # of each token, the word that the tokenizer counts it to
+
+    def units(self, whole_words: bool) -> Words:
+        """What one token of a vocabulary of `whole_words`, or else of parts of words, may stand for."""
+        if not any(word is not None for word in self.words):
+            return split_words(self.text)  # the tokenizer does not say
+        spans: dict[Any, tuple[int, int]] = {}
+        for (start, end), word in zip(self.offsets, self.words):
+            text = self.text[start:end]
+            start, end = start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
+            if start < end:
+                unit = word if whole_words else start
+                first, last = spans.get(unit, (start, end))
+                spans[unit] = (min(first, start), max(last, end))
+        return Words(self.text, sorted(spans.values()))
+
+
+def _words_of_tokens(inputs: BatchEncoding, row: int) -> list[int | None]:
+    return inputs.word_ids(row) if inputs.is_fast else []
+
+
+def _has_whole_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the unknown token stands for a word, and not for a part of one or a character."""
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    return isinstance(model, WordLevel | WordPiece)
+
+
 def _with_attention(
     tokenizer: PreTrainedTokenizerBase,
-    source: str,
-    offsets: torch.Tensor,
+    source: Source,
     ids: list[int],
-    weights: torch.Tensor,
+    weights: np.ndarray,
+    readout: Readout,
     links: bool,
     unknown_words: Mapping[str, str] | None,
 ) -> Translation:
@@ -196,33 +238,28 @@ def _with_attention(
     A translation with its unknown tokens replaced and its words linked.
 
     Args:
-        offsets: `(src_len, 2)`, each source token's place in the source.
         ids: The new tokens, and perhaps padding.
-        weights: `(steps, src_len)`.
+        weights: `(heads, steps, src_len)` of the layer that `readout` names.
     """
-    unknown = tokenizer.unk_token_id if unknown_words is not None else None
-    left_out = set(tokenizer.all_special_ids) - {unknown}
-    steps = [step for step, token in enumerate(ids[: len(weights)]) if token not in left_out]
-    chosen = [ids[step] for step in steps]
-    if not chosen:
-        return Translation("", links=frozenset() if links else None)
-    pieces = token_texts(tokenizer, chosen)
-    text = "".join(pieces)
-    rows = weights[steps].float().cpu()
-    if unknown in chosen:
-        source_words = cut_words(source)
-        looked_at = rows.numpy() @ word_shares(offsets.tolist(), source_words)  # tokens x source words
-        for place, token in enumerate(chosen):
-            if token == unknown:
-                word = source_words.words()[int(looked_at[place].argmax())]
+    target = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
+    unknown = target.unk_token_id if unknown_words is not None else None
+    ids = ids[: weights.shape[1]]
+    pieces = token_texts(tokenizer, ids, {*target.all_special_ids} - {unknown})
+    if unknown in ids:
+        units = source.units(_has_whole_words(target))
+        shares = word_shares(source.offsets, units), np.eye(len(ids), weights.shape[1]).T
+        looked_at = readout.words(readout.rows(weights), *shares).best()  # tokens
+        for place, token in enumerate(ids):
+            unit = looked_at[place]
+            if token == unknown and unit is not None:
+                word = units.words()[unit]
                 entry = unknown_words.get(word) or unknown_words.get(word.lower()) or word
-                pieces[place] = pieces[place].replace(tokenizer.unk_token, entry)
-        text = "".join(pieces)
+                pieces[place] = pieces[place].replace(target.unk_token, entry)
+    text = "".join(pieces)
     if not links:
         return Translation(text)
-    target_shares = word_shares(spans_of(pieces), split_words(text))
-    source_shares = word_shares(offsets.tolist(), split_words(source))
-    return Translation(text, links=word_attention(rows, source_shares, target_shares).links())
+    alignment = align_run(readout, weights, split_words(source.text), source.offsets, pieces, split_words)
+    return Translation(text, links=alignment.links)
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], left_out: Collection[int] = ()) -> list[str]:
@@ -241,12 +278,6 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], left_out
     ends = list(accumulate((min(len(prefix), len(text)) for prefix in prefixes), max))
     pieces = iter([text[start:end] for start, end in zip([0, *ends], ends)])
     return ["" if token_id in left_out else next(pieces) for token_id in ids]
-
-
-def spans_of(pieces: Sequence[str]) -> list[tuple[int, int]]:
-    """Where each piece lies in the text that they are together."""
-    ends = list(accumulate(map(len, pieces)))
-    return list(zip([0, *ends], ends))
 
 
 @contextmanager

@@ -64,6 +64,16 @@ class WordAttention(NamedTuple):
         total = self.matrix.sum(axis=1, keepdims=True)
         return WordAttention(self.matrix / np.where(total > 0, total, 1.0), np.zeros_like(self.null))
 
+    def best(self) -> list[int | None]:
+        """For each target word the source word with the most weight (the first of several), or None where a special
+        token has more, or nothing has any."""
+        if not self.matrix.size:
+            return [None] * len(self.matrix)
+        best = self.matrix.argmax(axis=1)
+        weight = self.matrix[np.arange(len(best)), best]
+        linked = (weight > 0) & (weight >= self.null)
+        return [int(source) if is_linked else None for source, is_linked in zip(best, linked)]
+
     def links(self, threshold: float | None = None) -> frozenset[Link]:
         """The links that the weights speak for.
 
@@ -73,12 +83,7 @@ class WordAttention(NamedTuple):
                 weight, so that a word may have none, one or more.
         """
         if threshold is None:
-            if not self.matrix.size:
-                return frozenset()
-            best = self.matrix.argmax(axis=1)
-            weight = self.matrix[np.arange(len(best)), best]
-            linked = (weight > 0) & (weight >= self.null)
-            return frozenset((int(best[target]), int(target)) for target in np.flatnonzero(linked))
+            return frozenset((source, target) for target, source in enumerate(self.best()) if source is not None)
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold={threshold} must be above 0 and at most 1.")
         return frozenset((int(source), int(target)) for target, source in np.argwhere(self.matrix >= threshold))

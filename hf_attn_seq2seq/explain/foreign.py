@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.decoding.attending import eager_attention
 from hf_attn_seq2seq.explain.trace import Trace
-from hf_attn_seq2seq.explain.tracing import Run, RunOptions, check_finite, run_traced
-from hf_attn_seq2seq.pipeline_attn_seq2seq import eager_attention
+from hf_attn_seq2seq.explain.tracing import Run, RunOptions, check_finite, run_traced, told_readout
 
 
 LOGITS_TOLERANCE = {"float32": 1e-4, "float64": 1e-8, "bfloat16": 0.1, "float16": 2e-2}
@@ -74,6 +74,7 @@ def trace_foreign(
             "scaling": _scaling(model),
             "window": None,
             "hard": False,
+            **told_readout(model),
         },
         handover={"bridge": None, "formula": "a Transformer decoder starts from the start token alone"},
         omitted=omitted,

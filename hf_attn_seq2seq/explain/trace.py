@@ -28,7 +28,7 @@ from hf_attn_seq2seq.writing import whole_file, write_text
 
 
 if TYPE_CHECKING:
-    from hf_attn_seq2seq.decoding.alignment import Alignment, Readout
+    from hf_attn_seq2seq.decoding.readout import Alignment, Readout
     from hf_attn_seq2seq.explain.faithfulness import Faithfulness
     from hf_attn_seq2seq.explain.ledger import Ledger
     from hf_attn_seq2seq.explain.verify import Verification
@@ -145,19 +145,18 @@ class Trace:
         The word alignment that the weights speak for.
 
         Args:
-            readout: Which layer, head and row to read; None: the last layer's mean, the row that predicts a word.
+            readout: Which layer, head and row to read; None: as the traced model's `alignment.json` says.
 
         Raises:
             ValueError: The model has no attention, or no such layer or head.
         """
-        from hf_attn_seq2seq.decoding.alignment import Alignment, PairAttention, Readout
+        from hf_attn_seq2seq.decoding.readout import PairAttention, Readout
 
         self.attended()  # refuses a run without attention
         (source, source_shares), (target, target_shares) = self.words("source"), self.words("target")
         weights = np.stack([self.arrays[f"attention.{layer}.weights"].swapaxes(0, 1) for layer in self.layers])
         pair = PairAttention(source, target, weights, source_shares, target_shares)
-        readout = readout or Readout()
-        return Alignment(source, target, pair.links(readout), pair.words(readout).matrix)
+        return pair.alignment(readout or Readout(**self.document["attention"].get("readout", {})))
 
     def faithfulness(self, **options: Any) -> Faithfulness:
         """Other views of what mattered to the choices, beside the weights; see [`faithfulness`]."""

@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +20,12 @@ from transformers.utils import logging
 
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.data.words import Words, cut_words, token_words, word_shares
-from hf_attn_seq2seq.decoding.text import evaluating, spans_of, token_texts
+from hf_attn_seq2seq.decoding.attending import eager_attention
+from hf_attn_seq2seq.decoding.readout import Readout, readout_of, spans_of
+from hf_attn_seq2seq.decoding.text import evaluating, token_texts
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
-from hf_attn_seq2seq.pipeline_attn_seq2seq import eager_attention, length_limit, max_source_tokens
+from hf_attn_seq2seq.pipeline_attn_seq2seq import length_limit, max_source_tokens
 from hf_attn_seq2seq.recorder import Recorder
 
 
@@ -93,9 +96,16 @@ def trace(
     arrays = _arrays(root, recorder, run)
     document = run.document
     document.update(_parts(root.config))
+    document["attention"].update(told_readout(model))
     document["omitted"] = _omitted(root.config, len(document["output_ids"]), root.config.decoder_vocab_size, num_beams)
     check_finite(arrays)
     return Trace(document, arrays, model=model, tokenizer=tokenizer)
+
+
+def told_readout(model: PreTrainedModel) -> dict[str, Any]:
+    """How the model's attention is read as alignment, for the document's part `attention`; nothing of the default."""
+    readout = readout_of(model)
+    return {} if readout == Readout() else {"readout": asdict(readout)}
 
 
 def package_model(model: nn.Module) -> Any:

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import logging
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +17,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
-from hf_attn_seq2seq.decoding.alignment import READOUT_FILE
 from hf_attn_seq2seq.decoding.exported import DESCRIPTION, FORMAT, VERSION, ExportedModel, import_onnxruntime
 from hf_attn_seq2seq.decoding.loading import load_translator, resolve
+from hf_attn_seq2seq.decoding.readout import Readout, readout_of, save_readout
 from hf_attn_seq2seq.export.graphs import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.writing import sole_output, whole_folder
@@ -112,9 +111,9 @@ def export(
             "weights_sha256": _checksums(name),
         }
         translator.tokenizer.save_pretrained(made)
-        readout = cached_file(resolve(name), READOUT_FILE, _raise_exceptions_for_missing_entries=False)
-        if readout is not None:
-            shutil.copyfile(readout, made / READOUT_FILE)
+        readout = readout_of(model)
+        if readout != Readout():
+            save_readout(readout, made)
         difference = measure(model, ExportedModel(made), inputs, origin)
         if to == "onnx" and difference.largest_logit_difference > TOLERANCE * max(1.0, difference.largest_logit):
             raise ValueError(

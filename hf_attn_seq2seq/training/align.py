@@ -15,17 +15,10 @@ from hf_attn_seq2seq.console import CommandParser, make_console, run_command
 from hf_attn_seq2seq.data.links import SYMMETRISATIONS, to_pharaoh
 from hf_attn_seq2seq.data.readers import read_lines
 from hf_attn_seq2seq.data.words import Words, cut_words, join_words, running_text, split_words
-from hf_attn_seq2seq.decoding.alignment import (
-    END_TOKEN_CHOICES,
-    Aligner,
-    Alignment,
-    Readout,
-    agreeing_readouts,
-    align_corpus,
-    save_readout,
-)
-from hf_attn_seq2seq.decoding.files import Output, read_blocks, refuse_overwriting
+from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
+from hf_attn_seq2seq.decoding.files import Output, open_text, read_blocks, refuse_overwriting
 from hf_attn_seq2seq.decoding.loading import PACKAGED, load_aligner, resolve
+from hf_attn_seq2seq.decoding.readout import END_TOKEN_CHOICES, Aligner, Alignment, Readout, save_readout
 from hf_attn_seq2seq.evaluation.alignment import AlignmentScores, alignment_error_rate, score_readouts
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold, read_gold_links
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe
@@ -35,6 +28,7 @@ from hf_attn_seq2seq.writing import sole_output, whole_file
 Pair = tuple[Words, Words]
 
 SYMMETRISATION = "grow-diag"
+READING = ("layer", "head", "shift", "end_token", "threshold")  # fields of `Readout`, and options
 
 EXAMPLES = """examples:
   hf-attn-seq2seq align outputs/en-fr train.en train.fr --backward outputs/fr-en > links.txt
@@ -78,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="find the layer, head and shift with the least error on --gold (or, with --backward and text instead, "
         "with the most agreement) and save them to MODEL/alignment.json",
     )
-    parser.add_argument("--output", type=Path, help="file for the links (default: standard output)")
+    parser.add_argument(
+        "--output", type=Path, help="file for the links, also .gz, .xz or .bz2 (default: standard output)"
+    )
     parser.add_argument("--confidence", action="store_true", help="write each link's weight too: 0-0:0.93")
     parser.add_argument("--show-words", action="store_true", help="write source ||| target ||| links")
     parser.add_argument("--batch-size", type=int, default=64, help="(default %(default)s)")
@@ -89,8 +85,7 @@ def run(options: argparse.Namespace) -> None:
     """Align, and write or measure."""
     _check(options)
     options.model, options.backward = resolve(options.model), options.backward and resolve(options.backward)
-    fields = ("layer", "head", "shift", "end_token", "threshold")
-    changes = {name: getattr(options, name) for name in fields}
+    changes = {name: getattr(options, name) for name in READING}
     forward = load_aligner(options.model, **changes)
     backward = load_aligner(options.backward, **changes) if options.backward else None
     gold: list[GoldLinks] | None = None
@@ -139,6 +134,12 @@ def _check(options: argparse.Namespace) -> None:
             "--symmetrisation joins the links of two directions: name the other one's model by --backward."
         )
     if options.choose:
+        for name in (*READING, "symmetrisation"):
+            if getattr(options, name) is not None:
+                raise ValueError(
+                    f"--choose tries all ways to read the attention of each model, so that --{name.replace('_', '-')} "
+                    "would do nothing: leave it out."
+                )
         for name in (options.model, options.backward):
             if name and Path(resolve(name)).parent == PACKAGED:
                 raise ValueError(f"'{name}' comes with this package: copy '{resolve(name)}', and choose there.")
@@ -150,7 +151,7 @@ def _writer(path: Path | None) -> Iterator[Callable[[str], Any]]:
     if path is None:
         yield sys.stdout.write
         return
-    with sole_output(path), whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with sole_output(path), whole_file(path) as partial, open_text(partial, path.suffix) as file:
         yield file.write
 
 

@@ -23,8 +23,8 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import DROPOUTS
 from hf_attn_seq2seq.console import CommandParser, make_console, run_command
 from hf_attn_seq2seq.data.prepare import REPORT, PreparedCorpus
 from hf_attn_seq2seq.data.report import report_lines
-from hf_attn_seq2seq.decoding.alignment import READOUT_FILE, Readout, save_readout
 from hf_attn_seq2seq.decoding.loading import load_aligner
+from hf_attn_seq2seq.decoding.readout import READOUT_FILE, Readout, save_readout
 from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
@@ -226,8 +226,16 @@ def _train(recipe: Recipe, prepared: Prepared, resume: bool, state: PartialState
         if not (first.output / SUMMARY_FILE).exists():
             train_model(first, prepared, resume=bool(checkpoints(first.output)))
     train_model(recipe, prepared, resume)
-    if state.is_main_process and guided is not None:
-        save_readout(Readout(guided.layer, guided.head, guided.shift), recipe.output)
+    if state.is_main_process and (readout := stated_readout(recipe)):
+        save_readout(readout, recipe.output)
+
+
+def stated_readout(recipe: Recipe) -> Readout | None:
+    """How the recipe says that attention is read as alignment, else the weights that it teaches; None for neither."""
+    guided, read = recipe.training.guided_alignment, recipe.evaluation.alignment.readout
+    if read is not None:
+        return Readout(**read.model_dump())
+    return None if guided is None else Readout(guided.layer, guided.head, guided.shift)
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 """Tiny models in folders, with tokenizers of a few words."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerBase
@@ -21,10 +22,10 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 
 def make_model(
-    tokenizer: PreTrainedTokenizerBase, family: str = "gru", seed: int = 17
+    tokenizer: PreTrainedTokenizerBase, family: str = "gru", seed: int = 17, **fields: Any
 ) -> AttnSeq2SeqForConditionalGeneration:
     # Of the seeds, one whose translations differ in length and words.
-    model = tiny_model(seed=seed, vocab_size=len(tokenizer), **FAMILIES[family])
+    model = tiny_model(seed=seed, vocab_size=len(tokenizer), **FAMILIES[family], **fields)
     model.generation_config.max_new_tokens = 10
     # Untrained models would say these in the middle of a sentence.
     model.generation_config.suppress_tokens = [tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id]

@@ -7,8 +7,9 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
-from hf_attn_seq2seq.decoding import translate, translate_n_best
-from hf_attn_seq2seq.decoding.text import length_batches
+from hf_attn_seq2seq.decoding import Readout, translate, translate_n_best
+from hf_attn_seq2seq.decoding.attending import encode_with_offsets
+from hf_attn_seq2seq.decoding.text import Source, _with_attention, length_batches
 from tests.decoding.conftest import SENTENCES, make_model
 from tests.helpers import FAMILIES, tiny_model
 
@@ -225,15 +226,56 @@ def test_unknown_tokens_become_the_words_looked_at(model, tokenizer, num_beams):
     assert translate(model, tokenizer, [source], **options) == [""]
     _, _, weights = forced(model, tokenizer, source, "Xyz Xyz Xyz")
     words = ["the", "Zyx", "sees", "Quux", ",", "home"]
-    looked_at = [words[int(row[:-1].argmax())] for row in weights[:3]]  # but for the end token
+    # Where the end token has more than any word, none was looked at.
+    looked_at = [[*words, None][int(row.argmax())] for row in weights[:3]]
+    assert None in looked_at
+    assert set(looked_at) > {"Quux", None}
 
     (copied,) = translate_n_best(model, tokenizer, [source], unknown_words={}, **options)[0]
-    assert copied.text == " ".join(looked_at)
+    assert copied.text == " ".join(word or "<unk>" for word in looked_at)
     assert copied.links is None
     entries = {word.lower(): f"<{word}> two" for word in words}
     (translated,) = translate_n_best(model, tokenizer, [source], unknown_words=entries, links=True, **options)[0]
-    assert translated.text == " ".join(entries[word.lower()] for word in looked_at)
+    assert translated.text == " ".join(entries[word.lower()] if word else "<unk>" for word in looked_at)
     assert all(j < 6 for _, j in translated.links)
+
+
+# The third target token is unknown; what it looks at is told by each case.
+@pytest.mark.parametrize(
+    ("kind", "source", "weights", "text"),
+    [
+        ("word", "Zyx l'Quux .", {1: 0.6, 2: 0.4}, "a a l'"),
+        ("word", "Zyx l'Quux .", {2: 0.6, 0: 0.4}, "a a Quux"),
+        ("symbol", "t͡ʃ-a ʘ.ʘ b", {1: 1.0}, "a a ʘ.ʘ"),  # one symbol, of which words would be made five
+        ("symbol", "t͡ʃ-a ʘ.ʘ b", {0: 0.5, 1: 0.4}, "a a t͡ʃ-a"),
+        ("char", "ab Žük", {4: 0.7, 0: 0.3}, "aaü"),  # a character, not its word
+        ("char", "ab Žük", {3: 1.0}, "aaŽ"),
+        ("word", "Zyx l'Quux .", {-1: 1.0}, "a a <unk>"),  # all on the end token: no word
+        ("symbol", "t͡ʃ-a ʘ.ʘ b", {-1: 0.9, 0: 0.1}, "a a <unk>"),
+        ("char", "ab Žük", {-1: 1.0}, "aa<unk>"),
+    ],
+)
+@pytest.mark.parametrize("end_token", ["competes", "excluded"])
+def test_an_unknown_token_becomes_what_its_tokenizer_counts_as_one(kind, source, weights, text, end_token):
+    tokenizer = train_tokenizer(["a b"], kind=kind, vocab_size=20, byte_fallback=False)
+    inputs, (offsets,) = encode_with_offsets(tokenizer, [source])
+    rows = np.full((2, 3, len(offsets)), 1 / len(offsets))  # heads x steps x src_len
+    rows[:, 2] = 0.0
+    for token, weight in weights.items():
+        rows[:, 2, token] = weight
+    a = tokenizer.convert_tokens_to_ids("a")
+    translation = _with_attention(
+        tokenizer,
+        Source(source, offsets, inputs.word_ids(0)),
+        [a, a, tokenizer.unk_token_id, tokenizer.eos_token_id],
+        np.concatenate([rows, rows[:, :1]], axis=1),
+        Readout(end_token=end_token),
+        True,
+        {},
+    )
+    if end_token == "excluded" and weights.get(-1) == 0.9:  # then the rest is all there is
+        text = text.replace("<unk>", "t͡ʃ-a")
+    assert translation.text == text
 
 
 def test_an_empty_translation_has_a_score_and_no_links(model, tokenizer):

@@ -1,9 +1,11 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The command `align`: its inputs, its outputs, its figures, and one sentence for each mistake."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import shutil
 from pathlib import Path
@@ -59,6 +61,14 @@ def test_links_are_counted_in_words_between_blanks_whatever_the_input(
     assert said(capsys, folder / "en-fr") == expected
     assert said(capsys, folder / "en-fr", folder / "text.tsv", "--output", tmp_path / "links") == []
     assert (tmp_path / "links").read_text().splitlines() == expected
+    for name, opener in (
+        ("links.gz", gzip.open),
+        ("links.xz", lzma.open),
+        ("links.bz2", bz2.open),
+    ):  # as its name says
+        said(capsys, folder / "en-fr", folder / "text.tsv", "--output", tmp_path / name)
+        with opener(tmp_path / name, "rt", encoding="utf-8") as file:
+            assert file.read().splitlines() == expected
 
 
 def test_words_and_confidences_can_be_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,6 +216,15 @@ def test_an_output_may_be_a_symbolic_link_or_a_pipe(
             "past.gold, pair 2: the link 0-9 points past its 2 and 2 words",
         ),
         (["en-fr-small", "--gold", "text.tsv", "--choose"], "'en-fr-small' comes with this package: copy"),
+        (["en-fr", "--gold", "text.tsv", "--choose", "--layer", "0"], "--choose tries all ways to read the attention"),
+        (["en-fr", "--gold", "text.tsv", "--choose", "--head", "0"], "--head would do nothing: leave it out"),
+        (["en-fr", "--gold", "text.tsv", "--choose", "--shift", "1"], "--shift would do nothing"),
+        (["en-fr", "--gold", "text.tsv", "--choose", "--end-token", "excluded"], "--end-token would do nothing"),
+        (["en-fr", "--gold", "text.tsv", "--choose", "--threshold", "0.5"], "--threshold would do nothing"),
+        (
+            ["en-fr", "text.tsv", "--backward", "fr-en", "--choose", "--symmetrisation", "union"],
+            "--symmetrisation would do nothing",
+        ),
         (["en-fr", "text.tsv", "--choose"], "--choose needs --gold, or --backward"),
         (["en-fr", "--gold", "text.tsv"], "line 1: this is not JSON"),
         (["en-fr", "text.tsv", "--gold", "text.tsv"], "is not a link"),

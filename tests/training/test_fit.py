@@ -38,6 +38,7 @@ from hf_attn_seq2seq.training.fit import checkpoints, fit
 from hf_attn_seq2seq.training.prepare import prepare, with_made_links
 from hf_attn_seq2seq.training.recipe import load_recipe
 from hf_attn_seq2seq.training.settings import TrainingSettings
+from hf_attn_seq2seq.training.train import stated_readout
 from hf_attn_seq2seq.training.trainer import AverageOfWeights, alignment_loss, divergence_loss
 from tests.helpers import tiny_config
 
@@ -534,6 +535,40 @@ def test_a_first_pass_makes_the_links_that_guide(tsv: Path, tmp_path: Path) -> N
     assert (tmp_path / "run" / "first-pass" / "model.safetensors").exists()
     assert not same(weights_of(tmp_path / "run"), weights_of(tmp_path / "run" / "first-pass"))
     assert load_readout(tmp_path / "run") == Readout(layer=-1, head=None, shift=0)  # what was taught is what is read
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        (["training.guided_alignment={layer: 2, head: 0, shift: 1}"], Readout(2, 0, 1)),
+        (
+            [
+                "training.guided_alignment={layer: 2, head: 0, shift: 1}",
+                "evaluation.alignment.readout={layer: 2, head: 0, shift: 1, threshold: 0.5}",
+            ],
+            Readout(2, 0, 1, threshold=0.5),
+        ),
+        (["evaluation.alignment.readout={end_token: excluded}"], Readout(end_token="excluded")),
+        ([], None),
+    ],
+)
+def test_what_a_recipe_says_of_reading_attention_is_kept(fields: list[str], kept: Readout | None) -> None:
+    assert stated_readout(load_recipe(None, fields)) == kept
+
+
+def test_a_recipe_reads_as_it_is_measured(tsv: Path, tmp_path: Path) -> None:
+    from hf_attn_seq2seq.training.train import main
+
+    more = ["training.max_steps=2", "evaluation.alignment.readout={shift: 1, threshold: 0.5}"]
+    main(command(tsv, tmp_path / "run", *more))
+    assert load_readout(tmp_path / "run") == Readout(shift=1, threshold=0.5)
+
+
+def test_recipes_that_are_documented_keep_their_threshold() -> None:
+    """The model card's 26.2 % is that of links of half the attention or more."""
+    recipe = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "tatoeba_en_fr_guided.yaml")
+    guided = recipe.training.guided_alignment
+    assert stated_readout(recipe) == Readout(guided.layer, guided.head, guided.shift, threshold=0.5)
 
 
 def test_eflomal_makes_links_once(tsv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

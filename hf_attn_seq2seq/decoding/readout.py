@@ -1,0 +1,277 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""How a model's attention is read as word alignment: the one way, for all that writes, shows or measures links."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.file_download import repo_folder_name
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from hf_attn_seq2seq.data.links import Link
+from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
+from hf_attn_seq2seq.decoding.word_attention import WordAttention, word_attention
+from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer
+from hf_attn_seq2seq.writing import write_text
+
+
+logger = logging.get_logger(__name__)
+
+END_TOKEN_CHOICES = ("competes", "excluded")
+READOUT_FILE = "alignment.json"  # beside a model's weights
+
+
+@dataclass(frozen=True)
+class Readout:
+    """
+    Which of a model's attention weights stand for its word alignment, and how links are read off them.
+
+    Args:
+        layer: Of the decoder, from 0, or from the last as -1; a recurrent decoder has one.
+        head: Of that layer, from 0; None is the mean of all.
+        shift: 0: target token t has the row that predicts it (output-aligned). 1: the row after it, of the step that
+            has consumed the token (input-aligned; Chen et al. 2020, "Accurate Word Alignment Induction from Neural
+            Machine Translation", section 3.1).
+        end_token: What becomes of weight on the source's special tokens, of which the end token is one. "competes": a
+            target word that looks most at one has no link; "excluded": it is left out and the rest sums to 1.
+        threshold: None: each target word has the source word of most weight; a number: all of at least that weight.
+
+    Raises:
+        ValueError: A field outside its choices.
+    """
+
+    layer: int = -1
+    head: int | None = None
+    shift: int = 0
+    end_token: str = "competes"
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("layer", self.layer), ("shift", self.shift), ("head", self.head or 0)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ValueError(f"{name}={value!r} must be a whole number.")
+        if self.shift < 0:
+            raise ValueError(f"shift={self.shift} must be 0 or more steps.")
+        if self.end_token not in END_TOKEN_CHOICES:
+            raise ValueError(f"end_token={self.end_token!r} is unknown: choose one of {', '.join(END_TOKEN_CHOICES)}.")
+        if self.threshold is not None and not 0 < self.threshold <= 1:
+            raise ValueError(f"threshold={self.threshold} must be above 0 and at most 1.")
+
+    def weights(self, attention: np.ndarray) -> np.ndarray:
+        """
+        `(tgt_len, src_len)` weights out of all, a row of zeros where the shift finds no row.
+
+        Args:
+            attention: `(layers, heads, tgt_len, src_len)`.
+        """
+        check_layer(self.layer, len(attention))
+        return self.rows(attention[self.layer])
+
+    def rows(self, layer: np.ndarray) -> np.ndarray:
+        """As [`weights`], out of those of the layer, `(heads, tgt_len, src_len)`."""
+        if self.head is not None and not -len(layer) <= self.head < len(layer):
+            raise ValueError(f"There is no head {self.head}: the layer has {len(layer)}, counted from 0.")
+        chosen = layer.mean(axis=0) if self.head is None else layer[self.head]
+        if not self.shift:
+            return chosen
+        shifted = np.zeros_like(chosen)
+        shifted[: max(0, len(chosen) - self.shift)] = chosen[self.shift :]
+        return shifted
+
+    def words(self, rows: np.ndarray, source_shares: np.ndarray, target_shares: np.ndarray) -> WordAttention:
+        """
+        The attention between words.
+
+        Args:
+            rows: `(tgt_len, src_len)`, from [`weights`] or [`rows`].
+            source_shares: `(src_len, source words)`, as `hf_attn_seq2seq.data.words.word_shares` makes them.
+            target_shares: `(tgt_len, target words)`.
+        """
+        words = word_attention(rows, source_shares, target_shares)
+        return words.renormalised() if self.end_token == "excluded" else words
+
+
+class Alignment(NamedTuple):
+    """The word alignment of one pair; `weights` `(target words, source words)` is what the links were read off."""
+
+    source: Words
+    target: Words
+    links: frozenset[Link]
+    weights: np.ndarray
+
+    def confidences(self) -> dict[Link, float]:
+        """For each link, in order, the share of the target word's attention that lies on the source word."""
+        return {(source, target): float(self.weights[target, source]) for source, target in sorted(self.links)}
+
+
+class PairAttention(NamedTuple):
+    """All attention of one pair of texts, and what is needed to count it in words."""
+
+    source: Words
+    target: Words
+    attention: np.ndarray  # (layers, heads, tgt_len, src_len)
+    source_shares: np.ndarray  # (src_len, source words)
+    target_shares: np.ndarray  # (tgt_len, target words)
+
+    def words(self, readout: Readout) -> WordAttention:
+        """The attention between words that `readout` chooses."""
+        return readout.words(readout.weights(self.attention), self.source_shares, self.target_shares)
+
+    def links(self, readout: Readout) -> frozenset[Link]:
+        return self.words(readout).links(readout.threshold)
+
+    def alignment(self, readout: Readout) -> Alignment:
+        """The links that `readout` finds, and the weights that they were read off."""
+        words = self.words(readout)
+        return Alignment(self.source, self.target, words.links(readout.threshold), words.matrix)
+
+
+def align_run(
+    readout: Readout,
+    layer: np.ndarray,
+    source: Words,
+    source_offsets: Sequence[tuple[int, int]],
+    pieces: Sequence[str],
+    cut: Callable[[str], Words] = cut_words,
+) -> Alignment:
+    """
+    The word alignment of a translation, read off the run that made it.
+
+    Args:
+        layer: `(heads, tgt_len, src_len)` of the layer that `readout` names: row t is of the step that chose target
+            token t.
+        source: The source and its words.
+        source_offsets: The place of each source token in the source, `(0, 0)` for special tokens and padding.
+        pieces: What each target token added to the translation; nothing, if it is a special token.
+        cut: Makes words of the translation.
+    """
+    target = cut("".join(pieces))
+    spans = [span if piece else (0, 0) for piece, span in zip(pieces, spans_of(pieces))]
+    shares = word_shares(source_offsets, source), word_shares(spans, target)
+    return PairAttention(source, target, layer[None], *shares).alignment(replace(readout, layer=-1))
+
+
+def spans_of(pieces: Sequence[str]) -> list[tuple[int, int]]:
+    """Where each piece lies in the text that they are together."""
+    ends = list(accumulate(map(len, pieces)))
+    return list(zip([0, *ends], ends))
+
+
+def save_readout(readout: Readout, folder: str | Path) -> Path:
+    """Write how to read a model's attention into its folder, from which it is read wherever the model aligns."""
+    path = Path(folder) / READOUT_FILE
+    write_text(path, json.dumps(asdict(readout), indent=2) + "\n")
+    return path
+
+
+def find_readout(name: str | Path, **hub: Any) -> Readout | None:
+    """
+    What the model's `alignment.json` says; None where there is none.
+
+    Args:
+        name: A folder, or a name on the Hub.
+        **hub: For names on the Hub: `revision`, `token`, `cache_dir`, `local_files_only`, as `from_pretrained` takes
+            them; others are passed over.
+
+    Raises:
+        ValueError: The file is not what [`save_readout`] writes.
+        OSError: The Hub cannot be asked, or does not hand out the file.
+    """
+    path = Path(name) / READOUT_FILE if os.path.isdir(name) else _fetched(str(name), hub)
+    if path is None or not path.is_file():
+        return None
+    names = [field.name for field in fields(Readout)]
+    try:
+        return Readout(**json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"'{path}' does not hold {', '.join(names)} of an alignment: {error}") from None
+
+
+def _fetched(name: str, hub: Mapping[str, Any]) -> Path | None:
+    """The file in the cache of the Hub, fetched where it is not there; None where the model has none."""
+    options = {key: hub[key] for key in ("revision", "token", "cache_dir", "local_files_only") if hub.get(key)}
+    try:
+        return Path(hf_hub_download(name, READOUT_FILE, **options))
+    except LocalEntryNotFoundError:  # the Hub was not asked: perhaps it was before
+        place = {key: options[key] for key in ("revision", "cache_dir") if key in options}
+        if isinstance(try_to_load_from_cache(name, READOUT_FILE, **place), str | None):
+            raise
+        return None  # known to be missing
+    except EntryNotFoundError:
+        return None
+    except HFValidationError as error:
+        raise OSError(f"'{name}' is no name on the Hub.") from error
+
+
+def keep_readout(model: PreTrainedModel, name: str, hub: Mapping[str, Any]) -> None:
+    """
+    Ask the Hub for the model's `alignment.json` while the name and the options that it was loaded by are at hand, the
+    token among them; [`readout_of`] has it then. What goes wrong is told there, to those who align.
+    """
+    found: Readout | OSError | ValueError
+    if not os.path.isdir(name):
+        try:
+            found = find_readout(name, **hub) or Readout()
+        except (OSError, ValueError) as error:
+            found = error
+        model.alignment_readout = found  # type: ignore[assignment]
+
+
+def readout_of(model: PreTrainedModel) -> Readout:
+    """
+    How a loaded model's attention is read, as its `alignment.json` says; the default where it has none.
+
+    `hf_attn_seq2seq.load` has the file of just the revision that it loads. For a model that Transformers loaded it is
+    looked for in the folder, or in the revision `main` on the Hub. A Hub that cannot be asked is told by a warning.
+
+    Raises:
+        ValueError: The file is not what [`save_readout`] writes.
+    """
+    found = getattr(model, "alignment_readout", None)
+    if found is None:
+        name = model.config._name_or_path
+        if os.path.isdir(name):
+            return find_readout(name) or Readout()
+        if not _is_cached(name):  # made here, or from a folder that is gone
+            return Readout()
+        keep_readout(model, name, {})
+        found = model.alignment_readout
+    if isinstance(found, OSError):
+        logger.warning(
+            f"The Hub does not tell how the attention of '{model.config._name_or_path}' is read, for {READOUT_FILE} "
+            "cannot be fetched: links are read in the default way, off the mean of the last layer's heads."
+        )
+        found = model.alignment_readout = Readout()  # type: ignore[assignment]
+    if isinstance(found, ValueError):
+        raise found
+    return found  # type: ignore[return-value]
+
+
+def _is_cached(name: str) -> bool:
+    """Whether it is a name on the Hub that something was loaded by."""
+    try:
+        return (Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")).is_dir()
+    except HFValidationError:  # no name
+        return False
+
+
+class Aligner(NamedTuple):
+    """A trained model that aligns; without a read-out, its attention is read as its `alignment.json` says."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    readout: Readout | None = None
+
+    def way(self) -> Readout:
+        """How its attention is read."""
+        return self.readout or readout_of(self.model)
