@@ -19,6 +19,7 @@ from transformers import (
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
 )
 
@@ -118,6 +119,44 @@ def test_gradient_accumulation_changes_nothing(family: str, seq2seq: bool, tmp_p
     for loss, after in runs[1:]:
         torch.testing.assert_close(loss, runs[0][0], rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(after, runs[0][1], rtol=1e-4, atol=1e-5)
+
+
+class Gradients(TrainerCallback):
+    """Keeps the gradient that the first step is made by."""
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step == 0:
+            self.first = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+
+@families
+@pytest.mark.parametrize(("batch", "accumulated"), [(16, 4), (8, 8)])
+def test_the_accumulated_gradient_is_that_of_the_large_batch(
+    family: str, batch: int, accumulated: int, tmp_path: Path
+) -> None:
+    """Not a multiple of it, as where a model leaves out how many targets the whole step has."""
+    model = make(family)
+    examples = reversed_sentences(64)  # of unlike length, so that a mean of means would be another gradient
+    large = DataCollatorForSeq2Seq(number_tokenizer(), model=model)(examples)
+    logits = model.train()(**{name: large[name] for name in ("input_ids", "attention_mask", "labels")}).logits
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), large["labels"].flatten())
+    parameters = dict(model.named_parameters())
+    expected = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values()))))
+    gradients = Gradients()
+    trainer = make_trainer(
+        model,
+        tmp_path,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=accumulated,
+        max_steps=1,
+        max_grad_norm=0.0,  # clipped to one norm, any multiple would look alike
+    )
+    trainer.add_callback(gradients)
+    trainer.train()
+    ratio = sum(g.square().sum() for g in gradients.first.values()) / sum(g.square().sum() for g in expected.values())
+    assert ratio.sqrt().item() == pytest.approx(1, abs=1e-4)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(gradients.first[name], gradient, rtol=1e-3, atol=1e-6)
 
 
 @families
