@@ -15,12 +15,11 @@ from hf_attn_seq2seq.evaluation.alignment import (
     score_readouts,
 )
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, GoldPair, gold_from_pharaoh, read_gold, read_gold_links
-from hf_attn_seq2seq.evaluation.metrics import METRICS, CorpusScores, Score, corpus_scores, score_corpus
+from hf_attn_seq2seq.evaluation.metrics import METRICS, Score, score_corpus
 
 
 __all__ = [
     "AlignmentScores",
-    "CorpusScores",
     "GoldLinks",
     "GoldPair",
     "METRICS",
@@ -31,7 +30,6 @@ __all__ = [
     "alignment_error_rate",
     "attention_matrix",
     "attention_to_links",
-    "corpus_scores",
     "from_pharaoh",
     "gold_from_pharaoh",
     "read_gold",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_attn_seq2seq.evaluation.bootstrap import Interval, extract_statistics, percentiles, resample, score_statistics
-from hf_attn_seq2seq.evaluation.metrics import References, check_corpus, make_metric, reference_streams
+from hf_attn_seq2seq.evaluation.metrics import References, check_corpus, make_metric, reference_streams, warn_of_script
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def paired_bootstrap(
     references: References,
     metrics: Sequence[str] = ("bleu", "chrf"),
     *,
-    language: str | None = None,
+    target_language: str | None = None,
     samples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Comparison]:
@@ -50,7 +50,7 @@ def paired_bootstrap(
         baseline, system: the translations of both, in the same order.
         references: for each sentence its reference, or the list of its references.
         metrics: names from `metrics.METRICS`.
-        language: of the target, as in "fr"; for `bleu_tok_lc`.
+        target_language: as in "fr" or "zh"; it decides how BLEU finds words.
 
     Raises:
         ValueError: there is nothing to score, lengths differ, or there are fewer than 2 sentences or samples.
@@ -61,10 +61,11 @@ def paired_bootstrap(
         raise ValueError(f"samples={samples} must be at least 2.")
     if len(several) < 2:
         raise ValueError("one sentence cannot be resampled: compare systems on more.")
+    warn_of_script(metrics, several, target_language)
     streams = reference_streams(several)
     compared = {}
     for name in metrics:
-        metric = make_metric(name, language)
+        metric = make_metric(name, target_language)
         first, second = (extract_statistics(metric, texts, streams) for texts in (baseline, system))
         before, after = (score_statistics(metric, statistics.sum(0)) for statistics in (first, second))
         differences = resample(metric, second, samples, seed) - resample(metric, first, samples, seed)

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The metrics as sacreBLEU metrics: its own, and four of ours on the same base class.
+"""The metrics as sacreBLEU metrics: its own, and five of ours on the same base class.
 
 On that base, each takes several references to a sentence, has a signature, and can be resampled: a corpus score is a
 function of statistics that are summed over the sentences.
@@ -19,21 +19,34 @@ from sacrebleu.metrics.bleu import BLEUSignature
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
 from sacremoses.corpus import NonbreakingPrefixes
 
+from hf_attn_seq2seq.evaluation.metrics import TOKENIZERS
+
 
 def make_metric(name: str, language: str | None = None) -> Metric:
-    """The metric called `name` in `metrics.METRICS`; `bleu_tok_lc` needs the target's language."""
+    """The metric called `name` in `metrics.METRICS`; `language` is the target's code, which `bleu_tok_lc` needs."""
     if name == "bleu_tok_lc":
         return TokLowercaseBLEU(language)
     if name == "bleu":
-        return BLEU(tokenize="13a", force=True)  # force: without a warning about full stops after a blank
+        return make_bleu(language)
     kinds: dict[str, type[Metric]] = {
         "chrf": CHRF,
         "ter": TER,
         "exact_match": ExactMatch,
         "wer": WordErrorRate,
         "per": PhoneErrorRate,
+        "sequence_error_rate": SequenceErrorRate,
     }
     return kinds[name]()
+
+
+def make_bleu(language: str | None) -> BLEU:
+    """BLEU over the tokens that fit the language: sacreBLEU's for it, or where that is not installed, characters."""
+    for tokenizer in TOKENIZERS.get(language or "", ("13a",)):
+        try:
+            return BLEU(tokenize=tokenizer, force=True)  # force: without a warning about full stops after a space
+        except RuntimeError:  # MeCab is not installed
+            continue
+    raise ImportError(f"sacrebleu has no tokenizer for '{language}'.")
 
 
 class MosesSteps:
@@ -133,28 +146,43 @@ class ExactMatch(Rate):
         return [float(hypothesis in ref_kwargs["references"]), 1.0]
 
 
-class WordErrorRate(Rate):
-    """WER of word-to-sound: percentage of words whose phones are not wholly those of any reference."""
+class SequenceErrorRate(Rate):
+    """Percentage of texts that are not wholly those of any reference, token by token between whitespace.
 
-    name = "WER"
-    unit = "word"
+    Papers on word-to-sound call this the word error rate: there a text is the sound of one word.
+    """
+
+    name = "sequence error rate"
+    unit = "sequence"
 
     def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
         right = any(hypothesis.split() == reference.split() for reference in ref_kwargs["references"])
         return [float(not right), 1.0]
 
 
-class PhoneErrorRate(Rate):
-    """PER of word-to-sound: edits to the nearest reference, in percent of that reference's phones.
+class EditRate(Rate):
+    """Edits to the nearest reference, in percent of that reference's tokens.
 
-    Phones stand between white space. Of references that are equally near, the longest counts.
+    Tokens stand between whitespace of any kind, a no-break space too. Of references that are equally near, the
+    longest counts.
     """
+
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
+        tokens = hypothesis.split()
+        references = [reference.split() for reference in ref_kwargs["references"]]
+        edits, negative_length = min((Levenshtein.distance(tokens, ref), -len(ref)) for ref in references)
+        return [float(edits), float(-negative_length)]
+
+
+class WordErrorRate(EditRate):
+    """WER: words inserted, deleted and substituted, in percent of the reference's; cased, with their punctuation."""
+
+    name = "WER"
+    unit = "word-edit"  # figures of version 0.1.0 with the unit `word` are sequence error rates
+
+
+class PhoneErrorRate(EditRate):
+    """PER of word-to-sound: the same of phones."""
 
     name = "PER"
     unit = "phone"
-
-    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
-        phones = hypothesis.split()
-        references = [reference.split() for reference in ref_kwargs["references"]]
-        edits, negative_length = min((Levenshtein.distance(phones, ref), -len(ref)) for ref in references)
-        return [float(edits), float(-negative_length)]

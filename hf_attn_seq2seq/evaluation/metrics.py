@@ -1,5 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Corpus scores: BLEU (sacreBLEU 13a, and tok-lc), chrF, TER, exact match, and the word and phone error rates.
+"""Corpus scores: BLEU (sacreBLEU's, and tok-lc), chrF, TER, exact match, word, phone and sequence error rates.
+
+What each counts and what it ignores: docs/metrics.md.
 
 Each sentence may have several references, and not every sentence as many. The scores themselves are computed by
 sacreBLEU's metrics and by ours, which are built on the same base: see `corpus_metrics`.
@@ -7,7 +9,9 @@ sacreBLEU's metrics and by ours, which are built on the same base: see `corpus_m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,14 +33,34 @@ class MetricKind(NamedTuple):
 
 
 METRICS: dict[str, MetricKind] = {
-    "bleu": MetricKind("BLEU 13a", True),
+    "bleu": MetricKind("BLEU", True),
     "bleu_tok_lc": MetricKind("BLEU tok-lc", True),
     "chrf": MetricKind("chrF", True),
     "ter": MetricKind("TER", False),
     "exact_match": MetricKind("exact match", True),
     "wer": MetricKind("WER", False),
     "per": MetricKind("PER", False),
+    "sequence_error_rate": MetricKind("sequence error rate", False),
 }
+
+# By the language's code, two or three letters. Thai and the four after it are written without spaces, like Chinese and
+# Japanese; sacreBLEU has no tokenizer for them but single characters.
+_CHINESE = ("zh", "zho", "chi", "cmn", "yue", "wuu", "lzh")
+_OTHERS = ("th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bur", "bo", "bod", "tib")
+TOKENIZERS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_CHINESE, ("zh",)),
+    **dict.fromkeys(("ja", "jpn"), ("ja-mecab", "char")),
+    **dict.fromkeys(("ko", "kor"), ("ko-mecab", "char")),
+    **dict.fromkeys(_OTHERS, ("char",)),
+}  # sacreBLEU's, the first that is installed; every other language has 13a
+
+# Chinese, Japanese, Thai, Lao, Tibetan, Burmese, Khmer.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U000323af]"
+)
+_LONGEST_WORDS = 4  # characters: longer on average, and texts in these scripts were not cut into words beforehand
+_BY_SPACES = ("bleu", "bleu_tok_lc", "ter", "wer")  # count words, and find them by the whitespace around them
 
 
 @dataclass(frozen=True)
@@ -52,26 +76,12 @@ class Score:
     interval: Interval | None = None
 
 
-@dataclass(frozen=True)
-class CorpusScores:
-    """Scores of one corpus of translations; `bleu`, `chrf` and `exact_match` run from 0 to 100.
-
-    `bleu_signature` is sacreBLEU's record of how BLEU was computed: two BLEU figures are comparable
-    only where their signatures agree. `count` is the number of sentences.
-    """
-
-    bleu: float
-    bleu_signature: str
-    chrf: float
-    exact_match: float
-    count: int
-
-
-def make_metric(name: str, language: str | None = None) -> Metric:
+def make_metric(name: str, target_language: str | None = None) -> Metric:
     """The sacreBLEU metric of this name (see `METRICS`).
 
     Args:
-        language: of the target, as in "fr"; `bleu_tok_lc` needs it, because Moses tokenises each language its own way.
+        target_language: as in "fr" or "zh-TW". BLEU's tokenizer is chosen by it, 13a without one; `bleu_tok_lc` needs
+            it, because Moses tokenises each language its own way.
 
     Raises:
         ValueError: there is no such metric, or the language is missing or unknown to Moses.
@@ -86,7 +96,48 @@ def make_metric(name: str, language: str | None = None) -> Metric:
         raise ImportError(
             f'corpus scores need {missing}, which is not installed: run pip install "hf_attn_seq2seq[train]".'
         ) from error
-    return corpus_metrics.make_metric(name, language)
+    return corpus_metrics.make_metric(name, language_code(target_language))
+
+
+def language_code(language: str | None) -> str | None:
+    """The language alone of a tag such as "zh-TW", "zh_CN" or "zho_Hant"."""
+    return re.split("[-_]", language)[0].lower() or None if language else None
+
+
+def metric_title(name: str, signatures: Iterable[str]) -> str:
+    """What a table calls a metric; BLEU with its tokenizer, where the signatures of its figures agree on one."""
+    title = METRICS[name].title
+    if name != "bleu":
+        return title
+    found = {match[1] for match in (re.search(r"\|tok:(\w+(?:-mecab)?)", text) for text in signatures) if match}
+    return f"{title} {found.pop()}" if len(found) == 1 else title
+
+
+def warn_of_script(
+    metrics: Sequence[str], references: Sequence[Sequence[str]], target_language: str | None = None
+) -> None:
+    """Warns where a metric looks for words between spaces, and most letters are of a script that writes none."""
+    code = language_code(target_language)
+    unfit = [name for name in metrics if name in _BY_SPACES and not (name == "bleu" and code in TOKENIZERS)]
+    if not unfit:
+        return
+    text = " ".join(text for texts in references for text in texts)
+    unspaced = len(_UNSPACED.findall(text))
+    if 2 * unspaced < sum(map(str.isalpha, text)) or not unspaced:
+        return
+    if unspaced <= _LONGEST_WORDS * sum(bool(_UNSPACED.search(token)) for token in text.split()):
+        return
+    advice = "take chrf, or bleu with the target language"
+    if "bleu" in unfit:
+        advice = 'name the target language (target_language="zh"; data.target_language=zh in a recipe)'
+        if code:
+            advice = f"the target language is '{target_language}': is that right?"
+    names = ", ".join(METRICS[name].title for name in unfit)
+    warnings.warn(
+        f"{names}: the references are written without spaces between words, so that a whole sentence counts as one "
+        f"word: {advice}.",
+        stacklevel=3,
+    )
 
 
 def score_corpus(
@@ -94,32 +145,35 @@ def score_corpus(
     references: References,
     metrics: Sequence[str] = ("bleu", "chrf", "exact_match"),
     *,
-    language: str | None = None,
+    target_language: str | None = None,
     bootstrap_samples: int = 0,
 ) -> dict[str, Score]:
     """Scores translations against one or several references each.
 
     Args:
         hypotheses: the translations, as plain text that is not tokenised.
-        references: for each translation, in the same order, its reference or the list of its references.
+        references: for each translation, in the same order, its reference or the list of its references; blank ones
+            beside others are left out.
         metrics: names from `METRICS`.
-        language: of the target, as in "fr"; for `bleu_tok_lc`.
+        target_language: as in "fr" or "zh"; it decides how BLEU finds words.
         bootstrap_samples: how often to resample the sentences for the confidence intervals; 0 for none.
 
     Returns:
         the score of each metric, by its name.
 
     Raises:
-        ValueError: hypotheses and references are empty, differ in length or are no texts, or a metric is unknown.
+        ValueError: hypotheses and references are empty, differ in length or are no texts, a sentence has no reference
+            that is not blank, or a metric is unknown.
         ImportError: sacrebleu is not installed.
     """
     several = check_corpus(hypotheses, references)
+    warn_of_script(metrics, several, target_language)
     if bootstrap_samples < 0 or bootstrap_samples == 1:
         raise ValueError(f"bootstrap_samples={bootstrap_samples} must be 0 or at least 2.")
     streams = reference_streams(several)
     scores = {}
     for name in metrics:
-        metric = make_metric(name, language)
+        metric = make_metric(name, target_language)
         statistics = extract_statistics(metric, hypotheses, streams)
         scores[name] = Score(
             value=score_statistics(metric, statistics.sum(0)),
@@ -127,31 +181,6 @@ def score_corpus(
             interval=score_interval(metric, statistics, bootstrap_samples) if bootstrap_samples else None,
         )
     return scores
-
-
-def corpus_scores(hypotheses: Sequence[str], references: References) -> CorpusScores:
-    """Scores translations against one or several references each: BLEU, chrF and exact match.
-
-    BLEU (Papineni et al. 2002) is cased, over sacreBLEU's `13a` tokens (Post 2018); chrF (Popović 2015) is
-    sacreBLEU's default, over character 1- to 6-grams with beta 2. An exact match is equality with a reference
-    without the white space around the two.
-
-    Args:
-        hypotheses: the translations, as plain text that is not tokenised.
-        references: for each translation, in the same order, its reference or the list of its references.
-
-    Raises:
-        ValueError: if the two are empty, differ in length, or hold something other than texts.
-        ImportError: if sacrebleu is not installed.
-    """
-    scores = score_corpus(hypotheses, references, ("bleu", "chrf", "exact_match"))
-    return CorpusScores(
-        bleu=scores["bleu"].value,
-        bleu_signature=scores["bleu"].signature,
-        chrf=scores["chrf"].value,
-        exact_match=scores["exact_match"].value,
-        count=len(hypotheses),
-    )
 
 
 def length_buckets(sources: Sequence[str], bounds: Sequence[int], unit: str = "words") -> dict[str, list[int]]:
@@ -183,10 +212,14 @@ def length_buckets(sources: Sequence[str], bounds: Sequence[int], unit: str = "w
 
 
 def check_corpus(hypotheses: Sequence[str], references: References, name: str = "hypotheses") -> list[list[str]]:
-    """Refuses what cannot be scored; the references, as a list for each hypothesis.
+    """Refuses what cannot be scored; the references, as a list for each hypothesis, without blank ones.
+
+    A blank line in a file of further references says that there is none. Taken for a text, it would be the closest in
+    length to any short translation, and so hide from BLEU what is missing there.
 
     Raises:
-        ValueError: the two are empty or differ in length, or hold something other than texts.
+        ValueError: the two are empty or differ in length, hold something other than texts, or a sentence has no
+            reference that is not blank.
     """
     _check_texts(name, hypotheses)
     if isinstance(references, str):  # a string is a sequence of strings too: its characters would be references
@@ -199,6 +232,8 @@ def check_corpus(hypotheses: Sequence[str], references: References, name: str = 
         if not texts:
             raise ValueError(f"references[{index}] is an empty list: every sentence needs a reference.")
         _check_texts(f"references[{index}]", texts)
+        if not any(text.strip() for text in texts):
+            raise ValueError(f"references[{index}] is blank: every sentence needs a reference.")
     if len(hypotheses) != len(several):
         raise ValueError(
             f"there are {len(hypotheses)} {name} but {len(several)} references: give a reference, or a list of them, "
@@ -206,7 +241,7 @@ def check_corpus(hypotheses: Sequence[str], references: References, name: str = 
         )
     if not several:
         raise ValueError(f"there is nothing to score: {name} and references are empty.")
-    return [list(texts) for texts in several]
+    return [[text for text in texts if text.strip()] for texts in several]
 
 
 def reference_streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:

@@ -13,8 +13,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from rich.cells import cell_len
 
-from hf_attn_seq2seq.evaluation.metrics import METRICS
-from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
+from hf_attn_seq2seq.evaluation.metrics import METRICS, metric_title
+from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, read_results, upgrade_results
 from hf_attn_seq2seq.writing import write_text
 
 
@@ -36,12 +36,12 @@ def write_card(
         ValueError: there are no results in the folder, or the file holds something else.
     """
     path = folder / RESULTS_FILE
+    if not path.is_file():
+        raise ValueError(f"There is no '{path}': evaluate the model first.")
+    results = read_results(path)
     try:
-        results = json.loads(path.read_text("utf-8"))
         card = make_card(results, repo_id=repo_id, picture=picture, page=page)
-    except FileNotFoundError:
-        raise ValueError(f"There is no '{path}': evaluate the model first.") from None
-    except (json.JSONDecodeError, KeyError) as error:
+    except KeyError as error:
         raise ValueError(f"'{path}' does not hold the results of an evaluation ({error}): evaluate again.") from None
     card_path = folder / CARD_FILE
     write_text(card_path, str(card))
@@ -62,6 +62,7 @@ def make_card(
     Raises:
         KeyError: the results lack something.
     """
+    results = upgrade_results(results)
     sets = results["sets"]
     rows = score_rows(sets)
     said = {"purpose": "", "limits": "", "credit": "", **results.get("card", {})}
@@ -81,6 +82,7 @@ def make_card(
         own=_table(["source", "translation"], own) if own else "",
         scores=_scores_table(rows),
         metrics=list(rows[0].scores),
+        bleu=metric_title("bleu", [row.scores["bleu"]["signature"] for row in rows if "bleu" in row.scores]),
         lower_is_better=any(not METRICS[metric].higher_is_better for row in rows for metric in row.scores),
         intervals=results["evaluation"]["bootstrap_samples"],
         decoding=_decoding(results["evaluation"]),
@@ -158,14 +160,14 @@ def signatures(rows: Sequence[ScoreRow]) -> list[str]:
     for metric, found in ways.items():
         for signature, titles in found.items():
             of = f" ({'; '.join(titles)})" if len(found) > 1 else ""
-            lines.append(f"{METRICS[metric].title}{of}: {signature}")
+            lines.append(f"{metric_title(metric, [signature])}{of}: {signature}")
     return lines
 
 
 def _scores_table(rows: Sequence[ScoreRow]) -> str:
     metrics = list(rows[0].scores)
     return _table(
-        ["set", "sentences", "references", *map(_titled, metrics)],
+        ["set", "sentences", "references", *table_titles(rows)],
         [
             [
                 row.title,
@@ -184,13 +186,16 @@ def _length_table(sets: dict[str, Any], unit: str) -> str:
         for name, entry in sets.items()
         for bucket, figures in entry.get("by_source_length", {}).items()
     ]
-    metrics = list(next(iter(sets.values()))["scores"])
-    return _table(["set", unit, "sentences", *map(_titled, metrics)], rows) if rows else ""
+    return _table(["set", unit, "sentences", *table_titles(score_rows(sets))], rows) if rows else ""
 
 
-def _titled(metric: str) -> str:
-    kind = METRICS[metric]
-    return kind.title if kind.higher_is_better else f"{kind.title} ↓"
+def table_titles(rows: Sequence[ScoreRow]) -> list[str]:
+    """The heading of each metric of the rows; an arrow where lower is better."""
+    titles = []
+    for metric in rows[0].scores:
+        title = metric_title(metric, [row.scores[metric]["signature"] for row in rows if metric in row.scores])
+        titles.append(title if METRICS[metric].higher_is_better else f"{title} ↓")
+    return titles
 
 
 def _alignments(results: dict[str, Any]) -> dict[str, Any]:
@@ -355,7 +360,9 @@ def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
         )
 
     scores = [
-        listed(name, metric, METRICS[metric].title, score["value"], {"signature": score["signature"]})
+        listed(
+            name, metric, metric_title(metric, [score["signature"]]), score["value"], {"signature": score["signature"]}
+        )
         for name, entry in results["sets"].items()
         for metric, score in entry["scores"].items()
     ]

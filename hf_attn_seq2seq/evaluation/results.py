@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -36,6 +37,7 @@ from hf_attn_seq2seq.writing import write_text
 RESULTS_FILE = "results.json"  # in the folder of a trained model
 
 _FOLDERS = re.compile(r"(?:^|(?<=[=:\[{,'\" ]))/(?:[^/,\]}]*/)*(?=[^/])")  # of an absolute path
+_OLD_WER = "|unit:word|"  # in the signature
 _LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "sacrebleu", "sacremoses", "rapidfuzz", "numpy")
 
 
@@ -67,12 +69,12 @@ def measure_corpus(
     hypotheses: Sequence[str],
     references: References,
     settings: EvaluationSettings,
-    language: str | None = None,
+    target_language: str | None = None,
 ) -> CorpusResult:
     """Scores translations by the metrics of the settings, all together and by the length of their sources.
 
     Args:
-        language: of the targets, as in "fr"; for `bleu_tok_lc`.
+        target_language: as in "fr" or "zh"; it decides how BLEU finds words.
 
     Raises:
         ValueError: the corpus is empty, lengths differ, or a metric lacks its language.
@@ -84,18 +86,21 @@ def measure_corpus(
     each = {}
     if len(rows) > len(several):
         repeated, texts = [row[0] for row in rows], [row[1] for row in rows]
-        each = score_corpus(repeated, texts, metrics, language=language, bootstrap_samples=samples)
+        each = score_corpus(repeated, texts, metrics, target_language=target_language, bootstrap_samples=samples)
     buckets = {}
     by_length = length_buckets(sources, settings.length_buckets, settings.length_unit)
     for name, indices in by_length.items() if len(by_length) > 1 else ():
         scores = score_corpus(
-            [hypotheses[index] for index in indices], [several[index] for index in indices], metrics, language=language
+            [hypotheses[index] for index in indices],
+            [several[index] for index in indices],
+            metrics,
+            target_language=target_language,
         )
         buckets[name] = BucketScores(len(indices), {metric: score.value for metric, score in scores.items()})
     return CorpusResult(
         sentences=len(several),
         references=len(rows),
-        scores=score_corpus(hypotheses, several, metrics, language=language, bootstrap_samples=samples),
+        scores=score_corpus(hypotheses, several, metrics, target_language=target_language, bootstrap_samples=samples),
         each_reference=each,
         by_source_length=buckets,
     )
@@ -211,6 +216,50 @@ def write_json(path: Path, value: Any) -> None:
 def as_json(result: CorpusResult) -> dict[str, Any]:
     """The figures of a test set, with only what was measured."""
     return _measured(asdict(result))
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """What an evaluation wrote, of this version or an earlier one; nothing where there is no such file.
+
+    Raises:
+        ValueError: it is no JSON, or not of an evaluation.
+    """
+    try:
+        results = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ValueError(f"'{path}' does not hold the results of an evaluation ({error}): evaluate again.") from None
+    if not isinstance(results, dict) or not isinstance(results.get("sets", {}), dict):
+        raise ValueError(f"'{path}' does not hold the results of an evaluation (no sets): evaluate again.")
+    return upgrade_results(results)
+
+
+def upgrade_results(results: dict[str, Any]) -> dict[str, Any]:
+    """The results with the metrics' names of today: what version 0.1.0 called `wer` is the sequence error rate."""
+    sets = results.get("sets") or {}
+    if not any(_OLD_WER in str(figures.get("scores", {}).get("wer")) for figures in sets.values()):
+        return results
+    upgraded = copy.deepcopy(results)
+    for figures in upgraded["sets"].values():
+        for holder in (figures, *figures.get("by_source_length", {}).values()):
+            for part in ("scores", "each_reference"):
+                if part in holder:
+                    holder[part] = {_renamed(name): score for name, score in holder[part].items()}
+        for score in (*figures["scores"].values(), *figures.get("each_reference", {}).values()):
+            score["signature"] = score["signature"].replace(_OLD_WER, "|unit:sequence|")
+    recipe = upgraded.get("recipe", {})
+    for section in (upgraded.get("training", {}), recipe.get("training", {})):
+        if "metric" in section:
+            section["metric"] = _renamed(section["metric"])
+    for section in (upgraded.get("evaluation", {}), recipe.get("evaluation", {})):
+        if "metrics" in section:
+            section["metrics"] = [_renamed(name) for name in section["metrics"]]
+    return upgraded
+
+
+def _renamed(metric: str) -> str:
+    return "sequence_error_rate" if metric == "wer" else metric
 
 
 def usable_cores() -> int:

@@ -17,7 +17,7 @@ from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.decoding.loading import Translator, load_translator, resolve
 from hf_attn_seq2seq.decoding.readout import READOUT_FILE
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, make_card
-from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, checksums, names_only
+from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, checksums, names_only, read_results
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
 
 
@@ -167,14 +167,7 @@ def _room_in(folder: Path) -> Iterator[None]:
 
 def _results(source: Path) -> dict[str, Any]:
     """What `evaluate` measured; empty where it has not."""
-    path = source / RESULTS_FILE
-    try:
-        results = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(_no_results(path, str(error))) from None
-    if not isinstance(results, dict):
-        raise ValueError(_no_results(path, "it is no mapping"))
-    return results
+    return read_results(source / RESULTS_FILE)
 
 
 def _no_results(path: Path, reason: str) -> str:

@@ -18,7 +18,7 @@ from hf_attn_seq2seq.data.examples import text_examples
 from hf_attn_seq2seq.data.grammar import AlignedPair, generate_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import align, translate
-from hf_attn_seq2seq.evaluation import alignment_error_rate, corpus_scores
+from hf_attn_seq2seq.evaluation import alignment_error_rate, score_corpus
 from hf_attn_seq2seq.training.fit import fit, remove_checkpoints, working_in
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.writing import write_text, writing
@@ -126,11 +126,11 @@ def measure(
     """
     texts = [(pair.source, pair.target) for pair in pairs]
     translations = translate(model, tokenizer, [source for source, _ in texts])  # type: ignore[arg-type]
-    scores = corpus_scores(translations, [target for _, target in texts])
+    scores = score_corpus(translations, [target for _, target in texts], ("bleu", "exact_match"))
     measured: dict[str, float | str] = {
-        "bleu": scores.bleu,
-        "bleu_signature": scores.bleu_signature,
-        "exact_match": scores.exact_match,
+        "bleu": scores["bleu"].value,
+        "bleu_signature": scores["bleu"].signature,
+        "exact_match": scores["exact_match"].value,
     }
     if model.config.attention_type != "none":
         links = align(model, tokenizer, texts)  # type: ignore[arg-type]

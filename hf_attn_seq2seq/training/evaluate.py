@@ -2,23 +2,40 @@
 """Measure a trained model: translate its validation and test sets, score them, and write figures and model card."""
 
 import argparse
+import json
+import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+from transformers.utils import cached_file
 
 from hf_attn_seq2seq.console import CommandParser, make_console, run_command
 from hf_attn_seq2seq.data.readers import InputFile
 from hf_attn_seq2seq.decoding.files import Output, refuse_overwriting
-from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.loading import load_translator, resolve
 from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
-from hf_attn_seq2seq.evaluation.metrics import METRICS, score_corpus
-from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, score_rows, show_score, signatures
-from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, CorpusResult, as_json, command_line, measure_corpus
+from hf_attn_seq2seq.evaluation.metrics import make_metric, metric_title, score_corpus
+from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, score_rows, show_score, signatures, table_titles
+from hf_attn_seq2seq.evaluation.results import (
+    RESULTS_FILE,
+    CorpusResult,
+    as_json,
+    checksums,
+    command_line,
+    describe_environment,
+    measure_corpus,
+    names_only,
+    write_json,
+)
+from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.training.fit import working_in
 from hf_attn_seq2seq.training.measure import evaluate_model, translate_set, write_lines
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, load_recipe
@@ -29,9 +46,15 @@ from hf_attn_seq2seq.writing import sole_output, write_text, writing
 EXAMPLES = """examples:
   hf-attn-seq2seq evaluate outputs/multi30k_en_fr
   hf-attn-seq2seq evaluate outputs/multi30k_en_fr --set validation
-  hf-attn-seq2seq evaluate outputs/multi30k_en_fr --source news.en --reference news.fr --reference news2.fr
+  hf-attn-seq2seq evaluate en-fr-small --source news.en --reference news.fr --reference news2.fr
   hf-attn-seq2seq evaluate --hypotheses a.fr --hypotheses b.fr --reference news.fr data.target_language=fr
 """
+
+
+class Found(NamedTuple):
+    recipe: Recipe
+    models: list[str]  # packaged, folders, or names on the Hub; several are an ensemble
+    trained: bool  # whether the recipe is the model's own
 
 
 def read_lines(path: Path) -> list[str]:
@@ -52,18 +75,18 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_references(paths: Sequence[Path], count: int, of: Path) -> list[list[str]]:
-    """The references of each of `count` lines; a blank line is no reference, but the first file has one for each."""
-    columns = []
+    """The references of each of `count` lines; a blank line is no reference, but a file has one for each line."""
+    columns: list[list[str]] = []
     for path in paths:
         lines = read_lines(path)
         if len(lines) != count:
             longer, by = (path, len(lines) - count) if len(lines) > count else (of, count - len(lines))
             raise ValueError(f"{path} has {len(lines)} lines and {of} has {count}: {longer} is {by} longer.")
         columns.append(lines)
-    for number, text in enumerate(columns[0], start=1):
-        if not text.strip():
+    for number, texts in enumerate(zip(*columns), start=1):
+        if not any(text.strip() for text in texts):
             raise ValueError(f"{paths[0]}, line {number}, is blank: every sentence needs a reference.")
-    return [[text for text in texts if text.strip()] for texts in zip(*columns)]
+    return [list(texts) for texts in zip(*columns)]
 
 
 def print_results(sets: dict[str, Any], console: Console) -> None:
@@ -72,8 +95,8 @@ def print_results(sets: dict[str, Any], console: Console) -> None:
     table = Table("", *(row.title for row in rows))
     table.add_row("sentences", *(f"{row.sentences:,}" for row in rows))
     table.add_row("references", *(f"{row.references:,}" for row in rows))
-    for metric in rows[0].scores:
-        table.add_row(METRICS[metric].title, *(show_score(row.scores[metric]) for row in rows))
+    for metric, title in zip(rows[0].scores, table_titles(rows)):
+        table.add_row(title, *(show_score(row.scores[metric]) for row in rows))
     console.print(table)
     console.print("\n".join(signatures(rows)), style="dim", highlight=False, markup=False, soft_wrap=True)
 
@@ -87,57 +110,147 @@ def print_alignment(name: str, figures: dict[str, Any], console: Console) -> Non
     )
 
 
-def evaluate_files(
-    recipe: Recipe, model: str, source: Path, references: Sequence[Path], output: Path | None, console: Console
-) -> None:
-    """Translate and score files given by hand; with `output`, write the translations there."""
+def json_path(given: Path | None, names: Sequence[str], *others: Path | None) -> Path:
+    """
+    Where figures of files go: a JSON file in the current folder that is named after what was measured, or `given`.
+
+    Raises:
+        ValueError: Nothing can be written there, or another file would be lost; before any work is done.
+    """
+    path = given or Path(".".join(names) + ".results.json")
+    Output(path)  # refuses a folder, and a file in none
+    if any(other and other.resolve() == path.resolve() for other in others):
+        raise ValueError(f"{path} is named twice: name another file by --json.")
+    if path.exists() and "sets" not in _read_json(path):
+        raise ValueError(f"{path} holds something else than figures: name another file by --json.")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"Nothing can be written in {path.parent.resolve()}: name another place by --json.")
+    return path
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def record_of_files(
+    recipe: Recipe, settings: EvaluationSettings, language: str | None, files: Sequence[Path], command: str
+) -> dict[str, Any]:
+    """What else is needed to measure again, as `results.json` has it."""
+    sums = [(path.name, checksums([path])[path.name]) for path in files]
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command,
+        "languages": {"source": recipe.data.source_language, "target": language},
+        "files": [{"file": name, "sha256": digest} for name, digest in sums],
+        "evaluation": names_only(settings.model_dump(mode="json", exclude={"alignment"})),
+        **describe_environment(),
+    }
+
+
+def with_own_search(settings: EvaluationSettings, model: Any) -> EvaluationSettings:
+    """The settings with the model's own search, where they were not set: of a model that came without a recipe."""
+    own = model.generation_config
+    found = {"num_beams": own.num_beams, "length_penalty": own.length_penalty, "max_new_tokens": own.max_new_tokens}
+    if found["max_new_tokens"] is None and own.max_length:
+        found["max_new_tokens"] = own.max_length - 1  # which counts the start token
+    unset = {name: value for name, value in found.items() if value and name not in settings.model_fields_set}
+    return settings.model_copy(update=unset)
+
+
+def language_of(tokenizer: Any) -> str | None:
+    """The target language that a tokenizer of Marian, mBART or NLLB names."""
+    found = (getattr(tokenizer, name, None) for name in ("tgt_lang", "target_lang"))
+    return next((language for language in found if isinstance(language, str) and language), None)
+
+
+def evaluate_files(found: Found, options: argparse.Namespace, command: str, console: Console) -> None:
+    """Translate and score files given by hand; the figures are printed, and written as JSON."""
+    recipe, models = found.recipe, found.models
+    source, references, output = options.source, options.reference, options.output
     refuse_overwriting(output, source, *references)
     if output:
         Output(output)  # refuses a folder, and a file in none, before anything is translated
+    names = [Path(resolve(name)).resolve().name for name in models]
+    path = json_path(options.json, [source.name, *names], source, *references, output)
     sources = read_lines(source)
     several = read_references(references, len(sources), source)
-    with sole_output(output) if output else nullcontext():
-        translator = load_translator([model])
+    with sole_output(output) if output else nullcontext(), sole_output(path):
+        translator = load_translator(models)
+        settings = recipe.evaluation if found.trained else with_own_search(recipe.evaluation, translator.model)
+        language = recipe.data.target_language or language_of(translator.tokenizer)
+        for metric in settings.metrics:
+            make_metric(metric, language)  # refuses before any work is done
         with console.status(f"Translating {len(sources)} sentences ..."):
-            hypotheses = translate_set(translator, sources, recipe.evaluation)
-        result = measure_corpus(sources, hypotheses, several, recipe.evaluation, recipe.data.target_language)
-        print_results({source.name: as_json(result)}, console)
+            started = time.perf_counter()
+            hypotheses = translate_set(translator, sources, settings)
+            seconds = time.perf_counter() - started
         if output:
             write_lines(output, hypotheses)
+        figures = as_json(measure_corpus(sources, hypotheses, several, settings, language))
+        figures["translation_seconds"] = round(seconds, 3)
+        print_results({source.name: figures}, console)
+        weights = [checksums(Path(resolve(name)).glob("*.safetensors")) for name in models]
+        results = {
+            "models": [{"name": name, "sha256": sums} for name, sums in zip(names, weights)],
+            "parameters": translator.model.num_parameters(),
+            **record_of_files(recipe, settings, language, [source, *references], command),
+            "sets": {source.name: figures},
+        }
+        write_figures(path, results, console)
 
 
-def compare_files(recipe: Recipe, hypotheses: Sequence[Path], references: Sequence[Path], console: Console) -> None:
+def compare_files(recipe: Recipe, options: argparse.Namespace, command: str, console: Console) -> None:
     """Score one system's translations, or two systems' and their difference, given as files."""
+    hypotheses, references = options.hypotheses, options.reference
     if len(hypotheses) > 2:
         raise ValueError(f"Two systems can be compared, not {len(hypotheses)}: give --hypotheses twice.")
     if len(set(hypotheses)) < len(hypotheses):
         raise ValueError(f"{hypotheses[0]} would be compared with itself: name two files.")
-    systems = [read_lines(path) for path in hypotheses]
+    path = json_path(options.json, [file.name for file in hypotheses], *hypotheses, *references)
+    systems = [read_lines(file) for file in hypotheses]
+    same_name = len({file.name for file in hypotheses}) < len(hypotheses)
+    labels = [str(file) if same_name else file.name for file in hypotheses]
     several = read_references(references, len(systems[0]), hypotheses[0])
     settings, language = recipe.evaluation, recipe.data.target_language
+    samples = settings.bootstrap_samples
     sets = {}
-    for path, texts in zip(hypotheses, systems):
+    for label, file, texts in zip(labels, hypotheses, systems):
         if len(texts) != len(systems[0]):
-            raise ValueError(f"{hypotheses[0]} has {len(systems[0])} lines and {path} has {len(texts)}: give as many.")
-        scores = score_corpus(
-            texts, several, settings.metrics, language=language, bootstrap_samples=settings.bootstrap_samples
-        )
-        sets[str(path)] = as_json(CorpusResult(len(texts), sum(map(len, several)), scores))
+            raise ValueError(f"{hypotheses[0]} has {len(systems[0])} lines and {file} has {len(texts)}: give as many.")
+        scores = score_corpus(texts, several, settings.metrics, target_language=language, bootstrap_samples=samples)
+        sets[label] = as_json(CorpusResult(len(texts), sum(map(len, several)), scores))
+    results: dict[str, Any] = {
+        **record_of_files(recipe, settings, language, [*hypotheses, *references], command),
+        "sets": sets,
+    }
     compared = {}
     if len(systems) == 2:  # before anything is printed, for one sentence is refused
-        samples = settings.bootstrap_samples or 1000
         compared = paired_bootstrap(
-            systems[0], systems[1], several, settings.metrics, language=language, samples=samples
+            systems[0], systems[1], several, settings.metrics, target_language=language, samples=samples or 1000
         )
+        results["comparison"] = {
+            "baseline": labels[0],
+            "system": labels[1],
+            "metrics": {name: asdict(one) for name, one in compared.items()},
+        }
     print_results(sets, console)
     if compared:
-        table = Table("metric", "difference", "95 % interval", "p", title=f"{hypotheses[1]} - {hypotheses[0]}")
+        table = Table("metric", "difference", "95 % interval", "p", title=f"{labels[1]} - {labels[0]}")
         for name, one in compared.items():
             low, high = one.interval
-            table.add_row(
-                METRICS[name].title, f"{one.difference:+.2f}", f"[{low:+.2f}, {high:+.2f}]", f"{one.p_value:.4f}"
-            )
+            title = metric_title(name, [one.signature])
+            table.add_row(title, f"{one.difference:+.2f}", f"[{low:+.2f}, {high:+.2f}]", f"{one.p_value:.4f}")
         console.print(table)
+    write_figures(path, results, console)
+
+
+def write_figures(path: Path, results: dict[str, Any], console: Console) -> None:
+    write_json(path, results)
+    console.print(f"Figures: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -146,11 +259,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME", help="measure this set only (validation, or a test set)"
     )
-    parser.add_argument("--source", type=Path, metavar="FILE", help="translate and score this file instead")
+    parser.add_argument(
+        "--source", type=Path, metavar="FILE", help="translate and score this file instead, by any model"
+    )
     parser.add_argument(
         "--reference", type=Path, action="append", default=[], metavar="FILE", help="its translation; may be repeated"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="where translations of --source are written")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="where figures of --source or --hypotheses are written (default: NAMES.results.json in this folder)",
+    )
     parser.add_argument(
         "--hypotheses",
         type=Path,
@@ -163,16 +284,23 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-class Found(NamedTuple):
-    recipe: Recipe
-    model: str | None  # a folder, or a name on the Hub
-
-
 # What a trained model can still be measured with; the rest of its recipe is what it was trained by.
 CHANGEABLE = ("evaluation.", "evaluation=", "card.", "card=", "data.folder=", "data.target_language=", "output=")
 
 
-def find_model(arguments: Sequence[str]) -> Found:
+def find_recipe(name: str, overrides: Sequence[str]) -> Recipe | None:
+    """The recipe that lies with a model: in its folder, in the package, or on the Hub."""
+    folder = Path(resolve(name))
+    if folder.exists():
+        return load_recipe(folder, overrides) if (folder / RECIPE_FILE).is_file() else None
+    try:
+        path = cached_file(name, RECIPE_FILE, _raise_exceptions_for_missing_entries=False)
+        return load_recipe(path, overrides) if path else None
+    except (OSError, ValueError):  # no such model, which loading tells; or a recipe of somebody else's making
+        return None
+
+
+def find_model(arguments: Sequence[str], several: bool = False) -> Found:
     """
     The trained model that the command line names, itself or by its recipe; without a recipe, the default one.
 
@@ -181,33 +309,38 @@ def find_model(arguments: Sequence[str]) -> Found:
     """
     names = [argument for argument in arguments if "=" not in argument]
     overrides = [argument for argument in arguments if "=" in argument]
-    if len(names) > 1:
-        raise ValueError(f"Name one model, not {len(names)}; fields are section.field=value.")
+    if len(names) > 1 and not several:
+        raise ValueError(
+            f"Name one model, not {len(names)} (several can translate a --source together); fields are "
+            "section.field=value."
+        )
     for override in overrides:
         if not override.startswith(CHANGEABLE):
             raise ValueError(
                 f"'{override}' does not change how a model is measured: set fields of evaluation, or of card."
             )
     if not names:
-        return Found(load_recipe(None, overrides), None)
+        return Found(load_recipe(None, overrides), [], False)
     path = Path(names[0])
-    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-        return Found(load_recipe(path if (path / RECIPE_FILE).is_file() else None, overrides), names[0])
+    if len(names) > 1 or (not path.is_file() and path.suffix not in (".yaml", ".yml")):
+        recipe = find_recipe(names[0], overrides)
+        return Found(recipe or load_recipe(None, overrides), names, recipe is not None)
     given = load_recipe(path, overrides)
     if not (given.output / RECIPE_FILE).is_file():
-        return Found(given, str(given.output))
+        return Found(given, [str(given.output)], True)
     trained = load_recipe(
         given.output, [override for override in overrides if override.startswith("data.target_language=")]
     )
     data = trained.data.model_copy(update={"folder": given.data.folder})
     said = {name: getattr(given, name) for name in ("description", "notes", "license", "card")}
     changed = {"data": data, "evaluation": given.evaluation, **said}
-    return Found(trained.model_copy(update=changed), str(given.output))
+    return Found(trained.model_copy(update=changed), [str(given.output)], True)
 
 
 def run(options: argparse.Namespace, command: str) -> None:
     console = make_console()
-    recipe, model = find_model(options.recipe)
+    found = find_model(options.recipe, several=options.source is not None)
+    recipe, models = found.recipe, found.models
     by_hand = bool(options.source or options.hypotheses)
     if by_hand != bool(options.reference) or (options.source and options.hypotheses):
         raise ValueError("Files to score are named by --reference together with --source, or with --hypotheses.")
@@ -215,18 +348,20 @@ def run(options: argparse.Namespace, command: str) -> None:
         raise ValueError(
             "--set and --card are for the sets of a recipe: leave them out with --source or --hypotheses."
         )
+    if options.json and not by_hand:
+        raise ValueError("--json is for --source or --hypotheses: a recipe's sets are written to results.json.")
     if options.output and not options.source:
         raise ValueError("--output is for the translations of --source: leave it out, or give that.")
     if options.hypotheses:
-        compare_files(recipe, options.hypotheses, options.reference, console)
+        compare_files(recipe, options, command, console)
         return
-    if model is None:
+    if not models:
         raise ValueError("Name the folder of a trained model, or its recipe.")
     if options.source:
-        evaluate_files(recipe, model, options.source, options.reference, options.output, console)
+        evaluate_files(found, options, command, console)
         return
-    folder = Path(model)
-    with working_in(folder) if folder.is_dir() else nullcontext(), writing(folder):
+    folder = Path(resolve(models[0]))
+    with working_in(folder) if Path(models[0]).is_dir() else nullcontext(), writing(folder):
         results, differing = evaluate_model(recipe, folder, names=options.set, command=command, console=console)
     print_results(results["sets"], console)
     for name, figures in results["sets"].items():

@@ -148,7 +148,7 @@ def fit(
 
     Args:
         resume: Whether to go on from the newest checkpoint in `output_dir`.
-        language: Of the targets, as tok-lc BLEU needs to know.
+        language: Of the targets, as BLEU needs to know.
         sampled: The training pairs with subwords drawn anew at each epoch, in place of the tokens in `train`, by whose
             lengths the batches are still made.
         record: What else is written to `training.json`.

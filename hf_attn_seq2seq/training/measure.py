@@ -20,7 +20,7 @@ from hf_attn_seq2seq.data.report import shared_sentences
 from hf_attn_seq2seq.data.settings import DataSettings
 from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, running_text
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
-from hf_attn_seq2seq.decoding.loading import Translator, load_aligner, load_translator
+from hf_attn_seq2seq.decoding.loading import PACKAGED, Translator, load_aligner, load_translator
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold
 from hf_attn_seq2seq.evaluation.metrics import make_metric
@@ -33,6 +33,7 @@ from hf_attn_seq2seq.evaluation.results import (
     describe_environment,
     measure_corpus,
     names_only,
+    read_results,
     worst_sentences,
     write_json,
 )
@@ -93,6 +94,11 @@ def evaluate_model(
     """
     console = console or Console(quiet=True)
     translator = load_translator([str(folder)])
+    if not folder.is_dir() or PACKAGED in folder.parents:
+        raise ValueError(
+            f"'{folder.name}' was not trained here, so there are no sets to measure it on: name yours by --source and "
+            "--reference."
+        )
     corpus = PreparedCorpus.load(folder / CORPUS_FOLDER)
     training = read_record(folder / SUMMARY_FILE)
     if training.get("corpus") not in (None, corpus.fingerprint):
@@ -148,7 +154,7 @@ def evaluate_model(
         if not aligner:
             raise ValueError("This model has no attention to align by: leave out evaluation.alignment.gold.")
         gold = read_gold_texts(path, recipe.data)
-    before = read_record(folder / RESULTS_FILE) if names else {}
+    before = read_results(folder / RESULTS_FILE) if names else {}
     compared = ("model", "data", "languages", "evaluation") if before else ()
     differing = [name for name in compared if before.get(name) != results[name]]
     if before and not differing:
@@ -247,7 +253,7 @@ def readable(tokenizer: Any, tokens: Sequence[str]) -> list[str]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What an earlier training or evaluation wrote of itself; nothing where there was none."""
+    """What a training wrote of itself; nothing where there was none."""
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """A recipe: one YAML file that describes an experiment, from its data to its evaluation."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
 from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
 from hf_attn_seq2seq.messages import quoted, shortened
-from hf_attn_seq2seq.settings import Settings, nearest, section_in
+from hf_attn_seq2seq.settings import Settings, as_list, nearest, section_in
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.writing import write_text
 
 
 RECIPE_FILE = "recipe.yaml"  # in the folder of a trained model
+FORMAT_VERSION = 2  # in 1, the metric `wer` was what is now `sequence_error_rate`
 
 # What describes the model; the tokenizer decides the rest.
 _NOT_OF_THE_MODEL = ("is_encoder_decoder", "use_cache", "format_version")
@@ -45,6 +47,12 @@ class Recipe(Settings):
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="how the model is trained")
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="how it is measured")
     card: CardSettings = Field(default_factory=CardSettings, description="what its card says beside the figures")
+    format_version: int = Field(
+        FORMAT_VERSION,
+        ge=1,
+        le=FORMAT_VERSION,
+        description="of the recipe's fields; in 1, the metric `wer` is what `sequence_error_rate` is now",
+    )
 
     @field_validator("model")
     @classmethod
@@ -83,7 +91,7 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     Raises:
         ValueError: No such file, not YAML, a field unknown or of a wrong value; the sentence names the place.
     """
-    fields = _read(Path(path)) if path is not None else {}
+    fields = _upgraded(_read(Path(path)), Path(path)) if path is not None else {}
     if path is not None and Path(path).is_dir():
         fields["output"] = str(path)  # a folder may have been moved
     for override in overrides:
@@ -214,6 +222,38 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
         raise ValueError(f"'{path}' is no recipe: it must hold fields such as 'data:' and 'training:'.")
     return fields
+
+
+def _upgraded(fields: dict[str, Any], path: Path) -> dict[str, Any]:
+    """
+    The fields of a recipe in today's names.
+
+    What `train` saves beside a model says its version; where it does not, that is 1. Who writes a recipe need not say
+    it, and is told what `wer` means.
+    """
+    training, evaluation = (fields.get(name) or {} for name in ("training", "evaluation"))
+    if not isinstance(training, dict) or not isinstance(evaluation, dict):
+        return fields  # which is refused
+    metrics = as_list(evaluation.get("metrics"))
+    if training.get("metric") != "wer" and "wer" not in metrics:
+        return {**fields, "format_version": FORMAT_VERSION} if fields.get("format_version") == 1 else fields
+    saved = path.is_dir() or (path.name == RECIPE_FILE and (path.parent / "config.json").is_file())
+    version = fields.get("format_version", 1 if saved else None)
+    if version is None:
+        warnings.warn(
+            f"'{path}' names the metric wer: it is the word error rate. What version 0.1.0 called so is now "
+            f"sequence_error_rate. Write format_version: {FORMAT_VERSION} into the recipe to be told no more.",
+            stacklevel=3,
+        )
+    if version != 1:
+        return fields
+    upgraded = {**fields, "format_version": FORMAT_VERSION}
+    if training.get("metric") == "wer":
+        upgraded["training"] = {**training, "metric": "sequence_error_rate"}
+    if "wer" in metrics:
+        renamed = ["sequence_error_rate" if name == "wer" else name for name in metrics]
+        upgraded["evaluation"] = {**evaluation, "metrics": renamed}
+    return upgraded
 
 
 def _place(fields: Any, names: Sequence[str], value: Any) -> None:

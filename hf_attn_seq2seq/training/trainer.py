@@ -121,7 +121,7 @@ class TranslationTrainer(Seq2SeqTrainer):
         train_dataset: A `datasets.Dataset` with the columns `input_ids` and `labels`.
         eval_dataset: The same of the validation pairs, for their loss.
         sources, references: The validation texts, and for each its references.
-        language: Of the targets; only tok-lc BLEU needs it.
+        language: Of the targets: BLEU finds their words by it.
         sampled: The training pairs with subwords drawn at random, in place of the tokens in `train_dataset`.
     """
 
@@ -277,7 +277,7 @@ class TranslationTrainer(Seq2SeqTrainer):
             self.translations = self._translate_in_shards(self.sources[:count])
             if self.settings.metric != "loss":
                 scores = score_corpus(
-                    self.translations, self.references, [self.settings.metric], language=self.language
+                    self.translations, self.references, [self.settings.metric], target_language=self.language
                 )
                 metrics[f"{metric_key_prefix}_{self.settings.metric}"] = scores[self.settings.metric].value
         self.log({**metrics, SECONDS: self.seconds()})
@@ -417,8 +417,10 @@ class StopWithoutProgress(TrainerCallback):
 
 def is_patience_over(settings: TrainingSettings, state: TrainerState) -> bool:
     """Whether the newest `patience` evaluations were no better than one before them."""
-    name = f"eval_{settings.metric}"
-    values = [entry[name] for entry in state.log_history if name in entry]
+    names = [f"eval_{settings.metric}"]
+    if settings.metric == "sequence_error_rate":
+        names.append("eval_wer")  # as a run of version 0.1.0 logged it
+    values = [entry[name] for entry in state.log_history for name in names if name in entry]
     if settings.patience is None or not values:
         return False
     best = max(values) if settings.greater_is_better else min(values)

@@ -86,11 +86,39 @@ def test_the_card_shows_what_was_measured_and_how(results):
 
 def test_ways_to_compute_a_metric_name_the_rows_that_they_are_of():
     characters = {"chrf": {"signature": "nc:6"}}
-    first = ScoreRow("valid", 2, 3, {"bleu": {"signature": "nrefs:var"}, **characters})
-    alone = ScoreRow("valid, each", 3, 3, {"bleu": {"signature": "nrefs:1"}, **characters})
+    first = ScoreRow("valid", 2, 3, {"bleu": {"signature": "nrefs:var|tok:13a"}, **characters})
+    alone = ScoreRow("valid, each", 3, 3, {"bleu": {"signature": "nrefs:1|tok:13a"}, **characters})
     rows = [first, first._replace(title="test"), alone]
-    assert signatures(rows) == ["BLEU 13a (valid; test): nrefs:var", "BLEU 13a (valid, each): nrefs:1", "chrF: nc:6"]
-    assert signatures(rows[:2]) == ["BLEU 13a: nrefs:var", "chrF: nc:6"]
+    assert signatures(rows) == [
+        "BLEU 13a (valid; test): nrefs:var|tok:13a",
+        "BLEU 13a (valid, each): nrefs:1|tok:13a",
+        "chrF: nc:6",
+    ]
+    assert signatures(rows[:2]) == ["BLEU 13a: nrefs:var|tok:13a", "chrF: nc:6"]
+
+
+def test_the_card_names_the_tokens_of_bleu(results):
+    chosen = EvaluationSettings(metrics=["bleu"], bootstrap_samples=0)
+    chinese = as_json(measure_corpus(["I like apples."], ["我喜欢苹果。"], ["我喜欢吃苹果。"], chosen, "zh"))
+    card = make_card({**results, "sets": {"test": chinese}})
+    assert "| set | sentences | references | BLEU zh |" in card.text
+    assert [one.metric_name for one in card.data.eval_results] == ["BLEU zh"]
+    assert "BLEU 13a" not in card.content
+
+
+def test_a_card_of_older_figures_calls_them_what_they_are_called_now(results):
+    score = {"value": 25.0, "signature": "nrefs:1|unit:word|version:2.6.0"}
+    chosen = {**results["evaluation"], "metrics": ["wer"]}
+    old = {
+        **results,
+        "evaluation": chosen,
+        "sets": {"test": {"sentences": 4, "references": 4, "scores": {"wer": score}}},
+    }
+    card = make_card(old)
+    assert "| sequence error rate ↓ |" in card.text
+    assert "sequence error rate: nrefs:1|unit:sequence|version:2.6.0" in card.text
+    assert card.data.metrics is None  # the Hub's `wer` is the word error rate
+    assert old["sets"]["test"]["scores"] == {"wer": score}  # what was given is left as it is
 
 
 def test_the_card_is_silent_about_what_was_not_measured(results):

@@ -16,6 +16,7 @@ from hf_attn_seq2seq.evaluation.results import (
     describe_environment,
     measure_corpus,
     names_only,
+    read_results,
     worst_sentences,
     write_json,
 )
@@ -28,17 +29,26 @@ REFERENCES = [["un deux"], ["un deux trois quatre", "un deux trois"], ["un deux 
 
 
 def settings(**fields):
-    return EvaluationSettings(**{"metrics": ["exact_match", "wer"], "length_buckets": [3, 5], **fields})
+    return EvaluationSettings(
+        **{"metrics": ["exact_match", "sequence_error_rate"], "length_buckets": [3, 5], **fields}
+    )
 
 
 def test_a_corpus_is_scored_as_a_whole_by_length_and_by_each_reference():
     result = as_json(measure_corpus(SOURCES, HYPOTHESES, REFERENCES, settings(bootstrap_samples=10)))
     assert (result["sentences"], result["references"]) == (3, 4)
-    assert {name: score["value"] for name, score in result["scores"].items()} == {"exact_match": 100, "wer": 0}
+    assert {name: score["value"] for name, score in result["scores"].items()} == {
+        "exact_match": 100,
+        "sequence_error_rate": 0,
+    }
     # Each reference in a row of its own: the second sentence is right in one of its two rows.
-    assert {name: score["value"] for name, score in result["each_reference"].items()} == {"exact_match": 75, "wer": 25}
+    assert {name: score["value"] for name, score in result["each_reference"].items()} == {
+        "exact_match": 75,
+        "sequence_error_rate": 25,
+    }
     assert result["by_source_length"] == {
-        bucket: {"sentences": 1, "scores": {"exact_match": 100, "wer": 0}} for bucket in ("1-3", "4-5", "6+")
+        bucket: {"sentences": 1, "scores": {"exact_match": 100, "sequence_error_rate": 0}}
+        for bucket in ("1-3", "4-5", "6+")
     }
 
 
@@ -46,7 +56,7 @@ def test_what_was_not_measured_is_not_there():
     one_each = [texts[0] for texts in REFERENCES]
     result = as_json(measure_corpus(SOURCES, HYPOTHESES, one_each, settings(bootstrap_samples=0, length_buckets=[])))
     assert set(result) == {"sentences", "references", "scores"}
-    assert set(result["scores"]["wer"]) == {"value", "signature"}
+    assert set(result["scores"]["sequence_error_rate"]) == {"value", "signature"}
 
 
 def test_the_worst_sentences_come_worst_first():
@@ -73,7 +83,7 @@ def test_the_language_reaches_the_metric():
     result = measure_corpus(SOURCES, HYPOTHESES, REFERENCES, settings(metrics=["bleu_tok_lc"]), "fr")
     assert (
         result.scores["bleu_tok_lc"].value
-        == score_corpus(HYPOTHESES, REFERENCES, ["bleu_tok_lc"], language="fr")["bleu_tok_lc"].value
+        == score_corpus(HYPOTHESES, REFERENCES, ["bleu_tok_lc"], target_language="fr")["bleu_tok_lc"].value
     )
     with pytest.raises(ValueError, match="needs the target's language"):
         measure_corpus(SOURCES, HYPOTHESES, REFERENCES, settings(metrics=["bleu_tok_lc"]))
@@ -97,6 +107,47 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"é": object()})
     assert json.loads(path.read_text("utf-8")) == {"é": 1}
+
+
+def test_older_results_are_read_in_todays_names(tmp_path):
+    scores = {
+        "wer": {"value": 25.9, "signature": "nrefs:var|unit:word|version:2.6.0"},
+        "per": {"value": 6.3, "signature": "nrefs:var|unit:phone|version:2.6.0"},
+    }
+    old = {
+        "sets": {
+            "validation": {
+                "scores": scores,
+                "each_reference": scores,
+                "by_source_length": {"1-5": {"sentences": 2, "scores": {"wer": 1.0, "per": 0.5}}},
+            }
+        },
+        "evaluation": {"metrics": ["wer", "per"]},
+        "training": {"metric": "wer", "value": 26.4},
+        "recipe": {"training": {"metric": "wer"}, "evaluation": {"metrics": ["wer", "per"]}},
+        "worst": {"validation": [{"source": "wer", "hypothesis": "V EH R", "references": ["W ER"], "score": 0.0}]},
+    }
+    write_json(tmp_path / "results.json", old)
+    read = read_results(tmp_path / "results.json")
+    figures = read["sets"]["validation"]
+    renamed = {"sequence_error_rate": {"value": 25.9, "signature": "nrefs:var|unit:sequence|version:2.6.0"}}
+    assert figures["scores"] == figures["each_reference"] == {**renamed, "per": scores["per"]}
+    assert figures["by_source_length"]["1-5"]["scores"] == {"sequence_error_rate": 1.0, "per": 0.5}
+    assert read["recipe"]["evaluation"] == read["evaluation"] == {"metrics": ["sequence_error_rate", "per"]}
+    assert read["recipe"]["training"]["metric"] == read["training"]["metric"] == "sequence_error_rate"
+    assert read["worst"] == old["worst"]  # a word of the corpus is no metric
+    write_json(tmp_path / "results.json", read)
+    assert read_results(tmp_path / "results.json") == read
+    new = as_json(measure_corpus(SOURCES, HYPOTHESES, REFERENCES, settings(metrics=["wer"])))
+    write_json(tmp_path / "results.json", {"sets": {"test": new}})
+    assert list(read_results(tmp_path / "results.json")["sets"]["test"]["scores"]) == ["wer"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"sets": []}', "\xff"])
+def test_what_holds_no_results_is_refused(content, tmp_path):
+    (tmp_path / "results.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"results\.json' does not hold the results of an evaluation"):
+        read_results(tmp_path / "results.json")
 
 
 def test_folders_of_a_machine_are_left_out():

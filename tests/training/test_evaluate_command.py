@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import align, translate
 from hf_attn_seq2seq.evaluation import alignment_error_rate, from_pharaoh, score_corpus
-from hf_attn_seq2seq.training.evaluate import find_model, main
+from hf_attn_seq2seq.training.evaluate import find_model, language_of, main
 from hf_attn_seq2seq.training.recipe import load_recipe, save_recipe
 from tests.card_figures import stray_figures
 from tests.decoding.test_safety import SPOILT
@@ -62,7 +63,7 @@ def test_every_set_is_measured_and_its_figures_come_from_its_translations(folder
     for name, figures in results["sets"].items():
         split = corpus.tests.get(name, corpus.validation)
         hypotheses = (folder / "hypotheses" / f"{name}.txt").read_text("utf-8").split("\n")[:-1]
-        scores = score_corpus(hypotheses, list(split["target"]), ["bleu", "bleu_tok_lc", "ter"], language="fr")
+        scores = score_corpus(hypotheses, list(split["target"]), ["bleu", "bleu_tok_lc", "ter"], target_language="fr")
         assert figures["sentences"] == len(split)
         for metric, score in scores.items():
             assert figures["scores"][metric]["value"] == score.value
@@ -229,7 +230,7 @@ def test_the_card_may_be_written_after_the_training(folder, tmp_path):
     save_recipe(recipe, tmp_path)
     (tmp_path / "recipe.yaml").rename(later)
     found = find_model([str(later), "card.quote=false"])
-    assert found.model == str(folder)
+    assert found.models == [str(folder)]
     assert (found.recipe.card.credit, found.recipe.card.quote, found.recipe.license) == (
         "By nobody.",
         False,
@@ -266,6 +267,95 @@ def test_files_given_by_hand(folder, tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Figures of files are written where the command is given."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_figures_of_files_are_written_with_all_that_is_needed_to_measure_again(folder, tmp_path):
+    source = write(tmp_path / "a.en", "The cat is on the mat.", "The dog sleeps.")
+    reference = write(tmp_path / "a.fr", "Le chat est sur le tapis.", "Le chien dort.")
+    further = write(tmp_path / "b.fr", "", "Le chien est endormi.")
+    given = [str(folder), "--source", source, "--reference", reference, "--reference", further]
+    main([*given, "--output", "out.fr"])
+    results = json.loads((tmp_path / f"a.en.{folder.name}.results.json").read_text("utf-8"))
+    hypotheses = (tmp_path / "out.fr").read_text("utf-8").splitlines()
+    several = [["Le chat est sur le tapis."], ["Le chien dort.", "Le chien est endormi."]]
+    metrics = ["bleu", "bleu_tok_lc", "ter"]  # of the recipe, like the language and the search
+    scores = score_corpus(hypotheses, several, metrics, target_language="fr")
+    figures = results["sets"]["a.en"]
+    assert (figures["sentences"], figures["references"]) == (2, 3)
+    assert list(figures["scores"]) == metrics
+    for metric, score in scores.items():
+        assert figures["scores"][metric]["value"] == score.value
+        assert figures["scores"][metric]["signature"] == score.signature
+    assert results["languages"] == {"source": "en", "target": "fr"}
+    assert (results["evaluation"]["num_beams"], results["evaluation"]["max_new_tokens"]) == (2, 8)
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert results["models"] == [{"name": folder.name, "sha256": {"model.safetensors": weights}}]
+    assert [one["file"] for one in results["files"]] == ["a.en", "a.fr", "b.fr"]
+    assert results["files"][0]["sha256"] == hashlib.sha256((tmp_path / "a.en").read_bytes()).hexdigest()
+    assert results["command"].startswith(f"hf-attn-seq2seq evaluate {folder.name} --source a.en")
+    assert results["versions"]["torch"] == torch.__version__
+    assert str(tmp_path) not in json.dumps(results)
+    main([*given, "--json", "again.json"])  # the same by name, and the first again in its own place
+    main(given)
+    for name in ("again.json", f"a.en.{folder.name}.results.json"):
+        again = json.loads((tmp_path / name).read_text("utf-8"))
+        assert again["sets"]["a.en"]["scores"] == figures["scores"]
+
+
+def test_any_model_is_scored_on_files(tmp_path, capsys):
+    source = write(tmp_path / "a.en", "The cat is on the mat.", "Where is the station?")
+    reference = write(tmp_path / "a.fr", "Le chat est sur le tapis.", "Où est la gare ?")
+    main(["en-fr-small", "--source", source, "--reference", reference, "evaluation.bootstrap_samples=0"])
+    results = json.loads((tmp_path / "a.en.en-fr-small.results.json").read_text("utf-8"))
+    assert results["languages"] == {"source": "en", "target": "fr"}
+    assert results["sets"]["a.en"]["scores"]["chrf"]["value"] > 50
+    two = ["en-fr-small", "en-fr-small", "--source", source, "--reference", reference]
+    main([*two, "evaluation.bootstrap_samples=0"])  # an ensemble
+    again = json.loads((tmp_path / "a.en.en-fr-small.en-fr-small.results.json").read_text("utf-8"))
+    assert again["sets"]["a.en"]["scores"] == results["sets"]["a.en"]["scores"]
+
+
+def test_a_model_without_a_recipe_searches_as_it_was_saved_to(folder, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / name, bare)
+    own = {"num_beams": 3, "max_length": 7, "decoder_start_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    (bare / "generation_config.json").write_text(json.dumps(own), "utf-8")
+    source = write(tmp_path / "a.en", "The cat is on the mat.")
+    reference = write(tmp_path / "a.fr", "Le chat est sur le tapis.")
+    main([str(bare), "--source", source, "--reference", reference, "evaluation.length_penalty=2"])
+    results = json.loads((tmp_path / "a.en.bare.results.json").read_text("utf-8"))
+    assert list(results["sets"]["a.en"]["scores"]) == ["bleu", "chrf", "exact_match"]
+    searched = {name: results["evaluation"][name] for name in ("num_beams", "max_new_tokens", "length_penalty")}
+    assert searched == {"num_beams": 3, "max_new_tokens": 6, "length_penalty": 2}
+    assert language_of(SimpleNamespace(tgt_lang=None, target_lang="zho")) == "zho"  # as Marian's tokenizer says it
+    assert language_of(SimpleNamespace()) is None
+
+
+def test_bleu_of_files_knows_the_language(folder, tmp_path, capsys):
+    reference = write(tmp_path / "r.zh", "我喜欢吃红苹果。", "猫在睡觉。")
+    system = write(tmp_path / "s.zh", "我喜欢吃苹果。", "猫在睡觉。")
+    options = ["--hypotheses", system, "--reference", reference, "evaluation.bootstrap_samples=0"]
+    main(options)
+    shown = capsys.readouterr()
+    assert "BLEU 13a" in shown.out
+    assert re.fullmatch("warning: BLEU: .* name the target language .*\n", shown.err)
+    main([*options, "data.target_language=zh"])
+    shown = capsys.readouterr()
+    assert "BLEU zh" in shown.out
+    assert not shown.err
+    score = score_corpus(
+        ["我喜欢吃苹果。", "猫在睡觉。"], ["我喜欢吃红苹果。", "猫在睡觉。"], ["bleu"], target_language="zh"
+    )["bleu"]
+    results = json.loads((tmp_path / "s.zh.results.json").read_text("utf-8"))
+    assert results["sets"]["s.zh"]["scores"]["bleu"] == {"value": score.value, "signature": score.signature}
+
+
 def test_a_blank_line_has_an_empty_translation(folder, tmp_path, capsys):
     source = write(tmp_path / "a.en", "The cat is on the mat.", " ", "The dog sleeps.")
     reference = write(tmp_path / "a.fr", "Le chat est sur le tapis.", "?", "Le chien dort.")
@@ -285,6 +375,13 @@ def test_two_systems_are_compared(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "66.67" in shown
     assert "+33.33" in shown
+    results = json.loads((tmp_path / "bad.fr.good.fr.results.json").read_text("utf-8"))
+    assert {name: one["scores"]["exact_match"]["value"] for name, one in results["sets"].items()} == pytest.approx(
+        {"bad.fr": 100 / 3, "good.fr": 200 / 3}
+    )
+    compared = results["comparison"]
+    assert (compared["baseline"], compared["system"]) == ("bad.fr", "good.fr")
+    assert compared["metrics"]["exact_match"]["difference"] == pytest.approx(100 / 3)
 
 
 @pytest.mark.parametrize(
@@ -314,6 +411,15 @@ def test_two_systems_are_compared(tmp_path, capsys):
             "There is no folder missing to write out in",
         ),
         (["MODEL", "--output", "out"], "--output is for the translations of --source"),
+        (["MODEL", "--json", "out"], "--json is for --source or --hypotheses"),
+        (
+            ["MODEL", "--source", "short", "--reference", "short", "--json", "missing/out"],
+            "There is no folder missing to write out in",
+        ),
+        (["--hypotheses", "short", "--reference", "short", "--json", "long"], "holds something else than figures"),
+        (["--hypotheses", "short", "--reference", "short", "--json", "short"], "short is named twice"),
+        (["MODEL", "nowhere", "--source", "short", "--reference", "short"], "There is no model 'nowhere'"),
+        (["en-fr-small"], "'en-fr-small' was not trained here, .*: name yours by --source and --reference"),
         (["--hypotheses", "short", "--reference", "latin"], "latin, line 1, is not utf-8 text"),
         (["MODEL", "evaluation.beams=3"], "no field 'beams'"),
         (["MODEL", "data.target_language=null"], "needs the target's language"),

@@ -21,7 +21,7 @@ from datasets import Dataset
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn import functional
-from transformers import set_seed
+from transformers import TrainerState, set_seed
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.attention import Attention
@@ -39,7 +39,13 @@ from hf_attn_seq2seq.training.prepare import prepare, with_made_links
 from hf_attn_seq2seq.training.recipe import load_recipe
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.training.train import stated_readout
-from hf_attn_seq2seq.training.trainer import AverageOfWeights, alignment_loss, divergence_loss
+from hf_attn_seq2seq.training.trainer import (
+    AverageOfWeights,
+    TranslationTrainer,
+    alignment_loss,
+    divergence_loss,
+    is_patience_over,
+)
 from tests.helpers import tiny_config
 
 
@@ -646,6 +652,36 @@ def test_a_run_killed_in_its_first_pass_goes_on_there(
     assert same(weights_of(tmp_path / "run" / "first-pass"), first)
     assert (tmp_path / "run" / "first-pass-links.txt").exists()
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_patience_counts_what_an_older_run_called_wer() -> None:
+    settings = TrainingSettings(metric="sequence_error_rate", patience=2)
+    log = [{"eval_wer": 40.0}, {"loss": 1.0}, {"eval_wer": 41.0}, {"eval_sequence_error_rate": 42.0}]
+    assert is_patience_over(settings, TrainerState(log_history=log))
+    assert not is_patience_over(settings, TrainerState(log_history=log[:3]))
+
+
+def test_the_checkpoint_is_chosen_by_the_bleu_of_the_target_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chinese is written without spaces: over 13a tokens, every checkpoint whose sentences are not whole scores 0."""
+    said = iter(["猫在睡觉", "猫在垫子上睡觉", "狗在跑步吗"])  # at each evaluation, of every sentence
+    monkeypatch.setattr(TranslationTrainer, "_translate_in_shards", lambda self, sources: [next(said)] * len(sources))
+    texts = text_examples(TOKENIZER, [(pair.source, "猫在垫子上睡觉呢") for pair in CORPUS.validation])
+    trainer = fit(
+        new_model(),
+        TOKENIZER,
+        text_examples(TOKENIZER, PAIRS),
+        texts,
+        tmp_path,
+        TrainingSettings(**{**SMALL, "metric": "bleu", "epochs": 3}),
+        language="zh",
+    )
+    scores = [entry["eval_bleu"] for entry in trainer.state.log_history if "eval_bleu" in entry]
+    # All n-grams of 7 characters are right, and the reference has 8: the brevity penalty alone is left.
+    assert scores[1] == pytest.approx(100 * math.exp(1 - 8 / 7))
+    assert scores[1] > scores[0] > scores[2]
+    assert trainer.state.best_global_step == 2 * len(PAIRS) // 16
 
 
 def test_patience_counts_what_was_evaluated_before_a_kill(tmp_path: Path) -> None:

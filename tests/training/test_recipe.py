@@ -157,6 +157,50 @@ def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:
     assert load_recipe(tmp_path) == recipe.model_copy(update={"output": tmp_path})  # where it lies now
 
 
+OLD = "training: {metric: wer}\nevaluation: {metrics: [wer, per]}\n"
+
+
+def test_the_recipe_of_an_older_model_keeps_its_meaning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    (tmp_path / "recipe.yaml").write_text(OLD, "utf-8")
+    (tmp_path / "config.json").write_text("{}", "utf-8")
+    for path in (tmp_path, tmp_path / "recipe.yaml"):
+        recipe = load_recipe(path, ["training.epochs=2"])
+        assert recipe.training.metric == "sequence_error_rate"
+        assert recipe.evaluation.metrics == ["sequence_error_rate", "per"]
+        assert recipe.training.epochs == 2
+    save_recipe(recipe, tmp_path)  # which says its version
+    assert load_recipe(tmp_path).evaluation == recipe.evaluation
+    recipe = load_recipe(tmp_path, ["evaluation.metrics=[wer]"])  # asked for today
+    save_recipe(recipe, tmp_path)
+    assert load_recipe(tmp_path).evaluation.metrics == ["wer"]
+    assert load_recipe(tmp_path).training.metric == "sequence_error_rate"
+    assert not recwarn.list
+
+
+def test_who_writes_wer_is_told_what_it_means(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    for text in (OLD, "training: {metric: wer}", "evaluation: {metrics: wer}"):
+        path.write_text(text, "utf-8")
+        with pytest.warns(UserWarning, match=r"mine\.yaml' names the metric wer.*now sequence_error_rate"):
+            recipe = load_recipe(path)
+        assert "wer" in (recipe.training.metric, *recipe.evaluation.metrics)
+        assert "sequence_error_rate" not in (recipe.training.metric, *recipe.evaluation.metrics)
+
+
+def test_a_recipe_may_say_its_version(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"format_version: 2\n{OLD}", "utf-8")
+    assert load_recipe(path).evaluation.metrics == ["wer", "per"]
+    path.write_text(f"format_version: 1\n{OLD}", "utf-8")
+    assert load_recipe(path).evaluation.metrics == ["sequence_error_rate", "per"]
+    path.write_text("format_version: 1\n", "utf-8")
+    assert load_recipe(path) == Recipe()
+    assert not recwarn.list
+    path.write_text("format_version: 3\n", "utf-8")
+    with pytest.raises(ValueError, match="format_version=3"):
+        load_recipe(path)
+
+
 def test_a_recipe_is_fixed_and_names_its_fields() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Recipe().name = "other"

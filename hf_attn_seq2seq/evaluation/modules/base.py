@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 from datasets import Features, Value
 
-from hf_attn_seq2seq.evaluation.metrics import References, score_corpus
+from hf_attn_seq2seq.evaluation.metrics import METRICS, References, score_corpus
 
 
 INPUTS = """
@@ -22,7 +22,7 @@ Returns:
 
 # Abstract, because evaluate takes the first concrete metric that it finds in a module, imported ones too.
 class TextMetric(evaluate.Metric, ABC):
-    """A metric of `metrics.METRICS` as a module; the configuration is the language, where the metric needs one."""
+    """A metric of `metrics.METRICS` as a module; the configuration is the target language, where one is named."""
 
     @property
     @abstractmethod
@@ -32,7 +32,7 @@ class TextMetric(evaluate.Metric, ABC):
     def _info(self) -> evaluate.MetricInfo:
         text = Value("string")
         return evaluate.MetricInfo(
-            description=type(self).__doc__ or "",
+            description=METRICS[self.metric].title,
             citation="",
             inputs_description=INPUTS,
             features=[
@@ -43,5 +43,12 @@ class TextMetric(evaluate.Metric, ABC):
 
     def _compute(self, *, predictions: Sequence[str], references: References) -> dict[str, Any]:
         language = None if self.config_name == "default" else self.config_name
-        score = score_corpus(predictions, references, [self.metric], language=language)[self.metric]
+        score = score_corpus(predictions, references, [self.metric], target_language=language)[self.metric]
         return {self.metric: score.value, f"{self.metric}_signature": score.signature}
+
+
+def text_metric(module: str) -> type[TextMetric]:
+    """The metric that the module is named after: `evaluate` copies its file elsewhere, under the same name."""
+    name = module.rpartition(".")[2]
+    words = "".join(part.capitalize() for part in name.split("_"))  # `evaluate` makes the name of the class's
+    return type(words, (TextMetric,), {"metric": name, "__module__": module})
