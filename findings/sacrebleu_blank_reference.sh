@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# sacrebleu 2.6.0: its API documents that a further reference may be '' or None where a sentence has none. None is left
+# out; '' counts as a text of length 0, which for a translation that is too short is the closest reference, so that the
+# brevity penalty vanishes: BLEU 28.65 becomes 100. From the command line a blank line in a file of further references
+# does the same. `nrefs` in the signature says 2 where it would say 1 or var.
+#
+# Seen:
+#   no further reference 28.65 nrefs:1
+#   None 28.65 nrefs:1
+#   ''   100.0 nrefs:2
+#   command line, a blank line in the second file: 100.0
+set -euo pipefail
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+python3 -m venv venv
+venv/bin/pip install --quiet sacrebleu==2.6.0
+printf 'the cat sat down\n' > system
+printf 'the cat sat down on the mat near me\n' > first
+printf '\n' > second
+venv/bin/python - <<'PYTHON'
+from sacrebleu.metrics import BLEU
+from sacrebleu.metrics.base import Metric
+
+assert "can be '' or `None`" in Metric._cache_references.__doc__, "the documentation has changed"
+hypothesis, reference = open("system").read().strip(), open("first").read().strip()
+scores = {}
+for name, streams in {"no further": [[reference]], "None": [[reference], [None]], "''": [[reference], [""]]}.items():
+    bleu = BLEU()
+    scores[name] = round(bleu.corpus_score([hypothesis], streams).score, 2)
+    print(name, scores[name], str(bleu.get_signature()).split("|")[0])
+assert scores == {"no further": 28.65, "None": 28.65, "''": 100.0}, "the behaviour has changed"
+PYTHON
+score=$(venv/bin/sacrebleu first second -i system -m bleu -b -w 2 2>/dev/null)
+echo "command line, a blank line in the second file: $score"
+[ "$score" = 100.00 ] || { echo "the behaviour has changed"; exit 1; }
