@@ -121,7 +121,7 @@ def json_path(given: Path | None, names: Sequence[str], *others: Path | None) ->
     Output(path)  # refuses a folder, and a file in none
     if any(other and other.resolve() == path.resolve() for other in others):
         raise ValueError(f"{path} is named twice: name another file by --json.")
-    if path.exists() and "sets" not in _read_json(path):
+    if path.is_file() and "sets" not in _read_json(path):
         raise ValueError(f"{path} holds something else than figures: name another file by --json.")
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"Nothing can be written in {path.parent.resolve()}: name another place by --json.")
