@@ -13,7 +13,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is i
 
 import gradio as gr
 
-from hf_attn_seq2seq.app.runs import Change, Limits, Runs
+from hf_attn_seq2seq.app.runs import Answer, Change, Limits, Ran, Runs
 from hf_attn_seq2seq.app.views import STYLE, card, frame, side_by_side, what_changed
 from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
 from hf_attn_seq2seq.explain.chapters import token_label
@@ -62,23 +62,25 @@ def page_of(runs: Runs) -> gr.Blocks:
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(FORGET, FORGET)) as page:
         gr.HTML("<h1>Translation by attention</h1>")
         gr.Markdown(
-            f"Type a sentence of up to {runs.limits.words} words: see its translation, where the model looked, and "
-            "every number on the way. Nothing that you type is kept."
+            f"Type a text of up to {runs.limits.words} words: see its translation, where the model looked, and every "
+            "number on the way. Nothing that you type is kept."
         )
-        asked = gr.State(None, time_to_live=FORGET)  # the sentence and the beams that the answer below is of
+        asked = gr.State(None, time_to_live=FORGET)  # the text that the answer below is of, and the sentence shown
         with gr.Row(equal_height=True):
             text = gr.Textbox(
-                label="Sentence",
+                label="Text",
                 placeholder=EXAMPLES[0],
                 max_length=runs.limits.characters,
                 lines=1,
+                max_lines=12,
                 scale=4,
                 min_width=260,
                 elem_id="sentence",
             )
-            beams = gr.Slider(1, runs.limits.beams, value=1, step=1, label="Beams", scale=1, min_width=200)
+            beams = gr.Slider(1, runs.limits.beams, value=runs.beams, step=1, label="Beams", scale=1, min_width=200)
         go = gr.Button("Translate", variant="primary", elem_id="translate")
         gr.Examples([[example] for example in EXAMPLES], [text], label="Examples", cache_examples=False)
+        sentence = gr.Dropdown(label="Sentence shown", visible=False, elem_id="chosen")
         answer = gr.HTML(elem_id="answer")
         with gr.Column(visible=False) as more:
             gr.HTML("<h2>Change one thing, and see what changes</h2>")
@@ -100,12 +102,28 @@ def page_of(runs: Runs) -> gr.Blocks:
             save = gr.Button("Save this page", size="sm", elem_id="save")
 
         def translate(text: str, beams: float) -> dict[Any, Any]:
-            first, second = runs.translate(text, int(beams))
-            cards = [card(each, name) for each, name in zip((first, second), runs.names) if each is not None]
+            found, ran = runs.translate(text, int(beams))
+            choices = [(f"{number}: {each}", number - 1) for number, each in enumerate(found.sentences, start=1)]
+            several = gr.Dropdown(choices, value=0, visible=len(choices) > 1)
+            return {sentence: several, **shown_of(found, 0, ran)}
+
+        def choose(was: tuple[Answer, int] | None, number: int | None) -> dict[Any, Any]:
+            if was is None or number is None:
+                raise ValueError("Translate a text first, then choose a sentence.")
+            found = was[0]
+            return shown_of(found, int(number), runs.sentence(found.sentences[int(number)], found.beams))
+
+        def shown_of(found: Answer, number: int, ran: Ran) -> dict[Any, Any]:
+            first, second = ran
+            traces = (trace for trace in ran if trace is not None)
+            cards = [
+                card(trace, name, found.source, target, number)
+                for trace, name, target in zip(traces, runs.names, found.targets)
+            ]
             words, _ = first.words("source")
             steps = _steps(first)
             return {
-                asked: (first.document["source"]["text"], int(beams)),
+                asked: (found, number),
                 answer: side_by_side(cards, _parting(first, second) if second is not None else ""),
                 more: gr.Column(visible=True),
                 word: gr.Dropdown([(text, n) for n, text in enumerate(words.words())], value=0),
@@ -117,21 +135,24 @@ def page_of(runs: Runs) -> gr.Blocks:
                 explanation: frame(first, compare=second),
             }
 
-        def change(was: tuple[str, int] | None, kind: str, place: int | None, said: str | None = "") -> list[str]:
+        def change(was: tuple[Answer, int] | None, kind: str, place: int | None, said: str | None = "") -> list[str]:
             if was is None or place is None:
-                raise ValueError("Translate a sentence first, then change something.")
-            before, after = runs.change(*was, Change(kind, int(place), said or ""))
+                raise ValueError("Translate a text first, then change something.")
+            found, number = was
+            before, after = runs.change(found.sentences[number], found.beams, Change(kind, int(place), said or ""))
             cards = [card(before, "Before"), card(after, "After")]
             return [side_by_side(cards, what_changed(before, after)), frame(before, beside=after)]
 
-        def candidates(was: tuple[str, int] | None, place: int | None) -> Any:
+        def candidates(was: tuple[Answer, int] | None, place: int | None) -> Any:
             if was is None or place is None:
                 return gr.skip()
-            first, _ = runs.first(*was)
+            found, number = was
+            first, _ = runs.first(found.sentences[number], found.beams)
             return gr.Dropdown(_candidates(first, int(place)), value=None)
 
         outputs = [asked, answer, more, word, new, step, even_step, say, changed, explanation]
-        gr.on([go.click, text.submit], told(translate), [text, beams], outputs, api_visibility="private")
+        gr.on([go.click, text.submit], told(translate), [text, beams], [sentence, *outputs], api_visibility="private")
+        sentence.input(told(choose), [asked, sentence], outputs, api_visibility="private")
         shown: dict[str, Any] = {"outputs": [changed, explanation], "api_visibility": "private"}
         gr.on(
             [edit.click, new.submit],

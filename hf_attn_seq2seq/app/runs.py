@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 from hf_attn_seq2seq.decoding.loading import Translator, load
 from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.pipeline_attn_seq2seq import join_text, source_language, split_text
 
 
 class Limits(NamedTuple):
-    """Of one run: words and characters of the sentence, tokens of the translation, seconds in all."""
+    """Of one run: words and characters of the text, seconds in all; sentences have the model's own limits."""
 
-    words: int = 40
-    characters: int = 400
-    new_tokens: int = 100
-    seconds: float = 20.0
+    words: int = 300
+    characters: int = 3000
+    seconds: float = 60.0
     beams: int = 8
 
     def check(self) -> None:
@@ -44,6 +44,23 @@ class Ran(NamedTuple):
     second: Trace | None
 
 
+class Answer(NamedTuple):
+    """
+    A text as it was translated, sentence by sentence.
+
+    Attributes:
+        sentences: Of the text.
+        beams: Of the search.
+        source: The sentences with the whitespace around them, which together are the text.
+        targets: What became of each, likewise, for each model.
+    """
+
+    sentences: list[str]
+    beams: int
+    source: list[str]
+    targets: list[list[str]]
+
+
 class Runs:
     """
     One or two models that answer one question at a time.
@@ -65,17 +82,33 @@ class Runs:
         self.translators = [load(name) for name in self.names]
         self._turn = threading.Lock()
 
-    def translate(self, text: str, beams: int = 1) -> Ran:
+    @property
+    def beams(self) -> int:
+        """The first model's own number of beams."""
+        return min(self.limits.beams, self.translators[0].model.generation_config.num_beams or 1)
+
+    def translate(self, text: str, beams: int | None = None) -> tuple[Answer, Ran]:
         """
-        Translate by each model.
+        Translate a text by each model, sentence by sentence, with the first model's own number of beams where none is
+        given; and the runs of the first sentence.
 
         Raises:
             ValueError: The text is blank or beyond the limits, or the run took too long.
         """
-        text = self.checked(text)
+        text, beams = self.checked(text), self.beams if beams is None else beams
+        pieces = split_text(text, source_language(self.translators[0].tokenizer))
+        sentences = [piece.sentence for piece in pieces]
         with self._within_limits():
-            traces = [self._trace(translator, name, text, beams) for translator, name in self._models()]
-        return Ran(traces[0], traces[1] if len(traces) > 1 else None)
+            traces = [[self._trace(*model, sentence, beams) for sentence in sentences] for model in self._models()]
+        targets = [join_text(pieces, [one.document["target"]["text"] for one in each]) for each in traces]
+        source = [piece.before + piece.sentence + piece.after for piece in pieces]
+        return Answer(sentences, beams, source, targets), Ran(traces[0][0], traces[1][0] if traces[1:] else None)
+
+    def sentence(self, text: str, beams: int) -> Ran:
+        """The runs of one sentence by each model; raises as [`translate`] does."""
+        with self._within_limits():
+            traces = [self._trace(*model, text, beams) for model in self._models()]
+        return Ran(traces[0], traces[1] if traces[1:] else None)
 
     def change(self, text: str, beams: int, change: Change) -> Ran:
         """
@@ -87,22 +120,20 @@ class Runs:
         word = " ".join(change.word.split())
         if change.kind == "target" and not word:
             raise ValueError("Choose or write the token that the model has to say at this step.")
-        text = self.checked(text)
         with self._within_limits():
             before = self._trace(self.translators[0], self.names[0], text, beams)
             return Ran(before, before.what_if(**self._asked(before, change._replace(word=word))))
 
     def first(self, text: str, beams: int) -> Ran:
         """Translate by the first model alone; raises as [`translate`] does."""
-        text = self.checked(text)
         with self._within_limits():
             return Ran(self._trace(self.translators[0], self.names[0], text, beams), None)
 
     def checked(self, text: str | None) -> str:
         """The text without blanks around it; a ValueError where it is blank or too long."""
-        text = " ".join((text or "").split())
+        text = (text or "").strip()
         if not text:
-            raise ValueError("Write a sentence first.")
+            raise ValueError("Write a text first.")
         if len(text) > self.limits.characters:
             raise ValueError(f"That is {len(text)} characters: up to {self.limits.characters} are translated here.")
         if len(text.split()) > self.limits.words:
@@ -116,7 +147,8 @@ class Runs:
             if not 0 <= change.place < len(words.spans):
                 raise ValueError(f"There is no word {change.place + 1} in this sentence: translate it again.")
             start, end = words.spans[change.place]
-            return {"source": self.checked(f"{words.text[:start]}{change.word}{words.text[end:]}")}
+            text = f"{words.text[:start]}{change.word}{words.text[end:]}"
+            return {"source": self.checked(" ".join(text.split()))}
         if change.kind == "target":
             return {"target": {change.place: change.word}}
         return {"weights": {change.place: "uniform"}}
@@ -127,8 +159,7 @@ class Runs:
     def _trace(self, translator: Translator, name: str, text: str, beams: int) -> Trace:
         if not 1 <= beams <= self.limits.beams:
             raise ValueError(f"{beams} beams are asked for: choose 1 to {self.limits.beams}.")
-        tokens = self.limits.new_tokens
-        return trace(translator.model, translator.tokenizer, text, num_beams=beams, max_new_tokens=tokens, name=name)
+        return trace(*translator, text, num_beams=beams, name=name)
 
     @contextmanager
     def _within_limits(self) -> Iterator[None]:
@@ -139,7 +170,7 @@ class Runs:
             def check(*_: Any) -> None:
                 if time.monotonic() > end:
                     raise ValueError(
-                        f"This took over {self.limits.seconds:g} seconds and was ended: try a shorter sentence."
+                        f"This took over {self.limits.seconds:g} seconds and was ended: try a shorter text."
                     )
 
             hooks = [translator.model.register_forward_pre_hook(check) for translator in self.translators]

@@ -26,7 +26,7 @@ if __name__ == "__main__":
 '''
 README = """# {title}
 
-Type a sentence, see its translation, where the model looked for each word, and every number on the way.
+Type a text, see its translation, where the model looked for each word, and every number on the way.
 Change a word, or what the model looks at, and see what changes. Nothing that is typed is kept.
 
 Made with `hf_attn_seq2seq`. The same page on your own machine:
@@ -73,7 +73,7 @@ def write_space(folder: Path, model: str) -> None:
         app_file="app.py",
         license="apache-2.0",
         models=None if packaged else [model],
-        short_description="Translate a sentence and see how it is done",
+        short_description="Translate a text and see how it is done",
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "app.py").write_text(APP.format(model=model), "utf-8")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
 
 from hf_attn_seq2seq.explain.chapters import token_label
@@ -15,15 +16,32 @@ STYLE = Path(__file__).with_name("page.css")
 DARK_FROM = 0.6  # from this weight on, the other ink reads better on the cell
 
 
-def card(trace: Trace, title: str) -> str:
-    """A translation, and under it where the model looked for each word."""
-    text = html.escape(trace.document["target"]["text"])
-    source = html.escape(trace.document["source"]["text"])
-    shown = text or "<em>nothing: the model ended at once</em>"
+def card(trace: Trace, title: str, source: Sequence[str] = (), target: Sequence[str] = (), chosen: int = 0) -> str:
+    """
+    A translation, and under it where the model looked for each word.
+
+    Args:
+        trace: Of the sentence that is shown.
+        title: Of the card.
+        source, target: The sentences of the whole text and of its translation; none: of the trace alone.
+        chosen: Which of them the trace is of.
+    """
+    source = _marked(source or [trace.document["source"]["text"]], chosen)
+    shown = _marked(target or [trace.document["target"]["text"]], chosen)
+    shown = shown or "<em>nothing: the model ended at once</em>"
     return (
         f'<section class="card"><h3>{html.escape(title)}</h3><p class="source">{source}</p>'
         f'<p class="translation" dir="auto">{shown}</p>{heat_map(trace)}</section>'
     )
+
+
+def _marked(parts: Sequence[str], chosen: int) -> str:
+    """The parts of a text, the chosen one of several marked."""
+    escaped = [html.escape(part) for part in parts]
+    if len(parts) > 1 and parts[chosen].strip():
+        words = html.escape(parts[chosen].strip())
+        escaped[chosen] = escaped[chosen].replace(words, f"<mark>{words}</mark>", 1)
+    return "".join(escaped)
 
 
 def side_by_side(cards: list[str], note: str = "") -> str:

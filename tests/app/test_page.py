@@ -23,6 +23,9 @@ from hf_attn_seq2seq.app.runs import Change, Limits, Runs  # noqa: E402
 from hf_attn_seq2seq.app.space import write_space  # noqa: E402
 from hf_attn_seq2seq.app.views import card, heat_map, what_changed  # noqa: E402
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer  # noqa: E402
+from hf_attn_seq2seq.decoding import translate  # noqa: E402
+from hf_attn_seq2seq.decoding.loading import load  # noqa: E402
+from hf_attn_seq2seq.decoding.pipeline import pipeline  # noqa: E402
 from tests.explain.browser import chromium  # noqa: E402
 from tests.explain.conftest import SENTENCES, TEXT  # noqa: E402
 from tests.helpers import tiny_model  # noqa: E402
@@ -51,14 +54,27 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def runs(folders: list[str]) -> Runs:
-    return Runs(*folders, Limits(words=12, characters=80, new_tokens=6))
+    return Runs(*folders, Limits(words=12, characters=80))
 
 
 def test_both_models_translate_the_sentence(runs: Runs) -> None:
-    first, second = runs.translate(f"  {TEXT} ", beams=2)
+    _, (first, second) = runs.translate(f"  {TEXT} ", beams=2)
     assert first.document["source"]["text"] == second.document["source"]["text"] == TEXT
     assert [first.document["attention"]["type"], second.document["attention"]["type"]] == ["additive", "dot"]
     assert first.document["run"]["num_beams"] == 2
+
+
+def test_a_paragraph_is_translated_as_the_function_and_the_pipeline_do() -> None:
+    model, tokenizer = load()
+    lines = "Where is the station? I don't know.  It was dark,\nand nobody answered me. " * 4
+    text = f"{lines}She was not happy."
+    assert len(text.split()) > 56
+    answer, (first, second) = Runs("en-fr-small").translate(text)
+    assert "".join(answer.source) == text
+    assert "".join(answer.targets[0]) == translate(model, tokenizer, [text])[0]
+    assert answer.targets[0] == [pipeline()(part)[0]["translation_text"] for part in answer.source]
+    assert answer.beams == 5
+    assert (first.document["source"]["text"], second) == ("Where is the station?", None)
 
 
 def test_a_change_is_one_of_the_sentence_that_was_translated(runs: Runs) -> None:
@@ -75,7 +91,7 @@ def test_a_change_is_one_of_the_sentence_that_was_translated(runs: Runs) -> None
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "Write a sentence"), (" \n ", "Write a sentence"), ("a " * 13, "13 words"), ("a" * 81, "81 characters")],
+    [("", "Write a text"), (" \n ", "Write a text"), ("a " * 13, "13 words"), ("a" * 81, "81 characters")],
 )
 def test_a_text_beyond_the_limits_is_told(runs: Runs, text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
@@ -104,12 +120,14 @@ def test_a_run_over_the_time_limit_ends_in_a_sentence_and_the_next_one_runs(fold
     with pytest.raises(ValueError, match="was ended: try a shorter"):
         slow.translate(TEXT)
     slow.limits = Limits(seconds=600)
-    assert slow.translate(TEXT).first.document["steps"]
+    assert slow.translate(TEXT)[1].first.document["steps"]
 
 
 def test_every_text_is_escaped(runs: Runs) -> None:
-    first, _ = runs.translate('<img src=x onerror="boom()"> cat')
-    for part in (card(first, "<b>"), heat_map(first)):
+    answer, (first, _) = runs.translate('<img src=x onerror="boom()"> cat. <b>The</b> cat.')
+    whole = card(first, "<b>", answer.source, answer.targets[0], 0)
+    assert "<mark>&lt;img" in whole
+    for part in (card(first, "<b>"), whole, heat_map(first)):
         assert "<img" not in part
         assert "<b>" not in part.replace("<b>source word</b>", "")
 
@@ -118,7 +136,7 @@ def test_without_attention_the_map_says_so(folders: list[str], tmp_path: Path) -
     tokenizer = train_tokenizer(SENTENCES, kind="word", vocab_size=50)
     tiny_model(vocab_size=len(tokenizer), attention_type="none").save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    first, _ = Runs(str(tmp_path), limits=Limits(new_tokens=4)).translate(TEXT)
+    _, (first, _) = Runs(str(tmp_path)).translate(TEXT)
     assert "no attention" in heat_map(first)
 
 
@@ -217,6 +235,13 @@ def test_translate_explain_and_change_in_a_browser(address: str, browser: Browse
     with page.expect_download() as saved:
         page.locator("#save").click()
     assert Path(saved.value.path()).read_text("utf-8").startswith("<!")
+    page.locator("#sentence textarea, #sentence input").first.fill("The cat is here. A dog sees the house.")
+    page.locator("#translate").click()
+    page.locator("#chosen input").click()
+    page.get_by_role("option").nth(1).click()
+    page.wait_for_function("document.querySelector('#answer mark')?.innerText === 'A dog sees the house.'")
+    assert page.locator("#answer .source").first.inner_text() == "The cat is here. A dog sees the house."
+    assert page.locator("#answer .card").first.locator("thead th").first.inner_text() == "A"
     page.locator("#sentence textarea, #sentence input").first.fill("a " * 13)
     page.locator("#translate").click()
     page.get_by_text("13 words").first.wait_for()

@@ -59,6 +59,14 @@ def test_the_what_ifs_of_the_readme_work_with_the_packaged_model(capsys: pytest.
     assert "What if target.2=chien:  Le chien" in shown
 
 
+def test_a_text_that_is_cut_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--max-new-tokens", "2", "--plain", "--chapter", "loop", "--beams", "1"]
+    main(["Tea is good. I like tea.", *options])
+    assert "warning" not in capsys.readouterr().err
+    main(["I like tea and " * 80 + "coffee.", *options])
+    assert "was cut" in capsys.readouterr().err
+
+
 def test_two_models_side_by_side(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(folder / "attention"), TEXT, "--plain", "--chapter", "loop", "--compare", str(folder / "none")])
     assert str(folder / "none") in capsys.readouterr().out.replace("\n", "")
