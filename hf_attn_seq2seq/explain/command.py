@@ -117,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     changes = [read_change(change) for change in options.what_if]
     made = _trace(options, console)
     traced = made.shown
-    told = "".join(each.document["source"]["text"] for each in made.sentences)
-    if options.text is not None and len("".join(told.split())) < len("".join(options.text.split())):
+    read = "".join(each.document["source"]["text"] for each in made.sentences)
+    if options.text is not None and len("".join(read.split())) < len("".join(options.text.split())):
         print("warning: the text is longer than what the model reads, and was cut.", file=sys.stderr)
     if options.step is not None:
         options.step = from_one("step", options.step, len(traced.document["steps"]))
