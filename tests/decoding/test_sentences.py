@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import hf_attn_seq2seq
-from hf_attn_seq2seq.decoding import translate, translate_n_best
+from hf_attn_seq2seq.decoding import command, translate, translate_n_best
 from hf_attn_seq2seq.decoding.command import main
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
 from hf_attn_seq2seq.explain import trace
@@ -153,11 +153,15 @@ def test_a_file_of_paragraphs_keeps_its_lines(tmp_path: Path, capsys: pytest.Cap
 def test_a_file_begun_without_splitting_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from hf_attn_seq2seq.decoding.files import ResumableOutput
 
-    (tmp_path / "in.txt").write_text("I like tea.\n" * 3, "utf-8")
+    (tmp_path / "in.txt").write_text("I like tea.\n" * 30, "utf-8")
     arguments = [str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.txt"), "--num-beams", "1"]
+    monkeypatch.setattr(command, "BLOCK_BYTES", 2)
+    write = ResumableOutput.write
 
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def stop(self: Any, *block: Any) -> None:
+        if self.lines:  # of the first block
+            raise KeyboardInterrupt
+        write(self, *block)
 
     with monkeypatch.context() as patch:
         patch.setattr(ResumableOutput, "write", stop)
