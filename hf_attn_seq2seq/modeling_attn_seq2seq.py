@@ -153,7 +153,7 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules = [
         "RecurrentEncoderLayer",
-        "RecurrentDecoderSteps",
+        "RecurrentDecoder",  # not its steps alone: the attention's projections of the source run before them
         "TransformerEncoderLayer",
         "TransformerDecoderLayer",
     ]

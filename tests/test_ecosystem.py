@@ -355,6 +355,87 @@ def test_dynamic_int8(family: str) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------------
+# Shards
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@families
+def test_what_is_not_split_is_used_in_its_own_forward_alone(family: str) -> None:
+    """FSDP gathers, and device maps move, the weights of such a module while its forward runs."""
+    model = make(family)
+    units = [module for module in model.modules() if type(module).__name__ in model._no_split_modules]
+    assert units
+    running: list[nn.Module] = []
+    used = set()
+    for unit in units:
+        unit.register_forward_pre_hook(lambda module, _: running.append(module))
+        unit.register_forward_hook(lambda module, *_: running.remove(module))
+        for part in unit.modules():
+            if isinstance(part, nn.Linear):
+
+                def note(module: nn.Module, _: Any, unit: nn.Module = unit) -> None:
+                    assert unit in running, module
+                    used.add(module)
+
+                part.register_forward_pre_hook(note)
+    tokens(model)
+    model(**inputs(), labels=inputs()["decoder_input_ids"]).loss.backward()
+    assert used
+
+
+SHARDED = """
+import sys
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import fully_shard
+
+from tests.test_ecosystem import inputs, make
+
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+for family in ("gru", "lstm", "transformer"):
+    model = make(family).train()
+    for module in model.modules():
+        if type(module).__name__ in model._no_split_modules:
+            fully_shard(module)
+    fully_shard(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(**inputs(), labels=inputs()["decoder_input_ids"]).loss.backward()
+        optimizer.step()
+    state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    if rank == 0:
+        model.save_pretrained(f"{folder}/{family}", state_dict=state)
+    dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_with_sharded_weights(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen([sys.executable, "-c", SHARDED, str(rank), str(tmp_path)], env=environment)
+        for rank in range(2)
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    for family in ("gru", "lstm", "transformer"):
+        loaded, report = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / family, output_loading_info=True)
+        assert not report["missing_keys"]
+        assert_tied(loaded, "two-way")
+        alone = make(family).train()
+        optimizer = torch.optim.SGD(alone.parameters(), lr=0.1)
+        for _ in range(2):
+            optimizer.zero_grad()
+            alone(**inputs(), labels=inputs()["decoder_input_ids"]).loss.backward()
+            optimizer.step()
+        torch.testing.assert_close(logits(loaded), logits(alone.eval()), rtol=1e-4, atol=1e-4)
+
+
+# --------------------------------------------------------------------------------------------------------------------
 # Compilation
 # --------------------------------------------------------------------------------------------------------------------
 
