@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# jiwer 4.0.0: words are what U+0020 parts, so that a no-break space (French before ? ! : and in numbers), an ideographic
-# space or one tab joins two words: "Où est la gare ?" against itself with U+00A0 before the question mark has a word error
-# rate of 40 %, where nothing but the kind of space differs. Two of them in a row do part words, for runs of whitespace are
-# made one U+0020 before.
+# jiwer 4.0.0 separates words at U+0020 only, so a no-break space (used in French before ? ! : and in numbers), an
+# ideographic space or a single tab joins two words: "Où est la gare ?" compared with itself with U+00A0 before the question
+# mark has a word error rate of 40 %, although only the kind of space differs. Two such characters in a row do separate
+# words, because runs of whitespace are first replaced by one U+0020.
 #
-# Seen (word error rate of "Où est la gare ?" where the last space is another):
+# Seen (word error rate of "Où est la gare ?" with another last space):
 #   U+0020 0.0, U+00A0 0.4, U+202F 0.4, U+3000 0.4, U+0009 0.4, two U+00A0 0.0
 set -euo pipefail
 folder=$(mktemp -d)

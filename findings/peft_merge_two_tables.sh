@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# PEFT 0.21.2 with transformers 5.23.0: merging LoRA into an encoder-decoder of two vocabularies loses its output layer.
+# PEFT 0.21.2 with transformers 5.23.0: merging LoRA into an encoder-decoder with two vocabularies loses its output layer.
 #
-# Marian models with share_encoder_decoder_embeddings=False (two vocabularies, as OPUS-MT's larger ones have) tie the
-# output layer to the decoder's table. merge_and_unload() compares the output layer with get_input_embeddings(), which
-# is the encoder's table, finds two tensors, and sets config.tie_word_embeddings=False, though nothing was untied.
-# save_pretrained then leaves the output layer out as a duplicate of the decoder's table, and from_pretrained, told that
-# nothing is tied, draws a new one at random: the folder that was fine-tuned translates into noise. The merged model in
-# memory is right, and so is the adapter saved apart. All of it on valid input; the two messages on the way ("no longer
-# tied after merging", "newly initialized") are warnings.
+# Marian models with share_encoder_decoder_embeddings=False (two vocabularies, like the larger OPUS-MT models) tie
+# the output layer to the decoder's embeddings. merge_and_unload() compares the output layer with get_input_embeddings(), which
+# are the encoder's embeddings, finds two tensors, and sets config.tie_word_embeddings=False, although nothing was untied.
+# save_pretrained then omits the output layer as a duplicate of the decoder's embeddings, and from_pretrained, told that
+# nothing is tied, initializes a new one at random: the saved fine-tuned model produces noise. The merged model in memory
+# is right, and so is an adapter saved separately. The input is valid throughout; the only signs are two warnings ("no
+# longer tied after merging", "newly initialized").
 #
 # Seen: before merging   one tensor: True   config.tie_word_embeddings: True
 #       after merging    one tensor: True   config.tie_word_embeddings: False
 #       loaded again     missing: ['lm_head.weight']   logits differ by 0.36
 #       tie_word_embeddings set to True again before saving: missing: []   logits differ by 0.0
 #
-# A way out: after merging, set config.tie_word_embeddings to what the weights say, then save.
+# Workaround: after merging, set config.tie_word_embeddings back to True if the weights are tied, then save.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# sacrebleu 2.6.0: its API documents that a further reference may be '' or None where a sentence has none. None is left
-# out; '' counts as a text of length 0, which for a translation that is too short is the closest reference, so that the
-# brevity penalty vanishes: BLEU 28.65 becomes 100. From the command line a blank line in a file of further references
-# does the same. `nrefs` in the signature says 2 where it would say 1 or var.
+# sacrebleu 2.6.0 documents that an additional reference may be '' or None for a sentence that has none. None is ignored;
+# '' counts as a reference of length 0. For a translation that is too short it is the closest in length, so the brevity
+# penalty vanishes: BLEU 28.65 becomes 100. On the command line, a blank line in a file of additional references has the
+# same effect. `nrefs` in the signature is 2 instead of 1 or var.
 #
 # Seen:
-#   no further reference 28.65 nrefs:1
+#   no additional reference 28.65 nrefs:1
 #   None 28.65 nrefs:1
 #   ''   100.0 nrefs:2
 #   command line, a blank line in the second file: 100.0

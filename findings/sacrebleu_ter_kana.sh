@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# sacrebleu 2.6.0: TER(normalized=True, asian_support=True), meant for Japanese and Chinese, parts kanji but no kana: its
-# source says "Split Hiragana, Katakana, and KatakanaPhoneticExtensions only when adjacent to something else", and the
-# expressions below that have ^[...] where [^...] is meant, so that they match at the beginning of a line alone. A run of
-# kana, particles and nouns together, is one word: one wrong particle makes all of it wrong, and the reference has fewer
-# words than it should.
+# sacrebleu 2.6.0: TER(normalized=True, asian_support=True), meant for Japanese and Chinese, separates kanji but not kana.
+# A comment in its source says "Split Hiragana, Katakana, and KatakanaPhoneticExtensions only when adjacent to something
+# else", but the expressions below it have ^[...] where [^...] is meant, so they match only at the beginning of a line. A
+# run of kana, particles and nouns together, is one word: one wrong particle makes the whole run wrong, and the reference
+# has fewer words than it should.
 #
 # Seen:
-#   猫はソファで寝る -> ['猫', 'はソファで', '寝', 'る']      (parted as the comment says: 猫 は ソファ で 寝 る)
-#   TER of 猫がソファで寝る against it: 25.0                  (so parted: 16.7, one word of six)
+#   猫はソファで寝る -> ['猫', 'はソファで', '寝', 'る']      (separated as the comment says: 猫 は ソファ で 寝 る)
+#   TER of 猫がソファで寝る against it: 25.0                  (separated so: 16.7, one word of six)
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -28,10 +28,10 @@ print(f"TER of {hypothesis} against it: {score:.1f}")
 
 
 def meant(text):
-    """Kanji one by one; hiragana and katakana in runs, parted from what stands beside them."""
+    """Kanji one by one; hiragana and katakana in runs, separated from their neighbours."""
     return " ".join(re.findall("[\u4e00-\u9fff]|[\u3040-\u309f]+|[\u30a0-\u30ff]+", text))
 
 
-print(f"so parted: {TER().corpus_score([meant(hypothesis)], [[meant(reference)]]).score:.1f}")
+print(f"separated as meant: {TER().corpus_score([meant(hypothesis)], [[meant(reference)]]).score:.1f}")
 assert words == ["猫", "はソファで", "寝", "る"] and score == 25.0, "the behaviour has changed"
 PYTHON

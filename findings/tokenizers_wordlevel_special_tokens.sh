@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# tokenizers 0.23.3: WordLevelTrainer numbers a special token anew where the training text has it as a word.
+# tokenizers 0.23.3: WordLevelTrainer renumbers a special token that also occurs as a word of the training text.
 #
 # Corpora with `<unk>` in them are common (Penn Treebank, WikiText). Trained on one with special_tokens=["<pad>", "<s>",
-# "</s>", "<unk>"], BPE, WordPiece and Unigram give these the ids 0 to 3. WordLevel counts `<unk>` among the words, too:
-# it moves to another id, and nothing is left at 3. So the vocabulary has holes, and its size is smaller than its largest
-# id: an embedding of get_vocab_size() rows raises IndexError, or on a GPU a device-side assertion, and code that takes
-# the order of special_tokens for ids (unk_token_id=3, ignore_index=0) means tokens that do not exist. No message.
+# "</s>", "<unk>"], BPE, WordPiece and Unigram give these the ids 0 to 3. WordLevel also counts `<unk>` as a word: it moves
+# to another id, and id 3 is left empty. The vocabulary then has holes and is smaller than its largest id: an embedding with
+# get_vocab_size() rows raises IndexError (on a GPU, a device-side assertion), and code that takes the order of
+# special_tokens as ids (unk_token_id=3, ignore_index=0) refers to tokens that do not exist. There is no message.
 #
 # Seen: WordLevel {'<pad>': 0, '<s>': 1, '</s>': 6, '<unk>': 4} size 10, largest id 11
-#       BPE {'<pad>': 0, '<s>': 1, '</s>': 2, '<unk>': 3} (WordPiece and Unigram alike)
+#       BPE {'<pad>': 0, '<s>': 1, '</s>': 2, '<unk>': 3} (the same for WordPiece and Unigram)
 #
-# A way out: a normalizer that turns the words that are called like special tokens into others before they are counted.
+# Workaround: a normalizer that replaces words equal to special tokens before they are counted.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

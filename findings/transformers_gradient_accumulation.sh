@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# transformers 5.23.0: with gradient accumulation, Trainer gives BART, Marian and T5 the gradient of the large batch times
-# the number of accumulated batches: 4.0 at four, 8.0 at eight. Their forward takes **kwargs, so that Trainer leaves it to
-# the model to divide by the number of targets of the whole step; they do not, and divide by those of each batch alone.
-# Adam hides it where nothing is clipped; with max_grad_norm, SGD or Adafactor training is another. `train_loss` shows it.
-# Gradients here are those that the first step is made by, of the same 32 examples, unclipped, without dropout.
+# transformers 5.23.0: with gradient accumulation, Trainer gives BART, Marian and T5 the gradient of the large batch
+# multiplied by the number of accumulated batches: 4.0 times at four, 8.0 times at eight. Their forward takes **kwargs, so
+# Trainer leaves it to the model to divide by the number of targets of the whole step; these models do not, and divide by
+# those of each batch. Adam hides this where gradients are not clipped; with max_grad_norm, SGD or Adafactor the training
+# differs. `train_loss` shows it. The gradients compared are those of the first step: 32 examples, unclipped, no dropout.
 #
-# Seen (ratio of the gradient's norm to that of one batch of 32, by the number of accumulated batches):
+# Seen (ratio of the gradient norm to that of one batch of 32, by number of accumulated batches):
 #   BART   {1: 1.0, 4: 4.0, 8: 8.0}
 #   Marian {1: 1.0, 4: 4.0, 8: 8.0}
 #   T5     {1: 1.0, 4: 4.0, 8: 8.0}

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# transformers 5.23.0: a model saved in shards into a folder that holds it in one file is loaded as it was before.
+# transformers 5.23.0: a model saved in shards into a folder that already holds it as one file loads its old weights.
 #
 # save_pretrained(folder) writes model.safetensors. Saved there again with a smaller max_shard_size, the model is written
-# to model-0000x-of-0000y.safetensors and model.safetensors.index.json, and model.safetensors stays, although it is no
-# longer part of the model. from_pretrained(folder) prefers model.safetensors: it loads the weights of the first save,
-# without a warning, and what was trained between the two saves is not in them.
+# to model-0000x-of-0000y.safetensors and model.safetensors.index.json, and the outdated model.safetensors stays.
+# from_pretrained(folder) prefers model.safetensors: it silently loads the weights of the first save, without anything
+# learned between the two saves.
 #
 # Seen: files: model-00001-of-00004.safetensors ... model-00004-of-00004.safetensors, model.safetensors,
 #       model.safetensors.index.json
 #       mean of the embeddings: saved 1.0, loaded -0.0004
 #
-# A way out: remove model.safetensors before saving in shards, or save into a new folder.
+# Workaround: remove model.safetensors before saving in shards, or save into a new folder.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -31,7 +31,7 @@ heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
 model = BartForConditionalGeneration(BartConfig(vocab_size=64, max_position_embeddings=32, **sizes, **heads))
 model.save_pretrained("model")
 with torch.no_grad():
-    model.model.shared.weight.fill_(1.0)  # in the place of training
+    model.model.shared.weight.fill_(1.0)  # stands for training
 model.save_pretrained("model", max_shard_size="10KB")
 print("files:", *sorted(name for name in os.listdir("model") if name.startswith("model")))
 loaded = AutoModelForSeq2SeqLM.from_pretrained("model").model.shared.weight.mean().item()
