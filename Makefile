@@ -1,4 +1,4 @@
-# make demo · make test · make quality · make pictures: each makes .venv and installs what it needs the first time.
+# make demo, make test, make quality, make pictures: each creates .venv and installs its dependencies on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,7 +14,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/python training/demo.py
 
-# One thread a worker: on few cores, threads of several workers only wait for each other.
+# One thread per worker: on few cores, threads of several workers only wait for each other.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -q $(TESTS)
 
@@ -26,7 +26,7 @@ quality: $(READY)
 benchmark: $(READY)
 	$(BIN)/python benchmarks/step.py
 
-# The explanation page is kept built: Node is only needed to change it.
+# The built explanation page is in the repository: Node is only needed to change it.
 page: frontend/node_modules
 	cd frontend && npm run --silent build
 
@@ -37,7 +37,7 @@ frontend/node_modules: frontend/package.json frontend/package-lock.json
 	cd frontend && npm ci --silent
 	touch $@
 
-# The README's pictures, of the model that make demo trains; needs chromium.
+# The pictures in the README, from the model that make demo trains; needs chromium.
 pictures: $(READY)
 	$(BIN)/python docs/make_pictures.py
 

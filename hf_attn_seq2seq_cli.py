@@ -2,8 +2,8 @@
 """
 The command `hf-attn-seq2seq COMMAND ...`.
 
-This module lies beside the package, not in it: importing anything of the package imports PyTorch and Transformers,
-which takes seconds that `--help`, `--version` and a mistyped command need not wait for.
+This module is outside the package on purpose: importing anything from the package imports PyTorch and Transformers,
+which takes seconds, and `--help`, `--version` and a mistyped command should not have to wait.
 """
 
 import difflib
@@ -23,7 +23,7 @@ PROGRAM = "hf-attn-seq2seq"
 class Command(NamedTuple):
     module: str  # has a `main(arguments)`
     help: str
-    extra: str | None = None  # of this package, where the command needs more than the models do
+    extra: str | None = None  # the extra of this package that the command needs, if any
 
 
 COMMANDS = {
@@ -33,9 +33,9 @@ COMMANDS = {
     "translate": Command("decoding.command", "translate a sentence, a file or standard input"),
     "explain": Command("explain.command", "show how a translation is made, step by step, number by number", "explain"),
     "align": Command("training.align", "align the words of sentence pairs", "train"),
-    "push": Command("sharing.command", "share a trained model on the Hub, with its card and figures", "train"),
-    "app": Command("app.command", "open a page to translate on and to see how it is done", "app"),
-    "export": Command("export.command", "make a folder that ONNX Runtime runs, in full or in 8 bits", "export"),
+    "push": Command("sharing.command", "share a trained model on the Hub, with its model card and results", "train"),
+    "app": Command("app.command", "open a web page that translates and shows how", "app"),
+    "export": Command("export.command", "export a model to ONNX Runtime, in full precision or 8 bits", "export"),
 }
 
 
@@ -43,18 +43,18 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = (f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items())
     return (
-        f"usage: {PROGRAM} COMMAND ...\n\nAttention encoder-decoders: translate, see how, train, measure, share.\n\n"
+        f"usage: {PROGRAM} COMMAND ...\n\nAttention encoder-decoders: translate, explain, train, evaluate, share.\n\n"
         + "commands:\n"
         + "\n".join(lines)
-        + f"\n\n{PROGRAM} COMMAND --help tells a command's options, {PROGRAM} --version the version."
+        + f"\n\n{PROGRAM} COMMAND --help lists a command's options; {PROGRAM} --version prints the version."
     )
 
 
 @contextmanager
 def standard_output() -> Iterator[None]:
     """
-    Within, what is printed comes out, or the program ends: silently with status 141 where the reader of a pipe has
-    gone, and with one sentence and status 2 where there is no room.
+    Inside this context, output that cannot be written ends the program: silently with status 141 on a closed pipe,
+    with one sentence and status 2 on a full disk.
     """
     try:
         try:
@@ -62,7 +62,7 @@ def standard_output() -> Iterator[None]:
             _flush()
         except SystemExit as ended:
             try:
-                _flush()  # else Python would do it at its end, and complain there
+                _flush()  # otherwise Python would flush at exit, and complain there
             except OSError:
                 if not ended.code:
                     raise
@@ -77,7 +77,7 @@ def standard_output() -> Iterator[None]:
 
 
 def fail(sentence: str) -> NoReturn:
-    """End with a sentence on standard error, and status 2."""
+    """Print a sentence on standard error and exit with status 2."""
     with suppress(OSError):  # nobody reads it
         print(f"error: {sentence}", file=sys.stderr, flush=True)
     sys.exit(2)
@@ -98,7 +98,7 @@ def _output_fails() -> bool:
 
 
 def _discard_output() -> None:
-    """What is left in the buffer goes nowhere."""
+    """Discard what is left in the buffer."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
@@ -125,12 +125,12 @@ def _main(arguments: Sequence[str]) -> None:
         run_command(lambda: run(name, rest))
     else:
         close = difflib.get_close_matches(name[:80], COMMANDS, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"choose among {', '.join(COMMANDS)}."
-        fail(f"There is no command '{name if len(name) <= 80 else name[:80] + ' ...'}': {hint}")
+        hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(COMMANDS)}."
+        fail(f"Unknown command '{name if len(name) <= 80 else name[:80] + ' ...'}': {hint}")
 
 
 def run(name: str, arguments: Sequence[str]) -> None:
-    """Run a command; an ImportError that names the extra where a library is not installed."""
+    """Run a command; if a library is missing, the ImportError names the extra to install."""
     try:
         importlib.import_module(f"hf_attn_seq2seq.{COMMANDS[name].module}").main(arguments)
     except ModuleNotFoundError as error:

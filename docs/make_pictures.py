@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Makes the README's pictures, docs/page.png and docs/heatmap.png, from a trained model: the demo's by default."""
+"""Makes the pictures of the README, docs/page.png and docs/heatmap.png, from a trained model."""
 
 import argparse
 import shutil
@@ -14,15 +14,20 @@ from hf_attn_seq2seq.explain.page import save_page
 
 DOCS = Path(__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PLACE = "#chapter=attention&step=5&source=5"  # "le", which looks at "the"
+PLACE = "#chapter=attention&step=5&source=5"  # "le", which attends to "the"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "model", nargs="?", default="outputs/demo", help="a trained model's folder (default %(default)s)"
+        "model",
+        nargs="?",
+        default="outputs/demo",
+        help="a trained model's folder (default: %(default)s, which make demo trains)",
     )
-    parser.add_argument("--text", default="The cat is on the mat .", help="the sentence (default %(default)r)")
+    parser.add_argument(
+        "--text", default="The cat is on the mat .", help="the sentence to explain (default: %(default)r)"
+    )
     options = parser.parse_args()
     model, tokenizer = load_translator([options.model])
     traced = trace(model, tokenizer, options.text, name=Path(options.model).name)
@@ -33,7 +38,7 @@ def main() -> None:
 
 def photograph(traced: Trace, path: Path) -> None:
     """
-    Takes a picture of a trace's page.
+    Takes a screenshot of a trace's page.
 
     Raises:
         FileNotFoundError: No Chromium is installed.
@@ -42,7 +47,7 @@ def photograph(traced: Trace, path: Path) -> None:
 
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
-        raise FileNotFoundError(f"No browser is installed to take the picture: looked for {', '.join(BROWSERS)}.")
+        raise FileNotFoundError(f"No browser for the screenshot was found: install one of {', '.join(BROWSERS)}.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         page_file = Path(folder, "page.html")
         save_page(traced, page_file)

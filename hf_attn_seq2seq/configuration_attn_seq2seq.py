@@ -14,7 +14,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 
-# Raised where a configuration comes to mean what an older version of this code would compute otherwise.
+# Incremented when older versions of this code would compute something else from a new configuration.
 FORMAT_VERSION = 1
 
 STACK_TYPES = ("gru", "lstm", "transformer")
@@ -36,9 +36,9 @@ ATTENTION_TYPES = (
 ATTENTION_NORMALIZERS = ("softmax", "sparsemax", "entmax15")
 BRIDGES = ("zeros", "last", "mean", "dense")
 
-# Kinds whose next step needs the weights of the steps before it: a Transformer decoder computes all steps at once.
+# Kinds whose next step needs the weights of earlier steps; a Transformer decoder computes all steps at once.
 RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
-# Kinds that compare query and key without any projection, so both must be equally wide.
+# Kinds that compare query and key without a projection, so that both must have the same width.
 UNPROJECTED_ATTENTIONS = ("dot", "scaled_dot")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -71,7 +71,7 @@ _POSITIVE = (
     "intermediate_size",
     "max_position_embeddings",
 )
-# What other libraries call two fields of ours.
+# Names in other libraries for two of our fields.
 _NAMES_ELSEWHERE = {
     "num_layers": "encoder_layers and decoder_layers",
     "rnn_type": "encoder_type and decoder_type",
@@ -83,8 +83,8 @@ _generating: ContextVar[bool] = ContextVar("generating", default=False)
 @contextmanager
 def target_vocabulary() -> Iterator[None]:
     """
-    Within, the `vocab_size` of `get_text_config()` is the target's: what helps `generate()` in Transformers (prompt
-    lookup, watermarks, transition scores) asks there for the number of tokens that can be generated.
+    Inside this context, `get_text_config().vocab_size` is that of the target: helpers of `generate()` in Transformers
+    (prompt lookup, watermarks, transition scores) read the number of tokens that can be generated there.
     """
     token = _generating.set(True)
     try:
@@ -101,17 +101,16 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     r"""
     Configuration of [`AttnSeq2SeqModel`] and [`AttnSeq2SeqForConditionalGeneration`].
 
-    Any `encoder_type` is joined to any `decoder_type` by any `attention_type`. Sizes left at `None` follow
-    `hidden_size`; the resolved value is what the object holds and what is saved, so a saved configuration that gets
-    another `hidden_size` needs the others too.
+    Any `encoder_type` can be combined with any `decoder_type` and any `attention_type`. Sizes left at `None` follow
+    `hidden_size`; the object has and saves the resolved values, so if you change `hidden_size` in a saved
+    configuration, change the other sizes too.
 
     Args:
         vocab_size: Number of source tokens, and of target tokens unless `decoder_vocab_size` differs.
         decoder_vocab_size: Number of target tokens; `None` means `vocab_size`.
-        hidden_size: Width of the decoder's state and of what the output layer reads.
-        embedding_size: Width of the token embeddings; Transformer stacks need it equal to their own width.
-        encoder_hidden_size: Width of the encoder's output states. A bidirectional encoder gives half to each
-            direction.
+        hidden_size: Width of the decoder state and of the output layer's input.
+        embedding_size: Width of the token embeddings; for Transformer stacks it must equal their width.
+        encoder_hidden_size: Width of the encoder's output states; in a bidirectional encoder, half for each direction.
         encoder_type, decoder_type: `"gru"` (Cho et al. 2014), `"lstm"` (Hochreiter and Schmidhuber 1997) or
             `"transformer"` (Vaswani et al. 2017).
         encoder_layers, decoder_layers: Depths, in layers.
@@ -119,53 +118,55 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         attention_type: One of `"additive"` (Bahdanau et al. 2015), `"dot"`, `"general"`, `"concat"`, `"local_m"`,
             `"local_p"`, `"location"` (Luong et al. 2015), `"scaled_dot"`, `"multi_head"` (Vaswani et al. 2017),
             `"location_aware"` (Chorowski et al. 2015), `"coverage"` (See et al. 2017), `"monotonic"` (Raffel et al.
-            2017), `"none"` (one fixed context vector, Cho et al. 2014).
+            2017), `"none"` (a fixed context vector, Cho et al. 2014).
         attention_normalizer: `"softmax"`, `"sparsemax"` (Martins and Astudillo 2016) or `"entmax15"` (Peters et al.
             2019): how scores become weights.
-        attention_query: Recurrent decoders only. `"previous"`: the state before the step asks and the context enters
-            the cell (Bahdanau et al. 2015); `"current"`: the state after the step asks (Luong et al. 2015).
-        input_feeding: Whether the attentional vector of a step enters the cell at the next one (Luong et al. 2015,
-            section 3.3). Recurrent decoders only.
+        attention_query: Recurrent decoders only. `"previous"`: the query is the state before the step, and the context
+            is an input of the cell (Bahdanau et al. 2015); `"current"`: the query is the state after the step (Luong
+            et al. 2015).
+        input_feeding: Whether the attentional vector of a step is an input of the cell at the next step (Luong et al.
+            2015, section 3.3). Recurrent decoders only.
         num_attention_heads: Heads of the attention between encoder and decoder, and of a Transformer decoder's
-            self-attention. `None`: 4 (or the most of 2 and 1 that divides the width) where a Transformer decoder or
-            `"multi_head"` is used, else 1.
-        num_key_value_heads: Key-value heads of the same (grouped-query attention, Ainslie et al. 2023); `None`: one
-            for each head. Only `"multi_head"` and Transformer decoders group them.
+            self-attention. `None`: 4 with a Transformer decoder or `"multi_head"` (2 or 1 if 4 does not divide the
+            width), else 1.
+        num_key_value_heads: The number of their key-value heads (grouped-query attention, Ainslie et al. 2023);
+            `None`: one per head. Only `"multi_head"` and Transformer decoders support grouping.
         encoder_attention_heads, encoder_key_value_heads: The same for a Transformer encoder's self-attention; `None`:
-            as `num_attention_heads` and `num_key_value_heads` say, or 4 (2, 1) heads where neither says.
+            as `num_attention_heads` and `num_key_value_heads`, or 4 (2, 1) heads if those are not set either.
         attention_size: Inner width of the scoring networks with a tanh (additive, concat, location_aware, coverage,
             monotonic, and the position network of local_p).
-        attention_window: `D` of local attention: `2 D + 1` source positions are looked at.
-        location_filters, location_kernel_size: The convolution over earlier weights of `"location_aware"`; the size
-            must be odd.
+        attention_window: `D` of local attention, which attends to `2 D + 1` source positions.
+        location_filters, location_kernel_size: The convolution over the previous weights in `"location_aware"`; the
+            kernel size must be odd.
         monotonic_noise: Standard deviation of the noise added to monotonic energies in training.
-        monotonic_hard: Whether monotonic attention decides hard, for one position, outside training.
-        bridge: How the first decoder state is made from the encoder: `"zeros"`, `"last"` state, `"mean"` state, or
+        monotonic_hard: Whether monotonic attention selects a single position (hard attention) outside training.
+        bridge: How the first decoder state is computed from the encoder: `"zeros"`, `"last"` state, `"mean"` state, or
             `"dense"` (tanh of a linear map). Recurrent decoders only.
         readout: `"tanh"`: tanh(W [state; context]) (Luong et al. 2015, eq. 5); `"maxout"`: deep output with maxout
-            units over state, context and the last word (Bahdanau et al. 2015, A.2.2). Recurrent decoders only.
-        residual, layer_norm: Residual sums between, and layer normalisation after, the layers of recurrent stacks.
+            units over state, context and the previous word (Bahdanau et al. 2015, A.2.2). Recurrent decoders only.
+        residual, layer_norm: Residual connections between, and layer normalization after, the layers of recurrent
+            stacks.
         dropout: Dropout probability on embeddings, between layers and before the output layer.
         attention_dropout: Dropout probability on attention weights.
         activation_dropout: Dropout probability inside Transformer feed-forward blocks.
-        recurrent_dropout: Dropout probability on the hidden-to-hidden connections of recurrent layers, one mask a
-            sequence (Gal and Ghahramani 2016).
-        variational_dropout: Whether `dropout` in recurrent stacks draws one mask a sequence, not one a step.
+        recurrent_dropout: Dropout probability on the hidden-to-hidden connections of recurrent layers, with one mask
+            per sequence (Gal and Ghahramani 2016).
+        variational_dropout: Whether `dropout` in recurrent stacks draws one mask per sequence, instead of per step.
         intermediate_size: Width of Transformer feed-forward blocks; `None` means `4 * hidden_size` on both sides.
         hidden_act: Activation of Transformer feed-forward blocks.
-        norm_position: `"post"` (Vaswani et al. 2017) or `"pre"` (Xiong et al. 2020) layer normalisation.
+        norm_position: `"post"` (Vaswani et al. 2017) or `"pre"` (Xiong et al. 2020) layer normalization.
         position_type: `"sinusoidal"`, `"learned"` or `"rotary"` (Su et al. 2021) positions of Transformer stacks.
-        max_position_embeddings: Longest sequence for learned positions, and longest source that `"location"` can see.
+        max_position_embeddings: Longest sequence for learned positions, and longest source for `"location"`.
         rope_theta: Base of the rotary angles.
         layer_norm_eps: Added to the variance in layer normalisation.
-        tie_word_embeddings: Whether the output layer is the target embedding table (two-way tying, Press and Wolf
+        tie_word_embeddings: Whether the output layer shares the target embedding table (two-way tying, Press and Wolf
             2017); needs `embedding_size == hidden_size`.
         share_encoder_decoder_embeddings: Whether source and target share one table (with `tie_word_embeddings`:
-            three-way tying); needs one vocabulary.
-        format_version: Of the code that saved the model; what a later one saved is refused, not misread.
+            three-way tying); needs a shared vocabulary.
+        format_version: Format of the code that saved the model; a model saved by newer code is refused.
 
     Raises:
-        ValueError: A field outside its choices, or fields that contradict each other; the sentence names them.
+        ValueError: A field has an invalid value, or fields contradict each other; the message names them.
 
     Example:
 
@@ -190,7 +191,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     ]
     attribute_map = {
         "num_hidden_layers": "encoder_layers",
-        # What Transformers' other encoder-decoders call these fields.
+        # Names of these fields in other encoder-decoders of Transformers.
         "d_model": "hidden_size",
         "d_ff": "intermediate_size",
         "encoder_ffn_dim": "intermediate_size",
@@ -256,16 +257,16 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if self.format_version > FORMAT_VERSION:
             raise ValueError(
-                f"This model was saved by a newer version of hf_attn_seq2seq (format {self.format_version}, here "
-                f"{FORMAT_VERSION}): update it, by pip install -U hf_attn_seq2seq."
+                f"This model was saved by a newer version of hf_attn_seq2seq (format {self.format_version}; this "
+                f"version reads up to {FORMAT_VERSION}): update with pip install -U hf_attn_seq2seq."
             )
-        self.format_version = FORMAT_VERSION  # what it will be saved as
-        # Before sizes are resolved, because they follow these; Transformers would set them afterwards.
+        self.format_version = FORMAT_VERSION  # the format it will be saved in
+        # Set before sizes are resolved, which depend on these; Transformers would set them afterwards.
         for name in [name for name in kwargs if name in self.attribute_map]:
             setattr(self, name, kwargs.pop(name))
         self._refuse_misspelt_fields(kwargs)
         self._resolve_sizes()
-        # Here too, and not only as one of @strict's validators, so that the user meets one plain ValueError.
+        # Called here too, and not only as a validator of @strict, so that users get a plain ValueError.
         self.validate_architecture()
         super().__post_init__(**kwargs)
 
@@ -273,11 +274,11 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         left_out = set()
         if config_dict.get("use_cache") is False:
-            # Every Trainer switches the cache off while it trains, and saves that with the model: generate() from such
-            # a configuration would read the whole target again at each step. Nothing else depends on it.
+            # Every Trainer turns the cache off in training, and saves that with the model: generate() would then read
+            # the whole target again at each step. Nothing else depends on it.
             left_out.add("use_cache")
         if not cls.__module__.startswith(TRANSFORMERS_DYNAMIC_MODULE_NAME):
-            # The pipeline beside the weights is for machines without this package, whose own needs no trust in a file.
+            # The pipeline saved with the weights is for machines without this package; here the package's is used.
             left_out.add("custom_pipelines")
         return super().from_dict(
             {name: value for name, value in config_dict.items() if name not in left_out}, **kwargs
@@ -286,9 +287,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "AttnSeq2SeqConfig":
         """
-        Return the configuration that a paper describes, by its name in `PRESETS`.
+        Return the configuration of a paper, by its name in `PRESETS`.
 
-        `overrides` may be any field. With another `hidden_size`, the widths that are not given follow it.
+        `overrides` may be any fields. If `hidden_size` is overridden, widths that are not given follow it.
 
         Raises:
             ValueError: The name is unknown.
@@ -313,7 +314,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         return self.decoder_type != "transformer"
 
     def _refuse_misspelt_fields(self, unknown: dict[str, Any]) -> None:
-        # Transformers keeps any keyword as an attribute, so `atention_type="dot"` would silently train another model.
+        # Transformers keeps any keyword as an attribute: a misspelled `atention_type="dot"` would be ignored silently.
         fields = [name for name in type(self).__dataclass_fields__ if not name.startswith("_")]
         for name in unknown:
             if name in _NAMES_ELSEWHERE:
@@ -334,7 +335,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         default("intermediate_size", 4 * self.hidden_size)
         several = self.attention_type == "multi_head" or not self.is_recurrent_decoder
         if self.num_attention_heads is None and not several and not self.is_recurrent_encoder:
-            # One head joins, as in the papers; the encoder's self-attention is better off with several.
+            # A single head for cross-attention, as in the papers; the encoder's self-attention is better with several.
             default("encoder_attention_heads", _most_heads(self.encoder_hidden_size))
         default("num_attention_heads", _most_heads(self.hidden_size) if several else 1)
         default("num_key_value_heads", self.num_attention_heads)
@@ -343,7 +344,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         default("encoder_key_value_heads", self.num_key_value_heads if alike else self.encoder_attention_heads)
 
     def validate_architecture(self) -> None:
-        """Check every field and the fields against each other; raises ValueError with one sentence."""
+        """Check all fields and their combinations; raises a ValueError of one sentence."""
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}='{getattr(self, name)}' is unknown: choose one of {', '.join(choices)}.")
@@ -361,7 +362,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         if self.hidden_act not in ACT2FN:
             raise ValueError(f"hidden_act='{self.hidden_act}' is unknown: choose one of {', '.join(ACT2FN)}.")
         if self.location_kernel_size % 2 == 0:
-            raise ValueError(f"location_kernel_size={self.location_kernel_size} must be odd, so that it has a centre.")
+            raise ValueError(
+                f"location_kernel_size={self.location_kernel_size} must be odd, so that the kernel has a center."
+            )
         self._validate_stacks()
         self._validate_attention()
         self._validate_embeddings()
@@ -370,8 +373,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         if self.is_recurrent_encoder:
             if self.bidirectional and self.encoder_hidden_size % 2:
                 raise ValueError(
-                    f"encoder_hidden_size={self.encoder_hidden_size} must be even: a bidirectional encoder gives half "
-                    "of it to each direction (or set bidirectional=False)."
+                    f"encoder_hidden_size={self.encoder_hidden_size} must be even, because each direction of the "
+                    "encoder gets half of it: change it, or set bidirectional=False."
                 )
         else:
             self._validate_transformer("encoder", self.encoder_hidden_size)
@@ -382,7 +385,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             if self.attention_type in RUNNING_STATE_ATTENTIONS:
                 raise ValueError(
                     f"attention_type='{self.attention_type}' needs the weights of earlier steps, which a Transformer "
-                    "decoder does not carry: choose decoder_type 'gru' or 'lstm', or another attention_type."
+                    "decoder does not have: choose decoder_type 'gru' or 'lstm', or another attention_type."
                 )
             if self.input_feeding:
                 raise ValueError("input_feeding=True needs a recurrent decoder: choose decoder_type 'gru' or 'lstm'.")
@@ -391,13 +394,13 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         if self.embedding_size != width:
             name = "hidden_size" if side == "decoder" else "encoder_hidden_size"
             raise ValueError(
-                f"A Transformer {side} adds its input to its output, so embedding_size={self.embedding_size} must "
-                f"equal {name}={width}."
+                f"A Transformer {side} needs embeddings of the same width, but embedding_size={self.embedding_size} "
+                f"and {name}={width}: set both to one value."
             )
         heads = self.num_attention_heads if side == "decoder" else self.encoder_attention_heads
         if self.position_type == "rotary" and (width // heads) % 2:
             raise ValueError(
-                f"position_type='rotary' turns pairs of numbers, so the {side}'s head size {width // heads} must be "
+                f"position_type='rotary' rotates pairs of numbers, so the {side}'s head size {width // heads} must be "
                 "even."
             )
         if self.position_type == "sinusoidal" and width % 2:
@@ -407,8 +410,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         kind = self.attention_type
         if kind in ("none", "monotonic") and self.attention_normalizer != "softmax":
             raise ValueError(
-                f"attention_type='{kind}' normalises no scores: leave attention_normalizer at 'softmax', "
-                f"not '{self.attention_normalizer}'."
+                f"attention_type='{kind}' does not normalize scores: leave attention_normalizer at 'softmax', instead "
+                f"of '{self.attention_normalizer}'."
             )
         if kind in UNPROJECTED_ATTENTIONS and self.encoder_hidden_size != self.hidden_size:
             raise ValueError(
@@ -425,8 +428,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                     "'multi_head' attention and Transformer decoders group key-value heads."
                 )
             for name in ("hidden_size", "encoder_hidden_size", "attention_size"):
-                if getattr(self, name) % heads:
-                    raise ValueError(f"{name}={getattr(self, name)} does not divide into num_attention_heads={heads}.")
+                size = getattr(self, name)
+                if size % heads:
+                    raise ValueError(f"{name}={size} must be a multiple of num_attention_heads={heads}.")
 
     def _validate_embeddings(self) -> None:
         target = self.decoder_vocab_size
@@ -439,7 +443,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             value = getattr(self, name)
             for token in value if isinstance(value, list) else [value]:
                 if token is not None and not 0 <= token < size:
-                    raise ValueError(f"{name}={token} is outside the vocabulary of {size} tokens.")
+                    raise ValueError(
+                        f"{name}={token} is outside the vocabulary of {size} tokens: use an id from 0 to {size - 1}."
+                    )
         if self.tie_word_embeddings and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"tie_word_embeddings=True needs embedding_size={self.embedding_size} equal to "
@@ -447,8 +453,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             )
         if self.share_encoder_decoder_embeddings and self.decoder_vocab_size != self.vocab_size:
             raise ValueError(
-                f"share_encoder_decoder_embeddings=True needs one vocabulary, but vocab_size={self.vocab_size} and "
-                f"decoder_vocab_size={self.decoder_vocab_size} differ."
+                f"share_encoder_decoder_embeddings=True needs a shared vocabulary, but vocab_size={self.vocab_size} "
+                f"and decoder_vocab_size={self.decoder_vocab_size} differ: set both to the same size."
             )
 
 
@@ -459,11 +465,11 @@ def _most_heads(width: int) -> int:
 def _check_heads(config: AttnSeq2SeqConfig, width: str, heads: str, key_value_heads: str) -> None:
     for whole, part in ((width, heads), (heads, key_value_heads)):
         if getattr(config, whole) % getattr(config, part):
-            raise ValueError(f"{whole}={getattr(config, whole)} does not divide into {part}={getattr(config, part)}.")
+            raise ValueError(f"{whole}={getattr(config, whole)} must be a multiple of {part}={getattr(config, part)}.")
 
 
 def _preset(overrides: dict[str, Any], sizes: dict[str, Any], **fields: Any) -> AttnSeq2SeqConfig:
-    # The paper's other widths belong to its hidden_size: whoever names another wants them to follow it.
+    # The paper's other widths belong to its hidden_size: with another one, they follow that.
     hidden_size = overrides.get("hidden_size", sizes["hidden_size"])
     if hidden_size != sizes["hidden_size"]:
         heads = sizes.get("num_attention_heads", 1)
@@ -473,7 +479,7 @@ def _preset(overrides: dict[str, Any], sizes: dict[str, Any], **fields: Any) -> 
 
 
 def cho2014(**overrides: Any) -> AttnSeq2SeqConfig:
-    """GRU encoder-decoder with one fixed context vector and maxout readout, no attention (Cho et al. 2014, "Learning
+    """GRU encoder-decoder with a fixed context vector and maxout readout, no attention (Cho et al. 2014, "Learning
     Phrase Representations using RNN Encoder-Decoder": 1000 units, embeddings of 100)."""
     sizes = {"hidden_size": 1000, "embedding_size": 100, "encoder_hidden_size": 1000, "vocab_size": 15000}
     return _preset(
@@ -491,9 +497,9 @@ def cho2014(**overrides: Any) -> AttnSeq2SeqConfig:
 
 
 def bahdanau2015(**overrides: Any) -> AttnSeq2SeqConfig:
-    """RNNsearch: bidirectional GRU, additive attention asked by the previous state, maxout readout (Bahdanau et al.
-    2015, A.2: 1000 units, embeddings of 620, alignment network of 1000; the 500 maxout units are 1000 here, because
-    the readout is as wide as the state). The first decoder state sees both directions, the paper's one."""
+    """RNNsearch: bidirectional GRU, additive attention with the previous state as query, maxout readout (Bahdanau et
+    al. 2015, A.2: 1000 units, embeddings of 620, alignment network of 1000; the 500 maxout units are 1000 here, as the
+    readout is as wide as the state). The first decoder state uses both directions; in the paper, one."""
     sizes = {
         "hidden_size": 1000,
         "embedding_size": 620,
@@ -517,9 +523,9 @@ def bahdanau2015(**overrides: Any) -> AttnSeq2SeqConfig:
 
 
 def luong2015(**overrides: Any) -> AttnSeq2SeqConfig:
-    """Four LSTM layers, general attention asked by the current state, input feeding, dropout 0.2 (Luong et al. 2015,
-    section 4.1: 1000 cells and embeddings of 1000, vocabulary 50,000). The paper hands over all states of a
-    one-direction encoder; the bridge here hands the last top state to every layer."""
+    """Four LSTM layers, general attention with the current state as query, input feeding, dropout 0.2 (Luong et al.
+    2015, section 4.1: 1000 cells and embeddings of 1000, vocabulary 50,000). The paper passes on all states of a
+    unidirectional encoder; the bridge here passes the last top state to every layer."""
     return _preset(
         overrides,
         {"hidden_size": 1000, "vocab_size": 50000},
@@ -539,9 +545,10 @@ def luong2015(**overrides: Any) -> AttnSeq2SeqConfig:
 
 
 def gnmt(**overrides: Any) -> AttnSeq2SeqConfig:
-    """Eight residual LSTM layers a side, additive attention asked by the previous state, dropout 0.2 (Wu et al. 2016,
-    1024 units, 32,000 word pieces). Every encoder layer is bidirectional here (the paper's first only), the top state
-    asks (the paper's bottom), and the context enters the first layer (the paper's every layer)."""
+    """Eight residual LSTM layers per side, additive attention with the previous state as query, dropout 0.2 (Wu et al.
+    2016, 1024 units, 32,000 word pieces). Differences from the paper: every encoder layer is bidirectional (there only
+    the first), the query is the top state (there the bottom one), and the context is an input of the first layer
+    (there of every layer)."""
     return _preset(
         overrides,
         {"hidden_size": 1024, "vocab_size": 32000},

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""What the commands share: errors as one sentence, a quiet end on signals and where the reader of a pipe has gone."""
+"""What the commands share: one-sentence errors, and a quiet exit on signals and closed pipes."""
 
 import argparse
 import os
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_LONGEST = 1000  # characters of an error; sentences of our own quote less
+_LONGEST = 1000  # characters of an error; our own messages are shorter
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asked for the end, which comes as on Ctrl-C: what is not whole is removed."""
+    """A signal asked the program to end. It ends as on Ctrl-C: incomplete files are removed."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Terminated(KeyboardInterrupt):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A command's options; examples keep their lines."""
+    """A command's argument parser; the examples in the epilog keep their line breaks."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **options})
@@ -43,13 +43,13 @@ class CommandParser(argparse.ArgumentParser):
         super().error(shortened(message, _LONGEST))
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        (file or sys.stderr).write(message)  # argparse would be silent where this fails
+        (file or sys.stderr).write(message)  # argparse ignores errors here
 
 
 def run_command(command: Callable[[], None]) -> None:
     """
-    Run `command`; an error ends it with one sentence and exit status 2, Ctrl-C with 130, SIGTERM with 143, a closed
-    pipe with 141.
+    Run `command`. An error prints one sentence and gives exit status 2; Ctrl-C gives 130, SIGTERM 143, a closed pipe
+    141.
     """
     quieten()
     with standard_output(), _signals():
@@ -61,11 +61,11 @@ def run_command(command: Callable[[], None]) -> None:
             print(" ".join(["\nStopped.", *map(str, ended.args)]), file=sys.stderr)
             sys.exit(128 + (ended.number if isinstance(ended, Terminated) else signal.SIGINT))
         except StrictDataclassError as error:
-            # The last line says what is wrong with the field, behind the name of an exception.
+            # The last line says what is wrong with the field, after the name of an exception.
             _fail(str(error).splitlines()[-1].strip().partition(": ")[2])
         except OSError as error:
             if error.filename is None and error.strerror:
-                raise  # most likely of standard output
+                raise  # most likely from standard output
             _fail(f"{error.strerror}: '{error.filename}'." if error.strerror else str(error))
         except (ValueError, ImportError) as error:
             _fail(str(error))
@@ -77,7 +77,7 @@ def run_command(command: Callable[[], None]) -> None:
 
 
 def quieten() -> None:
-    """Leave the terminal to the command: no bars and warnings of the libraries, in this process and its children."""
+    """Silence the libraries' progress bars and warnings, in this process and its children."""
     warnings.showwarning = _warn
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -87,24 +87,24 @@ def quieten() -> None:
 def _warn(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """A warning of this package or a library as one line, without the place in the code."""
+    """Show a warning of this package or a library on one line, without its location in the code."""
     print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def make_console(**options: Any) -> "Console":
-    """A console of rich, where the reader of a pipe that has gone ends the program as everywhere."""
+    """A rich console that treats a closed pipe like the rest of the program."""
     from rich.console import Console
 
     class PipedConsole(Console):
         def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # rich would end with status 1, which says that a check failed
+            raise BrokenPipeError  # rich would exit with status 1, which here means that a check failed
 
     return PipedConsole(**options)
 
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Within, a signal that would end the program raises [`Terminated`], unless it is ignored, as by nohup."""
+    """Inside this context a terminating signal raises [`Terminated`], unless it is ignored (as under nohup)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -113,7 +113,7 @@ def _signals() -> Iterator[None]:
     def end(number: int, _: Any) -> None:
         if os.getpid() == process:
             raise Terminated(number)
-        signal.signal(number, signal.SIG_DFL)  # a forked child, which its parent ends in this way
+        signal.signal(number, signal.SIG_DFL)  # a forked child: its parent ends it with this signal
         os.kill(os.getpid(), number)
 
     caught = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""How messages quote what they were given: at most 200 characters of it."""
+"""How messages quote user input: at most 200 characters of it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ QUOTED = 200  # characters
 
 
 def shortened(text: str, limit: int = QUOTED) -> str:
-    """The text, of which the middle is left out where it has more than `limit` characters."""
+    """The text, with its middle left out if it has more than `limit` characters."""
     if len(text) <= limit:
         return text
     head = limit // 2
@@ -17,5 +17,5 @@ def shortened(text: str, limit: int = QUOTED) -> str:
 
 def quoted(value: Any) -> str:
     """A value as Python writes it, shortened."""
-    # A long text is cut first: its representation may be several times as long.
+    # A long text is shortened first, because its representation may be several times as long.
     return shortened(repr(shortened(value, QUOTED - 2) if isinstance(value, str) else value))

@@ -65,7 +65,7 @@ def shift_tokens_right(
     """
     for name, value in (("decoder_start_token_id", decoder_start_token_id), ("pad_token_id", pad_token_id)):
         if value is None:
-            raise ValueError(f"labels need {name}, which the configuration leaves at None: set config.{name}.")
+            raise ValueError(f"Labels need {name}, which is not set: set config.{name}.")
     shifted = torch.cat([torch.full_like(labels[:, :1], decoder_start_token_id), labels[:, :-1]], dim=1)
     return shifted.masked_fill(shifted == -100, pad_token_id)
 
@@ -113,14 +113,14 @@ def check_inputs(
     if mask is not None and mask.dim() not in mask_dims:
         raise ValueError(
             f"The {side}'s {prefix}attention_mask has shape {tuple(mask.shape)}: it must be (batch, length), one "
-            "number for each token."
+            "number per token."
         )
     if isinstance(past_len, int) and mask is not None and mask.dim() == 2:
         expected = (batch, past_len + length)
         if tuple(mask.shape) != expected:
             raise ValueError(
                 f"The {side}'s {prefix}attention_mask has shape {tuple(mask.shape)}: it must be {expected}, one "
-                "number for each token."
+                "number per token."
             )
     if is_tracing(given):
         return
@@ -499,13 +499,13 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         layers: Any = cache.self_attention_cache.layers if cache is not None else []
         if layers and layers[0].is_initialized and layers[0].keys.shape[0] != rows:
             held = layers[0].keys.shape[0]
-            raise ValueError(f"The target has {rows} rows and past_key_values {held}: they must agree.")
+            raise ValueError(f"The target has {rows} rows and past_key_values has {held}: they must match.")
         begun = isinstance(past_len, int) and past_len > 0
         if begun and self.config.is_recurrent_decoder and not cache.is_updated.get(0):
             # The model fills both halves; keys and values of another would be taken for its state.
             raise ValueError(
-                "past_key_values hold a past but no source, so they are no state of a recurrent decoder: give what "
-                "the model itself returned. Prefix tuning is for Transformer decoders; use prompt tuning here."
+                "past_key_values has tokens but no source, so it is not a recurrent decoder's state: pass what the "
+                "model itself returned. Prefix tuning needs a Transformer decoder; use prompt tuning here."
             )
 
     def _check_encoder(self, states: torch.Tensor, mask: torch.Tensor | None, rows: int) -> None:
@@ -517,12 +517,12 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             )
         if states.shape[0] != rows:
             raise ValueError(
-                f"The source has {states.shape[0]} rows and the target {rows}: give one target to each source."
+                f"The source has {states.shape[0]} rows and the target {rows}: give one target per source."
             )
         if mask is not None and tuple(mask.shape) != tuple(states.shape[:2]):
             raise ValueError(
                 f"The source's attention_mask has shape {tuple(mask.shape)}: it must be {tuple(states.shape[:2])}, "
-                "one number for each encoder state."
+                "one number per encoder state."
             )
 
 
@@ -697,7 +697,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             if logits.shape[:2] != labels.shape:
                 raise ValueError(
                     f"The labels have shape {tuple(labels.shape)} and the target {tuple(logits.shape[:2])}: give one "
-                    "label to each target token."
+                    "label per target token."
                 )
             if not is_tracing(labels) and labels.device.type == "cpu":
                 check_ids("labels", labels.masked_fill(labels == -100, 0), logits.shape[-1])
@@ -726,8 +726,8 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         sizes = [getattr(getattr(model, "config", None), "vocab_size", None) for model in (self, assistant)]
         if assistant is not None and assistant.config.is_encoder_decoder and sizes[0] != sizes[1]:
             raise ValueError(
-                f"The assistant reads a source of {sizes[1]} different tokens and the model one of {sizes[0]}: they "
-                "must share the source's tokenizer."
+                f"The assistant's source vocabulary has {sizes[1]} tokens and the model's has {sizes[0]}: they "
+                "must use the same source tokenizer."
             )
         with target_vocabulary():
             return super().generate(*args, **kwargs)  # type: ignore[misc]
@@ -803,7 +803,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             length = generation_config.max_length
             if length is not None and length > self.config.max_position_embeddings + 1:
                 raise ValueError(
-                    f"Up to {length} tokens were asked for, but max_position_embeddings="
+                    f"Up to {length} tokens are requested, but max_position_embeddings="
                     f"{self.config.max_position_embeddings}: lower max_new_tokens."
                 )
         super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
@@ -822,7 +822,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         for name, idle in (("encoder_repetition_penalty", 1.0), ("encoder_no_repeat_ngram_size", 0)):
             if getattr(generation_config, name) not in (None, idle):
                 raise ValueError(
-                    f"{name} looks for the source's tokens in the target, but source and target have vocabularies of "
+                    f"{name} looks for source tokens in the target, but source and target have vocabularies of "
                     f"their own ({source} and {target} tokens): leave it out."
                 )
 
@@ -840,7 +840,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
 def check_layer(layer: int, count: int) -> None:
     """Raise a ValueError where a decoder of `count` layers that attend has no such layer."""
     if not -count <= layer < count:
-        raise ValueError(f"There is no layer {layer}: the decoder has {count} that attend, counted from 0.")
+        raise ValueError(f"Layer {layer} does not exist: the decoder has {count} with attention, counted from 0.")
 
 
 def gather_beam_attentions(
@@ -868,7 +868,7 @@ def gather_beam_attentions(
     steps = getattr(outputs, "cross_attentions", None)
     if not steps or not steps[0]:
         raise ValueError(
-            "These outputs hold no cross-attentions: call generate with return_dict_in_generate=True and "
+            "These outputs have no cross-attentions: call generate with return_dict_in_generate=True and "
             "output_attentions=True, on a model with attention."
         )
     check_layer(layer, len(steps[0]))

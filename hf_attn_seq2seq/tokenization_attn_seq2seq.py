@@ -1,15 +1,15 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The tokenizer class of `attn_seq2seq` models: Transformers' fast tokenizer, with labels and a target vocabulary.
 
-Source and target share one vocabulary, or each has its own. All that turns text into ids and back is in
-`tokenizer.json`, and for a target vocabulary of its own in `target_tokenizer.json` beside it.
+Source and target share one vocabulary, or have separate ones. Everything that converts between text and ids is in
+`tokenizer.json` and, for a separate target vocabulary, in `target_tokenizer.json`.
 
-Where this package is not installed, `AutoTokenizer` loads a folder of one vocabulary as its stock class, with the same
-ids and the same decoded text. Where the folder also holds a model with its code, `AutoTokenizer` asks whether to run
-that code, which the tokenizer does not need: answer with `trust_remote_code=False`. A folder of two vocabularies
-carries this file, and needs `trust_remote_code=True`: a stock class reads `tokenizer.json` alone, so that it encodes
-sources rightly but knows nothing of targets, which `PreTrainedTokenizerFast(tokenizer_file="target_tokenizer.json")`
-can still decode.
+Without this package, `AutoTokenizer` loads a folder with one vocabulary as a stock class, with the same ids and the
+same decoded text. If the folder also has a model with its code, `AutoTokenizer` asks whether to run that code, which
+the tokenizer does not need: answer with `trust_remote_code=False`. A folder with two vocabularies includes this file
+and needs `trust_remote_code=True`: a stock class only reads `tokenizer.json`, so it encodes sources correctly but
+ignores the target vocabulary. `PreTrainedTokenizerFast(tokenizer_file="target_tokenizer.json")` can still decode
+targets.
 """
 
 import copy
@@ -25,10 +25,10 @@ TARGET_FILE = "target_tokenizer.json"
 
 
 class _TwoVocabularies(PreTrainedTokenizerFast):
-    """Holds a second backend for targets, which `text_target=` and decoding use."""
+    """Has a second backend for targets, which `text_target=` and decoding use."""
 
-    # Not in AttnSeq2SeqTokenizer itself: Transformers rebuilds a class with an `__init__` of its own from its bare
-    # vocabulary on loading, and so loses its merges, its normaliser and its pre-tokeniser. A base may have one.
+    # Not in AttnSeq2SeqTokenizer itself: on loading, Transformers rebuilds a class that defines `__init__` from its
+    # bare vocabulary, which loses merges, normalizer and pre-tokenizer. A base class may define one.
 
     vocab_files_names = {**PreTrainedTokenizerFast.vocab_files_names, "target_tokenizer_file": TARGET_FILE}
 
@@ -45,13 +45,13 @@ class _TwoVocabularies(PreTrainedTokenizerFast):
         super().__init__(*args, **kwargs)
         self._source_backend = self._tokenizer
         if self._target_backend is not None:
-            self._auto_class = "AutoTokenizer"  # has saving copy this file, which a stock class cannot replace
+            self._auto_class = "AutoTokenizer"  # makes saving copy this file, which a stock class cannot replace
             for token in filter(None, (self.pad_token, self.bos_token, self.eos_token, self.unk_token)):
                 ids = self._source_backend.token_to_id(token), self._target_backend.token_to_id(token)
                 if ids[0] != ids[1]:
                     raise ValueError(
-                        f"The special token {token} is {ids[0]} in the source vocabulary and {ids[1]} in the target "
-                        "vocabulary: give it the same id in both."
+                        f"The special token {token} has id {ids[0]} in the source vocabulary and {ids[1]} in the "
+                        "target vocabulary: give it the same id in both."
                     )
 
     def _switch_to_input_mode(self) -> None:
@@ -65,7 +65,7 @@ class _TwoVocabularies(PreTrainedTokenizerFast):
         try:
             return super()._encode_plus(*args, **kwargs)
         except BaseException:
-            self._switch_to_input_mode()  # which Transformers does only after success
+            self._switch_to_input_mode()  # Transformers only does this after success
             raise
 
     def _add_tokens(self, new_tokens: list[Any], special_tokens: bool = False) -> int:
@@ -87,48 +87,48 @@ class _TwoVocabularies(PreTrainedTokenizerFast):
         if self._target_backend is not None:
             self._target_backend.save(target_file)
             return (*file_names, target_file)
-        if os.path.exists(target_file):  # of a tokenizer saved here before, which this one replaces
+        if os.path.exists(target_file):  # left by an earlier tokenizer, which this one replaces
             os.remove(target_file)
         return file_names
 
 
 class AttnSeq2SeqTokenizer(_TwoVocabularies):
-    """Fast tokenizer of a source and a target side, whose `decode` and `batch_decode` read the label -100 as padding.
+    """Fast tokenizer with a source and a target side; `decode` and `batch_decode` treat the label -100 as padding.
 
-    Both sides share one vocabulary, unless `target_tokenizer_object=` (a `tokenizers.Tokenizer`) gives the target its
-    own. Then
+    Both sides share one vocabulary, unless `target_tokenizer_object=` (a `tokenizers.Tokenizer`) provides a separate
+    target vocabulary. Then
 
     - `tokenizer(texts)` encodes sources and `tokenizer(text_target=texts)` targets;
-    - `decode` and `batch_decode` read target ids, which is what a model generates; sources are decoded by
-      `tokenizer.source.decode(ids)` or, as Transformers has it elsewhere, `decode(ids, use_source_tokenizer=True)`;
-    - everything else (`len(tokenizer)`, `get_vocab()`, `convert_ids_to_tokens()`, `tokenize()`, ...) is of the source,
-      and of the target on `tokenizer.target`: a model takes `vocab_size=len(tokenizer)` and
+    - `decode` and `batch_decode` take target ids, as generated by a model; sources are decoded with
+      `tokenizer.source.decode(ids)` or, as elsewhere in Transformers, `decode(ids, use_source_tokenizer=True)`;
+    - everything else (`len(tokenizer)`, `get_vocab()`, `convert_ids_to_tokens()`, `tokenize()`, ...) refers to the
+      source; use `tokenizer.target` for the target. A model takes `vocab_size=len(tokenizer)` and
       `decoder_vocab_size=len(tokenizer.target)`;
-    - added tokens, special ones too, go to the end of both vocabularies, so that their ids differ where the sizes do.
+    - added tokens, including special ones, are appended to both vocabularies, so their ids differ if the sizes do.
 
     Raises:
-        ValueError: where the padding, start, end or unknown token has not the same id in both vocabularies.
+        ValueError: if the padding, start, end or unknown token does not have the same id in both vocabularies.
     """
 
     model_input_names = ["input_ids", "attention_mask"]
 
     @property
     def has_two_vocabularies(self) -> bool:
-        """Whether the target has a vocabulary of its own."""
+        """Whether source and target have separate vocabularies."""
         return self._target_backend is not None
 
     @property
     def source(self) -> "AttnSeq2SeqTokenizer":
-        """The tokenizer of the source side alone; this one where there is one vocabulary."""
+        """The tokenizer of the source side; this one if the vocabulary is shared."""
         return self if self._target_backend is None else self._of_one_side(self._source_backend)
 
     @property
     def target(self) -> "AttnSeq2SeqTokenizer":
-        """The tokenizer of the target side alone; this one where there is one vocabulary."""
+        """The tokenizer of the target side; this one if the vocabulary is shared."""
         return self if self._target_backend is None else self._of_one_side(self._target_backend)
 
     def _of_one_side(self, backend: Tokenizer) -> "AttnSeq2SeqTokenizer":
-        side = copy.copy(self)  # shares the backend: tokens added to this tokenizer are at once known to the side
+        side = copy.copy(self)  # shares the backend, so tokens added to this tokenizer are also added to the side
         side._source_backend = side._tokenizer = backend
         side._target_backend = side._auto_class = None
         side.init_kwargs = {key: value for key, value in self.init_kwargs.items() if key != "auto_map"}

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Writing without loss: a file appears when it is whole, a full disk is named, and no two runs share a place."""
+"""Safe writing: files appear only when complete, a full disk is reported, and no two runs share an output."""
 
 import errno
 import os
@@ -12,17 +12,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 
-MAX_NAME = 100  # bytes of a name that becomes a file's, with endings behind it
+MAX_NAME = 100  # bytes of a name that is used as a file name, before any suffixes
 AGAIN = "run the command again"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# Safetensors, tokenizers and PyTorch have exceptions of their own; PyTorch's does not even say why.
+# Safetensors, tokenizers and PyTorch raise their own exceptions; PyTorch's does not even give the reason.
 _FULL_WORDS = (*map(os.strerror, sorted(_FULL)), "PytorchStreamWriter failed writing")
 
 
 def is_plain_name(name: Any, reserved: Iterable[str] = ()) -> bool:
     """
-    Whether a name can be that of a file in a folder with others: letters, digits, `_`, `-` and `.`, which is not the
-    first, in at most 100 bytes, and none of the reserved ones, whatever their case.
+    Whether a name is safe as a file name: letters, digits, `_`, `-` and `.` (not as the first character), at most 100
+    bytes, and not one of the reserved names (ignoring case).
     """
     if not isinstance(name, str) or name.startswith(".") or len(name.encode("utf-8", "replace")) > MAX_NAME:
         return False
@@ -31,22 +31,22 @@ def is_plain_name(name: Any, reserved: Iterable[str] = ()) -> bool:
 
 
 def tells_full_disk(error: BaseException) -> bool:
-    """Whether an exception, of whatever library, says that a disk, a quota or a file's largest size is exhausted."""
+    """Whether an exception of any library means that the disk, a quota or the maximum file size is exhausted."""
     return getattr(error, "errno", None) in _FULL or any(words in str(error) for words in _FULL_WORDS)
 
 
 @contextmanager
 def writing(path: str | Path, then: str = AGAIN) -> Iterator[None]:
     """
-    Within, a full disk is told by an OSError of one sentence that names what could not be written.
+    Inside this context, a full disk raises an OSError whose one sentence names what could not be written.
 
     Args:
-        path: What is written, where the exception does not name it.
-        then: What to do once there is room.
+        path: What is being written, in case the exception does not name it.
+        then: What the user should do after making room.
     """
     try:
         yield
-    except FullDisk as error:  # the file is known where it is written, what to do by who asked for it
+    except FullDisk as error:  # the inner context knows the file, the outer one knows what to do next
         raise FullDisk(error.place, error.reason, then) from error
     except Exception as error:
         if not tells_full_disk(error):
@@ -57,7 +57,7 @@ def writing(path: str | Path, then: str = AGAIN) -> Iterator[None]:
 
 
 class FullDisk(OSError):
-    """There is no room for a file; the sentence names it."""
+    """There is no room for a file; the message names it."""
 
     def __init__(self, place: str | Path, reason: str, then: str) -> None:
         super().__init__(f"Cannot write '{place}' ({reason}): make room, and {then}.")
@@ -65,16 +65,16 @@ class FullDisk(OSError):
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a file is there, or nothing yet: no pipe and no device."""
+    """Whether the path is a regular file or does not exist yet (not a pipe or a device)."""
     return path.is_file() or not path.exists()
 
 
 @contextmanager
 def whole_file(path: str | Path, then: str = AGAIN) -> Iterator[Path]:
     """
-    Yield where to write a file that takes its place when the block ends; if the block fails, an older one stays.
+    Yield a temporary path that is moved to `path` when the block ends; if the block fails, an existing file stays.
 
-    A symbolic link stays one; a pipe or a device is written to directly. A full disk is told as by [`writing`].
+    A symbolic link is kept; a pipe or a device is written to directly. A full disk is reported as by [`writing`].
     """
     path = Path(path)
     if not is_regular(path):
@@ -93,7 +93,7 @@ def whole_file(path: str | Path, then: str = AGAIN) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str, errors: str = "strict", then: str = AGAIN) -> None:
-    """Write a text in UTF-8 that takes its place when it is whole."""
+    """Write a text in UTF-8; the file appears only when it is complete."""
     with whole_file(path, then) as partial:
         partial.write_text(text, "utf-8", errors=errors)
 
@@ -101,9 +101,10 @@ def write_text(path: str | Path, text: str, errors: str = "strict", then: str = 
 @contextmanager
 def whole_folder(folder: Path, then: str = AGAIN) -> Iterator[Path]:
     """
-    Yield an empty folder that takes its place, or an older one's, when the block ends; if it fails nothing is changed.
+    Yield an empty folder that becomes `folder`, replacing an older one, when the block ends; if the block fails,
+    nothing changes.
 
-    The caller has the place for itself ([`sole_run`]): what a killed run left beside it is removed.
+    The caller must be the only run there ([`sole_run`]): leftovers of a killed run are removed.
     """
     partial = clear_leftovers(folder)
     old = folder.with_name(f".{folder.name}.old")
@@ -119,9 +120,9 @@ def whole_folder(folder: Path, then: str = AGAIN) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: Path) -> Path:
-    """Remove what an unfinished [`whole_folder`] left beside `folder`; returns where the next one is made."""
+    """Remove what an unfinished [`whole_folder`] left beside `folder`; returns the path of the partial folder."""
     partial, old = (folder.with_name(f".{folder.name}.{name}") for name in ("partial", "old"))
-    if old.exists() and not folder.exists():  # killed between the two renamings
+    if old.exists() and not folder.exists():  # killed between the two renames
         old.rename(folder)
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -129,7 +130,7 @@ def clear_leftovers(folder: Path) -> Path:
 
 
 def sole_output(path: Path) -> AbstractContextManager[None]:
-    """Within, no other run may write `path`, a file or a folder, see [`sole_run`]; a pipe or a device is for all."""
+    """Inside this context no other run may write to `path`, see [`sole_run`]; pipes and devices may be shared."""
     special = path.exists() and not (path.is_file() or path.is_dir())
     return nullcontext() if special else sole_run(path.with_name(f".{path.name}.lock"), path)
 
@@ -137,25 +138,27 @@ def sole_output(path: Path) -> AbstractContextManager[None]:
 @contextmanager
 def sole_run(lock: Path, place: str | Path) -> Iterator[None]:
     """
-    Within, no other run may work in a place: two would overwrite each other's files. A killed run leaves it free.
+    Inside this context no other run may use a place: they would overwrite each other's files. A killed run frees it.
 
     Args:
-        lock: A file that the system locks for this process; it is removed at the end.
-        place: What the sentence of a second run names.
+        lock: The lock file, which is removed at the end.
+        place: The path that the error of a second run names.
 
     Raises:
-        ValueError: Another run is at work there.
+        ValueError: Another run is using the place.
     """
     held = FileLock(lock, timeout=0)
     try:
         held.acquire()
     except Timeout:
-        raise ValueError(f"Another run is at work in '{place}': wait for its end, or name another output.") from None
+        raise ValueError(
+            f"Another run is using '{place}': wait until it has finished, or name another output."
+        ) from None
     except OSError as error:
         raise ValueError(f"Cannot write to '{place}' ({error.strerror}): name another output.") from error
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows removes no file that is open
+        with suppress(OSError):  # Windows cannot remove an open file
             lock.unlink()
         held.release()

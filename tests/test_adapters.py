@@ -138,5 +138,5 @@ def test_keys_and_values_are_no_state_of_a_recurrent_decoder(family: str) -> Non
     """Prefix tuning puts keys and values before a decoder's own."""
     prefix = peft.PrefixTuningConfig(task_type=TASK, num_virtual_tokens=3)
     adapted = peft.get_peft_model(make(family), prefix)
-    with pytest.raises(ValueError, match="no state of a recurrent decoder"):
+    with pytest.raises(ValueError, match="not a recurrent decoder's state"):
         logits(adapted)

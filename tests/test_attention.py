@@ -295,7 +295,7 @@ def test_half_precision_is_normalised_in_single_precision(name, dtype):
 
 @pytest.mark.parametrize("kind", WITHOUT_NORMALIZER)
 def test_kinds_without_scores_to_normalise_refuse_a_normalizer(kind):
-    with pytest.raises(ValueError, match=f"'{kind}' normalises no scores"):
+    with pytest.raises(ValueError, match=f"'{kind}' does not normalize scores"):
         tiny_config(attention_type=kind, attention_normalizer="sparsemax")
 
 

@@ -29,14 +29,14 @@ def test_version(capsys):
     ("name", "hint"),
     [
         ("trian", "did you mean 'train'?"),
-        ("xyzzy", "choose among preprocess, train, evaluate, translate, explain, align, push, app, export."),
+        ("xyzzy", "choose one of preprocess, train, evaluate, translate, explain, align, push, app, export."),
     ],
 )
 def test_an_unknown_command_gets_the_nearest(name, hint, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([name])
     assert ended.value.code == 2
-    assert capsys.readouterr().err == f"error: There is no command '{name}': {hint}\n"
+    assert capsys.readouterr().err == f"error: Unknown command '{name}': {hint}\n"
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

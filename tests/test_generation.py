@@ -1094,7 +1094,7 @@ def test_drafts_of_two_vocabularies(kind: str, sizes: tuple[int, int]) -> None:
     assistant = of_two_vocabularies(sizes, "transformer", seed=5)
     assert model.generate(SOURCE[:1], assistant_model=assistant, **options).tolist() == alone.tolist()
     other = of_two_vocabularies((sizes[0] + 1, sizes[1]))
-    with pytest.raises(ValueError, match=f"The assistant reads a source of {sizes[0] + 1} different tokens"):
+    with pytest.raises(ValueError, match=f"The assistant's source vocabulary has {sizes[0] + 1} tokens"):
         model.generate(SOURCE[:1], assistant_model=other, **options)
 
 

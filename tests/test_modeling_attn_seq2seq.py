@@ -70,7 +70,7 @@ def ids(batch: int, length: int, high: int = 10) -> torch.Tensor:
         ({"encoder_outputs": (torch.zeros(2, 4, 8),)}, r"must be \(batch, src_len, 16\)"),
         (
             {"encoder_outputs": BaseModelOutput(torch.zeros(2, 4, 16)), "attention_mask": torch.ones(2, 5)},
-            "one number for each encoder state",
+            "one number per encoder state",
         ),
     ],
 )
@@ -85,7 +85,7 @@ def test_bad_input_gets_one_sentence(family: dict, inputs: dict, told: str) -> N
 def test_labels_need_a_start_and_a_pad_token(name: str) -> None:
     model = build(RECURRENT)
     setattr(model.config, name, None)
-    with pytest.raises(ValueError, match=f"labels need {name}"):
+    with pytest.raises(ValueError, match=f"Labels need {name}"):
         model(input_ids=ids(2, 4), labels=ids(2, 3))
 
 

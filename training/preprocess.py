@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""See hf_attn_seq2seq/training/preprocess.py, which this runs."""
+"""Runs hf_attn_seq2seq/training/preprocess.py."""
 
 from hf_attn_seq2seq.training.preprocess import main
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Word links as the distribution over source tokens that attention is taught (guided alignment).
+"""Word links as the target distribution over source tokens for guided alignment.
 
 Chen et al. 2016, "Guided Alignment Training for Topic-Aware Neural Machine Translation", section 3, and Garg et al.
 2019, "Jointly Learning to Align and Translate with Transformer Models", eq. 4: with attention `A` and target `G`, both
@@ -23,23 +23,23 @@ def alignment_targets(
     *,
     shift: int = 0,
 ) -> np.ndarray:
-    """The target distribution `G` of one pair: each token of a linked target word has the same weight on all tokens of
-    the source words that it is linked to.
+    """The target distribution `G` of one pair: each token of a linked target word spreads its weight evenly over all
+    tokens of the source words that the word is linked to.
 
     Args:
-        links: `(source word, target word)`, from 0. Links of words that no token has (texts cut to a length) are
-            passed over.
-        source_words, target_words: for each token its word, None or -1 for special tokens, such as
-            `hf_attn_seq2seq.data.words.token_words` gives them.
-        shape: `(tgt_len, src_len)` of the padded batch; by default the pair's own. Padding is on the right.
-        shift: 0 teaches the row that predicts a token; 1 the row after it, which has consumed the token. Such are
-            then the rows to read an alignment from.
+        links: `(source word, target word)`, counted from 0. Links of words without a token (in truncated texts) are
+            ignored.
+        source_words, target_words: for each token its word, or None or -1 for special tokens, as returned by
+            `hf_attn_seq2seq.data.words.token_words`.
+        shape: `(tgt_len, src_len)` of the padded batch; by default that of the pair. Padding is on the right.
+        shift: 0 supervises the row that predicts a token; 1 the next row, which has read the token. Alignments must
+            be read from the same rows later.
 
     Returns:
         `(tgt_len, src_len)`, float32: a row sums to 1, or is all 0 and left out of the loss.
 
     Raises:
-        ValueError: if the shape is smaller than the pair, or the shift negative.
+        ValueError: if the shape is smaller than the pair, or the shift is negative.
     """
     tgt_len, src_len = shape or (len(target_words), len(source_words))
     if tgt_len < len(target_words) or src_len < len(source_words):
@@ -48,12 +48,12 @@ def alignment_targets(
             f"{len(source_words)} source tokens."
         )
     if shift < 0:
-        raise ValueError(f"shift={shift} must be 0 or more steps.")
+        raise ValueError(f"shift={shift} must not be negative.")
     targets = np.zeros((tgt_len, src_len), dtype=np.float32)
     pairs = np.array(list(links), dtype=np.int64).reshape(-1, 2)
     source, target = _as_array(source_words), _as_array(target_words)
     size = int(max(source.max(initial=-1), target.max(initial=-1))) + 1
-    linked = np.zeros((size + 1, size + 1), dtype=bool)  # the last row and column, which -1 points at, stay empty
+    linked = np.zeros((size + 1, size + 1), dtype=bool)  # the last row and column, selected by -1, stay empty
     pairs = pairs[(pairs < size).all(axis=1)]
     linked[pairs[:, 1], pairs[:, 0]] = True
     targets[shift : shift + len(target), : len(source)] = linked[target][:, source][: max(0, tgt_len - shift)]

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Training batches of like length, filled up to a number of tokens."""
+"""Training batches of pairs of similar length, filled up to a number of tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,26 +10,27 @@ import torch
 from hf_attn_seq2seq.data.alignment_targets import alignment_targets
 
 
-SOURCE_BUCKET = 4  # source lengths are told apart in steps of so many tokens
+SOURCE_BUCKET = 4  # source lengths are compared in steps of this many tokens
 
 
 class TokenBudgetSampler:
     """
-    Batches of indices whose padded longer side holds at most `batch_tokens` tokens; seed and epoch settle them.
+    Batches of indices whose longer side has at most `batch_tokens` tokens with padding; determined by seed and epoch.
 
-    Examples are sorted by target length, then by source length in steps of four tokens, in random order among equals;
-    batches are cut off that order and shuffled. So an epoch has as many batches as any other, which resuming in the
-    middle of one relies on. Process `rank` of `processes` takes every `processes`-th batch; where the batches do not
-    go up evenly, the first ones are taken twice.
+    Examples are sorted by target length, then by source length in steps of four tokens, with ties in random order.
+    Batches are cut from that order and shuffled. Every epoch therefore has the same number of batches, which resuming
+    in the middle of an epoch relies on. Process `rank` of `processes` takes every `processes`-th batch; if the number
+    of batches is not a multiple of `processes`, the first ones are used twice.
 
     Args:
-        source_lengths, target_lengths: In tokens, for each example.
-        batch_tokens: The most tokens of the longer side, padding included; a longer example is a batch by itself.
-        batch_size: The most examples in a batch, or None.
-        seed: Of the order; the epoch is set by `set_epoch`.
+        source_lengths, target_lengths: Lengths of the examples in tokens.
+        batch_tokens: The maximum number of tokens on the longer side, including padding; a longer example is a batch
+            by itself.
+        batch_size: The maximum number of examples in a batch, or None.
+        seed: Random seed of the order; the epoch is set by `set_epoch`.
 
     Raises:
-        ValueError: Lengths of two counts, no examples, or a limit below 1.
+        ValueError: The numbers of lengths differ, there are no examples, or a limit is below 1.
     """
 
     def __init__(
@@ -62,20 +63,22 @@ class TokenBudgetSampler:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Batches an epoch, of this process."""
+        """Batches per epoch, for this process."""
         return -(-(len(self.boundaries) - 1) // self.processes)
 
     def __iter__(self) -> Iterator[list[int]]:
         random = np.random.default_rng((self.seed, self.epoch))
         order = np.lexsort((random.random(len(self.target_lengths)), self.source_buckets, self.target_lengths))
         batches = random.permutation(len(self.boundaries) - 1)
-        batches = np.resize(batches, len(self) * self.processes)  # repeats from the first where they do not go up
+        batches = np.resize(
+            batches, len(self) * self.processes
+        )  # repeats the first ones where they do not divide evenly
         for batch in batches[self.rank :: self.processes]:
             yield order[self.boundaries[batch] : self.boundaries[batch + 1]].tolist()
 
 
 def _cut(costs: np.ndarray, batch_tokens: int, batch_size: int) -> list[int]:
-    """Where batches of consecutive examples begin, and the end; `costs` are their lengths, in their order."""
+    """Start indices of batches of consecutive examples, and the end; `costs` are the lengths of the examples."""
     boundaries, longest = [0], 0
     for index, cost in enumerate(costs.tolist()):
         rows, longest = index - boundaries[-1] + 1, max(longest, cost)
@@ -87,14 +90,14 @@ def _cut(costs: np.ndarray, batch_tokens: int, batch_size: int) -> list[int]:
 
 def pad_batch(examples: Sequence[Mapping[str, Any]], pad_token_id: int, shift: int = 0) -> dict[str, torch.Tensor]:
     """
-    Tensors of a batch of examples with `input_ids` and `labels`, padded on the right.
+    Collate examples with `input_ids` and `labels` into tensors, padded on the right.
 
     Args:
-        shift: Of `alignment`, as `alignment_targets` takes it.
+        shift: Passed to `alignment_targets`.
 
     Returns:
-        `input_ids` and `attention_mask`, `(batch, src_len)`; `labels`, `(batch, tgt_len)`, -100 where there is none;
-        and, where the examples have links, `alignment`, `(batch, tgt_len, src_len)`.
+        `input_ids` and `attention_mask`, `(batch, src_len)`; `labels`, `(batch, tgt_len)`, padded with -100; and, if
+        the examples have links, `alignment`, `(batch, tgt_len, src_len)`.
     """
     batch = {
         "input_ids": _pad([example["input_ids"] for example in examples], pad_token_id),

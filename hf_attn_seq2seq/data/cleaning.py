@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The rules of `CleaningSettings`: texts are tidied, then the pair is kept, or dropped by the first rule it breaks.
+"""The rules of `CleaningSettings`: texts are normalized; a pair is then kept, or dropped by the first rule it breaks.
 
-Each rule has a number, so that what became of millions of rows is a column of bytes.
+Each rule has a number, so that the fate of millions of rows fits in a column of bytes.
 """
 
 import functools
@@ -18,7 +18,7 @@ from hf_attn_seq2seq.data.settings import CleaningSettings
 from hf_attn_seq2seq.data.words import WordKind, count_words
 
 
-# What a tidied text had: bits.
+# What normalization changed in a text: bits.
 UNICODE, CONTROL, WHITESPACE = 1, 2, 4
 TIDYING = {UNICODE: "unicode_nfc", CONTROL: "control_characters", WHITESPACE: "whitespace"}
 
@@ -35,13 +35,13 @@ DROPPING = {
     LEAK: "leak",
 }
 
-_RATIO_GRACE = 10  # characters: "No." is rightly "Absolument pas.", and a word is shorter than its sounds
-# Control characters that no text needs. Those that are blanks (tab, line feed, ...) are left to the whitespace rule.
+_RATIO_GRACE = 10  # characters: "No." may well be "Absolument pas.", and a word is shorter than its phonemes
+# Control characters that no text needs. Those that are whitespace (tab, line feed, ...) belong to the whitespace rule.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufeff]")
 
 
 def tidied_only(rules: CleaningSettings) -> CleaningSettings:
-    """The rules for validation and test sets, which must stay comparable: they tidy, and drop blank sides alone."""
+    """The rules for validation and test sets, which must stay comparable: only normalize, and drop empty sides."""
     unlimited = dict.fromkeys(("max_characters", "max_words", "max_ratio", "language_certainty"))
     return rules.model_copy(update={**unlimited, "source_scripts": [], "target_scripts": []})
 
@@ -50,9 +50,9 @@ class Cleaner:
     """Cleans batches of rows, for `datasets.Dataset.map(batched=True)`.
 
     Args:
-        rules: which rules, and their limits.
+        rules: the rules and their limits.
         languages: codes of the source and the target language, for the language check.
-        links_of: what word links count, where there are any.
+        links_of: which kind of words the links count, if there are links.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Cleaner:
             target, target_changed = self.tidy(raw_target)
             why = self.broken_rule(source, target)
             if why == KEPT and links is not None and links[row] and (source_changed | target_changed) & ~WHITESPACE:
-                # A word that was all control characters is gone, say, and the links point at other words.
+                # For example, a word of control characters alone is gone, and the links now point at other words.
                 sides = ((raw_source, source), (raw_target, target))
                 if any(count_words(raw, self.links_of) != count_words(text, self.links_of) for raw, text in sides):
                     why = ALIGNMENT
@@ -98,7 +98,7 @@ class Cleaner:
         return cleaned
 
     def tidy(self, text: str) -> tuple[str, int]:
-        """The text in NFC without control characters and stray blanks, as the rules say, and bits of what it had."""
+        """The text normalized by the rules (NFC, control characters, whitespace), and the bits of what changed."""
         rules, changed = self.rules, 0
         if rules.unicode_nfc and not unicodedata.is_normalized("NFC", text):
             text = unicodedata.normalize("NFC", text)
@@ -114,14 +114,14 @@ class Cleaner:
         return text, changed
 
     def broken_rule(self, source: str, target: str) -> int:
-        """The first rule that the tidied pair breaks; `KEPT` for none."""
+        """The first rule that the normalized pair breaks; `KEPT` if none."""
         rules = self.rules
         if not source or not target or source.isspace() or target.isspace():
             return EMPTY
         longer, shorter = max(len(source), len(target)), min(len(source), len(target))
         if rules.max_characters is not None and longer > rules.max_characters:
             return LENGTH
-        # There are no more words than characters: most pairs need no count.
+        # A text never has more words than characters, so most pairs need no counting.
         if rules.max_words is not None and longer > rules.max_words < max(_words(source), _words(target)):
             return LENGTH
         if rules.max_ratio is not None and longer + _RATIO_GRACE > rules.max_ratio * (shorter + _RATIO_GRACE):
@@ -152,7 +152,7 @@ def _words(text: str) -> int:
 
 
 def _letters_outside(scripts: list[str]) -> Any:
-    """A pattern for one letter of none of the Unicode scripts; None if there is no script to be outside of."""
+    """A pattern for a letter outside all of the Unicode scripts; None if no scripts are given."""
     own = "".join(rf"\p{{Script={name}}}" for name in scripts)
     return regex.compile(rf"[\p{{L}}--[{own}]]", regex.V1) if scripts else None
 
@@ -163,7 +163,7 @@ def _loaded_once(load: Callable[..., Any], file: str) -> Any:
 
 
 def language_identifier(languages: tuple[str | None, str | None]) -> Any:
-    """py3langid's identifier with probabilities (Lui and Baldwin 2012, "langid.py").
+    """py3langid's language identifier, with probabilities (Lui and Baldwin 2012, "langid.py").
 
     Raises:
         ImportError: if py3langid is not installed.
@@ -172,7 +172,9 @@ def language_identifier(languages: tuple[str | None, str | None]) -> Any:
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
-        raise ImportError("The language check needs py3langid: pip install 'py3langid>=0.4'.") from None
+        raise ImportError(
+            "language_certainty needs py3langid, which is not installed: pip install 'py3langid>=0.4'."
+        ) from None
     identifier = _loaded_once(LanguageIdentifier.from_model_file, MODEL_FILE)
     for language in languages:
         if language.split("-")[0].lower() not in identifier.labels:

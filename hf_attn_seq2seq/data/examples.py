@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Pairs of text as a model is trained on them: tokens, and where they are wanted word links, in `datasets` tables."""
+"""Sentence pairs as training examples: `datasets` tables of tokens and, if wanted, word links."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from hf_attn_seq2seq.data.subword_sampling import SubwordSampler
 from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, count_words, token_words, word_shares
 
 
-_STOPS = ".!?…。！？؟।" + " \t\n\u00a0\u202f"  # French has narrow blanks before some
+_STOPS = ".!?…。！？؟।" + " \t\n\u00a0\u202f"  # French has narrow spaces before some
 
 
 @dataclass(frozen=True)
 class Examples:
     """
-    The pairs of one part of a corpus, as tokens and as text.
+    The pairs of one split of a corpus, as tokens and as text.
 
     Args:
-        encoded: With the columns `input_ids` and `labels`, and those of word links where they are taught.
-        sources: The source texts that are translated to measure.
-        references: For each of `sources`, its references.
+        encoded: Table with the columns `input_ids` and `labels`, and those of word links for guided alignment.
+        sources: The source texts, to be translated for evaluation.
+        references: The references of each of `sources`.
     """
 
     encoded: Dataset
@@ -41,16 +41,16 @@ def encode(
     links_of: WordKind | None = None,
 ) -> Dataset:
     """
-    The columns `source` and `target` as `input_ids` and `labels`, each with its end token.
+    Tokenize the columns `source` and `target` to `input_ids` and `labels`, each with its end token.
 
-    What was read from disk has its tokens cached beside it, by what they were made from.
+    For tables read from disk, the tokens are cached on disk beside them, keyed by their inputs.
 
     Args:
-        max_length: Longer texts are cut to so many tokens.
-        num_proc: Processes to share the work.
-        links_of: What the column `alignment` counts: words as `cut_words` finds them, or parted by blanks. Then there
-            are also `links`, pairs of numbers one after the other, and `source_words` and `target_words`, for each
-            token its word or -1.
+        max_length: Longer texts are truncated to this many tokens.
+        num_proc: Number of processes.
+        links_of: Which kind of words the column `alignment` counts: as found by `cut_words`, or separated by
+            whitespace. The result then also has `links`, a flat list of index pairs, and `source_words` and
+            `target_words`, the word of each token or -1.
     """
 
     def encode_rows(rows: dict[str, list[Any]]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _words_of_tokens(words: Words, offsets: Sequence[tuple[int, int]]) -> list[i
 def text_examples(
     tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]], max_length: int = 256
 ) -> Examples:
-    """Examples of pairs in memory."""
+    """Examples from pairs in memory."""
     sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
     encoded = encode(Dataset.from_dict({"source": sources, "target": targets}), tokenizer, max_length)
     return Examples(encoded, sources, [[target] for target in targets])
@@ -86,15 +86,15 @@ def text_examples(
 
 def join_pairs(pairs: Dataset, most: int, seed: int, links_of: WordKind | None = None) -> Dataset:
     """
-    Pairs in random order, of which each one to `most` in a row (as likely each) are joined by a blank into one.
+    Shuffle the pairs and join runs of one to `most` of them (each length equally likely) with spaces.
 
-    Every pair is in one of them. A model of short sentences so learns longer texts.
+    Every pair is used exactly once. A model trained on short sentences learns longer texts this way.
 
     Args:
-        links_of: What the column `alignment` counts, where it is to be joined too (see `encode`).
+        links_of: Which kind of words the column `alignment` counts, if it is to be joined too (see `encode`).
 
     Raises:
-        ValueError: `most` is below 1.
+        ValueError: If `most` is below 1.
     """
     if most < 1:
         raise ValueError(f"most={most} must be at least 1.")
@@ -129,25 +129,25 @@ def _joined_links(rows: dict[str, list[str]], group: range, links_of: WordKind) 
 
 def augment_case_punctuation(pairs: Dataset, share: float, seed: int, links_of: WordKind | None = None) -> Dataset:
     """
-    Remove the final punctuation (`.`, `!`, `?`, `…`) of some pairs, and lower-case the first letter of some.
+    Remove the final punctuation (`.`, `!`, `?`, `…`) from some pairs, and lowercase the first letter of some.
 
-    Each change is drawn independently for about `share` of the pairs, and applied to both sides of a pair where it
-    applies: punctuation before a closing quotation mark stays, and so do the capitals of `USA`. A model trained on
-    well-edited sentences thus learns to read text as people type it: `where is the station`.
+    Each change is drawn independently for about `share` of the pairs, and made on both sides where it applies:
+    punctuation before a closing quotation mark stays, and so do the capitals of `USA`. A model trained on well-edited
+    sentences thus learns to read text as people type it: `where is the station`.
 
     Args:
         share: Share of the pairs, in [0, 1].
-        links_of: What the column `alignment` counts, where there is one (see `encode`). Links of removed punctuation
-            are removed with it.
+        links_of: Which kind of words the column `alignment` counts, if there is one (see `encode`). Links of removed
+            punctuation are removed too.
 
     Raises:
-        ValueError: `share` is not in [0, 1].
+        ValueError: If `share` is not in [0, 1].
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share={share} must be in [0, 1].")
 
     def change_rows(rows: dict[str, list[str]], indices: list[int]) -> dict[str, list[str]]:
-        random = np.random.default_rng((seed, 1, indices[0]))  # not the draws of join_pairs
+        random = np.random.default_rng((seed, 1, indices[0]))  # a different stream from join_pairs
         draws = random.random((len(indices), 2)) < share
         changed: dict[str, list[str]] = {
             name: [_without(text, *draw) for text, draw in zip(rows[name], draws)] for name in ("source", "target")
@@ -164,7 +164,7 @@ def _without(text: str, no_stop: bool, no_capital: bool) -> str:
     if no_stop:
         text = text.rstrip(_STOPS) or text
     if no_capital and not text[1:2].isupper() and len(first := text[:1].lower()) == 1:
-        text = first + text[1:]  # İ would become two characters, and shift the words after it
+        text = first + text[1:]  # İ would become two characters, and shift the following words
     return text
 
 
@@ -175,14 +175,14 @@ def _links_within(source: str, target: str, links: str | None, links_of: WordKin
 
 class SampledExamples:
     """
-    Examples whose subwords are drawn anew at each epoch, the same for the same seed and epoch.
+    Examples whose subword segmentation is resampled every epoch, reproducibly by seed and epoch.
 
     Args:
-        pairs: With the columns `source` and `target`.
-        tokenizer: Of one vocabulary or two; kinds without subwords are refused.
+        pairs: Table with the columns `source` and `target`.
+        tokenizer: With one vocabulary or two; kinds without subwords are refused.
         sampling: See `SubwordSampler`.
-        max_length: Longer texts are cut to so many tokens.
-        seed: Of the draws.
+        max_length: Longer texts are truncated to this many tokens.
+        seed: Random seed of the sampling.
     """
 
     def __init__(self, pairs: Dataset, tokenizer: Any, sampling: float, max_length: int = 256, seed: int = 0) -> None:

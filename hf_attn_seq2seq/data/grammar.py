@@ -2,13 +2,13 @@
 """The built-in corpus: an English-French grammar whose sentence pairs carry gold word alignments.
 
 Each phrase is built in both languages at once. Words that translate each other share a concept, and the alignment is
-read off the shared concepts after the French has been ordered, elided and contracted: nothing is searched for.
+derived from the shared concepts after the French has been ordered, elided and contracted, without any search.
 Sure and possible links are those of Och and Ney (2003), "A Systematic Comparison of Various Statistical Alignment
 Models".
 
 Conventions that give each English sentence one French translation: `you` is `vous` with masculine plural agreement,
 the speakers behind `I` and `we` are men, `they` is `ils` unless the sentence names who they are, `it` has its
-antecedent in the sentence, and an English word has one French lexeme.
+antecedent in the sentence, and every English word has one French lexeme.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-MAX_PAIRS = 100_000  # well inside what the grammar can tell apart
+MAX_PAIRS = 100_000  # well below the number of distinct sentences
 HELD_OUT_SHARE = 0.06  # of the combinations of each kind
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Lexicon: every form is written out, no rule guesses one.
+# Lexicon: every form is listed, none is derived by rule.
 # ---------------------------------------------------------------------------------------------------------------------
 
-# English singular and plural, French singular and plural, gender, and what the noun can be used for.
+# English singular and plural, French singular and plural, gender, and the roles the noun can have.
 _NOUNS = """
 man        men         homme      hommes      m person role grown unowned
 woman      women       femme      femmes      f person role grown unowned
@@ -110,9 +110,9 @@ castle     castles     château    châteaux    m place inside public goal landm
 palace     palaces     palais     palais      m place inside public goal landmark unowned
 """
 
-# English and its comparative ("more" where it takes more, "-" where it is not compared); French masculine and feminine
-# singular, masculine and feminine plural, and the masculine singular before a vowel; where it stands in French; the
-# nouns it goes with. `grand` and `petit` go with no person: a `grand homme` is a great man.
+# English and its comparative ("more" if it takes more, "-" if it has none); French masculine and feminine singular,
+# masculine and feminine plural, and the masculine singular before a vowel; its position in French; the nouns it
+# modifies. `grand` and `petit` do not modify persons: a `grand homme` is a great man.
 _ADJECTIVES = """
 big       bigger    grand   grande   grands   grandes   grand   before animal thing vehicle furniture place
 large     larger    grand   grande   grands   grandes   grand   before animal thing vehicle furniture place
@@ -142,7 +142,7 @@ fast      faster    rapide  rapide   rapides  rapides   rapide  after  vehicle a
 quick     quicker   rapide  rapide   rapides  rapides   rapide  after  vehicle animal
 """
 
-# Verb and particle; English base, third person and past participle ("-" where the perfect is not used); French je, il,
+# Verb and particle; English base, third person and past participle ("-" if the perfect is not used); French je, il,
 # nous, vous, ils, infinitive and past participle.
 _VERBS = """
 see        | see sees seen                | vois voit voyons voyez voient voir vu
@@ -190,7 +190,7 @@ run        | person animal |                                               | qui
 be         | person animal |                                               | stative
 """
 
-# French masculine, feminine and plural of each determiner; "-" where there is none.
+# French masculine, feminine and plural of each determiner; "-" if there is none.
 _DETERMINERS = {
     "the": ("le", "la", "les"),
     "a": ("un", "une", "-"),
@@ -266,7 +266,7 @@ _AUXILIARIES = {  # English plain and third person; French je, il, nous, vous, i
     "must": ("must", "must", "dois doit devons devez doivent"),
     "want": ("want", "wants", "veux veut voulons voulez veulent"),
 }
-# States that come and go, and so are often or never there.
+# Temporary states, which combine with "often" and "never".
 _STATES = frozenset({"tired", "sick", "ill", "happy", "sad", "calm", "dirty", "empty"})
 _ATTRIBUTIVE = frozenset({"new", "little"})  # a predicate "new" would be neuf
 _PREDICATIVE = frozenset({"ill"})
@@ -285,7 +285,7 @@ _BEFORE_VOWEL = {
     "sa": "son",
 }
 _CONTRACTIONS = {("de", "le"): "du", ("de", "les"): "des", ("à", "le"): "au", ("à", "les"): "aux"}
-# Written with a vowel or an h, yet nothing elides before them.
+# Begin with a vowel or an h, but there is no elision before them.
 _ASPIRATE = frozenset({"héros", "hache", "haches", "hibou", "hiboux", "huit", "onze"})
 
 
@@ -374,7 +374,7 @@ class AlignedPair:
 
 
 class GrammarCorpus(NamedTuple):
-    """Splits that share no English and no French sentence, and the combinations only `test_compositional` has."""
+    """Splits without common English or French sentences, and the combinations that only `test_compositional` has."""
 
     train: list[AlignedPair]
     validation: list[AlignedPair]
@@ -396,7 +396,7 @@ def _natural_text(words: Iterable[str], unspaced: str) -> str:
 
 
 class _Word(NamedTuple):
-    """A word and the concepts it realises: sharing a sure one makes a sure link, sharing any a possible link."""
+    """A word and the concepts it realizes: a shared sure concept makes a sure link, any shared one a possible link."""
 
     text: str
     sure: frozenset[int] = frozenset()
@@ -433,7 +433,7 @@ class _Agreement(NamedTuple):
 
     @property
     def french(self) -> int:
-        """Place among je, il, nous, vous, ils."""
+        """Index among je, il, nous, vous, ils."""
         return {1: 2, 2: 3, 3: 4}[self.person] if self.plural else {1: 0, 3: 1}[self.person]
 
     def adjective(self, adjective: _Adjective) -> str:
@@ -456,7 +456,7 @@ _PLAIN = _Mood()
 
 
 class _Predicate(NamedTuple):
-    """A verb with its auxiliaries: `front` are the English words that a question moves before the subject."""
+    """A verb with its auxiliaries; `front` has the English words that a question moves before the subject."""
 
     front: _Words
     source: _Words
@@ -503,7 +503,7 @@ def _takes_an(english: str) -> bool:
 def _elide_and_contract(words: _Words) -> _Words:
     """Apply elision (l', d', qu' ...), cet and mon before a vowel, and du, des, au, aux, from the last word back.
 
-    `le` and `les` stand after `de` or `à` only as articles here, so that all of them contract.
+    Here `le` and `les` follow `de` or `à` only as articles, so they always contract.
     """
     result: list[_Word] = []
     for word in reversed(words):
@@ -541,7 +541,7 @@ def _realise(phrase: _Phrase) -> AlignedPair:
 
 
 class Grammar:
-    """Draws sentences. `combinations` holds the (word, noun) combinations of the sentence drawn last."""
+    """Samples sentences. `combinations` has the (word, noun) combinations of the last sentence."""
 
     def __init__(self, rng: random.Random):
         self.rng = rng
@@ -571,7 +571,7 @@ class Grammar:
         }
 
     def sentence(self) -> AlignedPair:
-        """Draw one sentence pair: a structure by its weight, then the words in it."""
+        """Sample one sentence pair: first a structure by its weight, then the words in it."""
         self.combinations = set()
         structure = self.rng.choices(list(self._structures), list(self._structures.values()))[0]
         return _realise(structure())
@@ -585,7 +585,7 @@ class Grammar:
         return self.rng.random() < probability
 
     def _nouns(self, uses: Iterable[str], but: Iterable[_Noun] = ()) -> list[_Noun]:
-        taken = {noun.french for noun in but}  # so that no pupil meets a student: both are élève
+        taken = {noun.french for noun in but}  # avoids pupil and student together: both are élève
         return [noun for noun in NOUNS.values() if not noun.uses.isdisjoint(uses) and noun.french not in taken]
 
     def _noun(self, uses: Iterable[str], but: Iterable[_Noun] = ()) -> _Noun:
@@ -681,7 +681,7 @@ class Grammar:
         return self.pronoun(self.rng.choice(list(_SUBJECT_PRONOUNS)))
 
     def pronoun_for(self, nominal: _Nominal) -> _Nominal:
-        """The subject pronoun that takes up a person named earlier in the sentence."""
+        """The subject pronoun that refers to a person named earlier in the sentence."""
         person, plural, feminine = nominal.agreement
         if person == 3:
             return self.pronoun("they" if plural else "she" if feminine else "he", feminine)
@@ -747,7 +747,7 @@ class Grammar:
         return phrase
 
     def place(self, of: Iterable[_Noun]) -> _Phrase:
-        """Where `of` are. People, pronouns included, are not found on a table or in a box."""
+        """A phrase for where `of` is. People (and pronouns) are not placed on a table or in a box."""
         preposition, but = self._pick(_PLACES), tuple(of)
         if all("person" in noun.uses for noun in but) and preposition in ("on", "under", "beneath", "in"):
             but += tuple(noun for noun in NOUNS.values() if noun.uses & {"furniture", "container"})
@@ -756,7 +756,7 @@ class Grammar:
     def adjunct(self, verb: _Verb, mood: _Mood, nouns: tuple[_Noun, ...], probability: float) -> _Phrase:
         """Something that may follow the verb and its object: where, with or for whom, how, or when."""
         options = sorted(verb.options & {"place", "company", "benefit", "market", "time", "well", "quickly"})
-        if mood.auxiliary or mood.adverb:  # these change where French puts bien and vite, and clash with every day
+        if mood.auxiliary or mood.adverb:  # these move bien and vite in French, and clash with every day
             options = [option for option in options if option not in ("well", "quickly", "time")]
         if not options or not self._chance(probability):
             return _NOTHING
@@ -1195,13 +1195,13 @@ def generate_corpus(
     test_size: int = 1000,
     compositional_size: int = 1000,
 ) -> GrammarCorpus:
-    """Generate the built-in corpus; the same arguments give the same corpus.
+    """Generate the built-in corpus; it is deterministic for the same arguments.
 
     No English and no French sentence occurs twice. `test` always has "The cat is on the mat." Each sentence of
     `test_compositional` has a combination of words (see `GrammarCorpus.held_out`) that occurs in no other split.
 
     Args:
-        seed: what the corpus depends on, with the sizes.
+        seed: random seed.
         train_size, validation_size, test_size, compositional_size: sentence pairs in each split.
 
     Raises:
@@ -1209,9 +1209,9 @@ def generate_corpus(
     """
     sizes = (train_size, validation_size, test_size, compositional_size)
     if min(sizes) < 0 or test_size < 1:
-        raise ValueError(f"sizes must not be negative and test_size at least 1, got {sizes}; ask for more pairs.")
+        raise ValueError(f"The sizes are {sizes}: none may be negative, and test_size must be at least 1.")
     if sum(sizes) > MAX_PAIRS:
-        raise ValueError(f"the grammar gives at most {MAX_PAIRS} pairs, {sum(sizes)} were asked for; lower the sizes.")
+        raise ValueError(f"The grammar gives at most {MAX_PAIRS} pairs, not {sum(sizes)}: lower the sizes.")
 
     rng = random.Random(seed)
     held_out = _draw_held_out(rng)
@@ -1233,7 +1233,7 @@ def generate_corpus(
             chosen.append(pair)
             seen_source.add(pair.source_words)
             seen_target.add(pair.target_words)
-    rng.shuffle(familiar)  # short sentences come early, before they begin to repeat
+    rng.shuffle(familiar)  # short sentences come first, before they start to repeat
     test = [cat, *familiar[: test_size - 1]]
     validation = familiar[test_size - 1 : test_size - 1 + validation_size]
     train = familiar[test_size - 1 + validation_size :]

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Word alignments as sets of links: the Pharaoh format, and both directions made one.
+"""Word alignments as sets of links: the Pharaoh format, and the symmetrization of two directions.
 
 A link `(i, j)` says that source word `i` and target word `j`, both counted from 0, translate each other.
 """
@@ -25,24 +25,24 @@ _NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1,
 
 
 def symmetrise(forward: AbstractSet[Link], backward: AbstractSet[Link], method: str = "grow-diag") -> frozenset[Link]:
-    """Makes one alignment of the two that models of both directions give.
+    """Symmetrizes the alignments of the two translation directions into one.
 
     Och and Ney 2003, section 3.4, and Koehn et al. 2005, "Edinburgh System Description for the 2005 IWSLT Speech
-    Translation Evaluation": "grow-diag" begins with the intersection and adds, as long as there are any, links of the
-    union that lie beside a link (also diagonally) and whose source or target word has no link yet. "-final" then adds
-    the links of either direction, `forward` first, whose source or target word has none; "-final-and" those where
-    neither has one.
+    Translation Evaluation": "grow-diag" starts with the intersection and repeatedly adds links of the union that are
+    adjacent to a link (also diagonally) and whose source or target word has no link yet. "-final" then adds the links
+    of either direction, `forward` first, whose source or target word has none; "-final-and" those where neither has
+    one.
 
     Args:
         forward: links `(source, target)` of the model that translates source to target.
-        backward: links `(source, target)` of the model that translates target to source, turned round already.
+        backward: links `(source, target)` of the model that translates target to source, already swapped.
         method: one of `SYMMETRISATIONS`.
 
     Raises:
-        ValueError: for an unknown method, or something that is no set of links.
+        ValueError: for an unknown method, or an argument that is not a set of links.
     """
     if method not in SYMMETRISATIONS:
-        raise ValueError(f"Unknown symmetrisation {method!r}: choose one of {', '.join(SYMMETRISATIONS)}.")
+        raise ValueError(f"Unknown symmetrization method {method!r}: choose one of {', '.join(SYMMETRISATIONS)}.")
     check_links("forward", forward)
     check_links("backward", backward)
     both, either = frozenset(forward & backward), frozenset(forward | backward)
@@ -79,41 +79,43 @@ def symmetrise(forward: AbstractSet[Link], backward: AbstractSet[Link], method: 
 
 
 def turned(links: Iterable[Link]) -> frozenset[Link]:
-    """The links seen from the other side: `(source, target)` becomes `(target, source)`."""
+    """The links with source and target swapped: `(source, target)` becomes `(target, source)`."""
     return frozenset((target, source) for source, target in links)
 
 
 def to_pharaoh(links: Iterable[Link]) -> str:
-    """Writes links in the Pharaoh format, `i-j` pairs in order with a space between: `0-0 1-2`."""
+    """Formats links in the Pharaoh format: sorted `i-j` pairs separated by spaces, such as `0-0 1-2`."""
     return " ".join(f"{source}-{target}" for source, target in sorted(links))
 
 
 def from_pharaoh(text: str) -> frozenset[Link]:
-    """Reads one line in the Pharaoh format; an empty line has no links.
+    """Parses one line in the Pharaoh format; an empty line has no links.
 
     Raises:
-        ValueError: if a part of the line is not two numbers, from 0, joined by a hyphen.
+        ValueError: if a part of the line is not two non-negative integers joined by a hyphen.
     """
     links = set()
     for part in text.split():
         match = _PHARAOH_LINK.fullmatch(part)
         if not match:
             raise ValueError(
-                f"{quoted(part)} is not a link: write the source and the target index, from 0, as in 0-2."
+                f"{quoted(part)} is not a link: write source and target index, counted from 0, as in 0-2."
             )
         links.add((int(match[1]), int(match[2])))
     return frozenset(links)
 
 
 def check_links(name: str, links: AbstractSet[Link]) -> None:
-    """Raises a ValueError where `links`, which the sentence calls `name`, is no set of links."""
+    """Raises a ValueError if `links`, called `name` in the message, is not a set of links."""
     if not isinstance(links, AbstractSet):
-        raise ValueError(f"{name} is of type {type(links).__name__}: give every sentence a set of links.")
+        raise ValueError(f"{name} is of type {type(links).__name__}: give a set of links for every sentence.")
     for link in links:
         if not (isinstance(link, tuple) and len(link) == 2 and all(map(is_index, link))):
-            raise ValueError(f"{name} holds {quoted(link)}: a link is a pair (source index, target index), from 0.")
+            raise ValueError(
+                f"{name} holds {quoted(link)}: a link is a pair (source index, target index), counted from 0."
+            )
 
 
 def is_index(value: object) -> bool:
-    """Whether it is a whole number from 0."""
+    """Whether it is a non-negative integer."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)

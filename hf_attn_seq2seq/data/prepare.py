@@ -1,8 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Makes the prepared corpus: sources are read, cleaned, rid of duplicates, split and written as Arrow, with a report.
+"""Prepares a corpus: sources are read, cleaned, deduplicated, split and written as Arrow, with a report.
 
-Everything passes through files mapped to memory, so that a corpus may be larger than it; only validation and test sets
-are held in memory where their rows are merged or compared with the training pairs.
+All data passes through memory-mapped files, so that a corpus may be larger than memory; only validation and test sets
+are loaded into memory, to merge their rows or compare them with the training pairs.
 """
 
 import dataclasses
@@ -50,15 +50,15 @@ from hf_attn_seq2seq.data.splits import (
 from hf_attn_seq2seq.writing import clear_leftovers, is_plain_name, whole_folder
 
 
-VERSION = 3  # of what this module makes: raised when the same settings and files come to give other pairs
+VERSION = 3  # of the output: raised when the same settings and files give different pairs
 REPORT = "report.json"
-BAD_ROWS = "bad-rows.tsv"  # all of them: split, source, line, reason
-EXAMPLES = 3  # of each rule in the report
+BAD_ROWS = "bad-rows.tsv"  # lists all of them: split, source, line, reason
+EXAMPLES = 3  # per rule in the report
 _EXAMPLE_CHARACTERS = 200
-_READ_ROWS, _READ_CHARACTERS = 10_000, 1 << 23  # held at a time while reading
-_CLEANED_ROWS = 1 << 13  # at a time, and in each piece of the table: the list of pieces is held in memory
-_ROWS = 1 << 14  # taken at a time from mapped tables
-_FIRST_PART = 100  # in the column of fates, after the rules: the parts that are split off
+_READ_ROWS, _READ_CHARACTERS = 10_000, 1 << 23  # in memory at a time while reading
+_CLEANED_ROWS = 1 << 13  # at a time, and per record batch of the table: the list of batches is in memory
+_ROWS = 1 << 14  # taken at a time from memory-mapped tables
+_FIRST_PART = 100  # in the column of fates, after the rules: the sets that are split off
 _TYPES = {"references": pa.list_(pa.string()), "alignment": pa.string(), "possible": pa.string()}
 _CLEANED = [  # columns
     ("changed", pa.uint8()),
@@ -71,38 +71,38 @@ _SETTINGS_OF_NO_EFFECT = {"folder", "num_proc"}
 
 @dataclass(frozen=True)
 class PreparedCorpus:
-    """A folder made by `prepare_corpus`: a dataset for each split, and the report of how it was made.
+    """A folder written by `prepare_corpus`: a dataset for each split, and the report.
 
-    Each dataset has the columns `source` and `target`; where they were given also `references` (a list of further
-    references of the same source), `alignment` and `possible` (word links in Pharaoh format).
+    Each dataset has the columns `source` and `target` and, if they were given, `references` (a list of additional
+    references), `alignment` and `possible` (word links in Pharaoh format).
     """
 
     folder: Path
     report: dict[str, Any]
-    splits: dict[str, datasets.Dataset]  # train, validation and the test sets by name, mapped to memory
+    splits: dict[str, datasets.Dataset]  # train, validation and the test sets by name, memory-mapped
 
     @classmethod
     def load(cls, folder: str | Path) -> "PreparedCorpus":
-        """Reads what `prepare_corpus` wrote.
+        """Loads what `prepare_corpus` wrote.
 
         Raises:
-            ValueError: if `folder` is no prepared corpus.
+            ValueError: if `folder` is not a prepared corpus.
         """
         folder = Path(folder)
         try:
             report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
             if not all(is_plain_name(name) for name in report["splits"]):
-                raise ValueError("a split lies elsewhere")
+                raise ValueError("a split is outside the folder")
             splits = {name: datasets.load_from_disk(str(folder / name)) for name in report["splits"]}
         except FileNotFoundError:
-            raise ValueError(f"{folder} is no prepared corpus: run preprocess first.") from None
+            raise ValueError(f"{folder} is not a prepared corpus: run preprocess first.") from None
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid):
             raise ValueError(f"The corpus in {folder} is damaged: remove it, and run preprocess again.") from None
         return cls(folder, report, splits)
 
     @property
     def fingerprint(self) -> str:
-        """Equal for corpora made of the same settings, files and rows of the Hub."""
+        """Equal for corpora made from the same settings, files and Hub datasets."""
         return self.report["fingerprint"]
 
     @property
@@ -120,25 +120,26 @@ class PreparedCorpus:
 
 
 def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = None) -> PreparedCorpus:
-    """Makes the prepared corpus in `folder`, or returns what is there if it was made of the same settings and files.
+    """Prepares the corpus in `folder`, or returns the one that is there if its settings and files are the same.
 
-    The folder appears when it is whole: it is made beside its place and moved there. Of several processes that ask for
-    the same folder one makes it, and the others wait.
+    The folder appears only when it is complete: it is written beside its final place and then moved. If several
+    processes ask for the same folder, one prepares it and the others wait.
 
     Args:
-        fingerprint: what the corpus must come to; else what is in `folder` stays, with a ValueError.
+        fingerprint: the expected fingerprint; if the corpus has another one, `folder` is left unchanged and a
+            ValueError is raised.
 
     Raises:
-        ValueError: naming the file and the line where there is one, if a source cannot be read, a bad row is met and
-            `on_bad_row` is "stop", no pair is left, or `folder` is there and is no prepared corpus.
+        ValueError: if a source cannot be read, a bad row is found and `on_bad_row` is "stop", no pair is left, or
+            `folder` exists and is not a prepared corpus. The message names the file and line, if any.
         OSError: if a disk is full.
         ImportError: if a rule or a format needs a package that is not installed.
     """
     folder = Path(folder)
     if not data.train:
-        raise ValueError("data.train names no source: give two text files, a file, a hub dataset or the grammar.")
+        raise ValueError("data.train has no source: name two text files, a file, a hub dataset or the grammar.")
     if data.cleaning.language_certainty is not None:
-        language_identifier((data.source_language, data.target_language))  # asks before hours of reading
+        language_identifier((data.source_language, data.target_language))  # fails before hours of reading
     data = _with_grammar_parts(data)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{folder.name}.lock"):
@@ -148,7 +149,7 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
             _refuse_another(fingerprint, made.fingerprint, folder)
             return made
         if folder.exists() and any(folder.iterdir()) and not (folder / REPORT).exists():
-            raise ValueError(f"{folder} is there and is no prepared corpus: name another folder, or remove it.")
+            raise ValueError(f"{folder} exists and is not a prepared corpus: name another folder, or remove it.")
         with whole_folder(folder) as partial:
             (partial / "work").mkdir()
             with _quiet_unless_terminal():
@@ -161,11 +162,13 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
 
 def _refuse_another(wanted: str | None, found: str, folder: Path) -> None:
     if wanted not in (None, found):
-        raise ValueError(f"The files of data have changed since '{folder.parent}' was begun: start anew.")
+        raise ValueError(
+            f"The data has changed since the run in '{folder.parent}' was started: use another output folder."
+        )
 
 
 def _with_grammar_parts(data: DataSettings) -> DataSettings:
-    """A grammar among the training sources brings its validation and test sets, where none are named."""
+    """If the training sources include a grammar, adds its validation and test sets where none are named."""
     grammar = next((source.grammar for source in data.train if source.grammar is not None), None)
     if grammar is None:
         return data
@@ -186,8 +189,8 @@ def _settings_that_count(data: DataSettings) -> dict[str, Any]:
 
 
 def _made_of_the_same(data: DataSettings, folder: Path) -> PreparedCorpus | None:
-    """What is in `folder`, if the same version made it of the same settings and files; files are told by their
-    size and time, and by their content where the time alone differs."""
+    """The corpus in `folder`, if this version made it from the same settings and files. Files are compared by size
+    and modification time, and by content if only the time differs."""
     try:
         corpus = PreparedCorpus.load(folder)
     except ValueError:
@@ -217,7 +220,7 @@ def _files_in(folder: Path) -> list[Path]:
 
 @contextmanager
 def _quiet_unless_terminal() -> Iterator[None]:
-    """Progress bars are for a terminal: in a log each of their updates would be a line."""
+    """Disables progress bars outside a terminal: in a log, every update would be a line."""
     switch = not sys.stderr.isatty() and not datasets.are_progress_bars_disabled()
     if switch:
         datasets.disable_progress_bars()
@@ -229,14 +232,14 @@ def _quiet_unless_terminal() -> Iterator[None]:
 
 
 class _Part(NamedTuple):
-    """The rows of one source, cleaned: a table with `source`, `target`, `line`, `changed`, `dropped` and hashes."""
+    """The cleaned rows of one source: a table with `source`, `target`, `line`, `changed`, `dropped` and hashes."""
 
     source: SourceSettings
     table: datasets.Dataset
-    start: int  # the number of its first row among the rows of the split
+    start: int  # index of its first row among the rows of the split
 
     def batches(self, *columns: str) -> Iterator[tuple[slice, pa.Table]]:
-        """Tables of some rows, and which rows of the split they are."""
+        """Tables of some rows, with the slice of the split that they are."""
         start = self.start
         for batch in self.table.select_columns(list(columns)).with_format("arrow").iter(batch_size=_ROWS):
             yield slice(start, start + len(batch)), batch
@@ -245,14 +248,14 @@ class _Part(NamedTuple):
 
 @dataclass
 class _Tally:
-    """How many rows a rule met, and the first of them."""
+    """The number of rows that a rule applied to, and the first of them."""
 
     count: int = 0
     examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class _Split:
-    """All rows of a split as they were read, and the fate of each: `KEPT`, a rule of `DROPPING`, or a part."""
+    """All rows of a split as read, and the fate of each: `KEPT`, a rule of `DROPPING`, or a set split off."""
 
     def __init__(self, name: str, parts: list[_Part], work: Path) -> None:
         self.name = name
@@ -271,11 +274,11 @@ class _Split:
         return sum(int(np.count_nonzero(self.fates[rows] == KEPT)) for rows in self.chunks())
 
     def chunks(self) -> Iterator[slice]:
-        """All rows, some at a time."""
+        """All rows, in slices."""
         return (slice(start, start + _ROWS) for start in range(0, self.total, _ROWS))
 
     def hashes(self, fate: int = KEPT, references: bool = False) -> Iterator[Hashes]:
-        """Of the rows of a fate; with `references`, each of these is one more target of its row."""
+        """Hashes of the rows of one fate; with `references`, each reference counts as a further target of its row."""
         for part in self.parts:
             more = ["references"] if references and "references" in part.source.extras else []
             for rows, batch in part.batches("source_hash", "target_hash", *more):
@@ -295,7 +298,7 @@ class _Split:
         return _example(part.source, values["line"], values["source"], values["target"])
 
     def tallies(self) -> dict[str, _Tally]:
-        """What was dropped by each rule."""
+        """The rows dropped by each rule."""
         found = {name: _Tally() for name in DROPPING.values()}
         for rows in self.chunks():
             fates = self.fates[rows]
@@ -310,25 +313,25 @@ class _Split:
 
 @dataclass
 class _Member:
-    """A split of the corpus that is made: the rows of one fate among those that were read."""
+    """A split of the prepared corpus: the rows of one fate among those that were read."""
 
     name: str
     split: _Split
     fate: int = KEPT
 
     def batches(self, *also: int) -> Iterator[Hashes]:
-        """Of its rows, and of those of other fates."""
+        """Hashes of its rows, and of the rows of other fates."""
         for fate in (self.fate, *also):
             yield from self.split.hashes(fate, references=True)
 
     @functools.cached_property
     def hashes(self) -> Hashes:
-        """Of all rows: held in memory, so not for the training pairs."""
+        """Hashes of all rows, in memory: not for the training pairs."""
         return Hashes(*map(np.concatenate, zip(*self.batches())))
 
 
 class _Preparation:
-    """One run: `run` fills the folder and returns the report."""
+    """One preparation: `run` fills the folder and returns the report."""
 
     def __init__(self, data: DataSettings, folder: Path) -> None:
         self.data = data
@@ -371,7 +374,7 @@ class _Preparation:
         }
 
     def _fingerprint(self) -> str:
-        """Of what the pairs depend on; equal wherever the files lie."""
+        """Hash of everything the pairs depend on, independent of where the files are."""
         checksums = [entry["sha256"] for entry in self.inputs]
         checksums += [entry["rows_sha256"] for entry in self.sources if "rows_sha256" in entry]
         content = [VERSION, _settings_that_count(self.data), checksums]
@@ -417,8 +420,8 @@ class _Preparation:
             blank = sum(tally.count for rule, tally in split.tallies().items() if rule == DROPPING[EMPTY])
             names = ", ".join(source.name for source in sources)
             if blank == split.total:
-                raise ValueError(f"{names} gives no pair with text on both sides: all {blank} rows have a blank side.")
-            raise ValueError(f"The rules of data.cleaning leave no pair of {names}: widen them.")
+                raise ValueError(f"{names} has no pair with text on both sides: in all {blank} rows a side is empty.")
+            raise ValueError(f"The rules of data.cleaning drop all pairs of {names}: relax them.")
         return split
 
     def _note_bad_row(self, split: str, source: str, row: BadRow) -> None:
@@ -427,7 +430,7 @@ class _Preparation:
             file.write(told + "\n")
 
     def _ingest(self, split: str, source: SourceSettings, path: Path) -> None:
-        """Writes the rows of a source as an Arrow stream, and notes the bad ones."""
+        """Writes the rows of a source as an Arrow stream, and records the bad ones."""
         limit = min((n for n in (source.limit, self.data.limit) if n is not None), default=None)
         schema = pa.schema(
             [("source", pa.string()), ("target", pa.string()), ("line", pa.uint64())]
@@ -445,7 +448,7 @@ class _Preparation:
                     if isinstance(row, BadRow):
                         if self.data.on_bad_row == "stop":
                             raise ValueError(
-                                f"{source.name}, line {row.line}: {row.reason}; repair it, or set on_bad_row=skip."
+                                f"{source.name}, line {row.line}: {row.reason}; fix it, or set on_bad_row=skip."
                             )
                         bad += 1
                         self._note_bad_row(split, source.name, row)
@@ -468,8 +471,8 @@ class _Preparation:
             for file in opened.files:
                 self._note_input(split, file.path, file.sha256())
         if not good:
-            said = f"; the first, line {bad_examples[0]['line']}: {bad_examples[0]['reason']}" if bad else ""
-            raise ValueError(f"{source.name} has no row that can be used, of {bad}{said}.")
+            said = f"; the first is line {bad_examples[0]['line']}: {bad_examples[0]['reason']}" if bad else ""
+            raise ValueError(f"{source.name} has no usable row among {bad}{said}.")
         folder = local_folder(source, self.data)
         for file_path in _files_in(folder) if folder is not None else []:
             self._note_input(split, file_path, file_sha256(file_path))
@@ -479,7 +482,7 @@ class _Preparation:
             "rows": good + bad,
             "bad_rows": {"count": bad, "examples": bad_examples},
         }
-        if source.hub is not None:  # a name under which other rows may come tomorrow
+        if source.hub is not None:  # the rows under this name may change
             entry["rows_sha256"] = digest.hexdigest()
         if source.revision is not None:
             entry["revision"] = source.revision
@@ -506,14 +509,15 @@ class _Preparation:
             split.fates[repeats.later] = DUPLICATE
 
     def _check_leaks(self, held_out: _Member, other: _Member, drop: bool = False) -> None:
-        """Counts rows of `held_out` of which a side, or both together, are in `other`; drops those there if asked.
+        """Counts the rows of `held_out` whose source, target or pair is also in `other`; with `drop`, drops these
+        from `other`.
 
-        A further reference is a target like the first one.
+        Additional references count as targets too.
         """
         rows, sides = held_out.hashes.rows, held_out.hashes.sides()
         known = {side: np.unique(values) for side, values in sides.items()}
         seen = {side: np.zeros(len(values), bool) for side, values in known.items()}
-        already = [LEAK] if drop else []  # a row dropped for one split may be another's leak, too
+        already = [LEAK] if drop else []  # a row dropped because of one split may also leak into another
         for hashes in other.batches(*already) if other.name == "train" else [other.hashes]:
             shares = np.zeros(len(hashes.rows), bool)
             for side, values in hashes.sides().items():
@@ -534,7 +538,7 @@ class _Preparation:
             self.leaks[f"{held_out.name} in {other.name}"] = {"dropped": drop, **report}
 
     def _split_off(self, train: _Split) -> list[_Member]:
-        """Marks the groups of training pairs that become the validation and the test set, if those are not given."""
+        """Marks the groups of training pairs that become the validation and test sets, if these are not given."""
         kept, sizes = train.kept(), {}
         if not self.data.validation:
             sizes["validation"] = self.data.validation_size or max(1, min(1000, kept // 10))
@@ -544,7 +548,7 @@ class _Preparation:
             return []
         if sum(sizes.values()) >= kept:
             asked = " and ".join(f"{name}_size is {size}" for name, size in sizes.items())
-            raise ValueError(f"{asked}, but there are {kept} pairs in all: leave some for training.")
+            raise ValueError(f"{asked}, but there are only {kept} pairs: leave some for training.")
         components = Components(train.total, self.work)
         for side in ("source", "target"):
             keys = (Keys(hashes.rows, hashes.sides()[side]) for hashes in train.hashes(references=True))
@@ -559,7 +563,7 @@ class _Preparation:
     # Writing
 
     def _write(self, member: _Member) -> None:
-        """Writes its rows: training pairs by the weights of their sources, others with references merged."""
+        """Writes its rows: training pairs according to the weights of their sources, others with merged references."""
         name, split = member.name, member.split
         schema = pa.schema(
             [("source", pa.string()), ("target", pa.string()), *((extra, _TYPES[extra]) for extra in split.extras)]
@@ -569,7 +573,7 @@ class _Preparation:
         tables = self._tables(member, schema, drawn)
         if merge:
             tables = iter([_merge_references(tables, schema)])
-        path = self.work / f"{name}.split"  # an ending that no other file here has
+        path = self.work / f"{name}.split"  # a suffix that no other file here has
         pairs = 0
         with pa.OSFile(str(path), "wb") as sink:
             writer = None
@@ -579,7 +583,7 @@ class _Preparation:
                 pairs += len(table)
             if writer is None:
                 raise ValueError(
-                    f"Nothing is left of {name}: loosen data.cleaning, or raise the weights of its sources."
+                    f"Nothing is left of {name}: relax data.cleaning, or raise the weights of its sources."
                 )
             writer.close()
         datasets.Dataset.from_file(str(path)).save_to_disk(str(self.folder / name))
@@ -637,7 +641,7 @@ def _to_arrow(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _merge_references(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
-    """Rows of one source become one: its first target stays the target, the others are further references."""
+    """Merges rows with the same source: the first target stays the target, the others become references."""
     merged: dict[str, dict[str, Any]] = {}
     for table in tables:
         for row in table.to_pylist():

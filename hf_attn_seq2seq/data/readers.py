@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Readers of sentence pairs, one for each kind of source: rows one after the other, in bounded memory, each file once.
+"""Readers of sentence pairs, one per kind of source: rows in order, in bounded memory, one pass over each file.
 
-A row that cannot be used comes as a `BadRow` that names its line; a file that cannot be used raises one sentence.
+An unusable row is returned as a `BadRow` that names its line; an unusable file raises an error of one sentence.
 """
 
 import bz2
@@ -31,25 +31,25 @@ from hf_attn_seq2seq.data.settings import DataSettings, GrammarSettings, SourceS
 
 
 _CHUNK = 1 << 20  # bytes
-_MAX_LINE = 1 << 26  # characters of a line, or of a record in a JSON array, that are held in memory
+_MAX_LINE = 1 << 26  # characters of a line, or of a record in a JSON array, that are kept in memory
 _MAX_CSV_FIELD = 1 << 20  # characters
-_MAX_ROW_LINES = 100  # of a row in CSV: a quote that is closed later than that was not meant to be open
-_FEW_LINES = 3  # of a row in CSV that may each look like a row
+_MAX_ROW_LINES = 100  # of a CSV row: a quote that stays open for longer is an error
+_FEW_LINES = 3  # of a CSV row that may each look like a row
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-_NO_TEXT = {  # how other files begin
+_NO_TEXT = {  # magic bytes of files that are not text
     re.compile(rb"PK\x03\x04"): "a zip archive: unpack it",
     re.compile(rb"7z\xbc\xaf\x27\x1c"): "a 7z archive: unpack it",
     re.compile(rb"Rar!\x1a\x07"): "a RAR archive: unpack it",
     re.compile(rb"[^\0].{256}ustar", re.DOTALL): "a tar archive: unpack it",
     re.compile(rb"\x28\xb5\x2f\xfd"): "compressed with Zstandard: decompress it",
-    re.compile(rb"\x1f\x8b\x08"): "compressed with gzip: decompress it, or give it a name that ends in .gz",
-    re.compile(rb"\xfd7zXZ\0"): "compressed with xz: decompress it, or give it a name that ends in .xz",
-    re.compile(rb"BZh[1-9]1AY&SY"): "compressed with bzip2: decompress it, or give it a name that ends in .bz2",
+    re.compile(rb"\x1f\x8b\x08"): "compressed with gzip: decompress it, or rename it to end in .gz",
+    re.compile(rb"\xfd7zXZ\0"): "compressed with xz: decompress it, or rename it to end in .xz",
+    re.compile(rb"BZh[1-9]1AY&SY"): "compressed with bzip2: decompress it, or rename it to end in .bz2",
     re.compile(rb"PAR1[\x15\x16]"): "a Parquet file: set format to parquet",
 }
 _UNUSED = object()  # stands for the lines of a file that has ended
 
-_UNDECODABLE = "\udcff"  # stands for bytes that are no text: no codec decodes anything to a lone surrogate
+_UNDECODABLE = "\udcff"  # represents undecodable bytes: no codec decodes anything to a lone surrogate
 _MARK_UNDECODABLE = "hf_attn_seq2seq.mark_undecodable"
 codecs.register_error(_MARK_UNDECODABLE, lambda error: (_UNDECODABLE, error.end))  # type: ignore[attr-defined]
 
@@ -57,7 +57,7 @@ codecs.register_error(_MARK_UNDECODABLE, lambda error: (_UNDECODABLE, error.end)
 class Row(NamedTuple):
     source: str
     target: str
-    line: int  # of the file, or row of a dataset, from 1
+    line: int  # of the file, or row of a dataset, counted from 1
     references: list[str] | None = None
     alignment: str | None = None  # Pharaoh
     possible: str | None = None  # Pharaoh
@@ -70,7 +70,7 @@ class BadRow(NamedTuple):
 
 @dataclass
 class OpenSource:
-    """The rows of a source, and the files that they are read from as they are asked for."""
+    """The rows of a source, and the files that they are lazily read from."""
 
     rows: Iterator[Row | BadRow]
     files: list["InputFile"] = field(default_factory=list)
@@ -81,27 +81,29 @@ class OpenSource:
 
 
 def check_encoding(name: str) -> None:
-    """A ValueError for a name that is no encoding of text that Python has."""
+    """Raises a ValueError for a name that is not a text encoding known to Python."""
     try:
         "a".encode(name)
     except (LookupError, ValueError):
         raise ValueError(
-            f"There is no encoding {name[:40]!r}: name one that Python has, such as 'utf-8' or 'latin-1'."
+            f"Unknown encoding {name[:40]!r}: name one that Python knows, such as 'utf-8' or 'latin-1'."
         ) from None
 
 
 class InputFile:
-    """A file that is decompressed, decoded and checksummed in one reading."""
+    """A file that is decompressed, decoded and checksummed in one pass."""
 
     def __init__(self, path: Path, encoding: str = "utf-8") -> None:
         if path.is_dir():
             raise ValueError(f"{path} is a folder: name a file in it.")
         if not path.is_file():
-            raise ValueError(f"There is no file {path}: check its name, and data.folder, where relative names start.")
+            raise ValueError(
+                f"There is no file {path}: check its name, and data.folder, which relative names refer to."
+            )
         check_encoding(encoding)
         self.path = path
         self.encoding = encoding
-        self.fault = ""  # what is wrong with the line last read, where it is None
+        self.fault = ""  # what is wrong with the last line, if it is None
         self.last_undecodable = 0  # line
         self._undecodable = 0
         self._first_undecodable = 0
@@ -113,7 +115,7 @@ class InputFile:
         self.stream = io.BufferedReader(opener(self._buffered, "rb"), _CHUNK) if opener else self._buffered
 
     def sha256(self) -> str:
-        """Checksum of the file as it lies on disk; reads what no row was read from."""
+        """Checksum of the file as stored on disk; reads the rest of the file if necessary."""
         while self._raw.read(_CHUNK):
             pass
         return self._raw.digest.hexdigest()
@@ -124,33 +126,33 @@ class InputFile:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Tells a damaged archive in one sentence."""
+        """Turns the errors of a damaged archive into one sentence."""
         try:
             yield
         except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the archive
+            if isinstance(error, OSError) and error.errno is not None:  # from the disk, not the archive
                 raise
-            beyond = f" beyond line {self._line}" if self._line else ""
+            beyond = f" after line {self._line}" if self._line else ""
             raise ValueError(
-                f"{self.path} cannot be decompressed{beyond} ({error}): it is damaged, or misnamed {self.path.suffix}."
+                f"{self.path} cannot be decompressed{beyond} ({error}): it is damaged, or no {self.path.suffix} file."
             ) from error
 
     def head(self) -> bytes:
-        """The first bytes, decompressed, which are read again with the rest."""
+        """The first decompressed bytes, without consuming them."""
         with self.reading():
             return self.stream.peek(_CHUNK)
 
     def lines(self, replace: bool = False) -> Iterator[str | None]:
-        """The lines without their ends; one that cannot be used is None, and `fault` says why.
+        """The lines without their line endings; an unusable line is None, and `fault` says why.
 
-        Lines end at a line feed, with or without a carriage return, and at no other character; but where the first
-        bytes (a megabyte) hold carriage returns and no line feed, they end at either. Byte order marks are dropped.
+        Lines end at a line feed, with or without a carriage return before it, and at no other character; but if the
+        first megabyte has carriage returns and no line feed, they end at either. Byte order marks are removed.
 
         Args:
-            replace: give a line with bytes that are no text with U+FFFD in their place, not as None.
+            replace: return a line with undecodable bytes as text with U+FFFD in their place, not as None.
 
         Raises:
-            ValueError: if the file is empty, damaged or no text, or if several lines, more than one in a hundred, are
+            ValueError: if the file is empty, damaged or not text, or if several lines, more than one in a hundred, are
                 in another encoding.
         """
         number = 0
@@ -161,7 +163,7 @@ class InputFile:
                 if len(line) == _MAX_LINE and not line.endswith("\n"):
                     while line and not line.endswith("\n"):
                         line = text.readline(_MAX_LINE)
-                    self.fault = f"has more than {_MAX_LINE:,} characters, too many for one line"
+                    self.fault = f"has a line of more than {_MAX_LINE:,} characters, which is too long"
                     yield None
                     continue
                 if _UNDECODABLE in line:
@@ -172,14 +174,14 @@ class InputFile:
                     line = line.replace(_UNDECODABLE, "\ufffd")
                 yield line.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
         if not number:
-            raise ValueError(f"{self.path} is empty: it must hold one sentence or one pair on each line.")
+            raise ValueError(f"{self.path} is empty: it must have one sentence or one pair per line.")
         self.refuse_wrong_encoding(number, "lines")
 
     def chunks(self) -> Iterator[str]:
-        """The text in pieces of any length, with line feeds for all line ends and `_UNDECODABLE` for what is no text.
+        """The text in chunks of any length, with all line endings as line feeds and `_UNDECODABLE` for bad bytes.
 
         Raises:
-            ValueError: if the file is damaged or no text.
+            ValueError: if the file is damaged or not text.
         """
         with self._opened(universal=True) as text, self.reading():
             while chunk := text.read(1 << 16):
@@ -206,21 +208,21 @@ class InputFile:
         )
         try:
             yield text
-        except UnicodeError as error:  # of a codec that cannot go on behind an error
+        except UnicodeError as error:  # from a codec that cannot continue after an error
             raise ValueError(self.wrong_encoding(self._line + 1)) from error
         finally:
             if not self.stream.closed:
-                text.detach()  # else the file is closed with it, before its checksum is asked for
+                text.detach()  # otherwise it would close the file before its checksum is taken
 
     def note_undecodable(self, line: int) -> None:
-        """Count a line or a record as one that has bytes in it that are no text."""
+        """Count a line or a record that has undecodable bytes."""
         self._first_undecodable = self._first_undecodable or line
         self.last_undecodable = line
         self._undecodable += 1
-        self.fault = f"is not {self.encoding} text here (for another encoding, such as latin-1, say encoding)"
+        self.fault = f"is not {self.encoding} text here (if it has another encoding, such as latin-1, set encoding)"
 
     def refuse_wrong_encoding(self, total: int, what: str) -> None:
-        """A ValueError where the undecodable among `total` lines or records are too many to be chance."""
+        """Raises a ValueError if too many of `total` lines or records are undecodable to be accidental errors."""
         if self._undecodable > 1 and 100 * self._undecodable > total:
             more = f" ({self._undecodable} of {total} {what} are not)"
             raise ValueError(self.wrong_encoding(self._first_undecodable, more))
@@ -228,12 +230,12 @@ class InputFile:
     def wrong_encoding(self, line: int, more: str = "") -> str:
         return (
             f"{self.path}, line {line}, is not {self.encoding} text{more}: "
-            f"name the file's encoding, such as encoding: {self._likely_encoding}, or repair it."
+            f"set the file's encoding, such as encoding: {self._likely_encoding}, or fix the file."
         )
 
 
 class _ChecksummedFile(io.RawIOBase):
-    """A file whose bytes pass through SHA-256 as they are read in order."""
+    """A file that computes the SHA-256 of its bytes as they are read in order."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
@@ -253,10 +255,10 @@ class _ChecksummedFile(io.RawIOBase):
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file as it lies on disk.
+    """SHA-256 of a file as stored on disk.
 
     Raises:
-        ValueError: if there is no such file.
+        ValueError: if the file does not exist.
     """
     with closing(InputFile(path)) as file:
         return file.sha256()
@@ -266,13 +268,13 @@ def read_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 text file, plain, .gz, .xz or .bz2 (see `InputFile.lines`).
 
     Raises:
-        ValueError: naming the file, and the line where there is one, if it is missing, empty, damaged or not UTF-8.
+        ValueError: if the file is missing, empty, damaged or not UTF-8; the message names the file and line, if any.
     """
     with closing(InputFile(path)) as file:
         for number, line in enumerate(file.lines(), start=1):
             if line is None:
                 fault = "is not UTF-8 text" if file.last_undecodable == number else file.fault
-                raise ValueError(f"{path}, line {number}, {fault}: repair or convert it.")
+                raise ValueError(f"{path}, line {number}, {fault}: fix or convert it.")
             yield line
 
 
@@ -280,7 +282,7 @@ def open_source(source: SourceSettings, data: DataSettings) -> OpenSource:
     """Opens one source of a corpus; the caller closes it.
 
     Raises:
-        ValueError: if a file is missing, here or when its rows are read, where they say what else is wrong with it.
+        ValueError: if a file is missing. Reading the rows raises it too, for anything else that is wrong with a file.
     """
     if source.grammar is not None:
         return OpenSource(_grammar_rows(source.grammar))
@@ -296,7 +298,7 @@ def open_source(source: SourceSettings, data: DataSettings) -> OpenSource:
 
 
 def _text_rows(source: SourceSettings, files: Sequence[InputFile]) -> Iterator[Row | BadRow]:
-    """Files that are aligned line by line, in the order that `open_source` names them in."""
+    """Rows of line-aligned files, in the order in which `open_source` names them."""
     aligned = [file.lines() for file in files]
     extra = 2 + len(source.references)
     for number, cells in enumerate(itertools.zip_longest(*aligned, fillvalue=_UNUSED), start=1):
@@ -308,8 +310,8 @@ def _text_rows(source: SourceSettings, files: Sequence[InputFile]) -> Iterator[R
             longest, shortest = totals.index(max(totals)), totals.index(min(totals))
             raise ValueError(
                 f"{files[longest].path} has {totals[longest]} lines and {files[shortest].path} has "
-                f"{totals[shortest]}: the first is longer by {totals[longest] - totals[shortest]}, but line-aligned "
-                "files must have as many lines as each other."
+                f"{totals[shortest]}, a difference of {totals[longest] - totals[shortest]}: line-aligned files must "
+                "have the same number of lines."
             )
         if None in cells:
             bad = files[cells.index(None)]
@@ -335,7 +337,7 @@ def _tsv_cells(file: InputFile) -> Iterator[tuple[int, list[str] | str]]:
         if line is None:
             yield number, file.fault
         elif "\r" in line and (rows := sum("\t" in part for part in line.split("\r"))) > 1:
-            yield number, f"{rows} rows in one, parted by carriage returns: end all lines alike"
+            yield number, f"{rows} rows in one, separated by carriage returns: use the same line endings throughout"
         else:
             yield number, line.split("\t")
 
@@ -347,16 +349,16 @@ def _csv_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> It
 class _CsvLine(NamedTuple):
     number: int
     text: str
-    fault: str  # why it cannot be used, or empty
+    fault: str  # why it is unusable, or empty
 
 
 class _CsvLines:
-    """The lines of a CSV file, one row's worth at a time: those behind a quote that never closes are read again."""
+    """The lines of a CSV file, one row's worth at a time; lines after an unclosed quote can be read again."""
 
     def __init__(self, file: InputFile) -> None:
         self.file = file
-        self.row: list[_CsvLine] = []  # what was given since `begin_row`
-        self.cut = False  # whether the row wanted more lines than there are, or than one may have
+        self.row: list[_CsvLine] = []  # the lines returned since `begin_row`
+        self.cut = False  # whether the row needed more lines than there are, or than a row may have
         self._again: deque[_CsvLine] = deque()
         self._lines = enumerate(file.lines(), start=1)
 
@@ -377,7 +379,7 @@ class _CsvLines:
         self.cut = True
 
     def read_again(self) -> None:
-        """All lines of the row but the first."""
+        """Return all lines of the row but the first to the input."""
         self._again.extendleft(reversed(self.row[1:]))
 
 
@@ -395,12 +397,12 @@ def _csv_cells(file: InputFile, delimiter: str) -> Iterator[tuple[int, list[str]
         except csv.Error as error:
             reason = str(error)
             if "field larger" in reason:
-                reason = f"a field of more than {_MAX_CSV_FIELD:,} characters, or a quote that is not closed"
+                reason = f"a field of more than {_MAX_CSV_FIELD:,} characters, or an unclosed quote"
             elif "new-line" in reason:
-                reason = "a carriage return within a field: quote the field, or end all lines alike"
+                reason = "a carriage return in a field: quote the field, or use the same line endings throughout"
         else:
             if lines.cut or (len(lines.row) > 1 and not _is_one_row(lines.row, len(cells), delimiter)):
-                reason = "a quote that is not closed, or not closed before a delimiter"
+                reason = "a quote that is not closed, or closed in the middle of a field"
         number = lines.row[0].number
         fault = next((line.fault for line in lines.row if line.fault), "")
         if reason:
@@ -411,7 +413,7 @@ def _csv_cells(file: InputFile, delimiter: str) -> Iterator[tuple[int, list[str]
 
 
 def _is_one_row(lines: Sequence[_CsvLine], columns: int, delimiter: str) -> bool:
-    """Whether lines are a row with line ends within its quotes, and not rows behind a quote that was never closed."""
+    """Whether the lines are one row with quoted line breaks, and not several rows after an unclosed quote."""
     try:
         list(csv.reader([line.text + "\n" for line in lines], delimiter=delimiter, strict=True))
     except csv.Error:
@@ -425,9 +427,9 @@ def _table_rows(
     source: SourceSettings, data: DataSettings, file: InputFile, rows: Iterator[tuple[int, list[str] | str]]
 ) -> Iterator[Row | BadRow]:
     """
-    Rows from cells, or from what is wrong with a row; columns are found by number from 0, or by name.
+    Rows from cells, or from the fault of a row; columns are given by index, from 0, or by name.
 
-    Where no column is asked for, and the first row names both languages, it is a header.
+    If no column is given and the first row names both languages, it is a header.
     """
     first = next(rows)
     columns: Sequence[str | int] = (0, 1)
@@ -449,14 +451,16 @@ def _table_rows(
             raise ValueError(said)
         names = header
     elif named:
-        raise ValueError(f"{file.path} is read without a header, so its columns have no names: give their numbers.")
+        raise ValueError(
+            f"{file.path} is read without a header, so its columns have no names: give their numbers, from 0."
+        )
     else:
         rows = itertools.chain([first], rows)
     places = {}
     for role, column in asked.items():
         if isinstance(column, str) and column not in names:
             raise ValueError(
-                f"{file.path} has no column {column!r}: choose among {', '.join(names)}, or give a number from 0"
+                f"{file.path} has no column {column!r}: choose one of {', '.join(names)}, or give a number from 0"
                 f"{_delimiter_asked(source, names)}."
             )
         places[role] = names.index(column) if isinstance(column, str) else column
@@ -468,10 +472,10 @@ def _table_rows(
         if isinstance(cells, str):
             yield BadRow(number, cells)
         elif not any(cell.strip() for cell in cells) and len(cells) < 2:
-            yield Row("", "", number)  # a blank line is a pair without text
+            yield Row("", "", number)  # an empty line is a pair without text
         elif len(cells) < needed:
             hint = _delimiter_asked(source, cells)
-            yield BadRow(number, f"{needed} columns are needed, and it has {len(cells)}{hint}")
+            yield BadRow(number, f"{needed} columns are needed, but it has {len(cells)}{hint}")
         else:
             yield _row(
                 number,
@@ -484,15 +488,15 @@ def _table_rows(
 
 
 def _delimiter_asked(source: SourceSettings, cells: Sequence[str]) -> str:
-    """A hint where all of a row came as one cell, as if another character parted the cells."""
+    """A hint if a row has only one cell, as if the delimiter were another character."""
     found = [mark for mark in ";\t|" if len(cells) == 1 and mark in cells[0]]
     if not found or source.file_format != "csv" or source.delimiter is not None:
         return ""
-    return f" (do you mean delimiter: {json.dumps(found[0])}?)"
+    return f" (did you mean delimiter: {json.dumps(found[0])}?)"
 
 
 class _Repeated(dict[str, Any]):
-    """A JSON object that has one or more fields twice."""
+    """A JSON object in which one or more fields occur twice."""
 
     repeated: frozenset[str]
 
@@ -507,7 +511,7 @@ def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _json_integer(digits: str) -> int | float:
-    return int(digits) if len(digits) < 1000 else float(digits)  # Python refuses to read some thousand digits
+    return int(digits) if len(digits) < 1000 else float(digits)  # Python refuses to parse thousands of digits
 
 
 _JSON = json.JSONDecoder(object_pairs_hook=_json_object, parse_int=_json_integer)
@@ -535,10 +539,10 @@ def _jsonl_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> 
 
 
 def _line_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
-    """Of each line its number and the record in it, or what is wrong with it, or None for a blank line."""
+    """The number of each line with its record, its fault, or None for an empty line."""
     number = 0
     for line in file.lines():
-        # No JSON text holds a bare carriage return, so each ends a line, also among other line ends.
+        # JSON strings never contain a bare carriage return, so each one ends a line, even among other line endings.
         for part in (None,) if line is None else line.split("\r"):
             number += 1
             if part is None:
@@ -557,7 +561,7 @@ def _line_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str |
 
 
 def _array_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Of each element of a JSON array the line and the record, or what is wrong with it, in bounded memory."""
+    """The line of each element of a JSON array with its record or its fault, in bounded memory."""
     chunks = file.chunks()
     text, place, line, depth, total = "", 0, 1, 0, 0
     while True:
@@ -569,20 +573,20 @@ def _array_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str]
         if place < len(text):
             try:
                 record, end = _JSON.raw_decode(text, place)
-            except json.JSONDecodeError as error:  # wrong, or not yet whole
+            except json.JSONDecodeError as error:  # invalid, or not yet complete
                 wrong = error
             except RecursionError:
-                raise ValueError(f"{file.path}, line {line}, is {_TOO_DEEP}: repair it.") from None
+                raise ValueError(f"{file.path}, line {line}, is {_TOO_DEEP}: fix it.") from None
         left = len(text) - place
         if (wrong or not isinstance(record, dict)) and left <= _MAX_LINE:
-            # Twice as much each time, so that a long record is not begun too often.
+            # Twice as much each time, so that a long record is not parsed from its start too often.
             more = list(itertools.takewhile(len, (next(chunks, "") for _ in range(1 + (left >> 16)))))
             if more:
                 text, place = text[place:] + "".join(more), 0
                 continue
         if wrong is not None:
             line += text.count("\n", place, wrong.pos)
-            raise ValueError(f"{file.path}, line {line}, is not JSON ({wrong.msg}): repair it.")
+            raise ValueError(f"{file.path}, line {line}, is not JSON ({wrong.msg}): fix it.")
         if not left:
             break
         total += 1
@@ -594,7 +598,7 @@ def _array_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str]
         line += text.count("\n", place, end)
         place = end
     if depth:
-        raise ValueError(f"{file.path} ends in the middle of its JSON array: it is cut off.")
+        raise ValueError(f"{file.path} ends in the middle of its JSON array: it is truncated.")
     file.refuse_wrong_encoding(total, "records")
 
 
@@ -602,17 +606,17 @@ def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # Parquet is read from its end, so it goes to a file without compression around it, and is checksummed on the way.
+    # Parquet is read from its end, so it is first decompressed to a file, and checksummed on the way.
     with tempfile.TemporaryFile() as plain:
         with file.reading():
             while chunk := file.stream.read(_CHUNK):
                 plain.write(chunk)
         if not plain.tell():
-            raise ValueError(f"{file.path} is empty: it must hold a table.")
+            raise ValueError(f"{file.path} is empty: it must contain a table.")
         try:
             table = pq.ParquetFile(plain, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{file.path} is not a Parquet file, or a damaged one: {in_one_line(error)}.") from error
+            raise ValueError(f"{file.path} is not a Parquet file, or is damaged: {in_one_line(error)}.") from error
         names = _names_in_schema(table.schema_arrow)
         columns = _choose_columns(source, data, names)
         columns.check(names, str(file.path))
@@ -623,7 +627,7 @@ def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -
                 batch = next(batches, None)
             except (pa.ArrowException, OSError) as error:
                 raise ValueError(
-                    f"{file.path}, from row {number + 1} on, cannot be read ({in_one_line(error)}): it is damaged."
+                    f"{file.path} cannot be read from row {number + 1} on ({in_one_line(error)}): it is damaged."
                 ) from error
             if batch is None:
                 return
@@ -636,7 +640,7 @@ _NOT_UTF8 = "text that is not UTF-8"
 
 
 def _records_of(batch: Any) -> Iterator[dict[str, Any] | None]:
-    """The rows of an Arrow batch; None for one with bytes that are not UTF-8, which Arrow does not look at."""
+    """The rows of an Arrow batch; None for one with bytes that are not UTF-8, which Arrow does not check."""
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
@@ -648,7 +652,7 @@ def _records_of(batch: Any) -> Iterator[dict[str, Any] | None]:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What a library says, as part of a sentence: its first words, on one line."""
+    """The beginning of a library's error message on one line, to be part of a sentence."""
     return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
 
 
@@ -658,7 +662,7 @@ def _hub_rows(source: SourceSettings, data: DataSettings) -> Iterator[Row | BadR
     with _told_as_unreadable(source):
         if dataset.features is not None:
             top_level, names = list(dataset.features), _names_in_schema(dataset.features.arrow_schema)
-        else:  # of a stream, only its rows may tell
+        else:  # a stream may only show them in its rows
             first: dict[str, Any] = next(iter(dataset), {})
             top_level, names = list(first), _names_in(first)
     columns = _choose_columns(source, data, names)
@@ -667,7 +671,7 @@ def _hub_rows(source: SourceSettings, data: DataSettings) -> Iterator[Row | BadR
         dataset = dataset.select_columns(columns.top_level(top_level))
     batches = iter(dataset.iter(batch_size=1000))
     while True:
-        with _told_as_unreadable(source, f", from row {number + 1} on,"):
+        with _told_as_unreadable(source, f" from row {number + 1} on"):
             batch = next(batches, None)
         if batch is None:
             break
@@ -680,7 +684,7 @@ def _hub_rows(source: SourceSettings, data: DataSettings) -> Iterator[Row | BadR
 
 @contextmanager
 def _told_as_unreadable(source: SourceSettings, where: str = "") -> Iterator[None]:
-    """What `datasets` and the libraries below it say of a dataset that they cannot give, as one sentence."""
+    """Turns the errors of `datasets` and its libraries about a dataset into one sentence."""
     import pyarrow as pa
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub import constants
@@ -694,27 +698,27 @@ def _told_as_unreadable(source: SourceSettings, where: str = "") -> Iterator[Non
         if constants.HF_HUB_OFFLINE:
             raise ValueError(_no_network(source)) from error
         raise ValueError(
-            f"{source.hub} is not on the Hub, or not open to you: check its name and your login."
+            f"{source.hub} is not on the Hub, or you have no access: check its name and your login."
         ) from error
     except (ValueError, OSError, DatasetsError, pa.ArrowException) as error:
         splits = re.search(r"(?:Unknown|Bad) split.*\[(.*)\]", str(error), re.DOTALL)
         if splits:
             known = splits[1].replace("'", "")
-            raise ValueError(f"{source.hub} has no split {source.split!r}: choose among {known}.") from error
+            raise ValueError(f"{source.hub} has no split {source.split!r}: choose one of {known}.") from error
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        raise ValueError(f"{source.name}{where} cannot be read: {in_one_line(cause)}.") from error
+        raise ValueError(f"{source.name} cannot be read{where}: {in_one_line(cause)}.") from error
 
 
 def local_folder(source: SourceSettings, data: DataSettings) -> Path | None:
-    """The folder that a `hub` source names, if it is one on this machine."""
+    """The folder that a `hub` source names, if it is a local one."""
     folder = data.folder / source.hub if source.hub is not None else None
     return folder if folder is not None and folder.is_dir() else None
 
 
 def _load_hub(source: SourceSettings, data: DataSettings) -> Any:
-    """A dataset of the Hub, or of a folder: files that `datasets` can load, or what `save_to_disk` wrote."""
+    """A dataset from the Hub or a folder: files that `datasets` can load, or the output of `save_to_disk`."""
     import datasets
 
     folder = local_folder(source, data)
@@ -724,7 +728,7 @@ def _load_hub(source: SourceSettings, data: DataSettings) -> Any:
         if isinstance(saved, datasets.Dataset):
             return saved
         if source.split not in saved:
-            raise ValueError(f"{folder} has no split {source.split!r}: choose among {', '.join(saved)}.")
+            raise ValueError(f"{folder} has no split {source.split!r}: choose one of {', '.join(saved)}.")
         return saved[source.split]
     with _told_as_unreadable(source):
         return datasets.load_dataset(
@@ -738,8 +742,9 @@ def _load_hub(source: SourceSettings, data: DataSettings) -> Any:
 
 def _no_network(source: SourceSettings) -> str:
     return (
-        f"{source.hub} cannot be fetched: there is no network, or HF_HUB_OFFLINE is set. Where there is one, run "
-        f"`hf download {source.hub} --repo-type dataset --local-dir FOLDER`; copy FOLDER here and name it as hub."
+        f"{source.hub} cannot be downloaded, because there is no network or HF_HUB_OFFLINE is set: on a machine with "
+        f"network access run `hf download {source.hub} --repo-type dataset --local-dir FOLDER`, copy FOLDER here, and "
+        "set hub to it."
     )
 
 
@@ -747,13 +752,13 @@ def _tmx_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> It
     asked = (source.source or data.source_language, source.target or data.target_language)
     if None in asked:
         raise ValueError(
-            f"{file.path} holds several languages: name source_language and target_language, or the source's own "
-            "source and target."
+            f"{file.path} may contain several languages: set data.source_language and data.target_language, or source "
+            "and target of this data source."
         )
     languages = tuple(str(language).lower().replace("_", "-") for language in asked)
     file.encoding = _encoding_of_xml(file)
     parser = _TmxParser(file)
-    seen: dict[str, None] = {}  # in the order of the file
+    seen: dict[str, None] = {}  # in file order
     found = number = 0
     for unit in parser.units():
         number += 1
@@ -762,22 +767,25 @@ def _tmx_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> It
         sides = [_in_language(unit.segments, language) for language in languages]
         found += None not in sides
         if None in sides:
-            yield BadRow(unit.line, f"no {asked[sides.index(None)]}: it has {', '.join(unit.segments) or 'nothing'}")
+            yield BadRow(
+                unit.line, f"no {asked[sides.index(None)]}: it only has {', '.join(unit.segments) or 'no segments'}"
+            )
         elif unit.fault:
             yield BadRow(unit.line, unit.fault)
         else:
             yield _row(unit.line, sides[0], sides[1])
     if not number:
-        raise ValueError(f"{file.path} has no translation unit (<tu>): it is empty, or not TMX.")
+        raise ValueError(f"{file.path} has no translation unit (<tu>): it is empty, or not a TMX file.")
     file.refuse_wrong_encoding(number, "units")
     if not found:
         raise ValueError(
-            f"{file.path} has no unit in both {asked[0]} and {asked[1]}: its languages are {', '.join(seen)}."
+            f"{file.path} has no translation unit with both {asked[0]} and {asked[1]}: its languages are "
+            f"{', '.join(seen)}."
         )
 
 
 def _encoding_of_xml(file: InputFile) -> str:
-    """The encoding by the byte order mark, as the settings say, as the document declares it, or UTF-8."""
+    """The encoding given by the byte order mark, else by the settings, else by the document, else UTF-8."""
     head = file.head()
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
@@ -791,16 +799,16 @@ def _encoding_of_xml(file: InputFile) -> str:
 
 
 def _declared_encoding(file: InputFile, declared: bytes) -> str:
-    """The encoding that a file declares in bytes that were read as ASCII."""
+    """The encoding that a file declares in its ASCII header."""
     encoding = declared.decode("latin-1").lower()
     try:
         check_encoding(encoding)
     except ValueError:
         raise ValueError(
-            f"{file.path} declares the encoding {encoding[:40]!r}, which Python does not have: correct that, or set "
-            "`encoding` to the one that the file is in ('utf-8-sig' for UTF-8)."
+            f"{file.path} declares the encoding {encoding[:40]!r}, which Python does not know: correct that, or set "
+            "`encoding` to the real encoding of the file ('utf-8-sig' for UTF-8)."
         ) from None
-    # So it cannot be UTF-16, as some programs declare that write UTF-8.
+    # So it cannot be UTF-16, which some programs declare although they write UTF-8.
     return encoding if len("a".encode(encoding)) == 1 else "utf-8"
 
 
@@ -814,7 +822,7 @@ _BYTE_ORDER_MARKS = {  # the longer first
 
 
 def _in_language(segments: dict[str, str], language: str) -> str | None:
-    """The segment in the language as named, else in a variety of it: en takes en-us."""
+    """The segment in exactly this language, or else in a variety of it: en matches en-us."""
     if language in segments:
         return segments[language]
     return next((text for tag, text in segments.items() if tag.split("-")[0] == language), None)
@@ -827,13 +835,13 @@ class _TmxUnit:
     fault: str = ""
 
 
-_NO_TEXT_HERE, _NO_CHARACTER = "\ufdd0\ufdd1"  # no characters, which Unicode keeps for such internal use
-_BROKEN_REFERENCE = re.compile(r"&[^;\s]{0,12}\Z")  # at the end of a piece of the file
+_NO_TEXT_HERE, _NO_CHARACTER = "\ufdd0\ufdd1"  # noncharacters, which Unicode reserves for internal use
+_BROKEN_REFERENCE = re.compile(r"&[^;\s]{0,12}\Z")  # at the end of a chunk of the file
 _NOT_IN_XML = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|&#(?:([0-9]+)|x([0-9a-fA-F]+));")
 
 
 def _mark_if_not_in_xml(found: re.Match[str]) -> str:
-    """A character, or reference to one, that no XML document may have."""
+    """Replace a character, or a reference to one, that XML does not allow."""
     decimal, hexadecimal = found.groups()
     if decimal or hexadecimal:
         code = int(decimal[:9]) if decimal else int(hexadecimal[:9], 16)
@@ -843,9 +851,9 @@ def _mark_if_not_in_xml(found: re.Match[str]) -> str:
 
 
 class _TmxParser:
-    """Translation units of TMX 1.4, in bounded memory. Entities are refused, as they can grow without bound."""
+    """Translation units of TMX 1.4, in bounded memory. Entities are refused, because they can expand without bound."""
 
-    _CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})  # markup of another format, no text
+    _CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})  # markup of another format, not text
 
     def __init__(self, file: InputFile) -> None:
         self.file = file
@@ -878,15 +886,15 @@ class _TmxParser:
             self._parser.Parse(self._marked_up(rest), True)
         except expat.ExpatError as error:
             if error.code == expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]:
-                said = "ends in the middle of its document" if begun else "is empty"
-                raise ValueError(f"{self.path} {said}: it must hold a TMX document.") from error
+                said = "ends in the middle of the document" if begun else "is empty"
+                raise ValueError(f"{self.path} {said}: it must be a complete TMX document.") from error
             raise ValueError(
-                f"{self.path}, line {error.lineno}, is not XML ({expat.ErrorString(error.code)}): repair it."
+                f"{self.path}, line {error.lineno}, is not XML ({expat.ErrorString(error.code)}): fix it."
             ) from error
         yield from self._done
 
     def _marked_up(self, text: str) -> str:
-        """The text with marks for all that would end the parsing of the whole document."""
+        """The text, with everything that would make the parser fail replaced by markers."""
         return _NOT_IN_XML.sub(_mark_if_not_in_xml, text).replace(_UNDECODABLE, _NO_TEXT_HERE)
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -906,7 +914,7 @@ class _TmxParser:
                 self.file.note_undecodable(self._unit.line)
                 self._unit.fault = self.file.fault
             elif any(_NO_CHARACTER in text for text in self._unit.segments.values()):
-                self._unit.fault = "a control character, or half of one, which XML does not allow"
+                self._unit.fault = "a control character or lone surrogate, which XML does not allow"
             self._done.append(self._unit)
             self._unit = None
         elif tag == "seg" and self._unit is not None and self._text is not None:
@@ -920,7 +928,9 @@ class _TmxParser:
             self._text.append(text)
 
     def _entity(self, name: str, *_: Any) -> None:
-        raise ValueError(f"{self.path} defines the entity {name!r}, which is not read for safety: write its text out.")
+        raise ValueError(
+            f"{self.path} defines the entity {name!r}, which is refused for safety: replace it with its text."
+        )
 
     def _skipped(self, name: str, *_: Any) -> None:
         if self._unit is not None:
@@ -928,18 +938,18 @@ class _TmxParser:
 
 
 def _po_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
-    """Messages and their translations; fuzzy and obsolete entries are passed over, as gettext does.
+    """Messages and their translations; fuzzy and obsolete entries are skipped, as in gettext.
 
-    Of a message with a plural, the singular comes with the form for 1 and the plural with the form for 5, as the
-    header's Plural-Forms tells them; where one form serves for all numbers, with the plural alone.
+    For a message with a plural, the singular is paired with the form for 1 and the plural with the form for 5, as
+    defined by the header's Plural-Forms; if one form serves all numbers, only the plural is used.
     """
     if file.encoding == "utf-8":
         declared = re.search(rb"Content-Type:[^\n]*charset=([\w.:-]+)", file.head())
-        if declared and declared[1] != b"CHARSET":  # which stands in templates
+        if declared and declared[1] != b"CHARSET":  # the placeholder in templates
             file.encoding = _declared_encoding(file, declared[1])
-    # A line left out would end an entry early, or join it to the next.
+    # Leaving out a line would end an entry early, or join it to the next.
     lines = [str(line) for line in file.lines(replace=True)]
-    parts: list[tuple[int, Any]] = []  # the number of lines before, and entries
+    parts: list[tuple[int, Any]] = []  # the number of preceding lines, and entries
     try:
         parts.append((0, _parsed_po(lines)))
     except _NotPO:
@@ -950,10 +960,10 @@ def _po_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Ite
             except _NotPO as error:
                 wrong.append(before + error.line)
         if not any(part for _, part in parts):
-            raise ValueError(f"{file.path}, line {wrong[0]}, is not gettext PO: repair it.") from None
+            raise ValueError(f"{file.path}, line {wrong[0]}, is not gettext PO: fix it.") from None
         yield from (BadRow(line, "not gettext PO") for line in wrong)
     if not any(part for _, part in parts):
-        raise ValueError(f"{file.path} has no entry: it is empty, or not gettext PO.")
+        raise ValueError(f"{file.path} has no entries: it is empty, or not gettext PO.")
     header = next((part.metadata["Plural-Forms"] for _, part in parts if "Plural-Forms" in part.metadata), "")
     forms = _plural_forms(header)
     for before, part in parts:
@@ -979,11 +989,11 @@ class _NotPO(Exception):
 
 
 def _parsed_po(lines: Sequence[str]) -> Any:
-    """The entries of gettext PO; `_NotPO` tells the line where it is none."""
+    """The entries of gettext PO; `_NotPO` has the line of a syntax error."""
     import polib
 
     for number, line in enumerate(lines, start=1):
-        if not _PO_LINE.fullmatch(line):  # polib would take `msgid "a` for the header
+        if not _PO_LINE.fullmatch(line):  # polib would take `msgid "a` to be the header
             raise _NotPO(number)
     with tempfile.NamedTemporaryFile("w", suffix=".po", encoding="utf-8") as plain:
         plain.write("\n".join(lines))
@@ -993,13 +1003,13 @@ def _parsed_po(lines: Sequence[str]) -> Any:
         except OSError as error:
             place = re.search(r"line (\d+)", str(error))
             raise _NotPO(int(place[1]) if place else 1) from error
-    for entry in entries:  # polib has no line for an entry that nothing precedes
+    for entry in entries:  # polib sets no line number for an entry that is first in the file
         entry.linenum = entry.linenum or next(n for n, line in enumerate(lines, start=1) if "msgid" in line)
     return entries
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """What stands between blank lines, each with the number of lines before it."""
+    """Blocks of lines separated by empty lines, each with the number of lines before it."""
     block: list[str] = []
     for number, line in enumerate([*lines, ""]):
         if line.strip():
@@ -1010,12 +1020,12 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _plural_forms(header: str) -> tuple[int, int] | None:
-    """The numbers of the forms for 1 and for 5 by a Plural-Forms header; None where it has no formula for them."""
+    """The indices of the plural forms for 1 and 5 by the Plural-Forms header; None if it has no valid formula."""
     formula = re.search(r"plural\s*=([^;]*)", header)
     if formula is None:
         return None
     try:
-        form_for = gettext.c2py(formula[1].strip())  # which takes n and C's operators, and nothing else
+        form_for = gettext.c2py(formula[1].strip())  # accepts n and C operators, and nothing else
         return form_for(1), form_for(5)
     except (ValueError, ZeroDivisionError):
         return None
@@ -1023,11 +1033,11 @@ def _plural_forms(header: str) -> tuple[int, int] | None:
 
 def _plural_rows(number: int, entry: Any, forms: tuple[int, int] | None) -> Iterator[Row | BadRow]:
     given = entry.msgstr_plural
-    if not given:  # as yet without translation
+    if not given:  # not translated yet
         yield _row(number, entry.msgid_plural, "")
         return
     if forms is None and len(given) > 2:
-        yield BadRow(number, f"{len(given)} plural forms, and no Plural-Forms in the header tells which is for what")
+        yield BadRow(number, f"{len(given)} plural forms, but no Plural-Forms in the header that says which is which")
         return
     one, many = forms or (0, len(given) - 1)
     if one != many:
@@ -1037,7 +1047,7 @@ def _plural_rows(number: int, entry: Any, forms: tuple[int, int] | None) -> Iter
 
 def _plural_row(number: int, source: str, given: dict[int, str], form: int) -> Row | BadRow:
     if form not in given:
-        return BadRow(number, f"no msgstr[{form}], the plural form that the header's Plural-Forms asks for")
+        return BadRow(number, f"no msgstr[{form}], the plural form that the header's Plural-Forms requires")
     return _row(number, source, given[form])
 
 
@@ -1061,7 +1071,7 @@ def _grammar_rows(grammar: GrammarSettings) -> Iterator[Row]:
 
 
 class _Columns(NamedTuple):
-    """Names of the fields of a record; a dot leads into a nested one, as in `translation.en`."""
+    """Names of the fields of a record; a dot separates nested names, as in `translation.en`."""
 
     source: str
     target: str
@@ -1079,11 +1089,11 @@ class _Columns(NamedTuple):
     def check(self, names: Sequence[str], where: str) -> None:
         for column in self.all():
             if column not in names:
-                raise ValueError(f"{where} has no column {column!r}: choose among {', '.join(names)}.")
+                raise ValueError(f"{where} has no column {column!r}: choose one of {', '.join(names)}.")
 
 
 def _choose_columns(source: SourceSettings, data: DataSettings, names: Sequence[str]) -> _Columns:
-    """The columns as asked for; else the languages, nested under `translation` or not; else `source` and `target`."""
+    """The columns as given; else those named after the languages, perhaps under `translation`; else the defaults."""
 
     def choose(asked: str | int | None, language: str | None, default: str) -> str:
         if asked is not None:
@@ -1118,7 +1128,7 @@ def _names_in_schema(schema: Any) -> list[str]:
 
 
 class _MissingField(Exception):
-    """The field is missing, or there are two of it: the message says so."""
+    """A field is missing or occurs twice; the message says which."""
 
 
 def _field(record: dict[str, Any], name: str) -> Any:
@@ -1129,7 +1139,7 @@ def _field(record: dict[str, Any], name: str) -> Any:
     outer, _, inner = name.partition(".")
     if inner and isinstance(record.get(outer), dict):
         return _field(record[outer], inner)
-    raise _MissingField(f"no {name!r}: it has {', '.join(_names_in(record)) or 'nothing'}")
+    raise _MissingField(f"no {name!r}: it only has {', '.join(_names_in(record)) or 'no fields'}")
 
 
 def _record_row(number: int, record: dict[str, Any], columns: _Columns) -> Row | BadRow:
@@ -1147,14 +1157,14 @@ def _record_row(number: int, record: dict[str, Any], columns: _Columns) -> Row |
 
 
 _PHARAOH = re.compile(r"[0-9]+-[0-9]+(?: [0-9]+-[0-9]+)*")
-_MAX_DIGITS = 9  # of the number of a word
-_FINEST_WORDS = re.compile(r"\w+|[^\w\s]")  # no way of counting words gives more
+_MAX_DIGITS = 9  # of a word index
+_FINEST_WORDS = re.compile(r"\w+|[^\w\s]")  # an upper bound for every way of counting words
 
 
 def _row(
     number: int, source: Any, target: Any, references: Any = None, alignment: Any = None, possible: Any = None
 ) -> Row | BadRow:
-    """The row, or what is wrong with it: None as text is a blank side, any other value that is no text is bad."""
+    """The row, or what is wrong with it: None is an empty side, any other value that is not text is an error."""
     source, target = "" if source is None else source, "" if target is None else target
     for text in (source, target, *(references or [])):
         if not isinstance(text, str):
@@ -1163,35 +1173,35 @@ def _row(
             if not text.isascii():
                 text.encode()
         except UnicodeEncodeError:
-            return BadRow(number, "half a character (a lone surrogate)")
+            return BadRow(number, "a lone surrogate, which is half a character")
     if alignment is None and possible is None:
         return Row(source, target, number, references)
     links = [_links(alignment), _links(possible)]
     for given in links:
         if given is not None and given and not _PHARAOH.fullmatch(given):
-            return BadRow(number, f"the alignment {given[:40]!r} is not Pharaoh, such as 0-0 1-2")
+            return BadRow(number, f"the alignment {given[:40]!r} is not in Pharaoh format, such as 0-0 1-2")
         if given:
             words = [max(len(text.split()), len(_FINEST_WORDS.findall(text))) for text in (source, target)]
             for link in given.split(" "):
                 if any(
                     len(index) > _MAX_DIGITS or int(index) >= total for index, total in zip(link.split("-"), words)
                 ):
-                    return BadRow(number, f"the alignment points past the words with {link[:40]}")
+                    return BadRow(number, f"the alignment link {link[:40]} is beyond the last word")
     return Row(source, target, number, references, links[0], links[1])
 
 
 def _shown(value: Any) -> str:
-    """A value that is no text, for a message; one that may be nested deeply by its kind alone."""
+    """A value that is not text, for a message; for one that may be deeply nested, only its type."""
     return f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(str(value)[:40])
 
 
 def _links(value: Any) -> str | None:
-    """Links as Pharaoh text, from such text or from a list of pairs of word indices."""
+    """Links in Pharaoh format, from such text or from a list of pairs of word indices."""
     if isinstance(value, list):
         pairs = all(isinstance(link, list) and len(link) == 2 for link in value)
         if pairs and all(isinstance(index, int) for link in value for index in link):
             return _pharaoh(value)
-        return "a list that is not one of pairs of numbers"
+        return "a list, but not of pairs of numbers"
     return None if value is None else _shown(value) if isinstance(value, dict) else " ".join(str(value).split())
 
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The report of a prepared corpus for the terminal: what was read, dropped, tidied, shared and kept, with examples."""
+"""The report of a prepared corpus for the terminal: rows read, dropped, normalized, shared and kept, with examples."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 def report_tables(report: dict[str, Any]) -> Group:
-    """Tables of the `report.json` that `prepare_corpus` wrote."""
+    """The `report.json` of `prepare_corpus` as tables."""
     read = _table("Read", "split", "source", "rows", "bad rows")
     for source in report["sources"]:
         bad_rows = source["bad_rows"]
@@ -18,16 +18,16 @@ def report_tables(report: dict[str, Any]) -> Group:
             read.add_row("", Text(f"  line {bad['line']}: {bad['reason']}", style="dim"), "", "")
     tables = [read]
     if report["rules"]:
-        rules = _table("Cleaned", "split", "rule", "pairs", "such as")
+        rules = _table("Cleaned", "split", "rule", "pairs", "examples")
         for split, tallies in report["rules"].items():
             for rule, tally in tallies.items():
-                done = "tidied" if "becomes" in tally["examples"][0] else "dropped"
+                done = "normalized" if "becomes" in tally["examples"][0] else "dropped"
                 rules.add_row(split, f"{rule}: {done}", f"{tally['count']:,}", _shown(tally["examples"]))
         tables.append(rules)
     if report["leaks"]:
-        leaks = _table("Shared between splits", "rows of", "side", "rows", "such as")
+        leaks = _table("Shared between splits", "rows of", "side", "rows", "examples")
         for where, sides in report["leaks"].items():
-            shown = f"{where}: dropped there" if sides["dropped"] else where
+            shown = f"{where}: dropped" if sides["dropped"] else where
             for side in ("source", "target", "pair"):
                 if side in sides:
                     leaks.add_row(shown, side, f"{sides[side]['count']:,}", _shown(sides[side]["examples"]))
@@ -37,25 +37,29 @@ def report_tables(report: dict[str, Any]) -> Group:
         kept.add_row(split, f"{figures['pairs']:,}")
         if len(figures["rows_of_sources"]) > 1:
             for drawn in figures["rows_of_sources"]:
-                kept.add_row(Text(f"  of {drawn['source']}", style="dim"), Text(f"{drawn['rows']:,}", style="dim"))
+                kept.add_row(Text(f"  from {drawn['source']}", style="dim"), Text(f"{drawn['rows']:,}", style="dim"))
     return Group(*tables, kept)
 
 
 def report_lines(report: dict[str, Any]) -> list[str]:
-    """What must be known of a corpus before it is trained on: how much was left out, and what splits share."""
+    """What to know about a corpus before training: how much was left out, and what the splits share."""
     rows = sum(source["rows"] for source in report["sources"])
     bad = sum(source["bad_rows"]["count"] for source in report["sources"])
     pairs = sum(figures["pairs"] for figures in report["splits"].values())
     lines = [f"{rows:,} rows read, {bad:,} of them bad; {pairs:,} pairs kept."]
     for where, sides in shared_sentences(report).items():
         counts = ", ".join(f"{count:,} by {side}" for side, count in sides.items())
-        cure = ": data.cleaning.drop_leaks takes them out of the training pairs" if where.endswith(" in train") else ""
-        lines.append(f"warning: rows of {where}, {counts}{cure}.")
+        cure = (
+            "; set data.cleaning.drop_leaks to remove them from the training pairs"
+            if where.endswith(" in train")
+            else ""
+        )
+        lines.append(f"warning: rows of {where.replace(' in ', ' are also in ')}: {counts}{cure}.")
     return lines
 
 
 def shared_sentences(report: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """What splits still share: for each two, such as `validation in train`, how many rows by source, target, pair."""
+    """What the splits still share: for each two, such as `validation in train`, the rows by source, target, pair."""
     return {
         where: {side: sides[side]["count"] for side in ("source", "target", "pair") if side in sides}
         for where, sides in report["leaks"].items()
@@ -64,14 +68,14 @@ def shared_sentences(report: dict[str, Any]) -> dict[str, dict[str, int]]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", expand="such as" in columns)
+    table = Table(title=title, title_justify="left", expand="examples" in columns)
     for column in columns:
         table.add_column(
             column,
             justify="right" if column in ("rows", "pairs", "bad rows") else "left",
             no_wrap=True,
             overflow="ellipsis",
-            ratio=1 if column == "such as" else None,  # takes what room the others leave
+            ratio=1 if column == "examples" else None,  # takes the remaining width
         )
     return table
 
@@ -81,7 +85,7 @@ def _shown(examples: list[dict[str, Any]]) -> Text:
 
 
 def _sides(example: dict[str, Any]) -> str:
-    """The pair; of a tidied one, the place of the first change as Python writes it, before and after."""
+    """The pair; for a normalized one, the first change, before and after, as Python literals."""
     if "becomes" not in example:
         return f"{example['source']} | {example['target']}"
     side = next((side for side in ("source", "target") if example[side] != example["becomes"][side]), "source")

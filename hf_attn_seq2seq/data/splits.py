@@ -1,8 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Duplicates, splits that share no sentence, and leaks between splits, for corpora larger than memory.
 
-A sentence is known by its 64-bit hash (a corpus of 100 million has two alike by chance in one of 3,700). What is kept
-of each row lies in files mapped to memory; rows with equal hashes are found bucket by bucket.
+A sentence is identified by its 64-bit hash (the chance of any collision in a corpus of 100 million is 1 in 3,700). The
+data of each row is in memory-mapped files; rows with equal hashes are found bucket by bucket.
 """
 
 import os
@@ -15,7 +15,7 @@ import numpy as np
 from hf_attn_seq2seq.writing import tells_full_disk, writing
 
 
-_BUCKET_ROWS = 1 << 18  # the rows that are sorted in memory at a time: 4 MiB of them
+_BUCKET_ROWS = 1 << 18  # rows sorted in memory at a time: 4 MiB
 _MAX_BUCKETS = 512  # files open at a time
 _CHUNK = 1 << 16  # rows
 _ENTRY = np.dtype([("key", "u8"), ("row", "u8")])
@@ -29,33 +29,33 @@ class Keys(NamedTuple):
 
 
 class Hashes(NamedTuple):
-    """Of the sentences of some rows; a row with further references is there once for each of its targets."""
+    """Hashes of the sentences of some rows; a row with several references occurs once per reference."""
 
     rows: np.ndarray  # (number,) row numbers, uint64
     sources: np.ndarray  # (number,) uint64
     targets: np.ndarray  # (number,) uint64
 
     def pairs(self) -> np.ndarray:
-        """One hash for both sides (number,), which are told apart."""
+        """One hash per pair (number,); swapping the sides changes it."""
         return _mixed(self.sources ^ np.uint64(0x9E3779B97F4A7C15)) ^ self.targets
 
     def sides(self) -> dict[str, np.ndarray]:
-        """What two splits may share: each side, and both together."""
+        """What two splits may share: a source, a target, or a pair."""
         return {"source": self.sources, "target": self.targets, "pair": self.pairs()}
 
 
 class Repeats(NamedTuple):
-    """Rows whose key an earlier row has."""
+    """Rows whose key also occurs in an earlier row."""
 
     first: np.ndarray  # (number,) the first row with the key
     later: np.ndarray  # (number,) the row itself
 
 
 def mapped_array(path: Path, size: int, dtype: str) -> np.ndarray:
-    """Zeros (size,) in a file, which the system can write back instead of holding them in memory."""
+    """Zeros (size,) in a memory-mapped file, which the system can write back instead of keeping it in memory."""
     bytes_needed = max(size, 1) * np.dtype(dtype).itemsize
     with path.open("wb") as file, writing(path):
-        try:  # with no room set aside, a full disk would end the process where a page is first written to
+        try:  # without reserved space, a full disk would kill the process when a page is first written
             os.posix_fallocate(file.fileno(), 0, bytes_needed)
         except (AttributeError, OSError) as error:  # not every system or file system can
             if tells_full_disk(error):
@@ -65,11 +65,11 @@ def mapped_array(path: Path, size: int, dtype: str) -> np.ndarray:
 
 
 def find_repeats(batches: Iterable[Keys], total: int, work: Path) -> Iterator[Repeats]:
-    """Finds rows with equal keys: sorted into files by key, each of which is then grouped in memory.
+    """Finds rows with equal keys: rows are distributed to files by key, and each file is then grouped in memory.
 
     Args:
         batches: the keys, in the order of their rows.
-        total: about how many there are.
+        total: the approximate number of rows.
         work: a folder for the files.
     """
     buckets = min(_MAX_BUCKETS, total // _BUCKET_ROWS + 1)
@@ -99,9 +99,9 @@ def find_repeats(batches: Iterable[Keys], total: int, work: Path) -> Iterator[Re
 
 
 class Components:
-    """Groups of rows that share sentences, themselves or through others; a group has the number of its first row.
+    """Groups of rows that share sentences, directly or through other rows; a group is numbered by its first row.
 
-    Union-find (Tarjan 1975) over a mapped file of `total` rows.
+    Union-find (Tarjan 1975) over a memory-mapped file of `total` rows.
     """
 
     def __init__(self, total: int, work: Path) -> None:
@@ -112,7 +112,7 @@ class Components:
             self._parent[start : start + _CHUNK] = np.arange(start, min(start + _CHUNK, total), dtype="u8")
 
     def join(self, repeats: Iterable[Repeats]) -> None:
-        parent = memoryview(self._parent)  # type: ignore[arg-type]  # far faster by the item than the array
+        parent = memoryview(self._parent)  # type: ignore[arg-type]  # much faster than the array for single items
         for batch in repeats:
             for a, b in zip(batch.first.tolist(), batch.later.tolist()):
                 while parent[a] != a:
@@ -125,15 +125,15 @@ class Components:
                     parent[a] = b
 
     def choose(self, kept: Callable[[slice], np.ndarray], sizes: list[int], seed: int) -> list[np.ndarray]:
-        """Draws whole groups for each part, in random order as long as they fit.
+        """Draws whole groups for each part, in random order, as long as they fit.
 
         Args:
-            kept: gives for some rows which of them count: (number,) bool.
-            sizes: the most rows of each part; a part is smaller where no group drawn fills the rest of it.
-            seed: the same seed draws the same groups.
+            kept: for some row numbers, returns which of them count: (number,) bool.
+            sizes: the maximum number of rows of each part; a part is smaller if no group fits into the rest.
+            seed: random seed.
 
         Returns:
-            For each part the numbers of its groups, sorted.
+            For each part, the sorted numbers of its groups.
 
         Raises:
             ValueError: if every group is larger than a part.
@@ -146,7 +146,7 @@ class Components:
                 roots = above
             parent[start : start + _CHUNK] = roots
             np.add.at(members, roots[kept(slice(start, start + _CHUNK))], 1)
-        # At most sum(sizes) groups are taken, and some are passed over: only that many need an order.
+        # At most sum(sizes) groups are taken and some are skipped, so only that many need a random order.
         wanted = 2 * sum(sizes) + 1000
         drawn = np.empty(0, np.dtype([("order", "u8"), ("group", "u8"), ("size", "u4")]))
         smallest = self.total
@@ -172,15 +172,15 @@ class Components:
                     break
             if not part:
                 raise ValueError(
-                    f"A part of {part_size} pairs cannot be split off: the smallest group of pairs that share "
-                    f"sentences has {smallest}. Choose at least that many."
+                    f"A set of {part_size} pairs cannot be split off, because the smallest group of pairs that share "
+                    f"sentences has {smallest}: choose at least that size."
                 )
             taken[part] = True
             parts.append(np.sort(drawn["group"][part]))
         return parts
 
     def groups_of(self, rows: slice) -> np.ndarray:
-        """The group numbers of rows (number,), once `choose` has settled them."""
+        """The group numbers of rows (number,), after `choose` was called."""
         return self._parent[rows]
 
 
@@ -190,7 +190,7 @@ def is_among(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def places_among(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """For each of `keys` (number,) a place in the sorted array `known`, or -1."""
+    """For each of `keys` (number,) its index in the sorted array `known`, or -1."""
     if not len(known):
         return np.full(len(keys), -1)
     places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
@@ -198,7 +198,7 @@ def places_among(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _mixed(keys: np.ndarray) -> np.ndarray:
-    """Spreads keys over 64 bits one to one (the finaliser of SplitMix64: Steele, Lea and Flood 2014)."""
+    """A bijective 64-bit hash of the keys (the finalizer of SplitMix64: Steele, Lea and Flood 2014)."""
     keys = keys.astype("u8")
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,9 +1,9 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Subword regularisation: texts encoded with segmentations drawn at random, for training batches only.
+"""Subword regularization: texts encoded with randomly sampled segmentations, for training batches only.
 
-The `tokenizers` library samples too, from a generator that cannot be seeded. Here the same text and seed give the same
-ids in every process and after every restart, so that a training run can be resumed exactly. Nothing is switched on in
-the tokenizer itself: what is saved with a model always encodes in the one usual way.
+The `tokenizers` library can sample too, but its generator cannot be seeded. Here the same text and seed give the same
+ids in every process and after every restart, so that a training run can be resumed exactly. The tokenizer itself is
+not changed: the one that is saved with a model always encodes deterministically.
 """
 
 import itertools
@@ -21,33 +21,33 @@ from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
 Draw = Callable[[], float]  # a number from [0, 1)
 
-LONGEST_WORD = 200  # in bytes; a longer word keeps its usual segmentation, as drawing one takes quadratic time
+LONGEST_WORD = 200  # bytes; a longer word keeps its usual segmentation, because sampling takes quadratic time
 CACHED_WORDS = 100_000
 
 
 class SubwordSampler:
-    """Encodes texts as a tokenizer does, but cuts each word into subwords at random.
+    """Encodes texts like a tokenizer, but segments each word into subwords at random.
 
-    For kind `bpe`, BPE-dropout (Provilkov et al. 2020, algorithm 1): at each step every possible merge is left out
-    with probability p. For kind `unigram`, subword sampling from all segmentations (Kudo 2018, with l = infinity): x
-    is drawn with probability proportional to p(x) ** alpha.
+    For kind `bpe`, BPE-dropout (Provilkov et al. 2020, algorithm 1): at each step every possible merge is skipped with
+    probability p. For kind `unigram`, sampling from all segmentations (Kudo 2018, with l = infinity): x is drawn with
+    probability proportional to p(x) ** alpha.
 
     Args:
-        tokenizer: of one vocabulary, or one side of two: `tokenizer.source`, `tokenizer.target`. It is copied.
-        sampling: p (0.1 in the paper; 1 leaves single bytes), or alpha (0.2 in the paper; the larger, the likelier is
-            the usual segmentation).
-        max_length: in tokens; a longer result is cut before its end token. No limit if None.
+        tokenizer: with one vocabulary, or one side of two: `tokenizer.source`, `tokenizer.target`. It is copied.
+        sampling: p (0.1 in the paper; 1 leaves single bytes), or alpha (0.2 in the paper; larger values favor the
+            usual segmentation).
+        max_length: in tokens; a longer result is truncated before its end token. No limit if None.
 
     Raises:
-        ValueError: for a tokenizer without subwords, p outside (0, 1], an alpha that is not above 0, or a max_length
+        ValueError: for a tokenizer without subwords, p outside (0, 1], an alpha that is not positive, or a max_length
             below 2.
     """
 
     def __init__(self, tokenizer: AttnSeq2SeqTokenizer, sampling: float, max_length: int | None = None) -> None:
         if tokenizer.has_two_vocabularies:
-            raise ValueError("The tokenizer has two vocabularies: give tokenizer.source or tokenizer.target.")
+            raise ValueError("The tokenizer has two vocabularies: pass tokenizer.source or tokenizer.target.")
         if max_length is not None and max_length < 2:
-            raise ValueError(f"max_length={max_length} must be at least 2: one token and the end token.")
+            raise ValueError(f"max_length={max_length} must be at least 2, for one token and the end token.")
         self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._backend.no_truncation()
         self._backend.no_padding()
@@ -58,7 +58,7 @@ class SubwordSampler:
         self._segment = _segmenter(json.loads(self._backend.to_str())["model"], sampling)
 
     def __call__(self, text: str, *seed: int) -> list[int]:
-        """Token ids of `text` with its end token; the same ones for the same seed, such as (seed, epoch, example)."""
+        """Token ids of `text` with its end token; reproducible for the same seed, such as (seed, epoch, example)."""
         encoding = self._backend.encode(text)
         draw = random.Random(" ".join(map(str, seed))).random
         ids: list[int] = []
@@ -78,13 +78,15 @@ class SubwordSampler:
 
 
 def check_sampling(kind: str, sampling: float) -> None:
-    """Raises ValueError where a tokenizer of this kind cannot be sampled so."""
+    """Raises ValueError if a tokenizer of this kind cannot be sampled with this value."""
     if kind not in ("bpe", "unigram"):
         raise ValueError(f"sampling is {sampling:g}, but kind '{kind}' has no subwords to sample: set sampling to 0.")
     if kind == "bpe" and not 0 < sampling <= 1:
-        raise ValueError(f"sampling is {sampling:g}, but for kind 'bpe' it is a chance: give it a value from 0 to 1.")
+        raise ValueError(
+            f"sampling is {sampling:g}, but for kind 'bpe' it is a probability: set it to a value from 0 to 1."
+        )
     if kind == "unigram" and not 0 < sampling < math.inf:
-        raise ValueError(f"sampling is {sampling:g}, but for kind 'unigram' it must be a number above 0.")
+        raise ValueError(f"sampling is {sampling:g}, but for kind 'unigram' it must be greater than 0.")
 
 
 def _segmenter(model: dict[str, Any], sampling: float) -> Callable[[str, Draw], Iterable[int]]:
@@ -94,7 +96,9 @@ def _segmenter(model: dict[str, Any], sampling: float) -> Callable[[str, Draw], 
     if model["type"] == "Unigram":
         check_sampling("unigram", sampling)
         return _UnigramSampling(model, sampling)
-    raise ValueError("The tokenizer has no subwords to sample: train one of kind 'bpe' or 'unigram', or sample none.")
+    raise ValueError(
+        "The tokenizer has no subwords to sample: train one of kind 'bpe' or 'unigram', or turn sampling off."
+    )
 
 
 class _BpeDropout:
@@ -116,7 +120,7 @@ class _BpeDropout:
                 if (merge := self._merges.get(pair)) is not None
             ]
             possible.sort()
-            # The first merge that is not left out, so that no number is drawn for those after it.
+            # Take the first merge that is not skipped; no random numbers are drawn for those after it.
             for _, made, place in possible:
                 if draw() >= self._dropout:
                     symbols[place : place + 2] = [made]
@@ -127,7 +131,7 @@ class _BpeDropout:
 
 
 class _Ways(NamedTuple):
-    """The tokens with which the first so many bytes of a word can end."""
+    """The tokens that can end a given prefix of a word."""
 
     starts: list[int]
     ids: list[int]
@@ -135,7 +139,7 @@ class _Ways(NamedTuple):
 
 
 class _UnigramSampling:
-    """Forward filtering, backward sampling: how likely each last token is, then token by token from the end."""
+    """Forward filtering, backward sampling: the weights of each last token, then sampling from the end."""
 
     def __init__(self, model: dict[str, Any], alpha: float) -> None:
         self._alpha = alpha
@@ -161,7 +165,7 @@ class _UnigramSampling:
         return reversed(ids)
 
     def _lattice(self, word: str) -> list[_Ways]:
-        sums = [0.0]  # log of the sum over all ways to make the first n bytes
+        sums = [0.0]  # log of the sum over all segmentations of the first n bytes
         lattice = []
         for end in range(1, len(word) + 1):
             starts, ids, logs = [], [], []

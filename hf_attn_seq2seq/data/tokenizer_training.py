@@ -1,22 +1,22 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Trains the tokenizer of a model from text: subwords, whole words, characters or symbols set apart by blanks.
+"""Trains the tokenizer of a model: subwords, whole words, characters, or symbols separated by whitespace.
 
-All kinds but "symbol" cut text into the same words first (`WORD`), so that `word_ids()` counts alike where single
-blanks part words (a blank more is a word to the kinds that keep every blank). All end a source or a target with
-`</s>`; the model itself puts the decoder's start token `<s>` in front when it shifts labels.
+All kinds except "symbol" first split text into the same words (`WORD`), so that `word_ids()` counts the same words in
+text with single spaces (extra whitespace is a word to the kinds that preserve whitespace). All end a text with `</s>`;
+the model itself prepends the decoder's start token `<s>` when it shifts the labels.
 
-| kind | a token is | `byte_fallback` | text comes back |
+| kind | a token is | `byte_fallback` | decoding restores |
 |---|---|---|---|
-| `bpe` | a part of a word, by merging bytes (Sennrich et al. 2016) | always | exactly |
-| `unigram` | a part of a word, by a language model over bytes (Kudo 2018) | always | exactly |
-| `word` | a word, `<unk>` for an unknown one | no | words in NFC, blanks set as print does; not `<unk>` |
-| `word` | a word with the blank before it, bytes of an unknown one | yes | exactly |
-| `char` | a character, bytes of an unknown one | yes | exactly |
-| `char` | a character, `<unk>` for an unknown one | no | exactly but for `<unk>` |
-| `symbol` | what stands between blanks, `<unk>` for an unknown one | no | with single blanks, but for `<unk>` |
+| `bpe` | a part of a word, by merging bytes (Sennrich et al. 2016) | always | the exact text |
+| `unigram` | a part of a word, by a language model over bytes (Kudo 2018) | always | the exact text |
+| `word` | a word, `<unk>` if unknown | no | words in NFC with standard spacing, except `<unk>` |
+| `word` | a word with the space before it, bytes if unknown | yes | the exact text |
+| `char` | a character, bytes if unknown | yes | the exact text |
+| `char` | a character, `<unk>` if unknown | no | the exact text, except `<unk>` |
+| `symbol` | a string between whitespace, `<unk>` if unknown | no | symbols with single spaces, except `<unk>` |
 
-"Exactly" holds for every Unicode text: unseen scripts, control characters, runs of blanks, blanks at the ends, tabs
-and line ends, composed and decomposed letters. `lowercase` gives up the case and nothing else.
+"The exact text" applies to all of Unicode: unseen scripts, control characters, repeated, leading and trailing
+whitespace, tabs and line breaks, composed and decomposed letters. `lowercase` loses case and nothing else.
 """
 
 import io
@@ -36,27 +36,27 @@ from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
 Kind = Literal["bpe", "unigram", "word", "char", "symbol"]
 
-SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")  # a token's id is its place
+SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")  # a token's id is its index
 PAD, BOS, EOS, UNK = SPECIAL_TOKENS
 
-# A word takes one blank before it; the other blanks of a run stay together.
+# A word includes one space before it; the rest of a run of whitespace stays together.
 _WORD_AND_BLANKS = rf" ?(?:{WORD})|\s+(?!\S)|\s"
 
 _BYTE_CHARACTERS = sorted(pre_tokenizers.ByteLevel.alphabet())  # one printable character for each byte
-_BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]  # what BPE falls back to, by these names
+_BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]  # the byte-fallback tokens of BPE must have these names
 
 
-# SentencePiece leaves words of more than 4,192 bytes out of its training, and a paragraph in Thai or Chinese may be
-# one word; the characters above take two bytes at most.
+# SentencePiece ignores words of more than 4,192 bytes in training, and a paragraph in Thai or Chinese may be one word;
+# the characters above take at most two bytes.
 _TRAINED_LENGTH = 2000
 
-# Where a special token's name is a symbol of a text, a word joiner behind its "<" makes it another symbol.
+# If a special token's name occurs as a symbol in a text, a word joiner after its "<" makes it a different symbol.
 _JOINED = "<\u2060"
 _REST_OF_SPECIAL = "(?:" + "|".join(token.removeprefix("<") for token in SPECIAL_TOKENS) + r")(?!\S)"
 
 
 class _Vocabulary(NamedTuple):
-    """What to train: checked, and `byte_fallback` settled."""
+    """What to train: checked, with `byte_fallback` resolved."""
 
     kind: Kind
     vocab_size: int
@@ -79,12 +79,12 @@ def _bpe(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
 
 
 def _unigram(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
-    # Not the trainer of `tokenizers`, which gives another vocabulary each time it is run on the same text.
+    # Not the trainer of `tokenizers`, which gives a different vocabulary on each run over the same text.
     try:
         from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
     except ImportError:
         raise ImportError(
-            "A tokenizer of kind 'unigram' is trained by the package sentencepiece, which is not installed: run "
+            "Training a tokenizer of kind 'unigram' needs sentencepiece, which is not installed: run "
             "'pip install sentencepiece', or choose another kind."
         ) from None
     untrained = _over_bytes(models.Unigram(), wanted)
@@ -102,7 +102,7 @@ def _unigram(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
         model_writer=proto,
         model_type="unigram",
         vocab_size=wanted.vocab_size - len(unseen),
-        hard_vocab_limit=False,  # little text makes fewer tokens
+        hard_vocab_limit=False,  # little text gives fewer tokens
         character_coverage=1.0,
         normalization_rule_name="identity",
         add_dummy_prefix=False,
@@ -114,7 +114,7 @@ def _unigram(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
         eos_id=SPECIAL_TOKENS.index(EOS),
         unk_id=SPECIAL_TOKENS.index(UNK),
         pad_piece=PAD,
-        num_threads=1,  # the order in which threads add up would show in the last digits
+        num_threads=1,  # the order in which threads add floats would change the last digits
         minloglevel=2,
     )
     trained = SentencePieceProcessor(model_proto=proto.getvalue())
@@ -126,7 +126,7 @@ def _unigram(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
 
 def _word(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
     if wanted.byte_fallback:
-        # BPE without a merge, which looks a word up as a whole first and else falls apart into its bytes.
+        # BPE without merges, which first looks a word up as a whole, and otherwise splits it into bytes.
         tokens = _numbered(_count(texts, _over_bytes(models.WordLevel(), wanted), wanted), _BYTE_CHARACTERS, wanted)
         return _over_bytes(models.BPE(vocab=tokens, merges=[], ignore_merges=True), wanted)
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
@@ -134,11 +134,11 @@ def _word(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
     tokenizer.decoder = decoders.Sequence(
         [
-            # Puts a blank before each token but the first: no token starts with a blank, so the prefix never counts.
+            # Puts a space before each token but the first: no token starts with a space, so the prefix never matches.
             decoders.WordPiece(prefix=" ", cleanup=False),
             decoders.Fuse(),
             decoders.Replace(Regex(r" (?=[.,…)\]}])|(?<=[(\[{¿¡]) "), ""),
-            # l' homme -> l'homme, it' s -> it's; after s' the blank stays (the dogs' bowl), but for boss' s -> boss's.
+            # l' homme -> l'homme, it' s -> it's; after s' the space stays (the dogs' bowl), except boss' s -> boss's.
             decoders.Replace(Regex(r"(?<=['’])(?<!\ws['’]) |(?<=['’]) (?=s\b)"), ""),
         ]
     )
@@ -150,7 +150,7 @@ def _char(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
     counter.normalizer = _normalizer(wanted)
     counter.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     tokens = _numbered(_count(texts, counter, wanted), _BYTE_TOKENS if wanted.byte_fallback else [], wanted)
-    # BPE without a merge leaves the characters.
+    # BPE without merges splits text into characters.
     tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=[], unk_token=UNK, byte_fallback=wanted.byte_fallback))
     tokenizer.normalizer = counter.normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD_AND_BLANKS), behavior="isolated")
@@ -165,7 +165,7 @@ def _symbol(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.decoder = decoders.Sequence(
         [
-            decoders.WordPiece(prefix=" ", cleanup=False),  # a blank between tokens
+            decoders.WordPiece(prefix=" ", cleanup=False),  # a space between tokens
             decoders.Replace(Regex(rf"{_JOINED}(?={_REST_OF_SPECIAL})"), "<"),
         ]
     )
@@ -190,7 +190,7 @@ def _normalizer(wanted: _Vocabulary, *steps: normalizers.Normalizer) -> normaliz
 
 
 def _count(texts: Iterable[str], tokenizer: Tokenizer, wanted: _Vocabulary) -> Tokenizer:
-    """Gives a word-level tokenizer the most frequent tokens of the texts."""
+    """Sets the vocabulary of a word-level tokenizer to the most frequent tokens of the texts."""
     trainer = trainers.WordLevelTrainer(
         vocab_size=wanted.vocab_size,
         min_frequency=wanted.min_frequency,
@@ -202,7 +202,7 @@ def _count(texts: Iterable[str], tokenizer: Tokenizer, wanted: _Vocabulary) -> T
 
 
 def _numbered(counted: Tokenizer, fallback: list[str], wanted: _Vocabulary) -> dict[str, int]:
-    """Ids of the special tokens, of what is fallen back to, and then of the most frequent tokens."""
+    """Ids of the special tokens, then the fallback tokens, then the most frequent tokens."""
     counts = counted.get_vocab()
     tokens = dict.fromkeys([*SPECIAL_TOKENS, *fallback, *sorted(counts, key=counts.__getitem__)])
     return {token: index for index, token in enumerate(itertools.islice(tokens, wanted.vocab_size))}
@@ -215,7 +215,7 @@ _TRAINERS: dict[Kind, Callable[[Iterable[str], _Vocabulary], Tokenizer]] = {
     "char": _char,
     "symbol": _symbol,
 }
-_FALLS_BACK: dict[Kind, tuple[bool, ...]] = {  # the choices of byte_fallback, the default first
+_FALLS_BACK: dict[Kind, tuple[bool, ...]] = {  # the allowed values of byte_fallback, the default first
     "bpe": (True,),
     "unigram": (True,),
     "word": (False, True),
@@ -234,32 +234,32 @@ def train_tokenizer(
     byte_fallback: bool | None = None,
     model_max_length: int | None = None,
 ) -> AttnSeq2SeqTokenizer:
-    """Trains a tokenizer on `texts`; give it both sides of a corpus, as source and target share one vocabulary.
+    """Trains a tokenizer on `texts`; pass both sides of a corpus for a vocabulary shared by source and target.
 
-    The ids of the special tokens are the same in all: `<pad>` 0, `<s>` 1, `</s>` 2, `<unk>` 3. An encoded text ends
-    with `</s>`, as a source and as `text_target=` alike. Special tokens written out in a text are read as such; call
-    the tokenizer with `split_special_tokens=True` for text that must not be.
+    The ids of the special tokens are always `<pad>` 0, `<s>` 1, `</s>` 2, `<unk>` 3. An encoded text ends with `</s>`,
+    both as a source and as `text_target=`. Special tokens written in a text are read as such; call the tokenizer with
+    `split_special_tokens=True` to read them as plain text.
 
     Args:
-        texts: the sentences, read once and in order, so a generator will do; blank ones are passed over.
-        kind: what a token is, and so what decoding keeps; see the table of this module. `"word"` without byte
-            fallback sets blanks as print does and does not keep those of the original: none before `.` `,` `…` or a
-            closing bracket, none after an opening bracket or an apostrophe, one elsewhere. So `?` `!` `;` `:` have
-            one in front of them, as in French, in English text too.
-        vocab_size: the most tokens to make, the special ones and the bytes included; little text makes fewer.
-        min_frequency: how often a pair to merge (`"bpe"`), a word, a character or a symbol must be seen for a token.
-        lowercase: lower-case all text.
+        texts: the sentences, read once and in order, so a generator will do; empty ones are skipped.
+        kind: what a token is, and so what decoding restores; see the table of this module. `"word"` without byte
+            fallback normalizes spacing: no space before `.` `,` `…` or a closing bracket, none after an opening
+            bracket or an apostrophe, one elsewhere. `?` `!` `;` `:` therefore get a space before them, as in French,
+            in English text too.
+        vocab_size: maximum size of the vocabulary, including special tokens and bytes; little text gives fewer.
+        min_frequency: minimum frequency of a merge (`"bpe"`), word, character or symbol to become a token.
+        lowercase: lowercase all text.
         byte_fallback: spell what is not in the vocabulary in bytes, so that no text is lost. `"bpe"` and `"unigram"`
             always do, `"symbol"` cannot; None means yes for `"char"` and no for `"word"`.
-        model_max_length: in tokens, what `truncation=True` cuts to; no limit if None.
+        model_max_length: the length in tokens that `truncation=True` truncates to; no limit if None.
 
     Returns:
-        The tokenizer, padding and truncating on the right.
+        The tokenizer, which pads and truncates on the right.
 
     Raises:
-        ValueError: for an unknown kind, a vocabulary too small for it, a number below 1, a setting that the kind has
-            not, an entry of `texts` that is no string, or no text at all.
-        ImportError: for kind `"unigram"` where the package sentencepiece is not installed.
+        ValueError: for an unknown kind, a vocabulary too small for it, a number below 1, a setting that the kind does
+            not have, an entry of `texts` that is not a string, or no text at all.
+        ImportError: for kind `"unigram"` if the package sentencepiece is not installed.
     """
     wanted = _checked_vocabulary(kind, vocab_size, min_frequency, lowercase, byte_fallback)
     _check_max_length(model_max_length)
@@ -275,12 +275,12 @@ def _checked_vocabulary(
     if min_frequency < 1:
         raise ValueError(f"min_frequency is {min_frequency}, but must be at least 1.")
     if min_frequency > 1 and kind == "unigram":
-        raise ValueError(f"min_frequency is {min_frequency}, but kind 'unigram' knows no such limit: leave it at 1.")
+        raise ValueError(f"min_frequency is {min_frequency}, but kind 'unigram' has no such limit: leave it at 1.")
     choices = _FALLS_BACK[kind]
     if byte_fallback is None:
         byte_fallback = choices[0]
     if byte_fallback not in choices:
-        reason = "always works on bytes" if choices[0] else "has no bytes to fall back to"
+        reason = "always works on bytes" if choices[0] else "has no byte fallback"
         raise ValueError(f"byte_fallback is {str(byte_fallback).lower()}, but kind '{kind}' {reason}: leave it out.")
     needed = len(SPECIAL_TOKENS) + (256 if byte_fallback else 1)
     if vocab_size < needed:
@@ -332,9 +332,11 @@ def _wrapped(
 
 
 def _not_blank(texts: Iterable[str], name: str = "texts") -> Iterator[str]:
-    """Passes on the texts that are not blank; raises ValueError for an entry that is no string, and for no text."""
+    """Yields the texts that are not empty; raises ValueError for an entry that is not a string, and for no text."""
     if isinstance(texts, str):
-        raise ValueError(f"{name} is one string, but must be a list or another iterable of strings, one a sentence.")
+        raise ValueError(
+            f"{name} is a single string, but must be a list or another iterable of strings, one per sentence."
+        )
     empty = True
     for index, text in enumerate(texts):
         if not isinstance(text, str):
@@ -343,16 +345,16 @@ def _not_blank(texts: Iterable[str], name: str = "texts") -> Iterator[str]:
             empty = False
             yield text
     if empty:
-        raise ValueError(f"There is nothing to train the tokenizer on: {name} has no entry that is not blank.")
+        raise ValueError(f"There is nothing to train the tokenizer on: all entries of {name} are empty.")
 
 
 class SideSettings(Settings):
-    """How the vocabulary of one side differs from what the tokenizer section says for both."""
+    """Settings of one side's vocabulary that override those of the tokenizer section."""
 
     kind: Kind | None = Field(None, description="what a token is")
-    vocab_size: int | None = Field(None, description="the most tokens to make")
-    min_frequency: int | None = Field(None, description="how often a token must be seen in training")
-    lowercase: bool | None = Field(None, description="whether to lower-case all text")
+    vocab_size: int | None = Field(None, description="maximum size of the vocabulary")
+    min_frequency: int | None = Field(None, description="minimum frequency of a token in training")
+    lowercase: bool | None = Field(None, description="whether to lowercase all text")
     byte_fallback: bool | None = Field(None, description="whether to spell unknown words or characters in bytes")
 
 
@@ -360,28 +362,28 @@ class TokenizerSettings(Settings):
     """The tokenizer section of a recipe."""
 
     kind: Kind = Field("bpe", description="what a token is: " + ", ".join(get_args(Kind)))
-    vocab_size: int = Field(8000, le=10**6, description="the most tokens to make, special tokens and bytes included")
-    min_frequency: int = Field(1, description="how often a merge, word, character or symbol must be seen for a token")
-    lowercase: bool = Field(False, description="whether to lower-case all text")
+    vocab_size: int = Field(
+        8000, le=10**6, description="maximum size of the vocabulary, including special tokens and bytes"
+    )
+    min_frequency: int = Field(1, description="minimum frequency of a merge, word, character or symbol")
+    lowercase: bool = Field(False, description="whether to lowercase all text")
     byte_fallback: bool | None = Field(
         None, description="whether to spell unknown words (by default no) or characters (by default yes) in bytes"
     )
     sampling: float = Field(
         0,
-        description="how wildly segmentations vary in training, 0 for not at all: for bpe the chance of leaving out "
-        "a merge (0.1 in Provilkov et al. 2020), for unigram the exponent alpha (0.2 in Kudo 2018; smaller is wilder)",
+        description="subword regularization in training, 0 for none: for bpe the probability of skipping a merge "
+        "(0.1 in Provilkov et al. 2020), for unigram the exponent alpha (0.2 in Kudo 2018; smaller varies more)",
     )
     shared: bool = Field(True, description="whether source and target share one vocabulary")
-    source: SideSettings | None = Field(None, description="what differs for the source, where not shared")
-    target: SideSettings | None = Field(None, description="what differs for the target, where not shared")
+    source: SideSettings | None = Field(None, description="settings that differ for the source, if not shared")
+    target: SideSettings | None = Field(None, description="settings that differ for the target, if not shared")
 
     @model_validator(mode="after")
     def _check(self) -> "TokenizerSettings":
         for side, own in (("source", self.source), ("target", self.target)):
             if self.shared and own is not None:
-                raise ValueError(
-                    f"'{side}' has settings of its own, but the vocabulary is shared: set shared to false."
-                )
+                raise ValueError(f"'{side}' has separate settings, but the vocabulary is shared: set shared to false.")
             try:
                 _vocabulary(self, own)
                 if self.sampling:
@@ -407,22 +409,22 @@ def train_tokenizer_for(
     *,
     model_max_length: int | None = None,
 ) -> AttnSeq2SeqTokenizer:
-    """Trains the tokenizer that a recipe describes, with one vocabulary for both sides or one for each.
+    """Trains the tokenizer of a recipe, with one shared vocabulary or one per side.
 
     Args:
         settings: the tokenizer section.
-        sources: the source texts, read once and in order; blank ones are passed over.
+        sources: the source texts, read once and in order; empty ones are skipped.
         targets: the target texts, likewise.
-        model_max_length: in tokens, what `truncation=True` cuts to; no limit if None.
+        model_max_length: the length in tokens that `truncation=True` truncates to; no limit if None.
 
     Returns:
         The tokenizer. Its model takes `vocab_size=len(tokenizer)` and `decoder_vocab_size=len(tokenizer.target)`.
-        Special tokens written out in a text are text to it, so that a corpus with `</s>` in it ends no sentence
-        there; set its `split_special_tokens` to False to have them read, as tags for instance.
+        It reads special tokens in a text as plain text, so that `</s>` in a corpus does not end a sentence; set its
+        `split_special_tokens` to False to have them recognized, for instance as tags.
 
     Raises:
-        ValueError: for an entry that is no string, or a side with no text at all.
-        ImportError: for kind `"unigram"` where the package sentencepiece is not installed.
+        ValueError: for an entry that is not a string, or a side with no text at all.
+        ImportError: for kind `"unigram"` if the package sentencepiece is not installed.
     """
     _check_max_length(model_max_length)
     sources, targets = _not_blank(sources, "sources"), _not_blank(targets, "targets")

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Models for ONNX Runtime, written from PyTorch; `hf_attn_seq2seq.decoding.exported` runs them."""
+"""Exports PyTorch models to ONNX Runtime; `hf_attn_seq2seq.decoding.exported` runs them."""
 
 from hf_attn_seq2seq.decoding.exported import ExportedModel
 from hf_attn_seq2seq.decoding.loading import load_exported

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Export a model for ONNX Runtime: a folder that translates without PyTorch's weights, in full precision or 8 bits."""
+"""Export a model to a folder for ONNX Runtime, in single precision or 8 bits."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ EXAMPLES = """examples:
   hf-attn-seq2seq translate outputs/en-fr-onnx "The cat is on the mat."
 
 kinds:
-  onnx   single precision: the same translations as PyTorch, greedy and with beams
-  int8   embeddings and the weights of matrix products in 8 bits: smaller, and not quite the same; how near is
-         measured, and kept in the folder's exported.json
+  onnx   single precision: the same translations as PyTorch, greedily and with beams
+  int8   embeddings and the weights of matrix products in 8 bits: smaller, with slightly different results; the
+         difference is measured and saved in exported.json
 """
 
 
@@ -31,14 +31,16 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="a trained model's folder, or its name on the Hub (default: %(default)s, which comes with this package)",
     )
-    parser.add_argument("--to", choices=KINDS, default="onnx", help="(default %(default)s)")
-    parser.add_argument("--output", "-o", metavar="FOLDER", help="a new one (default: the model's name and the kind)")
+    parser.add_argument("--to", choices=KINDS, default="onnx", help="kind of export (default: %(default)s)")
+    parser.add_argument(
+        "--output", "-o", metavar="FOLDER", help="a new folder (default: the model's name and the kind)"
+    )
     parser.add_argument(
         "--sentences",
         type=Path,
         metavar="FILE",
-        help=f"a text of the model's source language, to compare with PyTorch on its first {COMPARED} lines (default: "
-        "the sentences of its card, or else random words)",
+        help=f"a text in the model's source language, whose first {COMPARED} lines are used to compare the results "
+        "with PyTorch's (default: the sentences of its model card, or random words)",
     )
     return parser
 
@@ -54,9 +56,9 @@ def _read(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, IsADirectoryError):
-        raise ValueError(f"There is no file '{path}': name a text.") from None
+        raise ValueError(f"There is no file '{path}': name a text file.") from None
     except UnicodeDecodeError:
-        raise ValueError(f"'{path}' is no UTF-8 text: convert it first.") from None
+        raise ValueError(f"'{path}' is not UTF-8 text: convert it first.") from None
 
 
 def _told(exported: Exported) -> str:

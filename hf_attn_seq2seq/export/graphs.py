@@ -1,11 +1,11 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-A model as two ONNX graphs, free in batch and lengths.
+A model as two ONNX graphs with dynamic batch size and lengths.
 
-The encoder's graph reads a source once: its states, the memory of it (each attention's projected keys and values) and
-the decoder's first state. The decoder's graph makes one step: a token, the mask, the memory and the state go in;
-logits, the next state and each attention's weights come out. A recurrent decoder's state is what its cells and its
-attention hold, a Transformer's the keys and values of the tokens so far, none at first.
+The encoder graph reads a source once and returns its states, its memory (each attention's projected keys and values)
+and the first decoder state. The decoder graph computes one step: from a token, the mask, the memory and the state, it
+returns logits, the next state and each attention's weights. A recurrent decoder's state is that of its cells and its
+attention; a Transformer's state is the keys and values of the tokens so far, initially none.
 """
 
 import copy
@@ -24,15 +24,15 @@ from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGener
 OPSET = 17
 ENCODER_FILE = "encoder.onnx"
 DECODER_FILE = "decoder.onnx"
-SAMPLE_LENGTHS = (5, 3)  # of the batch that is traced; any other does as well
+SAMPLE_LENGTHS = (5, 3)  # of the batch that is traced; other values work equally
 
 
 class Names(NamedTuple):
-    """What goes in and out of the two graphs, in this order; the decoder's `next_` outputs are its next state."""
+    """Input and output names of the two graphs, in order; the decoder's `next_` outputs are its next state."""
 
     memory: list[str]  # encoder to decoder, the same at each step
     state: list[str]  # encoder to decoder, then from step to step
-    attentions: list[str]  # one for each decoder layer that attends
+    attentions: list[str]  # one per decoder layer with attention
 
     @classmethod
     def of(cls, model: AttnSeq2SeqForConditionalGeneration) -> "Names":
@@ -82,7 +82,7 @@ AXES = {
 
 
 def free_axes(names: list[str]) -> dict[str, dict[int, str]]:
-    """The axes that are not fixed, for each of the names; what comes out of a step is one token longer."""
+    """The dynamic axes of each name; the outputs of a step are one token longer."""
     axes = {}
     for name in names:
         new = name.startswith("next_")
@@ -92,7 +92,7 @@ def free_axes(names: list[str]) -> dict[str, dict[int, str]]:
 
 
 class EncoderGraph(nn.Module):
-    """The source, read once; `(batch, src_len)` ids and mask to [`Names.encoder_outputs`]."""
+    """Reads the source; maps `(batch, src_len)` ids and mask to [`Names.encoder_outputs`]."""
 
     def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
         super().__init__()
@@ -118,11 +118,11 @@ class EncoderGraph(nn.Module):
             return [state, attentional] if config.input_feeding else [state]
         heads = config.num_key_value_heads
         empty = states.new_zeros(states.shape[0], heads, 0, config.hidden_size // config.num_attention_heads)
-        return [empty + 0 for _ in range(2 * config.decoder_layers)]  # an output each
+        return [empty + 0 for _ in range(2 * config.decoder_layers)]  # one output each
 
 
 class DecoderGraph(nn.Module):
-    """One step; [`Names.decoder_inputs`] to [`Names.decoder_outputs`], the token being `(batch, 1)`."""
+    """One step; maps [`Names.decoder_inputs`] to [`Names.decoder_outputs`]; the token is `(batch, 1)`."""
 
     def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class DecoderGraph(nn.Module):
         state: tuple[torch.Tensor, ...],
     ) -> list[torch.Tensor]:
         steps = self.decoder.stack.steps
-        attentional = state[1] if self.config.input_feeding else embeds.new_zeros(())  # read by input feeding alone
+        attentional = state[1] if self.config.input_feeding else embeds.new_zeros(())  # used only by input feeding
         out = steps(
             embeds,
             state[0],
@@ -159,7 +159,7 @@ class DecoderGraph(nn.Module):
             step_mask=None,
             masks=steps.draw_dropout(embeds),
             output_weights=True,
-            all_states=True,  # by matrix products, which can be quantised, not by a fused kernel of one step
+            all_states=True,  # uses matrix products, which can be quantized, and not a fused kernel of one step
         )
         after = [out.states[:, -1], out.newest] if self.config.input_feeding else [out.states[:, -1]]
         return [out.attentional, *after, *([] if out.weights is None else [out.weights])]
@@ -180,8 +180,8 @@ class DecoderGraph(nn.Module):
         angles = stack.positions.angles(position)
         weights = []
         for layer in stack.layers:
-            # No mask: one token may look at all before it. The source's states are known by the memory of them; only
-            # their number is read.
+            # No mask: the token may attend to all before it. The source states are in the memory; only their number
+            # is read.
             out = layer(hidden, None, angles, position, mask.unsqueeze(-1), mask, cache, output_attentions=True)
             hidden = out.hidden_states
             if out.cross_attentions is not None:
@@ -191,7 +191,7 @@ class DecoderGraph(nn.Module):
 
 
 def _cache_of(parts: tuple[torch.Tensor, ...]) -> Any:
-    """A cache that holds these keys and values, as inputs of a graph, in turns."""
+    """A cache with these keys and values, which alternate in the graph's inputs."""
     cache = DynamicCache()
     for keys, values in zip(parts[::2], parts[1::2]):
         layer = DynamicLayer()
@@ -206,11 +206,11 @@ def write_graphs(model: AttnSeq2SeqForConditionalGeneration, folder: Path) -> Na
     Write both graphs of a model in single precision.
 
     Args:
-        model: On the CPU.
-        folder: An existing one.
+        model: The model, on the CPU.
+        folder: An existing folder.
     """
     model = copy.deepcopy(model).float().eval()
-    model.set_attn_implementation("eager")  # weights are wanted, and the fused kernels hand out none
+    model.set_attn_implementation("eager")  # fused kernels do not return attention weights
     names = Names.of(model)
     ids = torch.full((len(SAMPLE_LENGTHS), max(SAMPLE_LENGTHS)), model.config.pad_token_id or 0)
     mask = (torch.arange(ids.shape[1]) < torch.tensor(SAMPLE_LENGTHS)[:, None]).long()
@@ -228,13 +228,13 @@ def _write(
     graph: nn.Module, sample: tuple[torch.Tensor, ...], path: Path, inputs: list[str], outputs: list[str]
 ) -> None:
     with warnings.catch_warnings(), torch.no_grad():
-        # The tracer warns of each size that it reads; that none is fixed by it is what tests and export check.
+        # The tracer warns about each size that it reads; the tests and the export check that none is fixed.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.eval(),
             sample,
             str(path),
-            dynamo=False,  # the newer exporter unrolls recurrences over the traced length
+            dynamo=False,  # the newer exporter unrolls recurrences to the traced length
             opset_version=OPSET,
             input_names=inputs,
             output_names=outputs,

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""A model's folder for ONNX Runtime: graphs, tokenizer, configurations, card, and how near it is to PyTorch."""
+"""Writes a model's folder for ONNX Runtime: graphs, tokenizer, configurations, card, and a comparison with PyTorch."""
 
 import copy
 import hashlib
@@ -28,23 +28,23 @@ from hf_attn_seq2seq.writing import sole_output, whole_folder
 KINDS = ("onnx", "int8")
 COMPARED = 16  # sentences
 COMPARED_TOKENS = 32  # of a translation
-SENTENCES = {"given": "sentences", "shown": "sentences of its card", "random": "sentences of random words"}
-TOLERANCE = 1e-3  # of logits in single precision, as a share of the largest
+SENTENCES = {"given": "sentences", "shown": "sentences of its model card", "random": "sentences of random words"}
+TOLERANCE = 1e-3  # of logits in single precision, relative to the largest
 Inputs = dict[str, torch.Tensor]
 
 
 class Difference(NamedTuple):
-    """How far an exported model is from the PyTorch model, on a few sentences."""
+    """The difference between an exported model and the PyTorch model on a few sentences."""
 
     sentences: str  # "given", "shown" (by the model's results.json) or "random"
     compared: int
     equal_greedy_translations: int
-    largest_logit_difference: float  # where both were fed PyTorch's translations
+    largest_logit_difference: float  # with PyTorch's translations as decoder input for both
     largest_logit: float
 
 
 class Exported(NamedTuple):
-    """What was written."""
+    """The result of an export."""
 
     folder: Path
     kind: str
@@ -56,29 +56,30 @@ def export(
     name: str, to: str = "onnx", output: str | Path | None = None, sentences: Sequence[str] | None = None
 ) -> Exported:
     """
-    Write a model as a folder that [`load_exported`], `hf_attn_seq2seq.load` and the command `translate` take.
+    Write a model to a folder that [`load_exported`], `hf_attn_seq2seq.load` and the command `translate` can load.
 
-    The folder appears when it is complete, or not at all.
+    The folder appears only when it is complete.
 
     Args:
-        name: Of a model that comes with this package, a folder, or a name on the Hub.
+        name: The name of a packaged model, a folder, or a name on the Hub.
         to: "onnx", in single precision, or "int8", with embeddings and the weights of matrix products in 8 bits.
-        output: The new folder; None: the model's name and the kind, beside its folder or else here.
-        sentences: To compare with PyTorch on, of which the first 16 are taken; None: those that the model's
-            `results.json` shows, or else random words.
+        output: The new folder; None: named after the model and the kind, beside the model's folder or in the current
+            one.
+        sentences: Sentences for the comparison with PyTorch; the first 16 are used. None: those shown in the model's
+            `results.json`, or random words.
 
     Raises:
-        ValueError: The kind is unknown, the model is exported already or none of this package, the folder exists and
-            holds something, or the graphs do not give the model's numbers.
+        ValueError: The kind is unknown, the model is already exported or not of this package, the folder exists and is
+            not empty, or the graphs do not reproduce the model's numbers.
         ImportError: onnx or onnxruntime is not installed.
     """
     if output is not None and not str(output).strip():
         raise ValueError("The name of --output is empty: name a new folder.")
     if to not in KINDS:
-        raise ValueError(f"There is no kind '{to}' of export: choose one of {', '.join(KINDS)}.")
+        raise ValueError(f"Unknown kind of export '{to}': choose one of {', '.join(KINDS)}.")
     import_onnxruntime()
     if importlib.util.find_spec("onnx") is None:
-        raise ImportError("Exporting needs onnx: pip install 'hf_attn_seq2seq[export]'.")
+        raise ImportError("Export needs onnx, which is not installed: pip install 'hf_attn_seq2seq[export]'.")
     source = Path(resolve(name))
     folder = Path(output) if output is not None else _default_output(name, to)
     if folder.is_file():
@@ -86,13 +87,13 @@ def export(
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"'{folder}' exists and is not empty: name another --output, or remove it first.")
     if (source / DESCRIPTION).is_file():
-        raise ValueError(f"'{name}' is exported already: name the model that it was exported from.")
+        raise ValueError(f"'{name}' is already exported: name the model it was exported from.")
     translator = load_translator([name], device="cpu", dtype="float32")
     model: Any = translator.model
     if not isinstance(model, AttnSeq2SeqForConditionalGeneration):
         raise ValueError(
-            f"'{name}' is a model of type {model.config.model_type}: this command exports models of this package, "
-            "Hugging Face's optimum exports others."
+            f"'{name}' is a model of type {model.config.model_type}, not of this package: export it with Hugging "
+            "Face's optimum."
         )
     origin = "given"
     if sentences is None:
@@ -117,25 +118,26 @@ def export(
         difference = measure(model, ExportedModel(made), inputs, origin)
         if to == "onnx" and difference.largest_logit_difference > TOLERANCE * max(1.0, difference.largest_logit):
             raise ValueError(
-                f"The graphs of '{name}' give other numbers than PyTorch (logits differ by "
+                f"The exported graphs of '{name}' do not match PyTorch (logits differ by "
                 f"{difference.largest_logit_difference:.1e}), so nothing was written: please report this."
             )
         _write_json(made / DESCRIPTION, {**description, "difference_from_pytorch": difference._asdict()})
         (made / "README.md").write_text(_card(description["model"], to, difference), encoding="utf-8")
         if place.is_dir():
-            place.rmdir()  # it is empty, or this says that it no longer is
+            place.rmdir()  # fails if it is no longer empty
         size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE))
     return Exported(folder, to, size, difference)
 
 
 def write_model(model: AttnSeq2SeqForConditionalGeneration, folder: Path, to: str = "onnx") -> dict[str, Any]:
     """
-    Write what [`ExportedModel`] reads: graphs, configurations and `exported.json`, whose content is returned.
+    Write the files that [`ExportedModel`] reads: graphs, configurations and `exported.json`; returns the latter's
+    content.
 
     Args:
-        model: On the CPU.
-        folder: An existing one.
-        to: As [`export`] takes it.
+        model: The model, on the CPU.
+        folder: An existing folder.
+        to: As in [`export`].
     """
     names = write_graphs(model, folder)
     if to == "int8":
@@ -171,8 +173,8 @@ def _default_output(name: str, kind: str) -> Path:
 
 
 def _quantize(path: Path) -> None:
-    """Weights of matrix products in 8 bits, with a scale for each column; what they are multiplied with is rounded at
-    run time. Embeddings too, with a scale for each row. An encoder's GRU and LSTM stay as they are."""
+    """Quantize the weights of matrix products to 8 bits with a scale per column; their inputs are quantized at run
+    time. Embeddings get a scale per row. GRU and LSTM operators of an encoder are not quantized."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -180,7 +182,7 @@ def _quantize(path: Path) -> None:
     vectors = {weight.name for weight in graph.initializer if len(weight.dims) != 2}
     smaller = path.with_suffix(".int8")
     disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it would advise a preprocessing for convolutional networks
+    logging.disable(logging.WARNING)  # it would recommend preprocessing for convolutional networks
     try:
         quantize_dynamic(
             path,
@@ -200,8 +202,8 @@ def _quantize(path: Path) -> None:
 
 
 def _quantize_embeddings(graph: Any) -> None:
-    """Look up rows of 8 bits and their scales, where rows of floats were looked up: the library has one scale for all
-    rows, which loses more."""
+    """Replace embedding lookups of floats by lookups of 8-bit rows and their scales: the library only has one scale
+    for all rows, which loses more precision."""
     from onnx import TensorProto, helper, numpy_helper
 
     weights = {weight.name: weight for weight in graph.initializer if weight.data_type == TensorProto.FLOAT}
@@ -232,18 +234,18 @@ def _quantize_embeddings(graph: Any) -> None:
 
 
 def _names_read(graph: Any) -> set[str]:
-    """What the nodes of a graph read, and those of the graphs inside them."""
+    """The names that the nodes of a graph, and of its subgraphs, read."""
     names = {name for node in graph.node for name in node.input}
     inner = (each.g for node in graph.node for each in node.attribute if each.HasField("g"))
     return names.union(*map(_names_read, inner))
 
 
 def _card(model: str, kind: str, near: Difference) -> str:
-    """The README of the folder: figures of the model that it was exported from are not those of this one."""
+    """The README of the folder; it does not repeat the original model's results, which do not apply to this one."""
     return f"""# {model}, exported
 
-`{model}` for ONNX Runtime ({kind}), written by `hf-attn-seq2seq export`. What that model is for, its licence and its
-figures stand in its own card. How near this one is to it: {described(near)}
+`{model}` for ONNX Runtime ({kind}), written by `hf-attn-seq2seq export`. For its purpose, licence and results, see the
+model card of the original model. Compared with it: {described(near)}
 
 ```python
 import hf_attn_seq2seq
@@ -254,16 +256,16 @@ translator = hf_attn_seq2seq.pipeline(model=".")  # this folder
 
 
 def described(near: Difference) -> str:
-    """How near an exported model is to the PyTorch model, in one sentence."""
+    """The difference between an exported model and the PyTorch model, in one sentence."""
     return (
-        f"{near.equal_greedy_translations} of {near.compared} {SENTENCES[near.sentences]} are translated as by "
-        f"PyTorch (greedily); logits, which reach {near.largest_logit:.1f}, differ by "
-        f"{near.largest_logit_difference:.1e} at most."
+        f"{near.equal_greedy_translations} of {near.compared} {SENTENCES[near.sentences]} have the same greedy "
+        f"translation as with PyTorch; logits (up to {near.largest_logit:.1f}) differ by at most "
+        f"{near.largest_logit_difference:.1e}."
     )
 
 
 def _checksums(name: str) -> dict[str, str]:
-    """Of the files of weights, by their names."""
+    """Checksums of the weight files, by file name."""
     folder = Path(cached_file(resolve(name), "config.json")).parent
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.safetensors"))}
 
@@ -272,27 +274,27 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-# How near.
+# Comparison with PyTorch.
 
 
 def _shown_sentences(name: str) -> list[str] | None:
-    """The sources of the translations that the model's results show, if any."""
+    """The source sentences of the translations shown in the model's results, if any."""
     path = cached_file(resolve(name), "results.json", _raise_exceptions_for_missing_entries=False)
     if path is None:
         return None
     try:
         sources = [shown["source"] for shown in json.loads(Path(path).read_text("utf-8"))["translations"]]
     except (ValueError, KeyError, TypeError):
-        return None  # of a model that shows none, or no results of this package
+        return None  # the model has none, or its results are not from this package
     return [text for text in sources if isinstance(text, str) and text.strip()] or None
 
 
 def _sample(model: Any, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str] | None) -> Inputs:
-    """Source ids and mask, `(batch, src_len)`, of the given sentences, or of random tokens and an end token."""
+    """Source ids and mask, `(batch, src_len)`, of the given sentences, or of random tokens with an end token."""
     if sentences is not None:
         texts = [text for text in sentences if text.strip()][:COMPARED]
         if not texts:
-            raise ValueError("There are no sentences to compare on: give lines of text.")
+            raise ValueError("There are no sentences for the comparison: give a text with at least one line.")
         encoded = tokenizer(texts, return_tensors="pt", padding=True, truncation=True)
         return {name: encoded[name] for name in ("input_ids", "attention_mask")}
     generator = torch.Generator().manual_seed(0)
@@ -309,11 +311,11 @@ def _sample(model: Any, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[
 @torch.no_grad()
 def measure(model: Any, exported: ExportedModel, inputs: Inputs, sentences: str = "given") -> Difference:
     """
-    Compare greedy translations, and the logits of both along those of PyTorch.
+    Compare greedy translations, and the logits of both models along PyTorch's translations.
 
     Args:
         model: The PyTorch model.
-        exported: Of it.
+        exported: The exported model.
         inputs: `input_ids` and `attention_mask`, `(batch, src_len)`.
         sentences: Where they come from: "given", "shown" or "random".
     """

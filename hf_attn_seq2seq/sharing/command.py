@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Put a trained model on the Hugging Face Hub: weights, code, tokenizer, recipe, figures, card, picture and page."""
+"""Push a trained model to the Hugging Face Hub, with code, tokenizer, recipe, results, model card and explanation."""
 
 import argparse
 import sys
@@ -20,8 +20,8 @@ EXAMPLES = """examples:
   hf-attn-seq2seq push outputs/en-fr --repo user/en-fr --pr --message "Trained for longer"
   hf-attn-seq2seq push user/en-fr --repo user/en-fr-page --space
 
-Log in first, by `hf auth login`, or set HF_TOKEN. All files come in one commit: a push that is cut off changes
-nothing, and can be repeated.
+Log in first with `hf auth login`, or set HF_TOKEN. All files go into one commit: an interrupted push changes nothing
+and can be repeated.
 """
 
 
@@ -30,36 +30,36 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="a trained model's folder, its recipe, or a packaged model's name; with --space, a name on the Hub",
+        help="a trained model's folder, its recipe, or the name of a packaged model; with --space, a name on the Hub",
     )
-    parser.add_argument("--repo", required=True, metavar="USER/NAME", help="the repository; made if it is new")
-    parser.add_argument("--private", action="store_true", help="a new repository is seen by its owner alone")
-    parser.add_argument("--pr", action="store_true", help="open a pull request")
-    parser.add_argument("--revision", metavar="REV", help="the branch, made if it is new (default: main)")
-    parser.add_argument("--space", action="store_true", help="push a Space, a page that shows the model")
-    parser.add_argument("--message", metavar="TEXT", help="of the commit")
-    parser.add_argument("--sentence", metavar="TEXT", help="explained by picture and page (default: an example)")
-    parser.add_argument("--overwrite", action="store_true", help="replace all that the repository holds")
+    parser.add_argument("--repo", required=True, metavar="USER/NAME", help="the repository; created if necessary")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument("--pr", action="store_true", help="open a pull request in an existing repository")
+    parser.add_argument("--revision", metavar="REV", help="the branch; created if necessary (default: main)")
+    parser.add_argument("--space", action="store_true", help="push a Space, a web page that runs the model")
+    parser.add_argument("--message", metavar="TEXT", help="the commit message")
     parser.add_argument(
-        "--dry-run", action="store_true", help="list what would be sent; needs no login and no network"
+        "--sentence", metavar="TEXT", help="the sentence to explain in the picture and the page (default: an example)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace everything in the repository")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be pushed; needs no login or network")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = build_parser().parse_args(arguments)
-    hub_logging.set_verbosity_error()  # each attempt to connect again would be a warning
+    hub_logging.set_verbosity_error()  # otherwise every retry prints a warning
     if not sys.stderr.isatty():
         disable_progress_bars()
     check_destination(options.repo, options.pr, options.revision)
     if not options.dry_run:
-        check_login()  # before the minute that putting together may take
+        check_login()  # before staging, which may take a minute
     with staged(options.run, options.repo, space=options.space, sentence=options.sentence) as found:
         for note in found.notes:
             print(f"Note: {note}")
         _print_files(found.folder)
         if options.dry_run:
-            print("Nothing was sent.")
+            print("Nothing was pushed.")
             return
         pushed = send(
             found.folder,

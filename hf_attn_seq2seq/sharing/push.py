@@ -1,10 +1,10 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-A folder to the Hub, in one commit.
+Pushes a folder to the Hub in one commit.
 
-Large files travel first and belong to nothing until the commit names them. So a push that is cut off leaves the
-repository as it was, and the next one finds there what has arrived already. The token is read, kept and sent by
-huggingface_hub alone.
+Large files are uploaded first and belong to no commit until the final one names them. An interrupted push therefore
+leaves the repository unchanged, and the next one does not upload again what has already arrived. Only huggingface_hub
+reads, stores and sends the token.
 """
 
 import json
@@ -31,14 +31,14 @@ from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.sharing.stage import staged
 
 
-LOGIN = "log in by `hf auth login`, or set HF_TOKEN"
-# What a repository may hold that is no model or Space yet.
+LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
+# What a repository may contain without being a model or a Space yet.
 _BARE = {".gitattributes", ".gitignore", "README.md", "LICENSE", "LICENSE.txt", "LICENSE.md"}
 _WEIGHTS = re.compile(r"(model|pytorch_model)[^/]*\.(safetensors|bin)(\.index\.json)?")
 
 
 class Pushed(NamedTuple):
-    """Where it is now."""
+    """The result of a push."""
 
     url: str  # of the repository, or of the pull request
     commit: str  # its oid
@@ -57,23 +57,23 @@ def push(
     sentence: str | None = None,
 ) -> Pushed:
     """
-    Put a trained model, or a Space that shows one, on the Hub.
+    Push a trained model, or a Space that runs one, to the Hub.
 
     Args:
-        name: A folder with a trained model, the name of a packaged one, or a recipe, whose output it is. With
-            `space`: a name on the Hub, or of a packaged model.
-        repo_id: As in "user/name"; made where it is not there yet.
-        private: A new repository is to be seen by its owner alone.
-        create_pr: Open a pull request, in a repository that is there.
-        revision: The branch to commit to, made where it is not there yet.
+        name: A trained model's folder, the name of a packaged model, or a recipe, whose output folder is pushed. With
+            `space`: the name of a model on the Hub, or of a packaged one.
+        repo_id: "user/name"; created if necessary.
+        private: Make a new repository private.
+        create_pr: Open a pull request in an existing repository.
+        revision: The branch to commit to; created if necessary.
         space: Push a Gradio Space.
-        overwrite: Replace all that the repository holds, also a model of another kind.
-        message: Of the commit.
-        sentence: To explain on the model's page.
+        overwrite: Replace everything in the repository, even a model of another kind.
+        message: The commit message.
+        sentence: The sentence to explain on the model's page.
 
     Raises:
-        ValueError: The Hub cannot be reached or refuses, or there is no such model; one sentence, and the repository
-            is as it was.
+        ValueError: The Hub cannot be reached or refuses the push, or there is no such model. The repository is
+            unchanged.
     """
     check_destination(repo_id, create_pr, revision)
     check_login()
@@ -91,7 +91,7 @@ def push(
 
 
 def check_destination(repo_id: str, create_pr: bool, revision: str | None) -> None:
-    """Raise a ValueError where the Hub would not take the name, or nothing could go to such a branch."""
+    """Raise a ValueError for an invalid repository name, or for an impossible choice of branch."""
     try:
         validate_repo_id(repo_id)
         fits = repo_id.count("/") == 1
@@ -99,17 +99,17 @@ def check_destination(repo_id: str, create_pr: bool, revision: str | None) -> No
         fits = False
     if not fits:
         raise ValueError(
-            f"'{repo_id}' is no name of a repository: write user/name, of letters, digits, '-', '_' and '.', at most "
-            "96 of them, with no '-' or '.' at either end and no '--' or '..'."
+            f"'{repo_id}' is not a valid repository name: write user/name, with at most 96 letters, digits, '-', '_' "
+            "and '.', without '-' or '.' at either end, and without '--' or '..'."
         )
     if revision is not None and not revision.strip():
         raise ValueError("The revision is empty: name a branch, or leave it out for main.")
     if create_pr and revision not in (None, "main"):
-        raise ValueError("A pull request is made to the main branch: give --pr or --revision, not both.")
+        raise ValueError("A pull request always targets the main branch: use --pr or --revision, not both.")
 
 
 def check_login() -> str:
-    """The name of whom the Hub takes us for; raises a ValueError where it takes us for nobody."""
+    """The name of the logged-in user; raises a ValueError if there is none."""
     with _in_a_sentence("the Hub"):
         return HfApi().whoami()["name"]
 
@@ -135,14 +135,14 @@ def send(
         if created:
             _create(api, where, private, create_pr)
         elif private and not found.private:
-            raise ValueError(f"'{repo_id}' is there already, and public: make it private on the Hub first.")
+            raise ValueError(f"'{repo_id}' already exists and is public: make it private on the Hub first.")
     try:
         with _in_a_sentence(f"'{repo_id}'"):
             made = _commit(api, where, folder, create_pr, revision, overwrite, message)
     except ValueError as error:
         if not created:
             raise
-        raise ValueError(f"{error} (The new repository '{repo_id}' is there, and empty.)") from error
+        raise ValueError(f"{error} (The new repository '{repo_id}' was created and is empty.)") from error
     url = f"{api.endpoint}/{'spaces/' if space else ''}{repo_id}"
     if revision not in (None, "main"):
         url += f"/tree/{revision}"
@@ -153,14 +153,14 @@ def _create(api: HfApi, where: dict[str, Any], private: bool, create_pr: bool) -
     kind, repo_id = where["repo_type"], where["repo_id"]
     if create_pr:
         raise ValueError(
-            f"There is no {kind} '{repo_id}' to open a pull request in, or you may not see it: push without --pr."
+            f"There is no {kind} '{repo_id}' for a pull request, or you have no access to it: push without --pr."
         )
-    # None leaves it to what the owner has set for new repositories.
+    # None leaves it to the owner's default for new repositories.
     api.create_repo(**where, private=private or None, exist_ok=True, space_sdk="gradio" if kind == "space" else None)
     if _find(api, where) is None:
         raise ValueError(
-            f"The name '{repo_id}' is taken, by a repository of another kind or one that you may not see: choose "
-            "another name."
+            f"The name '{repo_id}' is taken by a repository of another kind, or by one that you have no access to: "
+            "choose another name."
         )
 
 
@@ -173,7 +173,7 @@ def _commit(
     overwrite: bool,
     message: str | None,
 ) -> CommitInfo:
-    """The files of a folder, in a commit to a repository that is there."""
+    """Commit the files of a folder to an existing repository."""
     found: Any = api.repo_info(**where)
     new_branch = False
     if revision not in (None, "main"):
@@ -182,7 +182,7 @@ def _commit(
         except RevisionNotFoundError:
             if revision.startswith("refs/"):
                 raise ValueError(
-                    f"There is no '{revision}' in '{where['repo_id']}': open a pull request by --pr."
+                    f"There is no '{revision}' in '{where['repo_id']}': open a pull request with --pr."
                 ) from None
             new_branch = True
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -192,7 +192,7 @@ def _commit(
     if not overwrite:
         _refuse_others(api, where, found, held, sent)
     if new_branch:
-        # Large files first: where they are cut off, there is no new branch.
+        # Large files first: if their upload is interrupted, no branch has been created.
         api.preupload_lfs_files(**where, additions=additions, free_memory=False)
         api.create_branch(**where, branch=revision, revision=found.sha)
     return api.create_commit(
@@ -201,7 +201,7 @@ def _commit(
         commit_message=message or f"Push by hf_attn_seq2seq {__version__}",
         revision=revision,
         create_pr=create_pr,
-        parent_commit=found.sha,  # refused where somebody else has committed since this was looked at
+        parent_commit=found.sha,  # refused if somebody else has committed in the meantime
     )
 
 
@@ -213,7 +213,7 @@ def _find(api: HfApi, where: dict[str, Any]) -> Any:
 
 
 def _refuse_others(api: HfApi, where: dict[str, Any], found: Any, held: set[str], sent: set[str]) -> None:
-    """Raise a ValueError where the repository holds something else than an earlier version of what is sent."""
+    """Raise a ValueError if the repository contains anything other than an earlier version of what is pushed."""
     holds = None
     if where["repo_type"] == "space":
         if found.sdk not in (None, "gradio"):
@@ -227,14 +227,14 @@ def _refuse_others(api: HfApi, where: dict[str, Any], found: Any, held: set[str]
             config = {}
         code = {reference.partition(".")[0] + ".py" for reference in _references(config.get("auto_map"))}
         if "model_type" not in config:
-            holds = f"files that are no model of Transformers ({_some(held - _BARE)})"
+            holds = f"files that are not a Transformers model ({_some(held - _BARE)})"
         elif config["model_type"] != "attn_seq2seq":
             holds = f"a model of the type {config['model_type']}"
         elif not code <= sent:
             holds = f"a model with other code ({_some(code - sent)})"
     if holds is not None:
         raise ValueError(
-            f"'{where['repo_id']}' holds {holds}: choose another name, or give --overwrite to replace all that is "
+            f"'{where['repo_id']}' contains {holds}: choose another name, or use --overwrite to replace everything "
             "there."
         )
 
@@ -248,13 +248,13 @@ def _read(api: HfApi, where: dict[str, Any], found: Any, held: set[str], path: s
 
 
 def _references(auto_map: Any) -> Iterator[str]:
-    """Of an `auto_map`, whose values are `module.Class`, `repo--module.Class`, or lists of them."""
+    """The modules of an `auto_map`, whose values are `module.Class`, `repo--module.Class`, or lists of them."""
     for value in auto_map.values() if isinstance(auto_map, dict) else ():
         yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str))
 
 
 def _superseded(held: set[str], sent: set[str], overwrite: bool) -> list[CommitOperationDelete]:
-    """What is removed by the same commit: weights in other files than now, or all that was there."""
+    """The files that the same commit removes: old weights under other file names, or everything."""
     old = held - sent - {".gitattributes"}
     return [CommitOperationDelete(path) for path in sorted(old) if overwrite or _WEIGHTS.fullmatch(path)]
 
@@ -266,7 +266,7 @@ def _some(names: set[str]) -> str:
 
 @contextmanager
 def _in_a_sentence(what: str) -> Iterator[None]:
-    """Within, what goes wrong between here and the Hub becomes a ValueError of one sentence."""
+    """Inside this context, errors of the Hub and the connection become a ValueError of one sentence."""
     try:
         yield
     except Exception as error:
@@ -277,20 +277,20 @@ def _in_a_sentence(what: str) -> Iterator[None]:
 
 
 def _sentence(error: BaseException, what: str) -> str | None:
-    """What is wrong and what to do; None for an error that is none of the Hub's or the connection's."""
+    """What is wrong and what to do; None for an error that is not from the Hub or the connection."""
     if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set, so the Hub is not asked: unset it to push."
+        return "HF_HUB_OFFLINE is set, so the Hub cannot be reached: unset it to push."
     if isinstance(error, LocalTokenNotFoundError):
         return f"You are not logged in to the Hub: {LOGIN}."
     if isinstance(error, HfHubHTTPError):
         return _refusal(error, what)
     if error.__cause__ is not None and not isinstance(error, HTTPError):
-        return _sentence(error.__cause__, what)  # uploads in threads wrap what has happened
-    if isinstance(error, (HTTPError, ConnectionError, RuntimeError)):  # the last of the Xet transfer
+        return _sentence(error.__cause__, what)  # uploads in threads wrap the original error
+    if isinstance(error, (HTTPError, ConnectionError, RuntimeError)):  # RuntimeError comes from the Xet transfer
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         return (
-            f"The connection to the Hub ({HfApi().endpoint}) failed or broke off ({reason}): {what} is as it was. "
-            "Push again when it is back; what has arrived is not sent twice."
+            f"The connection to the Hub ({HfApi().endpoint}) failed ({reason}), and {what} is unchanged: push again "
+            "later; what has already arrived is not uploaded again."
         )
     return None
 
@@ -300,18 +300,18 @@ def _refusal(error: HfHubHTTPError, what: str) -> str:
     words = " ".join((error.server_message or "").split()).rstrip(".")
     said = f" ({words})" if words else ""
     if status in (413, 507) or (status == 403 and re.search(r"storage|quota|space left", words, re.IGNORECASE)):
-        return f"There is no space left for {what} on the Hub{said}: make room there, or push a smaller model."
+        return f"There is no space left for {what} on the Hub{said}: free some space, or push a smaller model."
     if status == 401 and not isinstance(error, RepositoryNotFoundError):
-        return f"The Hub does not accept your token{said}: {LOGIN} to a valid one."
+        return f"The Hub does not accept your token{said}: {LOGIN} to a valid token."
     if status == 403:
-        instead = "" if "/repos/create" in str(error.response.url) else ", or open a pull request by --pr"
-        return f"You may not write to {what}{said}: {LOGIN}, with a token that may{instead}."
+        instead = "" if "/repos/create" in str(error.response.url) else ", or open a pull request with --pr"
+        return f"You have no write access to {what}{said}: {LOGIN}, using a token with write access{instead}."
     if isinstance(error, RepositoryNotFoundError):
-        return f"There is no {what}, or you may not see it: see that the name is right, and {LOGIN}."
+        return f"There is no {what}, or you have no access to it: check the name, and {LOGIN}."
     if status in (409, 412):
-        return f"Somebody else has changed {what} at the same time{said}: look at it, and push again."
+        return f"Somebody else has changed {what} at the same time{said}: check it, and push again."
     if status == 429:
-        return f"The Hub asks you to wait{said}: push again later."
+        return f"The Hub has received too many requests{said}: push again later."
     if status < 500:
-        return f"The Hub refuses what was sent to {what}{said or f' (status {status})'}: nothing was changed."
-    return f"The Hub has trouble (status {status}){said}: {what} is as it was. Push again later."
+        return f"The Hub refused the push to {what}{said or f' (status {status})'}: nothing was changed."
+    return f"The Hub has a problem (status {status}){said}, and {what} is unchanged: push again later."

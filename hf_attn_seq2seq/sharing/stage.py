@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""What a push sends, put together in a folder of its own: the trained model's folder stays as it is."""
+"""Stages the files of a push in a separate folder; the trained model's folder is not changed."""
 
 import json
 import shutil
@@ -22,11 +22,11 @@ from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
 
 
 PICTURE, PAGE = "alignment.png", "explanation.html"
-ENGLISH = "The cat is on the mat."  # explained where a model of English has no example of its own
+ENGLISH = "The cat is on the mat."  # explained if a model of English has no example
 
 
 class Explained(NamedTuple):
-    """The files that explain a sentence, where they could be made, and what is to be said about those that are not."""
+    """The files that explain a sentence, as far as they could be made, and notes about missing ones."""
 
     sentence: str | None
     picture: str | None
@@ -35,7 +35,7 @@ class Explained(NamedTuple):
 
 
 class Staged(NamedTuple):
-    """What is to be sent, and what is to be said of it."""
+    """What is to be pushed, and notes about it."""
 
     folder: Path
     notes: list[str]
@@ -43,7 +43,7 @@ class Staged(NamedTuple):
 
 @contextmanager
 def staged(name: str, repo_id: str, *, space: bool = False, sentence: str | None = None) -> Iterator[Staged]:
-    """A temporary folder with what [`stage_model`] (`space`: [`stage_space`]) puts together; raises as they do."""
+    """A temporary folder with the output of [`stage_model`], or with `space` of [`stage_space`]; raises as they do."""
     with tempfile.TemporaryDirectory(prefix="hf-attn-push-") as around:
         folder = Path(around) / "files"
         folder.mkdir()
@@ -52,19 +52,19 @@ def staged(name: str, repo_id: str, *, space: bool = False, sentence: str | None
 
 def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = None) -> list[str]:
     """
-    Put into `folder` what a trained model is on the Hub, and nothing else of what lies around it.
+    Put into `folder` the files of a trained model for the Hub, and nothing else from its folder.
 
-    That is: weights in safetensors, configurations, tokenizer, the code that loads them without this package, recipe,
-    results, alignment settings, a card, and the alignment picture and the page of one sentence.
+    These are: weights in safetensors, configurations, tokenizer, the code to load them without this package, recipe,
+    results, alignment settings, a model card, and the alignment picture and explanation page of one sentence.
 
     Args:
-        name: A folder with a trained model, the name of a packaged one, or a recipe, whose output it is.
-        repo_id: What it will be called, for the card.
-        folder: An empty one.
-        sentence: To explain; None: the example of the results, or an English one for a model of English.
+        name: A trained model's folder, the name of a packaged model, or a recipe, whose output folder is used.
+        repo_id: The name of the repository, for the card.
+        folder: An empty folder.
+        sentence: The sentence to explain; None: an example from the results, or an English one for a model of English.
 
     Returns:
-        Notes for the user, a sentence each.
+        Notes for the user, one sentence each.
 
     Raises:
         ValueError: There is no such model or it cannot be loaded, its results are damaged, or there is no room.
@@ -85,11 +85,11 @@ def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = No
             Translator(model.float(), tokenizer), _sentence(sentence, results, recipe), repo_id, folder
         )
         if not results and (source / CARD_FILE).is_file():
-            shutil.copyfile(source / CARD_FILE, folder / CARD_FILE)  # by hand, or by the Trainer
+            shutil.copyfile(source / CARD_FILE, folder / CARD_FILE)  # written by hand, or by the Trainer
         else:
             if not results:
                 notes.append(
-                    f"There is no {RESULTS_FILE}, so the card has no figures: evaluate the model to have them."
+                    f"There is no {RESULTS_FILE}, so the model card has no results: run evaluate to add them."
                 )
             card = _card(results, recipe, repo_id, explained, source)
             (folder / CARD_FILE).write_text(str(card), "utf-8")
@@ -98,84 +98,86 @@ def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = No
 
 def stage_space(model: str, folder: Path) -> list[str]:
     """
-    Put into `folder` a Space that shows a model; returns notes and raises as [`stage_model`] does.
+    Put into `folder` a Space that runs a model; returns notes and raises as [`stage_model`] does.
 
     Args:
-        model: Its name on the Hub, or of one that comes with this package: a Space cannot reach a folder here.
-        folder: An empty one.
+        model: The name of a model on the Hub, or of a packaged one: a Space cannot access a local folder.
+        folder: An empty folder.
     """
     if Path(resolve(model)).is_dir() and resolve(model) == model:
         raise ValueError(
-            f"'{model}' is a folder here, which a Space cannot reach: push the model first, and name it as it is "
-            "called on the Hub."
+            f"'{model}' is a local folder, which a Space cannot access: push the model first, and give its name on "
+            "the Hub."
         )
     from hf_attn_seq2seq.app.space import write_space
 
     with _room_in(folder):
         write_space(folder, model)
     return [
-        f"The Space installs hf_attn_seq2seq {__version__} from the package index, and starts once that is there; see "
-        "its requirements.txt."
+        f"The Space installs hf_attn_seq2seq {__version__} from the package index, and cannot start before that "
+        "version is published; see its requirements.txt."
     ]
 
 
 def _find(name: str) -> Path:
-    """The folder that is meant."""
+    """The folder of the model with this name."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         path = load_recipe(path).output
         if not path.is_dir():
-            raise ValueError(f"The model of '{name}' is not trained yet: there is no folder '{path}'.")
+            raise ValueError(f"The model of '{name}' has not been trained: there is no folder '{path}'.")
     path = Path(resolve(str(path)))
     if not path.is_dir():
         raise ValueError(f"There is no folder '{name}': name the folder of a trained model, or its recipe.")
     if (path / "exported.json").is_file():
-        raise ValueError(f"'{name}' is an exported model: push the folder that it was exported from.")
+        raise ValueError(f"'{name}' is an exported model: push the folder it was exported from.")
     return path
 
 
 def _load(source: Path, name: str) -> Translator:
-    """The model in the number format that it is saved in."""
+    """The model in the data type in which it is saved."""
     if not (source / "config.json").is_file():
-        raise ValueError(f"'{name}' holds no trained model: there is no config.json in it.")
+        raise ValueError(f"'{name}' does not contain a trained model: it has no config.json.")
     try:
         dtype = json.loads((source / "config.json").read_text("utf-8")).get("dtype") or "float32"
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise ValueError(f"The config.json of '{name}' is damaged ({error}): train, or download, again.") from None
+        raise ValueError(
+            f"The config.json of '{name}' is damaged ({error}): train or download the model again."
+        ) from None
     translator = load_translator([str(source)], "cpu", dtype)
     if translator.model.config.model_type != "attn_seq2seq":
         raise ValueError(
-            f"'{name}' is a model of type {translator.model.config.model_type}, not of this package: push it by its "
-            "own push_to_hub."
+            f"'{name}' is a model of type {translator.model.config.model_type}, not of this package: use its "
+            "push_to_hub method."
         )
     return translator
 
 
 @contextmanager
 def _room_in(folder: Path) -> Iterator[None]:
-    """Within, a full disk is told in a sentence."""
+    """Inside this context, a full disk raises an error of one sentence."""
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:  # each library has its own
+    except (OSError, RuntimeError, SafetensorError) as error:  # each library raises a different one
         if "No space left" not in str(error):
             raise
         raise ValueError(
-            f"There is no space left in '{folder.parent}' to put the files together: make room, or set TMPDIR to "
+            f"There is no space left in '{folder.parent}' for the files to push: free some space, or set TMPDIR to "
             "another folder."
         ) from error
 
 
 def _results(source: Path) -> dict[str, Any]:
-    """What `evaluate` measured; empty where it has not."""
+    """The results of `evaluate`; empty if there are none."""
     return read_results(source / RESULTS_FILE)
 
 
 def _no_results(path: Path, reason: str) -> str:
-    return f"'{path}' does not hold the results of an evaluation ({reason}): evaluate again."
+    return f"'{path}' does not contain the results of an evaluation ({reason}): run evaluate again."
 
 
 def _stage_recipe(source: Path, folder: Path) -> dict[str, Any]:
-    """Write the recipe without the places of this machine; returns it, empty where there is none."""
+    """Write the recipe without local paths; returns it, empty if there is none."""
     if not (source / RECIPE_FILE).is_file():
         return {}
     try:
@@ -184,7 +186,7 @@ def _stage_recipe(source: Path, folder: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError):
         recipe = None
     if not isinstance(recipe, dict):
-        raise ValueError(f"'{source / RECIPE_FILE}' is no recipe: it is damaged.")
+        raise ValueError(f"'{source / RECIPE_FILE}' is not a valid recipe: restore it, or train the model again.")
     relative = names_only(recipe)
     if relative != recipe:
         text = yaml.safe_dump(relative, sort_keys=False, allow_unicode=True)
@@ -196,7 +198,7 @@ def _licence_notes(licence: str | None) -> list[str]:
     if licence not in (None, "other"):
         return []
     said = "The recipe names no licence" if licence is None else "The licence is 'other'"
-    return [f"{said}: see that the training data lets you share the model, and say in the card what it allows."]
+    return [f"{said}: make sure that the training data lets you share the model, and state its terms in the card."]
 
 
 def _weights_notes(results: dict[str, Any], source: Path) -> list[str]:
@@ -204,7 +206,7 @@ def _weights_notes(results: dict[str, Any], source: Path) -> list[str]:
     if measured is None or measured == checksums(source.glob("*.safetensors")):
         return []
     return [
-        f"{RESULTS_FILE} was measured with other weights than these: evaluate the model again to be sure of its card."
+        f"{RESULTS_FILE} was measured with different weights: run evaluate again, so that the model card is right."
     ]
 
 
@@ -220,14 +222,14 @@ def _sentence(given: str | None, results: dict[str, Any], recipe: dict[str, Any]
 def _explain(translator: Translator, sentence: str | None, repo_id: str, folder: Path) -> Explained:
     if sentence is None:
         return Explained(
-            None, None, None, ["No sentence is explained: give one of the model's language by --sentence."]
+            None, None, None, ["No sentence is explained: give one in the model's source language with --sentence."]
         )
     from hf_attn_seq2seq.explain import trace
     from hf_attn_seq2seq.explain.page import save_page
 
     traced = trace(translator.model, translator.tokenizer, sentence, name=repo_id)
     save_page(traced, folder / PAGE)
-    if not traced.layers:  # that look at the source
+    if not traced.layers:  # no layer attends to the source
         return Explained(sentence, None, PAGE, [])
     try:
         from hf_attn_seq2seq.explain.figure import save_figure
@@ -250,7 +252,7 @@ def _card(
 
 
 def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained) -> ModelCard:
-    """A card that claims nothing: nothing was measured."""
+    """A model card without results, for a model that was not evaluated."""
     data = recipe.get("data") or {}
     languages = [data[side] for side in ("source_language", "target_language") if data.get(side)]
     metadata = ModelCardData(
@@ -263,7 +265,7 @@ def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained) -> M
     parts = [
         f"# {repo_id.rpartition('/')[2]}",
         recipe.get("description") or "An attention encoder-decoder.",
-        "It was not evaluated, so this card has no figures.",
+        "It has not been evaluated, so this card has no results.",
         "```python\n"
         "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n\n"
         f'model = AutoModelForSeq2SeqLM.from_pretrained("{repo_id}", trust_remote_code=True)\n'
@@ -273,10 +275,10 @@ def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained) -> M
         "print(tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True))\n"
         "```",
         f"![Attention weights of one translation]({explained.picture})" if explained.picture else "",
-        f"How one translation is made, number by number: [{explained.page}]({explained.page})."
+        f"How one translation is computed, number by number: [{explained.page}]({explained.page})."
         if explained.page
         else "",
-        "Trained by the recipe in [recipe.yaml](recipe.yaml)." if recipe else "Made with hf_attn_seq2seq.",
+        "Trained with the recipe in [recipe.yaml](recipe.yaml)." if recipe else "Made with hf_attn_seq2seq.",
     ]
     body = "\n\n".join(part for part in parts if part)
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")

@@ -1,2 +1,2 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""From text to a trained, measured model: recipes, the Trainer that follows them, and the commands."""
+"""From text to a trained and evaluated model: recipes, the Trainer, and the commands."""

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-The training of the demonstration: a GRU with attention (or without) learns the built-in English-French grammar, and is
-measured on sentences that it has not seen.
+Training for the demonstration: a GRU with or without attention learns the built-in English-French grammar, and is
+evaluated on unseen sentences.
 """
 
 import json
@@ -29,7 +29,7 @@ FIGURES_FILE = "demo.json"  # not results.json, which holds what `evaluate` meas
 
 
 class DemoModel(NamedTuple):
-    """A trained model, and what it makes of the cat sentence."""
+    """A trained model, and its translation of the cat sentence."""
 
     model: AttnSeq2SeqForConditionalGeneration
     tokenizer: PreTrainedTokenizerBase
@@ -40,15 +40,15 @@ def train_demo(
     output_dir: Path, attention_type: str, seed: int, train_size: int, epochs: float, console: Console
 ) -> DemoModel:
     """
-    Train, measure on both tests, translate the cat sentence, and save the model and its figures.
+    Train, evaluate on both test sets, translate the cat sentence, and save the model and its results.
 
     Args:
-        output_dir: Where to save them.
-        attention_type: Of the model; "none" gives it one fixed context vector.
-        seed: Of the corpus, the model and the batches.
-        train_size: Training pairs.
-        epochs: Passes over them.
-        console: Where to tell how it goes.
+        output_dir: Folder to save them in.
+        attention_type: Attention of the model; "none" gives it one fixed context vector.
+        seed: Random seed of the corpus, the model and the batches.
+        train_size: Number of training pairs.
+        epochs: Epochs to train.
+        console: Console for progress messages.
 
     Raises:
         ValueError: There are no training pairs.
@@ -85,7 +85,7 @@ def _train(
     )
     model = AttnSeq2SeqForConditionalGeneration(config)
     console.print(f"A bidirectional GRU, attention '{attention_type}', a GRU: {model.num_parameters():,} parameters.")
-    model.generation_config.max_new_tokens = 64  # Transformers' own default would cut every translation at 20 tokens
+    model.generation_config.max_new_tokens = 64  # the default of Transformers would truncate translations at 20 tokens
     train, validation = (
         text_examples(tokenizer, [(pair.source, pair.target) for pair in pairs])
         for pairs in (corpus.train, corpus.validation)
@@ -121,8 +121,8 @@ def measure(
     model: AttnSeq2SeqForConditionalGeneration, tokenizer: object, pairs: list[AlignedPair]
 ) -> dict[str, float | str]:
     """
-    BLEU, exact match and alignment error rate (both in percent) of greedy translations of gold-aligned pairs; without
-    attention there is no alignment.
+    BLEU, exact match and alignment error rate (the last two in percent) of greedy translations of gold-aligned pairs.
+    Without attention there is no alignment.
     """
     texts = [(pair.source, pair.target) for pair in pairs]
     translations = translate(model, tokenizer, [source for source, _ in texts])  # type: ignore[arg-type]

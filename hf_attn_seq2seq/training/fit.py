@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""From encoded pairs to a trained model, by Transformers' Trainer."""
+"""Trains a model on encoded pairs, with the Trainer of Transformers."""
 
 import json
 import shutil
@@ -46,27 +46,27 @@ SCHEDULERS = {
 
 
 def make_folder(path: str | Path) -> Path:
-    """The folder at `path`, made where it is missing; raises ValueError where that cannot be."""
+    """The folder at `path`, created if it is missing; raises ValueError if that is impossible."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"Cannot write to '{path}': name a folder that can be made.") from error
+        raise ValueError(f"The folder '{path}' cannot be created: name another folder.") from error
     return path
 
 
 def working_in(output: Path) -> AbstractContextManager[None]:
-    """Within, no other run may train, measure or prepare in the folder, which is made where it is missing."""
+    """Inside this context no other run may use the folder, which is created if it is missing."""
     return sole_run(make_folder(output) / ".run.lock", output)
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints in a folder, the newest last; one whose writing was cut short is passed over."""
+    """The complete checkpoints in a folder, the newest last; incompletely written ones are skipped."""
     found = []
     for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         step = checkpoint.name.rpartition("-")[2]
         try:
-            json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))  # the Trainer writes it last
+            json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))  # written last by the Trainer
         except (OSError, ValueError):
             continue
         parts = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state*.pth")
@@ -82,7 +82,7 @@ def remove_checkpoints(folder: Path) -> None:
 
 
 def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqTrainingArguments:
-    """The Trainer's arguments; what batches hold, label smoothing and averages are `TranslationTrainer`'s."""
+    """The Trainer's arguments; `TranslationTrainer` itself handles batches, label smoothing and averages."""
     steps = settings.evaluate_every if isinstance(settings.evaluate_every, int) else None
     strategy = "steps" if steps else "epoch"
     schedule_options: dict[str, Any] = {}
@@ -108,7 +108,7 @@ def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqT
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         seed=settings.seed,
         bf16=settings.bf16,
-        use_cpu=settings.bf16 and not torch.accelerator.is_available(),  # else Transformers asks for a GPU
+        use_cpu=settings.bf16 and not torch.accelerator.is_available(),  # otherwise Transformers requires a GPU
         eval_strategy=strategy,
         save_strategy=strategy,
         eval_steps=steps,
@@ -123,7 +123,7 @@ def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqT
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
         logging_nan_inf_filter=False,
-        use_cache=True,  # of the model that is saved; training itself asks for none
+        use_cache=True,  # of the saved model; training does not use one
     )
 
 
@@ -140,31 +140,31 @@ def fit(
     record: Mapping[str, Any] | None = None,
 ) -> TranslationTrainer:
     """
-    Train `model` in place, and save it as it was when `settings.metric` on the validation pairs was best.
+    Train `model` in place, and save it with the weights of the best `settings.metric` on the validation pairs.
 
-    A checkpoint is kept after each evaluation (the newest and the best). A run that was killed and is resumed ends
-    with the same weights as one that was not. At the end the mean of the last checkpoints, where that is asked for,
-    takes the place of the best one if it measures better.
+    Each evaluation saves a checkpoint (the newest and the best are kept). A run that is killed and resumed ends with
+    the same weights as an uninterrupted one. At the end, the mean of the last checkpoints, if requested, replaces the
+    best one if its metric is better.
 
     Args:
-        resume: Whether to go on from the newest checkpoint in `output_dir`.
-        language: Of the targets, as BLEU needs to know.
-        sampled: The training pairs with subwords drawn anew at each epoch, in place of the tokens in `train`, by whose
-            lengths the batches are still made.
-        record: What else is written to `training.json`.
+        resume: Whether to continue from the newest checkpoint in `output_dir`.
+        language: Language of the targets, which BLEU needs.
+        sampled: The training pairs with subwords resampled every epoch, to use instead of the tokens in `train`, whose
+            lengths still determine the batches.
+        record: Further entries of `training.json`.
 
     Raises:
-        ValueError: There are no training or no validation pairs, no checkpoint to resume from, checkpoints of another
-            run, no folder to write to, or a loss that is not finite.
+        ValueError: There are no training or validation pairs, there is no checkpoint to resume from, there are
+            checkpoints of another run, the folder cannot be written, or the loss is not finite.
     """
     output_dir = make_folder(output_dir)
     found = checkpoints(output_dir)
     if resume and not found:
         raise ValueError(f"There is no checkpoint in '{output_dir}' to resume from: start without resuming.")
     if found and not resume:
-        # The Trainer keeps the checkpoint of most steps, which may be the older run's.
+        # The Trainer keeps the checkpoint with the most steps, which may be one of the older run.
         raise ValueError(
-            f"'{output_dir}' holds checkpoints of another run: resume it, remove them, or name another folder."
+            f"'{output_dir}' contains checkpoints of another run: resume it, remove them, or name another folder."
         )
     for name, examples in (("training", train), ("validation", validation)):
         if not len(examples.encoded):
@@ -194,7 +194,7 @@ def fit(
             (entry[SECONDS] for entry in reversed(state.log_history) if SECONDS in entry), 0.0
         )
     if state is not None and (is_patience_over(settings, state) or state.global_step >= trainer.steps()):
-        trainer.state = state  # it was killed after its last step, and trained on it would be another
+        trainer.state = state  # it was killed after its last step: more training would change it
         trainer._load_best_model()
     else:
         trainer.train(resume_from_checkpoint=str(found[-1]) if resume else None)
@@ -214,19 +214,21 @@ def fit(
         }
         with writing(output_dir, GO_ON):
             trainer.state.save_to_json(str(output_dir / "trainer_state.json"))
-            write_text(output_dir / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")  # last: it is whole
-    trainer.accelerator.wait_for_everyone()  # what comes next reads these files
+            write_text(
+                output_dir / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n"
+            )  # written last: the run is complete
+    trainer.accelerator.wait_for_everyone()  # these files are read next
     return trainer
 
 
 def _choose(trainer: TranslationTrainer) -> dict[str, Any]:
     """
-    Leave the better of two in the model, by the validation metric: the best checkpoint, which is in it already, and
-    the mean of the last checkpoints (Vaswani et al. 2017, section 6.1), where that is asked for.
+    Leave in the model whichever has the better validation metric: the best checkpoint, which it already has, or the
+    mean of the last checkpoints (Vaswani et al. 2017, section 6.1), if requested.
     """
     state, settings = trainer.state, trainer.settings
     chosen: dict[str, Any] = {"weights": "best checkpoint", "value": state.best_metric, "step": state.best_global_step}
-    trainer.ema = None  # the model has the best checkpoint's average by now
+    trainer.ema = None  # the model already has the best checkpoint's average
     last = checkpoints(Path(trainer.args.output_dir))[-settings.average_checkpoints :]
     if settings.average_checkpoints == 1 or len(last) < 2:
         return chosen

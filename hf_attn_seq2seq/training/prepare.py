@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""What comes before training: the corpus of a recipe, its tokenizer, and the tokens of every pair."""
+"""Preparation for training: the corpus of a recipe, its tokenizer, and the tokens of every pair."""
 
 import json
 import tempfile
@@ -25,8 +25,8 @@ from hf_attn_seq2seq.writing import whole_file, whole_folder, writing
 
 CORPUS_FOLDER, TOKENIZER_FOLDER = "corpus", "tokenizer"
 FIRST_PASS_FOLDER = "first-pass"
-LINKS_FILES = {"eflomal": "eflomal-links.txt", "first_pass": "first-pass-links.txt"}  # by what makes them
-HYPOTHESES = "hypotheses"  # folder of the translations, in that of the model
+LINKS_FILES = {"eflomal": "eflomal-links.txt", "first_pass": "first-pass-links.txt"}  # by what makes the links
+HYPOTHESES = "hypotheses"  # folder of the translations, in the model's folder
 SETTINGS_FILE = "settings.json"  # of the tokenizer, beside it
 
 
@@ -38,15 +38,15 @@ class Prepared:
 
 def prepare(recipe: Recipe, fingerprint: str | None = None) -> Prepared:
     """
-    The corpus and the tokenizer of a recipe, in its output folder; what is there already and fits is used as it is.
+    The corpus and the tokenizer of a recipe, in its output folder; existing ones are reused if they match.
 
-    Of several processes, the first one works and the others wait.
+    If there are several processes, the first one works and the others wait.
 
     Args:
-        fingerprint: Of the corpus that a model there learns from: another one is refused, and that one stays.
+        fingerprint: Of the corpus that the model in the folder is trained on: a different corpus is refused.
 
     Raises:
-        ValueError: Something is wrong with the data; the sentence names it.
+        ValueError: Something is wrong with the data; the message says what.
     """
     with PartialState().main_process_first():
         corpus = prepare_corpus(recipe.data, recipe.output / CORPUS_FOLDER, fingerprint)
@@ -64,7 +64,7 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
         if json.loads((folder / SETTINGS_FILE).read_text("utf-8")) == made_from:
             return read_tokenizer(str(folder))
     except (OSError, ValueError):
-        pass  # there is none, or its writing was cut short
+        pass  # there is none, or it is incomplete
     train = corpus.train
     tokenizer = train_tokenizer_for(
         recipe.tokenizer,
@@ -77,7 +77,7 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
     with whole_folder(folder) as partial:
         tokenizer.save_pretrained(partial)
         (partial / SETTINGS_FILE).write_text(json.dumps(made_from, indent=2) + "\n", "utf-8")
-    return read_tokenizer(str(folder))  # as later runs have it: else tokens would not be found in the cache
+    return read_tokenizer(str(folder))  # as in later runs: otherwise cached tokens would not be found
 
 
 def validation_examples(recipe: Recipe, prepared: Prepared) -> Examples:
@@ -90,14 +90,14 @@ def validation_examples(recipe: Recipe, prepared: Prepared) -> Examples:
 
 
 class TrainingExamples(NamedTuple):
-    """The training pairs as tokens and, where subwords are drawn at random, what draws them."""
+    """The training pairs as tokens, and their sampled version for subword regularization."""
 
     examples: Examples
     sampled: SampledExamples | None
 
 
 def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
-    """The training pairs of the recipe's corpus, joined, augmented and with word links where the recipe says so."""
+    """The training pairs of the recipe's corpus: joined, augmented and with word links, as the recipe says."""
     training, sampling = recipe.training, recipe.tokenizer.sampling
     guided = training.guided_alignment
     split = prepared.corpus.train
@@ -120,14 +120,14 @@ def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
 
 def with_made_links(recipe: Recipe, prepared: Prepared) -> Dataset:
     """
-    The training pairs with the word links that `training.guided_alignment.links` asks for, in the column `alignment`.
+    The training pairs with the word links of `training.guided_alignment.links`, in the column `alignment`.
 
-    The links are kept in the output folder, one line a pair, and are made once: eflomal draws at random, without a
-    seed, and a resumed run has the same.
+    The links are computed once and kept in the output folder, one line per pair, so that a resumed run has the same
+    ones: eflomal samples without a seed.
 
     Raises:
-        ImportError: eflomal is to make them and is not installed.
-        ValueError: The links that are there are not as many as the pairs.
+        ImportError: eflomal is needed and not installed.
+        ValueError: The number of links that are there differs from the number of pairs.
     """
     guided = recipe.training.guided_alignment
     split, path = prepared.corpus.train, recipe.output / LINKS_FILES[guided.links]
@@ -137,10 +137,12 @@ def with_made_links(recipe: Recipe, prepared: Prepared) -> Dataset:
             with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
                 file.writelines(to_pharaoh(links) + "\n" for links in make(recipe, prepared))
         lines = path.read_text("utf-8").splitlines()
-        if missing and (unlinked := lines.count("")):  # eflomal passes over pairs of more than a thousand words, say
-            print(f"note: {unlinked:,} of {len(split):,} training pairs have no word links; these guide nothing.")
+        if missing and (unlinked := lines.count("")):  # for example, eflomal skips pairs of more than a thousand words
+            print(f"note: {unlinked:,} of {len(split):,} training pairs have no word links and guide nothing.")
     if len(lines) != len(split):
-        raise ValueError(f"'{path}' has {len(lines)} lines for {len(split)} pairs: remove it, to have it made anew.")
+        raise ValueError(
+            f"'{path}' has {len(lines)} lines for {len(split)} pairs: remove it, and it will be recomputed."
+        )
     if "alignment" in split.column_names:
         split = split.remove_columns("alignment")
     return split.add_column("alignment", lines)
@@ -148,16 +150,16 @@ def with_made_links(recipe: Recipe, prepared: Prepared) -> Dataset:
 
 def _first_pass_links(recipe: Recipe, prepared: Prepared) -> Iterator[frozenset[Link]]:
     """
-    The links of the first pass, for each training pair.
+    The links of the first pass for each training pair.
 
-    With a model of the other direction, both are read where their links agree most on validation pairs (Chen et al.
-    2020), and their links are joined.
+    With a model of the reverse direction, both use the read-outs whose links agree most on validation pairs (Chen et
+    al. 2020), and their links are symmetrized.
     """
     guided, split = recipe.training.guided_alignment, prepared.corpus.train
     forward = load_aligner(recipe.output / FIRST_PASS_FOLDER)
     backward = None
     if guided.reverse_model:
-        # Which layer and head to read, and when, is found without gold: where both models agree most.
+        # Layer, head and shift are chosen without gold alignments: where both models agree most.
         backward = load_aligner(guided.reverse_model)
         held_out = prepared.corpus.validation.select(range(min(500, len(prepared.corpus.validation))))
         best = agreeing_readouts(forward, backward, list(zip(held_out["source"], held_out["target"])))
@@ -169,7 +171,7 @@ def _first_pass_links(recipe: Recipe, prepared: Prepared) -> Iterator[frozenset[
 
 
 def _eflomal_links(recipe: Recipe, prepared: Prepared) -> Iterator[frozenset[Link]]:
-    """The links of eflomal for each training pair, of both directions joined (Östling and Tiedemann 2016)."""
+    """The links of eflomal for each training pair, symmetrized (Östling and Tiedemann 2016)."""
     from eflomal import Aligner
 
     split = prepared.corpus.train

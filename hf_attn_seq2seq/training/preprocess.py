@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Prepare the corpus that a recipe describes: read, clean and split it, train its tokenizer, and report on it."""
+"""Prepare the corpus of a recipe: read, clean and split it, train the tokenizer, and print a report."""
 
 import argparse
 
@@ -32,13 +32,15 @@ def main(arguments: list[str] | None = None) -> None:
         fingerprint = None
         with working_in(recipe.output), writing(recipe.output):
             if (recipe.output / "config.json").exists() or checkpoints(recipe.output):
-                check_same_recipe(recipe, ("data", "tokenizer"))  # the model there would be measured on another corpus
+                check_same_recipe(
+                    recipe, ("data", "tokenizer")
+                )  # the model there would be evaluated on another corpus
                 fingerprint = learnt_from(recipe.output)
             prepared = prepare(recipe, fingerprint)
         console = make_console()
         console.print(report_tables(prepared.corpus.report))
         console.print(
-            f"{len(prepared.tokenizer)} tokens. The corpus is in {prepared.corpus.folder}, the whole report in "
+            f"{len(prepared.tokenizer)} tokens. The corpus is in {prepared.corpus.folder}, and the full report in "
             f"{prepared.corpus.folder / REPORT}.",
             soft_wrap=True,
         )

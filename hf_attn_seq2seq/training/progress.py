@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""What a training run shows: one bar with losses, tokens a second and time left, and samples at each evaluation."""
+"""What a training run shows: a progress bar with loss, tokens per second and time left, and sample translations."""
 
 import sys
 import time
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from hf_attn_seq2seq.training.trainer import TranslationTrainer
 
 
-MAP_ROWS = 30  # a new model may repeat itself for ever
+MAP_ROWS = 30  # an untrained model may repeat itself endlessly
 
 
 class TrainingProgress(TrainerCallback):
-    """One bar that keeps its place, with the newest losses and target tokens a second; off a terminal, lines."""
+    """A single bar with the latest losses and target tokens per second; plain lines if there is no terminal."""
 
     SECONDS_BETWEEN_LINES = 10
 
@@ -82,7 +82,7 @@ class TrainingProgress(TrainerCallback):
 
 
 class EvaluationSamples(TrainerCallback):
-    """Shows, and writes to `samples/`, translations of the first validation pairs and the attention of the first."""
+    """Shows translations of the first validation pairs and the first one's attention, and saves them to `samples/`."""
 
     def __init__(self, trainer: "TranslationTrainer", count: int) -> None:
         self.trainer, self.count = trainer, count
@@ -114,5 +114,5 @@ class EvaluationSamples(TrainerCallback):
 
 
 def printable(text: str) -> str:
-    """Text that cannot steer the terminal: an untrained byte-level model may say anything."""
+    """Text without terminal control characters: an untrained byte-level model may produce anything."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

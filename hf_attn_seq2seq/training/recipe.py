@@ -22,7 +22,7 @@ from hf_attn_seq2seq.writing import write_text
 RECIPE_FILE = "recipe.yaml"  # in the folder of a trained model
 FORMAT_VERSION = 2  # in 1, the metric `wer` was what is now `sequence_error_rate`
 
-# What describes the model; the tokenizer decides the rest.
+# Fields that describe the model; the others depend on the tokenizer.
 _NOT_OF_THE_MODEL = ("is_encoder_decoder", "use_cache", "format_version")
 MODEL_FIELDS = [
     name
@@ -34,24 +34,28 @@ MODEL_FIELDS = [
 class Recipe(Settings):
     """An experiment."""
 
-    name: str = Field("model", min_length=1, description="what the experiment is called")
-    description: str = Field("", description="what it is, in a sentence; stands in the model card")
-    notes: str = Field("", description="what was tried and what was left; stands in the model card")
-    license: str | None = Field(None, description="of the trained model, as a Hub identifier, such as cc-by-2.0")
-    output: Path = Field(Path("outputs/model"), description="folder for corpus, checkpoints, model and figures")
-    data: DataSettings = Field(default_factory=DataSettings, description="where the text comes from")
+    name: str = Field("model", min_length=1, description="name of the experiment")
+    description: str = Field("", description="one sentence about it, for the model card")
+    notes: str = Field("", description="what was tried and what was not, for the model card")
+    license: str | None = Field(
+        None, description="licence of the trained model, as a Hub identifier such as cc-by-2.0"
+    )
+    output: Path = Field(Path("outputs/model"), description="folder for the corpus, checkpoints, model and results")
+    data: DataSettings = Field(default_factory=DataSettings, description="the sentence pairs")
     tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings, description="how text becomes tokens")
     model: dict[str, Any] = Field(
-        default_factory=dict, description="`preset`, and any field of AttnSeq2SeqConfig that describes the model"
+        default_factory=dict, description="`preset`, and any field of AttnSeq2SeqConfig about the architecture"
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="how the model is trained")
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="how it is measured")
-    card: CardSettings = Field(default_factory=CardSettings, description="what its card says beside the figures")
+    card: CardSettings = Field(
+        default_factory=CardSettings, description="what its model card says besides the results"
+    )
     format_version: int = Field(
         FORMAT_VERSION,
         ge=1,
         le=FORMAT_VERSION,
-        description="of the recipe's fields; in 1, the metric `wer` is what `sequence_error_rate` is now",
+        description="version of the format; in version 1, `sequence_error_rate` was called `wer`",
     )
 
     @field_validator("model")
@@ -59,20 +63,20 @@ class Recipe(Settings):
     def _check_model(cls, fields: dict[str, Any]) -> dict[str, Any]:
         for name in fields:
             if name in ("vocab_size", "decoder_vocab_size"):
-                raise ValueError(f"{name} follows the tokenizer: set tokenizer.vocab_size.")
+                raise ValueError(f"{name} depends on the tokenizer: set tokenizer.vocab_size instead.")
             if name != "preset" and name not in MODEL_FIELDS:
-                raise ValueError(f"There is no field '{shortened(name)}': {nearest(name, ['preset', *MODEL_FIELDS])}")
+                raise ValueError(f"Unknown field '{shortened(name)}': {nearest(name, ['preset', *MODEL_FIELDS])}")
         preset = fields.get("preset")
         if preset is not None and preset not in PRESETS:
-            raise ValueError(f"There is no preset '{shortened(str(preset))}': {nearest(str(preset), list(PRESETS))}")
+            raise ValueError(f"Unknown preset '{shortened(str(preset))}': {nearest(str(preset), list(PRESETS))}")
         return fields
 
     def model_config_for(self, vocab_size: int, decoder_vocab_size: int | None = None) -> AttnSeq2SeqConfig:
         """
-        The model's configuration for vocabularies of these sizes.
+        The model's configuration, given the sizes of the vocabularies.
 
         Raises:
-            ValueError: A field has a value that it cannot have; the sentence names it.
+            ValueError: A field has an invalid value; the message names it.
         """
         fields = {name: value for name, value in self.model.items() if name != "preset"}
         build = PRESETS[self.model["preset"]] if self.model.get("preset") else AttnSeq2SeqConfig
@@ -81,29 +85,30 @@ class Recipe(Settings):
 
 def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
     """
-    The recipe in a YAML file, with fields changed.
+    Load a recipe from a YAML file, with some fields overridden.
 
     Args:
-        path: The file, or a folder of a trained model, which holds its recipe; None for the defaults.
-        overrides: Such as `training.epochs=3` or `data.train.0.source=a.en`: dotted place, and a value read as YAML.
-            The place behind the last of a list adds to it: `data.train.1.file=b.tsv` a second source.
+        path: The file, or the folder of a trained model, which contains its recipe; None for the defaults.
+        overrides: Such as `training.epochs=3` or `data.train.0.source=a.en`: a dotted path, and a value in YAML. The
+            index after the last entry of a list appends to it: `data.train.1.file=b.tsv` adds a second source.
 
     Raises:
-        ValueError: No such file, not YAML, a field unknown or of a wrong value; the sentence names the place.
+        ValueError: The file is missing or not YAML, or a field is unknown or has a wrong value; the message says
+            which.
     """
     fields = _upgraded(_read(Path(path)), Path(path)) if path is not None else {}
     if path is not None and Path(path).is_dir():
-        fields["output"] = str(path)  # a folder may have been moved
+        fields["output"] = str(path)  # the folder may have been moved
     for override in overrides:
         place, equals, value = override.partition("=")
         if not equals or not place:
             raise ValueError(
-                f"'{shortened(override)}' changes no field: write section.field=value, as in training.epochs=3."
+                f"'{shortened(override)}' does not set a field: write section.field=value, as in training.epochs=3."
             )
         try:
             parsed = parse_yaml(value)
         except yaml.YAMLError:
-            parsed = value  # a text with a colon or a bracket in it
+            parsed = value  # plain text with a colon or a bracket
         try:
             _place(fields, place.split("."), parsed)
         except ValueError as error:
@@ -112,13 +117,13 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
 
 
 def save_recipe(recipe: Recipe, folder: Path) -> None:
-    """Write the recipe, every field of it, beside the model."""
+    """Write the recipe, with all its fields, beside the model."""
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(folder / RECIPE_FILE, text)
 
 
 def describe_fields() -> str:
-    """The fields of a recipe, a line for each: its place, its default and what it is."""
+    """The fields of a recipe, one per line: path, description and default."""
     lines: list[str] = []
     first_place: dict[type, str] = {}
 
@@ -130,7 +135,7 @@ def describe_fields() -> str:
                 shown = "" if default in (None, "", [], {}) else f" (default {default})"
                 lines.append(f"{place}: {field.description}{shown}")
             elif inner in first_place:
-                lines.append(f"{place}: {field.description} (fields as in {first_place[inner]})")
+                lines.append(f"{place}: {field.description} (same fields as {first_place[inner]})")
             else:
                 kind = str(field.annotation)
                 first_place[inner] = place + (".NAME" if "dict[" in kind else "") + (".0" if "list[" in kind else "")
@@ -143,10 +148,10 @@ def describe_fields() -> str:
 
 def parse_yaml(text: str) -> Any:
     """
-    What YAML text says, if each of its fields is given once.
+    Parse YAML text in which every field is given only once.
 
     Raises:
-        yaml.YAMLError: It is not YAML, a field is given twice, or its aliases make more of it than anyone would write.
+        yaml.YAMLError: It is not YAML, a field is given twice, or its aliases expand to an unreasonable size.
     """
     loader = _Loader(text)
     try:
@@ -155,7 +160,7 @@ def parse_yaml(text: str) -> Any:
             return None
         if _written_out(node, {}) > max(_MOST_CHARACTERS, 2 * len(text)):
             raise yaml.YAMLError(
-                f"its aliases (*) make more than {_MOST_CHARACTERS:,} characters of it: write the values out"
+                f"its aliases (*) expand to more than {_MOST_CHARACTERS:,} characters: write the values out"
             )
         return loader.construct_document(node)
     except RecursionError:
@@ -168,11 +173,11 @@ _MOST_CHARACTERS = 1_000_000
 
 
 def _written_out(node: yaml.Node, known: dict[int, int | None]) -> int:
-    """Characters of a node with all its aliases written out; `known` has those counted before."""
+    """Number of characters of a node with all aliases expanded; `known` caches the nodes already counted."""
     if id(node) in known:
         size = known[id(node)]
         if size is None:
-            raise yaml.MarkedYAMLError(problem="a value that holds itself", problem_mark=node.start_mark)
+            raise yaml.MarkedYAMLError(problem="a value that contains itself", problem_mark=node.start_mark)
         return size
     known[id(node)] = None
     if isinstance(node, yaml.ScalarNode):
@@ -186,7 +191,7 @@ def _written_out(node: yaml.Node, known: dict[int, int | None]) -> int:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose fields are given once: of two the last would stand, without a word."""
+    """A YAML loader that refuses duplicate fields; by default the last one silently wins."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -201,8 +206,8 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except ValueError:  # such as the 45th of a month, or a number of thousands of digits
-            problem = f"the value {node.value[:40]!r} cannot be read: quote it if it is text"
+        except ValueError:  # such as day 45 of a month, or a number with thousands of digits
+            problem = f"the value {node.value[:40]!r} cannot be read: put quotes around it if it is text"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 
@@ -220,20 +225,20 @@ def _read(path: Path) -> dict[str, Any]:
         line = f", line {mark.line + 1}" if mark else ""
         raise ValueError(f"'{path}'{line}, is not YAML: {getattr(error, 'problem', None) or error}.") from None
     if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
-        raise ValueError(f"'{path}' is no recipe: it must hold fields such as 'data:' and 'training:'.")
+        raise ValueError(f"'{path}' is not a recipe: it must have fields such as 'data:' and 'training:'.")
     return fields
 
 
 def _upgraded(fields: dict[str, Any], path: Path) -> dict[str, Any]:
     """
-    The fields of a recipe in today's names.
+    The fields of a recipe in the current format.
 
-    What `train` saves beside a model says its version; where it does not, that is 1. Who writes a recipe need not say
-    it, and is told what `wer` means.
+    Recipes that `train` saved beside a model have a version; without one, it is 1. A hand-written recipe need not have
+    one; if it uses `wer`, a warning explains the name.
     """
     training, evaluation = (fields.get(name) or {} for name in ("training", "evaluation"))
     if not isinstance(training, dict) or not isinstance(evaluation, dict):
-        return fields  # which is refused
+        return fields  # refused later
     metrics = as_list(evaluation.get("metrics"))
     if training.get("metric") != "wer" and "wer" not in metrics:
         return {**fields, "format_version": FORMAT_VERSION} if fields.get("format_version") == 1 else fields
@@ -241,8 +246,8 @@ def _upgraded(fields: dict[str, Any], path: Path) -> dict[str, Any]:
     version = fields.get("format_version", 1 if saved else None)
     if version is None:
         warnings.warn(
-            f"'{path}' names the metric wer: it is the word error rate. What version 0.1.0 called so is now "
-            f"sequence_error_rate. Write format_version: {FORMAT_VERSION} into the recipe to be told no more.",
+            f"'{path}' uses the metric wer, which is the word error rate; version 0.1.0 used this name for "
+            f"sequence_error_rate. Add format_version: {FORMAT_VERSION} to the recipe to silence this warning.",
             stacklevel=3,
         )
     if version != 1:
@@ -257,7 +262,7 @@ def _upgraded(fields: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _place(fields: Any, names: Sequence[str], value: Any) -> None:
-    """Set the value at a place, making the sections on the way; a lone entry may be a list of one, or not."""
+    """Set the value at a path, creating missing sections; a single entry may be written as a list of one, or not."""
     name, *rest = names
     if isinstance(fields, list):
         if name == str(len(fields)):
@@ -271,11 +276,11 @@ def _place(fields: Any, names: Sequence[str], value: Any) -> None:
             _place(fields[0], names, value)
         else:
             raise ValueError(
-                f"'{shortened(name)}' is no place in a list of {len(fields)}, which are counted from 0: the next one "
-                f"is {len(fields)}."
+                f"'{shortened(name)}' is not an index of this list: give a number from 0 to {len(fields)} (which "
+                "appends)."
             )
     elif not isinstance(fields, dict):
-        raise ValueError(f"there is no '{shortened(name)}' in the value {quoted(fields)}.")
+        raise ValueError(f"the value {quoted(fields)} has no field '{shortened(name)}'.")
     elif name == "0" and rest:
         _place(fields, rest, value)
     elif rest:
@@ -289,5 +294,5 @@ def _place(fields: Any, names: Sequence[str], value: Any) -> None:
 
 
 def _is_lone_source(value: Any) -> bool:
-    """Whether it is one source of `data` where a list of them may be, and not test sets by their names."""
+    """Whether the value is a single source of `data`, not written as a list, and not a mapping of test sets."""
     return isinstance(value, dict) and bool(value) and value.keys() <= SourceSettings.model_fields.keys()

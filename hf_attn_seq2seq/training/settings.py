@@ -13,23 +13,30 @@ from hf_attn_seq2seq.settings import Settings, as_list, nearest
 
 
 class GuidedAlignmentSettings(Settings):
-    """Teaching the attention to align words (Chen et al. 2016; Garg et al. 2019)."""
+    """Guided alignment: training attention to align words (Chen et al. 2016; Garg et al. 2019)."""
 
     links: Literal["given", "eflomal", "first_pass"] = Field(
         "given",
-        description="the corpus's own `alignment`; or made by eflomal, a statistical aligner (Östling and Tiedemann "
-        "2016; the extra `align`), of both directions, drawn without a seed; or by a first pass, a model of this "
-        "recipe, trained unguided",
+        description="where the word links come from: `given` in the corpus as `alignment`; from `eflomal`, a "
+        "statistical aligner (Östling and Tiedemann 2016; extra `align`; in both directions, not seeded); or from "
+        "`first_pass`, a model trained by this recipe without guidance",
     )
-    weight: float = Field(0.05, gt=0, allow_inf_nan=False, description="of its loss a target token, beside the other")
-    layer: int = Field(-1, description="of the decoder, from 0, or from the last as -1")
-    head: int | None = Field(None, ge=0, description="of that layer; null: the mean of all")
-    shift: int = Field(0, ge=0, le=1, description="0: the row that predicts a word; 1: the one that has read it")
-    first_pass_epochs: float = Field(5.0, gt=0, allow_inf_nan=False, description="of the first pass")
+    weight: float = Field(0.05, gt=0, allow_inf_nan=False, description="weight of the alignment loss per target token")
+    layer: int = Field(-1, description="decoder layer to guide, counted from 0; -1 is the last")
+    head: int | None = Field(None, ge=0, description="attention head to guide; null: the mean of all heads")
+    shift: int = Field(
+        0,
+        ge=0,
+        le=1,
+        description="0: guide the row that predicts a word; 1: the row after it, which has read the word",
+    )
+    first_pass_epochs: float = Field(5.0, gt=0, allow_inf_nan=False, description="epochs of the first pass")
     reverse_model: Path | None = Field(
-        None, description="folder of a model of the other direction, whose links are joined with the first pass's"
+        None, description="folder of a model for the reverse direction, to symmetrize the links of the first pass"
     )
-    symmetrisation: Symmetrisation = Field("grow-diag", description="how the links of the two directions are joined")
+    symmetrisation: Symmetrisation = Field(
+        "grow-diag", description="method that symmetrizes the links of the two directions"
+    )
 
 
 class TrainingSettings(Settings):
@@ -37,85 +44,97 @@ class TrainingSettings(Settings):
 
     former_names = {"casual_text": "case_punctuation_augmentation"}
 
-    epochs: float = Field(10.0, gt=0, allow_inf_nan=False, description="passes over the training pairs")
-    max_steps: int | None = Field(None, gt=0, description="steps of the optimiser, in place of `epochs`")
+    epochs: float = Field(10.0, gt=0, allow_inf_nan=False, description="epochs to train")
+    max_steps: int | None = Field(None, gt=0, description="optimizer steps to train, instead of `epochs`")
     batch_tokens: int | None = Field(
         None,
         gt=0,
-        description="tokens of the longer side in a batch, padding included; with tokenizer.sampling, of the usual "
-        "subwords, of which the drawn ones are more",
+        description="maximum tokens on the longer side of a batch, including padding; with tokenizer.sampling, "
+        "counted before sampling, which gives more tokens",
     )
-    batch_size: int | None = Field(None, gt=0, description="pairs a batch, at most; 64 where batch_tokens is not set")
-    max_length: int = Field(256, gt=1, description="tokens that a longer text is cut to for training")
-    gradient_accumulation_steps: int = Field(1, gt=0, description="batches a step of the optimiser")
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="peak of the schedule (AdamW)")
+    batch_size: int | None = Field(
+        None, gt=0, description="maximum pairs per batch (default: 64 if batch_tokens is not set)"
+    )
+    max_length: int = Field(256, gt=1, description="texts longer than this many tokens are truncated for training")
+    gradient_accumulation_steps: int = Field(1, gt=0, description="batches per optimizer step")
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="peak learning rate (of AdamW)")
     schedule: Literal["linear", "cosine", "inverse_sqrt", "constant", "plateau"] = Field(
-        "linear", description="of the learning rate, after the warm-up (`plateau` has none)"
+        "linear", description="learning-rate schedule after the warm-up (`plateau` has no warm-up)"
     )
-    warmup_steps: int = Field(200, ge=0, description="steps in which the learning rate rises from 0")
-    plateau_patience: int = Field(0, ge=0, description="evaluations without progress that `plateau` waits for")
-    plateau_factor: float = Field(0.5, gt=0, lt=1, description="what `plateau` multiplies the learning rate by")
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="AdamW's")
-    adam_beta2: float = Field(0.999, ge=0, lt=1, description="decay of Adam's second moment (Vaswani 2017: 0.98)")
+    warmup_steps: int = Field(200, ge=0, description="warm-up steps, in which the learning rate rises from 0")
+    plateau_patience: int = Field(0, ge=0, description="evaluations without improvement before `plateau` acts")
+    plateau_factor: float = Field(
+        0.5, gt=0, lt=1, description="factor by which `plateau` multiplies the learning rate"
+    )
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight decay of AdamW")
+    adam_beta2: float = Field(
+        0.999, ge=0, lt=1, description="decay rate of Adam's second moment (Vaswani et al. 2017: 0.98)"
+    )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of a target's probability spread over all tokens (Szegedy 2016)"
+        0.0, ge=0, lt=1, description="probability mass spread over all tokens (Szegedy et al. 2016)"
     )
     r_drop: float = Field(
         0.0,
         ge=0,
         allow_inf_nan=False,
-        description="weight of the divergence between two passes of each batch, which differ in what dropout drops: "
-        "twice the work a step (Liang 2021, alpha; there 5)",
+        description="R-Drop: weight alpha of the divergence between two passes with different dropout, which doubles "
+        "the work per step (Liang et al. 2021, who use 5)",
     )
-    max_grad_norm: float = Field(1.0, gt=0, allow_inf_nan=False, description="gradients are scaled down to this norm")
+    max_grad_norm: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="gradient clipping: maximum norm of the gradients"
+    )
     ema_decay: float | None = Field(
-        None, gt=0, lt=1, description="decay a step of the average of weights that is evaluated and kept"
+        None, gt=0, lt=1, description="decay per step of an exponential moving average of the weights, which is saved"
     )
     average_checkpoints: int = Field(
-        1, gt=0, description="last checkpoints whose mean is tried against the best one at the end"
+        1, gt=0, description="number of last checkpoints to average; the average is saved if it beats the best one"
     )
-    guided_alignment: GuidedAlignmentSettings | None = Field(None, description="teach the attention to align words")
+    guided_alignment: GuidedAlignmentSettings | None = Field(
+        None, description="guided alignment: train the attention to align words"
+    )
     scheduled_sampling: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="chance, reached at the end of training, that the decoder reads its own last word and not the "
-        "reference's (Bengio 2015, in two passes as in Mihaylova and Martins 2019)",
+        description="final probability, approached linearly, that the decoder reads its own prediction and not the "
+        "reference token (Bengio et al. 2015; in two passes as in Mihaylova and Martins 2019)",
     )
     join_pairs: int = Field(
-        1, gt=0, description="up to so many random training pairs are joined into one, to learn longer texts"
+        1, gt=0, description="join up to this many random training pairs into one, to learn longer texts"
     )
     case_punctuation_augmentation: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of the texts trained on (where pairs are joined, of the joined ones) that lose the stop "
-        "that ends them, and as many the capital that begins them, to learn text as people type it",
+        description="share of the training pairs (after joining) that lose their final punctuation, and share that "
+        "lose their initial capital, to learn text as people type it",
     )
     evaluate_every: int | Literal["epoch"] = Field(
-        "epoch", description="`epoch`, or steps from one evaluation and checkpoint to the next"
+        "epoch", description="`epoch`, or the number of steps between evaluations, each of which saves a checkpoint"
     )
     metric: str = Field(
-        "bleu", description="by which the best checkpoint is chosen: `loss`, or one of greedy validation translations"
+        "bleu", description="metric that selects the best checkpoint: `loss`, or one of greedy validation translations"
     )
-    patience: int | None = Field(None, gt=0, description="evaluations without progress after which training stops")
-    samples: int = Field(3, ge=0, description="validation pairs translated before the reader at each evaluation")
-    seed: int = Field(0, ge=0, lt=2**32, description="of everything random but the links of eflomal")
-    bf16: bool = Field(False, description="compute in bfloat16 where autocast allows")
+    patience: int | None = Field(
+        None, gt=0, description="early stopping after this many evaluations without improvement"
+    )
+    samples: int = Field(3, ge=0, description="validation pairs whose translations are shown at each evaluation")
+    seed: int = Field(0, ge=0, lt=2**32, description="random seed (of everything except eflomal)")
+    bf16: bool = Field(False, description="mixed precision with bfloat16")
     report_to: Annotated[list[str], BeforeValidator(as_list)] = Field(
-        [], description="trackers, such as tensorboard or wandb"
+        [], description="experiment trackers, such as tensorboard or wandb"
     )
 
     @model_validator(mode="after")
     def _check(self) -> "TrainingSettings":
         if self.metric != "loss" and self.metric not in METRICS:
-            raise ValueError(
-                f"there is no metric '{shortened(self.metric)}': {nearest(self.metric, ['loss', *METRICS])}"
-            )
+            raise ValueError(f"unknown metric '{shortened(self.metric)}': {nearest(self.metric, ['loss', *METRICS])}")
         if isinstance(self.evaluate_every, int) and self.evaluate_every < 1:
             raise ValueError(f"evaluate_every={self.evaluate_every} must be at least 1, or 'epoch'.")
         if self.average_checkpoints > 1 and self.ema_decay is not None:
-            raise ValueError("ema_decay and average_checkpoints both average weights: choose one.")
+            raise ValueError(
+                "ema_decay and average_checkpoints cannot be combined: both average weights, so choose one."
+            )
         return self
 
     @property

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Train the model that a recipe describes: corpus, tokenizer, model, checkpoints, and the best of them saved."""
+"""Train the model that a recipe describes: prepare its corpus and tokenizer, train, and save the best checkpoint."""
 
 import argparse
 import ctypes
@@ -54,7 +54,7 @@ from hf_attn_seq2seq.writing import writing
 
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1  # of glibc's malloc.h
 
-# Fields that a run which is gone on with may change: all others would make it another one.
+# Fields that may change when a run is resumed; any other change would make it a different run.
 FREE_TO_CHANGE = {
     "data": {"folder", "num_proc"},
     "tokenizer": set(),
@@ -71,36 +71,40 @@ EXAMPLES = """examples:
 def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     add_recipe_arguments(parser)
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the output folder")
-    parser.add_argument("--fields", action="store_true", help="list the fields of a recipe, and do nothing else")
-    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run left there")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the newest checkpoint in the output folder"
+    )
+    parser.add_argument("--fields", action="store_true", help="list the fields of a recipe, and exit")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
     return parser
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of every command that takes a recipe."""
+    """Add the arguments that all commands with a recipe share."""
     parser.add_argument(
         "recipe",
         nargs="*",
         metavar="RECIPE | section.field=value",
-        help="a YAML file, or the folder of a trained model, and fields to change; values are read as YAML",
+        help="a YAML file or the folder of a trained model, and fields to override; values are read as YAML",
     )
 
 
 def recipe_from(arguments: list[str]) -> Recipe:
-    """The recipe that the command line names, with the fields that it changes."""
+    """The recipe that the command line names, with the fields that it overrides."""
     paths = [argument for argument in arguments if "=" not in argument]
     if len(paths) > 1:
-        raise ValueError(f"Name one recipe, not {len(paths)} ({', '.join(paths)}); fields are section.field=value.")
+        raise ValueError(
+            f"Name one recipe, not {len(paths)} ({', '.join(paths)}); fields are set by section.field=value."
+        )
     return load_recipe(paths[0] if paths else None, [argument for argument in arguments if "=" in argument])
 
 
 def check_output(recipe: Recipe, resume: bool, overwrite: bool) -> Path | None:
     """
-    Refuse to mix two runs, before any work is done.
+    Refuse to mix two runs, before any work begins.
 
     Returns:
-        The checkpoint to go on from, if resuming and the run had come so far.
+        The checkpoint to resume from, if the run is resumed and has one.
     """
     found = checkpoints(recipe.output)
     if resume:
@@ -109,19 +113,21 @@ def check_output(recipe: Recipe, resume: bool, overwrite: bool) -> Path | None:
         check_same_recipe(recipe, ("data", "tokenizer", "training"))
         return found[-1] if found else None
     if (found or (recipe.output / "config.json").exists()) and not overwrite:
-        raise ValueError(f"'{recipe.output}' holds a model: name another output, or say --resume or --overwrite.")
+        raise ValueError(
+            f"'{recipe.output}' already contains a model: name another output, or use --resume or --overwrite."
+        )
     return None
 
 
 def can_be_resumed(output: Path) -> bool:
-    """Whether there is a checkpoint, or a run was begun that came to none."""
+    """Whether there is a checkpoint, or a run was started but did not reach one."""
     if checkpoints(output) or checkpoints(output / FIRST_PASS_FOLDER):
         return True
     return (output / RECIPE_FILE).exists() and not (output / "config.json").exists()
 
 
 def check_same_recipe(recipe: Recipe, sections: Sequence[str]) -> None:
-    """Refuse to go on in the output folder with other settings than it was begun with; the sentence names them."""
+    """Refuse to continue in the output folder with changed settings; the message names them."""
     saved = load_recipe(recipe.output)
     for section in sections:
         before, now = getattr(saved, section), getattr(recipe, section)
@@ -132,12 +138,13 @@ def check_same_recipe(recipe: Recipe, sections: Sequence[str]) -> None:
         ]
         if differing:
             raise ValueError(
-                f"'{recipe.output}' was begun with other {', '.join(differing)}: give the same, or start anew."
+                f"The run in '{recipe.output}' was started with different values of {', '.join(differing)}: use the "
+                "same values, or start a new run in another output folder."
             )
 
 
 def learnt_from(output: Path) -> str | None:
-    """The fingerprint of the corpus that the model in a folder learns from, where something there tells it."""
+    """The fingerprint of the corpus that the model in a folder is trained on, if it is recorded there."""
     if (output / SUMMARY_FILE).exists():
         return json.loads((output / SUMMARY_FILE).read_text("utf-8")).get("corpus")
     try:
@@ -147,7 +154,7 @@ def learnt_from(output: Path) -> str | None:
 
 
 def check_same_model(config: AttnSeq2SeqConfig, checkpoint: Path) -> None:
-    """Refuse to go on from a checkpoint of another architecture; the sentence names what differs."""
+    """Refuse to continue from a checkpoint of another architecture; the message names what differs."""
     saved = AttnSeq2SeqConfig.from_pretrained(checkpoint)
     differing = [
         f"{name} ({getattr(saved, name)} there, {getattr(config, name)} here)"
@@ -155,11 +162,11 @@ def check_same_model(config: AttnSeq2SeqConfig, checkpoint: Path) -> None:
         if getattr(saved, name) != getattr(config, name)
     ]
     if differing:
-        raise ValueError(f"'{checkpoint}' holds another model: give the same {', '.join(differing)}.")
+        raise ValueError(f"'{checkpoint}' is of a different model: use the same {', '.join(differing)}.")
 
 
 def clear(output: Path) -> None:
-    """Remove what an earlier run left: beside a new model it would be taken for the new one's."""
+    """Remove the files of an earlier run, which would be mistaken for files of the new model."""
     remove_checkpoints(output)
     for folder in ("samples", HYPOTHESES, FIRST_PASS_FOLDER):
         shutil.rmtree(output / folder, ignore_errors=True)
@@ -170,9 +177,9 @@ def clear(output: Path) -> None:
 
 def keep_freed_memory() -> None:
     """
-    Have the C library keep what large tensors leave, for the next ones: given back, each page faults in again at each
-    step (cross-entropy over 2,048 x 8,000 logits and back: 111 ms of one CPU thread before, 48 ms after). The process
-    keeps the memory of its largest step. Only glibc knows how; elsewhere nothing is done.
+    Make the C library keep the memory of freed large tensors for the next ones; otherwise each page faults in again at
+    every step (forward and backward cross-entropy over 2,048 x 8,000 logits takes 111 ms of one CPU thread without
+    this, 48 ms with it). The process keeps the memory of its largest step. This has no effect without glibc.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -183,7 +190,7 @@ def keep_freed_memory() -> None:
 
 def run(recipe: Recipe, resume: bool = False, overwrite: bool = False) -> None:
     """Prepare, train and save."""
-    # The first process prepares the corpus while the others wait, longer than a usual message may take.
+    # The first process prepares the corpus while the others wait, longer than the default timeout.
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=1))
     with working_in(recipe.output) if state.is_main_process else nullcontext():
         _run(recipe, resume, overwrite, state)
@@ -203,16 +210,18 @@ def _run(recipe: Recipe, resume: bool, overwrite: bool, state: PartialState) -> 
             clear(recipe.output)
         save_recipe(recipe, recipe.output)
         corpus = prepared.corpus
-        print("\n".join([*report_lines(corpus.report), f"What was left out, and why: {corpus.folder / REPORT}"]))
+        print(
+            "\n".join([*report_lines(corpus.report), f"For what was left out and why, see {corpus.folder / REPORT}"])
+        )
     state.wait_for_everyone()
     with writing(recipe.output, GO_ON):
         _train(recipe, prepared, checkpoint is not None, state)
     if state.is_main_process:
-        print(f"Measure it: hf-attn-seq2seq evaluate {recipe.output}")
+        print(f"To evaluate it: hf-attn-seq2seq evaluate {recipe.output}")
 
 
 def _train(recipe: Recipe, prepared: Prepared, resume: bool, state: PartialState) -> None:
-    """Train the model, and before it the one of the first pass, where there is one."""
+    """Train the model, after the model of the first pass, if there is one."""
     guided = recipe.training.guided_alignment
     if guided is not None and guided.links == "first_pass":
         first = recipe.model_copy(
@@ -231,7 +240,7 @@ def _train(recipe: Recipe, prepared: Prepared, resume: bool, state: PartialState
 
 
 def stated_readout(recipe: Recipe) -> Readout | None:
-    """How the recipe says that attention is read as alignment, else the weights that it teaches; None for neither."""
+    """The read-out given by the recipe, or else the attention guided in training; None if there is neither."""
     guided, read = recipe.training.guided_alignment, recipe.evaluation.alignment.readout
     if read is not None:
         return Readout(**read.model_dump())
@@ -239,40 +248,48 @@ def stated_readout(recipe: Recipe) -> Readout | None:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuse, before the corpus is read, what could not be trained or measured after it."""
+    """Refuse, before the corpus is read, what could not be trained or evaluated later."""
     tokenizer, training = recipe.tokenizer, recipe.training
-    # The sizes are not known yet; two vocabularies are taken to differ, as they may.
+    # The vocabulary sizes are not known yet; two vocabularies are assumed to differ, as they may.
     config = recipe.model_config_for(tokenizer.vocab_size, None if tokenizer.shared else tokenizer.vocab_size + 1)
     if training.metric != "loss":
         make_metric(training.metric, recipe.data.target_language)
     available = get_available_reporting_integrations()
     for tracker in training.report_to:
         if tracker not in available:
-            raise ValueError(f"training.report_to names '{tracker}', which is not installed: there is {available}.")
+            raise ValueError(
+                f"training.report_to is '{tracker}', which is not installed: choose from {available}, or install it."
+            )
     if training.r_drop and not any(getattr(config, name) for name in DROPOUTS):
-        raise ValueError("training.r_drop compares two dropouts, and the model has none: set model.dropout.")
+        raise ValueError("training.r_drop needs dropout, and the model has none: set model.dropout.")
     guided = training.guided_alignment
     if guided is not None:
         if guided.links == "eflomal" and importlib.util.find_spec("eflomal") is None:
             raise ImportError(
-                "training.guided_alignment.links is eflomal, which is not installed: run "
-                "pip install 'hf_attn_seq2seq[align]' (it needs a C compiler)."
+                "training.guided_alignment.links needs eflomal, which is not installed: run "
+                "pip install 'hf_attn_seq2seq[align]' (a C compiler is required)."
             )
         if guided.reverse_model is not None:
             try:
-                load_aligner(guided.reverse_model)  # the whole of it: else its faults come out after the first pass
+                load_aligner(
+                    guided.reverse_model
+                )  # load it now: otherwise its errors appear only after the first pass
             except ValueError as error:
                 raise ValueError(f"training.guided_alignment.reverse_model: {error}") from None
         if config.attention_type == "none":
-            raise ValueError("training.guided_alignment teaches attention, and model.attention_type is none.")
+            raise ValueError(
+                "training.guided_alignment needs attention, but model.attention_type is none: choose another one."
+            )
         recurrent = config.decoder_type != "transformer"
         check_layer(guided.layer, 1 if recurrent else config.decoder_layers)
         heads = config.num_attention_heads
         if guided.head is not None and guided.head >= heads:
-            raise ValueError(f"training.guided_alignment.head={guided.head}: the heads are {heads}, counted from 0.")
+            raise ValueError(
+                f"training.guided_alignment.head={guided.head} does not exist: the model has {heads}, counted from 0."
+            )
         if tokenizer.sampling:
             raise ValueError(
-                "tokenizer.sampling and training.guided_alignment cannot go together: links are of the usual subwords."
+                "tokenizer.sampling and training.guided_alignment cannot be combined: turn one of them off."
             )
         if guided.links == "given" and not any("alignment" in source.extras for source in recipe.data.train):
             raise ValueError(
@@ -282,19 +299,19 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def model_config(recipe: Recipe, prepared: Prepared) -> AttnSeq2SeqConfig:
-    """The model's configuration, with the sizes that the tokenizer has come to."""
+    """The model's configuration, with the vocabulary sizes of the tokenizer."""
     tokenizer = prepared.tokenizer
     two = getattr(tokenizer, "has_two_vocabularies", False)
     return recipe.model_config_for(len(tokenizer), len(tokenizer.target) if two else None)
 
 
 def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
-    """Train the recipe's model on a corpus that is ready, and save it."""
+    """Train the recipe's model on a prepared corpus, and save it."""
     console = make_console(quiet=not PartialState().is_main_process)
     set_seed(recipe.training.seed)
     model = AttnSeq2SeqForConditionalGeneration(model_config(recipe, prepared))
     generation, evaluation = model.generation_config, recipe.evaluation
-    # Transformers' own default would cut every translation at 20 tokens.
+    # The default of Transformers would truncate every translation at 20 tokens.
     generation.max_new_tokens = evaluation.max_new_tokens
     generation.num_beams, generation.length_penalty = evaluation.num_beams, evaluation.length_penalty
     train, sampled = training_examples(recipe, prepared)
@@ -318,8 +335,8 @@ def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
     )
     chosen = json.loads((recipe.output / SUMMARY_FILE).read_text("utf-8"))
     console.print(
-        f"{chosen['metric']} {chosen['value']:.4g}: the {chosen['weights']}, of step {chosen['step']} of "
-        f"{chosen['steps']}.",
+        f"Saved the {chosen['weights']} (step {chosen['step']} of {chosen['steps']}): validation {chosen['metric']} "
+        f"{chosen['value']:.4g}.",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -341,7 +358,7 @@ def main(arguments: list[str] | None = None) -> None:
             run(recipe, options.resume, options.overwrite)
         except KeyboardInterrupt as stopped:
             if can_be_resumed(recipe.output):
-                stopped.args = (f"To go on: hf-attn-seq2seq train {recipe.output} --resume",)
+                stopped.args = (f"To resume: hf-attn-seq2seq train {recipe.output} --resume",)
             raise
 
     run_command(command)

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Seq2SeqTrainer with batches by tokens, an average of weights, and evaluation by translating."""
+"""Seq2SeqTrainer with batches by tokens, averaged weights, and evaluation by translation."""
 
 import math
 import shutil
@@ -42,15 +42,15 @@ from hf_attn_seq2seq.writing import writing
 
 
 SECONDS = "training_seconds"  # in the log
-GO_ON = "go on with --resume"  # where a disk was full
-EMA_FILE = "ema.safetensors"  # in a checkpoint, beside the weights that training goes on with
+GO_ON = "continue with --resume"  # after a full disk
+EMA_FILE = "ema.safetensors"  # in a checkpoint, beside the weights that training continues with
 
 
 class AverageOfWeights:
     """
     The exponential moving average of a model's weights (Polyak and Juditsky 1992), kept in float32.
 
-    After step t the decay is `min(decay, (1 + t) / (10 + t))`, so that the first weights are soon forgotten.
+    After step t the decay is `min(decay, (1 + t) / (10 + t))`, so that the first weights are quickly forgotten.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -65,7 +65,7 @@ class AverageOfWeights:
 
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
-        """Within, the model has the averaged weights."""
+        """Inside this context the model has the averaged weights."""
         kept = {name: weight.detach().clone() for name, weight in _trained(model)}
         set_weights(model, self.weights)
         try:
@@ -76,37 +76,37 @@ class AverageOfWeights:
 
 def alignment_loss(weights: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """
-    Cross-entropy of attention with an alignment, summed over the target rows (Garg et al. 2019, eq. 4).
+    Cross-entropy between an alignment and attention weights, summed over target rows (Garg et al. 2019, eq. 4).
 
     Args:
         weights: `(batch, tgt_len, src_len)`.
-        targets: The same shape; a row sums to 1, or is 0 where nothing is taught.
+        targets: The same shape; a row sums to 1, or is 0 where there is no supervision.
     """
     return -(targets * weights.float().clamp_min(1e-9).log()).sum()
 
 
 def divergence_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
-    How far two passes differ, `(KL(p1 || p2) + KL(p2 || p1)) / 2`, summed over the targets (Liang et al. 2021, eq. 2).
+    Divergence of two passes, `(KL(p1 || p2) + KL(p2 || p1)) / 2`, summed over the targets (Liang et al. 2021, eq. 2).
 
     Args:
         logits: `(2 * batch, tgt_len, vocab)`, the first pass before the second.
-        labels: `(batch, tgt_len)`; -100 is left out.
+        labels: `(batch, tgt_len)`; -100 is ignored.
     """
     first, second = logits.float().chunk(2)
-    # Logits in place of log-probabilities: they differ by a constant a row, which sums to 0 with what it is times.
+    # Logits can replace log-probabilities: they differ by a constant per row, and its factors sum to 0.
     rows = ((first.softmax(-1) - second.softmax(-1)) * (first - second)).sum(-1)
     return rows[labels != -100].sum() / 2
 
 
 def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Each parameter once, tied ones under their first name."""
+    """Each parameter once; tied ones under their first name."""
     return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
 
 
 @torch.no_grad()
 def set_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Copy weights into the parameters of these names."""
+    """Copy weights into the parameters with these names."""
     for name, parameter in model.named_parameters():
         if name in weights:
             parameter.copy_(weights[name])
@@ -114,15 +114,15 @@ def set_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
 
 class TranslationTrainer(Seq2SeqTrainer):
     """
-    Trains on examples of `input_ids` and `labels`, and evaluates by translating.
+    Trains on examples with `input_ids` and `labels`, and evaluates by translating.
 
     Args:
-        settings: How to train.
+        settings: The training section of a recipe.
         train_dataset: A `datasets.Dataset` with the columns `input_ids` and `labels`.
-        eval_dataset: The same of the validation pairs, for their loss.
-        sources, references: The validation texts, and for each its references.
-        language: Of the targets: BLEU finds their words by it.
-        sampled: The training pairs with subwords drawn at random, in place of the tokens in `train_dataset`.
+        eval_dataset: The same for the validation pairs, for their loss.
+        sources, references: The validation texts, and the references of each.
+        language: Language of the targets, by which BLEU finds words.
+        sampled: The training pairs with randomly sampled subwords, instead of the tokens in `train_dataset`.
     """
 
     def __init__(
@@ -152,14 +152,14 @@ class TranslationTrainer(Seq2SeqTrainer):
         )
         self.tokenizer = tokenizer
         self.target_tokens_seen = 0
-        self.translations: list[str] = []  # of the newest evaluation
+        self.translations: list[str] = []  # of the latest evaluation
         self.started, self.seconds_before = time.perf_counter(), 0.0
         self.ema = AverageOfWeights(model, settings.ema_decay) if settings.ema_decay else None
         if self.ema is not None:
             self.add_callback(_UpdateAverage(self.ema))
 
     def sampler(self, dataset: Dataset, seed: int) -> TokenBudgetSampler:
-        """Batches of this process."""
+        """The batches of this process."""
         settings = self.settings
         return TokenBudgetSampler(
             token_counts(dataset, "input_ids"),
@@ -172,7 +172,7 @@ class TranslationTrainer(Seq2SeqTrainer):
         )
 
     def steps(self) -> int:
-        """Of the optimiser, in the whole run."""
+        """Optimizer steps of the whole run."""
         settings = self.settings
         batches = len(self.sampler(self.train_dataset, settings.seed))
         epoch = max(1, math.ceil(batches / settings.gradient_accumulation_steps))
@@ -181,7 +181,7 @@ class TranslationTrainer(Seq2SeqTrainer):
     def get_train_dataloader(self) -> DataLoader:
         sampler = self.sampler(self.train_dataset, self.settings.seed)
         self.add_callback(_SetEpoch([sampler] if self.sampled is None else [sampler, self.sampled]))
-        # A generator of its own: drawing the workers' seed would move the one that dropout draws from.
+        # A separate generator: drawing the workers' seed from the default one would change dropout.
         return DataLoader(
             self.train_dataset if self.sampled is None else self.sampled,  # type: ignore[arg-type]
             batch_sampler=sampler,
@@ -197,10 +197,11 @@ class TranslationTrainer(Seq2SeqTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """
-        Cross-entropy a target token, of all processes' and accumulated batches together, with label smoothing; in
-        training also the losses of guided alignment and of R-Drop, where they are wanted.
+        Cross-entropy per target token over all processes and accumulated batches, with label smoothing; in training
+        also the losses of guided alignment and R-Drop, if enabled.
 
-        R-Drop (Liang et al. 2021, eq. 4) passes each batch twice; its loss is halved here, to stay one a target.
+        R-Drop (Liang et al. 2021, eq. 4) passes each batch twice; its loss is halved here, so that each target counts
+        once.
         """
         inputs = dict(inputs)
         labels, alignment = inputs.pop("labels"), inputs.pop("alignment", None)
@@ -240,10 +241,10 @@ class TranslationTrainer(Seq2SeqTrainer):
         self, inputs: dict[str, Any], decoder_input_ids: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
         """
-        Decoder inputs of which some are what the model itself would have said there, given the reference.
+        Decoder inputs in which some reference tokens are replaced by what the model predicts there.
 
         A first pass without gradients predicts all positions at once (Mihaylova and Martins 2019, section 3); the
-        chance of taking a prediction rises linearly over the run (Bengio et al. 2015, section 2.4).
+        probability of using a prediction rises linearly over the run (Bengio et al. 2015, section 2.4).
         """
         chance = self.settings.scheduled_sampling * self.state.global_step / self.state.max_steps
         said = self.unwrapped()(**inputs, decoder_input_ids=decoder_input_ids, use_cache=False).logits.argmax(-1)
@@ -269,7 +270,7 @@ class TranslationTrainer(Seq2SeqTrainer):
         metric_key_prefix: str = "eval",
         **gen_kwargs: Any,
     ) -> dict[str, float]:
-        """The loss a target token and, where a metric of translations is wanted, that of greedy ones."""
+        """The loss per target token and, if the metric needs translations, the metric of greedy ones."""
         with self.averaged_weights():
             loss = self._evaluation_loss(self.eval_dataset if eval_dataset is None else eval_dataset)
             metrics = {f"{metric_key_prefix}_loss": loss}
@@ -285,12 +286,12 @@ class TranslationTrainer(Seq2SeqTrainer):
         return metrics
 
     def seconds(self) -> float:
-        """Since training began, with those of the runs that this one goes on from."""
+        """Seconds of training, including those of the runs that this one resumes."""
         return self.seconds_before + time.perf_counter() - self.started
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Within, the model has the weights that are evaluated and kept: the average, where there is one."""
+        """Inside this context the model has the weights that are evaluated and saved: the average, if there is one."""
         if self.ema is None:
             yield
         else:
@@ -319,14 +320,14 @@ class TranslationTrainer(Seq2SeqTrainer):
         return float(sums[0] / sums[1])
 
     def _translate_in_shards(self, sources: Sequence[str]) -> list[str]:
-        """Greedy translations, each process a share of them."""
+        """Greedy translations; each process makes a share of them."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         mine = range(rank, len(sources), processes)
         translated = translate(
             self.unwrapped(),
             self.tokenizer,
             [sources[index] for index in mine],
-            split_sentences=False,  # as `evaluate` translates
+            split_sentences=False,  # as in `evaluate`
             batch_size=self.args.per_device_eval_batch_size,
             num_beams=1,
         )
@@ -345,7 +346,7 @@ class TranslationTrainer(Seq2SeqTrainer):
             with writing(checkpoint, GO_ON):
                 super()._save_checkpoint(model, trial)
         except BaseException:
-            if not (checkpoint / TRAINER_STATE_NAME).exists():  # which comes last, before older ones are removed
+            if not (checkpoint / TRAINER_STATE_NAME).exists():  # written last, before older checkpoints are removed
                 shutil.rmtree(checkpoint, ignore_errors=True)
             raise
 
@@ -361,18 +362,18 @@ class TranslationTrainer(Seq2SeqTrainer):
 
 
 def token_counts(dataset: Dataset, column: str) -> np.ndarray:
-    """Of each row, without reading the tokens into Python."""
+    """The length of each row, without converting the tokens to Python objects."""
     return compute.list_value_length(dataset.with_format("arrow")[:][column]).to_numpy()
 
 
 def kept_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The weights of a checkpoint that are evaluated and kept: the average, where there is one."""
+    """The weights of a checkpoint that are evaluated and saved: the average, if there is one."""
     ema = checkpoint / EMA_FILE
     return load_file(ema if ema.exists() else checkpoint / "model.safetensors")
 
 
 class _SetEpoch(TrainerCallback):
-    """Tells the epoch to what is drawn anew at each."""
+    """Sets the epoch of everything that is resampled every epoch."""
 
     def __init__(self, drawn: Sequence[TokenBudgetSampler | SampledExamples]) -> None:
         self.drawn = drawn
@@ -401,9 +402,9 @@ class _UpdateAverage(TrainerCallback):
 
 class StopWithoutProgress(TrainerCallback):
     """
-    Ends training after so many evaluations in a row that were no better than an earlier one.
+    Early stopping: ends training when `patience` evaluations in a row were no better than an earlier one.
 
-    They are counted in the log, which a resumed run has, too (Transformers' own callback starts anew).
+    They are counted in the log, which a resumed run also has (the callback of Transformers starts from zero).
     """
 
     def __init__(self, settings: TrainingSettings) -> None:
@@ -416,7 +417,7 @@ class StopWithoutProgress(TrainerCallback):
 
 
 def is_patience_over(settings: TrainingSettings, state: TrainerState) -> bool:
-    """Whether the newest `patience` evaluations were no better than one before them."""
+    """Whether the latest `patience` evaluations were no better than an earlier one."""
     names = [f"eval_{settings.metric}"]
     if settings.metric == "sequence_error_rate":
         names.append("eval_wer")  # as a run of version 0.1.0 logged it

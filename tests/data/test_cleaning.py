@@ -121,5 +121,5 @@ def test_language_check():
 
 def test_language_check_without_its_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "py3langid.langid", None)
-    with pytest.raises(ImportError, match="The language check needs py3langid"):
+    with pytest.raises(ImportError, match="language_certainty needs py3langid"):
         cleaning.language_identifier(("en", "fr"))

@@ -380,7 +380,7 @@ def test_the_seed_decides_whatever_the_hash_seed():
     [
         ({"train_size": 10**9}, "at most"),
         ({"train_size": -1}, "negative"),
-        ({"test_size": 0}, "test_size at least 1"),
+        ({"test_size": 0}, "test_size must be at least 1"),
     ],
 )
 def test_impossible_sizes_are_refused(sizes, message):

@@ -42,7 +42,7 @@ def test_directions_that_agree_or_find_nothing(method):
 
 
 def test_bad_symmetrisation():
-    with pytest.raises(ValueError, match="Unknown symmetrisation 'grow': choose one of intersection, union"):
+    with pytest.raises(ValueError, match="Unknown symmetrization method 'grow': choose one of intersection, union"):
         symmetrise(FORWARD, BACKWARD, "grow")
     with pytest.raises(ValueError, match="backward is of type list"):
         symmetrise(FORWARD, [(0, 0)])
@@ -61,5 +61,5 @@ def test_pharaoh_by_hand():
 
 @pytest.mark.parametrize("text", ["1", "1-", "-1-2", "1-2-3", "1 - 2", "a-b", "1.0-2", "0-0 1:2", "²-1", "1-2,3-4"])
 def test_bad_pharaoh(text):
-    with pytest.raises(ValueError, match="is not a link: write the source and the target index"):
+    with pytest.raises(ValueError, match="is not a link: write source and target index"):
         from_pharaoh(text)

@@ -140,20 +140,20 @@ def test_bad_rows_are_counted_and_named_or_stop(tmp_path, make):
     [source] = corpus.report["sources"]
     assert source["rows"] == 20
     assert source["bad_rows"]["count"] == 4
-    reason = "2 columns are needed, and it has 1"
+    reason = "2 columns are needed, but it has 1"
     assert source["bad_rows"]["examples"] == [{"line": line, "reason": reason} for line in (4, 6, 8)]
     rows = (corpus.folder / "bad-rows.tsv").read_text("utf-8").splitlines()
     assert rows == [f"train\ta.tsv\t{line}\t{reason}" for line in (4, 6, 8, 10)]
-    with pytest.raises(ValueError, match=r"a\.tsv, line 4: 2 columns are needed, and it has 1; repair it, or set"):
+    with pytest.raises(ValueError, match=r"a\.tsv, line 4: 2 columns are needed, but it has 1; fix it, or set"):
         make(train={"file": "a.tsv"}, on_bad_row="stop")
 
 
 @pytest.mark.parametrize(
     ("content", "cleaning", "message"),
     [
-        ("alone\n" * 3, {}, r"a\.tsv has no row that can be used, of 3; the first, line 1: 2 columns are needed"),
-        ("\tx\n \t\n", {}, r"a\.tsv gives no pair with text on both sides: all 2 rows have a blank side"),
-        ("aaa\tbbb\n", {"max_characters": 2}, r"The rules of data\.cleaning leave no pair of a\.tsv: widen them"),
+        ("alone\n" * 3, {}, r"a\.tsv has no usable row among 3; the first is line 1: 2 columns are needed"),
+        ("\tx\n \t\n", {}, r"a\.tsv has no pair with text on both sides: in all 2 rows a side is empty"),
+        ("aaa\tbbb\n", {"max_characters": 2}, r"The rules of data\.cleaning drop all pairs of a\.tsv: relax them"),
     ],
 )
 def test_nothing_left(tmp_path, make, content, cleaning, message):
@@ -169,10 +169,10 @@ def test_no_source_and_a_folder_of_something_else(tmp_path, make):
     write_pairs(tmp_path / "a.tsv", numbered(0, 20))
     (tmp_path / "out" / "corpus").mkdir(parents=True)
     (tmp_path / "out" / "corpus" / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="is there and is no prepared corpus"):
+    with pytest.raises(ValueError, match="exists and is not a prepared corpus"):
         make(train={"file": "a.tsv"})
     assert (tmp_path / "out" / "corpus" / "thesis.txt").read_text() == "mine"
-    with pytest.raises(ValueError, match="is no prepared corpus: run preprocess first"):
+    with pytest.raises(ValueError, match="is not a prepared corpus: run preprocess first"):
         PreparedCorpus.load(tmp_path)
 
 
@@ -254,7 +254,7 @@ def test_a_pair_that_leaks_into_two_splits_is_told_for_both(tmp_path, make):
     console = Console(width=120)
     with console.capture() as said:
         console.print(report_tables(dropped.report))
-    assert "validation in train: dropped there" in said.get()
+    assert "validation in train: dropped" in said.get()
     assert "t in validation " in said.get()
 
 
@@ -519,7 +519,7 @@ def test_a_killed_run_leaves_nothing_that_looks_whole(tmp_path, make):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert (tmp_path / "out" / ".corpus.partial" / "train").exists()
     assert not (tmp_path / "out" / "corpus").exists()
-    with pytest.raises(ValueError, match="is no prepared corpus"):
+    with pytest.raises(ValueError, match="is not a prepared corpus"):
         PreparedCorpus.load(tmp_path / "out" / "corpus")
     corpus = make(train={"file": "a.tsv"})
     assert len(corpus.train) == 27

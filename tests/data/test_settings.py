@@ -37,21 +37,21 @@ def test_the_name_tells_the_format(name, expected):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": {"fil": "a.tsv"}}, r"train\.0: There is no field 'fil': did you mean 'file'\?"),
+        ({"train": {"fil": "a.tsv"}}, r"train\.0: Unknown field 'fil': did you mean 'file'\?"),
         (
             {"tests": {"x": {**TEXTS, "wieght": 2}}},
-            r"tests\.x\.0: There is no field 'wieght': did you mean 'weight'\?",
+            r"tests\.x\.0: Unknown field 'wieght': did you mean 'weight'\?",
         ),
-        ({"train": {}}, "this one has none of them"),
+        ({"train": {}}, "this one has none of these"),
         ({"train": {**TEXTS, "grammar": {}, "hub": "x"}}, "this one has hub and grammar"),
-        ({"train": {"source": "a.en"}}, "Two text files need both names"),
-        ({"train": {"source": 0, "target": 1}}, "Two text files need both names"),
-        ({"train": {"file": "corpus"}}, "The name corpus does not tell the format"),
-        ({"train": {**TEXTS, "delimiter": ";"}}, "delimiter is for CSV alone"),
-        ({"train": {"file": "a.tsv", "delimiter": ";"}}, "delimiter is for CSV alone"),
+        ({"train": {"source": "a.en"}}, "source and target go together"),
+        ({"train": {"source": 0, "target": 1}}, "source and target go together"),
+        ({"train": {"file": "corpus"}}, "The name corpus does not show the format"),
+        ({"train": {**TEXTS, "delimiter": ";"}}, "delimiter is only for CSV"),
+        ({"train": {"file": "a.tsv", "delimiter": ";"}}, "delimiter is only for CSV"),
         ({"train": {"file": "a.csv", "delimiter": '"'}}, "must be one character, such as ';'"),
         ({"train": {"file": "a.csv", "delimiter": "||"}}, "must be one character, such as ';'"),
-        ({"train": {**TEXTS, "streaming": True}}, "streaming are for hub datasets alone"),
+        ({"train": {**TEXTS, "streaming": True}}, "streaming are only for hub datasets"),
         ({"train": {**TEXTS, "weight": 0}}, r"train\.0: weight=0"),
         ({"tests": {"train": TEXTS}}, "A test set cannot be called 'train'"),
         *[
@@ -62,12 +62,12 @@ def test_the_name_tells_the_format(name, expected):
             ({"tests": {name: TEXTS}}, "A test set cannot be called .{1,202}: use at most 100 letters, digits")
             for name in ("", "a b", "a\nb", "a\x00", "Tokenizer", "é" * 60, "a" * 101, "a" * 1_000_000)
         ],
-        ({"tests": {"News": TEXTS, "news": TEXTS}}, "Two test sets are called 'News', but for capitals"),
+        ({"tests": {"News": TEXTS, "news": TEXTS}}, "Two test sets are called 'News', ignoring case"),
         ({"tests": {"a": []}}, "The test set 'a' has no source"),
         ({"validation": TEXTS, "validation_size": 5}, "leave out validation_size"),
         ({"tests": {"test": TEXTS}, "test_size": 5}, "leave out test_size"),
         ({"cleaning": {"language_certainty": 0.9}}, "needs source_language and target_language"),
-        ({"cleaning": {"source_scripts": "Latn1"}}, "Unicode has no script 'Latn1'"),
+        ({"cleaning": {"source_scripts": "Latn1"}}, "'Latn1' is not a Unicode script"),
     ],
 )
 def test_wrong_settings_are_told_in_one_sentence(settings, message):

@@ -97,7 +97,7 @@ def test_groups_stay_whole_and_a_part_may_stay_smaller(tmp_path):
     chain = [(0, 10), (1, 10), (1, 11), (2, 11)]
     [groups] = components_of([*chain, (5, 15)], tmp_path).choose(all_rows(5), [3], 0)
     assert groups.tolist() == [4]
-    with pytest.raises(ValueError, match=r"A part of 1 pairs cannot be split off: the smallest group .* has 2"):
+    with pytest.raises(ValueError, match=r"A set of 1 pairs cannot be split off, because the smallest group .* has 2"):
         components_of([(0, 0), (0, 0), (1, 1), (1, 1), (1, 1)], tmp_path).choose(all_rows(5), [1], 0)
 
 

@@ -180,7 +180,7 @@ def test_what_cannot_be_sampled_is_refused(kind, sampling, max_length, message):
 
 def test_two_vocabularies_are_sampled_side_by_side():
     tokenizer = train_tokenizer_for(TokenizerSettings(vocab_size=300, shared=False), TEXTS, TEXTS[:1])
-    with pytest.raises(ValueError, match=r"give tokenizer\.source or tokenizer\.target"):
+    with pytest.raises(ValueError, match=r"pass tokenizer\.source or tokenizer\.target"):
         SubwordSampler(tokenizer, 0.1)
     ids = SubwordSampler(tokenizer.target, 0.5)(TEXTS[0], 1)
     assert tokenizer.decode(ids, skip_special_tokens=True) == TEXTS[0]

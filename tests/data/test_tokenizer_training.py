@@ -288,9 +288,9 @@ def test_a_recipe_reads_special_tokens_in_text_as_text(kind, shared, tmp_path):
         ),
         ({"kind": "char", "vocab_size": 100}, "vocab_size is 100, but kind 'char' needs at least 260"),
         ({"kind": "unigram", "vocab_size": 259}, "vocab_size is 259, but kind 'unigram' needs at least 260"),
-        ({"kind": "unigram", "min_frequency": 2}, "min_frequency is 2, but kind 'unigram' knows no such limit"),
+        ({"kind": "unigram", "min_frequency": 2}, "min_frequency is 2, but kind 'unigram' has no such limit"),
         ({"kind": "bpe", "byte_fallback": False}, "byte_fallback is false, but kind 'bpe' always works on bytes"),
-        ({"kind": "symbol", "byte_fallback": True}, "byte_fallback is true, but kind 'symbol' has no bytes to fall"),
+        ({"kind": "symbol", "byte_fallback": True}, "byte_fallback is true, but kind 'symbol' has no byte fallback"),
         ({"kind": "bpe", "vocab_size": 259}, "vocab_size is 259, but kind 'bpe' needs at least 260"),
         ({"kind": "bpe", "min_frequency": 0}, "min_frequency is 0"),
         ({"kind": "bpe", "model_max_length": 0}, "model_max_length is 0"),
@@ -298,7 +298,7 @@ def test_a_recipe_reads_special_tokens_in_text_as_text(kind, shared, tmp_path):
         ({"kind": "bpe", "texts": ["", " \n"]}, "nothing to train"),
         ({"kind": "word", "texts": ["a", "b", None]}, r"texts\[2\] is of type NoneType"),
         ({"kind": "bpe", "texts": ["a", b"b"]}, r"texts\[1\] is of type bytes"),
-        ({"kind": "bpe", "texts": "one sentence"}, "texts is one string"),
+        ({"kind": "bpe", "texts": "one sentence"}, "texts is a single string"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(settings, message):
@@ -345,8 +345,8 @@ def test_equal_settings_for_two_sides_give_two_vocabularies():
     ("sources", "targets", "message"),
     [
         (["a", None], ["b"], r"sources\[1\] is of type NoneType"),
-        (["a"], [" ", ""], "nothing to train the tokenizer on: targets has no entry"),
-        ("a", ["b"], "sources is one string"),
+        (["a"], [" ", ""], "nothing to train the tokenizer on: all entries of targets are empty"),
+        ("a", ["b"], "sources is a single string"),
     ],
 )
 @pytest.mark.parametrize("shared", [True, False])
@@ -359,13 +359,13 @@ def test_bad_texts_are_named_by_their_side(shared, sources, targets, message):
     ("fields", "message"),
     [
         ({"kind": "bpee"}, "kind='bpee'"),
-        ({"vocab_siz": 100}, "There is no field 'vocab_siz': did you mean 'vocab_size'?"),
+        ({"vocab_siz": 100}, "Unknown field 'vocab_siz': did you mean 'vocab_size'?"),
         ({"vocab_size": 100}, "vocab_size is 100, but kind 'bpe' needs at least 260"),
-        ({"target": {"kind": "word"}}, "'target' has settings of its own, but the vocabulary is shared"),
+        ({"target": {"kind": "word"}}, "'target' has separate settings, but the vocabulary is shared"),
         ({"shared": False, "target": {"vocab_size": 3}}, "target: vocab_size is 3, but kind 'bpe' needs"),
-        ({"shared": False, "source": {"kin": "word"}}, "source: There is no field 'kin': did you mean 'kind'?"),
-        ({"sampling": 1.5}, "sampling is 1.5, but for kind 'bpe' it is a chance"),
-        ({"sampling": -1, "kind": "unigram"}, "sampling is -1, but for kind 'unigram' it must be a number above 0"),
+        ({"shared": False, "source": {"kin": "word"}}, "source: Unknown field 'kin': did you mean 'kind'?"),
+        ({"sampling": 1.5}, "sampling is 1.5, but for kind 'bpe' it is a probability"),
+        ({"sampling": -1, "kind": "unigram"}, "sampling is -1, but for kind 'unigram' it must be greater than 0"),
         ({"sampling": 0.1, "kind": "word"}, "sampling is 0.1, but kind 'word' has no subwords to sample"),
         (
             {"sampling": 0.1, "shared": False, "target": {"kind": "symbol"}},

@@ -44,7 +44,7 @@ def test_joining_unusual_words_loses_nothing() -> None:
 @pytest.mark.parametrize(
     ("words", "language", "message"),
     [
-        (["a"], "de", "no rules for joining words of language 'de'"),
+        (["a"], "de", "Words of language 'de' cannot be joined"),
         (["a", ""], "en", "Word 1 is ''"),
         (["a b"], "en", "Word 0 is 'a b'"),
     ],

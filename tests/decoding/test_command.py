@@ -262,7 +262,7 @@ def test_what_is_piped_appears_when_it_is_whole(folders, tmp_path, monkeypatch, 
 
 def test_two_runs_do_not_share_an_output(folders, source, tmp_path):
     output = tmp_path / "out"
-    with sole_output(output), pytest.raises(ValueError, match=f"Another run is at work in '{output}': wait"):
+    with sole_output(output), pytest.raises(ValueError, match=f"Another run is using '{output}': wait"):
         run(folders / "gru", source, "--output", output)
     assert not output.exists()
     output.with_name(".out.lock").touch()  # of a run that was killed

@@ -56,7 +56,7 @@ def test_what_the_folder_holds(model: Path, exported: Path) -> None:
     assert not any(str(model) in path.read_text() for path in exported.glob("*.json"))  # nobody's paths
     card = (exported / "README.md").read_text()
     assert "A card" not in card  # whose figures are of other weights
-    assert "16 of 16 sentences of random words are translated as by PyTorch" in card
+    assert "16 of 16 sentences of random words have the same greedy translation as with PyTorch" in card
     assert [path.name for path in exported.parent.iterdir()] == ["exported"]  # no scratch is left
 
 
@@ -72,7 +72,10 @@ def test_int8_is_measured_on_given_sentences(model: Path, tmp_path: Path, capsys
     assert (difference["sentences"], difference["compared"]) == ("given", 9)
     assert 0 < difference["largest_logit_difference"] < difference["largest_logit"]
     told = capsys.readouterr().out
-    assert f"{difference['equal_greedy_translations']} of 9 sentences are translated as by PyTorch" in told
+    assert (
+        f"{difference['equal_greedy_translations']} of 9 sentences have the same greedy translation as with PyTorch"
+        in told
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,7 @@ def test_unknown_kind(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main([str(model), "--to", "tflite"])
     assert "invalid choice: 'tflite'" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="no kind 'tflite' of export: choose one of onnx, int8"):
+    with pytest.raises(ValueError, match="Unknown kind of export 'tflite': choose one of onnx, int8"):
         writer.export(str(model), "tflite")
 
 
@@ -161,7 +164,7 @@ def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
 
 def test_models_that_are_not_exported(exported: Path, folders: Path, tokenizer: Any, tmp_path: Path) -> None:  # noqa: F811
     out = ["-o", str(tmp_path / "out")]
-    refused([str(exported), *out], ValueError, "exported already", tmp_path)
+    refused([str(exported), *out], ValueError, "already exported", tmp_path)
     refused([str(folders / "nowhere"), *out], ValueError, "There is no model", tmp_path)
     refused([str(folders / "no-tokenizer"), *out], ValueError, "holds no tokenizer", tmp_path)
     sizes = {
@@ -190,7 +193,7 @@ def test_libraries_are_missing(model: Path, library: str, tmp_path: Path, monkey
 def test_nothing_is_left_of_a_failed_export(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = ["-o", str(tmp_path / "out")]
     monkeypatch.setattr(writer, "measure", lambda *_: writer.Difference("random", 16, 3, 0.5, 4.0))
-    refused([str(model), *out], ValueError, "other numbers than PyTorch", tmp_path)
+    refused([str(model), *out], ValueError, "do not match PyTorch", tmp_path)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -203,7 +206,7 @@ def test_nothing_is_left_of_a_failed_export(model: Path, tmp_path: Path, monkeyp
 
 def test_two_exports_do_not_share_a_folder_and_a_killed_one_leaves_it_free(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    with sole_output(folder), pytest.raises(ValueError, match="Another run is at work in"):
+    with sole_output(folder), pytest.raises(ValueError, match="Another run is using"):
         command.main([str(model), "-o", str(folder)])
     (tmp_path / ".out.partial" / "half").mkdir(parents=True)
     (tmp_path / ".out.lock").touch()

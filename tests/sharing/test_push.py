@@ -303,7 +303,7 @@ def test_dry_run_lists_what_would_be_sent(
     assert listed.keys() == sent.keys()
     assert listed["model.safetensors"] == sent["model.safetensors"]
     assert f"{sum(listed.values()):,}" in total
-    assert end == "Nothing was sent."
+    assert end == "Nothing was pushed."
     assert len(shared.hub.requests) == asked
 
 

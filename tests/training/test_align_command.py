@@ -229,7 +229,10 @@ def test_an_output_may_be_a_symbolic_link_or_a_pipe(
         (["en-fr", "--gold", "text.tsv"], "line 1: this is not JSON"),
         (["en-fr", "text.tsv", "--gold", "text.tsv"], "is not a link"),
         (["en-fr", "text.tsv", "--gold", "one.gold"], "3 predicted, 1 sure"),
-        (["en-fr", "text.tsv", "--words", "joined", "--languages", "en", "de"], "no rules for joining words"),
+        (
+            ["en-fr", "text.tsv", "--words", "joined", "--languages", "en", "de"],
+            "Words of language 'de' cannot be joined",
+        ),
         (["en-fr", "text.tsv", "--output", "missing/links"], "There is no folder missing to write links in"),
         (["en-fr", "text.tsv", "--output", "."], ". is a folder: name a file to write"),
         (["en-fr", "text.tsv", "--output", "text.tsv"], "text.tsv cannot be read and written at once"),

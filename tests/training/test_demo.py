@@ -34,7 +34,7 @@ def test_the_demos_model_can_be_pushed(tmp_path: Path) -> None:
     main(["--output", str(tmp_path / "demo"), "--train-size", "200", "--epochs", "1"])
     (tmp_path / "staged").mkdir()
     notes = stage_model(str(tmp_path / "demo"), "user/demo", tmp_path / "staged")
-    assert any("the card has no figures" in note for note in notes)
+    assert any("the model card has no results" in note for note in notes)
     assert (tmp_path / "staged" / "README.md").read_text("utf-8").startswith("---\n")
 
 

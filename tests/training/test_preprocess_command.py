@@ -39,8 +39,8 @@ def test_a_recipe_becomes_a_corpus_and_a_tokenizer(recipe, tmp_path, capsys):
     ("override", "sentence"),
     [
         ("data.train.file=nothing.tsv", "There is no file"),
-        ("data.train.target=9", "10 columns are needed, and it has 2"),
-        ("data.sead=1", "There is no field 'sead': did you mean 'seed'?"),
+        ("data.train.target=9", "10 columns are needed, but it has 2"),
+        ("data.sead=1", "Unknown field 'sead': did you mean 'seed'?"),
     ],
 )
 def test_errors_are_one_sentence(recipe, capsys, override, sentence):

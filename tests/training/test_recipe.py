@@ -76,7 +76,7 @@ def _doubled(levels: int, before: str, merge: bool = False) -> str:
 def test_a_recipe_that_expands_beyond_reason_is_refused(tmp_path: Path, merge: bool) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(_doubled(18, "name", merge), "utf-8")  # 3 MB: harmless where it is not refused
-    with pytest.raises(ValueError, match=r"aliases \(\*\) make more than 1,000,000 characters") as raised:
+    with pytest.raises(ValueError, match=r"aliases \(\*\) expand to more than 1,000,000 characters") as raised:
         load_recipe(path)
     assert str(path) in str(raised.value)
     assert len(str(raised.value)) < len(str(path)) + 200
@@ -85,9 +85,9 @@ def test_a_recipe_that_expands_beyond_reason_is_refused(tmp_path: Path, merge: b
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("name: x\ndata: &a {train: *a}\n", "line 2, is not YAML: a value that holds itself"),
+        ("name: x\ndata: &a {train: *a}\n", "line 2, is not YAML: a value that contains itself"),
         ("name: x\ndata: " + "[" * 5000, "is not YAML: its values are nested too deeply"),
-        ("name: x\nlicense: 2020-13-45\n", "line 2, is not YAML: the value '2020-13-45' cannot be read: quote it"),
+        ("name: x\nlicense: 2020-13-45\n", "line 2, is not YAML: the value '2020-13-45' cannot be read: put quotes"),
         ("training:\n  seed: " + "9" * 5000, "line 2, is not YAML: the value '9999"),
     ],
 )
@@ -109,10 +109,10 @@ def test_aliases_within_reason_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("data.train.2.weight=1", "'2' is no place in a list of 1, which are counted from 0: the next one is 1"),
-        ("data.train.first.weight=1", "There is no field 'first'"),
-        ("name.first=1", "there is no 'first' in the value 'x'"),
-        ("training", "changes no field"),
+        ("data.train.2.weight=1", "'2' is not an index of this list: give a number from 0 to 1"),
+        ("data.train.first.weight=1", "Unknown field 'first'"),
+        ("name.first=1", "the value 'x' has no field 'first'"),
+        ("training", "does not set a field"),
     ],
 )
 def test_a_place_that_is_none_is_told(tmp_path: Path, override: str, told: str) -> None:

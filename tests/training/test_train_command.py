@@ -92,11 +92,11 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
 
     # Another run would harm the model; going on with another model, or other data, cannot be.
     weights = (output / "model.safetensors").read_bytes()
-    assert "say --resume or --overwrite" in failure(capsys, *basic)
+    assert "use --resume or --overwrite" in failure(capsys, *basic)
     said = failure(capsys, *basic, "--resume", "model.hidden_size=32")
-    assert "holds another model: give the same hidden_size (16 there, 32 here)" in said
-    assert "begun with other data.seed" in failure(capsys, *basic, "--resume", "data.seed=5")
-    assert "begun with other training.seed" in failure(capsys, *basic, "--resume", "training.seed=5")
+    assert "is of a different model: use the same hidden_size (16 there, 32 here)" in said
+    assert "started with different values of data.seed" in failure(capsys, *basic, "--resume", "data.seed=5")
+    assert "started with different values of training.seed" in failure(capsys, *basic, "--resume", "training.seed=5")
     assert (output / "model.safetensors").read_bytes() == weights
 
     # The folder holds its recipe, from which it is gone on with; nothing is prepared again.
@@ -166,8 +166,8 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
     [
         (["model.attention_type=new"], "attention_type='new' is unknown"),
         (["model.atention_type=dot"], "did you mean 'attention_type'"),
-        (["model.wide=dot"], "There is no field 'wide'"),
-        (["model.is_encoder_decoder=false"], "There is no field 'is_encoder_decoder'"),
+        (["model.wide=dot"], "Unknown field 'wide'"),
+        (["model.is_encoder_decoder=false"], "Unknown field 'is_encoder_decoder'"),
         (["model.dropout=[1]"], "dropout"),
         (["model.preset=bahdanau"], "did you mean 'bahdanau2015'"),
         (["model.vocab_size=5"], "set tokenizer.vocab_size"),
@@ -183,15 +183,15 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
         (["training.r_drop=-1"], "r_drop=-1"),
         (["training.guided_alignment={}"], "needs word links"),
         (["training.guided_alignment.layer=1"], "no layer 1"),
-        (["training.guided_alignment.head=1"], "head=1: the heads are 1"),
+        (["training.guided_alignment.head=1"], "head=1 does not exist: the model has 1"),
         (["training.guided_alignment={}", "model.attention_type=none"], "attention_type is none"),
-        (["training.guided_alignment.links=first_pass", "tokenizer.sampling=0.1"], "cannot go together"),
+        (["training.guided_alignment.links=first_pass", "tokenizer.sampling=0.1"], "cannot be combined"),
         (["training.metric=bleu_tok_lc"], "needs the target's language"),
-        (["tokenizer.shared=false", "model.share_encoder_decoder_embeddings=true"], "needs one vocabulary"),
+        (["tokenizer.shared=false", "model.share_encoder_decoder_embeddings=true"], "needs a shared vocabulary"),
         (["training.guided_alignment.symmetrisation=grow"], "did you mean 'grow-diag'"),
         (["trainin.epochs=1"], "did you mean 'training'"),
         (["training.epochs"], "no recipe 'training.epochs'"),
-        (["=3"], "changes no field"),
+        (["=3"], "does not set a field"),
         (["training.report_to=[nowhere]"], "names 'nowhere', which is not installed"),
         (["training.guided_alignment.reverse_model=nowhere"], "reverse_model: There is no model 'nowhere'"),
         (["tokenizer.vocab_size=999999999999"], "vocab_size=999999999999"),
@@ -215,7 +215,7 @@ def test_bad_options_end_with_one_sentence(
     [
         ("training: {epochs: 1\n", "is not YAML"),
         ("just text", "is no recipe"),
-        ("training:\n  epoch: 1\n", "training: There is no field 'epoch': did you mean 'epochs'?"),
+        ("training:\n  epoch: 1\n", "training: Unknown field 'epoch': did you mean 'epochs'?"),
         ("training: 5\n", "training=5"),
         ("training:\n  epochs: 1\n  seed: 1\n  epochs: 2\n", "line 4, is not YAML: the field 'epochs' is given twice"),
         ("data: {source_language: no}\n", "source_language: YAML reads this as a yes or a no"),
@@ -236,7 +236,7 @@ def test_fields_are_listed_with_what_they_are(capsys: pytest.CaptureFixture[str]
     assert "training.ema_decay: decay a step" in said
     assert "data.train.0.file: a TSV" in said
     assert "data.tests: " in said
-    assert "(fields as in data.train.0)" in said
+    assert "(same fields as data.train.0)" in said
 
 
 def test_a_corpus_that_has_changed_is_not_gone_on_with(
@@ -249,10 +249,10 @@ def test_a_corpus_that_has_changed_is_not_gone_on_with(
     mine.write_text(tsv.read_text("utf-8") + "One more line.\tUne ligne de plus.\n", "utf-8")
     report = (tmp_path / "model" / "corpus" / "report.json").read_bytes()
     for _ in range(2):  # the corpus of then stays, so that a second attempt is refused, too
-        assert "have changed since" in failure(capsys, *arguments, "--resume", "training.epochs=2")
+        assert "has changed since" in failure(capsys, *arguments, "--resume", "training.epochs=2")
     with pytest.raises(SystemExit):
         preprocess(arguments)
-    assert "have changed since" in capsys.readouterr().err
+    assert "has changed since" in capsys.readouterr().err
     assert (tmp_path / "model" / "corpus" / "report.json").read_bytes() == report
 
 
@@ -267,7 +267,7 @@ def test_a_model_is_not_measured_on_another_corpus(
     with pytest.raises(SystemExit):
         evaluate([str(model)])
     assert "not the one that the model learnt from" in capsys.readouterr().err
-    assert "have changed since" in failure(capsys, model, "--resume")
+    assert "has changed since" in failure(capsys, model, "--resume")
     mine.write_bytes(tsv.read_bytes())
     preprocess([str(model)])  # what the sentence says to do
     evaluate([str(model), "evaluation.metrics=[chrf]"])
@@ -286,12 +286,12 @@ def test_two_runs_do_not_share_a_folder(tsv: Path, tmp_path: Path, capsys: pytes
     preprocess(arguments)
     report = (tmp_path / "out" / "corpus" / "report.json").read_bytes()
     with working_in(tmp_path / "out"):
-        assert "Another run is at work" in failure(capsys, *arguments)
+        assert "Another run is using" in failure(capsys, *arguments)
         (tmp_path / "out" / "recipe.yaml").write_text("{}")
         for command, given in ((preprocess, [*arguments, "data.seed=9"]), (evaluate, [str(tmp_path / "out")])):
             with pytest.raises(SystemExit):
                 command(given)  # preprocess would take the corpus from under a training
-            assert "Another run is at work" in capsys.readouterr().err
+            assert "Another run is using" in capsys.readouterr().err
     assert (tmp_path / "out" / "corpus" / "report.json").read_bytes() == report
 
 
@@ -307,7 +307,7 @@ def test_a_full_disk_before_the_first_checkpoint_is_gone_on_with(
     assert not list(output.glob("checkpoint-*"))
     run(output, "--resume")
     assert (output / "checkpoint-7").is_dir()
-    assert "holds a model" in failure(capsys, *arguments, "model.hidden_size=64")
+    assert "already contains a model" in failure(capsys, *arguments, "model.hidden_size=64")
     for path in output.glob("checkpoint-*"):
         shutil.rmtree(path)
     assert "no checkpoint" in failure(capsys, output, "--resume")  # the model that is there is not trained anew
@@ -323,7 +323,7 @@ def test_sigterm_ends_training_with_one_sentence_and_no_half_checkpoint(
         with pytest.raises(SystemExit) as ended:
             run(*arguments)
     assert ended.value.code == 128 + signal.SIGTERM
-    assert capsys.readouterr().err.endswith(f"\nStopped. To go on: hf-attn-seq2seq train {output} --resume\n")
+    assert capsys.readouterr().err.endswith(f"\nStopped. To resume: hf-attn-seq2seq train {output} --resume\n")
     assert not list(output.glob("checkpoint-*"))
     run(output, "--resume")
     assert (output / "model.safetensors").exists()
@@ -335,7 +335,7 @@ def test_a_trained_folder_keeps_its_corpus(tsv: Path, tmp_path: Path, capsys: py
     report = (tmp_path / "out" / "corpus" / "report.json").read_bytes()
     with pytest.raises(SystemExit):
         preprocess([*arguments, "data.seed=9"])
-    assert "begun with other data.seed" in capsys.readouterr().err
+    assert "started with different values of data.seed" in capsys.readouterr().err
     assert (tmp_path / "out" / "corpus" / "report.json").read_bytes() == report
 
 
