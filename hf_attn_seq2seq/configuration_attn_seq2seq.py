@@ -158,7 +158,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         position_type: `"sinusoidal"`, `"learned"` or `"rotary"` (Su et al. 2021) positions of Transformer stacks.
         max_position_embeddings: Longest sequence for learned positions, and longest source for `"location"`.
         rope_theta: Base of the rotary angles.
-        layer_norm_eps: Added to the variance in layer normalisation.
+        layer_norm_eps: Added to the variance in layer normalization.
         tie_word_embeddings: Whether the output layer shares the target embedding table (two-way tying, Press and Wolf
             2017); needs `embedding_size == hidden_size`.
         share_encoder_decoder_embeddings: Whether source and target share one table (with `tie_word_embeddings`:

@@ -144,7 +144,7 @@ def check_ids(name: str, ids: torch.Tensor, vocab_size: int) -> None:
 
 
 class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
-    """Base of all models here: initialisation, and what Transformers asks a model class."""
+    """Base class of all models: weight initialization, and the class attributes that Transformers requires."""
 
     config_class = AttnSeq2SeqConfig
     config: AttnSeq2SeqConfig
@@ -158,7 +158,7 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
         "TransformerDecoderLayer",
     ]
     _skip_keys_device_placement = ["past_key_values"]
-    # Without attention, a Transformer decoder that normalises first had a norm here whose result nobody read.
+    # Without attention, a Transformer decoder with pre-norm once had a norm here whose result was unused.
     _keys_to_ignore_on_load_unexpected = [r"layers\.\d+\.cross_attention_norm\."]
     _supports_flash_attn = True
     _supports_sdpa = True

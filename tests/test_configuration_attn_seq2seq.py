@@ -45,7 +45,7 @@ def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
         ({**TRANSFORMERS, "input_feeding": True}, "input_feeding=True needs a recurrent decoder"),
         (
             {**TRANSFORMERS, "embedding_size": 128, "tie_word_embeddings": False},
-            "but embedding_size=128 and hidden_size=256",
+            "but embedding_size=128 and encoder_hidden_size=256",
         ),
         ({**TRANSFORMERS, "hidden_size": 36, "position_type": "rotary"}, "head size 9 must be even"),
         ({**TRANSFORMERS, "hidden_size": 31, "num_attention_heads": 1}, "needs an even width, not 31"),

@@ -47,7 +47,7 @@ _NO_TEXT = {  # magic bytes of files that are not text
     re.compile(rb"BZh[1-9]1AY&SY"): "compressed with bzip2: decompress it, or rename it to end in .bz2",
     re.compile(rb"PAR1[\x15\x16]"): "a Parquet file: set format to parquet",
 }
-_UNUSED = object()  # stands for the lines of a file that has ended
+_UNUSED = object()  # placeholder for the lines of a file that has ended
 
 _UNDECODABLE = "\udcff"  # represents undecodable bytes: no codec decodes anything to a lone surrogate
 _MARK_UNDECODABLE = "hf_attn_seq2seq.mark_undecodable"

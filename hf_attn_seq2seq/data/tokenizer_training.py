@@ -304,7 +304,7 @@ def _train(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
         single=f"$A {EOS}", pair=f"$A {EOS} $B:1 {EOS}:1", special_tokens=[(EOS, SPECIAL_TOKENS.index(EOS))]
     )
     if isinstance(backend.decoder, decoders.ByteLevel):
-        # Offsets point at the word, not at the blank before it.
+        # Offsets are those of the word, without the space before it.
         trim = processors.ByteLevel(add_prefix_space=False, trim_offsets=True)
         backend.post_processor = processors.Sequence([trim, ending])
     else:

@@ -164,7 +164,7 @@ def test_nothing_left(tmp_path, make, content, cleaning, message):
 
 
 def test_no_source_and_a_folder_of_something_else(tmp_path, make):
-    with pytest.raises(ValueError, match=r"data\.train names no source"):
+    with pytest.raises(ValueError, match=r"data\.train has no source"):
         make()
     write_pairs(tmp_path / "a.tsv", numbered(0, 20))
     (tmp_path / "out" / "corpus").mkdir(parents=True)
@@ -199,7 +199,7 @@ def test_split_off_parts_share_no_sentence(tmp_path, make):
 def test_default_and_impossible_sizes(tmp_path, make):
     write_pairs(tmp_path / "a.tsv", numbered(0, 50))
     assert len(make(train={"file": "a.tsv"}).validation) == 5
-    with pytest.raises(ValueError, match="validation_size is 40 and test_size is 10, but there are 50 pairs in all"):
+    with pytest.raises(ValueError, match="validation_size is 40 and test_size is 10, but there are only 50 pairs"):
         make(train={"file": "a.tsv"}, validation_size=40, test_size=10)
 
 

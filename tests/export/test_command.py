@@ -179,7 +179,7 @@ def test_models_that_are_not_exported(exported: Path, folders: Path, tokenizer: 
 def test_sentences_that_are_none(model: Path, tmp_path: Path) -> None:
     (tmp_path / "blank").write_text("\n \n")
     (tmp_path / "latin").write_bytes("é".encode("latin-1"))
-    for name, message in (("nowhere", "There is no file"), ("blank", "no sentences"), ("latin", "no UTF-8")):
+    for name, message in (("nowhere", "There is no file"), ("blank", "no sentences"), ("latin", "not UTF-8")):
         given = [str(model), "-o", str(tmp_path / "out"), "--sentences", str(tmp_path / name)]
         refused(given, ValueError, message, tmp_path)
 

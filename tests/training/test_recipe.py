@@ -181,7 +181,7 @@ def test_who_writes_wer_is_told_what_it_means(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     for text in (OLD, "training: {metric: wer}", "evaluation: {metrics: wer}"):
         path.write_text(text, "utf-8")
-        with pytest.warns(UserWarning, match=r"mine\.yaml' names the metric wer.*now sequence_error_rate"):
+        with pytest.warns(UserWarning, match=r"mine\.yaml' uses the metric wer.*sequence_error_rate"):
             recipe = load_recipe(path)
         assert "wer" in (recipe.training.metric, *recipe.evaluation.metrics)
         assert "sequence_error_rate" not in (recipe.training.metric, *recipe.evaluation.metrics)
