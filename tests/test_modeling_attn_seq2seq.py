@@ -93,7 +93,7 @@ def test_labels_need_a_start_and_a_pad_token(name: str) -> None:
 def test_a_cache_of_other_rows_is_refused(family: dict) -> None:
     model = build(family)
     cache = model(input_ids=ids(3, 4), decoder_input_ids=ids(3, 2), use_cache=True).past_key_values
-    with pytest.raises(ValueError, match="The target has 2 rows and past_key_values 3"):
+    with pytest.raises(ValueError, match="The target has 2 rows and past_key_values has 3"):
         model(input_ids=ids(2, 4), decoder_input_ids=ids(2, 1), past_key_values=cache)
 
 

@@ -262,7 +262,7 @@ def test_a_plain_folder_gets_a_card_without_figures(
     push(str(copy_of_run), "alice/plain")
     files = shared.hub.model("alice/plain").files()
     card = files["README.md"].decode()
-    assert "not evaluated" in card
+    assert "not been evaluated" in card
     assert '"alice/plain"' in card
     assert "alignment.png" not in files
     code = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]

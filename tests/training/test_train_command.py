@@ -63,7 +63,7 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     said = capsys.readouterr().out
     assert "52 training and 8 validation pairs" in said
     assert "60 rows read, 0 of them bad; 60 pairs kept" in said
-    assert "the best checkpoint, of step 7 of 7" in said
+    assert "Saved the best checkpoint (step 7 of 7)" in said
     assert "columns: source, the word looked at" in said  # the attention map
     assert f"evaluate {output}" in said
     assert "reference" in (output / "samples" / "step-0000007.txt").read_text("utf-8")
@@ -119,7 +119,9 @@ def test_what_validation_shares_with_training_is_told_everywhere(
     small = [field for field in SMALL if "validation_size" not in field]
     run(f"data.train.file={tsv}", f"data.validation.file={held_out}", f"output={output}", *small)
     said = " ".join(capsys.readouterr().out.split())
-    assert "warning: rows of validation in train, 3 by source, 3 by target, 3 by pair: data.cleaning" in said
+    assert (
+        "warning: rows of validation are also in train: 3 by source, 3 by target, 3 by pair; set data.cleaning" in said
+    )
     evaluate([str(output)])
     results = json.loads((output / "results.json").read_text("utf-8"))
     assert results["data"]["shared"] == {"validation in train": {"source": 3, "target": 3, "pair": 3}}
@@ -182,7 +184,7 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
         (["training.r_drop=1", "model.dropout=0"], "set model.dropout"),
         (["training.r_drop=-1"], "r_drop=-1"),
         (["training.guided_alignment={}"], "needs word links"),
-        (["training.guided_alignment.layer=1"], "no layer 1"),
+        (["training.guided_alignment.layer=1"], "Layer 1 does not exist"),
         (["training.guided_alignment.head=1"], "head=1 does not exist: the model has 1"),
         (["training.guided_alignment={}", "model.attention_type=none"], "attention_type is none"),
         (["training.guided_alignment.links=first_pass", "tokenizer.sampling=0.1"], "cannot be combined"),
@@ -192,7 +194,7 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
         (["trainin.epochs=1"], "did you mean 'training'"),
         (["training.epochs"], "no recipe 'training.epochs'"),
         (["=3"], "does not set a field"),
-        (["training.report_to=[nowhere]"], "names 'nowhere', which is not installed"),
+        (["training.report_to=[nowhere]"], "is 'nowhere', which is not installed"),
         (["training.guided_alignment.reverse_model=nowhere"], "reverse_model: There is no model 'nowhere'"),
         (["tokenizer.vocab_size=999999999999"], "vocab_size=999999999999"),
         (["tokenizer.vocab_size=10"], "vocab_size is 10"),
@@ -214,11 +216,11 @@ def test_bad_options_end_with_one_sentence(
     ("text", "told"),
     [
         ("training: {epochs: 1\n", "is not YAML"),
-        ("just text", "is no recipe"),
+        ("just text", "is not a recipe"),
         ("training:\n  epoch: 1\n", "training: Unknown field 'epoch': did you mean 'epochs'?"),
         ("training: 5\n", "training=5"),
         ("training:\n  epochs: 1\n  seed: 1\n  epochs: 2\n", "line 4, is not YAML: the field 'epochs' is given twice"),
-        ("data: {source_language: no}\n", "source_language: YAML reads this as a yes or a no"),
+        ("data: {source_language: no}\n", "source_language: YAML reads this as yes or no"),
     ],
 )
 def test_a_bad_recipe_ends_with_one_sentence(
@@ -233,7 +235,7 @@ def test_a_bad_recipe_ends_with_one_sentence(
 def test_fields_are_listed_with_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--fields"])
     said = capsys.readouterr().out
-    assert "training.ema_decay: decay a step" in said
+    assert "training.ema_decay: decay per step" in said
     assert "data.train.0.file: a TSV" in said
     assert "data.tests: " in said
     assert "(same fields as data.train.0)" in said
@@ -303,7 +305,7 @@ def test_a_full_disk_before_the_first_checkpoint_is_gone_on_with(
     with full_disk(60_000):  # room for the corpus, not for the weights
         said = failure(capsys, *arguments, "model.hidden_size=64")
     assert said.startswith(f"error: Cannot write '{output / 'checkpoint-7'}' (")  # PyTorch does not tell why
-    assert said.endswith("): make room, and go on with --resume.\n")
+    assert said.endswith("): make room, and continue with --resume.\n")
     assert not list(output.glob("checkpoint-*"))
     run(output, "--resume")
     assert (output / "checkpoint-7").is_dir()
