@@ -9,6 +9,9 @@ from transformers import PreTrainedModel, StoppingCriteria
 from transformers.utils import ModelOutput
 
 
+_IMPOSSIBLE = -1e8  # a sum of log-probabilities that no tokens of a model have
+
+
 class SearchScores(StoppingCriteria):
     """
     Listens to one run of `generate()`, and never stops it.
@@ -63,6 +66,19 @@ class SearchScores(StoppingCriteria):
         real = self._real(tokens)
         penalty = self._setting("length_penalty", 1.0)
         return (chosen.masked_fill(~real, 0.0).sum(1) / real.sum(1).clamp(min=1) ** penalty).tolist()
+
+    def found(self, outputs: ModelOutput) -> list[bool]:
+        """
+        Of each sequence whether the search found it.
+
+        Where fewer hypotheses are possible than beams, Transformers returns as many nevertheless: what fills them up
+        has a log-probability of -1e9 or less.
+        """
+        added_up = getattr(outputs, "sequences_scores", None)
+        if added_up is None:
+            return [True] * len(outputs["sequences"])
+        lengths = (outputs["beam_indices"] >= 0).sum(1).clamp(min=1)
+        return (added_up * lengths ** self._setting("length_penalty", 1.0) > _IMPOSSIBLE).tolist()
 
     def _real(self, tokens: torch.Tensor) -> torch.Tensor:
         """Where `(batch, steps)` tokens were chosen by the search, and are not padding behind a row's end."""

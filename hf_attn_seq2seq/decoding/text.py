@@ -91,7 +91,8 @@ def translate_n_best(
         texts: Sentences or paragraphs.
         split_sentences: Whether each sentence of a text is translated by itself, as models trained on sentences need
             it, and all are joined with the whitespace that was between them; [`split_text`] says how.
-        n_best: Translations a text, best first; more than one need as many beams.
+        n_best: Translations a text, best first; more than one need as many beams. There are fewer where no more are
+            possible.
         batch_size: Sentences a batch.
         scores: Whether to tell scores.
         links: Whether to link target words to source words, as the model's `alignment.json` says how its attention is
@@ -157,7 +158,7 @@ def translate_n_best(
         if max_source_tokens is None:
             _tell_what_is_cut(tokenizer, batch, inputs, limit)
         search = SearchScores(model, generate_options)
-        options = search.all_options() if scores else generate_options
+        options = search.all_options() if scores or n_best > 1 else generate_options
         with evaluating(model):
             if attending:
                 outputs, weights = generate_attending(model, inputs, readout.layer, **options)
@@ -175,8 +176,10 @@ def translate_n_best(
                     tokenizer, source, ids, weights[row].numpy(), readout, links, unknown_words
                 )
                 translations.append(translation._replace(score=all_scores[row]))
+        found = search.found(outputs) if n_best > 1 else [True] * len(translations)
         for row, index in enumerate(indices):
-            results[index] = translations[row * n_best : (row + 1) * n_best]
+            ranks = range(row * n_best, (row + 1) * n_best)
+            results[index] = [translations[rank] for rank in ranks if found[rank] or rank == ranks[0]]
     return results
 
 

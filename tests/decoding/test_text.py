@@ -57,6 +57,22 @@ def test_scores_are_those_of_beam_search(model, tokenizer, length_penalty):
         assert [t.links for t in translations] == [None] * 3
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("details", [{}, {"scores": False}, {"links": True}, {"length_penalty": 3.0}])
+def test_only_translations_that_are_possible_are_given(model, tokenizer, details, steps):
+    """Two tokens are allowed, one of which ends: of one step there are two translations, of two there are three."""
+    end, other = tokenizer.eos_token_id, tokenizer("dog")["input_ids"][0]
+    suppressed = [token for token in range(model.config.vocab_size) if token not in (end, other)]
+    options = {"num_beams": 4, "max_new_tokens": steps, "suppress_tokens": suppressed, **details}
+    for n_best in (2, 3, 4):
+        for translations in translate_n_best(model, tokenizer, SENTENCES[:3], n_best=n_best, **options):
+            texts = [translation.text for translation in translations]
+            expected = {tokenizer.decode([other] * count) for count in range(steps + 1)}
+            assert len(texts) == len(set(texts)) == min(n_best, len(expected))
+            assert set(texts) <= expected
+            assert all(translation.score is None or translation.score > -100 for translation in translations)
+
+
 def test_score_of_greedy_search_counts_tokens_up_to_the_end(model, tokenizer):
     ended = 0
     for text, (translation,) in zip(SENTENCES, translate_n_best(model, tokenizer, SENTENCES)):
