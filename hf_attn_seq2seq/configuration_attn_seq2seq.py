@@ -274,8 +274,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         left_out = set()
         if config_dict.get("use_cache") is False:
-            # Every Trainer turns the cache off in training, and saves that with the model: generate() would then read
-            # the whole target again at each step. Nothing else depends on it.
+            # Every Trainer turns the cache off in training, and older versions saved that with the model: generate()
+            # would then read the whole target again at each step. Nothing else depends on it.
             left_out.add("use_cache")
         if not cls.__module__.startswith(TRANSFORMERS_DYNAMIC_MODULE_NAME):
             # The pipeline saved with the weights is for machines without this package; here the package's is used.

@@ -217,7 +217,11 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
             # No configuration says this, so the head is saved beside the table and loaded as one of its own.
             state = kwargs.get("state_dict") or self.state_dict()
             kwargs["state_dict"] = {**state, "lm_head.weight": state["lm_head.weight"].clone()}
-        super().save_pretrained(save_directory, *args, **kwargs)
+        use_cache, self.config.use_cache = self.config.use_cache, True  # which every Trainer switches off
+        try:
+            super().save_pretrained(save_directory, *args, **kwargs)
+        finally:
+            self.config.use_cache = use_cache
         for path in Path(save_directory).glob("model*.safetensors"):
             open_to_readers(path)
         vars(self.config).pop("custom_pipelines", None)
@@ -721,7 +725,12 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     # What generate() asks of a model, where the library's defaults would give wrong results.
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        """Transformers' `generate`, whose helpers count the target's tokens where the source has others."""
+        """
+        Transformers' `generate`, whose helpers count the target's tokens where the source has others.
+
+        To detect a watermark in the output of a model with two vocabularies, pass
+        `model.config.get_text_config(decoder=True)` to `WatermarkDetector`: `model.config` has the source's size.
+        """
         assistant = kwargs.get("assistant_model")
         sizes = [getattr(getattr(model, "config", None), "vocab_size", None) for model in (self, assistant)]
         if assistant is not None and assistant.config.is_encoder_decoder and sizes[0] != sizes[1]:

@@ -16,8 +16,6 @@ PACKAGE = "hf_attn_seq2seq"
 ROOT = Path(hf_attn_seq2seq.__file__).parent
 # From the ground up; what lies beside the model room needs nothing but libraries.
 ROOMS = ("", "data", "decoding", "convert", "export", "evaluation", "training", "explain", "app", "sharing")
-# Names that have moved up, and are still found where they were.
-RENAMED = {("decoding/__init__.py", "evaluation")}
 # A saved model needs Transformers alone, which brings the others; sentencex is imported where it is installed.
 LIBRARIES = {"torch", "transformers", "tokenizers", "huggingface_hub", "sentencex"}
 
@@ -83,11 +81,7 @@ def model_room() -> set[str]:
 
 
 def upwards(imports: list[Import]) -> list[Import]:
-    return [
-        one
-        for one in imports
-        if ROOMS.index(one.room) > ROOMS.index(one.importer) and (one.file, one.room) not in RENAMED
-    ]
+    return [one for one in imports if ROOMS.index(one.room) > ROOMS.index(one.importer)]
 
 
 def test_rooms_are_known() -> None:
@@ -100,11 +94,7 @@ def test_imports_point_downwards_only() -> None:
 
 
 def test_no_two_rooms_import_each_other() -> None:
-    pairs = {
-        (one.importer, one.room)
-        for one in own_imports()
-        if one.importer != one.room and (one.file, one.room) not in RENAMED
-    }
+    pairs = {(one.importer, one.room) for one in own_imports() if one.importer != one.room}
     assert {pair for pair in pairs if pair[::-1] in pairs} == set()
 
 

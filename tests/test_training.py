@@ -397,11 +397,15 @@ def test_two_processes_train_as_one_with_the_doubled_batch(tmp_path: Path) -> No
 def test_a_model_saved_by_a_trainer_generates_with_its_cache(
     family: str, has_generation_config: bool, tmp_path: Path
 ) -> None:
-    """Every Trainer switches `config.use_cache` off, and saves it so; older models of ours say it, too."""
+    """Every Trainer switches `config.use_cache` off, and older models were saved so."""
     trainer = make_trainer(make(family), tmp_path, max_steps=1)
     trainer.train()
+    assert trainer.model.config.use_cache is False
     trainer.save_model(str(tmp_path))
-    assert json.loads((tmp_path / "config.json").read_text())["use_cache"] is False
+    assert trainer.model.config.use_cache is False
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["use_cache"] is True
+    (tmp_path / "config.json").write_text(json.dumps({**saved, "use_cache": False}))
     if not has_generation_config:
         (tmp_path / "generation_config.json").unlink()
     model = AttnSeq2SeqForConditionalGeneration.from_pretrained(tmp_path)

@@ -1,9 +1,6 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Running a trained model over text: translating it, and aligning it with given translations."""
 
-import importlib
-from typing import Any
-
 from hf_attn_seq2seq.decoding.alignment import (
     AgreeingReadouts,
     SentenceAttention,
@@ -43,9 +40,3 @@ __all__ = [
     "translate",
     "translate_n_best",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("ScoredReadout", "score_readouts"):  # where they were before they moved up, to the room that measures
-        return getattr(importlib.import_module("hf_attn_seq2seq.evaluation"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -127,15 +127,15 @@ def warn_of_script(
         return
     if unspaced <= _LONGEST_WORDS * sum(bool(_UNSPACED.search(token)) for token in text.split()):
         return
-    advice = "take chrf, or bleu with the target language"
+    advice = "take chrf, or bleu with the target language."
     if "bleu" in unfit:
-        advice = 'name the target language (target_language="zh"; data.target_language=zh in a recipe)'
+        advice = 'name the target language (target_language="zh"; data.target_language=zh in a recipe).'
         if code:
             advice = f"the target language is '{target_language}': is that right?"
     names = ", ".join(METRICS[name].title for name in unfit)
     warnings.warn(
         f"{names}: the references are written without spaces between words, so that a whole sentence counts as one "
-        f"word: {advice}.",
+        f"word: {advice}",
         stacklevel=3,
     )
 

@@ -47,6 +47,7 @@ EXAMPLES = """examples:
   hf-attn-seq2seq evaluate outputs/multi30k_en_fr
   hf-attn-seq2seq evaluate outputs/multi30k_en_fr --set validation
   hf-attn-seq2seq evaluate en-fr-small --source news.en --reference news.fr --reference news2.fr
+  hf-attn-seq2seq evaluate outputs/a outputs/b --source news.en --reference news.fr
   hf-attn-seq2seq evaluate --hypotheses a.fr --hypotheses b.fr --reference news.fr data.target_language=fr
 """
 
@@ -260,7 +261,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="NAME", help="measure this set only (validation, or a test set)"
     )
     parser.add_argument(
-        "--source", type=Path, metavar="FILE", help="translate and score this file instead, by any model"
+        "--source",
+        type=Path,
+        metavar="FILE",
+        help="translate and score this file instead, each line as a whole, by any model: a folder, en-fr-small, a "
+        "name on the Hub, or several of them as an ensemble",
     )
     parser.add_argument(
         "--reference", type=Path, action="append", default=[], metavar="FILE", help="its translation; may be repeated"

@@ -23,9 +23,8 @@ from hf_attn_seq2seq.decoding import (
     attend_pairs,
     load_readout,
     save_readout,
-    score_readouts,
 )
-from hf_attn_seq2seq.evaluation import GoldLinks, attention_to_links, symmetrise, turned
+from hf_attn_seq2seq.evaluation import GoldLinks, attention_to_links, score_readouts, symmetrise, turned
 from tests.helpers import FAMILIES, families, tiny_model
 
 

@@ -301,6 +301,7 @@ def test_a_metric_that_cannot_find_words_says_so(metrics, language, texts, told,
     assert len(said) == (told is not None)
     if told:
         assert re.search(told, said[0])
+        assert re.search(r"[^.?][.?]$", said[0])  # ends one sentence
 
 
 def test_error_rates_may_pass_100():
