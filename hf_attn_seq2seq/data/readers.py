@@ -28,6 +28,7 @@ from xml.parsers import expat
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.data.settings import DataSettings, GrammarSettings, SourceSettings
+from hf_attn_seq2seq.writing import writing
 
 
 _CHUNK = 1 << 20  # bytes
@@ -608,9 +609,10 @@ def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -
 
     # Parquet is read from its end, so it is first decompressed to a file, and checksummed on the way.
     with tempfile.TemporaryFile() as plain:
-        with file.reading():
+        with writing(tempfile.gettempdir()), file.reading():
             while chunk := file.stream.read(_CHUNK):
                 plain.write(chunk)
+            plain.flush()
         if not plain.tell():
             raise ValueError(f"{file.path} is empty: it must contain a table.")
         try:
@@ -996,8 +998,9 @@ def _parsed_po(lines: Sequence[str]) -> Any:
         if not _PO_LINE.fullmatch(line):  # polib would take `msgid "a` to be the header
             raise _NotPO(number)
     with tempfile.NamedTemporaryFile("w", suffix=".po", encoding="utf-8") as plain:
-        plain.write("\n".join(lines))
-        plain.flush()
+        with writing(tempfile.gettempdir()):
+            plain.write("\n".join(lines))
+            plain.flush()
         try:
             entries = polib.pofile(plain.name, encoding="utf-8")
         except OSError as error:

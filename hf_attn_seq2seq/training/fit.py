@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -16,6 +17,7 @@ from transformers import (
     TrainerCallback,
     TrainerState,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -66,8 +68,9 @@ def checkpoints(folder: Path) -> list[Path]:
     for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         step = checkpoint.name.rpartition("-")[2]
         try:
-            json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))  # written last by the Trainer
-        except (OSError, ValueError):
+            if str(json.loads((checkpoint / TRAINER_STATE_NAME).read_text("utf-8"))["global_step"]) != step:
+                continue
+        except (OSError, ValueError, TypeError, KeyError):
             continue
         parts = ("config.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state*.pth")
         if step.isdecimal() and all(any(checkpoint.glob(part)) for part in parts):
@@ -79,6 +82,15 @@ def remove_checkpoints(folder: Path) -> None:
     """Remove the Trainer's checkpoints in `folder`."""
     for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         shutil.rmtree(checkpoint)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a run that was killed while writing left in `folder`: it would count as the newest checkpoint."""
+    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        if not (checkpoint / TRAINER_STATE_NAME).exists():  # which the Trainer writes last
+            shutil.rmtree(checkpoint)
+    for unfinished in folder.glob(".tmp??????"):  # as safetensors calls a file until it is whole
+        unfinished.unlink()
 
 
 def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqTrainingArguments:
@@ -158,6 +170,9 @@ def fit(
             checkpoints of another run, the folder cannot be written, or the loss is not finite.
     """
     output_dir = make_folder(output_dir)
+    with PartialState().main_process_first():
+        if PartialState().is_main_process:
+            remove_leftovers(output_dir)
     found = checkpoints(output_dir)
     if resume and not found:
         raise ValueError(f"There is no checkpoint in '{output_dir}' to resume from: start without resuming.")
@@ -235,7 +250,7 @@ def _choose(trainer: TranslationTrainer) -> dict[str, Any]:
     best = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     mean: dict[str, torch.Tensor] = {}
     for checkpoint in last:
-        for name, weight in kept_weights(checkpoint).items():
+        for name, weight in kept_weights(checkpoint, trainer.unwrapped()).items():
             mean[name] = mean.get(name, 0) + weight.float() / len(last)
     set_weights(trainer.model, mean)
     value = trainer.evaluate()[f"eval_{settings.metric}"]

@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The measuring of a trained model, from its folder to `results.json`, translations and model card."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from hf_attn_seq2seq.data.settings import DataSettings
 from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, running_text
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
 from hf_attn_seq2seq.decoding.loading import PACKAGED, Translator, load_aligner, load_translator
+from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold
 from hf_attn_seq2seq.evaluation.metrics import make_metric
@@ -254,7 +254,7 @@ def readable(tokenizer: Any, tokens: Sequence[str]) -> list[str]:
 
 def read_record(path: Path) -> dict[str, Any]:
     """What a training wrote of itself; nothing where there was none."""
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return read_settings(path) if path.is_file() else {}
 
 
 def hub_datasets(data: DataSettings) -> list[str]:

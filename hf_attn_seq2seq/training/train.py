@@ -25,6 +25,7 @@ from hf_attn_seq2seq.data.prepare import REPORT, PreparedCorpus
 from hf_attn_seq2seq.data.report import report_lines
 from hf_attn_seq2seq.decoding.loading import load_aligner
 from hf_attn_seq2seq.decoding.readout import READOUT_FILE, Readout, save_readout
+from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
@@ -48,7 +49,7 @@ from hf_attn_seq2seq.training.recipe import (
     load_recipe,
     save_recipe,
 )
-from hf_attn_seq2seq.training.trainer import GO_ON
+from hf_attn_seq2seq.training.trainer import GO_ON, reading
 from hf_attn_seq2seq.writing import writing
 
 
@@ -146,7 +147,7 @@ def check_same_recipe(recipe: Recipe, sections: Sequence[str]) -> None:
 def learnt_from(output: Path) -> str | None:
     """The fingerprint of the corpus that the model in a folder is trained on, if it is recorded there."""
     if (output / SUMMARY_FILE).exists():
-        return json.loads((output / SUMMARY_FILE).read_text("utf-8")).get("corpus")
+        return read_settings(output / SUMMARY_FILE).get("corpus")
     try:
         return PreparedCorpus.load(output / CORPUS_FOLDER).fingerprint
     except ValueError:
@@ -155,7 +156,8 @@ def learnt_from(output: Path) -> str | None:
 
 def check_same_model(config: AttnSeq2SeqConfig, checkpoint: Path) -> None:
     """Refuse to continue from a checkpoint of another architecture; the message names what differs."""
-    saved = AttnSeq2SeqConfig.from_pretrained(checkpoint)
+    with reading(checkpoint):
+        saved = AttnSeq2SeqConfig.from_pretrained(checkpoint)
     differing = [
         f"{name} ({getattr(saved, name)} there, {getattr(config, name)} here)"
         for name in MODEL_FIELDS

@@ -36,6 +36,7 @@ from hf_attn_seq2seq.data.batches import TokenBudgetSampler, pad_batch
 from hf_attn_seq2seq.data.examples import SampledExamples
 from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.evaluation.metrics import score_corpus
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.writing import writing
@@ -351,14 +352,29 @@ class TranslationTrainer(Seq2SeqTrainer):
             raise
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        if self.ema is not None:
-            kept = load_file(Path(resume_from_checkpoint) / EMA_FILE, device=str(self.args.device))
-            self.ema.weights.update({name: kept[name] for name in self.ema.weights})
+        with reading(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            if self.ema is not None:
+                kept = load_file(Path(resume_from_checkpoint) / EMA_FILE, device=str(self.args.device))
+                self.ema.weights.update({name: kept[name] for name in self.ema.weights})
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        super()._issue_warnings_after_load(load_result)
+        tied = self.unwrapped().all_tied_weights_keys  # type: ignore[operator, union-attr]
+        if lacking := sorted({name.removeprefix("module.") for name in load_result.missing_keys} - tied.keys()):
+            raise KeyError(lacking[0])  # it would be trained on from new weights
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with reading(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with reading(checkpoint):
+            super()._load_rng_state(checkpoint)
 
     def _load_best_model(self) -> None:
-        best = Path(self.state.best_model_checkpoint).name  # the folder may have been moved
-        set_weights(self.unwrapped(), kept_weights(Path(self.args.output_dir) / best))
+        best = Path(self.args.output_dir) / Path(self.state.best_model_checkpoint).name  # it may have been moved
+        set_weights(self.unwrapped(), kept_weights(best, self.unwrapped()))
 
 
 def token_counts(dataset: Dataset, column: str) -> np.ndarray:
@@ -366,10 +382,29 @@ def token_counts(dataset: Dataset, column: str) -> np.ndarray:
     return compute.list_value_length(dataset.with_format("arrow")[:][column]).to_numpy()
 
 
-def kept_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The weights of a checkpoint that are evaluated and saved: the average, if there is one."""
-    ema = checkpoint / EMA_FILE
-    return load_file(ema if ema.exists() else checkpoint / "model.safetensors")
+@contextmanager
+def reading(checkpoint: str | Path | None) -> Iterator[None]:
+    """Inside the block, whatever is wrong with a checkpoint's files raises a ValueError of one sentence."""
+    try:
+        yield
+    except Exception as error:  # of the libraries that read them, each has its own
+        reason = (
+            f"{error} is missing" if isinstance(error, KeyError) else (str(error).splitlines() or [repr(error)])[0]
+        )
+        raise ValueError(
+            f"The checkpoint '{checkpoint}' is damaged ({shortened(reason.rstrip('.'))}): remove it, and --resume "
+            "continues from an older one, if there is one."
+        ) from error
+
+
+def kept_weights(checkpoint: Path, model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint that are evaluated and saved: the average, if there is one; none may be missing."""
+    with reading(checkpoint):
+        ema = checkpoint / EMA_FILE
+        weights = load_file(ema if ema.exists() else checkpoint / "model.safetensors")
+        if lacking := [name for name, _ in _trained(model) if name not in weights]:
+            raise KeyError(lacking[0])
+    return weights
 
 
 class _SetEpoch(TrainerCallback):

@@ -1,13 +1,17 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Prepared corpora: splits, mixing, reports, reuse, and runs that are killed."""
 
+import gzip
 import hashlib
 import json
 import os
 import signal
+import tempfile
 from collections import Counter
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -548,6 +552,24 @@ def test_a_full_disk_is_told_with_the_place(tmp_path, make, room):
     with full_disk(room), pytest.raises(OSError, match=told):
         make(train={"file": "a.tsv"})
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".corpus.lock"]
+
+
+@pytest.mark.parametrize("name", ["a.parquet.gz", "a.po"])
+def test_no_room_for_temporary_files_is_told_with_their_place(tmp_path, make, monkeypatch, name):
+    pairs = numbered(0, 2000)
+    if name == "a.po":
+        entry = "\n".join(f'"{source}"' for source, _ in pairs)
+        content = f'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\nmsgid {entry}\nmsgstr {entry}\n'
+        (tmp_path / name).write_text(content)
+    else:
+        stored = pa.BufferOutputStream()
+        pq.write_table(pa.table(dict(zip(("source", "target"), zip(*pairs)))), stored)
+        (tmp_path / name).write_bytes(gzip.compress(stored.getvalue().to_pybytes()))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    with full_disk(5000), pytest.raises(OSError, match=r"Cannot write '.*/elsewhere' \(File too large\)"):
+        make(train={"file": name})
 
 
 def test_a_full_disk_leaves_the_last_good_corpus(tmp_path, make, monkeypatch):

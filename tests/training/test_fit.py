@@ -7,11 +7,13 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 import torch
 from datasets import Dataset
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import TrainerState, set_seed
 
@@ -446,6 +448,78 @@ def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
     state.write_text(state.read_text("utf-8")[:100], "utf-8")
     assert newest not in checkpoints(tmp_path)
     assert checkpoints(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two checkpoints with averaged weights, that has more steps to take."""
+    folder = tmp_path_factory.mktemp("averaged")
+    train(folder, epochs=2, ema_decay=0.9)
+    return folder
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def lack_one(path: Path) -> None:
+    weights = load_file(path)
+    weights.pop(next(name for name in weights if "bridge" in name))
+    save_file(weights, path, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file"),
+    [
+        *((cut, file) for file in ("model.safetensors", "ema.safetensors", "optimizer.pt", "rng_state.pth")),
+        *((lack_one, file) for file in ("model.safetensors", "ema.safetensors")),
+        (Path.unlink, "ema.safetensors"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_the_advice_works(
+    spoil: Callable[[Path], None], file: str, averaged: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(averaged, tmp_path / "run"))
+    older, newest = checkpoints(folder)
+    spoil(newest / file)
+    with pytest.raises(ValueError, match=rf"The checkpoint '.*{newest.name}' is damaged \(.*: remove it") as raised:
+        train(folder, epochs=3, ema_decay=0.9, resume=True)
+    assert "\n" not in str(raised.value)
+    if spoil is lack_one:
+        assert "bridge" in str(raised.value)
+    shutil.rmtree(newest)
+    assert train(folder, epochs=3, ema_decay=0.9, resume=True).state.global_step == 3 * 6
+    assert older.name != newest.name
+
+
+def test_a_damaged_best_checkpoint_is_named(averaged: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(averaged, tmp_path / "run"))
+    newest = checkpoints(folder)[-1]
+    best = folder / Path(TrainerState.load_from_json(str(newest / "trainer_state.json")).best_model_checkpoint).name
+    lack_one(best / "ema.safetensors")
+    with pytest.raises(ValueError, match=rf"{best.name}' is damaged \(.* is missing\)"):
+        train(folder, epochs=2, ema_decay=0.9, resume=True)
+
+
+def test_what_a_killed_run_had_begun_to_write_is_removed(averaged: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(averaged, tmp_path / "run"))
+    (folder / "checkpoint-99").mkdir()
+    shutil.copy(folder / "model.safetensors", folder / "checkpoint-99")
+    (folder / ".tmpAb12Cd").write_bytes(bytes(100))
+    (folder / ".tmp").write_bytes(bytes(100))  # somebody's own
+    train(folder, epochs=3, ema_decay=0.9, resume=True)
+    assert [checkpoint.name for checkpoint in checkpoints(folder)] == sorted(
+        path.name for path in folder.glob("checkpoint-*")
+    )
+    assert [path.name for path in folder.glob(".tmp*")] == [".tmp"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"global_step": 1}'])
+def test_a_checkpoint_of_another_state_is_passed_over(content: str, averaged: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(averaged, tmp_path / "run"))
+    older, newest = checkpoints(folder)
+    (newest / "trainer_state.json").write_text(content)
+    assert checkpoints(folder) == [older]
 
 
 @pytest.fixture(scope="module")
