@@ -13,6 +13,8 @@ from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
+from .messages import shortened
+
 
 # Incremented when older versions of this code would compute something else from a new configuration.
 FORMAT_VERSION = 1
@@ -295,7 +297,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             ValueError: The name is unknown.
         """
         if name not in PRESETS:
-            raise ValueError(f"Unknown preset '{name}': choose one of {', '.join(PRESETS)}.")
+            raise ValueError(f"Unknown preset '{shortened(name)}': choose one of {', '.join(PRESETS)}.")
         return PRESETS[name](**overrides)
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Any:
@@ -321,7 +323,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 raise ValueError(f"AttnSeq2SeqConfig has no field '{name}': set {_NAMES_ELSEWHERE[name]}.")
             close = difflib.get_close_matches(name, fields, n=1, cutoff=0.9)
             if close and not hasattr(self, name):
-                raise ValueError(f"AttnSeq2SeqConfig has no field '{name}': did you mean '{close[0]}'?")
+                raise ValueError(f"AttnSeq2SeqConfig has no field '{shortened(name)}': did you mean '{close[0]}'?")
 
     def _resolve_sizes(self) -> None:
         def default(name: str, value: int) -> None:
@@ -347,10 +349,12 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         """Check all fields and their combinations; raises a ValueError of one sentence."""
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name}='{getattr(self, name)}' is unknown: choose one of {', '.join(choices)}.")
+                raise ValueError(
+                    f"{name}='{shortened(str(getattr(self, name)))}' is unknown: choose one of {', '.join(choices)}."
+                )
         for name in _POSITIVE:
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+                raise ValueError(f"{name}={shortened(str(getattr(self, name)))} must be at least 1.")
         for name in DROPOUTS:
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
@@ -360,7 +364,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}={getattr(self, name)} must be greater than 0.")
         if self.hidden_act not in ACT2FN:
-            raise ValueError(f"hidden_act='{self.hidden_act}' is unknown: choose one of {', '.join(ACT2FN)}.")
+            raise ValueError(
+                f"hidden_act='{shortened(self.hidden_act)}' is unknown: choose one of {', '.join(ACT2FN)}."
+            )
         if self.location_kernel_size % 2 == 0:
             raise ValueError(
                 f"location_kernel_size={self.location_kernel_size} must be odd, so that the kernel has a center."
@@ -444,7 +450,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             for token in value if isinstance(value, list) else [value]:
                 if token is not None and not 0 <= token < size:
                     raise ValueError(
-                        f"{name}={token} is outside the vocabulary of {size} tokens: use an id from 0 to {size - 1}."
+                        f"{name}={shortened(str(token))} is outside the vocabulary of {size} tokens: use an id "
+                        f"from 0 to {size - 1}."
                     )
         if self.tie_word_embeddings and self.embedding_size != self.hidden_size:
             raise ValueError(

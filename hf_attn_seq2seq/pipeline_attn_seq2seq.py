@@ -21,6 +21,8 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.pipelines.base import ChunkPipeline
 from transformers.utils import logging
 
+from .messages import shortened
+
 
 logger = logging.get_logger(__name__)
 
@@ -115,7 +117,8 @@ class AttnTranslationPipeline(ChunkPipeline):
         direction = _DIRECTION.fullmatch(str(task))
         if direction is None and task not in RETURN_NAMES:
             raise ValueError(
-                f"There is no task '{task}' here: choose one of {', '.join(RETURN_NAMES)}, translation_xx_to_yy."
+                f"There is no task '{shortened(str(task))}' here: choose one of {', '.join(RETURN_NAMES)}, "
+                "translation_xx_to_yy."
             )
         if direction is not None:
             options = {"src_lang": direction[1], "tgt_lang": direction[2], **options}
@@ -281,7 +284,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         options = dict(options)
         config = copy.deepcopy(options.pop("generation_config", None) or before)
         if unknown := config.update(**options):
-            raise ValueError(f"explain=True does not take {', '.join(unknown)}: leave it out.")
+            raise ValueError(f"explain=True does not take {shortened(', '.join(unknown))}: leave it out.")
         limit = config.max_new_tokens or config.max_length - 1
         config.max_length = None
         tracing = _package_module("explain", "explain.tracing", "[explain]")

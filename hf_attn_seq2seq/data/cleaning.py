@@ -16,6 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 from hf_attn_seq2seq.data.settings import CleaningSettings
 from hf_attn_seq2seq.data.words import WordKind, count_words
+from hf_attn_seq2seq.messages import quoted
 
 
 # What normalization changed in a text: bits.
@@ -178,5 +179,5 @@ def language_identifier(languages: tuple[str | None, str | None]) -> Any:
     identifier = _loaded_once(LanguageIdentifier.from_model_file, MODEL_FILE)
     for language in languages:
         if language.split("-")[0].lower() not in identifier.labels:
-            raise ValueError(f"py3langid does not know the language {language!r}: leave out language_certainty.")
+            raise ValueError(f"py3langid does not know the language {quoted(language)}: leave out language_certainty.")
     return identifier

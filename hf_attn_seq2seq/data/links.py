@@ -42,7 +42,9 @@ def symmetrise(forward: AbstractSet[Link], backward: AbstractSet[Link], method: 
         ValueError: for an unknown method, or an argument that is not a set of links.
     """
     if method not in SYMMETRISATIONS:
-        raise ValueError(f"Unknown symmetrization method {method!r}: choose one of {', '.join(SYMMETRISATIONS)}.")
+        raise ValueError(
+            f"Unknown symmetrization method {quoted(method)}: choose one of {', '.join(SYMMETRISATIONS)}."
+        )
     check_links("forward", forward)
     check_links("backward", backward)
     both, either = frozenset(forward & backward), frozenset(forward | backward)

@@ -28,6 +28,7 @@ from xml.parsers import expat
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.data.settings import DataSettings, GrammarSettings, SourceSettings
+from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.writing import writing
 
 
@@ -430,13 +431,15 @@ def _table_rows(
     """
     Rows from cells, or from the fault of a row; columns are given by index, from 0, or by name.
 
-    If no column is given and the first row names both languages, it is a header.
+    If no column is given and the first row names both languages, or `source` and `target`, it is a header.
     """
     first = next(rows)
     columns: Sequence[str | int] = (0, 1)
     if (source.source, source.target, source.header) == (None, None, None) and isinstance(first[1], list):
-        languages = [language for language in (data.source_language, data.target_language) if language]
-        columns = languages if len(languages) == 2 and set(languages) <= set(first[1]) else columns
+        for names in ((data.source_language, data.target_language), ("source", "target")):
+            if set(names) <= set(first[1]):
+                columns = names
+                break
     asked = {
         "source": columns[0] if source.source is None else source.source,
         "target": columns[1] if source.target is None else source.target,
@@ -461,8 +464,8 @@ def _table_rows(
     for role, column in asked.items():
         if isinstance(column, str) and column not in names:
             raise ValueError(
-                f"{file.path} has no column {column!r}: choose one of {', '.join(names)}, or give a number from 0"
-                f"{_delimiter_asked(source, names)}."
+                f"{file.path} has no column {quoted(column)}: choose one of {shortened(', '.join(names))}, or "
+                f"give a number from 0{_delimiter_asked(source, names)}."
             )
         places[role] = names.index(column) if isinstance(column, str) else column
         if places[role] < 0:
@@ -706,7 +709,9 @@ def _told_as_unreadable(source: SourceSettings, where: str = "") -> Iterator[Non
         splits = re.search(r"(?:Unknown|Bad) split.*\[(.*)\]", str(error), re.DOTALL)
         if splits:
             known = splits[1].replace("'", "")
-            raise ValueError(f"{source.hub} has no split {source.split!r}: choose one of {known}.") from error
+            raise ValueError(
+                f"{source.hub} has no split {quoted(source.split)}: choose one of {shortened(known)}."
+            ) from error
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
@@ -730,7 +735,9 @@ def _load_hub(source: SourceSettings, data: DataSettings) -> Any:
         if isinstance(saved, datasets.Dataset):
             return saved
         if source.split not in saved:
-            raise ValueError(f"{folder} has no split {source.split!r}: choose one of {', '.join(saved)}.")
+            raise ValueError(
+                f"{folder} has no split {quoted(source.split)}: choose one of {shortened(', '.join(saved))}."
+            )
         return saved[source.split]
     with _told_as_unreadable(source):
         return datasets.load_dataset(
@@ -770,7 +777,8 @@ def _tmx_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> It
         found += None not in sides
         if None in sides:
             yield BadRow(
-                unit.line, f"no {asked[sides.index(None)]}: it only has {', '.join(unit.segments) or 'no segments'}"
+                unit.line,
+                f"no {asked[sides.index(None)]}: it only has {shortened(', '.join(unit.segments)) or 'no segments'}",
             )
         elif unit.fault:
             yield BadRow(unit.line, unit.fault)
@@ -782,7 +790,7 @@ def _tmx_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> It
     if not found:
         raise ValueError(
             f"{file.path} has no translation unit with both {asked[0]} and {asked[1]}: its languages are "
-            f"{', '.join(seen)}."
+            f"{shortened(', '.join(seen))}."
         )
 
 
@@ -931,7 +939,7 @@ class _TmxParser:
 
     def _entity(self, name: str, *_: Any) -> None:
         raise ValueError(
-            f"{self.path} defines the entity {name!r}, which is refused for safety: replace it with its text."
+            f"{self.path} defines the entity {quoted(name)}, which is refused for safety: replace it with its text."
         )
 
     def _skipped(self, name: str, *_: Any) -> None:
@@ -1092,7 +1100,9 @@ class _Columns(NamedTuple):
     def check(self, names: Sequence[str], where: str) -> None:
         for column in self.all():
             if column not in names:
-                raise ValueError(f"{where} has no column {column!r}: choose one of {', '.join(names)}.")
+                raise ValueError(
+                    f"{where} has no column {quoted(column)}: choose one of {shortened(', '.join(names))}."
+                )
 
 
 def _choose_columns(source: SourceSettings, data: DataSettings, names: Sequence[str]) -> _Columns:
@@ -1137,12 +1147,12 @@ class _MissingField(Exception):
 def _field(record: dict[str, Any], name: str) -> Any:
     if name in record:
         if isinstance(record, _Repeated) and name in record.repeated:
-            raise _MissingField(f"{name!r} is given twice")
+            raise _MissingField(f"{quoted(name)} is given twice")
         return record[name]
     outer, _, inner = name.partition(".")
     if inner and isinstance(record.get(outer), dict):
         return _field(record[outer], inner)
-    raise _MissingField(f"no {name!r}: it only has {', '.join(_names_in(record)) or 'no fields'}")
+    raise _MissingField(f"no {quoted(name)}: it only has {shortened(', '.join(_names_in(record))) or 'no fields'}")
 
 
 def _record_row(number: int, record: dict[str, Any], columns: _Columns) -> Row | BadRow:

@@ -198,7 +198,8 @@ class CleaningSettings(Settings):
                 regex.compile(rf"\p{{Script={script}}}")
             except regex.error:
                 raise ValueError(
-                    f"{script!r} is not a Unicode script: name one such as Latin, Cyrillic, Greek, Arabic or Han."
+                    f"{quoted(script)} is not a Unicode script: name one such as Latin, Cyrillic, Greek, Arabic or "
+                    "Han."
                 ) from None
         return scripts
 
@@ -252,7 +253,7 @@ class DataSettings(Settings):
             if [other.casefold() for other in self.tests].count(name.casefold()) > 1:
                 raise ValueError(f"Two test sets are called {quoted(name)}, ignoring case: rename one.")
             if not sources:
-                raise ValueError(f"The test set {name!r} has no source: name one, or remove the set.")
+                raise ValueError(f"The test set {quoted(name)} has no source: name one, or remove the set.")
         if self.cleaning.language_certainty is not None and not (self.source_language and self.target_language):
             raise ValueError("language_certainty needs source_language and target_language: set both.")
         return self

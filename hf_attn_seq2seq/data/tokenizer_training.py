@@ -30,6 +30,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from hf_attn_seq2seq.data.subword_sampling import check_sampling
 from hf_attn_seq2seq.data.words import WORD
+from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.settings import Settings
 from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
@@ -271,7 +272,7 @@ def _checked_vocabulary(
 ) -> _Vocabulary:
     """Raises ValueError for settings with which no tokenizer can be trained."""
     if kind not in _TRAINERS:
-        raise ValueError(f"Unknown tokenizer kind {kind!r}: choose one of {', '.join(map(repr, _TRAINERS))}.")
+        raise ValueError(f"Unknown tokenizer kind {quoted(kind)}: choose one of {', '.join(map(repr, _TRAINERS))}.")
     if min_frequency < 1:
         raise ValueError(f"min_frequency is {min_frequency}, but must be at least 1.")
     if min_frequency > 1 and kind == "unigram":

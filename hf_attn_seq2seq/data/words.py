@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import regex
 
+from hf_attn_seq2seq.messages import quoted
+
 
 # A word may contain hyphens and includes a final apostrophe (l'homme is l' and homme, Est-ce is one word); any other
 # character that is not whitespace is a word by itself. Letters, marks (हिन्दी is one word), numbers and connectors are
@@ -81,10 +83,10 @@ def join_words(words: Sequence[str], language: str) -> Words:
         ValueError: for a language without rules, or a word that is empty or contains whitespace.
     """
     if language not in _BLANKS:
-        raise ValueError(f"Words of language {language!r} cannot be joined: choose 'en' or 'fr'.")
+        raise ValueError(f"Words of language {quoted(language)} cannot be joined: choose 'en' or 'fr'.")
     for index, word in enumerate(words):
         if not _NOT_BLANK.fullmatch(word):
-            raise ValueError(f"Word {index} is {word!r}, but a word must not be empty or contain whitespace.")
+            raise ValueError(f"Word {index} is {quoted(word)}, but a word must not be empty or contain whitespace.")
     text = _BETWEEN_QUOTES.sub(lambda match: match[1] + match[2].strip(" ") + match[3], " ".join(words))
     for blank in _BLANKS[language]:
         text = re.sub(blank, "", text)

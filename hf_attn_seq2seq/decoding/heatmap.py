@@ -26,6 +26,7 @@ from rich.style import Style
 from rich.text import Text
 
 from hf_attn_seq2seq.decoding.word_attention import attention_matrix
+from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.writing import whole_file
 
 
@@ -255,11 +256,13 @@ def write_figure(
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in FIGURE_SUFFIXES:
-        raise ValueError(f"{path.name!r} does not end in one of {', '.join(FIGURE_SUFFIXES)}: choose a format.")
+        raise ValueError(f"{quoted(path.name)} does not end in one of {', '.join(FIGURE_SUFFIXES)}: choose a format.")
     if not (math.isfinite(dpi) and dpi > 0):
         raise ValueError(f"dpi is {dpi}: it must be a number above 0.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {str(path.parent)!r} does not exist: create it before saving a figure.")
+        raise FileNotFoundError(
+            f"the folder {quoted(str(path.parent))} does not exist: create it before saving a figure."
+        )
     try:
         import matplotlib
     except ImportError as error:

@@ -77,7 +77,7 @@ def load(
         ValueError: As [`load_translator`] does.
     """
     for option in hub.keys() - set(HUB_OPTIONS):
-        raise TypeError(f"load() has no option '{option}': for the Hub there are {', '.join(HUB_OPTIONS)}.")
+        raise TypeError(f"load() has no option '{shortened(option)}': for the Hub there are {', '.join(HUB_OPTIONS)}.")
     if isinstance(tokenizer, Path):
         tokenizer = str(tokenizer)
     return load_translator([str(name)], device, dtype, tokenizer, {**NO_CODE, **hub})
@@ -146,7 +146,7 @@ def load_translator(
         _check_exported(exported[0], len(names), device, dtype)
         device = "cpu"
     if dtype not in DTYPES:
-        raise ValueError(f"There is no dtype '{dtype}' here: choose one of {', '.join(DTYPES)}.")
+        raise ValueError(f"There is no dtype '{shortened(dtype)}' here: choose one of {', '.join(DTYPES)}.")
     place = pick_device(device)
     if tokenizer is None:
         tokenizer = load_tokenizer(names, hub)
@@ -228,8 +228,8 @@ def load_readout(name: str | Path, **hub: Any) -> Readout:
         return find_readout(resolve(str(name)), **hub) or Readout()
     except OSError as error:
         raise ValueError(
-            f"The {READOUT_FILE} of '{name}' cannot be read: no such folder is here, and the Hub cannot be reached or "
-            "does not have this model, this revision, or it for this token."
+            f"The {READOUT_FILE} of '{shortened(str(name))}' cannot be read: no such folder is here, and the Hub "
+            "cannot be reached or does not have this model, this revision, or it for this token."
         ) from error
 
 
@@ -240,7 +240,9 @@ def pick_device(device: str | None) -> torch.device:
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError):
-        raise ValueError(f"There is no device '{device}' here: name another one, such as cpu.") from None
+        raise ValueError(
+            f"There is no device '{shortened(str(device))}' here: name another one, such as cpu."
+        ) from None
 
 
 def fingerprint(name: str) -> str:
@@ -263,20 +265,20 @@ def fingerprint(name: str) -> str:
 
 
 def _check_folder(name: str) -> None:
-    folder = Path(name)
-    if folder.is_file():
+    if os.path.isfile(name):
         raise ValueError(f"'{name}' is a file: name the folder of a trained model.")
-    if not folder.is_dir():
+    if not os.path.isdir(name):  # nor a name that is longer than a path may be
         return
+    folder = Path(name)
     if not (folder / "config.json").is_file() and not (folder / ADAPTER).is_file():
         raise ValueError(f"'{name}' holds no trained model: there is no config.json in it.")
-    _check_settings(folder)
+    _check_settings(name)
 
 
-def _check_settings(folder: Path) -> None:
-    for path in map(folder.joinpath, SETTINGS):  # Transformers would go on without some of them
-        if path.is_file():
-            read_settings(path)
+def _check_settings(folder: str) -> None:
+    for file in SETTINGS:  # Transformers would go on without some of them
+        if os.path.isfile(os.path.join(folder, file)):
+            read_settings(Path(folder, file))
 
 
 def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:
@@ -291,7 +293,7 @@ def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:
     try:
         config = AutoConfig.from_pretrained(resolve(name), **hub)
     except OSError:
-        revision = f" (revision '{hub['revision']}')" if hub.get("revision") else ""
+        revision = f" (revision '{shortened(str(hub['revision']))}')" if hub.get("revision") else ""
         raise ValueError(
             f"There is no model '{shortened(name)}'{revision}: no such folder is here, it does not come with this "
             f"package (which has {', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
@@ -315,7 +317,7 @@ def read_generation_config(name: str, config: Any, hub: Mapping[str, Any] = NO_C
 
 def read_tokenizer(name: str, hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:
     """The tokenizer of that folder or name, or a ValueError; `hub` as [`load`] takes it."""
-    _check_settings(Path(resolve(name)))
+    _check_settings(resolve(name))
     check_files(resolve(name), hub)
     return _load_tokenizer(name, hub)
 
@@ -329,7 +331,7 @@ def _load_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBas
             raise ValueError(_unread(name, error)) from None
         tokenizer = None
     if not tokenizer or not len(tokenizer):
-        raise ValueError(f"'{name}' holds no tokenizer: save it there with tokenizer.save_pretrained(...).")
+        raise ValueError(f"'{shortened(name)}' holds no tokenizer: save it there with tokenizer.save_pretrained(...).")
     return tokenizer
 
 

@@ -21,6 +21,7 @@ from transformers.utils import logging
 from hf_attn_seq2seq.data.links import Link
 from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
 from hf_attn_seq2seq.decoding.word_attention import WordAttention, word_attention
+from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer
 from hf_attn_seq2seq.writing import write_text
 
@@ -59,11 +60,13 @@ class Readout:
     def __post_init__(self) -> None:
         for name, value in (("layer", self.layer), ("shift", self.shift), ("head", self.head or 0)):
             if not isinstance(value, int) or isinstance(value, bool):
-                raise ValueError(f"{name}={value!r} must be a whole number.")
+                raise ValueError(f"{name}={quoted(value)} must be a whole number.")
         if self.shift < 0:
             raise ValueError(f"shift={self.shift} must be 0 or more steps.")
         if self.end_token not in END_TOKEN_CHOICES:
-            raise ValueError(f"end_token={self.end_token!r} is unknown: choose one of {', '.join(END_TOKEN_CHOICES)}.")
+            raise ValueError(
+                f"end_token={quoted(self.end_token)} is unknown: choose one of {', '.join(END_TOKEN_CHOICES)}."
+            )
         if self.threshold is not None and not 0 < self.threshold <= 1:
             raise ValueError(f"threshold={self.threshold} must be above 0 and at most 1.")
 

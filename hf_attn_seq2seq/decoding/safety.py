@@ -8,6 +8,7 @@ outside its folder, nor what is run.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,9 @@ def _check_weights(name: str, config: Path | None, named: Any, hub: Mapping[str,
     index = named or WEIGHTS_INDEX
     if not index.endswith(".index.json"):
         return
-    if named is None and (single := Path(name) / WEIGHTS).is_file():  # which is what Transformers reads
+    if named is None and os.path.isfile(single := os.path.join(name, WEIGHTS)):  # which is what Transformers reads
         shards = Path(name) / WEIGHTS_INDEX
-        if shards.is_file() and shards.stat().st_mtime > single.stat().st_mtime:
+        if shards.is_file() and shards.stat().st_mtime > os.stat(single).st_mtime:
             raise ValueError(
                 f"'{name}' holds its weights twice: {WEIGHTS}, which would be loaded, is older than the shards of "
                 f"{WEIGHTS_INDEX}: remove {WEIGHTS}, or the shards and their index."

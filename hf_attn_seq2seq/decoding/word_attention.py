@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hf_attn_seq2seq.data.links import Link, is_index
+from hf_attn_seq2seq.messages import quoted
 
 
 if TYPE_CHECKING:
@@ -154,6 +155,6 @@ def _shares(name: str, words: Sequence[int | None] | None, length: int) -> np.nd
         )
     for position, word in enumerate(words):
         if word is not None and not is_index(word):
-            raise ValueError(f"{name}[{position}] is {word!r}: it must be a word index from 0, or None.")
+            raise ValueError(f"{name}[{position}] is {quoted(word)}: it must be a word index from 0, or None.")
     count = max((word + 1 for word in words if word is not None), default=0)
     return np.array([[float(word == index) for index in range(count)] for word in words]).reshape(length, count)

@@ -20,6 +20,7 @@ from sacremoses import MosesPunctNormalizer, MosesTokenizer
 from sacremoses.corpus import NonbreakingPrefixes
 
 from hf_attn_seq2seq.evaluation.metrics import TOKENIZERS
+from hf_attn_seq2seq.messages import shortened
 
 
 def make_metric(name: str, language: str | None = None) -> Metric:
@@ -46,7 +47,7 @@ def make_bleu(language: str | None) -> BLEU:
             return BLEU(tokenize=tokenizer, force=True)  # force: without a warning about full stops after a space
         except RuntimeError:  # MeCab is not installed
             continue
-    raise ImportError(f"sacrebleu has no tokenizer for '{language}'.")
+    raise ImportError(f"sacrebleu has no tokenizer for '{shortened(str(language))}'.")
 
 
 class MosesSteps:
@@ -62,7 +63,7 @@ class MosesSteps:
         known = NonbreakingPrefixes().available_langs
         if language not in known:
             codes = ", ".join(sorted(code for code in known if len(code) == 2))
-            raise ValueError(f"Moses has no rules for the language '{language}': choose among {codes}.")
+            raise ValueError(f"Moses has no rules for the language '{shortened(language)}': choose among {codes}.")
         self.language = language
         self._normalizer = MosesPunctNormalizer(lang=language)
         self._tokenizer = MosesTokenizer(lang=language)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hf_attn_seq2seq.data.links import Link, turned
+from hf_attn_seq2seq.messages import quoted, shortened
 
 
 _MARKED_LINK = re.compile(r"([0-9]+)([-p?])([0-9]+)(\??)")
@@ -84,7 +85,9 @@ def gold_from_pharaoh(text: str) -> GoldLinks:
     for part in text.split():
         match = _MARKED_LINK.fullmatch(part)
         if not match:
-            raise ValueError(f"{part!r} is not a link: write 0-2 for a sure link and 0p2 for a possible one, from 0.")
+            raise ValueError(
+                f"{quoted(part)} is not a link: write 0-2 for a sure link and 0p2 for a possible one, from 0."
+            )
         link = (int(match[1]), int(match[3]))
         possible.add(link)
         if match[2] == "-" and not match[4]:
@@ -101,7 +104,9 @@ def _pair(line: str, source: str, target: str) -> GoldPair:
         raise ValueError("this is not a JSON object, such as {...}.")
     for name in (source, target):
         if not isinstance(row.get(name), str) or not row[name].split():
-            raise ValueError(f"there is no sentence {name!r}: the line has {', '.join(map(repr, row))}.")
+            raise ValueError(
+                f"there is no sentence {quoted(name)}: the line has {shortened(', '.join(map(repr, row)))}."
+            )
     sure = _links(row, "sure")
     links = GoldLinks(sure, sure | _links(row, "possible"))
     if list(row).index(source) > list(row).index(target):
@@ -118,11 +123,13 @@ def _pair(line: str, source: str, target: str) -> GoldPair:
 def _links(row: dict[str, Any], name: str) -> frozenset[Link]:
     links = row.get(name)
     if not isinstance(links, list):
-        raise ValueError(f"{name!r} is no list: give lists of links, which may be empty.")
+        raise ValueError(f"{quoted(name)} is no list: give lists of links, which may be empty.")
     for link in links:
         whole = isinstance(link, list) and len(link) == 2 and all(type(index) is int and index >= 0 for index in link)
         if not whole:
-            raise ValueError(f"{name!r} holds {link!r}: a link is a pair of word indices from 0, such as [0, 2].")
+            raise ValueError(
+                f"{quoted(name)} holds {quoted(link)}: a link is a pair of word indices from 0, such as [0, 2]."
+            )
     return frozenset((i, j) for i, j in links)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.heatmap import closed, visible
+from hf_attn_seq2seq.messages import quoted
 
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def score_formula(kind: str, asker: str = "s_(t-1)", scaled: bool = True) -> str
         ValueError: for an unknown kind.
     """
     if kind not in PAPERS:
-        raise ValueError(f"There is no attention of kind {kind!r}: choose one of {', '.join(PAPERS)}.")
+        raise ValueError(f"There is no attention of kind {quoted(kind)}: choose one of {', '.join(PAPERS)}.")
     if kind == "none":
         return "no scores: the context is the same at every step"
     if kind == "location":

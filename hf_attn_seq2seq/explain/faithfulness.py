@@ -27,6 +27,7 @@ from hf_attn_seq2seq.explain.chapters import token_label
 from hf_attn_seq2seq.explain.sentences import entropy
 from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import linear_weight, package_model
+from hf_attn_seq2seq.messages import quoted
 
 
 SHARES = (0.1, 0.2, 0.5)  # of the tokens: of a sentence, less than a tenth would be the same one token again
@@ -121,9 +122,9 @@ def faithfulness(
             or another argument is out of range.
     """
     if erase not in ("remove", "mask"):
-        raise ValueError(f"erase={erase!r} is unknown: choose 'remove' or 'mask'.")
+        raise ValueError(f"erase={quoted(erase)} is unknown: choose 'remove' or 'mask'.")
     if not shares or not all(0 < share <= 1 for share in shares):
-        raise ValueError(f"shares={shares!r} must be numbers above 0 and at most 1.")
+        raise ValueError(f"shares={quoted(shares)} must be numbers above 0 and at most 1.")
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1.")
     what_if = trace.document["what_if"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from hf_attn_seq2seq.explain import page
 from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.messages import quoted
 
 
 HEIGHT = 820  # pixels
@@ -94,7 +95,7 @@ def _changes(question: Mapping[str, Any]) -> dict[str, Any]:
         return {"target": {question["step"]: question["token"]}}
     if kind == "weights":
         return {"weights": {question["step"]: question["weights"]}}
-    raise ValueError(f"{kind!r} cannot be changed: choose source, target or weights.")
+    raise ValueError(f"{quoted(kind)} cannot be changed: choose source, target or weights.")
 
 
 __all__ = ["notebook_html", "what_if_widget"]

@@ -27,6 +27,7 @@ from hf_attn_seq2seq.explain.chapters import (
 )
 from hf_attn_seq2seq.explain.ledger import recompute_weights
 from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.messages import shortened
 
 
 Depth = Literal["lines", "bars", "numbers", "vectors"]
@@ -74,9 +75,9 @@ def print_trace(
         ValueError: There is no such step, chapter, depth, layer or head.
     """
     if chapter is not None and chapter not in TITLES:
-        raise ValueError(f"There is no chapter '{chapter}': choose one of {', '.join(TITLES)}.")
+        raise ValueError(f"There is no chapter '{shortened(chapter)}': choose one of {', '.join(TITLES)}.")
     if depth not in DEPTHS:
-        raise ValueError(f"There is no depth '{depth}': choose one of {', '.join(DEPTHS)}.")
+        raise ValueError(f"There is no depth '{shortened(depth)}': choose one of {', '.join(DEPTHS)}.")
     if step is not None:
         step = trace.check_step(step)
     if trace.layers:

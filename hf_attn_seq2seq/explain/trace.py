@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES
 from hf_attn_seq2seq.data.words import Words, word_shares
-from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
 from hf_attn_seq2seq.writing import whole_file, write_text
 
@@ -284,9 +284,9 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
     steps, attention = document["steps"], document["attention"]
     source, target = (document[side]["tokens"] for side in ("source", "target"))
     if attention["type"] not in ATTENTION_TYPES:
-        raise ValueError(f"there is no attention of kind {attention['type']!r}")
+        raise ValueError(f"there is no attention of kind {quoted(attention['type'])}")
     if attention["normalizer"] not in ATTENTION_NORMALIZERS:
-        raise ValueError(f"there is no normalizer {attention['normalizer']!r}")
+        raise ValueError(f"there is no normalizer {quoted(attention['normalizer'])}")
     if not source or len(target) != len(steps):
         raise ValueError(f"it has {len(source)} source tokens, {len(target)} target tokens and {len(steps)} steps")
     for side in ("source", "target"):

@@ -25,6 +25,7 @@ from hf_attn_seq2seq.decoding.readout import Readout, readout_of, spans_of
 from hf_attn_seq2seq.decoding.text import evaluating, token_texts
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
+from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.pipeline_attn_seq2seq import length_limit, max_source_tokens
 from hf_attn_seq2seq.recorder import Recorder
 
@@ -213,7 +214,7 @@ def run_traced(
     vocabulary = getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size
     for token_id in forced:
         if not isinstance(token_id, int) or not 0 <= token_id < vocabulary:
-            raise ValueError(f"The target holds {token_id!r}, which is none of the model's {vocabulary} tokens.")
+            raise ValueError(f"The target holds {quoted(token_id)}, which is none of the model's {vocabulary} tokens.")
     if forced and options.num_beams > 1:
         raise ValueError("A given target leaves nothing to search for: leave out num_beams.")
     limit = options.max_new_tokens

@@ -12,6 +12,7 @@ import torch
 
 from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import trace
+from hf_attn_seq2seq.messages import shortened
 
 
 def what_if(
@@ -128,7 +129,7 @@ def _target_ids(parent: Trace, step: int, word: str) -> list[int]:
     else:
         ids = _encoded_alone(tokenizer, word)
     if not ids or tokenizer.unk_token_id in ids:
-        raise ValueError(f"'{word}' cannot be written with the tokens of the target: choose another word.")
+        raise ValueError(f"'{shortened(word)}' cannot be written with the tokens of the target: choose another word.")
     return ids
 
 
@@ -183,13 +184,13 @@ def _places_of(parent: Trace, word: str) -> list[int]:
                     number for number, token in enumerate(source["tokens"], start=1) if token["word"] in set(found)
                 ]
                 raise ValueError(
-                    f"'{word}' stands {len(found)} times in the source: give a token's number, counted from 1 in the "
-                    f"terminal ({', '.join(map(str, numbers))}), from 0 in Python."
+                    f"'{shortened(word)}' stands {len(found)} times in the source: give a token's number, "
+                    f"counted from 1 in the terminal ({', '.join(map(str, numbers))}), from 0 in Python."
                 )
             return [number for number, token in enumerate(source["tokens"]) if token["word"] == found[0]]
     if word in parent.source_tokens:
         return [parent.source_tokens.index(word)]
     raise ValueError(
-        f"'{word}' is no word of the source ({' '.join(written)}): give one, 'uniform', a source token's number, or a "
-        "number for each token."
+        f"'{shortened(word)}' is no word of the source ({shortened(' '.join(written))}): give one, 'uniform', "
+        "a source token's number, or a number for each token."
     )

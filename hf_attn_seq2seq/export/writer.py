@@ -21,6 +21,7 @@ from hf_attn_seq2seq.decoding.exported import DESCRIPTION, FORMAT, VERSION, Expo
 from hf_attn_seq2seq.decoding.loading import load_translator, resolve
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, save_readout
 from hf_attn_seq2seq.export.graphs import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.writing import sole_output, whole_folder
 
@@ -76,7 +77,7 @@ def export(
     if output is not None and not str(output).strip():
         raise ValueError("The name of --output is empty: name a new folder.")
     if to not in KINDS:
-        raise ValueError(f"Unknown kind of export '{to}': choose one of {', '.join(KINDS)}.")
+        raise ValueError(f"Unknown kind of export '{shortened(to)}': choose one of {', '.join(KINDS)}.")
     import_onnxruntime()
     if importlib.util.find_spec("onnx") is None:
         raise ImportError("Export needs onnx, which is not installed: pip install 'hf_attn_seq2seq[export]'.")

@@ -28,6 +28,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from hf_attn_seq2seq._version import __version__
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.sharing.stage import staged
 
 
@@ -182,7 +183,7 @@ def _commit(
         except RevisionNotFoundError:
             if revision.startswith("refs/"):
                 raise ValueError(
-                    f"There is no '{revision}' in '{where['repo_id']}': open a pull request with --pr."
+                    f"There is no '{shortened(revision)}' in '{where['repo_id']}': open a pull request with --pr."
                 ) from None
             new_branch = True
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

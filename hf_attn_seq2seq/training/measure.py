@@ -38,6 +38,7 @@ from hf_attn_seq2seq.evaluation.results import (
     write_json,
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
 from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES
 from hf_attn_seq2seq.training.recipe import Recipe
@@ -109,7 +110,7 @@ def evaluate_model(
     sets = {"validation": corpus.validation, **corpus.tests}
     for name in names:
         if name not in sets:
-            raise ValueError(f"There is no set '{name}': choose among {', '.join(sets)}.")
+            raise ValueError(f"There is no set '{shortened(name)}': choose among {shortened(', '.join(sets))}.")
     settings, language = recipe.evaluation, recipe.data.target_language
     for metric in settings.metrics:
         make_metric(metric, language)  # refuses before any work is done

@@ -29,6 +29,7 @@ from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE, checkpoints, fit, remove_checkpoints, working_in
 from hf_attn_seq2seq.training.prepare import (
@@ -260,7 +261,8 @@ def check_recipe(recipe: Recipe) -> None:
     for tracker in training.report_to:
         if tracker not in available:
             raise ValueError(
-                f"training.report_to is '{tracker}', which is not installed: choose from {available}, or install it."
+                f"training.report_to is '{shortened(tracker)}', which is not installed: choose from "
+                f"{available}, or install it."
             )
     if training.r_drop and not any(getattr(config, name) for name in DROPOUTS):
         raise ValueError("training.r_drop needs dropout, and the model has none: set model.dropout.")

@@ -135,6 +135,13 @@ def test_a_first_row_that_names_both_languages_is_a_header(tmp_path):
     assert pairs_of(read(tmp_path, numbered, **languages)) == [("en", "fr"), ("one", "un")]
 
 
+@pytest.mark.parametrize("languages", [{}, {"source_language": "en", "target_language": "fr"}])
+def test_a_first_row_of_source_and_target_is_a_header(tmp_path, languages):
+    write(tmp_path / "a.csv", "target,source\nun,one\ndeux,two\n")
+    assert pairs_of(read(tmp_path, {"file": "a.csv"}, **languages)) == [("one", "un"), ("two", "deux")]
+    assert len(read(tmp_path, {"file": "a.csv", "header": False}, **languages)) == 3
+
+
 @pytest.mark.parametrize("ending", ["tsv", "csv"])
 def test_columns_by_name_and_by_number(tmp_path, ending):
     comma = {"tsv": "\t", "csv": ","}[ending]

@@ -46,6 +46,7 @@ CODE = {
     "configuration_attn_seq2seq.py",
     "modeling_attn_seq2seq.py",
     "pipeline_attn_seq2seq.py",
+    "messages.py",
     "recorder.py",
     "recurrent.py",
     "transformer.py",

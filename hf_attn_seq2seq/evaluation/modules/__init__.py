@@ -12,6 +12,7 @@ evaluate.load(path("bleu"), "zh")  # the configuration is the target language
 from pathlib import Path
 
 from hf_attn_seq2seq.evaluation.metrics import METRICS
+from hf_attn_seq2seq.messages import shortened
 
 
 MODULES = ("aer", *METRICS)
@@ -24,5 +25,5 @@ def path(name: str) -> str:
         ValueError: there is no such module.
     """
     if name not in MODULES:
-        raise ValueError(f"there is no evaluate module '{name}': choose among {', '.join(MODULES)}.")
+        raise ValueError(f"there is no evaluate module '{shortened(name)}': choose among {', '.join(MODULES)}.")
     return str(Path(__file__).parent / f"{name}.py")
