@@ -72,7 +72,7 @@ def standard_output() -> Iterator[None]:
         _discard_output()
         sys.exit(141)
     except OSError as error:
-        place = "Standard output cannot be written" if _output_fails() else "A file cannot be written"
+        place = "Standard output cannot be written" if _output_fails() else "A file cannot be read or written"
         fail(f"{place}: {error.strerror or error}.")
 
 

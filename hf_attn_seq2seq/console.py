@@ -51,6 +51,8 @@ def run_command(command: Callable[[], None]) -> None:
     Run `command`. An error prints one sentence and gives exit status 2; Ctrl-C gives 130, SIGTERM 143, a closed pipe
     141.
     """
+    if sys.stderr is None:  # it is closed, which Python's print() bears alone
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the rest of the process)
     quieten()
     with standard_output(), _signals():
         try:

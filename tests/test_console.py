@@ -152,3 +152,16 @@ def test_the_interpreter_s_end_is_quiet_too(arguments):
     done = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_closed_standard_error_ends_no_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+
+    def command() -> None:
+        sys.stderr.write("nobody reads this")
+        print(sys.stderr.isatty())
+
+    run_command(command)
+    assert capsys.readouterr().out == "False\n"

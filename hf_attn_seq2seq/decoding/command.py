@@ -204,7 +204,7 @@ def run(options: argparse.Namespace) -> None:
         if options.text is not None:
             read: Iterator[Block] = iter([Block(0, options.text.splitlines(), "")])
         else:
-            if not options.file and sys.stdin.isatty():
+            if not options.file and sys.stdin is not None and sys.stdin.isatty():
                 print("One sentence a line; Ctrl-D ends.", file=sys.stderr)
             read = read_blocks(options.file, BLOCK_BYTES * options.batch_size)
         output.open()

@@ -49,10 +49,13 @@ def read_blocks(path: Path | None, size: int) -> Iterator[Block]:
     byte order mark is dropped.
 
     Raises:
-        ValueError: The file is missing or damaged, or a line is not UTF-8; the sentence names it.
+        ValueError: The file is missing or damaged, standard input is closed, or a line is not UTF-8; the sentence
+            names it.
     """
     name = str(path) if path else "standard input"
-    typed: Any = sys.stdin.buffer
+    if not path and sys.stdin is None:
+        raise ValueError("Standard input is closed: name a file.")
+    typed: Any = sys.stdin and sys.stdin.buffer
     contents = _contents(path, size) if path else iter(lambda: typed.read1(size), b"")
     digest = hashlib.sha256()
     count = 0
@@ -145,7 +148,9 @@ class Output:
     then = AGAIN  # what to do once a full disk has room
 
     def __init__(self, path: Path | None) -> None:
-        """Raises a ValueError where `path` cannot be a file."""
+        """Raises a ValueError where `path` cannot be a file, or standard output is closed."""
+        if not path and sys.stdout is None:
+            raise ValueError("Standard output is closed: name a file by --output.")
         self.lines = 0  # of the input that are done
         self.digest = ""  # of the input so far
         self.size = 0  # bytes that are whole blocks

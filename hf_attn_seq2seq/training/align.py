@@ -149,6 +149,8 @@ def _check(options: argparse.Namespace) -> None:
 def _writer(path: Path | None) -> Iterator[Callable[[str], Any]]:
     """Writes to a file, for this run alone, that appears when all is in it; or to standard output."""
     if path is None:
+        if sys.stdout is None:
+            raise ValueError("Standard output is closed: name a file by --output.")
         yield sys.stdout.write
         return
     with sole_output(path), whole_file(path) as partial, open_text(partial, path.suffix) as file:

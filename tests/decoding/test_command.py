@@ -420,6 +420,13 @@ def test_empty_input_is_empty_output(folders, tmp_path, capsys):
     assert "empty.txt is empty" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("closed", "told"), [("stdin", "Standard input is closed"), ("stdout", "Standard output is")])
+def test_closed_standard_streams_are_told(folders, source, monkeypatch, closed, told):
+    monkeypatch.setattr(sys, closed, None)
+    with pytest.raises(ValueError, match=told):
+        run(folders / "gru", *([] if closed == "stdin" else [source]))
+
+
 def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
     (tmp_path / "bad.txt").write_bytes("a dog\nune maison en été\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"bad.txt, line 2, is not UTF-8 text \(byte 0xe9 after 14 others\)"):
