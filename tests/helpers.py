@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Tiny models with weights that hide nothing, and padded batches, for all tests."""
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,13 @@ def full_disk(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def usual_mode() -> int:
+    """The permissions of a new file, as the umask says."""
+    umask = os.umask(0o022)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def tiny_config(**fields: Any) -> AttnSeq2SeqConfig:

@@ -20,7 +20,7 @@ from hf_attn_seq2seq.data.words import WordKind, cut_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
 from hf_attn_seq2seq.decoding.loading import load_aligner, read_tokenizer
 from hf_attn_seq2seq.training.recipe import Recipe
-from hf_attn_seq2seq.writing import whole_file, whole_folder, writing
+from hf_attn_seq2seq.writing import clear_leftovers, whole_file, whole_folder, writing
 
 
 CORPUS_FOLDER, TOKENIZER_FOLDER = "corpus", "tokenizer"
@@ -55,6 +55,7 @@ def prepare(recipe: Recipe, fingerprint: str | None = None) -> Prepared:
 
 def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBase:
     folder = recipe.output / CORPUS_FOLDER / TOKENIZER_FOLDER
+    clear_leftovers(folder)
     made_from = {
         "corpus": corpus.fingerprint,
         "max_length": recipe.training.max_length,

@@ -16,6 +16,7 @@ from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding.alignment import Aligner, align_pairs
 from hf_attn_seq2seq.explain import Trace, trace
 from tests.explain.conftest import SENTENCES, TEXT
+from tests.helpers import usual_mode
 
 
 MakeModel = Callable[..., Any]
@@ -164,6 +165,7 @@ def test_a_saved_trace_is_the_same(traced: Trace, tmp_path: Path, tensors: str |
     traced.what_if(weights={1: "uniform"})
     traced.verify()
     traced.save(tmp_path / "trace.json", tensors)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {usual_mode()}
     loaded = Trace.load(tmp_path / "trace.json")
     for left, right in ((traced, loaded), (traced.children[0], loaded.children[0])):
         assert left.document == right.document

@@ -48,7 +48,7 @@ from hf_attn_seq2seq.training.trainer import (
     divergence_loss,
     is_patience_over,
 )
-from tests.helpers import tiny_config
+from tests.helpers import tiny_config, usual_mode
 
 
 CORPUS = generate_corpus(train_size=96, validation_size=12, test_size=1, compositional_size=1)
@@ -456,6 +456,12 @@ def averaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("averaged")
     train(folder, epochs=2, ema_decay=0.9)
     return folder
+
+
+def test_every_file_of_a_checkpoint_is_as_readable_as_the_umask_says(averaged: Path) -> None:
+    files = [path for checkpoint in checkpoints(averaged) for path in checkpoint.iterdir()]
+    assert {path.name for path in files} >= {"ema.safetensors", "model.safetensors", "optimizer.pt"}
+    assert {path.stat().st_mode & 0o777 for path in files} == {usual_mode()}
 
 
 def cut(path: Path) -> None:

@@ -19,7 +19,7 @@ from hf_attn_seq2seq.training.fit import working_in
 from hf_attn_seq2seq.training.preprocess import main as preprocess
 from hf_attn_seq2seq.training.recipe import load_recipe
 from hf_attn_seq2seq.training.train import main
-from tests.helpers import full_disk
+from tests.helpers import full_disk, usual_mode
 
 
 SMALL = [
@@ -84,10 +84,8 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     shown = attend(model, tokenizer, texts[0], max_new_tokens=8, num_beams=2)
     assert shown.weights.shape == (1, len(shown.target_tokens), len(shown.source_tokens))
 
-    umask = os.umask(0o022)
-    os.umask(umask)
     files = [path for path in output.rglob("*") if path.is_file()]
-    assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(0o666 & ~umask)}
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(usual_mode())}
     assert [path.name for path in output.rglob(".*")] == [".corpus.lock"]
 
     # Another run would harm the model; going on with another model, or other data, cannot be.
