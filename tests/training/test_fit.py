@@ -415,7 +415,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch
         write(weights, path)
 
     monkeypatch.setattr(trainer_module, "save_file", full)
-    said = r"checkpoint-12' \(No space left on device\): make room, and go on with --resume"
+    said = r"checkpoint-12' \(No space left on device\): make room, and continue with --resume"
     with pytest.raises(OSError, match=said):
         train(tmp_path, epochs=3, ema_decay=0.9)
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-6"]
@@ -434,7 +434,7 @@ def test_a_full_disk_at_the_end_is_told_of(tmp_path: Path, monkeypatch: pytest.M
 
     save = trainer_module.TranslationTrainer.save_model
     monkeypatch.setattr(trainer_module.TranslationTrainer, "save_model", full)
-    with pytest.raises(OSError, match=r"Cannot write .*device\): make room, and go on with --resume"):
+    with pytest.raises(OSError, match=r"Cannot write .*device\): make room, and continue with --resume"):
         train(tmp_path)
     monkeypatch.undo()
     train(tmp_path, resume=True)
