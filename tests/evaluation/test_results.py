@@ -173,7 +173,7 @@ def test_folders_of_a_machine_are_left_out():
         ({"num_beams": 0}, "num_beams=0"),
         ({"bootstrap_samples": 1}, "give 0, or at least 2"),
         ({"length_buckets": [5, 3]}, "must increase"),
-        ({"beams": 5}, "no field 'beams': did you mean 'num_beams'"),
+        ({"beams": 5}, "Unknown field 'beams': did you mean 'num_beams'"),
         ({"alignment": {"symmetrisation": "grow"}}, "did you mean 'grow-diag'"),
         ({"alignment": {"readout": {"shift": -1}}}, "alignment: readout: shift=-1"),
     ],

@@ -421,7 +421,7 @@ def test_two_systems_are_compared(tmp_path, capsys):
         (["MODEL", "nowhere", "--source", "short", "--reference", "short"], "There is no model 'nowhere'"),
         (["en-fr-small"], "'en-fr-small' was not trained here, .*: name yours by --source and --reference"),
         (["--hypotheses", "short", "--reference", "latin"], "latin, line 1, is not utf-8 text"),
-        (["MODEL", "evaluation.beams=3"], "no field 'beams'"),
+        (["MODEL", "evaluation.beams=3"], "Unknown field 'beams'"),
         (["MODEL", "data.target_language=null"], "needs the target's language"),
         (["MODEL", "evaluation.alignment.gold=nothing.jsonl"], "There is no file nothing.jsonl"),
     ],
