@@ -104,8 +104,16 @@ def whole_folder(folder: Path, then: str = AGAIN) -> Iterator[Path]:
     Yield an empty folder that becomes `folder`, replacing an older one, when the block ends; if the block fails,
     nothing changes.
 
-    The caller must be the only run there ([`sole_run`]): leftovers of a killed run are removed.
+    A symbolic link is kept. The caller must be the only run there ([`sole_run`]): leftovers of a killed run are
+    removed.
+
+    Raises:
+        ValueError: There is a file or a device of that name, which stays as it is.
     """
+    if folder.is_symlink():
+        folder = folder.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"'{folder}' is not a folder: name another output, or remove it.")
     partial = clear_leftovers(folder)
     old = folder.with_name(f".{folder.name}.old")
     try:
@@ -151,6 +159,8 @@ def sole_run(lock: Path, place: str | Path) -> Iterator[None]:
     try:
         held.acquire()
     except Timeout:
+        if not lock.exists():  # the lock could not even be made, as in /proc
+            raise ValueError(f"Cannot write to '{place}': name another output.") from None
         raise ValueError(
             f"Another run is using '{place}': wait until it has finished, or name another output."
         ) from None

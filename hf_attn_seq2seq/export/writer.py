@@ -83,8 +83,8 @@ def export(
         raise ImportError("Export needs onnx, which is not installed: pip install 'hf_attn_seq2seq[export]'.")
     source = Path(resolve(name))
     folder = Path(output) if output is not None else _default_output(name, to)
-    if folder.is_file():
-        raise ValueError(f"'{folder}' is a file: name a new folder as --output.")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"'{folder}' is not a folder: name a new one as --output.")
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"'{folder}' exists and is not empty: name another --output, or remove it first.")
     if (source / DESCRIPTION).is_file():

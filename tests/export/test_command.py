@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -142,7 +143,10 @@ def test_output_is_in_the_way(model: Path, exported: Path, tmp_path: Path) -> No
     (tmp_path / "full" / "diary.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     refused([str(model), "-o", str(tmp_path / "full")], ValueError, "exists and is not empty", tmp_path)
-    refused([str(model), "-o", str(tmp_path / "file")], ValueError, "is a file: name a new folder", tmp_path)
+    refused([str(model), "-o", str(tmp_path / "file")], ValueError, "is not a folder: name a new one", tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    refused([str(model), "-o", str(tmp_path / "pipe")], ValueError, "is not a folder: name a new one", tmp_path)
+    assert (tmp_path / "pipe").is_fifo()
     refused([str(model), "-o", ""], ValueError, "The name of --output is empty", tmp_path)
     refused([str(model), "-o", str(exported)], ValueError, "exists and is not empty", tmp_path)
 
