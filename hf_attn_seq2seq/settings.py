@@ -22,7 +22,7 @@ class Settings(BaseModel):
     warning.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     former_names: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **values: Any) -> None:

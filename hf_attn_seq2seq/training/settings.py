@@ -21,7 +21,7 @@ class GuidedAlignmentSettings(Settings):
         "statistical aligner (Östling and Tiedemann 2016; extra `align`; in both directions, not seeded); or from "
         "`first_pass`, a model trained by this recipe without guidance",
     )
-    weight: float = Field(0.05, gt=0, allow_inf_nan=False, description="weight of the alignment loss per target token")
+    weight: float = Field(0.05, gt=0, description="weight of the alignment loss per target token")
     layer: int = Field(-1, description="decoder layer to guide, counted from 0; -1 is the last")
     head: int | None = Field(None, ge=0, description="attention head to guide; null: the mean of all heads")
     shift: int = Field(
@@ -30,7 +30,7 @@ class GuidedAlignmentSettings(Settings):
         le=1,
         description="0: guide the row that predicts a word; 1: the row after it, which has read the word",
     )
-    first_pass_epochs: float = Field(5.0, gt=0, allow_inf_nan=False, description="epochs of the first pass")
+    first_pass_epochs: float = Field(5.0, gt=0, description="epochs of the first pass")
     reverse_model: Path | None = Field(
         None, description="folder of a model for the reverse direction, to symmetrize the links of the first pass"
     )
@@ -44,7 +44,7 @@ class TrainingSettings(Settings):
 
     former_names = {"casual_text": "case_punctuation_augmentation"}
 
-    epochs: float = Field(10.0, gt=0, allow_inf_nan=False, description="epochs to train")
+    epochs: float = Field(10.0, gt=0, description="epochs to train")
     max_steps: int | None = Field(None, gt=0, description="optimizer steps to train, instead of `epochs`")
     batch_tokens: int | None = Field(
         None,
@@ -57,7 +57,7 @@ class TrainingSettings(Settings):
     )
     max_length: int = Field(256, gt=1, description="texts longer than this many tokens are truncated for training")
     gradient_accumulation_steps: int = Field(1, gt=0, description="batches per optimizer step")
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="peak learning rate (of AdamW)")
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate (of AdamW)")
     schedule: Literal["linear", "cosine", "inverse_sqrt", "constant", "plateau"] = Field(
         "linear", description="learning-rate schedule after the warm-up (`plateau` has no warm-up)"
     )
@@ -66,7 +66,7 @@ class TrainingSettings(Settings):
     plateau_factor: float = Field(
         0.5, gt=0, lt=1, description="factor by which `plateau` multiplies the learning rate"
     )
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight decay of AdamW")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW")
     adam_beta2: float = Field(
         0.999, ge=0, lt=1, description="decay rate of Adam's second moment (Vaswani et al. 2017: 0.98)"
     )
@@ -76,13 +76,10 @@ class TrainingSettings(Settings):
     r_drop: float = Field(
         0.0,
         ge=0,
-        allow_inf_nan=False,
         description="R-Drop: weight alpha of the divergence between two passes with different dropout, which doubles "
         "the work per step (Liang et al. 2021, who use 5)",
     )
-    max_grad_norm: float = Field(
-        1.0, gt=0, allow_inf_nan=False, description="gradient clipping: maximum norm of the gradients"
-    )
+    max_grad_norm: float = Field(1.0, gt=0, description="gradient clipping: maximum norm of the gradients")
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="decay per step of an exponential moving average of the weights, which is saved"
     )

@@ -3,11 +3,13 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
+from hf_attn_seq2seq.settings import Settings, section_in
 from hf_attn_seq2seq.training.evaluate import main as evaluate
 from hf_attn_seq2seq.training.recipe import Recipe, load_recipe, save_recipe
 from hf_attn_seq2seq.training.train import main as train
@@ -27,6 +29,23 @@ def test_a_shipped_recipe_is_whole(path: Path) -> None:
     decoder_vocab_size = None if recipe.tokenizer.shared else 500
     assert recipe.model_config_for(1000, decoder_vocab_size).vocab_size == 1000
     assert "#" in path.read_text("utf-8")
+
+
+def sections(section: type[Settings]) -> set[type[Settings]]:
+    inner = {section_in(field.annotation) for field in section.model_fields.values()} - {None}
+    return {section}.union(*map(sections, inner))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_no_field_takes_what_is_no_number(value: float) -> None:
+    tried = 0
+    for section in sections(Recipe):
+        for name, field in section.model_fields.items():
+            if float in (field.annotation, *get_args(field.annotation)):
+                tried += 1
+                with pytest.raises(ValueError, match=name):
+                    section(**{name: value})
+    assert tried > 15
 
 
 def test_values_are_read_as_yaml_at_their_place(tmp_path: Path) -> None:
