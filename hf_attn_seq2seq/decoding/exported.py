@@ -178,7 +178,12 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
         self.description = description
         self.encoder = ExportedEncoder(Graph(folder / description.encoder), self.config.vocab_size)
         self.decoder_step = Graph(folder / description.decoder)
-        self.generation_config = GenerationConfig.from_pretrained(folder)
+        try:
+            self.generation_config = GenerationConfig.from_pretrained(folder)
+        except (OSError, ValueError, TypeError):
+            raise ValueError(
+                f"'{folder}' is incomplete: it has no usable generation_config.json. Export the model again."
+            ) from None
         self.name_or_path = self.config._name_or_path = str(folder)  # where its alignment.json lies
         self.eval()
 

@@ -3,8 +3,10 @@
 
 import hashlib
 import json
+import math
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -43,6 +45,9 @@ NO_CODE = {"trust_remote_code": False}  # None would ask, on the terminal
 SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 _PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # of a folder, or a name on the Hub
 _ANCHORED = re.compile(r"(\.{1,2}|~[^\s/]*)?/\S+")  # what begins like a path and like no text
+PADDED = 127  # tokens that a vocabulary may have beyond the tokenizer's, where it is a round number
+_GENERATION = "The generation_config.json"
+_SAVE = "correct it, or save the model again"
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -159,10 +164,22 @@ def load_translator(
             raise ValueError(
                 f"What is given as tokenizer is of type {type(tokenizer).__name__}: give one, or its name."
             )
+    for name in set(names) - set(exported):
+        read_generation_config(name, read_config(name, hub), hub)
     models = [_load_model(resolve(name), dtype, place, hub) for name in names]
     for name, model in zip(names, models):
         keep_readout(model, resolve(name), hub)
     for name, model in zip(names, models):
+        _check_generation(name, model)
+        if (
+            model.config.vocab_size - len(tokenizer) > PADDED
+            and model.config.model_type == AttnSeq2SeqConfig.model_type
+        ):
+            warnings.warn(
+                f"The tokenizer has {len(tokenizer)} tokens, the model '{name}' {model.config.vocab_size}: they may "
+                "not belong together.",
+                stacklevel=2,
+            )
         if len(tokenizer) > model.config.vocab_size:
             raise ValueError(
                 f"The tokenizer has {len(tokenizer)} tokens, the model '{name}' {model.config.vocab_size}: they do "
@@ -238,7 +255,10 @@ def pick_device(device: str | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=device).device
+        place = torch.empty(0, device=device).device
+        if place.type == "meta":  # where tensors hold no numbers
+            raise RuntimeError
+        return place
     except (RuntimeError, AssertionError):
         raise ValueError(
             f"There is no device '{shortened(str(device))}' here: name another one, such as cpu."
@@ -265,6 +285,8 @@ def fingerprint(name: str) -> str:
 
 
 def _check_folder(name: str) -> None:
+    if not name.strip():
+        raise ValueError("The name of the model is empty: name a trained model's folder.")
     if os.path.isfile(name):
         raise ValueError(f"'{name}' is a file: name the folder of a trained model.")
     if not os.path.isdir(name):  # nor a name that is longer than a path may be
@@ -299,7 +321,7 @@ def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:
             f"package (which has {', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
             f"{_perhaps_a_text(name)}"
         ) from None
-    except (ValueError, StrictDataclassError) as error:
+    except (ValueError, TypeError, AttributeError, StrictDataclassError) as error:
         raise ValueError(_unread(name, error)) from None
     if not config.is_encoder_decoder:
         raise ValueError(f"'{name}' is a model of type {config.model_type}: an encoder-decoder is needed.")
@@ -310,9 +332,31 @@ def read_generation_config(name: str, config: Any, hub: Mapping[str, Any] = NO_C
     """How a model searches where nothing else is said; `config` is what [`read_config`] gave for it."""
     options = {option: value for option, value in hub.items() if option != "trust_remote_code"}
     try:
-        return GenerationConfig.from_pretrained(resolve(name), **options)
+        generation = GenerationConfig.from_pretrained(resolve(name), **options)
     except OSError:
         return GenerationConfig.from_model_config(config)
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"{_GENERATION} of '{name}' cannot be used ({reason}): {_SAVE}.") from None
+    for field in ("num_beams", "max_length", "max_new_tokens"):
+        value = getattr(generation, field, None)
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{_GENERATION} of '{name}' has {field}={value!r}, which must be at least 1: {_SAVE}.")
+    return generation
+
+
+def _check_generation(name: str, model: PreTrainedModel) -> None:
+    """A ValueError where a model of this package would never begin or end as its generation_config.json says."""
+    size = getattr(model.config, "decoder_vocab_size", None)  # of other models, ids may lie beyond
+    for field, value in vars(model.generation_config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{_GENERATION} of '{name}' has {field}={value}, which is no number: {_SAVE}.")
+        for token in value if isinstance(value, list) else [value]:
+            if size and field.endswith("_token_id") and token is not None and not 0 <= token < size:
+                raise ValueError(
+                    f"{_GENERATION} of '{name}' has {field}={token}, which is outside the vocabulary of {size} "
+                    f"tokens: {_SAVE}."
+                )
 
 
 def read_tokenizer(name: str, hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:
@@ -332,6 +376,11 @@ def _load_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBas
         tokenizer = None
     if not tokenizer or not len(tokenizer):
         raise ValueError(f"'{shortened(name)}' holds no tokenizer: save it there with tokenizer.save_pretrained(...).")
+    if tokenizer.pad_token is None:
+        raise ValueError(
+            f"The tokenizer of '{name}' has no padding token, perhaps for want of its tokenizer_config.json: save it "
+            "there with tokenizer.save_pretrained(...)."
+        )
     return tokenizer
 
 

@@ -117,6 +117,43 @@ def test_a_field_of_another_type_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "fields", "sentence"),
+    [
+        ("generation_config.json", {"eos_token_id": 99_999}, "eos_token_id=99999, which is outside the vocabulary"),
+        ("generation_config.json", {"eos_token_id": [2, -1]}, "eos_token_id=-1, which is outside the vocabulary"),
+        ("generation_config.json", {"decoder_start_token_id": 99_999}, "decoder_start_token_id=99999, which is"),
+        ("generation_config.json", {"num_beams": "x"}, "num_beams='x', which must be at least 1"),
+        ("generation_config.json", {"num_beams": 0}, "num_beams=0, which must be at least 1"),
+        ("generation_config.json", {"max_new_tokens": 0}, "max_new_tokens"),
+        ("generation_config.json", {"length_penalty": float("nan")}, "length_penalty=nan, which is no number"),
+        ("config.json", {"dtype": "foo"}, "cannot be loaded.*foo"),
+        ("config.json", {"auto_map": 5}, "cannot be loaded"),
+    ],
+)
+def test_settings_that_make_no_sense(folder: Path, file: str, fields: dict, sentence: str) -> None:
+    settings = json.loads((folder / file).read_text("utf-8"))
+    (folder / file).write_text(json.dumps({**settings, **fields}), "utf-8")
+    with pytest.raises(ValueError, match=sentence):
+        load(folder)
+
+
+def test_a_tokenizer_without_padding_is_refused(folder: Path) -> None:
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(ValueError, match="no padding token"):
+        load(folder)
+
+
+def test_a_tokenizer_much_smaller_than_the_model_is_told(folder: Path, recwarn: pytest.WarningsRecorder) -> None:
+    model, tokenizer = load(folder)
+    for more, told in ((127, 0), (128, 1)):  # a vocabulary may be padded to a round number
+        model.resize_token_embeddings(len(tokenizer) + more)
+        model.save_pretrained(folder)
+        recwarn.clear()
+        load(folder)
+        assert sum("may not belong together" in str(warning.message) for warning in recwarn) == told
+
+
+@pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
         (lambda weights, name: weights[name].fill_(torch.nan), r"hold NaN or infinite numbers \("),
