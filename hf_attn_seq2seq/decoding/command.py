@@ -3,7 +3,6 @@
 
 import argparse
 import json
-import math
 import multiprocessing
 import os
 import re
@@ -24,6 +23,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from hf_attn_seq2seq.console import ENDING, CommandParser, quieten
 from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.decoding.files import (
+    STANDARD,
     Block,
     Output,
     ResumableOutput,
@@ -69,7 +69,9 @@ sentences, the mean of their scores. An alignment has a link
 # A name with the ending of a file, such as corpus.en or test.txt; 3.14, U.S.A and Hello.World have none.
 FILE_NAME = re.compile(r"(?!\w+://)\S+\.([a-z]{2,4}\d?|[A-Z]{2,4}\d?|jsonl|gz|xz|bz2)")
 AS_TEXT = "If it is a text, pipe it in: echo TEXT | hf-attn-seq2seq translate."
+MAX_LENGTH_PENALTY = 50  # a length raised to more overflows
 BATCH_TOKENS = 64  # a sentence of usual length; a batch holds the tokens of as many such sentences as it may have
+LARGEST_BLOCK = 1 << 28  # bytes
 BLOCK_BYTES = 1024  # read ahead for each sentence of a batch: some sixteen batches, among which lengths are sorted
 
 
@@ -86,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         "input",
         nargs="?",
         metavar="TEXT|FILE",
-        help="a sentence, or UTF-8 text, also .gz, .xz or .bz2 (default: standard input)",
+        help="a sentence, or UTF-8 text, also .gz, .xz or .bz2 (default, and -: standard input)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -140,6 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command `translate`; wrong input raises a ValueError of one sentence."""
     options = build_parser().parse_intermixed_args(arguments)
     options.model, options.text, options.file = _told_apart(options.model, options.input)
+    options.output = None if options.output == Path(STANDARD) else options.output
     run(options)
 
 
@@ -153,11 +156,13 @@ def _told_apart(model: str | None, given: str | None) -> _Told:
     """What the command is about: one argument alone may be a model, a file or a text."""
     if model is not None and given is None and not (names_model(model) and not os.path.isfile(model)):
         model, given = None, model
-    if given is None:
-        return _Told(model or DEFAULT_MODEL, None, None)
+    if model is None:
+        model = DEFAULT_MODEL
+    if given is None or given == STANDARD:
+        return _Told(model, None, None)
     if os.path.exists(given) or looks_like_path(given) or FILE_NAME.fullmatch(given):
-        return _Told(model or DEFAULT_MODEL, None, Path(given))
-    return _Told(model or DEFAULT_MODEL, given, None)
+        return _Told(model, None, Path(given))
+    return _Told(model, given, None)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -206,7 +211,7 @@ def run(options: argparse.Namespace) -> None:
         else:
             if not options.file and sys.stdin is not None and sys.stdin.isatty():
                 print("One sentence a line; Ctrl-D ends.", file=sys.stderr)
-            read = read_blocks(options.file, BLOCK_BYTES * options.batch_size)
+            read = read_blocks(options.file, min(BLOCK_BYTES * options.batch_size, LARGEST_BLOCK))
         output.open()
         blocks = _not_done(read, output, options.file)
         # A file is read ahead, so that no process waits at a block's end; who types a line wants it translated now.
@@ -233,8 +238,11 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("The text is empty: write a sentence, or name a file.")
     if options.text is not None and not _is_unicode(options.text):
         raise ValueError("The text is not UTF-8: set the terminal to it, or name a file.")
-    if options.length_penalty is not None and not math.isfinite(options.length_penalty):
-        raise ValueError(f"--length-penalty is {options.length_penalty}: it must be a number.")
+    if options.length_penalty is not None and not abs(options.length_penalty) <= MAX_LENGTH_PENALTY:
+        raise ValueError(
+            f"--length-penalty is {options.length_penalty}: it must be a number from -{MAX_LENGTH_PENALTY} to "
+            f"{MAX_LENGTH_PENALTY}."
+        )
     if options.attention_layer is not None and not (options.alignments or options.replace_unknown):
         raise ValueError("--attention-layer is for --alignments and --replace-unknown: give one of them.")
     if options.dictionary and not options.replace_unknown:

@@ -28,6 +28,7 @@ _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+STANDARD = "-"  # where a file is named so, standard input or output is meant
 _BUFFER = 1 << 20  # bytes
 GO_ON = "go on with --resume"
 
@@ -127,6 +128,12 @@ def _open(path: Path) -> Any:  # a buffered reader
 
 
 def _decode(line: bytes, name: str, number: int) -> str:
+    # Of UTF-16 without a mark, each byte may also be a character of UTF-8, half of them NUL.
+    if 5 * line.count(0) > len(line) > 0:
+        raise ValueError(
+            f"{name}, line {number}, is not UTF-8 text (it is full of NUL bytes, as UTF-16 is): convert it first, for "
+            "instance with iconv."
+        )
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -155,7 +162,8 @@ class Output:
         self.digest = ""  # of the input so far
         self.size = 0  # bytes that are whole blocks
         self.stream: Any = None
-        self.path = path.resolve() if path and path.is_symlink() else path  # a symbolic link stays one
+        # A symbolic link stays one; where /dev/stdout points to, only its own name can be opened.
+        self.path = path.resolve() if path and path.is_symlink() and is_regular(path) else path
         self._closing = ExitStack()
         if path:
             if not path.parent.is_dir():

@@ -16,12 +16,12 @@ from hf_attn_seq2seq.data.links import SYMMETRISATIONS, to_pharaoh
 from hf_attn_seq2seq.data.readers import read_lines
 from hf_attn_seq2seq.data.words import Words, cut_words, join_words, running_text, split_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
-from hf_attn_seq2seq.decoding.files import Output, open_text, read_blocks, refuse_overwriting
+from hf_attn_seq2seq.decoding.files import STANDARD, Output, open_text, read_blocks, refuse_overwriting
 from hf_attn_seq2seq.decoding.loading import PACKAGED, load_aligner, resolve
 from hf_attn_seq2seq.decoding.readout import END_TOKEN_CHOICES, Aligner, Alignment, Readout, save_readout
 from hf_attn_seq2seq.evaluation.alignment import AlignmentScores, alignment_error_rate, score_readouts
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold, read_gold_links
-from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe
+from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, read_languages, refuse_same_direction
 from hf_attn_seq2seq.writing import sole_output, whole_file
 
 
@@ -42,8 +42,13 @@ Words are counted from 0. Without --words they are what blanks part, as the Phar
 def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("model", metavar="MODEL", help="folder of a model that translates source to target")
-    parser.add_argument("source", nargs="?", type=Path, help="text, or with no TARGET source<TAB>target lines")
-    parser.add_argument("target", nargs="?", type=Path, help="its translation (without files: standard input)")
+    parser.add_argument(
+        "source",
+        nargs="?",
+        type=Path,
+        help="text, or with no TARGET source<TAB>target lines (default, and -: standard input)",
+    )
+    parser.add_argument("target", nargs="?", type=Path, help="its translation")
     parser.add_argument("--backward", metavar="MODEL", help="a model of the other direction, to symmetrise with")
     parser.add_argument("--symmetrisation", choices=SYMMETRISATIONS, help=f"(default {SYMMETRISATION})")
     parser.add_argument(
@@ -84,9 +89,13 @@ def build_parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> None:
     """Align, and write or measure."""
     _check(options)
+    if options.source is None and options.target is not None:
+        raise ValueError("Standard input holds source<TAB>target lines: name no target beside it.")
     options.model, options.backward = resolve(options.model), options.backward and resolve(options.backward)
     changes = {name: getattr(options, name) for name in READING}
     forward = load_aligner(options.model, **changes)
+    if options.backward:
+        refuse_same_direction(read_languages(options.model), options.backward)
     backward = load_aligner(options.backward, **changes) if options.backward else None
     gold: list[GoldLinks] | None = None
     if options.gold and options.source is None:
@@ -274,6 +283,9 @@ def _line(alignment: Alignment, confidence: bool, show_words: bool) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     options = build_parser().parse_intermixed_args(arguments)
+    for name in ("source", "output"):
+        if getattr(options, name) == Path(STANDARD):
+            setattr(options, name, None)
     run_command(lambda: run(options))
 
 

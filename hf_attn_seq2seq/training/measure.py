@@ -41,7 +41,7 @@ from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
 from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES
-from hf_attn_seq2seq.training.recipe import Recipe
+from hf_attn_seq2seq.training.recipe import Recipe, read_languages, refuse_same_direction
 from hf_attn_seq2seq.writing import write_text
 
 
@@ -337,6 +337,8 @@ class WordAligner:
         if getattr(translator.model.config, "attention_type", None) == "none":
             return None
         alignment = settings.alignment
+        if alignment.reverse_model:
+            refuse_same_direction(read_languages(folder), alignment.reverse_model)
         readout = Readout(**alignment.readout.model_dump()) if alignment.readout else load_readout(folder)
         return cls(
             Aligner(*translator, readout),

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from hf_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
 from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
+from hf_attn_seq2seq.decoding.loading import resolve
 from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.settings import Settings, as_list, nearest, section_in
@@ -114,6 +115,31 @@ def load_recipe(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         except ValueError as error:
             raise ValueError(f"'{shortened(override)}': {error}") from None
     return Recipe(**fields)
+
+
+def read_languages(folder: str | Path) -> tuple[str, str] | None:
+    """Source and target language of a trained model, as the recipe beside it says; None where it does not."""
+    try:
+        data = load_recipe(folder).data
+    except ValueError:
+        return None
+    return (data.source_language, data.target_language) if data.source_language and data.target_language else None
+
+
+def refuse_same_direction(languages: tuple[str | None, str | None] | None, reverse_model: str | Path) -> None:
+    """
+    Refuse a model as that of the reverse direction if it translates in the same one: its links would make no sense.
+
+    Args:
+        languages: Source and target of the forward model, where they are known.
+        reverse_model: As [`hf_attn_seq2seq.load`] takes it.
+    """
+    if languages and languages[0] != languages[1] and read_languages(resolve(str(reverse_model))) == languages:
+        source, target = languages
+        raise ValueError(
+            f"'{shortened(str(reverse_model))}' translates {source} to {target}, as the model does: name one that "
+            f"translates {target} to {source}."
+        )
 
 
 def save_recipe(recipe: Recipe, folder: Path) -> None:

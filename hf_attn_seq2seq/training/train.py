@@ -48,6 +48,7 @@ from hf_attn_seq2seq.training.recipe import (
     Recipe,
     describe_fields,
     load_recipe,
+    refuse_same_direction,
     save_recipe,
 )
 from hf_attn_seq2seq.training.trainer import GO_ON, reading
@@ -275,6 +276,7 @@ def check_recipe(recipe: Recipe) -> None:
             )
         if guided.reverse_model is not None:
             try:
+                refuse_same_direction((recipe.data.source_language, recipe.data.target_language), guided.reverse_model)
                 load_aligner(
                     guided.reverse_model
                 )  # load it now: otherwise its errors appear only after the first pass

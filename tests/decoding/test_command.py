@@ -433,6 +433,36 @@ def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
         run(folders / "gru", tmp_path / "bad.txt")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_not_taken_for_utf_8(folders, tmp_path, encoding):
+    (tmp_path / "wide.txt").write_bytes("a dog\nthe cat\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"wide.txt, line 1, is not UTF-8 text \(it is full of NUL bytes"):
+        run(folders / "gru", tmp_path / "wide.txt")
+
+
+def test_a_dash_is_standard_input_and_output(folders, tmp_path, expected, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pipe(monkeypatch, "".join(f"{line}\n" for line in LINES).encode())
+    run(folders / "gru", "-", "--output", "-")
+    assert capsys.readouterr().out.split("\n") == [*expected, ""]
+    assert not list(tmp_path.iterdir())
+    assert command._told_apart("-", None) == command._told_apart(None, None)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="the system has no /dev/fd")
+def test_a_pipe_by_the_name_of_its_descriptor(folders, source, expected):
+    reading, writing = os.pipe()
+    run(folders / "gru", source, "--output", f"/dev/fd/{writing}")  # a link to what only this name opens
+    os.close(writing)
+    with open(reading, encoding="utf-8") as stream:
+        assert stream.read().split("\n") == [*expected, ""]
+
+
+def test_a_batch_greater_than_memory_is_as_much_as_there_is(folders, source, expected, capsys):
+    run(folders / "gru", source, "--batch-size", 10**12)
+    assert capsys.readouterr().out.split("\n") == [*expected, ""]
+
+
 @pytest.mark.parametrize(
     ("given", "is_file"),
     [
@@ -473,6 +503,10 @@ def test_an_abbreviation_is_no_file(given, is_file):
         (["MODELS/gru", "IN", "--n-best", "7", "--num-beams", "5"], "--n-best 7 needs as many beams: there are 5"),
         (["MODELS/gru", "IN", "--num-beams", "0"], "--num-beams is 0: it must be at least 1"),
         (["MODELS/gru", "IN", "--length-penalty", "nan"], "--length-penalty is nan: it must be a number"),
+        (["MODELS/gru", "IN", "--length-penalty", "1e30"], "--length-penalty is 1e\\+30: it must be a number from"),
+        (["MODELS/gru", "IN", "--device", "meta"], "There is no device 'meta' here"),
+        (["", "IN"], "The name of the model is empty"),
+        (["MODELS/gru,", "IN"], "The name of the model is empty"),
         (["MODELS/gru", "IN", "--attention-layer", "0"], "is for --alignments and --replace-unknown: give one"),
         (["MODELS/gru", "IN", "--resume"], "--resume needs a FILE and an --output"),
         (["MODELS/gru", "IN", "--dictionary", "IN"], "--dictionary needs --replace-unknown"),

@@ -59,6 +59,10 @@ def test_links_are_counted_in_words_between_blanks_whatever_the_input(
     typed = "".join(f"{source}\t{target}\n" for source, target in PAIRS).encode()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed)))
     assert said(capsys, folder / "en-fr") == expected
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed)))
+    monkeypatch.chdir(tmp_path)
+    assert said(capsys, folder / "en-fr", "-", "--output", "-") == expected
+    assert not list(tmp_path.iterdir())
     assert said(capsys, folder / "en-fr", folder / "text.tsv", "--output", tmp_path / "links") == []
     assert (tmp_path / "links").read_text().splitlines() == expected
     for name, opener in (
@@ -208,6 +212,11 @@ def test_an_output_may_be_a_symbolic_link_or_a_pipe(
         (["en-fr", "text.tsv", "--layer", "1"], "There is no layer 1: the decoder has 1"),
         (["en-fr", "text.tsv", "--shift", "-1"], "--shift is -1: say 0"),
         (["en-fr", "text.tsv", "--shift", "5"], "--shift is 5: say 0"),
+        (["en-fr", "-", "text.en"], "Standard input holds source<TAB>target lines: name no target beside it"),
+        (
+            ["en-fr", "text.tsv", "--backward", "en-fr"],
+            "'en-fr' translates en to fr, as the model does: name one that translates fr to en",
+        ),
         (["en-fr", "text.tsv", "--symmetrisation", "union"], "name the other one's model by --backward"),
         (["en-fr", "text.tsv", "--gold", "one.gold", "--confidence"], "--confidence is for links"),
         (["en-fr", "text.tsv", "--gold", "one.gold", "--output", "links"], "--output is for links"),
