@@ -2,6 +2,7 @@
 """Show, step by step and number by number, how a model makes a translation; with no arguments, the guided tour."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from hf_attn_seq2seq.console import CommandParser, make_console
+from hf_attn_seq2seq.decoding.command import FILE_NAME
 from hf_attn_seq2seq.decoding.heatmap import MIN_WIDTH, closed, visible
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load_translator, names_model
+from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load_translator, looks_like_path, names_model
 from hf_attn_seq2seq.explain.chapters import TITLES
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import FIGURES, save_figure
@@ -20,6 +22,7 @@ from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
 from hf_attn_seq2seq.explain.terminal import DEPTHS, print_trace
 from hf_attn_seq2seq.explain.trace import Trace, check_side_file
 from hf_attn_seq2seq.explain.tracing import refuse_text, trace
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.pipeline_attn_seq2seq import source_language, split_text
 
 
@@ -86,8 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
     files = parser.add_argument_group("files, in the place of the terminal")
     files.add_argument("--html", type=Path, metavar="FILE", help="a page to explore, in one file")
     files.add_argument("--figure", type=Path, metavar="FILE", help="a picture: .png, .svg or .pdf")
-    files.add_argument("--kind", choices=FIGURES, default="alignment", help="of the picture (default %(default)s)")
-    files.add_argument("--level", choices=("word", "subword"), default="word", help="of it (default %(default)s)")
+    files.add_argument("--kind", choices=FIGURES, help="of the picture (default alignment)")
+    files.add_argument("--level", choices=("word", "subword"), help="of it (default word)")
     files.add_argument("--json", type=Path, metavar="FILE", help="the trace, with every number")
     files.add_argument("--tensors", metavar="NAME", help="its vectors in a safetensors file beside it")
     return parser
@@ -100,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = make_console(no_color=options.plain or None)
     console.width = max(console.width, MIN_WIDTH)  # a terminal that tells no width says 0
     _check_files(options)
+    _check_shown(options)
     if options.train_tour and options.model is not None:
         raise ValueError("--train-tour tells of models of its own: leave out the model and the text.")
     if options.model is None:
@@ -184,6 +188,19 @@ def _check_files(options: argparse.Namespace) -> None:
             raise ValueError(f"'{path}' is named twice: give each file a name of its own.")
     if options.json and options.json.suffix != ".json":
         raise ValueError(f"'{options.json}' does not end in .json, by which explain knows a saved trace: add it.")
+
+
+def _check_shown(options: argparse.Namespace) -> None:
+    """Refuse what would do nothing, and the name of a file in the place of a text."""
+    for name in ("kind", "level"):
+        if getattr(options, name) is not None and not options.figure:
+            raise ValueError(f"--{name} is for the picture: name one by --figure, or leave it out.")
+    options.kind, options.level = options.kind or "alignment", options.level or "word"
+    text = options.text
+    if text is not None and os.path.isfile(text) and (looks_like_path(text) or FILE_NAME.fullmatch(text)):
+        raise ValueError(
+            f"'{shortened(text)}' is a file: give its text, as in hf-attn-seq2seq explain \"$(cat FILE)\"."
+        )
 
 
 class _Traced(NamedTuple):

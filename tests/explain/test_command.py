@@ -168,7 +168,10 @@ def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
         (["MODEL", TEXT, "--html", "a.json", "--json", "a.json"], "named twice"),
         (["MODEL", TEXT, "--json", "trace.txt"], "does not end in .json"),
         (["MODEL", TEXT, "--html", "."], "is a folder"),
-        (["MODEL", TEXT, "--compare", ""], "holds no trained model"),
+        (["MODEL", TEXT, "--compare", ""], "name of the model is empty"),
+        (["MODEL", "./text.txt"], "'./text.txt' is a file: give its text"),
+        (["MODEL", TEXT, "--kind", "beams"], "--kind is for the picture"),
+        (["MODEL", TEXT, "--level", "word"], "--level is for the picture"),
         (["NONE", TEXT, "--head", "1"], "no attention"),
     ],
 )
@@ -181,6 +184,7 @@ def test_bad_input_is_told_in_a_sentence(
     sentence: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text(TEXT, "utf-8")
     models = {"MODEL": str(folder / "attention"), "NONE": str(folder / "none")}
     given = [models.get(argument, argument) for argument in arguments]
     with pytest.raises(SystemExit) as stopped:
