@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_NO_MEMORY = ("can't allocate memory", "out of memory")  # as PyTorch says it on a CPU and on a GPU
 _LONGEST = 1000  # characters of an error; our own messages are shorter
 
 
@@ -74,6 +75,8 @@ def run_command(command: Callable[[], None]) -> None:
         except Exception as error:
             if os.environ.get("HF_ATTN_TRACEBACK"):
                 raise
+            if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+                _fail("There is not enough memory for this: use smaller batches, fewer beams or a smaller model.")
             first = (str(error).splitlines() or [""])[0]
             _fail(f"{type(error).__name__}: {shortened(first)} (HF_ATTN_TRACEBACK=1 shows where)")
 

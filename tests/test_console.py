@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 import hf_attn_seq2seq_cli as cli
 from hf_attn_seq2seq.console import run_command
@@ -83,6 +84,22 @@ def test_an_error_is_one_line_of_bounded_length(error, said, capsys):
     assert told.count("\n") == 1
     assert len(told) < 1100
     assert said in (None, told)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    ],
+)
+def test_a_want_of_memory_is_told_in_a_sentence(error, capsys):
+    def command():
+        raise error
+
+    assert ended(command) == 2
+    assert capsys.readouterr().err.startswith("error: There is not enough memory for this: use smaller batches")
 
 
 @pytest.mark.parametrize(

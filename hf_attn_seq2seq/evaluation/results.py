@@ -230,7 +230,7 @@ def read_results(path: Path) -> dict[str, Any]:
         return {}
     except ValueError as error:
         raise ValueError(f"'{path}' does not hold the results of an evaluation ({error}): evaluate again.") from None
-    if not isinstance(results, dict) or not isinstance(results.get("sets", {}), dict):
+    if not isinstance(results, dict) or not isinstance(results.get("sets"), dict):
         raise ValueError(f"'{path}' does not hold the results of an evaluation (no sets): evaluate again.")
     return upgrade_results(results)
 

@@ -23,6 +23,7 @@ from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
 
 PICTURE, PAGE = "alignment.png", "explanation.html"
 ENGLISH = "The cat is on the mat."  # explained if a model of English has no example
+_SECTIONS = ("model", "languages", "card", "training", "data", "evaluation", "recipe", "versions")  # of results
 
 
 class Explained(NamedTuple):
@@ -169,7 +170,11 @@ def _room_in(folder: Path) -> Iterator[None]:
 
 def _results(source: Path) -> dict[str, Any]:
     """The results of `evaluate`; empty if there are none."""
-    return read_results(source / RESULTS_FILE)
+    results = read_results(source / RESULTS_FILE)
+    for name in _SECTIONS:
+        if not isinstance(results.get(name) or {}, dict):
+            raise ValueError(_no_results(source / RESULTS_FILE, f"{name} has no fields"))
+    return results
 
 
 def _no_results(path: Path, reason: str) -> str:
@@ -249,6 +254,8 @@ def _card(
         return make_card(results, repo_id=repo_id, picture=explained.picture, page=explained.page)
     except KeyError as error:
         raise ValueError(_no_results(source / RESULTS_FILE, f"{error} is missing")) from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(_no_results(source / RESULTS_FILE, str(error))) from None
 
 
 def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained) -> ModelCard:

@@ -290,6 +290,21 @@ def test_a_damaged_file(copy_of_run: Path, tmp_path: Path, file: str) -> None:
         stage_model(str(copy_of_run), "alice/new", tmp_path)
 
 
+@pytest.mark.parametrize("value", [None, 5, "x", []])
+@pytest.mark.parametrize("name", ["sets", "languages", "card", "model", "data", "versions"])
+def test_results_of_which_a_part_is_damaged(copy_of_run: Path, tmp_path: Path, name: str, value: object) -> None:
+    path = copy_of_run / "results.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), name: value}), "utf-8")
+    with pytest.raises(ValueError, match=r"results.json' does not (hold|contain) the results of an evaluation"):
+        stage_model(str(copy_of_run), "alice/new", tmp_path)
+
+
+def test_results_of_nothing_are_none(copy_of_run: Path, tmp_path: Path) -> None:
+    (copy_of_run / "results.json").write_text("{}", "utf-8")
+    with pytest.raises(ValueError, match="does not hold the results of an evaluation"):
+        stage_model(str(copy_of_run), "alice/new", tmp_path)
+
+
 def test_what_is_no_trained_model(tmp_path: Path, copy_of_run: Path) -> None:
     for name, says in (("nowhere", "no folder 'nowhere'"), (str(tmp_path), "no config.json")):
         with pytest.raises(ValueError, match=says):
