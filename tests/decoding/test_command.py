@@ -511,7 +511,7 @@ def test_an_abbreviation_is_no_file(given, is_file):
         (["MODELS/gru", "IN", "--resume"], "--resume needs a FILE and an --output"),
         (["MODELS/gru", "IN", "--dictionary", "IN"], "--dictionary needs --replace-unknown"),
         (["MODELS/gru", "IN", "--device", "abacus"], "There is no device 'abacus' here"),
-        (["MODELS/gru", "IN", "--alignments", "--attention-layer", "3"], "There is no layer 3"),
+        (["MODELS/gru", "IN", "--alignments", "--attention-layer", "3"], "Layer 3 does not exist"),
     ],
 )
 def test_wrong_use_is_told_in_a_sentence(folders, source, tmp_path, arguments, sentence):

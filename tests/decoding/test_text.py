@@ -312,7 +312,7 @@ def test_wrong_use_is_told(model, tokenizer):
         translate_n_best(model, tokenizer, ["a dog"], n_best=3, num_beams=2)
     with pytest.raises(ValueError, match="Leave out num_return_sequences"):
         translate(model, tokenizer, ["a dog"], num_beams=2, num_return_sequences=2)
-    with pytest.raises(ValueError, match="There is no layer 2"):
+    with pytest.raises(ValueError, match="Layer 2 does not exist"):
         translate_n_best(model, tokenizer, ["a dog"], links=True, attention_layer=2)
 
 

@@ -209,7 +209,7 @@ def test_an_output_may_be_a_symbolic_link_or_a_pipe(
         (["en-fr", "text.en", "short.fr"], "has 3 lines and 'short.fr' has 1: the first is longer by 2"),
         (["en-fr", "short.fr", "text.en"], "'text.en' has 3 lines and 'short.fr' has 1"),
         (["en-fr", "latin.tsv"], "latin.tsv, line 2, is not UTF-8"),
-        (["en-fr", "text.tsv", "--layer", "1"], "There is no layer 1: the decoder has 1"),
+        (["en-fr", "text.tsv", "--layer", "1"], "Layer 1 does not exist: the decoder has 1"),
         (["en-fr", "text.tsv", "--shift", "-1"], "--shift is -1: say 0"),
         (["en-fr", "text.tsv", "--shift", "5"], "--shift is 5: say 0"),
         (["en-fr", "-", "text.en"], "Standard input holds source<TAB>target lines: name no target beside it"),
