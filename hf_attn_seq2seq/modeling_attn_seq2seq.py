@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Attention encoder-decoders as Transformers models: `from_pretrained`, `Trainer`, `generate()`, `push_to_hub`."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -785,6 +786,8 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     ) -> None:
         if generation_config.num_beams is not None and generation_config.num_beams < 1:
             raise ValueError(f"num_beams={generation_config.num_beams} must be at least 1.")
+        if generation_config.length_penalty is not None and not math.isfinite(generation_config.length_penalty):
+            raise ValueError(f"length_penalty={generation_config.length_penalty} must be a finite number.")
         # Transformers 5 infers no mask for encoder-decoders: padding would then be read as words.
         if model_kwargs.get("attention_mask") is None and model_kwargs.get("encoder_outputs") is None:
             model_kwargs["attention_mask"] = self._prepare_attention_mask_for_generation(

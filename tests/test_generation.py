@@ -859,6 +859,10 @@ def test_recurrent_cache_does_not_grow(name: str) -> None:
 
 SENTENCE = torch.tensor([[5, 6, END]])
 BAD_INPUT: dict[str, tuple[dict[str, Any], str]] = {
+    "length_penalty_nan": (
+        {"input_ids": SENTENCE, "num_beams": 2, "length_penalty": float("nan")},
+        "length_penalty=nan must be a finite number",
+    ),
     "empty_source": ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, "source is empty"),
     "source_all_padding": (
         {"input_ids": torch.tensor([[5, END], [PAD, PAD]])},

@@ -6,7 +6,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -327,7 +327,7 @@ def _forced_ids(tokenizer: PreTrainedTokenizerBase, target: str | Sequence[int] 
     """The ids that the decoder has to say, of a whole translation with its end token."""
     if target is None:
         return []
-    if not isinstance(target, str):
+    if not isinstance(target, str) and isinstance(target, Iterable):
         return list(target)
     refuse_text("target", target)
     ids = tokenizer(text_target=[target])["input_ids"][0]

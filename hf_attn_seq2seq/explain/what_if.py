@@ -71,6 +71,8 @@ def what_if(
     elif target is not None:
         step, token = _only("target", target)
         step = parent.check_step(step)
+        if not isinstance(token, str):
+            raise ValueError(f"The word to say is of type {type(token).__name__}: write it as text.")
         if not token.strip():
             raise ValueError("The word to say is blank: write one.")
         ids = _target_ids(parent, step, token)

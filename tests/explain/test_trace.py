@@ -242,6 +242,8 @@ def test_bad_input(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) ->
         trace(model, tokenizer, "cat " * 2000)
     with pytest.raises(ValueError, match="target is blank"):
         trace(model, tokenizer, TEXT, target="  ")
+    with pytest.raises(ValueError, match="target is a int"):
+        trace(model, tokenizer, TEXT, target=5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="holds -1"):
         trace(model, tokenizer, TEXT, target=[-1])
     with pytest.raises(ValueError, match="num_beams=0"):

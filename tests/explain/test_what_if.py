@@ -99,6 +99,8 @@ def test_the_running_state_goes_on_from_edited_weights(
         ({"weights": {0: "even"}}, "'even' is no word of the source"),
         ({"weights": {0: "the"}}, r"'the' stands 2 times in the source: .* \(1, 5\)"),
         ({"target": {0: " "}}, "blank"),
+        ({"target": {0: 7}}, "of type int: write it as text"),
+        ({"target": {0: None}}, "of type NoneType: write it as text"),
         ({"weights": {0: 1, 1: 1}}, "one step at a time"),
         ({"weights": {0: 1}, "layer": 4}, "no layer 4"),
     ],
