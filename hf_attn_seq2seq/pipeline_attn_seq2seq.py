@@ -1,12 +1,12 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The translation pipeline, which Transformers 5 has no more, for every encoder-decoder of Transformers.
+"""The translation pipeline, which was removed in Transformers 5, for all of Transformers' encoder-decoders.
 
-It needs torch and transformers alone, because this file travels with the weights. Three things of it use more where it
-is installed: sentences are split by `sentencex`, and alignments and explanations are made by `hf_attn_seq2seq`.
+It needs only torch and transformers, because this file is saved with the weights. Three features use other packages if
+they are installed: `sentencex` splits sentences, and `hf_attn_seq2seq` computes alignments and explanations.
 
-The defaults of every translation are defined here, and `translate`, `explain` and the app follow them: a text is split
-into sentences (`split_text`) and joined again (`join_text`), the search is the model's own (`generation_config`), its
-limits are those of `length_limit` and `max_source_tokens`.
+The defaults of every translation are defined here; `translate`, `explain` and the app use them too. A text is split
+into sentences (`split_text`) and joined again (`join_text`), the search settings are the model's
+(`generation_config`), and the limits are those of `length_limit` and `max_source_tokens`.
 """
 
 import copy
@@ -26,9 +26,9 @@ from .messages import shortened
 
 logger = logging.get_logger(__name__)
 
-TASK = "attn-translation"  # "translation" is a name that Transformers refuses
-MAX_NEW_TOKENS = 256  # of a sentence, where neither the caller nor the model says
-# What the keys of a result begin with, by task; Transformers 4 had these.
+TASK = "attn-translation"  # Transformers refuses the name "translation"
+MAX_NEW_TOKENS = 256  # per sentence, if neither the caller nor the model sets a limit
+# The prefix of a result's keys by task, as in Transformers 4.
 RETURN_NAMES = {
     TASK: "translation",
     "translation": "translation",
@@ -37,12 +37,12 @@ RETURN_NAMES = {
 }
 
 _DIRECTION = re.compile(r"translation_(\w+?)_to_(\w+)")
-_STOP = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*""")  # full-width stops need no blank after them
+_STOP = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*""")  # full-width stops need no space after them
 _WORD_CHARACTER = re.compile(r"\w")
 
 
 class Piece(NamedTuple):
-    """A sentence of a text, the blanks before it, and, of the last one, those after it."""
+    """A sentence of a text, the whitespace before it, and, for the last one, the whitespace after it."""
 
     before: str
     sentence: str
@@ -51,7 +51,7 @@ class Piece(NamedTuple):
 
 class AttnTranslationPipeline(ChunkPipeline):
     """
-    Translates texts with any encoder-decoder, in the shape that Transformers' own pipeline had up to version 4.
+    Translates texts with any encoder-decoder, with the interface of the translation pipeline of Transformers 4.
 
     ```python
     translator = transformers.pipeline("attn-translation", model="my-model")
@@ -60,40 +60,40 @@ class AttnTranslationPipeline(ChunkPipeline):
     translator(KeyDataset(dataset, "en"), batch_size=32)  # yields what a single text gives, one by one
     ```
 
-    A text gives a list of one dictionary, a list of texts a list of dictionaries (of lists, where there are several
-    results for each), and a generator or a data set gives an iterator. What is given here at first holds for every
-    call, and a call may say otherwise:
+    A text gives a list with one dictionary, a list of texts gives a list of dictionaries (or of lists, with several
+    results per text), and a generator or a data set gives an iterator. Options given here apply to every call; each
+    call can override them:
 
     Args:
-        model: An encoder-decoder that generates.
-        tokenizer: The model's.
-        task: `"attn-translation"`, or one of version 4: `"translation"`, `"translation_en_to_fr"`, `"summarization"`,
-            `"text2text-generation"`. The prefix and the options that the model's configuration has for a task
-            (`task_specific_params`, as in T5) are used.
-        src_lang, tgt_lang: For tokenizers of many languages (mBART, NLLB, M2M100); the source's is also the language
-            whose abbreviations end no sentence. Where it is not given, the tokenizer may say it.
-        split_sentences: Whether each sentence is translated by itself, as models trained on sentences need it, and
-            all are joined with the blanks and line breaks that were between them; result k is then made of the k-th
-            results. The default is True for translation and False for the other tasks. The library `sentencex`
-            splits; without it a simple rule, which also splits after abbreviations.
-        truncation: Whether a source beyond what the model reads is cut, with a warning; the default is True.
-        return_text, return_tensors: Whether results hold `translation_text` (default) and `translation_token_ids`, of
-            all sentences one after the other.
-        clean_up_tokenization_spaces: For the tokenizer's `decode`.
-        return_alignments: Whether results hold `alignment`: `links`, pairs (source word, target word) counted from 0,
-            the `source_words` and `target_words`, and the same links in the Pharaoh format (`0-0 1-2`). They are read
-            off the attention of the run that made the translation. Needs the package `hf_attn_seq2seq`.
-        explain: Whether results hold `explanation`: the `Trace` of that run (a list of them for several sentences),
-            which `hf_attn_seq2seq.explain.page.save_page` writes as a page. Sentences are then translated one at a
-            time. Needs `hf_attn_seq2seq[explain]`.
-        batch_size: How many sentences are translated at once.
-        **options: For `model.generate`, such as `num_beams=5` or `num_return_sequences=3`. What is not given is the
-            model's own setting.
+        model: An encoder-decoder that supports `generate`.
+        tokenizer: The model's tokenizer.
+        task: `"attn-translation"`, or a task of version 4: `"translation"`, `"translation_en_to_fr"`,
+            `"summarization"`, `"text2text-generation"`. The prefix and the options of the task in the model's
+            configuration (`task_specific_params`, as in T5) are used.
+        src_lang, tgt_lang: For multilingual tokenizers (mBART, NLLB, M2M100). The source language also determines the
+            abbreviations that do not end a sentence; its default is that of the tokenizer.
+        split_sentences: Whether to translate each sentence separately, as models trained on sentences need, and join
+            the translations with the original whitespace and line breaks; result k then consists of the k-th results.
+            The default is True for translation and False for the other tasks. Sentences are split by the library
+            `sentencex`, or without it by a simple rule, which also splits after abbreviations.
+        truncation: Whether to truncate a source that exceeds the model's limit, with a warning; the default is True.
+        return_text, return_tensors: Whether results contain `translation_text` (default) and `translation_token_ids`,
+            the ids of all sentences concatenated.
+        clean_up_tokenization_spaces: Passed to the tokenizer's `decode`.
+        return_alignments: Whether results contain `alignment`: `links`, pairs (source word, target word) counted from
+            0, the `source_words` and `target_words`, and the same links in the Pharaoh format (`0-0 1-2`). They are
+            read from the attention of the run that produced the translation. Needs the package `hf_attn_seq2seq`.
+        explain: Whether results contain `explanation`: the `Trace` of that run (a list for several sentences), which
+            `hf_attn_seq2seq.explain.page.save_page` writes as a page. Sentences are then translated one at a time.
+            Needs `hf_attn_seq2seq[explain]`.
+        batch_size: Number of sentences that are translated at once.
+        **options: Passed to `model.generate`, such as `num_beams=5` or `num_return_sequences=3`. The defaults are the
+            model's settings.
 
     Raises:
-        ValueError: The model is no encoder-decoder, there is no tokenizer, a text is blank, alignments are asked of a
-            model that has no attention, or an option does not fit.
-        ImportError: What an option needs is not installed.
+        ValueError: The model is not an encoder-decoder, there is no tokenizer, a text is blank, alignments are
+            requested from a model without attention, or an option does not apply.
+        ImportError: A package that an option needs is not installed.
     """
 
     _load_tokenizer = True  # type: ignore[assignment]
@@ -109,15 +109,14 @@ class AttnTranslationPipeline(ChunkPipeline):
     ) -> None:
         if not getattr(model.config, "is_encoder_decoder", False):
             raise ValueError(
-                f"A model of type {model.config.model_type} does not translate by this pipeline: give it an "
-                "encoder-decoder."
+                f"A model of type {model.config.model_type} cannot be used in this pipeline: give an encoder-decoder."
             )
         if tokenizer is None:
-            raise ValueError("There is no tokenizer: give the model's, as tokenizer=...")
+            raise ValueError("The tokenizer is missing: give the model's as tokenizer=...")
         direction = _DIRECTION.fullmatch(str(task))
         if direction is None and task not in RETURN_NAMES:
             raise ValueError(
-                f"There is no task '{shortened(str(task))}' here: choose one of {', '.join(RETURN_NAMES)}, "
+                f"The task '{shortened(str(task))}' is unknown: choose one of {', '.join(RETURN_NAMES)}, "
                 "translation_xx_to_yy."
             )
         if direction is not None:
@@ -141,7 +140,9 @@ class AttnTranslationPipeline(ChunkPipeline):
         if return_alignments:
             _package_module("return_alignments", "decoding.attending")
             if getattr(self.model.config, "attention_type", None) == "none":
-                raise ValueError("This model has no attention to align by: leave out return_alignments.")
+                raise ValueError(
+                    "This model has no attention, which word alignment needs: leave out return_alignments."
+                )
         if explain:
             _package_module("explain", "explain.tracing", "[explain]")
         specific = self._task_options(src_lang, tgt_lang)
@@ -163,7 +164,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         return _given(preprocess), {**specific, **generate_options, **_given(forward)}, _given(postprocess)
 
     def _task_options(self, src_lang: str | None, tgt_lang: str | None) -> dict[str, Any]:
-        """What the model's configuration says of the task, if anything."""
+        """The options for the task in the model's configuration, if any."""
         tasks = getattr(self.model.config, "task_specific_params", None) or {}
         return dict(tasks.get(f"translation_{src_lang}_to_{tgt_lang}") or tasks.get(self.task) or {})
 
@@ -173,7 +174,7 @@ class AttnTranslationPipeline(ChunkPipeline):
 
         Args:
             inputs: A text; a list of texts; an iterator or a data set of texts.
-            **options: As the class takes them.
+            **options: Those of the class.
         """
         if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
             inputs = list(inputs)
@@ -211,7 +212,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         )
         for number, piece in enumerate(pieces, start=1):
             inputs = self._encode(prefix + piece.sentence, truncation, return_alignments, src_lang, tgt_lang)
-            if return_alignments:  # places in the sentence; what stands in the prefix has none
+            if return_alignments:  # positions in the sentence; tokens of the prefix have none
                 inputs["offset_mapping"] = (inputs["offset_mapping"] - len(prefix)).clamp(min=0)
             yield {**inputs, "prefix": prefix, "piece": piece, "is_last": number == len(pieces)}
 
@@ -231,7 +232,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         inputs = encode(truncation=False, verbose=False)
         length, limit = inputs["input_ids"].shape[1], max_source_tokens(self.model.config, self.tokenizer)
         if truncation and length > limit:
-            logger.warning(f"A text of {length} tokens is cut to the {limit} that the model reads: shorten it.")
+            logger.warning(f"A text of {length} tokens was truncated to the {limit} that the model reads: shorten it.")
             inputs = encode(truncation=truncation, max_length=limit)
         if offsets and not self.tokenizer.is_fast:
             found = _package_module("return_alignments", "decoding.attending").offsets_by_text(
@@ -247,7 +248,7 @@ class AttnTranslationPipeline(ChunkPipeline):
             name: inputs.pop(name) for name in ("piece", "is_last", "offset_mapping") if name in inputs
         }
         prefix, batch = inputs.pop("prefix"), len(inputs["input_ids"])
-        forced = inputs.pop("forced_bos_token_id", None)  # the target's language, of one sentence or of each
+        forced = inputs.pop("forced_bos_token_id", None)  # the target's language, for one sentence or for each
         if forced is not None:
             options.setdefault("forced_bos_token_id", forced[0] if isinstance(forced, list) else forced)
         options = {**length_limit(self.model, options), **options}
@@ -274,10 +275,10 @@ class AttnTranslationPipeline(ChunkPipeline):
         return _package_module("return_alignments", "decoding.readout").readout_of(self.model)
 
     def _trace(self, text: str, options: dict[str, Any]) -> Any:
-        """The trace of one translation, by the same search that `generate` would make."""
+        """The trace of one translation, found by the same search as with `generate`."""
         if options.get("do_sample") or (options.get("num_return_sequences") or 1) > 1:
             raise ValueError(
-                "explain=True shows the one translation that is found without chance: leave out do_sample and "
+                "explain=True shows one translation, found without sampling: leave out do_sample and "
                 "num_return_sequences."
             )
         before = self.model.generation_config
@@ -309,7 +310,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         clean_up_tokenization_spaces: bool | None = None,
         return_alignments: bool = False,
     ) -> list[dict[str, Any]]:
-        """The results of a text, made of those of its sentences: `output_ids` is `(1, results, tgt_len)` in each."""
+        """The results of a text, joined from its sentences: `output_ids` is `(1, results, tgt_len)` in each chunk."""
         results = []
         for number in range(chunks[0]["output_ids"].shape[1]):
             result: dict[str, Any] = {}
@@ -332,7 +333,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         return "".join(join_text([Piece(*chunk["piece"]) for chunk in chunks], texts))
 
     def _alignment(self, chunks: list[dict[str, Any]], number: int) -> dict[str, Any]:
-        """The word links of all sentences of a text, its words being counted on from sentence to sentence."""
+        """The word links of all sentences of a text, with words counted through the whole text."""
         words = _package_module("return_alignments", "data.words")
         decoding = _package_module("return_alignments", "decoding.text")
         reading = _package_module("return_alignments", "decoding.readout")
@@ -343,7 +344,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         target_words: list[str] = []
         for chunk in chunks:
             layer = chunk["attention"][0, number].numpy()  # heads x tgt_len x src_len
-            ids = chunk["output_ids"][0, number, 1 : 1 + layer.shape[1]].tolist()  # no row chose the start token
+            ids = chunk["output_ids"][0, number, 1 : 1 + layer.shape[1]].tolist()  # no row belongs to the start token
             source, target, found, _ = reading.align_run(
                 readout,
                 layer,
@@ -364,13 +365,15 @@ class AttnTranslationPipeline(ChunkPipeline):
 
 def split_text(text: str, language: str = "en") -> list[Piece]:
     """
-    The sentences of a text and the blanks between them, which together are the text; a line break ends a sentence.
+    The sentences of a text and the whitespace between them, which together are the text. A line break ends a sentence.
+
+    A part without letters, such as "1." or "...", is not a sentence: it is joined to the next one on its line, or to
+    the previous one.
 
     Args:
-        text: Not blank.
-        language: A code such as "fr" or "fr_XX", whose abbreviations end no sentence where `sentencex` is installed.
-
-    What has no letter, such as "1." or "...", is no sentence: it goes with the one after it on its line, or before it.
+        text: Any text that is not blank.
+        language: A code such as "fr" or "fr_XX"; with `sentencex` installed, this language's abbreviations do not end
+            sentences.
     """
     lines = text.splitlines()
     try:
@@ -379,8 +382,8 @@ def split_text(text: str, language: str = "en") -> list[Piece]:
         found = [list(_split_plainly(line)) for line in lines]
         if sum(map(len, found)) > len(lines):
             logger.warning_once(
-                "sentencex is not installed, so that a sentence is taken to end at each full stop, also after "
-                "abbreviations: run pip install sentencex, or give split_sentences=False."
+                "sentencex is not installed, so sentences are split at every full stop, even after abbreviations: run "
+                "pip install sentencex, or set split_sentences=False."
             )
     else:
         code = re.split("[_-]", language)[0]
@@ -405,34 +408,34 @@ def split_text(text: str, language: str = "en") -> list[Piece]:
 
 def join_text(pieces: Sequence[Piece], translations: Sequence[str]) -> list[str]:
     """
-    The parts of a translated text, one for each sentence: its translation, with the whitespace that was around it.
+    The parts of a translated text, one per sentence: its translation with the whitespace of the original.
 
     Args:
-        pieces: Of the text, as [`split_text`] makes them.
-        translations: Of each sentence.
+        pieces: The original text, as split by [`split_text`].
+        translations: The translation of each sentence.
     """
     parts: list[str] = []
     for (before, _, after), translation in zip(pieces, translations):
         if parts and not before and parts[-1][-1:].isascii() and parts[-1][-1:]:
-            before = " "  # between sentences that were written without blanks, as in Chinese
+            before = " "  # between sentences that were written without spaces, as in Chinese
         parts.append(before + translation + after)
     return parts
 
 
 def source_language(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The language that a tokenizer says its sources are in; "en" where it says none."""
+    """The source language of a tokenizer; "en" if it does not specify one."""
     said = getattr(tokenizer, "src_lang", None) or getattr(tokenizer, "init_kwargs", {}).get("src_lang")
     return said if isinstance(said, str) else "en"
 
 
 def max_source_tokens(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The most tokens of a sentence that a model reads, its end token included."""
-    limit = min(tokenizer.model_max_length, sys.maxsize)  # where there is none, tokenizers have a greater number
+    """The maximum number of tokens of a sentence that a model reads, including the end token."""
+    limit = min(tokenizer.model_max_length, sys.maxsize)  # tokenizers without a limit have a larger number
     return min(limit, _positions(config, "is_recurrent_encoder") or limit)
 
 
 def length_limit(model: PreTrainedModel, options: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """`max_new_tokens` for `model.generate` where neither its options nor the model say where a translation ends."""
+    """`max_new_tokens` for `model.generate` if neither its options nor the model limit the length."""
     options = options or {}
     settings = (options, vars(options.get("generation_config") or model.generation_config))
     if any(each.get(name) for each in settings for name in ("max_new_tokens", "max_length")):
@@ -441,7 +444,7 @@ def length_limit(model: PreTrainedModel, options: Mapping[str, Any] | None = Non
 
 
 def _positions(config: PreTrainedConfig, recurrent: str) -> int | None:
-    """How many positions a side of the model has learned; None where there is no such limit."""
+    """The number of learned positions on one side of the model; None if there is no such limit."""
     if getattr(config, recurrent, False) or getattr(config, "position_type", "learned") != "learned":
         return None
     return getattr(config, "max_position_embeddings", None)
@@ -452,7 +455,7 @@ def _has_letter(text: str) -> bool:
 
 
 def _split_plainly(line: str) -> Iterator[str]:
-    """Sentences by stops that no small letter follows."""
+    """Split after stops that are not followed by a lowercase letter."""
     start = 0
     for stop in _STOP.finditer(line):
         following = _WORD_CHARACTER.search(line, stop.end())
@@ -463,13 +466,13 @@ def _split_plainly(line: str) -> Iterator[str]:
 
 
 def _package_module(option: str, name: str, extra: str = "") -> Any:
-    """A module of the package, which is not there where this file came with a model's weights."""
+    """A module of the package, which may not be installed where this file was loaded with a model's weights."""
     try:
-        # By name, for Transformers asks for all that a file beside the weights imports.
+        # By name, because Transformers requires all packages that a file saved with the weights imports.
         return importlib.import_module(f"hf_attn_seq2seq.{name}")
     except ImportError as error:
         raise ImportError(
-            f'{option}=True needs what is not installed: run pip install "hf_attn_seq2seq{extra}" ({error}).'
+            f'{option}=True needs a package that is not installed: run pip install "hf_attn_seq2seq{extra}" ({error}).'
         ) from error
 
 
@@ -479,12 +482,12 @@ def _refuse_blank(text: Any, name: str) -> None:
             f"{name} is of type {type(text).__name__}: give text, or a list, generator or KeyDataset of it."
         )
     if not text.strip():
-        raise ValueError(f"{name} is blank: give it words or leave it out.")
+        raise ValueError(f"{name} is blank: give it some words or leave it out.")
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{name} holds {text[error.start]!r}, which is half a character: mend its encoding."
+            f"{name} contains {text[error.start]!r}, half of a surrogate pair: fix its encoding."
         ) from None
 
 

@@ -328,13 +328,13 @@ def test_a_source_that_is_too_long_is_cut_with_a_warning(monkeypatch: pytest.Mon
     assert warnings == []
     assert translate(SENTENCES[3])[0]["translation_text"] == cut
     assert len(warnings) == 1
-    assert "11 tokens is cut to the 6" in warnings[0]
+    assert "11 tokens was truncated to the 6" in warnings[0]
     assert translate(SENTENCES[3], truncation=False)[0]["translation_text"] == whole
     assert len(warnings) == 1
     # A model whose positions end is not led beyond them by a tokenizer that knows no limit.
     translate = AttnTranslationPipeline(foreign_model("bart"), TOKENIZER)
     assert translate("the cat " * 60)[0]["translation_text"]
-    assert "cut to the 64" in warnings[1]
+    assert "truncated to the 64" in warnings[1]
 
 
 def test_a_model_that_says_no_length_is_not_cut_at_twenty_tokens() -> None:
@@ -536,13 +536,13 @@ def test_an_explanation_is_the_trace_of_the_translation(kind: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("inputs", "sentence"),
     [
-        ("", "The text is blank: give it words or leave it out."),
-        (" \n", "The text is blank: give it words or leave it out."),
-        (["a", "\t"], "Text 1 is blank: give it words or leave it out."),
+        ("", "The text is blank: give it some words or leave it out."),
+        (" \n", "The text is blank: give it some words or leave it out."),
+        (["a", "\t"], "Text 1 is blank: give it some words or leave it out."),
         ([None], "Text 0 is of type NoneType: give text, or a list, generator or KeyDataset of it."),
         (b"a", "The text is of type bytes: give text, or a list, generator or KeyDataset of it."),
         (3, "The text is of type int: give text, or a list, generator or KeyDataset of it."),
-        ("a \ud800", "The text holds '\\ud800', which is half a character: mend its encoding."),
+        ("a \ud800", "The text contains '\\ud800', half of a surrogate pair: fix its encoding."),
     ],
 )
 def test_a_text_that_is_none_is_refused(inputs: Any, sentence: str) -> None:
@@ -551,13 +551,13 @@ def test_a_text_that_is_none_is_refused(inputs: Any, sentence: str) -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="There is no tokenizer"):
+    with pytest.raises(ValueError, match="The tokenizer is missing"):
         pipeline(model=own_model())
-    with pytest.raises(ValueError, match="There is no task 'fill-mask'"):
+    with pytest.raises(ValueError, match="The task 'fill-mask' is unknown"):
         pipeline("fill-mask", model=own_model(), tokenizer=TOKENIZER)
-    with pytest.raises(ValueError, match="There is no task 'None'"):
+    with pytest.raises(ValueError, match="The task 'None' is unknown"):
         pipeline(None, model=own_model(), tokenizer=TOKENIZER)
-    with pytest.raises(ValueError, match="of type int: give a model, or its name"):
+    with pytest.raises(ValueError, match="of type int: give a model, or its folder or name"):
         pipeline(model=3)
     with pytest.raises(ValueError, match="There is no model 'no/such-model'"):
         pipeline(model="no/such-model")
@@ -571,7 +571,7 @@ def test_what_does_not_fit_is_refused() -> None:
     assert translate("hello", explain=True)[0]["explanation"].layers == []
     translate = AttnTranslationPipeline(own_model(), TOKENIZER)
     for options in ({"num_beams": 2, "num_return_sequences": 2}, {"do_sample": True}):
-        with pytest.raises(ValueError, match="found without chance: leave out"):
+        with pytest.raises(ValueError, match="found without sampling: leave out"):
             translate("hello", explain=True, **options)
     with pytest.raises(ValueError, match="does not take num_beens"):
         translate("hello", explain=True, num_beens=2)

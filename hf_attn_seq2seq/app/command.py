@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Open a page on this machine to translate on, and to see how it is done."""
+"""Open a local web page for translating and for seeing how each translation is made."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         default=DEFAULT_MODEL,
         metavar="MODEL",
-        help=f"a trained model's folder, or its name on the Hub (default: {DEFAULT_MODEL}, English to French)",
+        help=f"folder of a trained model, or its name on the Hub (default: {DEFAULT_MODEL}, English to French)",
     )
     parser.add_argument("--compare", metavar="MODEL", help="a second model, shown beside the first")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen; the default is this machine alone")
-    parser.add_argument("--port", type=int, metavar="N", help="(default: the first free one from 7860 on)")
-    parser.add_argument("--no-browser", action="store_true", help="open no window, tell the address alone")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, metavar="N", help="(default: the first free port from 7860)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser, only print the address")
     usual = Limits()
-    limits = parser.add_argument_group("limits of a run")
+    limits = parser.add_argument_group("limits per run")
     limits.add_argument("--max-words", type=int, default=usual.words, metavar="N", help="(default %(default)s)")
     limits.add_argument(
         "--max-characters", type=int, default=usual.characters, metavar="N", help="(default %(default)s)"
@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command `app`; wrong input raises a ValueError of one sentence."""
+    """The command `app`; invalid input raises a ValueError with a one-sentence message."""
     options = build_parser().parse_args(arguments)
     check_port(options.host, options.port)
     limits = Limits(words=options.max_words, characters=options.max_characters, seconds=options.max_seconds)
@@ -54,13 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def check_port(host: str, port: int | None) -> None:
     """
-    Refuse a port, or with None a host, that cannot be listened on, before any model is loaded.
+    Check that the host and port can be listened on, before any model is loaded; with port None, only the host.
 
     Raises:
-        ValueError: It is no port, or taken, or the host is not this machine's.
+        ValueError: The port is invalid or in use, or the host is not an address of this machine.
     """
     if port is not None and not 1 <= port <= 65535:
-        raise ValueError(f"There is no port {port}: choose one from 1024 to 65535.")
+        raise ValueError(f"--port {port} is invalid: choose a port from 1024 to 65535.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,5 +69,5 @@ def check_port(host: str, port: int | None) -> None:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             if port is None:
-                raise ValueError(f"'{host}' cannot be listened on ({reason}): choose another --host.") from None
-            raise ValueError(f"Port {port} of {host} cannot be used ({reason}): choose another by --port.") from None
+                raise ValueError(f"Cannot listen on '{host}' ({reason}): choose another --host.") from None
+            raise ValueError(f"Port {port} of {host} cannot be used ({reason}): choose another with --port.") from None

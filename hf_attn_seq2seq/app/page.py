@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The Gradio page: a sentence in; its translation, its alignment, its explanation and what a change would do out."""
+"""The Gradio page: it shows a text's translation, alignment and explanation, and the effect of changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any
 
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads this on import
 
 import gradio as gr
 
@@ -27,9 +27,9 @@ EXAMPLES = [
     "Where did you buy this book?",
     "She was not happy.",
 ]
-WAITING = 20  # runs in the queue; who comes after is told to come back
-FORGET = 3600  # seconds after which a session's state and any file of Gradio's go
-# The page is in the frame already: the browser saves it, and the server writes no file.
+WAITING = 20  # maximum number of queued runs; later requests are asked to try again
+FORGET = 3600  # seconds after which a session's state and Gradio's files are deleted
+# The browser saves the page from the frame, so the server writes no file.
 SAVE = """() => {
   const frame = document.querySelector("iframe.explanation");
   if (!frame) return;
@@ -43,29 +43,29 @@ SAVE = """() => {
 
 def make_page(model: str = DEFAULT_MODEL, compare_with: str | None = None, limits: Limits | None = None) -> gr.Blocks:
     """
-    The page of one model, or of two side by side.
+    Make the page of one model, or of two side by side.
 
     Args:
-        model: A packaged model's name, a folder, or a name on the Hub.
-        compare_with: A second one.
-        limits: Of each run; None: the usual ones.
+        model: The name of a packaged model, a folder, or a name on the Hub.
+        compare_with: A second model.
+        limits: Limits of each run; None: the default limits.
 
     Raises:
-        ValueError: A model is missing or unfit, or a limit is 0 or less.
+        ValueError: A model is missing or not suitable, or a limit is 0 or less.
     """
     return page_of(Runs(model, compare_with, limits))
 
 
 def page_of(runs: Runs) -> gr.Blocks:
-    """The page of models that are loaded."""
+    """The page of loaded models."""
     title = f"Translation by attention: {' and '.join(runs.names)}"
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(FORGET, FORGET)) as page:
         gr.HTML("<h1>Translation by attention</h1>")
         gr.Markdown(
-            f"Type a text of up to {runs.limits.words} words: see its translation, where the model looked, and every "
-            "number on the way. Nothing that you type is kept."
+            f"Type a text of up to {runs.limits.words} words to see its translation, where the model looked, and "
+            "every number along the way. Nothing that you type is stored."
         )
-        asked = gr.State(None, time_to_live=FORGET)  # the text that the answer below is of, and the sentence shown
+        asked = gr.State(None, time_to_live=FORGET)  # the text of the answer below, and the sentence shown
         with gr.Row(equal_height=True):
             text = gr.Textbox(
                 label="Text",
@@ -86,16 +86,16 @@ def page_of(runs: Runs) -> gr.Blocks:
             gr.HTML("<h2>Change one thing, and see what changes</h2>")
             with gr.Tabs():
                 with gr.Tab("A source word"), gr.Row(equal_height=True):
-                    word = gr.Dropdown(label="In the place of", elem_id="word")
-                    new = gr.Textbox(label="Write (nothing leaves it out)", max_length=60, elem_id="new")
-                    edit = gr.Button("Edit the word", elem_id="edit", scale=0, min_width=200)
+                    word = gr.Dropdown(label="Replace", elem_id="word")
+                    new = gr.Textbox(label="With (empty to delete it)", max_length=60, elem_id="new")
+                    edit = gr.Button("Replace the word", elem_id="edit", scale=0, min_width=200)
                 with gr.Tab("A target word"), gr.Row(equal_height=True):
-                    step = gr.Dropdown(label="At the step that said", elem_id="step")
-                    say = gr.Dropdown(label="Say (choose or write)", allow_custom_value=True, elem_id="say")
-                    force = gr.Button("Say this instead", elem_id="force", scale=0, min_width=200)
+                    step = gr.Dropdown(label="At the step of", elem_id="step")
+                    say = gr.Dropdown(label="Output (choose or type)", allow_custom_value=True, elem_id="say")
+                    force = gr.Button("Force this word", elem_id="force", scale=0, min_width=200)
                 with gr.Tab("The weights"), gr.Row(equal_height=True):
-                    even_step = gr.Dropdown(label="At the step that said", elem_id="even-step")
-                    even = gr.Button("Look at all words alike", elem_id="even", scale=0, min_width=200)
+                    even_step = gr.Dropdown(label="At the step of", elem_id="even-step")
+                    even = gr.Button("Use equal weights", elem_id="even", scale=0, min_width=200)
             changed = gr.HTML(elem_id="changed")
             gr.HTML("<h2>Explanation</h2>")
             explanation = gr.HTML(elem_id="explanation")
@@ -175,11 +175,11 @@ def launch(
     Serve the page.
 
     Args:
-        page: Of [`make_page`].
-        host: Where to listen; None: what Gradio's environment says, as in a Space, or else this machine alone.
-        port: None: the first free one from 7860 on.
-        browser: Open a window.
-        wait: Until Ctrl-C; otherwise the address is returned at once.
+        page: A page from [`make_page`].
+        host: Address to listen on; None: that of Gradio's environment variables, as in a Space, or this machine only.
+        port: None: the first free port from 7860.
+        browser: Whether to open a browser window.
+        wait: Whether to block until Ctrl-C; otherwise the address is returned at once.
 
     Raises:
         OSError: No port is free.
@@ -204,7 +204,7 @@ def launch(
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What is wrong as a sentence on the page; of anything unforeseen no more than that it happened."""
+    """Show errors as a sentence on the page; for unexpected errors, only that one occurred."""
 
     @wraps(function)
     def run(*arguments: Any) -> Any:
@@ -222,7 +222,7 @@ def _steps(trace: Trace) -> list[tuple[str, int]]:
 
 
 def _candidates(trace: Trace, step: int) -> list[str]:
-    """The other words that the model thought of at a step, best first."""
+    """The other candidates of the model at a step, best first."""
     here = trace.document["steps"][step]
     others = (each for each in here["candidates"] if each["id"] != here["choice"]["id"])
     return list(dict.fromkeys(each["text"].strip() or each["token"] for each in others))
@@ -231,7 +231,7 @@ def _candidates(trace: Trace, step: int) -> list[str]:
 def _parting(first: Trace, second: Trace) -> str:
     found = compare(first, second)
     if found.parting is None:
-        return "Both models say the same."
+        return "Both models give the same translation."
     row = found.rows[found.parting.row]
     said = [f"“{choice.text}”" if choice is not None else "nothing" for choice in (row.a, row.b)]
-    return f"They first part where the first says {said[0]} and the second {said[1]}."
+    return f"They first differ where the first model chooses {said[0]} and the second {said[1]}."

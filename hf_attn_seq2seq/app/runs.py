@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""What the page asks of its models: translate, compare, change one thing; within limits, and keeping nothing."""
+"""The runs behind the page: translating, comparing and changing one thing, within limits and without storing texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_attn_seq2seq.pipeline_attn_seq2seq import join_text, source_language, sp
 
 
 class Limits(NamedTuple):
-    """Of one run: words and characters of the text, seconds in all; sentences have the model's own limits."""
+    """Limits of one run: words and characters of the text, and total seconds. The model limits each sentence."""
 
     words: int = 300
     characters: int = 3000
@@ -23,10 +23,10 @@ class Limits(NamedTuple):
     beams: int = 8
 
     def check(self) -> None:
-        """Raise a ValueError where a limit would let nothing through."""
+        """Raise a ValueError if a limit is not above 0."""
         for name, value in self._asdict().items():
             if not value > 0:
-                raise ValueError(f"The limit of {name.replace('_', ' ')} is {value}: it must be above 0.")
+                raise ValueError(f"The limit for {name.replace('_', ' ')} is {value}: it must be above 0.")
 
 
 class Change(NamedTuple):
@@ -38,7 +38,7 @@ class Change(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """A run, and what is shown beside it: the second model's, or the changed one."""
+    """A run and the run shown beside it: that of the second model, or the changed one."""
 
     first: Trace
     second: Trace | None
@@ -46,13 +46,13 @@ class Ran(NamedTuple):
 
 class Answer(NamedTuple):
     """
-    A text as it was translated, sentence by sentence.
+    A text translated sentence by sentence.
 
     Attributes:
-        sentences: Of the text.
-        beams: Of the search.
-        source: The sentences with the whitespace around them, which together are the text.
-        targets: What became of each, likewise, for each model.
+        sentences: The sentences of the text.
+        beams: Number of beams of the search.
+        source: The sentences with the surrounding whitespace; together they are the text.
+        targets: Their translations with the surrounding whitespace, per model.
     """
 
     sentences: list[str]
@@ -63,15 +63,15 @@ class Answer(NamedTuple):
 
 class Runs:
     """
-    One or two models that answer one question at a time.
+    One or two models that process one request at a time.
 
     Args:
-        model: A packaged model's name, a folder, or a name on the Hub.
-        compare: Another, or None.
-        limits: Of each answer; None: the usual ones.
+        model: The name of a packaged model, a folder, or a name on the Hub.
+        compare: A second model, or None.
+        limits: Limits of each answer; None: the default limits.
 
     Raises:
-        ValueError: A model is missing or unfit, or a limit is 0 or less.
+        ValueError: A model is missing or not suitable, or a limit is 0 or less.
     """
 
     def __init__(self, model: str, compare: str | None = None, limits: Limits | None = None) -> None:
@@ -84,16 +84,17 @@ class Runs:
 
     @property
     def beams(self) -> int:
-        """The first model's own number of beams."""
+        """The number of beams in the first model's settings."""
         return min(self.limits.beams, self.translators[0].model.generation_config.num_beams or 1)
 
     def translate(self, text: str, beams: int | None = None) -> tuple[Answer, Ran]:
         """
-        Translate a text by each model, sentence by sentence, with the first model's own number of beams where none is
-        given; and the runs of the first sentence.
+        Translate a text with each model, sentence by sentence; also returns the runs of the first sentence.
+
+        If `beams` is None, the first model's settings decide.
 
         Raises:
-            ValueError: The text is blank or beyond the limits, or the run took too long.
+            ValueError: The text is blank or exceeds the limits, or the run took too long.
         """
         text, beams = self.checked(text), self.beams if beams is None else beams
         pieces = split_text(text, source_language(self.translators[0].tokenizer))
@@ -105,39 +106,43 @@ class Runs:
         return Answer(sentences, beams, source, targets), Ran(traces[0][0], traces[1][0] if traces[1:] else None)
 
     def sentence(self, text: str, beams: int) -> Ran:
-        """The runs of one sentence by each model; raises as [`translate`] does."""
+        """Each model's run of one sentence; raises like [`translate`]."""
         with self._within_limits():
             traces = [self._trace(*model, text, beams) for model in self._models()]
         return Ran(traces[0], traces[1] if traces[1:] else None)
 
     def change(self, text: str, beams: int, change: Change) -> Ran:
         """
-        Translate by the first model, and again with one thing changed.
+        Translate with the first model, and again with one thing changed.
 
         Raises:
-            ValueError: As [`translate`] and [`Trace.what_if`] do, or a word was not given.
+            ValueError: As for [`translate`] and [`Trace.what_if`], or a word is missing.
         """
         word = " ".join(change.word.split())
         if change.kind == "target" and not word:
-            raise ValueError("Choose or write the token that the model has to say at this step.")
+            raise ValueError("Choose or type the token that the model must output at this step.")
         with self._within_limits():
             before = self._trace(self.translators[0], self.names[0], text, beams)
             return Ran(before, before.what_if(**self._asked(before, change._replace(word=word))))
 
     def first(self, text: str, beams: int) -> Ran:
-        """Translate by the first model alone; raises as [`translate`] does."""
+        """Translate with the first model only; raises like [`translate`]."""
         with self._within_limits():
             return Ran(self._trace(self.translators[0], self.names[0], text, beams), None)
 
     def checked(self, text: str | None) -> str:
-        """The text without blanks around it; a ValueError where it is blank or too long."""
+        """The text without surrounding whitespace; a ValueError if it is blank or too long."""
         text = (text or "").strip()
         if not text:
-            raise ValueError("Write a text first.")
+            raise ValueError("Type a text first.")
         if len(text) > self.limits.characters:
-            raise ValueError(f"That is {len(text)} characters: up to {self.limits.characters} are translated here.")
+            raise ValueError(
+                f"The text has {len(text)} characters: this page translates up to {self.limits.characters}."
+            )
         if len(text.split()) > self.limits.words:
-            raise ValueError(f"That is {len(text.split())} words: up to {self.limits.words} are translated here.")
+            raise ValueError(
+                f"The text has {len(text.split())} words: this page translates up to {self.limits.words}."
+            )
         return text
 
     def _asked(self, before: Trace, change: Change) -> dict[str, Any]:
@@ -145,7 +150,7 @@ class Runs:
         if change.kind == "source":
             words, _ = before.words("source")
             if not 0 <= change.place < len(words.spans):
-                raise ValueError(f"There is no word {change.place + 1} in this sentence: translate it again.")
+                raise ValueError(f"This sentence has no word {change.place + 1}: translate it again.")
             start, end = words.spans[change.place]
             text = f"{words.text[:start]}{change.word}{words.text[end:]}"
             return {"source": self.checked(" ".join(text.split()))}
@@ -158,19 +163,19 @@ class Runs:
 
     def _trace(self, translator: Translator, name: str, text: str, beams: int) -> Trace:
         if not 1 <= beams <= self.limits.beams:
-            raise ValueError(f"{beams} beams are asked for: choose 1 to {self.limits.beams}.")
+            raise ValueError(f"The number of beams is {beams}: choose from 1 to {self.limits.beams}.")
         return trace(*translator, text, num_beams=beams, name=name)
 
     @contextmanager
     def _within_limits(self) -> Iterator[None]:
-        """One run at a time; a ValueError where the models go on for too long, asked before each of their steps."""
+        """One run at a time; a ValueError if it takes too long, checked before each step of the models."""
         with self._turn:
             end = time.monotonic() + self.limits.seconds
 
             def check(*_: Any) -> None:
                 if time.monotonic() > end:
                     raise ValueError(
-                        f"This took over {self.limits.seconds:g} seconds and was ended: try a shorter text."
+                        f"This took more than {self.limits.seconds:g} seconds and was stopped: try a shorter text."
                     )
 
             hooks = [translator.model.register_forward_pre_hook(check) for translator in self.translators]

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The page as a Space: a folder that the Hub runs as it is."""
+"""The page as a Space: a folder that the Hub can run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.decoding.loading import packaged_models
 
 
-GRADIO = "6.31.0"  # where Gradio is not installed: the version that this page was tested with
+GRADIO = "6.31.0"  # if Gradio is not installed: the version that this page was tested with
 APP = '''"""The page of hf_attn_seq2seq, showing {model}."""
 
 from hf_attn_seq2seq.app.page import launch, make_page
@@ -26,10 +26,10 @@ if __name__ == "__main__":
 '''
 README = """# {title}
 
-Type a text, see its translation, where the model looked for each word, and every number on the way.
-Change a word, or what the model looks at, and see what changes. Nothing that is typed is kept.
+Type a text to see its translation, where the model looked for each word, and every number along the way.
+Change a word, or where the model looks, and see the effect. Nothing that you type is stored.
 
-Made with `hf_attn_seq2seq`. The same page on your own machine:
+Made with `hf_attn_seq2seq`. To run the same page on your own machine:
 
 ```bash
 pip install "hf_attn_seq2seq[app]"
@@ -40,15 +40,15 @@ hf-attn-seq2seq app {model}
 
 def write_space(folder: Path, model: str) -> None:
     """
-    Write a Space's three files: app.py, requirements.txt, README.md with its metadata.
+    Write the three files of a Space: app.py, requirements.txt and README.md with its metadata.
 
     Args:
-        folder: Of the Space; made where it is missing.
-        model: A name on the Hub, or of a packaged model.
+        folder: Folder of the Space; created if it does not exist.
+        model: A name on the Hub, or the name of a packaged model.
 
     Raises:
         OSError: A file cannot be written.
-        ValueError: The model is a folder here, or has no name that the Hub could have.
+        ValueError: The model is a local folder, or its name is not valid on the Hub.
     """
     packaged = model in packaged_models()
     if not packaged:
@@ -58,9 +58,11 @@ def write_space(folder: Path, model: str) -> None:
         try:
             validate_repo_id(model)
         except HFValidationError:
-            raise ValueError(f"'{model}' is no name on the Hub: give one such as user/model.") from None
+            raise ValueError(f"'{model}' is not a name on the Hub: give one such as user/model.") from None
         if os.path.isdir(model):
-            raise ValueError(f"'{model}' is a folder here, which a Space cannot reach: push the model first.")
+            raise ValueError(
+                f"'{model}' is a local folder, which a Space cannot reach: push the model to the Hub first."
+            )
     try:
         gradio = version("gradio")
     except PackageNotFoundError:
@@ -73,7 +75,7 @@ def write_space(folder: Path, model: str) -> None:
         app_file="app.py",
         license="apache-2.0",
         models=None if packaged else [model],
-        short_description="Translate a text and see how it is done",
+        short_description="Translate a text and see how it works",
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "app.py").write_text(APP.format(model=model), "utf-8")

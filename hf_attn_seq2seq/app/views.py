@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The parts of the page as HTML; every text in them is escaped."""
+"""The parts of the page as HTML, with all texts escaped."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from hf_attn_seq2seq.explain.trace import Trace
 
 
 STYLE = Path(__file__).with_name("page.css")
-DARK_FROM = 0.6  # from this weight on, the other ink reads better on the cell
+DARK_FROM = 0.6  # from this weight on, the other text colour is easier to read on the cell
 
 
 def card(trace: Trace, title: str, source: Sequence[str] = (), target: Sequence[str] = (), chosen: int = 0) -> str:
     """
-    A translation, and under it where the model looked for each word.
+    A translation, and below it where the model looked for each word.
 
     Args:
-        trace: Of the sentence that is shown.
-        title: Of the card.
-        source, target: The sentences of the whole text and of its translation; none: of the trace alone.
-        chosen: Which of them the trace is of.
+        trace: The trace of the sentence shown.
+        title: Title of the card.
+        source, target: The sentences of the whole text and of its translation; empty: only those of the trace.
+        chosen: The index of the trace's sentence.
     """
     source = _marked(source or [trace.document["source"]["text"]], chosen)
     shown = _marked(target or [trace.document["target"]["text"]], chosen)
-    shown = shown or "<em>nothing: the model ended at once</em>"
+    shown = shown or "<em>nothing: the model stopped at once</em>"
     return (
         f'<section class="card"><h3>{html.escape(title)}</h3><p class="source">{source}</p>'
         f'<p class="translation" dir="auto">{shown}</p>{heat_map(trace)}</section>'
@@ -36,7 +36,7 @@ def card(trace: Trace, title: str, source: Sequence[str] = (), target: Sequence[
 
 
 def _marked(parts: Sequence[str], chosen: int) -> str:
-    """The parts of a text, the chosen one of several marked."""
+    """The parts of a text; if there are several, the chosen one is marked."""
     escaped = [html.escape(part) for part in parts]
     if len(parts) > 1 and parts[chosen].strip():
         words = html.escape(parts[chosen].strip())
@@ -45,13 +45,13 @@ def _marked(parts: Sequence[str], chosen: int) -> str:
 
 
 def side_by_side(cards: list[str], note: str = "") -> str:
-    """Cards in columns, under each other where the window is narrow."""
+    """Cards in columns, stacked if the window is narrow."""
     note = f'<p class="note">{html.escape(note)}</p>' if note else ""
     return f'{note}<div class="cards">{"".join(cards)}</div>'
 
 
 def heat_map(trace: Trace) -> str:
-    """The weights by words as a table; a sentence where the model has no attention."""
+    """The weights between words as a table; a sentence if the model has no attention."""
     if not trace.layers:
         return '<p class="note">This model has no attention: each step sees one fixed context vector.</p>'
     alignment = trace.alignment()
@@ -73,20 +73,20 @@ def heat_map(trace: Trace) -> str:
     return (
         '<div class="heat" tabindex="0" role="region" aria-label="Alignment"><table>'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-        '<p class="legend">Each row: how much of each <b>source word</b> was looked at for this <i>target word</i>. '
-        "Framed: linked.</p>"
+        '<p class="legend">Each row: how much the model looked at each <b>source word</b> for this '
+        "<i>target word</i>. Framed: linked words.</p>"
     )
 
 
 def frame(first: Trace, *, compare: Trace | None = None, beside: Trace | None = None) -> str:
-    """The explanation page in a frame of its own, which can reach nothing around it."""
+    """The explanation page in a sandboxed frame, which cannot access the page around it."""
     page = html.escape(render_page(first, compare=compare, beside=beside))
     allowed = "allow-scripts allow-downloads"
     return f'<iframe class="explanation" title="Explanation" sandbox="{allowed}" srcdoc="{page}"></iframe>'
 
 
 def what_changed(before: Trace, after: Trace) -> str:
-    """One sentence: from which step on the two runs differ."""
+    """One sentence that says from which step on the two runs differ."""
     words = [
         [
             "the end" if step["stop"]["is_end"] else f"“{token_label(step['choice'])}”"

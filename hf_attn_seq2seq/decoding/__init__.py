@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Running a trained model over text: translating it, and aligning it with given translations."""
+"""Running a trained model on text: translation, and word alignment of given translations."""
 
 from hf_attn_seq2seq.decoding.alignment import (
     AgreeingReadouts,

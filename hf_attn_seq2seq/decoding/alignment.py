@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Word alignment by a model's attention: of given translations, and of those that it makes."""
+"""Word alignment from a model's attention, for given translations and for the model's own."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Pair = tuple[str | Words, str | Words]
 
 
 class SentenceAttention(NamedTuple):
-    """A translation and what was looked at for each of its tokens."""
+    """A translation and its attention weights."""
 
     translation: str
     source_tokens: list[str]
-    target_tokens: list[str]  # the chosen tokens, with the end token
+    target_tokens: list[str]  # the generated tokens, including the end token
     weights: torch.Tensor  # (heads, len(target_tokens), len(source_tokens))
 
 
@@ -36,7 +36,7 @@ def attend(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, **generate_options: Any
 ) -> SentenceAttention:
     """
-    Translate one text and keep the attention of the run that did so.
+    Translate one text and return the translation with its attention weights.
 
     Raises:
         ValueError: The text is blank, or the model has no attention.
@@ -60,21 +60,21 @@ def attend_pairs(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair], *, batch_size: int = 64
 ) -> Iterator[tuple[int, PairAttention]]:
     """
-    All attention with which a model reads given translations (teacher forcing), as `(index of the pair, attention)`.
+    Yield `(index of the pair, attention)` of a model on given translations (teacher forcing).
 
-    Pairs come in order of length, not in theirs.
+    Pairs are yielded in order of length, not in their original order.
 
     Args:
-        pairs: Source and target; a plain text has the words that `cut_words` makes.
-        batch_size: Pairs a batch.
+        pairs: Source and target; a plain string is split into words by `cut_words`.
+        batch_size: Pairs per batch.
 
     Raises:
-        ValueError: A text is blank, the model has no attention, or the tokenizer does not tell where its tokens lie.
+        ValueError: A text is blank, the model has no attention, or the tokenizer cannot map its tokens to the text.
     """
     cut = [_cut(index, pair) for index, pair in enumerate(pairs)]
     for indices in length_batches([len(source.text) + len(target.text) for source, target in cut], batch_size):
         batch = [cut[index] for index in indices]
-        # On the right, so that a target's padding comes after what is looked at.
+        # On the right, so that a target's padding comes after the tokens that are read.
         options: dict[str, Any] = {"padding": True, "padding_side": "right"}
         inputs, source_offsets = encode_with_offsets(tokenizer, [source.text for source, _ in batch], **options)
         outputs, target_offsets = encode_with_offsets(
@@ -107,18 +107,18 @@ def align_pairs(
     batch_size: int = 64,
 ) -> list[Alignment]:
     """
-    Word alignments of given translations, by one model or by one for each direction.
+    Word alignments of given translations, from one model or from two of opposite directions.
 
     Args:
-        pairs: Source and target; a plain text has the words that `cut_words` makes.
-        forward: Translates source to target: links each target word.
-        backward: Translates target to source: links each source word. Both are made one by `method`, and the weights
-            are the mean of both.
+        pairs: Source and target; a plain string is split into words by `cut_words`.
+        forward: Translates source to target; links each target word.
+        backward: Translates target to source; links each source word. The two sets of links are combined by `method`,
+            and the weights are averaged.
         method: One of `data.links.SYMMETRISATIONS`.
-        batch_size: Pairs a batch.
+        batch_size: Pairs per batch.
 
     Raises:
-        ValueError: As `attend_pairs`, or the model has no such layer or head.
+        ValueError: As for `attend_pairs`, or the model has no such layer or head.
     """
     alignments: list[Any] = [None] * len(pairs)
     readout = forward.way()
@@ -143,10 +143,10 @@ def align(
     batch_size: int = 64,
 ) -> list[frozenset[Link]]:
     """
-    For each pair of texts the links `(source word, target word)` of [`align_pairs`] with one model.
+    The links `(source word, target word)` of each pair of texts: [`align_pairs`] with one model.
 
     Args:
-        readout: How its attention is read; None: as the model's `alignment.json` says.
+        readout: How links are read from the attention; None: as specified in the model's `alignment.json`.
     """
     return [
         alignment.links for alignment in align_pairs(pairs, Aligner(model, tokenizer, readout), batch_size=batch_size)
@@ -163,10 +163,10 @@ def align_corpus(
     chunk_size: int = 4096,
 ) -> Iterator[Alignment]:
     """
-    [`align_pairs`] over a corpus of any size, in its order; a pair with a blank side has no links.
+    [`align_pairs`] for a corpus of any size, in its original order; a pair with a blank side has no links.
 
     Args:
-        chunk_size: Pairs that are held in memory, and sorted by length.
+        chunk_size: Number of pairs kept in memory and sorted by length.
     """
     pairs = iter(pairs)
     while chunk := [_words(pair) for pair in itertools.islice(pairs, chunk_size)]:
@@ -181,7 +181,7 @@ def align_corpus(
 
 
 class AgreeingReadouts(NamedTuple):
-    """Ways to read two models' attention, and how far they agree, from 0 to 1."""
+    """The read-outs of two models and their agreement, from 0 to 1."""
 
     forward: Readout
     backward: Readout
@@ -189,7 +189,7 @@ class AgreeingReadouts(NamedTuple):
 
 
 def all_readouts(layers: int, heads: int) -> list[Readout]:
-    """Each layer, head or mean of heads, with shift 0 or 1 and both ways with the end token."""
+    """All combinations of layer, head (or mean of heads), shift 0 or 1, and treatment of the end token."""
     heads_and_mean = [None, *range(heads)] if heads > 1 else [None]
     return [
         Readout(layer, head, shift, end_token)
@@ -202,7 +202,7 @@ def all_readouts(layers: int, heads: int) -> list[Readout]:
 def links_by_readout(
     aligner: Aligner, pairs: Sequence[Pair], readouts: Sequence[Readout] | None, batch_size: int
 ) -> dict[Readout, list[frozenset[Link]]]:
-    """The links of all pairs for each way to read them, from one run of the model."""
+    """The links of all pairs for each read-out, from one run of the model."""
     table: dict[Readout, list[frozenset[Link]]] = {}
     for index, pair in attend_pairs(aligner.model, aligner.tokenizer, pairs, batch_size=batch_size):
         if not table:
@@ -217,13 +217,13 @@ def agreeing_readouts(
     forward: Aligner, backward: Aligner, pairs: Sequence[Pair], *, batch_size: int = 64
 ) -> AgreeingReadouts:
     """
-    The ways to read two models of opposite directions whose links agree most: a choice that needs no gold.
+    Find the read-outs of two models of opposite directions whose links agree most. No gold alignments are needed.
 
-    Chen et al. 2020 ("Accurate Word Alignment Induction from Neural Machine Translation") choose layers so. The
+    Chen et al. 2020 ("Accurate Word Alignment Induction from Neural Machine Translation") select layers this way. The
     agreement is `2 |A ∩ B| / (|A| + |B|)`, with the counts summed over all pairs.
 
     Args:
-        forward, backward: Translate source to target and target to source; their read-outs are not used.
+        forward, backward: Models that translate source to target and target to source; their read-outs are ignored.
         pairs: Source and target.
     """
     there = links_by_readout(forward, pairs, None, batch_size)
@@ -248,7 +248,7 @@ def agreeing_readouts(
 
 def _cut(index: int, pair: Pair) -> tuple[Words, Words]:
     if isinstance(pair, str) or len(pair) != 2:
-        raise ValueError(f"Pair {index} is not a source and a target: give two texts.")
+        raise ValueError(f"Pair {index} does not consist of a source and a target: give two texts.")
     refuse_blank([side.text if isinstance(side, Words) else side for side in pair])
     return _words(pair)
 

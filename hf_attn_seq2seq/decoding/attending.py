@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Runs that hand out their attention, and where the tokens of a text lie in it, for every encoder-decoder."""
+"""Attention weights of any encoder-decoder, and the character positions of its tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 from hf_attn_seq2seq.modeling_attn_seq2seq import gather_beam_attentions
 
 
-_EAGER = threading.RLock()  # the implementation is the model's, which threads share: one at a time sets it back
+_EAGER = threading.RLock()  # threads share the model and its implementation: one at a time changes and restores it
 _PIECE_MARKS = re.compile("▁|</w>$|@@$")  # of SentencePiece, of BPE with word ends, of BPE with word-internal marks
 
 Offsets = list[tuple[int, int]]
@@ -25,8 +25,8 @@ Offsets = list[tuple[int, int]]
 
 @contextmanager
 def eager_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Within, the model computes its attention weights in the open, as fused kernels never do; then as before."""
-    # Each model within by itself: T5's decoder has a configuration of its own, which not all versions reach.
+    """Inside this context the model uses eager attention, because fused kernels do not return their weights."""
+    # Each submodel separately: T5's decoder has its own configuration, which some versions do not reach.
     parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
     with _EAGER:
         before = [part.config._attn_implementation for part in parts]
@@ -44,16 +44,16 @@ def generate_attending(
     model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], layer: int = -1, **generate_options: Any
 ) -> tuple[Any, torch.Tensor]:
     """
-    Generate, and keep the attention of the run that did so.
+    Generate, and return the attention weights of the run too.
 
     Args:
-        inputs: Of the source, as the tokenizer gives them.
-        layer: Of the decoder layers that attend.
-        **generate_options: For `model.generate`.
+        inputs: The tokenized source.
+        layer: Index among the decoder layers with attention.
+        **generate_options: Passed to `model.generate`.
 
     Returns:
-        What `generate()` returned, and `(results, heads, steps, src_len)`: row t is what was looked at when the t-th
-        new token was chosen.
+        The output of `generate()` and weights `(results, heads, steps, src_len)`: row t belongs to the step that
+        chose the t-th new token.
 
     Raises:
         ValueError: The model has no attention, or no such layer.
@@ -69,14 +69,14 @@ def force_attending(
     model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
     """
-    The attention with which a model reads given translations (teacher forcing).
+    The attention weights of a model on given translations (teacher forcing).
 
     Args:
-        inputs: Of the sources.
+        inputs: The tokenized sources.
         labels: `(batch, tgt_len)`, padded on the right with the padding token.
 
     Returns:
-        `(batch, heads, tgt_len, src_len)` of each layer that attends: row t is of the step that predicts label t.
+        `(batch, heads, tgt_len, src_len)` per layer with attention: row t belongs to the step that predicts label t.
 
     Raises:
         ValueError: The model has no attention.
@@ -94,7 +94,7 @@ def force_attending(
             **inputs, decoder_input_ids=fed, output_attentions=True, use_cache=False
         ).cross_attentions
     if not attentions:
-        raise ValueError("This model has no attention to align by.")
+        raise ValueError("This model has no attention, which word alignment needs.")
     return attentions
 
 
@@ -102,14 +102,14 @@ def encode_with_offsets(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, as_targets: bool = False, **options: Any
 ) -> tuple[BatchEncoding, list[Offsets]]:
     """
-    Texts as the tokenizer encodes them, and for each the places of its tokens, `(0, 0)` for special tokens.
+    Encode texts, and return the character offsets of their tokens too, `(0, 0)` for special tokens.
 
     Args:
         as_targets: Whether the texts are translations.
-        **options: For the tokenizer, such as `padding=True`.
+        **options: Passed to the tokenizer, such as `padding=True`.
 
     Raises:
-        ValueError: As [`offsets_by_text`] does.
+        ValueError: As for [`offsets_by_text`].
     """
     options = {**options, "return_tensors": "pt", "return_offsets_mapping": tokenizer.is_fast}
     texts = list(texts)
@@ -121,12 +121,12 @@ def encode_with_offsets(
 
 def offsets_by_text(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> Offsets:
     """
-    The places of tokens in their text, of a tokenizer in Python that does not tell them (Marian's and M2M100's).
+    Character offsets of tokens, for slow tokenizers that do not report them (Marian's and M2M100's).
 
-    The letters of the tokens are matched with those of the text, for the tokenizer may have changed some.
+    The letters of the tokens are matched with those of the text, because the tokenizer may have changed some.
 
     Raises:
-        ValueError: The tokens are not made of the text's letters.
+        ValueError: The letters of the tokens do not match the text.
     """
     special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
     letters: list[str] = []
@@ -147,13 +147,13 @@ def offsets_by_text(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence
             spans[owner] = (start, place + 1)
     if 2 * matched < len(letters):
         raise ValueError(
-            f"This tokenizer ({type(tokenizer).__name__}) does not report where its tokens lie in the text: load its "
-            "fast version."
+            f"This tokenizer ({type(tokenizer).__name__}) does not report the character offsets of its tokens: load "
+            "its fast version."
         )
     offsets = [spans.get(index, (0, 0)) for index in range(len(ids))]
     end = 0
     for index, token_id in enumerate(ids):
-        if token_id == tokenizer.unk_token_id:  # stands for what lies between its neighbours
+        if token_id == tokenizer.unk_token_id:  # covers the text between its neighbours
             following = next((start for start, stop in offsets[index + 1 :] if stop), len(text))
             gap = text[end:following]
             if gap.strip():
@@ -163,5 +163,5 @@ def offsets_by_text(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence
 
 
 def _letters(text: str) -> list[str]:
-    """What tokenizers leave of a text, without whitespace and case."""
+    """The text as tokenizers keep it, ignoring whitespace and case."""
     return [letter for letter in unicodedata.normalize("NFKC", text).casefold() if not letter.isspace()]

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Translate a sentence, a file or standard input, line by line: as many lines come out as went in, in their order."""
+"""Translate a sentence, a file or standard input, line by line. The output has one line per input line, in order."""
 
 import argparse
 import json
@@ -58,21 +58,22 @@ EXAMPLES = """examples:
   hf-attn-seq2seq translate outputs/a,outputs/b test.en --n-best 5 --format jsonl
 
 formats:
-  text   the translation; with --alignments `translation ||| 0-0 1-2`; with --n-best, for each of the N translations,
-         `line ||| translation ||| score`, and `||| 0-0 1-2` after it with --alignments. Lines are counted from 0.
-  jsonl  an object a line: id (the line, from 0), source, and translations, best first, each with text, score and,
-         with --alignments, alignment
-A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty; of a line with several
-sentences, the mean of their scores. An alignment has a link
-`source-target` for each linked word of the translation, words being what blanks part, counted from 0.
+  text   the translation; with --alignments, `translation ||| 0-0 1-2`; with --n-best, one line
+         `line ||| translation ||| score` per translation, followed by `||| 0-0 1-2` with --alignments. Lines are
+         counted from 0.
+  jsonl  one JSON object per line: id (the line number, from 0), source, and translations, best first, each with text,
+         score and, with --alignments, alignment
+A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty; for a line with several
+sentences it is the mean of their scores. An alignment has a link `source-target` for each linked word of the
+translation. Words are separated by whitespace and counted from 0.
 """
-# A name with the ending of a file, such as corpus.en or test.txt; 3.14, U.S.A and Hello.World have none.
+# A name with a file extension, such as corpus.en or test.txt; 3.14, U.S.A and Hello.World have none.
 FILE_NAME = re.compile(r"(?!\w+://)\S+\.([a-z]{2,4}\d?|[A-Z]{2,4}\d?|jsonl|gz|xz|bz2)")
-AS_TEXT = "If it is a text, pipe it in: echo TEXT | hf-attn-seq2seq translate."
+AS_TEXT = "To translate it as text, pipe it in: echo TEXT | hf-attn-seq2seq translate."
 MAX_LENGTH_PENALTY = 50  # a length raised to more overflows
-BATCH_TOKENS = 64  # a sentence of usual length; a batch holds the tokens of as many such sentences as it may have
+BATCH_TOKENS = 64  # a sentence of usual length; a batch has at most this many tokens per sentence
 LARGEST_BLOCK = 1 << 28  # bytes
-BLOCK_BYTES = 1024  # read ahead for each sentence of a batch: some sixteen batches, among which lengths are sorted
+BLOCK_BYTES = 1024  # read ahead per sentence of a batch: about sixteen batches, which are sorted by length
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -81,65 +82,73 @@ def build_parser() -> argparse.ArgumentParser:
         "model",
         nargs="?",
         metavar="MODEL[,MODEL...]",
-        help="a trained model's folder, or its name on the Hub; several translate together, as an ensemble (default: "
-        f"{DEFAULT_MODEL}, English to French, which comes with this package)",
+        help="folder of a trained model, or its name on the Hub; several models form an ensemble (default: "
+        f"{DEFAULT_MODEL}, English to French, included in this package)",
     )
     parser.add_argument(
         "input",
         nargs="?",
         metavar="TEXT|FILE",
-        help="a sentence, or UTF-8 text, also .gz, .xz or .bz2 (default, and -: standard input)",
+        help="a sentence, or a UTF-8 file, optionally .gz, .xz or .bz2 (default or -: standard input)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--output", "-o", type=Path, metavar="FILE", help="also .gz, .xz or .bz2 (default: standard output)"
+        "--output", "-o", type=Path, metavar="FILE", help="optionally .gz, .xz or .bz2 (default: standard output)"
     )
-    output.add_argument("--resume", action="store_true", help="go on with the unfinished --output of a killed run")
+    output.add_argument("--resume", action="store_true", help="continue the unfinished --output of an interrupted run")
     output.add_argument("--format", choices=("text", "jsonl"), default="text", help="(default %(default)s)")
-    output.add_argument("--n-best", type=int, metavar="N", help="the N best translations, with their scores")
-    output.add_argument("--alignments", action="store_true", help="which words translate which, in Pharaoh format")
+    output.add_argument("--n-best", type=int, metavar="N", help="write the N best translations with their scores")
+    output.add_argument("--alignments", action="store_true", help="write word alignments in Pharaoh format")
     search = parser.add_argument_group("search")
     search.add_argument(
         "--no-split",
         dest="split_sentences",
         action="store_false",
-        help="translate each line as a whole; without it, sentence by sentence, joined to one line again",
+        help="translate each line as a whole (default: sentence by sentence, joined into one line again)",
     )
-    search.add_argument("--num-beams", type=int, metavar="N", help="1 is greedy (default: the model's own)")
+    search.add_argument("--num-beams", type=int, metavar="N", help="1 is greedy search (default: the model's setting)")
     search.add_argument(
-        "--length-penalty", type=float, metavar="X", help="above 0 favours longer translations (default: the model's)"
+        "--length-penalty",
+        type=float,
+        metavar="X",
+        help="above 0 favours longer translations (default: the model's setting)",
     )
     search.add_argument(
         "--max-new-tokens",
         type=int,
         metavar="N",
-        help="where a sentence's translation ends (default: the model's, or else 256)",
+        help="maximum length of a sentence's translation (default: the model's setting, or 256)",
     )
     search.add_argument(
-        "--max-source-tokens", type=int, metavar="N", help="where a sentence is cut (default: what the model takes)"
+        "--max-source-tokens", type=int, metavar="N", help="truncate longer sentences (default: the model's limit)"
     )
     attention = parser.add_argument_group("attention")
     attention.add_argument(
         "--replace-unknown",
         action="store_true",
-        help="put the source word that was looked at in the place of an unknown token",
+        help="replace each unknown token by the source word with the most attention",
     )
     attention.add_argument(
-        "--dictionary", type=Path, metavar="TSV", help="with --replace-unknown: source words and what to put for them"
+        "--dictionary", type=Path, metavar="TSV", help="with --replace-unknown: source words and their translations"
     )
     attention.add_argument(
-        "--attention-layer", type=int, metavar="N", help="(default: as MODEL/alignment.json says, or else the last)"
+        "--attention-layer",
+        type=int,
+        metavar="N",
+        help="layer to read (default: that of MODEL/alignment.json, or the last)",
     )
     work = parser.add_argument_group("work")
-    work.add_argument("--batch-size", type=int, default=64, metavar="N", help="sentences (default %(default)s)")
-    work.add_argument("--processes", type=int, default=1, metavar="N", help="(default %(default)s)")
-    work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU where there is one)")
+    work.add_argument(
+        "--batch-size", type=int, default=64, metavar="N", help="sentences per batch (default %(default)s)"
+    )
+    work.add_argument("--processes", type=int, default=1, metavar="N", help="worker processes (default %(default)s)")
+    work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if available)")
     work.add_argument("--dtype", choices=DTYPES, default="auto")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command `translate`; wrong input raises a ValueError of one sentence."""
+    """The command `translate`; invalid input raises a ValueError with a one-sentence message."""
     options = build_parser().parse_intermixed_args(arguments)
     options.model, options.text, options.file = _told_apart(options.model, options.input)
     options.output = None if options.output == Path(STANDARD) else options.output
@@ -153,7 +162,7 @@ class _Told(NamedTuple):
 
 
 def _told_apart(model: str | None, given: str | None) -> _Told:
-    """What the command is about: one argument alone may be a model, a file or a text."""
+    """Tell model, file and text apart: a single argument may be any of them."""
     if model is not None and given is None and not (names_model(model) and not os.path.isfile(model)):
         model, given = None, model
     if model is None:
@@ -174,7 +183,7 @@ def run(options: argparse.Namespace) -> None:
     except ValueError as error:
         alone = options.text is None and options.file is None
         if alone and looks_like_path(options.model) and not os.path.exists(options.model):
-            raise ValueError(f"{error} Nor is there a file of that name to translate. {AS_TEXT}") from None
+            raise ValueError(f"{error} There is no file of that name to translate either. {AS_TEXT}") from None
         raise
     config = read_config(names[0])
     if options.alignments or options.replace_unknown:
@@ -194,7 +203,7 @@ def run(options: argparse.Namespace) -> None:
         output: Output = ResumableOutput(options.output, same, options.resume)
     else:
         if options.resume:
-            raise ValueError(f"{options.output} is no file that could be gone on with: leave out --resume.")
+            raise ValueError(f"{options.output} is not a regular file and cannot be resumed: leave out --resume.")
         output = Output(options.output)
     loading = {"names": names, "device": options.device, "dtype": options.dtype}
     jobs = _Jobs(
@@ -210,11 +219,11 @@ def run(options: argparse.Namespace) -> None:
             read: Iterator[Block] = iter([Block(0, options.text.splitlines(), "")])
         else:
             if not options.file and sys.stdin is not None and sys.stdin.isatty():
-                print("One sentence a line; Ctrl-D ends.", file=sys.stderr)
+                print("Type one sentence per line; end with Ctrl-D.", file=sys.stderr)
             read = read_blocks(options.file, min(BLOCK_BYTES * options.batch_size, LARGEST_BLOCK))
         output.open()
         blocks = _not_done(read, output, options.file)
-        # A file is read ahead, so that no process waits at a block's end; who types a line wants it translated now.
+        # A file is read ahead, so that no process waits at a block's end; a typed line is translated at once.
         ahead = options.processes > 1 and options.file is not None
         for block, translations in jobs.run(executor, blocks, ahead):
             content = "".join(_formatted(block, translations, options))
@@ -231,22 +240,22 @@ def _check(options: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {value}: it must be at least 1.")
     if options.resume and not (options.output and options.file):
-        raise ValueError("--resume needs a FILE and an --output: what is piped cannot be gone on with.")
+        raise ValueError("--resume needs a FILE and an --output: a pipe cannot be resumed.")
     if options.file and not options.file.exists():
         raise ValueError(f"There is no file {options.file}: check its path. {AS_TEXT}")
     if options.text is not None and not options.text.strip():
-        raise ValueError("The text is empty: write a sentence, or name a file.")
+        raise ValueError("The text is empty: give a sentence or a file.")
     if options.text is not None and not _is_unicode(options.text):
-        raise ValueError("The text is not UTF-8: set the terminal to it, or name a file.")
+        raise ValueError("The text is not UTF-8: set the terminal to UTF-8, or give a file.")
     if options.length_penalty is not None and not abs(options.length_penalty) <= MAX_LENGTH_PENALTY:
         raise ValueError(
             f"--length-penalty is {options.length_penalty}: it must be a number from -{MAX_LENGTH_PENALTY} to "
             f"{MAX_LENGTH_PENALTY}."
         )
     if options.attention_layer is not None and not (options.alignments or options.replace_unknown):
-        raise ValueError("--attention-layer is for --alignments and --replace-unknown: give one of them.")
+        raise ValueError("--attention-layer only applies to --alignments and --replace-unknown: add one of them.")
     if options.dictionary and not options.replace_unknown:
-        raise ValueError("--dictionary needs --replace-unknown.")
+        raise ValueError("--dictionary needs --replace-unknown: add it.")
     refuse_overwriting(options.output, options.file, options.dictionary)
     pick_device(options.device)
 
@@ -283,7 +292,9 @@ def _search(options: argparse.Namespace, defaults: GenerationConfig) -> dict[str
         search["unknown_words"] = _read_dictionary(options.dictionary) if options.dictionary else {}
     if search["n_best"] > search["num_beams"]:
         if options.num_beams:
-            raise ValueError(f"--n-best {search['n_best']} needs as many beams: there are {options.num_beams}.")
+            raise ValueError(
+                f"--n-best {search['n_best']} needs at least as many beams: --num-beams is {options.num_beams}."
+            )
         search["num_beams"] = search["n_best"]
     return search
 
@@ -294,13 +305,13 @@ def _read_dictionary(path: Path) -> dict[str, str]:
         for number, line in enumerate(block.lines, start=block.first + 1):
             word, tab, entry = line.partition("\t")
             if line.strip() and not (tab and word.strip() and entry.strip()):
-                raise ValueError(f"{path}, line {number}, is no entry: write a source word, a tab and its target.")
+                raise ValueError(f"{path}, line {number}, is not an entry: write a word, a tab and its translation.")
             entries.setdefault(word.strip(), entry.partition("\t")[0].strip())
     return entries
 
 
 def _not_done(blocks: Iterator[Block], output: Output, path: Path | None) -> Iterator[Block]:
-    """The blocks that an earlier run did not do; a ValueError where the input is not the one it had."""
+    """The blocks that an earlier run did not finish; a ValueError if the input has changed since."""
     end = 0
     for block in blocks:
         end = block.first + len(block.lines)
@@ -311,11 +322,11 @@ def _not_done(blocks: Iterator[Block], output: Output, path: Path | None) -> Ite
     else:
         if end >= output.lines:
             return
-    raise ValueError(f"{path} was changed since {output.path} was begun: its first {output.lines} lines are others.")
+    raise ValueError(f"{path} has changed since {output.path} was started: its first {output.lines} lines differ.")
 
 
 class _Jobs(NamedTuple):
-    """Cuts blocks into sentences and these into batches, and puts their translations together again."""
+    """Splits blocks into sentences and batches, and reassembles their translations."""
 
     tokenizer: PreTrainedTokenizerBase
     limit: int  # tokens
@@ -327,7 +338,7 @@ class _Jobs(NamedTuple):
     def run(
         self, executor: Executor, blocks: Iterator[Block], ahead: bool
     ) -> Iterator[tuple[Block, list[list[Translation]]]]:
-        """Each block, in order, with the translations of each of its lines; with `ahead`, the next is begun before."""
+        """Each block, in order, with the translations of its lines; with `ahead`, the next block is started early."""
         begun: deque[_Begun] = deque()
         for block in blocks:
             begun.append(self._begin(executor, block))
@@ -355,7 +366,7 @@ class _Jobs(NamedTuple):
                 where = f"line {number} of {self.path or 'the text'}"
                 if len(lines[number - 1 - block.first]) > 1:
                     where = f"a sentence in {where}"
-                tqdm.write(f"warning: {where} has {length:,} tokens: cut to {self.limit:,}.", file=sys.stderr)
+                tqdm.write(f"warning: {where} has {length:,} tokens: truncated to {self.limit:,}.", file=sys.stderr)
         lengths = [min(length, self.limit) for length in lengths]
         for batch in length_batches(lengths, self.batch_size, self.batch_size * BATCH_TOKENS):
             yield batch, executor.submit(_translate, [sentences[index] for index in batch], self.search)
@@ -401,17 +412,17 @@ def _formatted(block: Block, results: list[list[Translation]], options: argparse
 
 
 def _bar(options: argparse.Namespace, output: Output) -> tqdm:
-    """A bar on a terminal, unless translations appear there."""
+    """A progress bar on a terminal, unless the translations are written there."""
     hidden = not sys.stderr.isatty() or (options.output is None and sys.stdout.isatty())
     total = count_lines(options.file) if options.file and not hidden else None
     return tqdm(total=total, initial=output.lines, unit=" lines", disable=hidden, file=sys.stderr, dynamic_ncols=True)
 
 
-# The work itself, in this process or in others.
+# Translation itself, in this process or in worker processes.
 
 
 class _Here(Executor):
-    """Does the work at once."""
+    """Runs jobs immediately in this process."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         future: Future = Future()
@@ -434,13 +445,14 @@ def _workers(processes: int, loading: dict[str, Any]) -> Executor:
 
 
 class _Pool(ProcessPoolExecutor):
-    """Gives up what is not begun when it is left, so that an error or Ctrl-C ends it soon."""
+    """Cancels pending jobs on exit, so that an error or Ctrl-C ends it soon."""
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         self.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise ValueError(
-                "A process was killed, perhaps for want of memory: give fewer --processes or a smaller --batch-size."
+                "A worker process was killed, perhaps for lack of memory: use fewer --processes or a smaller "
+                "--batch-size."
             ) from None
 
 
@@ -454,14 +466,14 @@ def _prepare_process(loading: dict[str, Any], threads: int, started: Any) -> Non
         number = started.value
         started.value += 1
     device = str(pick_device(loading["device"]))
-    if device == "cuda":  # one GPU after the other
+    if device == "cuda":  # assign GPUs in turn
         device = f"cuda:{number % torch.cuda.device_count()}"
-    # The model is loaded by the first job: unlike here, its errors then reach the user as they do in one process.
+    # The first job loads the model: errors raised here would not reach the user as they do with one process.
     _loading.update(loading, device=device)
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()  # a killed parent says nothing
+    multiprocessing.parent_process().join()  # a killed parent sends no message
     os._exit(1)
 
 

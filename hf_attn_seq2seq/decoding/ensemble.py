@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Several models that translate as one: their probabilities are averaged at each step of the search."""
+"""Ensembles: several models whose probabilities are averaged at each step of the search."""
 
 import copy
 import math
@@ -23,10 +23,10 @@ SHAPE = ("decoder_layers", "num_hidden_layers", "decoder_attention_heads", "num_
 
 class Ensemble(PreTrainedModel, GenerationMixin):
     """
-    Encoder-decoders of any kinds over the same tokens, behind one `generate()`.
+    Encoder-decoders of any architecture with the same vocabulary, behind one `generate()`.
 
-    At each step a token's probability is the mean of the members' probabilities. Greedy search, beams and sampling are
-    as for one model.
+    At each step a token's probability is the mean of the members' probabilities. Greedy search, beam search and
+    sampling work as with one model.
     """
 
     main_input_name = "input_ids"
@@ -36,11 +36,11 @@ class Ensemble(PreTrainedModel, GenerationMixin):
     def __init__(self, members: Sequence[PreTrainedModel]) -> None:
         """
         Args:
-            members: At least one; what `generate()` falls back on is the first one's generation configuration.
+            members: At least one model; the generation configuration is that of the first.
 
         Raises:
-            ValueError: There is no member, or one differs from the first in its number of tokens or in the token that
-                starts or ends a target.
+            ValueError: There is no member, or one differs from the first in vocabulary size or in the tokens that
+                start and end a target.
         """
         if not members:
             raise ValueError("An ensemble needs at least one model.")
@@ -49,7 +49,7 @@ class Ensemble(PreTrainedModel, GenerationMixin):
                 first, this = getattr(members[0].config, field, None), getattr(member.config, field, None)
                 if first != this:
                     raise ValueError(
-                        f"Model {number} of the ensemble has {field}={this} and the first {first}: the models of an "
+                        f"Model {number} of the ensemble has {field}={this}, the first has {first}: the models of an "
                         "ensemble must be trained with the same tokenizer."
                     )
         super().__init__(copy.deepcopy(members[0].config))
@@ -71,14 +71,14 @@ class Ensemble(PreTrainedModel, GenerationMixin):
         Args:
             attention_mask: `(batch, src_len)`.
             decoder_input_ids: `(batch, tgt_len)`.
-            encoder_outputs: Each member's encoder states, `(batch, src_len, its encoder_hidden)`; made from
-                `input_ids` `(batch, src_len)` where not given.
+            encoder_outputs: The encoder states of each member, `(batch, src_len, encoder_hidden)`; computed from
+                `input_ids` `(batch, src_len)` if not given.
 
         Returns:
-            `logits` `(batch, tgt_len, vocab)`: log-probabilities. Where asked for, `cross_attentions`, the last of
-            them the mean over the members of their last layers, and so on upwards as far as all members have layers:
-            `(batch, heads, tgt_len, src_len)` each, with one head, the mean of all, where the members have not as
-            many.
+            `logits` `(batch, tgt_len, vocab)`: log-probabilities. With `output_attentions`, `cross_attentions`,
+            `(batch, heads, tgt_len, src_len)` per layer: the mean over the members, whose layers are matched from the
+            last backwards as far as all members have layers; a single head, the mean of all, if their numbers of
+            heads differ.
         """
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids, attention_mask)
@@ -110,23 +110,23 @@ class Ensemble(PreTrainedModel, GenerationMixin):
 
     @property
     def alignment_readout(self) -> Readout:
-        """How the members' attention is read, where they are of one shape and say the same; the default elsewhere."""
+        """The read-out of the members if they have one shape and the same read-out; otherwise the default."""
         readouts = {readout_of(member) for member in self.members}
         shapes = {tuple(getattr(member.config, name, None) for name in SHAPE) for member in self.members}
         if len(readouts) == 1 and (len(shapes) == 1 or readouts == {Readout()}):
             return readouts.pop()
         logger.warning_once(
-            "The models of the ensemble differ in how their attention is read as alignment: links are read off the "
-            "mean of their last layers."
+            "The models of the ensemble have different alignment read-outs: links are read from the mean of their "
+            "last layers."
         )
         return Readout()
 
-    # What generate() asks of a model.
+    # What generate() needs from a model.
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         source = args[0] if args else kwargs.get("inputs", kwargs.get("input_ids"))
         if source is not None and kwargs.get("attention_mask") is None:
-            # Transformers 5 infers no mask for encoder-decoders: padding would then be read as words.
+            # Transformers 5 infers no mask for encoder-decoders, so padding would be read as words.
             padding = self.generation_config.pad_token_id
             kwargs["attention_mask"] = torch.ones_like(source) if padding is None else source.ne(padding).long()
         with target_vocabulary():
@@ -152,7 +152,7 @@ class Ensemble(PreTrainedModel, GenerationMixin):
 
 
 class JointEncoder(nn.Module):
-    """The members' encoders, on the same source."""
+    """The encoders of the members, run on the same source."""
 
     main_input_name = "input_ids"
 
@@ -166,7 +166,7 @@ class JointEncoder(nn.Module):
 
 
 class EnsembleCache:
-    """The members' caches, which follow the beams together."""
+    """The caches of the members, reordered together with the beams."""
 
     is_compileable = False
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-Exported models, run by ONNX Runtime.
+Exported models, run with ONNX Runtime.
 
-Transformers' `generate()` searches as it does with the PyTorch model: greedily, with beams, by sampling. The two
-graphs stand in for encoder and decoder.
+Transformers' `generate()` works as with the PyTorch model: greedy search, beam search and sampling. Two graphs replace
+the encoder and the decoder.
 """
 
 import json
@@ -32,28 +32,28 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Description(NamedTuple):
-    """What `exported.json` says; its other entries tell people where the graphs come from."""
+    """The contents of `exported.json`; its other entries document where the graphs come from."""
 
     kind: str  # "onnx" or "int8"
     encoder: str  # file
     decoder: str
-    memory: list[str]  # made by the encoder, given to each step
-    state: list[str]  # made by the encoder, changed by each step: an input, and an output with `next_` before it
-    attentions: list[str]  # outputs of each step, one a layer that attends
+    memory: list[str]  # computed by the encoder, passed to each step
+    state: list[str]  # computed by the encoder, updated by each step: an input, and an output prefixed with `next_`
+    attentions: list[str]  # outputs of each step, one per layer with attention
 
     @classmethod
     def read(cls, folder: Path) -> "Description":
-        """Raises a ValueError where the file is none of this format, or of a newer version."""
+        """Raises a ValueError if the file is not in this format, or of a newer version."""
         path = folder / DESCRIPTION
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError):
             raise ValueError(f"'{path}' cannot be read: export the model again.") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f"'{path}' describes no exported model of this package: export the model again.")
+            raise ValueError(f"'{path}' does not describe an exported model of this package: export the model again.")
         if content.get("version") != VERSION:
             raise ValueError(
-                f"'{folder}' was exported in version {content.get('version')} of the format, and this package reads "
+                f"'{folder}' was exported in version {content.get('version')} of the format, but this package reads "
                 f"version {VERSION}: update the package, or export the model again."
             )
         try:
@@ -70,27 +70,27 @@ class Description(NamedTuple):
         for file in (description.encoder, description.decoder):
             if not is_plain(file, ".onnx"):
                 raise ValueError(
-                    f"'{path}' names {str(file)[:200]!r}, and may only name .onnx files that lie beside it: export "
+                    f"'{path}' names {str(file)[:200]!r}, but may only name .onnx files in the same folder: export "
                     "the model again."
                 )
         return description
 
 
 class Graph:
-    """An ONNX graph in a session on the CPU, with as many threads as PyTorch has."""
+    """An ONNX graph in a CPU session with as many threads as PyTorch uses."""
 
     def __init__(self, path: Path) -> None:
         onnxruntime = import_onnxruntime()
         if not path.is_file():
-            raise ValueError(f"'{path.parent}' is incomplete: there is no {path.name} in it. Export the model again.")
+            raise ValueError(f"'{path.parent}' is incomplete, {path.name} is missing: export the model again.")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors
         try:
             self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception:  # ONNX Runtime has an exception of its own for each way of being broken
-            raise ValueError(f"'{path}' is no graph that ONNX Runtime can read: export the model again.") from None
-        self.inputs = [each.name for each in self.session.get_inputs()]  # without those that the graph has no use for
+        except Exception:  # ONNX Runtime has a separate exception for each kind of damage
+            raise ValueError(f"'{path}' is not a graph that ONNX Runtime can read: export the model again.") from None
+        self.inputs = [each.name for each in self.session.get_inputs()]  # without those that the graph does not use
         self.outputs = [each.name for each in self.session.get_outputs()]
 
     def __call__(self, values: Tensors, outputs: list[str]) -> Tensors:
@@ -99,18 +99,18 @@ class Graph:
 
 
 def import_onnxruntime() -> Any:
-    """The library; an ImportError that names the extra where it is missing."""
+    """Import the library; if it is missing, an ImportError names the extra to install."""
     try:
         import onnxruntime
     except ImportError:
         raise ImportError(
-            "Exported models need ONNX Runtime: pip install 'hf_attn_seq2seq[export]' (or onnxruntime alone)."
+            "Exported models need ONNX Runtime: run pip install 'hf_attn_seq2seq[export]' (or onnxruntime alone)."
         ) from None
     return onnxruntime
 
 
 class ExportedEncoder(nn.Module):
-    """The encoder's graph: states, and whatever the decoder's graph asks for."""
+    """The encoder's graph: its states, and the other inputs of the decoder's graph."""
 
     main_input_name = "input_ids"
 
@@ -125,16 +125,16 @@ class ExportedEncoder(nn.Module):
         """
         Args:
             input_ids: `(batch, src_len)`.
-            attention_mask: `(batch, src_len)`, 1 on real tokens, wherever they lie; None: all are real.
+            attention_mask: `(batch, src_len)`, 1 for real tokens, at any position; None: all are real.
 
         Returns:
-            `last_hidden_state` `(batch, src_len, encoder_hidden)`, the memory and the first state.
+            `last_hidden_state` `(batch, src_len, encoder_hidden)`, the memory and the initial state.
 
         Raises:
             ValueError: The source is empty, or ids are outside the vocabulary.
         """
         if input_ids is None or input_ids.numel() == 0:
-            raise ValueError("The source is empty: it needs at least one token, such as the end token.")
+            raise ValueError("The source is empty: give at least one token, such as the end token.")
         check_ids("input_ids", input_ids, self.vocab_size)
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
         feed = {"input_ids": input_ids.long(), "attention_mask": mask}
@@ -142,7 +142,7 @@ class ExportedEncoder(nn.Module):
 
 
 class ExportedCache:
-    """The decoder's state, which follows the beams."""
+    """The decoder's state, reordered with the beams."""
 
     is_compileable = False
 
@@ -158,14 +158,14 @@ class ExportedCache:
 
 
 class ExportedModel(AttnSeq2SeqForConditionalGeneration):
-    """An exported model behind `generate()` and `forward()`. It has no weights of its own, and is not trained."""
+    """An exported model behind `generate()` and `forward()`. It has no PyTorch weights and cannot be trained."""
 
-    base_model_prefix = ""  # there is no body within that Transformers could look into
+    base_model_prefix = ""  # there is no base model that Transformers could inspect
 
     def __init__(self, folder: str | Path) -> None:
         """
         Args:
-            folder: What `export` wrote.
+            folder: A folder written by `export`.
 
         Raises:
             ValueError: The folder is incomplete or broken.
@@ -184,7 +184,7 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
             raise ValueError(
                 f"'{folder}' is incomplete: it has no usable generation_config.json. Export the model again."
             ) from None
-        self.name_or_path = self.config._name_or_path = str(folder)  # where its alignment.json lies
+        self.name_or_path = self.config._name_or_path = str(folder)  # the folder of its alignment.json
         self.eval()
 
     @property
@@ -200,11 +200,11 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
 
     def to(self, device: Any = None, *args: Any, **kwargs: Any) -> "ExportedModel":  # type: ignore[override]
         if isinstance(device, str | int | torch.device) and torch.device(device).type != "cpu":
-            raise ValueError(f"An exported model runs on a CPU, not on '{device}': give the device cpu.")
+            raise ValueError(f"An exported model runs on the CPU, not on '{device}': use the device cpu.")
         return self
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        raise ValueError(f"An exported model is saved by copying its folder, '{self.name_or_path}'.")
+        raise ValueError(f"An exported model cannot be saved: copy its folder, '{self.name_or_path}'.")
 
     def forward(  # type: ignore[override]
         self,
@@ -224,38 +224,40 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
 
         Args:
             input_ids: `(batch, src_len)`.
-            attention_mask: `(batch, src_len)`, 1 on real source tokens; None: all are real.
-            decoder_input_ids: `(batch, tgt_len)`: those that `past_key_values` has not consumed.
+            attention_mask: `(batch, src_len)`, 1 for real source tokens; None: all are real.
+            decoder_input_ids: `(batch, tgt_len)`: the tokens that `past_key_values` has not read yet.
             decoder_attention_mask: `(batch, past_len + tgt_len)`, all 1.
-            encoder_outputs: What [`ExportedEncoder`] returned, in the place of `input_ids`.
-            past_key_values: The state after earlier tokens; None: start anew.
-            output_attentions: Whether `cross_attentions` are wanted.
-            use_cache: Whether the state is handed back.
-            logits_to_keep: How many of the last positions get logits; 0: all.
+            encoder_outputs: The output of [`ExportedEncoder`], instead of `input_ids`.
+            past_key_values: The state after earlier tokens; None: start from the initial state.
+            output_attentions: Whether to return `cross_attentions`.
+            use_cache: Whether to return the state.
+            logits_to_keep: Number of final positions to compute logits for; 0: all.
 
         Returns:
-            `logits` `(batch, tgt_len, decoder_vocab)` and `cross_attentions`, a `(batch, heads, tgt_len, src_len)`
-            for each layer that attends.
+            `logits` `(batch, tgt_len, decoder_vocab)` and `cross_attentions`, `(batch, heads, tgt_len, src_len)` per
+            layer with attention.
 
         Raises:
-            ValueError: Something is asked for that the graphs do not do.
+            ValueError: Something is requested that the graphs do not support.
         """
         for name, value in kwargs.items():
             if name in ("labels", "inputs_embeds", "decoder_inputs_embeds", "output_hidden_states") and (
                 value is not None and value is not False
             ):
-                raise ValueError(f"An exported model takes no {name}: use the model that it was exported from.")
+                raise ValueError(f"An exported model does not accept {name}: use the model that it was exported from.")
         if decoder_attention_mask is not None and not bool(decoder_attention_mask.all()):
-            raise ValueError("An exported model takes no padding in decoder_input_ids: give targets of one length.")
+            raise ValueError(
+                "An exported model does not accept padding in decoder_input_ids: give targets of equal length."
+            )
         if decoder_input_ids is None:
-            raise ValueError("Give decoder_input_ids that begin with the start token.")
+            raise ValueError("decoder_input_ids are missing: give target tokens that begin with the start token.")
         if output_attentions and not self.description.attentions:
-            raise ValueError("attention_type='none' has no attention weights to return: do not ask for attentions.")
+            raise ValueError("attention_type='none' has no attention weights to return: leave out output_attentions.")
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids, attention_mask)
         elif any(name not in encoder_outputs for name in (*self.description.memory, *self.description.state)):
             raise ValueError(
-                "An exported model needs the encoder_outputs of its own encoder: call get_encoder()(...)."
+                "An exported model needs the encoder_outputs of its own encoder: call model.get_encoder()(...)."
             )
         cache = ExportedCache() if past_key_values is None else past_key_values
         self._check_length(cache.length + decoder_input_ids.shape[1])
@@ -280,7 +282,7 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
     def _step(
         self, token: torch.Tensor, mask: torch.Tensor, source: Any, cache: ExportedCache, attend: bool
     ) -> Tensors:
-        """One token `(batch, 1)`; the cache is brought forward."""
+        """Process one token `(batch, 1)` and advance the cache."""
         about = self.description
         state = cache.state or {name: source[name] for name in about.state}
         memory = {name: source[name] for name in about.memory}

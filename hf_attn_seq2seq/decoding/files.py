@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Lines in and lines out: read in blocks as they come, written so that a killed run can go on where it was."""
+"""Reading and writing lines in blocks, so that an interrupted run can be resumed."""
 
 import bz2
 import gzip
@@ -20,7 +20,7 @@ from hf_attn_seq2seq.writing import AGAIN, is_regular, sole_output, write_text, 
 
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-# A compressed file may consist of several, one after the other: each block of lines is one.
+# A compressed file may be a concatenation of several: each block of lines is one.
 _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": lambda content: gzip.compress(content, mtime=0),
     ".xz": lzma.compress,
@@ -30,24 +30,24 @@ _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 STANDARD = "-"  # where a file is named so, standard input or output is meant
 _BUFFER = 1 << 20  # bytes
-GO_ON = "go on with --resume"
+GO_ON = "continue with --resume"
 
 
 class Block(NamedTuple):
-    """Some lines of the input, and the hash of the whole input up to their end."""
+    """Some lines of the input, and the hash of the input up to their end."""
 
-    first: int  # the number of lines before
+    first: int  # the number of preceding lines
     lines: list[str]
     digest: str
 
 
 def read_blocks(path: Path | None, size: int) -> Iterator[Block]:
     """
-    Read UTF-8 lines of a file, also `.gz`, `.xz` or `.bz2`, or of standard input, in blocks of about `size` bytes.
+    Read UTF-8 lines from a file, also `.gz`, `.xz` or `.bz2`, or from standard input, in blocks of about `size` bytes.
 
-    What standard input has is given on at once, so that someone who types lines need not wait. Lines end at a line
-    feed, with or without a carriage return, or in a file that begins with carriage returns alone at each of these; a
-    byte order mark is dropped.
+    Lines from standard input are passed on immediately, so that typed lines do not have to wait. A line ends with a
+    line feed, with or without a carriage return, or, in a file whose first line breaks are lone carriage returns, with
+    one of these. A byte order mark is dropped.
 
     Raises:
         ValueError: The file is missing or damaged, standard input is closed, or a line is not UTF-8; the sentence
@@ -78,7 +78,7 @@ def read_blocks(path: Path | None, size: int) -> Iterator[Block]:
 
 @contextmanager
 def open_text(path: Path, suffix: str) -> Iterator[TextIO]:
-    """Write UTF-8 text, compressed where `suffix` is `.gz`, `.xz` or `.bz2`; the same text makes the same file."""
+    """Write UTF-8 text, compressed if `suffix` is `.gz`, `.xz` or `.bz2`; equal texts give equal files."""
     with path.open("wb") as raw, ExitStack() as stack:
         stream: Any = raw
         if suffix == ".gz":
@@ -89,7 +89,7 @@ def open_text(path: Path, suffix: str) -> Iterator[TextIO]:
 
 
 def count_lines(path: Path) -> int:
-    """How many lines `read_blocks` will find."""
+    """The number of lines that `read_blocks` will read."""
     count, last = 0, b"\n"
     for content in _contents(path, _BUFFER):
         count += content.count(b"\n")
@@ -98,7 +98,7 @@ def count_lines(path: Path) -> int:
 
 
 def _contents(path: Path, size: int) -> Iterator[bytes]:
-    """What is in a file, decompressed, `size` bytes at most at a time; carriage returns alone become line feeds."""
+    """The decompressed content of a file, at most `size` bytes at a time; lone carriage returns become line feeds."""
     try:
         with _open(path) as stream:
             begin = stream.peek()
@@ -106,21 +106,21 @@ def _contents(path: Path, size: int) -> Iterator[bytes]:
             while content := stream.read1(size):
                 yield content.replace(b"\r", b"\n") if ends_at_returns else content
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the archive
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the disk, not of the archive
             raise
-        raise ValueError(f"{path} cannot be decompressed ({error}): it is damaged, or misnamed.") from error
+        raise ValueError(f"{path} cannot be decompressed ({error}): it is damaged, or its suffix is wrong.") from error
 
 
 def refuse_overwriting(output: Path | None, *inputs: Path | None) -> None:
-    """A ValueError where the output is one of the files that are read."""
+    """Raises a ValueError if the output is one of the input files."""
     for path in inputs:
         if output and path and output.exists() and path.exists() and output.samefile(path):
-            raise ValueError(f"{path} cannot be read and written at once: name another --output.")
+            raise ValueError(f"{path} is both input and output: choose another --output.")
 
 
 def _open(path: Path) -> Any:  # a buffered reader
     if path.is_dir():
-        raise ValueError(f"{path} is a folder: name a file in it.")
+        raise ValueError(f"{path} is a folder: give a file in it.")
     if not path.exists():
         raise ValueError(f"There is no file {path}: check its path.")
     opener = _OPENERS.get(path.suffix)
@@ -138,7 +138,7 @@ def _decode(line: bytes, name: str, number: int) -> str:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{name}, line {number}, is not UTF-8 text (byte 0x{line[error.start]:02x} after {error.start} others): "
+            f"{name}, line {number}, is not UTF-8 text (byte 0x{line[error.start]:02x} at offset {error.start}): "
             "convert it first, for instance with iconv."
         ) from None
     return (text.removeprefix("\ufeff") if number == 1 else text).removesuffix("\r")
@@ -146,35 +146,35 @@ def _decode(line: bytes, name: str, number: int) -> str:
 
 class Output:
     """
-    Where results go in blocks: standard output, or a file, compressed where it ends in `.gz`, `.xz` or `.bz2`.
+    Writes results in blocks to standard output or to a file, compressed if its suffix is `.gz`, `.xz` or `.bz2`.
 
-    A file is for one run at a time, the one that has entered this context. It is written as `FILE.partial` and takes
-    its place when it is complete; of a run that fails, what was written by then stays there.
+    Entering this context locks the file for one run. The results are written to `FILE.partial`, which replaces `FILE`
+    when it is complete; if the run fails, the results so far stay in `FILE.partial`.
     """
 
-    then = AGAIN  # what to do once a full disk has room
+    then = AGAIN  # what to do after making room on a full disk
 
     def __init__(self, path: Path | None) -> None:
-        """Raises a ValueError where `path` cannot be a file, or standard output is closed."""
+        """Raises a ValueError if `path` cannot be written, or standard output is closed."""
         if not path and sys.stdout is None:
-            raise ValueError("Standard output is closed: name a file by --output.")
-        self.lines = 0  # of the input that are done
-        self.digest = ""  # of the input so far
-        self.size = 0  # bytes that are whole blocks
+            raise ValueError("Standard output is closed: write to a file with --output.")
+        self.lines = 0  # finished input lines
+        self.digest = ""  # hash of the input so far
+        self.size = 0  # bytes in complete blocks
         self.stream: Any = None
         # A symbolic link stays one; where /dev/stdout points to, only its own name can be opened.
         self.path = path.resolve() if path and path.is_symlink() and is_regular(path) else path
         self._closing = ExitStack()
         if path:
             if not path.parent.is_dir():
-                raise ValueError(f"There is no folder {path.parent} to write {path.name} in: make it first.")
+                raise ValueError(f"{path} cannot be written: create its folder, {path.parent}, first.")
             if path.is_dir():
-                raise ValueError(f"{path} is a folder: name a file to write.")
+                raise ValueError(f"{path} is a folder: give the name of a file to write.")
             self.regular = is_regular(self.path)
             self.partial = self.path.with_name(f"{self.path.name}.partial")
 
     def __enter__(self) -> "Output":
-        """Raises a ValueError where another run is writing the file."""
+        """Raises a ValueError if another run is writing the file."""
         if self.path:
             self._closing.enter_context(sole_output(self.path))
         return self
@@ -183,7 +183,7 @@ class Output:
         with self._closing:
             if error is None or self.stream is None or not (self.path and self.regular):
                 return
-            with suppress(OSError):  # what it has not written yet is no whole block
+            with suppress(OSError):  # what is still in its buffer is not a complete block
                 self.stream.close()
             kept = self._keep()
             if isinstance(error, KeyboardInterrupt):
@@ -199,7 +199,7 @@ class Output:
             self.stream = (self.partial if self.regular else self.path).open("wb")
 
     def write(self, content: str, lines: int, digest: str) -> None:
-        """Append results; the input of `digest` has now `lines` lines that are done."""
+        """Append results; `lines` lines of the input are then finished, and `digest` is their hash."""
         raw = content.encode("utf-8")
         if self.path is None:
             self.stream.write(raw)
@@ -215,7 +215,7 @@ class Output:
         self.size += len(block)
 
     def finish(self) -> None:
-        """All is written."""
+        """Close the file and move it to its final name."""
         if self.path:
             with writing(self.path, self.then):
                 self.stream.close()
@@ -226,32 +226,32 @@ class Output:
             self.partial.replace(self.path)
 
     def _keep(self) -> str:
-        """Leave what is whole of a run that failed; returns what to say of it."""
+        """Keep the complete blocks of a failed run; returns a message for the user."""
         if not self.lines:
             self.partial.unlink(missing_ok=True)
             return ""
         os.truncate(self.partial, self.size)
-        return f"{self.lines:,} lines are done, and in {self.partial}."
+        return f"{self.lines:,} lines are finished and kept in {self.partial}."
 
 
 class ResumableOutput(Output):
     """
-    A file of results, `.gz`, `.xz` and `.bz2` compressed, and beside it, until it is complete, how far it has come.
+    A file of results, compressed if its suffix is `.gz`, `.xz` or `.bz2`, with a progress file until it is complete.
 
-    The first block takes the place of an older file; others are appended. `FILE.progress` is there before anything is
-    written, and is replaced after each block, once that is on the disk; what a killed run wrote after it is cut off
-    when it is resumed.
+    The first block replaces an older file; further blocks are appended. `FILE.progress` is created before anything is
+    written and updated after each block, once that block is on disk. When an interrupted run is resumed, anything
+    written after the last update is removed.
     """
 
     def __init__(self, path: Path, run: dict[str, Any], resume: bool) -> None:
         """
         Args:
-            path: Where to write.
-            run: What must be the same for the rest of the file to fit its beginning.
-            resume: Whether to go on with what an earlier run left. Without anything to go on with, begin.
+            path: The file to write.
+            run: Settings that must not change between the parts of a resumed run.
+            resume: Whether to continue an unfinished run; if there is none, start from the beginning.
 
         Raises:
-            ValueError: `path` cannot be a file.
+            ValueError: `path` cannot be written.
         """
         super().__init__(path)
         self.path: Path = self.path
@@ -260,11 +260,11 @@ class ResumableOutput(Output):
 
     def __enter__(self) -> "ResumableOutput":
         """
-        Find where to go on.
+        Find the line to continue from.
 
         Raises:
-            ValueError: Another run is writing the file; there is an unfinished one and `resume` is not set; or that is
-                of another run, or was changed.
+            ValueError: Another run is writing the file, there is an unfinished file and `resume` is not set, or the
+                unfinished file has other settings or was changed.
         """
         super().__enter__()
         with ExitStack() as refused:
@@ -279,15 +279,15 @@ class ResumableOutput(Output):
         if done and done["lines"]:
             if not self.resume:
                 raise ValueError(
-                    f"{path} is unfinished: say --resume to go on with it, or delete {self.progress} to begin again."
+                    f"{path} is unfinished: add --resume to continue it, or delete {self.progress} to start over."
                 )
             self._check_same_run(done["run"])
             self.lines, self.digest, self.size = done["lines"], done["input"], done["bytes"]
             if not path.exists() or path.stat().st_size < self.size:
-                raise ValueError(f"{path} lost lines that {self.progress} counts: delete the latter to begin again.")
+                raise ValueError(f"{path} is shorter than {self.progress} says: delete {self.progress} to start over.")
             self.then = GO_ON
         elif not done and self.resume and path.exists():
-            raise ValueError(f"{path} is complete, as there is no {self.progress}: leave out --resume to replace it.")
+            raise ValueError(f"{path} is complete (there is no {self.progress}): leave out --resume to replace it.")
 
     def open(self) -> None:
         if self.size:
@@ -303,15 +303,15 @@ class ResumableOutput(Output):
             done = json.loads(self.progress.read_text("utf-8"))
             return {name: done[name] for name in ("lines", "bytes", "input", "run")}
         except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{self.progress} is damaged: delete it to begin again.") from None
+            raise ValueError(f"{self.progress} is damaged: delete it to start over.") from None
 
     def _check_same_run(self, before: dict[str, Any]) -> None:
         for name, value in self.run.items():
             if before.get(name) != value:
-                values = "" if name == "model" else f" ({before.get(name)} there, {value} here)"
+                values = "" if name == "model" else f" ({before.get(name)}, now {value})"
                 raise ValueError(
-                    f"{self.path} was begun with another {name}{values}: give the same, or delete {self.progress} to "
-                    "begin again."
+                    f"{self.path} was started with another {name}{values}: use the same, or delete {self.progress} to "
+                    "start over."
                 )
 
     def write(self, content: str, lines: int, digest: str) -> None:
@@ -338,4 +338,4 @@ class ResumableOutput(Output):
                 path.unlink(missing_ok=True)
             return ""
         os.truncate(self.path, self.size)
-        return f"{self.lines:,} lines are done: --resume goes on from there."
+        return f"{self.lines:,} lines are finished: add --resume to continue from there."

@@ -1,8 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Attention weights as a heat map, in the terminal and as a figure.
 
-Both views have a row for each target token and a column for each source token, on a scale that is always 0 to 1 (so
-that two maps can be compared), from white to the purple that stands for scores in every view.
+Both views have one row per target token and one column per source token. The scale always runs from 0 to 1, so that
+maps can be compared, from white to the purple that represents scores in every view.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ WHITE = (255, 255, 255)
 PURPLE = (74, 20, 134)
 INK, FAINT_INK = "#2a2038", "#776e86"
 FRAME, LINES = "#cfc6dc", "#e6e1ee"
-DARK_FROM = 0.62  # from this weight on, white ink reads better on the cell than dark ink
+DARK_FROM = 0.62  # from this weight on, white text is easier to read on the cell than dark text
 CAPTION = (
     "Each row belongs to the token being predicted, and shows how much of each source token was read to predict it."
 )
 
 MIN_WIDTH = 24
 NUMBER_CELL, BARE_CELL = 4, 2  # terminal columns of a cell with a number in it, and without
-MAX_LABEL_HEIGHT = 12  # characters of a source token that is written downwards
+MAX_LABEL_HEIGHT = 12  # characters of a source token that is written vertically
 SHADES, ASCII_SHADES = " ░▒▓█", " .:-=+*#%@"
 
 MAX_TOKENS = 128
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 MAX_FIGURE_LABEL = 24  # characters
 ALT_TEXT_ROWS = 8
-# matplotlib's own font has no Chinese, Japanese or Korean: these are tried after it, where they are installed.
+# matplotlib's default font has no Chinese, Japanese or Korean: these are tried after it, if they are installed.
 CJK_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -100,22 +100,23 @@ def terminal_heatmap(
 ) -> RenderableType | str:
     """Draws attention weights for the terminal.
 
-    What does not fit the width gives way in this order: source tokens are written downwards, cells lose their
-    numbers, the last source tokens are left out; tokens too long for their place are shortened. The map says which.
+    A map that does not fit the width is reduced in this order: source tokens are written vertically, cells lose their
+    numbers, the last source tokens are left out. Long tokens are shortened. A note under the map says what was
+    reduced.
 
     Args:
         weights: `(tgt_len, src_len)`, each from 0 to 1; row `t` is the one from which target token `t` was predicted.
         source_tokens: the `src_len` tokens of the columns.
         target_tokens: the `tgt_len` tokens of the rows.
         title: a line above the map.
-        width: in terminal columns, at least 24; by default that of the terminal.
-        plain: ASCII characters in the place of colour, and no escape codes.
+        width: in terminal columns, at least 24; by default the width of the terminal.
+        plain: use ASCII characters instead of colours, without escape codes.
 
     Returns:
-        something for `rich.console.Console.print`, which honours `NO_COLOR`; a string for `print` if `plain`.
+        a renderable for `rich.console.Console.print`, which honours `NO_COLOR`; a string for `print` if `plain`.
 
     Raises:
-        ValueError: if the weights are not such a matrix, the tokens do not fit it, or the width is too small.
+        ValueError: if the weights are not such a matrix, the tokens do not match it, or the width is too small.
     """
     matrix, sources, targets = _checked(weights, source_tokens, target_tokens)
     if width is not None and width < MIN_WIDTH:
@@ -132,7 +133,7 @@ def terminal_heatmap(
 
 @dataclass(frozen=True)
 class _TerminalHeatmap:
-    """The map, laid out when rich asks for it, because only then the width and the colours are known."""
+    """The map. Rich lays it out on demand, because only then are the width and the colours known."""
 
     matrix: np.ndarray  # tgt_len x src_len
     sources: list[str]
@@ -147,7 +148,7 @@ class _TerminalHeatmap:
 
     def _lines(self, console: Console, options: ConsoleOptions, width: int) -> Iterator[Text]:
         ascii_only = self.plain or options.ascii_only
-        # Sixteen colours have no ramp of purples: shade with characters there, as where there are no colours.
+        # Sixteen colours do not include shades of purple: use characters there, as without colours.
         colour = not ascii_only and not console.no_color and console.color_system in ("256", "truecolor")
         shades = "" if colour else ASCII_SHADES if ascii_only else SHADES
         mark = "~" if ascii_only else "…"
@@ -155,7 +156,7 @@ class _TerminalHeatmap:
 
         label_width = min(max(map(cell_len, self.targets)), max(8, width // 4))
         room = width - label_width - 1
-        number_cell = NUMBER_CELL + bool(shades)  # brackets do the work of colour
+        number_cell = NUMBER_CELL + bool(shades)  # brackets replace colour
         widest = max(max(map(cell_len, self.sources)) + 1, number_cell)
         across = src_len * widest <= room
         cell = widest if across else number_cell if src_len * number_cell <= room else BARE_CELL
@@ -176,7 +177,7 @@ class _TerminalHeatmap:
         yield Text("")
         yield _legend(shades, cell >= number_cell)
         if cell < number_cell:
-            yield Text("Numbers are left out for want of width.")
+            yield Text("Numbers are left out for lack of width.")
         shortened = [token for token in self.targets if cell_len(token) > label_width]
         if not across:
             shortened += [token for token in self.sources[:shown] if len(characters(token)) > MAX_LABEL_HEIGHT]
@@ -185,8 +186,8 @@ class _TerminalHeatmap:
         if shown < src_len:
             hidden = self.matrix[:, shown:].sum(axis=1).max()
             yield Text(
-                f"Left out for want of width: source tokens {shown + 1} to {src_len} of {src_len} "
-                f"({' '.join(self.sources[shown:])}), which hold up to {number(hidden)} of a row."
+                f"Left out for lack of width: source tokens {shown + 1} to {src_len} of {src_len} "
+                f"({' '.join(self.sources[shown:])}), which have up to {number(hidden)} of a row's weight."
             )
 
     @staticmethod
@@ -211,30 +212,31 @@ def save_heatmap(
 ) -> str:
     """Saves attention weights as a figure, and returns its alternative text.
 
-    The same arguments give the same bytes, under one version of matplotlib and its fonts. The alternative text is also
-    written into the file's metadata. Characters that no installed font has are drawn as boxes, with matplotlib's
-    warning, in PNG and PDF; SVG keeps them as text.
+    The same arguments give the same bytes with the same version of matplotlib and its fonts. The alternative text is
+    also written to the file's metadata. Characters that no installed font contains are drawn as boxes in PNG and PDF,
+    with a warning from matplotlib; SVG keeps them as text.
 
     Args:
         weights: `(tgt_len, src_len)`, each from 0 to 1; row `t` is the one from which target token `t` was predicted.
         source_tokens: the `src_len` tokens of the columns, at most 128.
         target_tokens: the `tgt_len` tokens of the rows, at most 128.
-        path: where to write; the suffix `.png`, `.svg` or `.pdf` chooses the format.
+        path: the file to write; the suffix `.png`, `.svg` or `.pdf` chooses the format.
         title: a line above the map.
         dpi: dots per inch of a PNG.
 
     Returns:
-        one or two sentences that say for each target token, up to eight, which source token weighed most.
+        one or two sentences that name, for up to eight target tokens, the source token with the largest weight.
 
     Raises:
-        ValueError: if the weights are not such a matrix, the tokens do not fit it, or the suffix is another.
+        ValueError: if the weights are not such a matrix, the tokens do not match it, or the suffix is unknown.
         FileNotFoundError: if the folder does not exist.
         ImportError: if matplotlib is not installed.
     """
     matrix, sources, targets = _checked(weights, source_tokens, target_tokens)
     if max(matrix.shape) > MAX_TOKENS:
         raise ValueError(
-            f"a map of {len(targets)} x {len(sources)} tokens cannot be read: cut it to {MAX_TOKENS} on each side."
+            f"a map of {len(targets)} x {len(sources)} tokens is too large to read: give at most {MAX_TOKENS} on each "
+            "side."
         )
     title = None if title is None else visible(title)
     alt_text = _alt_text(matrix, sources, targets, title)
@@ -245,11 +247,11 @@ def save_heatmap(
 def write_figure(
     draw: Callable[[], Any], path: str | os.PathLike[str], title: str, alt_text: str, dpi: float = 150
 ) -> None:
-    """Writes a figure of matplotlib so that the same drawing gives the same bytes; raises as [`save_heatmap`] does.
+    """Writes a matplotlib figure reproducibly: the same drawing gives the same bytes; raises like [`save_heatmap`].
 
     Args:
-        draw: makes the figure, under the settings that it is saved with.
-        path: where to write; the suffix chooses the format.
+        draw: makes the figure; called under the settings that it is saved with.
+        path: the file to write; the suffix chooses the format.
         title, alt_text: for the file's metadata.
         dpi: dots per inch of a PNG.
     """
@@ -275,7 +277,7 @@ def write_figure(
         ".svg": {"Date": None, "Title": title, "Description": alt_text},
         ".pdf": {"CreationDate": None, "Title": title, "Subject": alt_text},
     }[suffix]
-    # Only what touches the bytes or the meaning is fixed here: fonts stay the user's.
+    # Only settings that affect the bytes or the meaning are fixed here: fonts remain the user's choice.
     settings: Any = {
         "svg.fonttype": "none",  # numbers and tokens stay text, for search and screen readers
         "svg.hashsalt": "hf_attn_seq2seq",
@@ -376,7 +378,7 @@ def _draw(matrix: np.ndarray, sources: list[str], targets: list[str], title: str
 
 
 def weight_colours() -> dict[str, Any]:
-    """The scale of all weights, which is always 0 to 1, as matplotlib's keywords."""
+    """The colour scale of all weights, always from 0 to 1, as keyword arguments for matplotlib."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     ends = [[channel / 255 for channel in end] for end in (WHITE, PURPLE)]
@@ -384,7 +386,7 @@ def weight_colours() -> dict[str, Any]:
 
 
 def colour_bar(figure: Any, axes: Any, title: str, ticks: Sequence[float], **colours: Any) -> None:
-    """Draws the key to a scale of colours into `axes`."""
+    """Draws a colour bar into `axes`."""
     from matplotlib.cm import ScalarMappable
 
     bar = figure.colorbar(ScalarMappable(**colours), cax=axes, ticks=list(ticks))
@@ -409,7 +411,7 @@ def _alt_text(matrix: np.ndarray, sources: list[str], targets: list[str], title:
     looks = []
     for target, row in zip(targets[:ALT_TEXT_ROWS], matrix):
         best = int(row.argmax())
-        # Where a word occurs twice, say which of the two is meant.
+        # If a word occurs twice, say which one is meant.
         position = f" at position {best + 1}" if sources.count(sources[best]) > 1 else ""
         looks.append(f"“{target}” on “{sources[best]}”{position} ({number(row[best])})")
     if len(targets) > ALT_TEXT_ROWS:
@@ -432,7 +434,7 @@ def _checked(
             raise ValueError(f"{name} must be a list of strings.")
         if len(tokens) != length:
             raise ValueError(
-                f"{name} has {len(tokens)} tokens but the weights are of shape {matrix.shape}, (tgt_len, src_len): "
+                f"{name} has {len(tokens)} tokens but the weights have the shape {matrix.shape}, (tgt_len, src_len): "
                 f"give {length} tokens."
             )
     return (
@@ -443,7 +445,7 @@ def _checked(
 
 
 def visible(text: str) -> str:
-    """Writes control characters as escapes, so that a token cannot break a line or steer the terminal."""
+    """Escapes control characters, so that a token cannot break a line or control the terminal."""
     harmless = "\u200c\u200d\u200e"  # joiners of Persian and Indic spelling, and what `closed` adds
     safe = "".join(c if c.isprintable() or c in harmless else c.encode("unicode_escape").decode() for c in text)
     return safe if safe.strip() else repr(safe)
@@ -464,17 +466,17 @@ def _cell(weight: float, cell: int, shades: str, largest: bool = False) -> Text:
 
 
 def ink(weight: float) -> str:
-    """The colour of a number that can be read on the cell of its weight."""
+    """A legible text colour for the number in the cell of its weight."""
     weight = round(weight, 2)
     return "#ffffff" if weight >= DARK_FROM else INK if weight >= 0.05 else FAINT_INK
 
 
 def _legend(shades: str, numbers: bool) -> Text:
     if shades and numbers:
-        return Text("attention weight, from 0 to 1; in brackets the largest of its row")
+        return Text("attention weight, from 0 to 1; the largest of each row is in brackets")
     legend = Text("attention weight: 0 ")
     if shades:
-        return legend.append(f"[{shades}] 1, a character for every {number(1 / len(shades))}")
+        return legend.append(f"[{shades}] 1, one character per {number(1 / len(shades))}")
     for step in range(11):
         legend.append_text(_cell(step / 10, 1, ""))
     return legend.append(" 1")
@@ -486,7 +488,7 @@ def unwrapped(line: Text) -> Text:
 
 
 def characters(text: str) -> list[str]:
-    """Splits a text into characters as they are seen: combining marks stay with the letter they sit on."""
+    """Splits a text into visible characters: combining marks stay with their letter."""
     characters: list[str] = []
     for c in text:
         if characters and cell_len(characters[-1] + c) == cell_len(characters[-1]):
@@ -497,7 +499,7 @@ def characters(text: str) -> list[str]:
 
 
 def shorten(text: str, width: int, mark: str) -> str:
-    """Cuts a text to a width in terminal columns, of which the mark takes the last."""
+    """Truncates a text to a width in terminal columns, ending with the mark."""
     if cell_len(text) <= width:
         return text
     kept = ""
@@ -509,7 +511,7 @@ def shorten(text: str, width: int, mark: str) -> str:
 
 
 def closed(text: str) -> str:
-    """Ends right-to-left text with a mark, without which terminals that turn such text would turn what follows too."""
+    """Ends right-to-left text with a mark; without it, terminals that reverse such text would reverse what follows."""
     turned = any(unicodedata.bidirectional(c) in ("R", "AL") for c in text)
     return text + "\u200e" if turned else text
 

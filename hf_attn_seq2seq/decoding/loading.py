@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Trained models from folders or from the Hub, with one sentence for what is wrong with them."""
+"""Loading trained models from folders or the Hub, with one-sentence error messages."""
 
 import hashlib
 import json
@@ -37,14 +37,14 @@ from hf_attn_seq2seq.messages import shortened
 
 
 DEFAULT_MODEL = "en-fr-small"
-PACKAGED = Path(__file__).parents[1] / "packaged"  # a folder for each model that comes with this package
+PACKAGED = Path(__file__).parents[1] / "packaged"  # one folder per model included in this package
 _PICKLE = "pytorch_model.bin"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
 NO_CODE = {"trust_remote_code": False}  # None would ask, on the terminal
 SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
-_PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # of a folder, or a name on the Hub
-_ANCHORED = re.compile(r"(\.{1,2}|~[^\s/]*)?/\S+")  # what begins like a path and like no text
+_PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # a folder, or a name on the Hub
+_ANCHORED = re.compile(r"(\.{1,2}|~[^\s/]*)?/\S+")  # begins like a path and unlike text
 PADDED = 127  # tokens that a vocabulary may have beyond the tokenizer's, where it is a round number
 _GENERATION = "The generation_config.json"
 _SAVE = "correct it, or save the model again"
@@ -52,7 +52,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 class Translator(NamedTuple):
-    """A model, perhaps an ensemble, and its tokenizer."""
+    """A model or an ensemble, and its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -69,43 +69,43 @@ def load(
     Load a trained model and its tokenizer.
 
     Args:
-        name: Of a model that comes with this package (see [`packaged_models`]), a folder, or a name on the Hub.
-        device: Such as "cpu" or "cuda:1"; None takes a GPU where there is one.
-        dtype: "float32", "bfloat16" or "float16"; "auto": as saved, but half precision as float32 on a CPU, where it
-            would be slower.
-        tokenizer: The model's, or where it is; None: where the model is.
-        **hub: For names on the Hub: `revision`, `token`, `trust_remote_code` (False: code of a model's own is not
-            run), `cache_dir` and `local_files_only`, as `from_pretrained` takes them.
+        name: The name of a model included in this package (see [`packaged_models`]), a folder, or a name on the Hub.
+        device: Such as "cpu" or "cuda:1"; None: a GPU if available.
+        dtype: "float32", "bfloat16" or "float16"; "auto": as saved, except that half precision becomes float32 on a
+            CPU, where it would be slower.
+        tokenizer: The model's tokenizer, or its folder or name; None: that of the model.
+        **hub: Options of `from_pretrained` for names on the Hub: `revision`, `token`, `trust_remote_code` (False:
+            custom code is not run), `cache_dir` and `local_files_only`.
 
     Raises:
-        TypeError: There is no such option.
-        ValueError: As [`load_translator`] does.
+        TypeError: An option is unknown.
+        ValueError: As for [`load_translator`].
     """
     for option in hub.keys() - set(HUB_OPTIONS):
-        raise TypeError(f"load() has no option '{shortened(option)}': for the Hub there are {', '.join(HUB_OPTIONS)}.")
+        raise TypeError(f"load() has no option '{shortened(option)}': for the Hub it has {', '.join(HUB_OPTIONS)}.")
     if isinstance(tokenizer, Path):
         tokenizer = str(tokenizer)
     return load_translator([str(name)], device, dtype, tokenizer, {**NO_CODE, **hub})
 
 
 def packaged_models() -> list[str]:
-    """Names of the models that come with this package."""
+    """Names of the models included in this package."""
     return sorted(path.parent.name for path in PACKAGED.glob("*/config.json"))
 
 
 def resolve(name: str) -> str:
-    """The folder of a packaged model; any other name, and a folder of that name here, is left as it is."""
+    """The folder of a packaged model; other names, and existing folders of that name, are returned unchanged."""
     return str(PACKAGED / name) if name in packaged_models() and not os.path.exists(name) else name
 
 
 def is_exported(name: str) -> bool:
-    """Whether it is a folder that the command `export` wrote."""
+    """Whether the folder was written by the command `export`."""
     return os.path.isfile(os.path.join(resolve(name), DESCRIPTION))
 
 
 def names_model(text: str) -> bool:
-    """Whether a command's argument names a model, or several with commas between them, and is no text to translate."""
-    # What is nearly a packaged model's name is a slip, which loading tells of.
+    """Whether a command's argument names a model, or several separated by commas, rather than text to translate."""
+    # A misspelled name of a packaged model counts as a name: loading reports it.
     packaged = packaged_models()
     return all(
         os.path.exists(name) or get_close_matches(name, packaged, cutoff=0.85) or looks_like_path(name)
@@ -115,10 +115,10 @@ def names_model(text: str) -> bool:
 
 def looks_like_path(text: str) -> bool:
     """
-    Whether a text of one word is a path, or a name on the Hub, rather than words with slashes between them.
+    Whether a text of one word is a path, or a name on the Hub, rather than words separated by slashes.
 
-    `./folder`, `/folder` and `~/folder` are paths, and so is whatever lies in a folder that is here. Of the rest,
-    `outputs/demo` and `user/model` are paths; `and/or`, `km/h` and `AC/DC`, whose parts all have at most three
+    `./folder`, `/folder` and `~/folder` are paths, and so is anything inside an existing folder. Otherwise
+    `outputs/demo` and `user/model` are paths, but `and/or`, `km/h` and `AC/DC`, whose parts all have at most three
     characters, `24/7`, which has no letters, and `http://...` are texts.
     """
     if not _PATH.fullmatch(text):
@@ -136,22 +136,22 @@ def load_translator(
     hub: Mapping[str, Any] = NO_CODE,
 ) -> Translator:
     """
-    Load a model, or several as an ensemble, for translating.
+    Load a model, or several as an ensemble, for translation.
 
     Args:
-        names: As [`load`] takes one.
-        device, dtype, tokenizer, hub: As there.
+        names: As for [`load`], one or more.
+        device, dtype, tokenizer, hub: As for [`load`].
 
     Raises:
-        ValueError: A folder is missing or holds no encoder-decoder or no tokenizer, a file of it is damaged, the
-            tokenizers of an ensemble differ, or there is no such device.
+        ValueError: A folder is missing, has no encoder-decoder or no tokenizer, or contains a damaged file; the
+            tokenizers of an ensemble differ; or the device is not available.
     """
     exported = [name for name in names if is_exported(name)]
     if exported:
         _check_exported(exported[0], len(names), device, dtype)
         device = "cpu"
     if dtype not in DTYPES:
-        raise ValueError(f"There is no dtype '{shortened(dtype)}' here: choose one of {', '.join(DTYPES)}.")
+        raise ValueError(f"The dtype '{shortened(dtype)}' is unknown: choose one of {', '.join(DTYPES)}.")
     place = pick_device(device)
     if tokenizer is None:
         tokenizer = load_tokenizer(names, hub)
@@ -162,7 +162,7 @@ def load_translator(
             tokenizer = read_tokenizer(tokenizer, hub)
         elif not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise ValueError(
-                f"What is given as tokenizer is of type {type(tokenizer).__name__}: give one, or its name."
+                f"tokenizer is of type {type(tokenizer).__name__}: give a tokenizer, or its folder or name."
             )
     for name in set(names) - set(exported):
         read_generation_config(name, read_config(name, hub), hub)
@@ -182,8 +182,8 @@ def load_translator(
             )
         if len(tokenizer) > model.config.vocab_size:
             raise ValueError(
-                f"The tokenizer has {len(tokenizer)} tokens, the model '{name}' {model.config.vocab_size}: they do "
-                "not belong together."
+                f"The tokenizer has {len(tokenizer)} tokens but the model '{name}' has {model.config.vocab_size}: use "
+                "the tokenizer that the model was trained with."
             )
     model = models[0] if len(models) == 1 else Ensemble(models)
     return Translator(model.to(place).eval(), tokenizer)  # type: ignore[arg-type]
@@ -191,10 +191,10 @@ def load_translator(
 
 def load_exported(folder: str | Path) -> Translator:
     """
-    An exported model and its tokenizer, as [`hf_attn_seq2seq.load`] gives them.
+    Load an exported model and its tokenizer, like [`hf_attn_seq2seq.load`].
 
     Raises:
-        ValueError: The folder is incomplete or broken.
+        ValueError: The folder is incomplete or damaged.
         ImportError: ONNX Runtime is not installed.
     """
     tokenizer = load_tokenizer([str(folder)])
@@ -203,14 +203,14 @@ def load_exported(folder: str | Path) -> Translator:
 
 def load_aligner(name: str | Path, **changes: Any) -> Aligner:
     """
-    Load a trained model for aligning, with the read-out that is saved beside it.
+    Load a trained model for word alignment, with the read-out saved in its folder.
 
     Args:
-        name: As [`load`] takes one.
-        **changes: Fields of `Readout` to override the saved ones with; None keeps what is saved.
+        name: As for [`load`].
+        **changes: Fields that override those of the saved `Readout`; None keeps the saved value.
 
     Raises:
-        ValueError: As [`load_translator`] does, or the saved read-out is damaged.
+        ValueError: As for [`load_translator`], or the saved read-out is damaged.
     """
     translator = load_translator([str(name)])
     readout = readout_of(translator.model)
@@ -218,7 +218,7 @@ def load_aligner(name: str | Path, **changes: Any) -> Aligner:
 
 
 def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:
-    """The tokenizer of the models, which must be the same for all; raises as [`load_translator`] does."""
+    """The tokenizer of the models, which must be the same for all; raises like [`load_translator`]."""
     for name in names:
         read_config(name, hub)
     tokenizers = [_load_tokenizer(name, hub) for name in names]
@@ -232,26 +232,27 @@ def load_tokenizer(names: Sequence[str], hub: Mapping[str, Any] = NO_CODE) -> Pr
 
 def load_readout(name: str | Path, **hub: Any) -> Readout:
     """
-    How the attention of a model is read as word alignment, by its `alignment.json`; the default where it has none.
+    The read-out in a model's `alignment.json`: how word alignment is read from its attention. The default if the model
+    has no such file.
 
     Args:
-        name: As [`load`] takes it.
-        **hub: As there.
+        name: As for [`load`].
+        **hub: As for [`load`].
 
     Raises:
-        ValueError: There is no such model, or the file is not what [`save_readout`] writes.
+        ValueError: The model does not exist, or the file was not written by [`save_readout`].
     """
     try:
         return find_readout(resolve(str(name)), **hub) or Readout()
     except OSError as error:
         raise ValueError(
-            f"The {READOUT_FILE} of '{shortened(str(name))}' cannot be read: no such folder is here, and the Hub "
-            "cannot be reached or does not have this model, this revision, or it for this token."
+            f"The {READOUT_FILE} of '{shortened(str(name))}' cannot be read: there is no such folder, and the Hub "
+            "cannot be reached or does not offer this model or revision with this token."
         ) from error
 
 
 def pick_device(device: str | None) -> torch.device:
-    """The named device, or a GPU where there is one; a ValueError where there is no such device."""
+    """The named device, or by default a GPU if available; a ValueError if the device is not available."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -261,15 +262,15 @@ def pick_device(device: str | None) -> torch.device:
         return place
     except (RuntimeError, AssertionError):
         raise ValueError(
-            f"There is no device '{shortened(str(device))}' here: name another one, such as cpu."
+            f"The device '{shortened(str(device))}' is not available: choose another, such as cpu."
         ) from None
 
 
 def fingerprint(name: str) -> str:
-    """What changes where the model of that name changes: a hash of the folder's files, or the Hub's commit."""
+    """A value that changes whenever the model does: a hash of the folder's files, or the commit on the Hub."""
     folder = Path(resolve(name))
     if not folder.is_dir():
-        config = find_file(name, "config.json", NO_CODE)  # lies in a folder that the commit names
+        config = find_file(name, "config.json", NO_CODE)  # its folder is named after the commit
         return f"{name}@{config.parent.name if config else None}"
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*")):
@@ -288,27 +289,28 @@ def _check_folder(name: str) -> None:
     if not name.strip():
         raise ValueError("The name of the model is empty: name a trained model's folder.")
     if os.path.isfile(name):
-        raise ValueError(f"'{name}' is a file: name the folder of a trained model.")
+        raise ValueError(f"'{name}' is a file: give the folder of a trained model.")
     if not os.path.isdir(name):  # nor a name that is longer than a path may be
         return
     folder = Path(name)
     if not (folder / "config.json").is_file() and not (folder / ADAPTER).is_file():
-        raise ValueError(f"'{name}' holds no trained model: there is no config.json in it.")
+        raise ValueError(f"'{name}' does not contain a trained model: config.json is missing.")
     _check_settings(name)
 
 
 def _check_settings(folder: str) -> None:
-    for file in SETTINGS:  # Transformers would go on without some of them
+    for file in SETTINGS:  # Transformers would continue without some of them
         if os.path.isfile(os.path.join(folder, file)):
             read_settings(Path(folder, file))
 
 
 def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:
     """
-    The configuration of a model, before anything large is read; `name` and `hub` as [`load`] takes them.
+    Read the configuration of a model, before anything large is read; `name` and `hub` as for [`load`].
 
     Raises:
-        ValueError: The model is missing, no encoder-decoder, none of this version, or [`check_files`] refuses it.
+        ValueError: The model is missing, is not an encoder-decoder, needs another version, or is refused by
+            [`check_files`].
     """
     _check_folder(resolve(name))
     check_files(resolve(name), hub)
@@ -317,19 +319,19 @@ def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:
     except OSError:
         revision = f" (revision '{shortened(str(hub['revision']))}')" if hub.get("revision") else ""
         raise ValueError(
-            f"There is no model '{shortened(name)}'{revision}: no such folder is here, it does not come with this "
-            f"package (which has {', '.join(packaged_models())}), and it is no model of the Hub that can be reached."
+            f"There is no model '{shortened(name)}'{revision}: it is not a folder, it is not included in this package "
+            f"(which has {', '.join(packaged_models())}), and it cannot be found on the Hub."
             f"{_perhaps_a_text(name)}"
         ) from None
     except (ValueError, TypeError, AttributeError, StrictDataclassError) as error:
         raise ValueError(_unread(name, error)) from None
     if not config.is_encoder_decoder:
-        raise ValueError(f"'{name}' is a model of type {config.model_type}: an encoder-decoder is needed.")
+        raise ValueError(f"'{name}' is a model of type {config.model_type}: give an encoder-decoder.")
     return config
 
 
 def read_generation_config(name: str, config: Any, hub: Mapping[str, Any] = NO_CODE) -> GenerationConfig:
-    """How a model searches where nothing else is said; `config` is what [`read_config`] gave for it."""
+    """The default search of a model; `config` is the result of [`read_config`]."""
     options = {option: value for option, value in hub.items() if option != "trust_remote_code"}
     try:
         generation = GenerationConfig.from_pretrained(resolve(name), **options)
@@ -360,48 +362,46 @@ def _check_generation(name: str, model: PreTrainedModel) -> None:
 
 
 def read_tokenizer(name: str, hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:
-    """The tokenizer of that folder or name, or a ValueError; `hub` as [`load`] takes it."""
+    """The tokenizer of that folder or name, or a ValueError; `hub` as for [`load`]."""
     _check_settings(resolve(name))
     check_files(resolve(name), hub)
     return _load_tokenizer(name, hub)
 
 
 def _load_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase:
-    """The tokenizer of what was checked."""
+    """The tokenizer of a folder or name that was checked."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve(name), **hub)
-    except Exception as error:  # each kind of tokenizer fails in its own way where its files are missing
+    except Exception as error:  # each kind of tokenizer fails differently if its files are missing
         if "custom code" in str(error):
             raise ValueError(_unread(name, error)) from None
         tokenizer = None
     if not tokenizer or not len(tokenizer):
-        raise ValueError(f"'{shortened(name)}' holds no tokenizer: save it there with tokenizer.save_pretrained(...).")
+        raise ValueError(f"'{shortened(name)}' has no tokenizer: save it there with tokenizer.save_pretrained(...).")
     if tokenizer.pad_token is None:
         raise ValueError(
-            f"The tokenizer of '{name}' has no padding token, perhaps for want of its tokenizer_config.json: save it "
+            f"The tokenizer of '{name}' has no padding token (is its tokenizer_config.json missing?): save it "
             "there with tokenizer.save_pretrained(...)."
         )
     return tokenizer
 
 
 def _perhaps_a_text(name: str) -> str:
-    return (
-        "" if looks_like_path(name) else " If it is a text to translate, put all of it into one argument, in quotes."
-    )
+    return "" if looks_like_path(name) else " To translate it as text, give the whole text as one argument, in quotes."
 
 
 def _unread(name: str, error: Exception) -> str:
-    """What is wrong with a config.json that Transformers, or this package's configuration, does not take."""
+    """What is wrong with a config.json that Transformers, or this package's configuration, does not accept."""
     reason = " ".join(str(error).split())
     if "newer version" in reason:
         return f"'{name}' cannot be loaded. {reason}"
-    if "does not recognize" in reason or "Unrecognized model" in reason:  # told in paragraphs
+    if "does not recognize" in reason or "Unrecognized model" in reason:  # the original message has several paragraphs
         return f"'{name}' is a model of a type that Transformers {transformers.__version__} does not know."
     if "custom code" in reason:
-        return f"'{name}' needs code of its own: where you trust it, load it in Python with trust_remote_code=True."
+        return f"'{name}' needs custom code: if you trust it, load it in Python with trust_remote_code=True."
     return (
-        f"'{name}' cannot be loaded, for its config.json says what this version of hf_attn_seq2seq does not know: "
-        f"{reason.rstrip('.')}; if a newer one saved it, update this one."
+        f"'{name}' cannot be loaded, because this version of hf_attn_seq2seq does not accept its config.json: "
+        f"{reason.rstrip('.')}; if a newer version saved it, update this package."
     )
 
 
@@ -409,9 +409,9 @@ def _check_exported(name: str, models: int, device: str | None, dtype: str) -> N
     if models > 1:
         raise ValueError(f"'{name}' is exported: an ensemble needs the model that it was exported from.")
     if device not in (None, "cpu"):
-        raise ValueError(f"'{name}' is exported, and runs on a CPU: name no other device than cpu.")
+        raise ValueError(f"'{name}' is exported and runs on the CPU: use the device cpu.")
     if dtype not in ("auto", "float32"):
-        raise ValueError(f"'{name}' is exported, which fixes its numbers: leave out the dtype '{dtype}'.")
+        raise ValueError(f"'{name}' is exported, which fixes its data type: leave out the dtype '{dtype}'.")
 
 
 def _load_model(name: str, dtype: str, device: torch.device, hub: Mapping[str, Any]) -> Any:
@@ -423,47 +423,46 @@ def _load_model(name: str, dtype: str, device: torch.device, hub: Mapping[str, A
             dtype=dtype,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # which are told below, in one sentence
+            ignore_mismatched_sizes=True,  # reported below in one sentence
             **hub,
         )
     except SafetensorError as error:
-        raise ValueError(
-            f"The weights of '{name}' are damaged ({error}): save, or download, the model again."
-        ) from None
+        raise ValueError(f"The weights of '{name}' are damaged ({error}): save or download the model again.") from None
     except OSError as error:
         if _holds_pickle(name, hub):
             raise ValueError(
-                f"'{name}' keeps its weights in a pickle ({_PICKLE}), which can run any code when it is read: if you "
-                "trust whoever made it, convert it, by AutoModelForSeq2SeqLM.from_pretrained(..., "
+                f"'{name}' has its weights in a pickle file ({_PICKLE}), which can run arbitrary code when it is "
+                "loaded: if you trust its source, convert it with AutoModelForSeq2SeqLM.from_pretrained(..., "
                 "use_safetensors=False).save_pretrained(...), and load the new folder."
             ) from error
         if not os.path.isdir(name):
             raise ValueError(
-                f"The weights of '{name}' are not here, and the Hub cannot be reached or has no model.safetensors."
+                f"The weights of '{name}' are not in the cache, and the Hub cannot be reached or has no "
+                "model.safetensors."
             ) from error
         raise ValueError(
-            f"'{name}' holds no weights: there is no model.safetensors that fits its config.json."
+            f"'{name}' has no weights: there is no model.safetensors that matches its config.json."
         ) from error
-    if missing := sorted(found["missing_keys"]):  # which would be drawn anew, at random
+    if missing := sorted(found["missing_keys"]):  # they would be initialized randomly
         raise ValueError(
-            f"The weights of '{name}' lack {missing[0]} ({len(missing)} missing): save, or download, the model again."
+            f"The weights of '{name}' lack {missing[0]} ({len(missing)} missing): save or download the model again."
         )
     for mismatch in found["mismatched_keys"]:
         key, saved, needed = mismatch
         raise ValueError(
-            f"The weights of '{name}' do not fit its config.json ({key} is {tuple(saved)} and should be "
-            f"{tuple(needed)}): save, or download, the model again."
+            f"The weights of '{name}' do not match its config.json ({key} is {tuple(saved)} and should be "
+            f"{tuple(needed)}): save or download the model again."
         )
     own = model.config.model_type == AttnSeq2SeqConfig.model_type and not hasattr(model.config, "quantization_config")
-    if own and (unused := sorted(found["unexpected_keys"])):  # of other models, Transformers knows some to leave out
+    if own and (unused := sorted(found["unexpected_keys"])):  # for other models, Transformers knows which to ignore
         raise ValueError(
-            f"The weights of '{name}' do not fit its config.json, which has no place for {unused[0]} ({len(unused)} "
-            "such): save, or download, the model again."
+            f"The weights of '{name}' do not match its config.json, which has no parameter {unused[0]} ({len(unused)} "
+            "unexpected): save or download the model again."
         )
     for key, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.isnan().any() or (isinstance(tensor, nn.Parameter) and not torch.isfinite(tensor).all()):
             raise ValueError(
-                f"The weights of '{name}' hold NaN or infinite numbers ({key}): train again, with a smaller "
+                f"The weights of '{name}' contain NaN or infinite numbers ({key}): train again, with a smaller "
                 "learning rate, or go back to an earlier checkpoint."
             )
     if dtype == "auto" and device.type == "cpu" and model.dtype in (torch.float16, torch.bfloat16):
@@ -477,12 +476,12 @@ def _holds_pickle(name: str, hub: Mapping[str, Any]) -> bool:
         return any(os.path.isfile(os.path.join(name, file)) for file in files)
     try:
         return any(file_exists(name, file, revision=hub.get("revision"), token=hub.get("token")) for file in files)
-    except (HfHubHTTPError, OSError):  # offline, say
+    except (HfHubHTTPError, OSError):  # for example offline
         return False
 
 
 def _content(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
-    """What decides about ids; padding and truncation, which a use of the tokenizer leaves behind, do not."""
+    """The parts that determine ids; padding and truncation, which using a tokenizer changes, do not."""
     if not tokenizer.is_fast:
         return [tokenizer.get_vocab()]
     sides = [tokenizer, getattr(tokenizer, "target", tokenizer)]

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The translation pipeline of a model that is named."""
+"""`pipeline`: the translation pipeline of a model or its name."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def pipeline(
     **options: Any,
 ) -> AttnTranslationPipeline:
     """
-    A translator like `transformers.pipeline("translation")` of version 4, for any encoder-decoder.
+    A translator like `transformers.pipeline("translation")` in version 4, for any encoder-decoder.
 
     ```python
     translator = pipeline("translation", model="outputs/demo")
@@ -28,17 +28,17 @@ def pipeline(
     ```
 
     Args:
-        task: As [`AttnTranslationPipeline`] takes it.
-        model: The model, or its name as [`load`] takes it; None: the model that comes with this package.
-        tokenizer: The model's, or where it is; None: where the model is.
-        device: As [`transformers.Pipeline`] takes it; None: a GPU where there is one.
-        dtype: As [`load`] takes it.
-        **options: As [`AttnTranslationPipeline`] takes them, and for names on the Hub those that [`load`] takes.
+        task: As for [`AttnTranslationPipeline`].
+        model: The model, or its name as for [`load`]; None: the model included in this package.
+        tokenizer: The model's tokenizer, or its folder or name; None: that of the model.
+        device: As for [`transformers.Pipeline`]; None: a GPU if available.
+        dtype: As for [`load`].
+        **options: Options of [`AttnTranslationPipeline`], and for names on the Hub also those of [`load`].
 
     Raises:
-        ValueError: There is no such model, it is no encoder-decoder, or its tokenizer is missing.
+        ValueError: The model does not exist, is not an encoder-decoder, or has no tokenizer.
     """
-    if device == -1:  # what Transformers takes for a CPU, or for where the model is
+    if device == -1:  # which Transformers takes for the CPU, or for the model's device
         device = "cpu"
     hub = {**NO_CODE, **{name: options.pop(name) for name in HUB_OPTIONS if name in options}}
     found: Any = model
@@ -47,7 +47,7 @@ def pipeline(
         found, tokenizer = load(model or DEFAULT_MODEL, place, dtype, tokenizer, **hub)
         device = found.device if device is None else device  # an exported model stays on the CPU
     elif not hasattr(model, "generate"):
-        raise ValueError(f"What is given as model is of type {type(model).__name__}: give a model, or its name.")
+        raise ValueError(f"model is of type {type(model).__name__}: give a model, or its folder or name.")
     elif isinstance(tokenizer, str | Path):
         tokenizer = read_tokenizer(str(tokenizer), hub)
     return AttnTranslationPipeline(found, tokenizer, task=task, device=device, **options)

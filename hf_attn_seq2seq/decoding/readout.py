@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""How a model's attention is read as word alignment: the one way, for all that writes, shows or measures links."""
+"""How word alignment is read from a model's attention, for all code that writes, shows or evaluates links."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ READOUT_FILE = "alignment.json"  # beside a model's weights
 @dataclass(frozen=True)
 class Readout:
     """
-    Which of a model's attention weights stand for its word alignment, and how links are read off them.
+    The attention weights that represent a model's word alignment, and how links are read from them.
 
     Args:
-        layer: Of the decoder, from 0, or from the last as -1; a recurrent decoder has one.
-        head: Of that layer, from 0; None is the mean of all.
-        shift: 0: target token t has the row that predicts it (output-aligned). 1: the row after it, of the step that
-            has consumed the token (input-aligned; Chen et al. 2020, "Accurate Word Alignment Induction from Neural
-            Machine Translation", section 3.1).
-        end_token: What becomes of weight on the source's special tokens, of which the end token is one. "competes": a
-            target word that looks most at one has no link; "excluded": it is left out and the rest sums to 1.
-        threshold: None: each target word has the source word of most weight; a number: all of at least that weight.
+        layer: Decoder layer, counted from 0, or from the last as -1; a recurrent decoder has one.
+        head: Head of that layer, counted from 0; None is the mean of all.
+        shift: 0: the row that predicts target token t (output-aligned). 1: the next row, of the step that has read the
+            token (input-aligned; Chen et al. 2020, "Accurate Word Alignment Induction from Neural Machine
+            Translation", section 3.1).
+        end_token: Treatment of the weight on the source's special tokens, such as the end token. "competes": a target
+            word with the most weight on one of them has no link; "excluded": that weight is removed and the rest
+            renormalized.
+        threshold: None: each target word is linked to the source word with the most weight; a number: to all source
+            words with at least that weight.
 
     Raises:
-        ValueError: A field outside its choices.
+        ValueError: A field has an invalid value.
     """
 
     layer: int = -1
@@ -62,7 +64,7 @@ class Readout:
             if not isinstance(value, int) or isinstance(value, bool):
                 raise ValueError(f"{name}={quoted(value)} must be a whole number.")
         if self.shift < 0:
-            raise ValueError(f"shift={self.shift} must be 0 or more steps.")
+            raise ValueError(f"shift={self.shift} must not be negative.")
         if self.end_token not in END_TOKEN_CHOICES:
             raise ValueError(
                 f"end_token={quoted(self.end_token)} is unknown: choose one of {', '.join(END_TOKEN_CHOICES)}."
@@ -72,7 +74,7 @@ class Readout:
 
     def weights(self, attention: np.ndarray) -> np.ndarray:
         """
-        `(tgt_len, src_len)` weights out of all, a row of zeros where the shift finds no row.
+        Select the weights `(tgt_len, src_len)`; rows that the shift moves past the end are zero.
 
         Args:
             attention: `(layers, heads, tgt_len, src_len)`.
@@ -81,7 +83,7 @@ class Readout:
         return self.rows(attention[self.layer])
 
     def rows(self, layer: np.ndarray) -> np.ndarray:
-        """As [`weights`], out of those of the layer, `(heads, tgt_len, src_len)`."""
+        """As [`weights`], given those of the layer, `(heads, tgt_len, src_len)`."""
         if self.head is not None and not -len(layer) <= self.head < len(layer):
             raise ValueError(f"There is no head {self.head}: the layer has {len(layer)}, counted from 0.")
         chosen = layer.mean(axis=0) if self.head is None else layer[self.head]
@@ -97,7 +99,7 @@ class Readout:
 
         Args:
             rows: `(tgt_len, src_len)`, from [`weights`] or [`rows`].
-            source_shares: `(src_len, source words)`, as `hf_attn_seq2seq.data.words.word_shares` makes them.
+            source_shares: `(src_len, source words)`, as returned by `hf_attn_seq2seq.data.words.word_shares`.
             target_shares: `(tgt_len, target words)`.
         """
         words = word_attention(rows, source_shares, target_shares)
@@ -105,7 +107,7 @@ class Readout:
 
 
 class Alignment(NamedTuple):
-    """The word alignment of one pair; `weights` `(target words, source words)` is what the links were read off."""
+    """The word alignment of one pair; its links were read from `weights`, `(target words, source words)`."""
 
     source: Words
     target: Words
@@ -113,12 +115,12 @@ class Alignment(NamedTuple):
     weights: np.ndarray
 
     def confidences(self) -> dict[Link, float]:
-        """For each link, in order, the share of the target word's attention that lies on the source word."""
+        """For each link, in order, the share of the target word's attention on the source word."""
         return {(source, target): float(self.weights[target, source]) for source, target in sorted(self.links)}
 
 
 class PairAttention(NamedTuple):
-    """All attention of one pair of texts, and what is needed to count it in words."""
+    """All attention weights of one pair of texts, and how its tokens form words."""
 
     source: Words
     target: Words
@@ -127,14 +129,14 @@ class PairAttention(NamedTuple):
     target_shares: np.ndarray  # (tgt_len, target words)
 
     def words(self, readout: Readout) -> WordAttention:
-        """The attention between words that `readout` chooses."""
+        """The attention between words that `readout` selects."""
         return readout.words(readout.weights(self.attention), self.source_shares, self.target_shares)
 
     def links(self, readout: Readout) -> frozenset[Link]:
         return self.words(readout).links(readout.threshold)
 
     def alignment(self, readout: Readout) -> Alignment:
-        """The links that `readout` finds, and the weights that they were read off."""
+        """The links that `readout` finds, and the weights that they were read from."""
         words = self.words(readout)
         return Alignment(self.source, self.target, words.links(readout.threshold), words.matrix)
 
@@ -148,15 +150,15 @@ def align_run(
     cut: Callable[[str], Words] = cut_words,
 ) -> Alignment:
     """
-    The word alignment of a translation, read off the run that made it.
+    The word alignment of a translation, read from the run that produced it.
 
     Args:
-        layer: `(heads, tgt_len, src_len)` of the layer that `readout` names: row t is of the step that chose target
-            token t.
+        layer: Weights `(heads, tgt_len, src_len)` of the layer that `readout` names: row t belongs to the step that
+            chose target token t.
         source: The source and its words.
-        source_offsets: The place of each source token in the source, `(0, 0)` for special tokens and padding.
-        pieces: What each target token added to the translation; nothing, if it is a special token.
-        cut: Makes words of the translation.
+        source_offsets: The position of each source token in the source, `(0, 0)` for special tokens and padding.
+        pieces: The text that each target token added to the translation; empty for special tokens.
+        cut: Splits the translation into words.
     """
     target = cut("".join(pieces))
     spans = [span if piece else (0, 0) for piece, span in zip(pieces, spans_of(pieces))]
@@ -165,13 +167,13 @@ def align_run(
 
 
 def spans_of(pieces: Sequence[str]) -> list[tuple[int, int]]:
-    """Where each piece lies in the text that they are together."""
+    """The position of each piece in their concatenation."""
     ends = list(accumulate(map(len, pieces)))
     return list(zip([0, *ends], ends))
 
 
 def save_readout(readout: Readout, folder: str | Path) -> Path:
-    """Write how to read a model's attention into its folder, from which it is read wherever the model aligns."""
+    """Save a read-out in the model's folder, where everything that aligns with the model finds it."""
     path = Path(folder) / READOUT_FILE
     write_text(path, json.dumps(asdict(readout), indent=2) + "\n")
     return path
@@ -179,16 +181,16 @@ def save_readout(readout: Readout, folder: str | Path) -> Path:
 
 def find_readout(name: str | Path, **hub: Any) -> Readout | None:
     """
-    What the model's `alignment.json` says; None where there is none.
+    The read-out in the model's `alignment.json`; None if there is no such file.
 
     Args:
         name: A folder, or a name on the Hub.
-        **hub: For names on the Hub: `revision`, `token`, `cache_dir`, `local_files_only`, as `from_pretrained` takes
-            them; others are passed over.
+        **hub: Options of `from_pretrained` for names on the Hub: `revision`, `token`, `cache_dir`,
+            `local_files_only`; others are ignored.
 
     Raises:
-        ValueError: The file is not what [`save_readout`] writes.
-        OSError: The Hub cannot be asked, or does not hand out the file.
+        ValueError: The file was not written by [`save_readout`].
+        OSError: The Hub cannot be reached, or does not provide the file.
     """
     path = Path(name) / READOUT_FILE if os.path.isdir(name) else _fetched(str(name), hub)
     if path is None or not path.is_file():
@@ -197,15 +199,15 @@ def find_readout(name: str | Path, **hub: Any) -> Readout | None:
     try:
         return Readout(**json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"'{path}' does not hold {', '.join(names)} of an alignment: {error}") from None
+        raise ValueError(f"'{path}' is not a valid read-out ({', '.join(names)}): {error}") from None
 
 
 def _fetched(name: str, hub: Mapping[str, Any]) -> Path | None:
-    """The file in the cache of the Hub, fetched where it is not there; None where the model has none."""
+    """The file in the Hub's cache, downloaded if necessary; None if the model has none."""
     options = {key: hub[key] for key in ("revision", "token", "cache_dir", "local_files_only") if hub.get(key)}
     try:
         return Path(hf_hub_download(name, READOUT_FILE, **options))
-    except LocalEntryNotFoundError:  # the Hub was not asked: perhaps it was before
+    except LocalEntryNotFoundError:  # the Hub was not reached: perhaps it was before
         place = {key: options[key] for key in ("revision", "cache_dir") if key in options}
         if isinstance(try_to_load_from_cache(name, READOUT_FILE, **place), str | None):
             raise
@@ -213,13 +215,13 @@ def _fetched(name: str, hub: Mapping[str, Any]) -> Path | None:
     except EntryNotFoundError:
         return None
     except HFValidationError as error:
-        raise OSError(f"'{name}' is no name on the Hub.") from error
+        raise OSError(f"'{name}' is not a valid name on the Hub.") from error
 
 
 def keep_readout(model: PreTrainedModel, name: str, hub: Mapping[str, Any]) -> None:
     """
-    Ask the Hub for the model's `alignment.json` while the name and the options that it was loaded by are at hand, the
-    token among them; [`readout_of`] has it then. What goes wrong is told there, to those who align.
+    Fetch the model's `alignment.json` from the Hub while the name and the options that it was loaded with, such as the
+    token, are known; [`readout_of`] uses it later. Errors are reported there, to those who align.
     """
     found: Readout | OSError | ValueError
     if not os.path.isdir(name):
@@ -232,13 +234,14 @@ def keep_readout(model: PreTrainedModel, name: str, hub: Mapping[str, Any]) -> N
 
 def readout_of(model: PreTrainedModel) -> Readout:
     """
-    How a loaded model's attention is read, as its `alignment.json` says; the default where it has none.
+    The read-out of a loaded model, from its `alignment.json`; the default if it has none.
 
-    `hf_attn_seq2seq.load` has the file of just the revision that it loads. For a model that Transformers loaded it is
-    looked for in the folder, or in the revision `main` on the Hub. A Hub that cannot be asked is told by a warning.
+    `hf_attn_seq2seq.load` reads the file from the same revision as the model. For a model loaded with Transformers,
+    the file is read from the folder, or from the revision `main` on the Hub. If the Hub cannot be reached, a warning
+    says so.
 
     Raises:
-        ValueError: The file is not what [`save_readout`] writes.
+        ValueError: The file was not written by [`save_readout`].
     """
     found = getattr(model, "alignment_readout", None)
     if found is None:
@@ -251,8 +254,8 @@ def readout_of(model: PreTrainedModel) -> Readout:
         found = model.alignment_readout
     if isinstance(found, OSError):
         logger.warning(
-            f"The Hub does not tell how the attention of '{model.config._name_or_path}' is read, for {READOUT_FILE} "
-            "cannot be fetched: links are read in the default way, off the mean of the last layer's heads."
+            f"{READOUT_FILE} of '{model.config._name_or_path}' cannot be fetched from the Hub: links are read in the "
+            "default way, from the mean of the last layer's heads."
         )
         found = model.alignment_readout = Readout()  # type: ignore[assignment]
     if isinstance(found, ValueError):
@@ -261,20 +264,20 @@ def readout_of(model: PreTrainedModel) -> Readout:
 
 
 def _is_cached(name: str) -> bool:
-    """Whether it is a name on the Hub that something was loaded by."""
+    """Whether something was loaded under this name from the Hub."""
     try:
         return (Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")).is_dir()
-    except HFValidationError:  # no name
+    except HFValidationError:  # not a name on the Hub
         return False
 
 
 class Aligner(NamedTuple):
-    """A trained model that aligns; without a read-out, its attention is read as its `alignment.json` says."""
+    """A trained model for word alignment; if `readout` is None, that of its `alignment.json` is used."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     readout: Readout | None = None
 
     def way(self) -> Readout:
-        """How its attention is read."""
+        """The read-out in use."""
         return self.readout or readout_of(self.model)

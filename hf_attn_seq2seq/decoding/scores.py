@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The scores of what `generate()` returns, as its search has made them."""
+"""The scores of the sequences that `generate()` returns, as computed by its search."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,28 +14,28 @@ _IMPOSSIBLE = -1e8  # a sum of log-probabilities that no tokens of a model have
 
 class SearchScores(StoppingCriteria):
     """
-    Listens to one run of `generate()`, and never stops it.
+    Observes one run of `generate()`, and never stops it.
 
-    `generate()` tells scores only together with those of all tokens at all steps, which take gigabytes. This takes
-    what it needs of each step's and empties them.
+    `generate()` returns scores only together with those of all tokens at all steps, which take gigabytes. This class
+    keeps what it needs from each step and frees the rest.
 
-    A score is the sum of the log-probabilities of the tokens that were chosen, the end token among them, divided by
-    their number ** `length_penalty`. Beam search applies logits processors to log-probabilities, so that a token it is
-    forced to costs nothing; greedy search and sampling choose by the softmax of what the processors leave, so that is
-    what counts (as in Transformers' `compute_transition_scores(normalize_logits=True)`).
+    A score is the sum of the log-probabilities of the chosen tokens, including the end token, divided by their number
+    ** `length_penalty`. Beam search applies logits processors to log-probabilities, so a forced token costs nothing.
+    Greedy search and sampling choose by the softmax of the processed logits, so that softmax counts (as in
+    Transformers' `compute_transition_scores(normalize_logits=True)`).
     """
 
     def __init__(self, model: PreTrainedModel, options: Mapping[str, Any]) -> None:
         """
         Args:
-            model: Whose `generate` will be called.
-            options: The keywords for it.
+            model: The model whose `generate` will be called.
+            options: Its keyword arguments.
         """
         self.model, self.options = model, options
-        self.chosen: list[torch.Tensor | None] = []  # (batch,) of each step; None in beam search, which adds up itself
+        self.chosen: list[torch.Tensor | None] = []  # (batch,) per step; None in beam search, which adds up itself
 
     def all_options(self) -> dict[str, Any]:
-        """The keywords to call `generate` with."""
+        """The keyword arguments to call `generate` with."""
         others = self.options.get("stopping_criteria") or []
         return {**self.options, "output_scores": True, "stopping_criteria": [*others, self]}
 
@@ -44,15 +44,15 @@ class SearchScores(StoppingCriteria):
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
     def _listen(self, tokens: torch.Tensor, scores: tuple[torch.Tensor, ...]) -> None:
-        """Take from the newest steps: `(rows, length)` tokens, the last of each row chosen by the last scores."""
+        """Process the newest steps: `(rows, length)` tokens, the last of each row chosen by the last scores."""
         for step in range(len(self.chosen), len(scores)):
             rows = scores[step]  # (rows, vocab)
             if len(rows) == len(tokens):
                 newest = tokens[:, tokens.shape[1] - len(scores) + step, None]
                 self.chosen.append(rows.float().log_softmax(-1).gather(1, newest)[:, 0])
-            else:  # beam search looks at several continuations of each beam
+            else:  # beam search considers several continuations of each beam
                 self.chosen.append(None)
-            if not self.options.get("stopping_criteria"):  # others may look at what came before
+            if not self.options.get("stopping_criteria"):  # others may need earlier scores
                 rows.set_()  # type: ignore[call-overload]
 
     def of(self, outputs: ModelOutput) -> list[float]:
@@ -81,14 +81,14 @@ class SearchScores(StoppingCriteria):
         return (added_up * lengths ** self._setting("length_penalty", 1.0) > _IMPOSSIBLE).tolist()
 
     def _real(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Where `(batch, steps)` tokens were chosen by the search, and are not padding behind a row's end."""
+        """A mask of the `(batch, steps)` tokens that the search chose, without padding after the end of a row."""
         ends = torch.as_tensor(self._setting("eos_token_id", []), device=tokens.device).reshape(-1)
         is_end = torch.isin(tokens, ends).long()
         real = is_end.cumsum(1) - is_end == 0  # no end token came before
         padding = self._setting("pad_token_id", ends[0] if len(ends) else None)
         if padding is None or not (self.options.get("stopping_criteria") or self._setting("stop_strings", None)):
             return real
-        # Rows may have ended without an end token: what is padding to the end of the row was not chosen.
+        # Rows may have ended without an end token: trailing padding was not chosen.
         something_follows = (tokens != padding).long().flip(1).cumsum(1).flip(1) > 0  # here or later
         return real & (something_follows | is_end.bool())
 
@@ -97,7 +97,7 @@ class SearchScores(StoppingCriteria):
 
 
 def generation_setting(model: PreTrainedModel, options: Mapping[str, Any], name: str, usual: Any) -> Any:
-    """What `model.generate(**options)` takes for a setting; the `usual` value where nobody says."""
+    """The value that `model.generate(**options)` uses for a setting; `usual` if it is not set anywhere."""
     given = options.get("generation_config")
     for value in (options.get(name), getattr(given, name, None), getattr(model.generation_config, name, None)):
         if value is not None:

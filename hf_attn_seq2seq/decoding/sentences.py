@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Translations of a text's sentences as one translation of the text."""
+"""Joining the translations of sentences into translations of the whole text."""
 
 import re
 from bisect import bisect_right
@@ -12,25 +12,25 @@ from hf_attn_seq2seq.pipeline_attn_seq2seq import Piece, join_text
 
 
 class Translation(NamedTuple):
-    """One translation of a text; what was not asked for is None."""
+    """One translation of a text; fields that were not requested are None."""
 
     text: str
     score: float | None = (
         None  # the sum of the tokens' log-probabilities, divided by length ** length_penalty; the mean of sentences
     )
-    links: frozenset[Link] | None = None  # (source word, target word), words being what blanks part
+    links: frozenset[Link] | None = None  # (source word, target word), with words separated by whitespace
 
 
 def join_translations(pieces: Sequence[Piece], translations: Sequence[Sequence[Translation]]) -> list[Translation]:
     """
-    The translations of a text, best first, made of those of its sentences: the k-th of each make the k-th.
+    Join the translations of a text's sentences: the k-th translation of the text consists of their k-th translations.
 
-    Links count the words of the whole text, and a score is the mean of the sentences' scores, so that the best stays
-    the first.
+    Links count the words of the whole text. A score is the mean of the sentences' scores, so the best translation
+    remains the first.
 
     Args:
-        pieces: The text, as [`split_text`] makes them.
-        translations: Of each sentence, best first.
+        pieces: The text, as split by [`split_text`].
+        translations: The translations of each sentence, best first.
     """
     if len(pieces) == 1 and pieces[0] == Piece("", pieces[0].sentence):
         return list(translations[0])
@@ -61,7 +61,7 @@ def _joined(pieces: Sequence[Piece], translations: Sequence[Translation]) -> Tra
 
 
 class _Places:
-    """Which word of a text, the words being separated by whitespace, has a character."""
+    """Maps characters of a text to its words, which are separated by whitespace."""
 
     def __init__(self, text: str) -> None:
         self.starts = [match.start() for match in re.finditer(r"\S+", text)]

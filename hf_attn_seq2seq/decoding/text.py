@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Texts through a model in batches of like length, and back in the order they came."""
+"""Translating texts in batches of similar length, with results in the original order."""
 
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -41,18 +41,18 @@ def translate(
     **generate_options: Any,
 ) -> list[str]:
     """
-    Translate texts, in their order.
+    Translate texts; results are in the order of the texts.
 
     Args:
-        model: Any encoder-decoder that generates.
-        tokenizer: The model's.
+        model: Any encoder-decoder that supports `generate`.
+        tokenizer: The model's tokenizer.
         texts: Sentences or paragraphs.
         split_sentences: As for [`translate_n_best`].
-        batch_size: Sentences a batch.
-        **generate_options: For `model.generate`, such as `num_beams=5`; what is not given is the model's own setting.
+        batch_size: Sentences per batch.
+        **generate_options: Passed to `model.generate`, such as `num_beams=5`; the defaults are the model's settings.
 
     Raises:
-        ValueError: A text is blank; the sentence names it.
+        ValueError: A text is blank; the message names it.
     """
     results = translate_n_best(
         model,
@@ -83,33 +83,34 @@ def translate_n_best(
     **generate_options: Any,
 ) -> list[list[Translation]]:
     """
-    The best translations of each text, in the texts' order, with what the run that made them tells about them.
+    The best translations of each text, with scores and word links on request; results are in the order of the texts.
 
     Args:
-        model: Any encoder-decoder that generates.
-        tokenizer: The model's.
+        model: Any encoder-decoder that supports `generate`.
+        tokenizer: The model's tokenizer.
         texts: Sentences or paragraphs.
-        split_sentences: Whether each sentence of a text is translated by itself, as models trained on sentences need
-            it, and all are joined with the whitespace that was between them; [`split_text`] says how.
-        n_best: Translations a text, best first; more than one need as many beams. There are fewer where no more are
-            possible.
-        batch_size: Sentences a batch.
-        scores: Whether to tell scores.
-        links: Whether to link target words to source words, as the model's `alignment.json` says how its attention is
-            read: see [`Readout`].
-        unknown_words: Replaces each unknown token of a translation by the entry of the source word that was looked at
-            most, or, where it has none, by that word itself (Luong et al. 2015b, "Addressing the Rare Word Problem",
-            section 3; Jean et al. 2015, section 4.1): `{}` copies them all. A word is what the target's tokenizer has
-            one unknown token for: a character of a tokenizer of characters. Where the read-out links the token to no
-            word, because the source's end token was looked at more, it stays. None leaves unknown tokens out.
-        attention_layer: Whose attention is read, in place of the layer that the model's `alignment.json` names.
-        max_source_tokens: Where a sentence is cut, its end token included; None: at what the model reads, and a
-            warning tells of each that is longer.
-        **generate_options: For `model.generate`, such as `num_beams=5`.
+        split_sentences: Whether to translate each sentence of a text separately, as models trained on sentences need,
+            and join the translations with the original whitespace; see [`split_text`].
+        n_best: Translations per text, best first; more than one needs at least as many beams. There are fewer
+            if fewer are possible.
+        batch_size: Sentences per batch.
+        scores: Whether to return scores.
+        links: Whether to link target words to source words; the read-out is that of the model's `alignment.json` (see
+            [`Readout`]).
+        unknown_words: Replaces each unknown token of a translation by the entry of the source word with the most
+            attention, or, if it has no entry, by that word itself (Luong et al. 2015b, "Addressing the Rare Word
+            Problem", section 3; Jean et al. 2015, section 4.1): `{}` copies every such word. A word is what the
+            target's tokenizer represents by one unknown token; for a character tokenizer it is a character. If the
+            read-out links the token to no word, because the end token of the source has more weight, the unknown
+            token stays. None leaves unknown tokens out.
+        attention_layer: The layer to read, instead of the one in the model's `alignment.json`.
+        max_source_tokens: Longer sentences are truncated to this many tokens, including the end token; None: the
+            model's limit, with a warning for each truncated sentence.
+        **generate_options: Passed to `model.generate`, such as `num_beams=5`.
 
     Raises:
-        ValueError: A text is blank (the sentence names it), `n_best` is above the number of beams, or attention is
-            needed of a model that has none.
+        ValueError: A text is blank (the message names it), `n_best` exceeds the number of beams, or attention is
+            needed but the model has none.
     """
     refuse_blank(texts)
     if split_sentences:
@@ -134,10 +135,10 @@ def translate_n_best(
         return [join_translations(pieces, [next(found) for _ in pieces]) for pieces in split]
     for option, usual in (("num_return_sequences", 1), ("return_dict_in_generate", False)):
         if (generate_options.get(option) or usual) != usual:
-            raise ValueError(f"Leave out {option}: translate_n_best returns n_best texts, model.generate its outputs.")
+            raise ValueError(f"translate_n_best does not take {option}: leave it out, or call model.generate.")
     num_beams = generation_setting(model, generate_options, "num_beams", 1)
     if not 1 <= n_best <= num_beams:
-        raise ValueError(f"n_best={n_best} must lie between 1 and the number of beams, {num_beams}.")
+        raise ValueError(f"n_best={n_best} must be between 1 and the number of beams, {num_beams}.")
     generate_options = {**length_limit(model, generate_options), **generate_options}
     attending = links or unknown_words is not None
     readout = readout_of(model) if attending else Readout()
@@ -186,27 +187,29 @@ def translate_n_best(
 def _tell_what_is_cut(
     tokenizer: PreTrainedTokenizerBase, batch: Sequence[str], inputs: Mapping[str, torch.Tensor], limit: int
 ) -> None:
-    """Warn of each text of a batch that was cut to `limit` tokens."""
+    """Warn about each text of a batch that was truncated to `limit` tokens."""
     if inputs["input_ids"].shape[1] < limit:
         return
     for text in batch:
         length = len(tokenizer(text, verbose=False)["input_ids"])
         if length > limit:
             beginning = f"{text[:40]}..." if len(text) > 40 else text
-            logger.warning(f"A text of {length:,} tokens is cut to the {limit:,} that the model reads: {beginning!r}")
+            logger.warning(
+                f"A text of {length:,} tokens was truncated to the {limit:,} that the model reads: {beginning!r}"
+            )
 
 
 class Source(NamedTuple):
-    """A source as its tokenizer has cut it."""
+    """A tokenized source."""
 
     text: str
-    offsets: list[tuple[int, int]]  # of each token, its place in the text
-    words: list[int | None]  # of each token, the word that the tokenizer counts it to
+    offsets: list[tuple[int, int]]  # the position of each token in the text
+    words: list[int | None]  # the tokenizer's word of each token
 
     def units(self, whole_words: bool) -> Words:
-        """What one token of a vocabulary of `whole_words`, or else of parts of words, may stand for."""
+        """The parts of the text that one token may represent: whole words, or else parts of words."""
         if not any(word is not None for word in self.words):
-            return split_words(self.text)  # the tokenizer does not say
+            return split_words(self.text)  # the tokenizer does not report words
         spans: dict[Any, tuple[int, int]] = {}
         for (start, end), word in zip(self.offsets, self.words):
             text = self.text[start:end]
@@ -223,7 +226,7 @@ def _words_of_tokens(inputs: BatchEncoding, row: int) -> list[int | None]:
 
 
 def _has_whole_words(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the unknown token stands for a word, and not for a part of one or a character."""
+    """Whether the unknown token represents a whole word, not a part of one or a character."""
     model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
     return isinstance(model, WordLevel | WordPiece)
 
@@ -241,7 +244,7 @@ def _with_attention(
     A translation with its unknown tokens replaced and its words linked.
 
     Args:
-        ids: The new tokens, and perhaps padding.
+        ids: The generated tokens, possibly with padding.
         weights: `(heads, steps, src_len)` of the layer that `readout` names.
     """
     target = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
@@ -267,10 +270,10 @@ def _with_attention(
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], left_out: Collection[int] = ()) -> list[str]:
     """
-    What each token adds to the text of the tokens before it; together they are the text.
+    The text that each token adds to that of the preceding tokens; their concatenation is the whole text.
 
     Args:
-        ids: Of one text.
+        ids: The tokens of one text.
         left_out: Ids that add nothing.
     """
     chosen = [token_id for token_id in ids if token_id not in left_out]
@@ -285,7 +288,7 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], left_out
 
 @contextmanager
 def evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Within, the model is in evaluation mode."""
+    """Inside this context the model is in evaluation mode."""
     was_training = model.training
     model.eval()
     try:
@@ -296,12 +299,13 @@ def evaluating(model: PreTrainedModel) -> Iterator[None]:
 
 def length_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int | None = None) -> Iterator[list[int]]:
     """
-    Batches of like length, the longest first, as indices into `lengths`.
+    Batches of similar length, longest first, as indices into `lengths`.
 
     Args:
-        lengths: Of each text.
-        batch_size: The most texts in a batch.
-        batch_tokens: The greatest product of the texts in a batch and the longest of them; a longer text goes alone.
+        lengths: The length of each text.
+        batch_size: Maximum number of texts in a batch.
+        batch_tokens: Maximum product of the number of texts in a batch and the longest length; a longer text is a
+            batch by itself.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1.")
@@ -315,17 +319,19 @@ def length_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int | 
 
 
 def refuse_blank(texts: Sequence[str]) -> None:
-    """Raise a ValueError that names the first text that is blank or no text."""
+    """Raise a ValueError that names the first text that is blank or not a string."""
     if isinstance(texts, str):
-        raise ValueError("Give a list of texts, not one text: its letters would be taken for texts.")
+        raise ValueError(
+            "texts is one string: give a list of strings, or each character would be translated separately."
+        )
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise ValueError(f"Text {index} is a {type(text).__name__}: give text.")
+            raise ValueError(f"Text {index} is of type {type(text).__name__}: give a string.")
         if not text.strip():
-            raise ValueError(f"Text {index} is blank: give it words or leave it out.")
+            raise ValueError(f"Text {index} is blank: give it some words or leave it out.")
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"Text {index} is no Unicode text from character {error.start + 1} on: write it in UTF-8."
+                f"Text {index} is not valid Unicode from character {error.start + 1} on: encode it as UTF-8."
             ) from None

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Attention weights counted in words, and the links that they speak for."""
+"""Attention weights between words, and the links that follow from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_attn_seq2seq.messages import quoted
 if TYPE_CHECKING:
     import torch
 
-_ROUNDING = 1e-3  # a mean of half-precision weights may pass 1 by this much
+_ROUNDING = 1e-3  # a mean of half-precision weights may exceed 1 by this much
 
 
 def attention_matrix(weights: torch.Tensor | np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def attention_matrix(weights: torch.Tensor | np.ndarray) -> np.ndarray:
         weights: `(tgt_len, src_len)`, one head of one layer (or a mean of them), each weight from 0 to 1.
 
     Raises:
-        ValueError: if the shape is another or empty, or a weight is not a number from 0 to 1.
+        ValueError: if the shape is different or empty, or a weight is not a number from 0 to 1.
     """
     if hasattr(weights, "is_complex") and weights.is_complex():
         raise ValueError(f"the attention weights are of type {weights.dtype}: they must be real numbers.")
@@ -41,33 +41,33 @@ def attention_matrix(weights: torch.Tensor | np.ndarray) -> np.ndarray:
         )
     matrix = matrix.astype(np.float64) + 0.0  # turns -0.0 into 0.0
     if not np.isfinite(matrix).all():
-        raise ValueError("the attention weights hold NaN or infinity: they must be numbers from 0 to 1.")
+        raise ValueError("the attention weights contain NaN or infinity: they must be numbers from 0 to 1.")
     if matrix.min() < 0 or matrix.max() > 1 + _ROUNDING:
         raise ValueError(
-            f"the attention weights run from {matrix.min():.4g} to {matrix.max():.4g}: they must lie between 0 and 1 "
+            f"the attention weights range from {matrix.min():.4g} to {matrix.max():.4g}: they must be between 0 and 1 "
             "(these may be scores, from before the softmax)."
         )
     return matrix
 
 
 class WordAttention(NamedTuple):
-    """Attention of one sentence, counted in words.
+    """Attention of one sentence between words.
 
-    `matrix`: `(target words, source words)`; a row sums to 1 less what went to special tokens. `null`:
-    `(target words,)`, the largest weight that one special source token has.
+    `matrix`: `(target words, source words)`; a row sums to 1 minus the weight on special tokens. `null`:
+    `(target words,)`, the largest weight on a special source token.
     """
 
     matrix: np.ndarray
     null: np.ndarray
 
     def renormalised(self) -> WordAttention:
-        """The same with the special tokens left out: rows sum to 1 over the words, or stay 0."""
+        """The same without special tokens: rows sum to 1 over the words, or stay 0."""
         total = self.matrix.sum(axis=1, keepdims=True)
         return WordAttention(self.matrix / np.where(total > 0, total, 1.0), np.zeros_like(self.null))
 
     def best(self) -> list[int | None]:
-        """For each target word the source word with the most weight (the first of several), or None where a special
-        token has more, or nothing has any."""
+        """For each target word the source word with the most weight (the first of several), or None if a special token
+        has more weight or all weights are 0."""
         if not self.matrix.size:
             return [None] * len(self.matrix)
         best = self.matrix.argmax(axis=1)
@@ -76,12 +76,12 @@ class WordAttention(NamedTuple):
         return [int(source) if is_linked else None for source, is_linked in zip(best, linked)]
 
     def links(self, threshold: float | None = None) -> frozenset[Link]:
-        """The links that the weights speak for.
+        """The links that follow from the weights.
 
         Args:
             threshold: None links each target word to the source word with the most weight (the first of several), or
-                to none where a special token has more. A number from 0 to 1 links all pairs of words of at least that
-                weight, so that a word may have none, one or more.
+                to none if a special token has more. A number from 0 to 1 links all pairs of words with at least that
+                weight, so a word may have no link, one or several.
         """
         if threshold is None:
             return frozenset((source, target) for target, source in enumerate(self.best()) if source is not None)
@@ -96,18 +96,18 @@ def word_attention(
     """Merges tokens into words: weights of a word's source tokens are summed, rows of its target tokens averaged.
 
     Args:
-        weights: `(tgt_len, src_len)`, each from 0 to 1; row `t` stands for target token `t`.
-        source_shares: `(src_len, source words)`, which share of each token lies in which word; a row of zeros for
-            special tokens. `hf_attn_seq2seq.data.words.word_shares` makes it.
-        target_shares: `(tgt_len, target words)`, the same; tokens of no word are left out.
+        weights: `(tgt_len, src_len)`, each from 0 to 1; row `t` belongs to target token `t`.
+        source_shares: `(src_len, source words)`, the share of each token in each word, with rows of zeros for special
+            tokens, as returned by `hf_attn_seq2seq.data.words.word_shares`.
+        target_shares: `(tgt_len, target words)`, the same for the target; tokens outside all words are ignored.
 
     Raises:
-        ValueError: if the weights are no such matrix, or the shares do not fit it.
+        ValueError: if the weights are not such a matrix, or the shares do not match it.
     """
     matrix = attention_matrix(weights)
     for name, shares, length in (("source", source_shares, matrix.shape[1]), ("target", target_shares, len(matrix))):
         if shares.ndim != 2 or len(shares) != length:
-            raise ValueError(f"{name}_shares has shape {shares.shape}: it needs one row for each of {length} tokens.")
+            raise ValueError(f"{name}_shares has shape {shares.shape}: it needs one row per token, {length} in all.")
     total = target_shares.sum(axis=0)  # target words
     rows = (target_shares / np.where(total > 0, total, 1.0)).T @ matrix  # target words x src_len
     special = ~source_shares.any(axis=1)
@@ -122,22 +122,22 @@ def attention_to_links(
 ) -> frozenset[Link]:
     """Links every target word to the source word that it attends to most.
 
-    Row `t` of the weights must be the row that stands for target token `t`. Where words have several tokens, the
-    weights of a word's source tokens are summed and the rows of its target tokens averaged. A special source token
-    (padding, the end token) competes as it stands: where it has the largest weight, the target word gets no link, as
-    is so for a row of zeros. Among equal weights the first source word wins.
+    Row `t` of the weights must belong to target token `t`. If words have several tokens, the weights of a word's
+    source tokens are summed and the rows of its target tokens averaged. Special source tokens (padding, the end token)
+    compete: if one of them has the largest weight, or the row is zero, the target word gets no link. Among equal
+    weights the first source word wins.
 
     Args:
         weights: `(tgt_len, src_len)`, each from 0 to 1.
-        source_words: for each source token its word's index, or None for a special token, as
-            `BatchEncoding.word_ids()` gives them; by default every token is a word.
-        target_words: the same for the target tokens; rows of special tokens are left out.
+        source_words: the word index of each source token, or None for a special token, as returned by
+            `BatchEncoding.word_ids()`; by default every token is a word.
+        target_words: the same for the target tokens; rows of special tokens are ignored.
 
     Returns:
         the links, as `(source word, target word)`.
 
     Raises:
-        ValueError: if the weights are not such a matrix, or the words do not fit it.
+        ValueError: if the weights are not such a matrix, or the words do not match it.
     """
     tgt_len, src_len = attention_matrix(weights).shape
     return word_attention(

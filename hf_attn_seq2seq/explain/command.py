@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Show, step by step and number by number, how a model makes a translation; with no arguments, the guided tour."""
+"""Explain step by step, with all numbers, how a model translates. Without arguments, show the guided tour."""
 
 import argparse
 import os
@@ -36,13 +36,13 @@ EXAMPLES = """examples:
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat. It sleeps." --faithfulness --html page.html
   hf-attn-seq2seq explain cat.json --chapter attention --depth vectors
 
-what-if changes, each of one thing, run by the real model again:
-  source=TEXT        another sentence
-  target.STEP=WORD   a step has to say this word, or a token by its name, such as </s>
-  weights.STEP=HOW   a step's weights: uniform; a source word, or a source token's number, which gets all; or numbers
-                     separated by commas
+what-if changes (each changes one thing, and the real model runs again):
+  source=TEXT        translate another sentence
+  target.STEP=WORD   force this word at a step, or a token by its name, such as </s>
+  weights.STEP=HOW   set the weights of a step: uniform; a source word or the number of a source token, which gets
+                     all the weight; or numbers separated by commas
 
-Steps, source tokens, sentences, layers and heads are counted from 1, as they are shown; -1 is the last.
+Steps, source tokens, sentences, layers and heads are counted from 1, as in the output; -1 is the last.
 """
 CHANGE = re.compile(r"(?:(source)|(target|weights)\.(-?\d+))=(.*)", re.DOTALL)
 
@@ -53,46 +53,50 @@ def build_parser() -> argparse.ArgumentParser:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="a trained model's folder, its name on the Hub, or a trace saved by --json (default: "
-        f"{DEFAULT_MODEL}, English to French, which comes with this package)",
+        help="folder of a trained model, its name on the Hub, or a trace saved with --json (default: "
+        f"{DEFAULT_MODEL}, English to French, included in this package)",
     )
     parser.add_argument("text", nargs="?", help="the sentence to translate")
     parser.add_argument(
         "--train-tour",
         action="store_true",
-        help="the tour of two models, with and without attention, which are trained first where outputs/ lacks them "
-        "(some minutes)",
+        help="the tour of two models, with and without attention; models missing from outputs/ are trained first "
+        "(a few minutes)",
     )
     run = parser.add_argument_group("the run")
-    run.add_argument("--target", metavar="TEXT", help="a translation that the model has to say")
-    run.add_argument("--beams", type=int, metavar="N", help="hypotheses kept; 1 is greedy (default: the model's own)")
-    run.add_argument("--max-new-tokens", type=int, metavar="N", help="where the translation is cut")
+    run.add_argument("--target", metavar="TEXT", help="a translation that the model is forced to produce")
+    run.add_argument(
+        "--beams", type=int, metavar="N", help="number of beams; 1 is greedy search (default: the model's setting)"
+    )
+    run.add_argument("--max-new-tokens", type=int, metavar="N", help="maximum length of the translation")
     run.add_argument(
         "--no-split",
         dest="split_sentences",
         action="store_false",
-        help="translate a longer text as a whole; without it, sentence by sentence",
+        help="translate a longer text as a whole (default: sentence by sentence)",
     )
-    run.add_argument("--sentence", type=int, metavar="N", help="of a longer text, this sentence alone")
-    run.add_argument("--what-if", action="append", default=[], metavar="CHANGE", help="see below; may be given again")
+    run.add_argument("--sentence", type=int, metavar="N", help="explain only this sentence of a longer text")
+    run.add_argument("--what-if", action="append", default=[], metavar="CHANGE", help="see below; can be repeated")
     run.add_argument(
-        "--faithfulness", action="store_true", help="other views of what mattered: norms, erasure, gradients"
+        "--faithfulness", action="store_true", help="other measures of importance: norms, erasure, gradients"
     )
-    run.add_argument("--compare", metavar="MODEL", help="show a second model beside this one")
+    run.add_argument("--compare", metavar="MODEL", help="show a second model next to this one")
     show = parser.add_argument_group("in the terminal")
-    show.add_argument("--step", type=int, metavar="N", help="this step alone")
-    show.add_argument("--chapter", choices=TITLES, help="this chapter alone")
-    show.add_argument("--depth", choices=DEPTHS, default="numbers", help="how much is shown (default %(default)s)")
-    show.add_argument("--layer", type=int, default=-1, metavar="N", help="of the decoder (default: the last)")
-    show.add_argument("--head", type=int, metavar="N", help="of that layer (default: all)")
-    show.add_argument("--plain", action="store_true", help="drawn in ASCII, without colours")
-    files = parser.add_argument_group("files, in the place of the terminal")
-    files.add_argument("--html", type=Path, metavar="FILE", help="a page to explore, in one file")
+    show.add_argument("--step", type=int, metavar="N", help="show only this step")
+    show.add_argument("--chapter", choices=TITLES, help="show only this chapter")
+    show.add_argument("--depth", choices=DEPTHS, default="numbers", help="level of detail (default %(default)s)")
+    show.add_argument("--layer", type=int, default=-1, metavar="N", help="decoder layer (default: the last)")
+    show.add_argument("--head", type=int, metavar="N", help="attention head of that layer (default: all)")
+    show.add_argument("--plain", action="store_true", help="use ASCII characters, without colours")
+    files = parser.add_argument_group("files, instead of the terminal")
+    files.add_argument("--html", type=Path, metavar="FILE", help="an interactive page in one file")
     files.add_argument("--figure", type=Path, metavar="FILE", help="a picture: .png, .svg or .pdf")
-    files.add_argument("--kind", choices=FIGURES, help="of the picture (default alignment)")
-    files.add_argument("--level", choices=("word", "subword"), help="of it (default word)")
+    files.add_argument("--kind", choices=FIGURES, help="kind of picture (default alignment)")
+    files.add_argument("--level", choices=("word", "subword"), help="level of the picture (default word)")
     files.add_argument("--json", type=Path, metavar="FILE", help="the trace, with every number")
-    files.add_argument("--tensors", metavar="NAME", help="its vectors in a safetensors file beside it")
+    files.add_argument(
+        "--tensors", metavar="NAME", help="store its vectors in this safetensors file in the same folder"
+    )
     return parser
 
 
@@ -101,15 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.text is None and options.model is not None and not _names_model_or_trace(options.model):
         options.model, options.text = DEFAULT_MODEL, options.model
     console = make_console(no_color=options.plain or None)
-    console.width = max(console.width, MIN_WIDTH)  # a terminal that tells no width says 0
+    console.width = max(console.width, MIN_WIDTH)  # a terminal without a known width reports 0
     _check_files(options)
     _check_shown(options)
     if options.train_tour and options.model is not None:
-        raise ValueError("--train-tour tells of models of its own: leave out the model and the text.")
+        raise ValueError("--train-tour uses its own models: leave out the model and the text.")
     if options.model is None:
         from hf_attn_seq2seq.explain.tour import tell_tour, tell_trained_tour
 
-        # Somebody who reads along turns the pages; a file or a pipe gets all at once.
+        # A reader at a terminal pages through the tour; a file or a pipe gets all of it at once.
         told = (tell_trained_tour if options.train_tour else tell_tour)(
             console,
             plain=options.plain,
@@ -123,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     traced = made.shown
     read = "".join(each.document["source"]["text"] for each in made.sentences)
     if options.text is not None and len("".join(read.split())) < len("".join(options.text.split())):
-        print("warning: the text is longer than what the model reads, and was cut.", file=sys.stderr)
+        print("warning: the text is longer than the model can read, and was truncated.", file=sys.stderr)
     if options.step is not None:
         options.step = from_one("step", options.step, len(traced.document["steps"]))
     if options.layer != -1:
@@ -161,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         checks = [check for verification in verifications for check in verification.checks]
         worst = max(check.largest_difference for check in checks)
         numbers = sum(check.compared for check in checks)
-        console.print(f"{numbers:,} numbers recomputed, largest difference {worst:.1e}.", highlight=False)
+        console.print(f"{numbers:,} numbers recomputed; largest difference {worst:.1e}.", highlight=False)
     else:
         for verification in failed:
             console.print(str(verification), markup=False, highlight=False)
@@ -173,28 +177,28 @@ def _names_model_or_trace(argument: str) -> bool:
 
 
 def _check_files(options: argparse.Namespace) -> None:
-    """Refuse, before anything is computed, what could not be written afterwards."""
+    """Refuse files that cannot be written, before anything is computed."""
     if options.tensors is not None and not options.json:
-        raise ValueError("--tensors names a file beside that of --json: give both.")
+        raise ValueError("--tensors stores the vectors of a --json trace: give both options.")
     if options.tensors is not None:
         check_side_file(options.tensors, options.json)
     files = [path for path in (options.html, options.figure, options.json) if path is not None]
     for path in files:
         if not path.absolute().parent.is_dir():
-            raise ValueError(f"There is no folder '{path.parent}' to write '{path.name}' to: make it first.")
+            raise ValueError(f"'{path}' cannot be written: create its folder, '{path.parent}', first.")
         if path.is_dir():
-            raise ValueError(f"'{path}' is a folder: name a file.")
+            raise ValueError(f"'{path}' is a folder: give the name of a file.")
         if files.count(path) > 1:
-            raise ValueError(f"'{path}' is named twice: give each file a name of its own.")
+            raise ValueError(f"'{path}' is given twice: give each file a different name.")
     if options.json and options.json.suffix != ".json":
-        raise ValueError(f"'{options.json}' does not end in .json, by which explain knows a saved trace: add it.")
+        raise ValueError(f"'{options.json}' does not end in .json, by which explain recognizes saved traces: add it.")
 
 
 def _check_shown(options: argparse.Namespace) -> None:
     """Refuse what would do nothing, and the name of a file in the place of a text."""
     for name in ("kind", "level"):
         if getattr(options, name) is not None and not options.figure:
-            raise ValueError(f"--{name} is for the picture: name one by --figure, or leave it out.")
+            raise ValueError(f"--{name} only applies to a picture: add --figure, or leave it out.")
     options.kind, options.level = options.kind or "alignment", options.level or "word"
     text = options.text
     if text is not None and os.path.isfile(text) and (looks_like_path(text) or FILE_NAME.fullmatch(text)):
@@ -204,7 +208,7 @@ def _check_shown(options: argparse.Namespace) -> None:
 
 
 class _Traced(NamedTuple):
-    """The traces of a text's sentences, and which one is asked for."""
+    """The traces of a text's sentences, and the requested one."""
 
     sentences: list[Trace]
     chosen: int
@@ -228,9 +232,9 @@ def _faithfulness(traces: Sequence[Trace], options: argparse.Namespace) -> list[
 def _trace(options: argparse.Namespace, console: Console) -> _Traced:
     if Path(options.model).suffix == ".json":
         if not Path(options.model).is_file():
-            raise ValueError(f"There is no file '{options.model}': name a saved trace, or a model's folder.")
+            raise ValueError(f"There is no file '{options.model}': give a saved trace, or the folder of a model.")
         if options.text is not None:
-            raise ValueError(f"'{options.model}' is a saved trace of one sentence: name a model to trace another.")
+            raise ValueError(f"'{options.model}' is a saved trace of one sentence: give a model to trace another.")
         return _Traced([Trace.load(options.model)], 0)
     if options.text is None:
         raise ValueError(f'Give a sentence to translate: hf-attn-seq2seq explain {options.model} "...".')
@@ -253,10 +257,10 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
 
 def from_one(name: str, number: int, count: int) -> int:
     """
-    The index of what users count from 1, or from the last as -1.
+    The index of something that users count from 1, or from the last as -1.
 
     Raises:
-        ValueError: There is none of that number.
+        ValueError: The number is out of range.
     """
     if not 1 <= abs(number) <= count:
         raise ValueError(f"There is no {name} {number}: there are {count}, counted from 1.")
@@ -278,15 +282,15 @@ def _trace_other(options: argparse.Namespace, traced: Trace) -> Trace:
 
 def read_change(text: str) -> dict[str, Any]:
     """
-    The arguments of [`Trace.what_if`] that `--what-if TEXT` means, but for numbers, which users count from 1.
+    The arguments of [`Trace.what_if`] for `--what-if TEXT`, except that numbers are still counted from 1.
 
     Raises:
-        ValueError: The text is no such change.
+        ValueError: The text is not a valid change.
     """
     match = CHANGE.fullmatch(text)
     if not match:
         raise ValueError(
-            f"'{text}' is no change: write source=TEXT, target.STEP=WORD or weights.STEP=uniform (see --help)."
+            f"'{text}' is not a change: write source=TEXT, target.STEP=WORD or weights.STEP=uniform (see --help)."
         )
     source, kind, step, value = match.groups()
     if source:
@@ -319,7 +323,7 @@ def _write(
     options: argparse.Namespace,
     console: Console,
 ) -> bool:
-    """Write the files that are asked for, and tell so; False where none are."""
+    """Write the requested files and report them; False if there are none."""
     written = []
     traced = made.shown
     if options.html:

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Two traces side by side: recurrent and Transformer, two checkpoints, with and without attention, a what-if run."""
+"""Two traces side by side: different architectures or checkpoints, with and without attention, or a what-if run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ STRAIGHT = str.maketrans("“”", '""')
 @dataclass(frozen=True)
 class Choice:
     """
-    What one run said at a place of the alignment.
+    The output of one run at a position of the alignment.
 
     Attributes:
         text: A token or a word.
-        steps: The steps that said it.
-        log_probability: Their sum.
-        probability: Their product.
+        steps: The steps that produced it.
+        log_probability: The sum of their log-probabilities.
+        probability: The product of their probabilities.
     """
 
     text: str
@@ -43,13 +43,13 @@ class Choice:
 @dataclass(frozen=True)
 class Row:
     """
-    One place of the alignment of two targets.
+    One position of the alignment of two targets.
 
     Attributes:
-        kind: "same"; "changed": each said something else; "only_a", "only_b": the other said nothing here.
-        a, b: What each said.
-        weights_differ: Total variation of the weights, half the sum of |a_j - b_j|: 0 is alike, 1 is nothing in
-            common. None where they cannot be compared.
+        kind: "same"; "changed": the runs differ; "only_a", "only_b": only one run has something here.
+        a, b: The output of each run.
+        weights_differ: Total variation of the weights, half the sum of |a_j - b_j|: 0 means equal, 1 means disjoint.
+            None if they cannot be compared.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two runs, in short."""
+    """A summary of one of the two runs."""
 
     name: str
     kind: str
@@ -72,13 +72,13 @@ class Side:
 @dataclass(frozen=True)
 class Parting:
     """
-    Where the two first say something else.
+    The first position at which the two outputs differ.
 
     Attributes:
-        row: Of the alignment.
-        a_gave_b: The probability that A gave B's choice there; None where it is not known: at the level of words, or
-            outside the candidates that the trace holds.
-        b_gave_a: The same the other way.
+        row: The row of the alignment.
+        a_gave_b: The probability that A gave to B's choice there; None if it is unknown, at word level or outside the
+            candidates in the trace.
+        b_gave_a: The reverse.
     """
 
     row: int
@@ -93,10 +93,10 @@ class Comparison:
 
     Attributes:
         a, b: The runs.
-        level: "token" where both cut text alike, "word" otherwise.
-        rows: In the order of the targets.
-        parting: None where both say the same.
-        weights: What was compared as weights, or why nothing was.
+        level: "token" if both tokenize text in the same way, otherwise "word".
+        rows: The rows, in the order of the targets.
+        parting: The first difference; None if the outputs are equal.
+        weights: Which weights were compared, or why none were.
     """
 
     a: Side
@@ -113,12 +113,12 @@ class Comparison:
 
 def compare(a: Trace, b: Trace, *, layer: int = -1) -> Comparison:
     """
-    Align what two runs said and compare how probable it was to each and where each looked.
+    Align the outputs of two runs, and compare their probabilities and their attention.
 
     Args:
         a: A trace.
-        b: Another, of any model, best of the same text.
-        layer: Whose weights are compared, the mean of its heads; a layer that one of them lacks is its last.
+        b: Another trace, of any model, preferably of the same text.
+        layer: The layer whose weights (mean of heads) are compared; a run without this layer uses its last.
     """
     level = "token" if _cut_alike(a, b) else "word"
     choices = [_choices(trace, level) for trace in (a, b)]
@@ -152,7 +152,7 @@ def _side(trace: Trace) -> Side:
 
 
 def _cut_alike(a: Trace, b: Trace) -> bool:
-    """Whether the words that both have are the same tokens in both; with no word in common nobody knows."""
+    """Whether the common words have the same tokens in both; without common words this is unknown."""
     for side in ("source", "target"):
         cut = [_tokens_of_words(trace, side) for trace in (a, b)]
         common = cut[0].keys() & cut[1].keys()
@@ -191,7 +191,7 @@ def _choices(trace: Trace, level: str) -> list[Choice]:
 def _comparable_weights(
     a: Trace, b: Trace, level: str, layer: int
 ) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
-    """`(T, columns)` of both, over the same source tokens, or the same words with all special tokens as one column."""
+    """The weights `(T, columns)` of both, over the same source tokens or words; special tokens share one column."""
     without = [name for name, trace in (("A", a), ("B", b)) if not trace.layers]
     if without:
         return None, f"{' and '.join(without)} {'have' if len(without) > 1 else 'has'} no attention"
@@ -200,16 +200,16 @@ def _comparable_weights(
         for trace in (a, b)
     )
     if level == "token" and a.source_tokens == b.source_tokens:
-        return (made[0], made[1]), "of the source's tokens"
+        return (made[0], made[1]), "over the source tokens"
     words = [[word["text"] for word in trace.document["source"]["words"]] for trace in (a, b)]
     if words[0] != words[1]:
-        return None, "the sources are not the same words"
+        return None, "the sources have different words"
     summed = tuple(weights @ _word_columns(trace) for trace, weights in zip((a, b), made))
-    return (summed[0], summed[1]), "of the source's words, with special tokens as one"
+    return (summed[0], summed[1]), "over the source words, with all special tokens as one"
 
 
 def _word_columns(trace: Trace) -> np.ndarray:
-    """`(S, words + 1)`, 1 where a token belongs to a word, or, in the last column, to none."""
+    """`(S, words + 1)`, 1 if a token belongs to a word or, in the last column, to none."""
     count = len(trace.document["source"]["words"])
     words = [token["word"] for token in trace.document["source"]["tokens"]]
     return np.eye(count + 1)[[count if word is None else word for word in words]]
@@ -222,7 +222,7 @@ class _Asked(NamedTuple):
 
 
 def _parting(row: int, choices: Sequence[Sequence[Choice]], traces: tuple[Trace, Trace], level: str) -> Parting:
-    """Up to there both said the same, so what each gave the other's choice can be read off one step of each."""
+    """Up to here both outputs are equal, so one step of each run has the probability of the other's choice."""
     ends = [len(side) <= row for side in choices]
     if level != "token" or any(ends):
         return Parting(row, None, None)
@@ -242,12 +242,12 @@ def _given(asked: _Asked) -> float | None:
 
 def print_comparison(console: Console, comparison: Comparison, plain: bool = False) -> None:
     """
-    Print two runs side by side, a row for each place of their alignment.
+    Print two runs side by side, with one row per position of their alignment.
 
     Args:
-        console: Where to print.
-        comparison: Of [`compare`].
-        plain: ASCII lines and marks, no colour.
+        console: The console to print to.
+        comparison: The result of [`compare`].
+        plain: Whether to use only ASCII characters, without colour.
     """
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
         console.print(Text(f"{letter}  {visible(side.name)}: {side.kind}, score {side.score:.3f}"))
@@ -255,7 +255,7 @@ def print_comparison(console: Console, comparison: Comparison, plain: bool = Fal
     marks = {"same": "", "changed": "!=" if plain else "≠", "only_a": "only A", "only_b": "only B"}
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, header_style="" if plain else "bold")
     for header in ("A", "p", "", "B", "p", "weights differ"):
-        # Folded: a cut would be marked by what ASCII lacks.
+        # Folded, because the mark of truncated text is not ASCII.
         table.add_column(header, justify="left" if header in ("A", "B") else "right", overflow="fold")
     for row in comparison.rows:
         cells = [
@@ -273,11 +273,11 @@ def _conclusions(comparison: Comparison) -> list[str]:
     compared = [row.weights_differ for row in comparison.rows if row.weights_differ is not None]
     lines = []
     if comparison.parting is None:
-        lines.append("Both say the same.")
+        lines.append("Both give the same translation.")
     else:
         row = comparison.rows[comparison.parting.row]
         a, b = (f"“{choice.text}”" if choice else "nothing more" for choice in (row.a, row.b))
-        lines.append(f"They first part at {comparison.level} {comparison.parting.row + 1}: A says {a}, B says {b}.")
+        lines.append(f"They first differ at {comparison.level} {comparison.parting.row + 1}: A has {a}, B has {b}.")
         for one, other, said_there, given in (
             ("A", "B", row.b, comparison.parting.a_gave_b),
             ("B", "A", row.a, comparison.parting.b_gave_a),
@@ -286,9 +286,8 @@ def _conclusions(comparison: Comparison) -> list[str]:
                 lines.append(f"{one} gave {other}'s “{said_there.text}” a probability of {said(given)}.")
     if compared:
         lines.append(
-            f"Weights {comparison.weights} differ by {np.mean(compared):.2f} on average (0: alike, 1: nothing in "
-            "common)."
+            f"Weights {comparison.weights} differ by {np.mean(compared):.2f} on average (0: equal, 1: disjoint)."
         )
     else:
-        lines.append(f"Weights are not compared: {comparison.weights}.")
+        lines.append(f"The weights are not compared: {comparison.weights}.")
     return lines

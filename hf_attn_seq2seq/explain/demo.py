@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-The demonstration: a real sentence by the model in the package, then a GRU with attention (or without) learns the
-built-in English-French grammar before the reader's eyes, is measured and explained.
+The demonstration: the packaged model translates a real sentence; then a GRU with (or without) attention is trained on
+the built-in English-French grammar, evaluated and explained.
 """
 
 import shlex
@@ -23,10 +23,10 @@ from hf_attn_seq2seq.writing import writing
 
 
 def run(output_dir: Path, attention_type: str, seed: int, train_size: int, epochs: float) -> None:
-    """Train, measure on both tests, translate the cat sentence, explain it, and save all to `output_dir`."""
+    """Train, evaluate on both test sets, translate and explain the cat sentence, and save all to `output_dir`."""
     console = make_console()
     model, tokenizer, translation = train_demo(output_dir, attention_type, seed, train_size, epochs, console)
-    said(console, "The model just trained says:", SENTENCE, translation)
+    said(console, "The model that was just trained translates:", SENTENCE, translation)
     saved = {"Figures": output_dir / FIGURES_FILE, "Model": output_dir}
     if attention_type != "none":
         shown = attend(model, tokenizer, SENTENCE)
@@ -48,12 +48,12 @@ def said(console: Console, who: str, source: str, translation: str) -> None:
 
 
 def show_packaged(console: Console) -> None:
-    """Translate a sentence by the model that comes with this package."""
+    """Translate a sentence with the packaged model."""
     sentence = "The cat is on the mat."
     (translation,) = translate(*load(), [sentence])
     said(
         console,
-        f"{DEFAULT_MODEL}, which comes with this package and learned from Tatoeba, says:",
+        f"{DEFAULT_MODEL}, the packaged model, trained on Tatoeba, translates:",
         sentence,
         translation,
     )
@@ -63,12 +63,12 @@ def show_next(console: Console, output_dir: Path) -> None:
     """Print what to try."""
     demo = shlex.quote(str(output_dir))
     commands = {
-        'translate "Where is the station?"': "by the model in the package",
-        'explain "Where is the station?" --html station.html': "every step of that, with its numbers",
-        f'explain {demo} "{SENTENCE}"': "the same of the model just trained",
+        'translate "Where is the station?"': "with the packaged model",
+        'explain "Where is the station?" --html station.html': "every step of it, with its numbers",
+        f'explain {demo} "{SENTENCE}"': "the same for the model that was just trained",
         "explain": "the guided tour of one sentence",
-        "explain --train-tour": "with and without attention; trains the second model first",
-        "app": "all of this on a page",
+        "explain --train-tour": "the tour with and without attention; trains the second model first",
+        "app": "all of this on a web page",
     }
     width = max(map(len, commands))
     console.print("\nTry next:", style="bold")
@@ -82,11 +82,13 @@ def show_next(console: Console, output_dir: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("outputs/demo"), help="folder for model, picture, figures")
+    parser.add_argument(
+        "--output", type=Path, default=Path("outputs/demo"), help="folder for the model, the picture and the results"
+    )
     parser.add_argument("--attention", choices=ATTENTION_TYPES, default="additive", help="(default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the corpus, the model and the batches")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the corpus, the model and the batches")
     parser.add_argument("--train-size", type=int, default=40000, help="training pairs")
-    parser.add_argument("--epochs", type=float, default=3, help="passes over them")
+    parser.add_argument("--epochs", type=float, default=3, help="epochs of training")
     options = parser.parse_args(arguments)
 
     def demonstrate() -> None:

@@ -1,9 +1,9 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-Does the attention tell what the model used? Several views of that, side by side, and no verdict.
+Does attention show what the model used? Several views, side by side and without a verdict.
 
-Each view says for itself what it can and cannot say: high weights are no proof of cause (Jain and Wallace 2019,
-"Attention is not Explanation"), nor is any of the other views the truth that attention could be marked by.
+Each view states what it can and cannot say: high weights do not prove a cause (Jain and Wallace 2019, "Attention is
+not Explanation"), and none of the other views is a ground truth by which attention could be graded.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from hf_attn_seq2seq.explain.tracing import linear_weight, package_model
 from hf_attn_seq2seq.messages import quoted
 
 
-SHARES = (0.1, 0.2, 0.5)  # of the tokens: of a sentence, less than a tenth would be the same one token again
-ORDERS = 4  # random ones, to compare with
+SHARES = (0.1, 0.2, 0.5)  # shares of the tokens: in a sentence, less than a tenth would be the same single token
+ORDERS = 4  # random orders for comparison
 MAX_LOGITS = 2**26  # numbers in one batch of logits
-AGREES = {"float32": 1e-3, "float64": 1e-6}  # log p of the trace and of the model given; half precision below
+AGREES = {"float32": 1e-3, "float64": 1e-6}  # log p of the trace and of the model; half precision: see below
 AGREES_HALF = 0.1
 
 Erase = Literal["remove", "mask"]
@@ -42,14 +42,14 @@ Erase = Literal["remove", "mask"]
 @dataclass(frozen=True)
 class View:
     """
-    One way to look at it.
+    One measure of importance.
 
     Attributes:
         title: Its name.
         formula: What was computed.
-        values: `(T, S)`, a number for each step and source token, or `(T,)`; NaN where there is none.
+        values: `(T, S)`, one number per step and source token, or `(T,)`; NaN if undefined.
         says: What it can say.
-        cannot_say: And what it cannot.
+        cannot_say: What it cannot say.
     """
 
     title: str
@@ -65,14 +65,14 @@ class Faithfulness:
     The views of one trace.
 
     Attributes:
-        source: A label for each of the S source tokens.
-        target: A label for each of the T steps.
-        layer: Whose attention; None without attention.
-        head: Of that layer; None: all.
-        erase: How tokens were taken away.
+        source: Labels of the S source tokens.
+        target: Labels of the T steps.
+        layer: The layer whose attention is used; None without attention.
+        head: The head of that layer; None: all.
+        erase: How tokens were erased.
         views: By name: `weights`, `weighted_norm`, `erasure`, `gradient_x_input` `(T, S)`; `entropy`,
-            `comprehensiveness`, `sufficiency`, and both again for random tokens, `..._chance` `(T,)`.
-        absent: Views that this model does not allow, with the reason.
+            `comprehensiveness`, `sufficiency`, and the latter two for random tokens, `..._chance` `(T,)`.
+        absent: Views that are not available for this model, with the reason.
     """
 
     source: list[str]
@@ -84,7 +84,7 @@ class Faithfulness:
     absent: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; None where there is no number."""
+        """Plain values for JSON; None for missing numbers."""
         views = {name: {**vars(view), "values": _plain(view.values)} for name, view in self.views.items()}
         return {**vars(self), "views": views}
 
@@ -102,24 +102,24 @@ def faithfulness(
     seed: int = 0,
 ) -> Faithfulness:
     """
-    Look at a trace's attention from several sides. The words that were chosen are kept: only their probability is
-    asked for, with the same words before them.
+    Compute several measures of importance for a trace. The chosen words are kept; only their probability is
+    recomputed, given the same preceding words.
 
     Args:
-        model: That was traced.
-        tokenizer: The model's.
-        trace: Of a run, greedy, by beams or forced.
-        layer: Of the decoder layers that attend.
-        head: Of that layer, from 0; None: the mean of all.
-        erase: "remove" takes a source token out, so that the others move up; "mask" keeps its place and lets nothing
-            read it. Models of this package read both alike.
-        shares: Which shares of the tokens comprehensiveness and sufficiency take.
-        batch_size: Sources at once; less where the logits would be large.
-        seed: Of the random orders.
+        model: The traced model.
+        tokenizer: The model's tokenizer.
+        trace: A run with greedy search, beam search or a forced target.
+        layer: Index among the decoder layers with attention.
+        head: Head of that layer, counted from 0; None: the mean of all.
+        erase: "remove" deletes a source token, so the following tokens move up; "mask" keeps its position but hides
+            it. For models of this package both are equivalent.
+        shares: Shares of the tokens used for comprehensiveness and sufficiency.
+        batch_size: Number of sources per batch; fewer if the logits would be large.
+        seed: Random seed of the random orders.
 
     Raises:
-        ValueError: The trace is of edited weights, the model is not the traced one, there is no such layer or head,
-            or another argument is out of range.
+        ValueError: The trace has edited weights, the model is not the traced one, the layer or head does not exist, or
+            another argument is out of range.
     """
     if erase not in ("remove", "mask"):
         raise ValueError(f"erase={quoted(erase)} is unknown: choose 'remove' or 'mask'.")
@@ -129,7 +129,7 @@ def faithfulness(
         raise ValueError(f"batch_size={batch_size} must be at least 1.")
     what_if = trace.document["what_if"]
     if what_if is not None and what_if["kind"] == "weights":
-        raise ValueError("This run had its weights edited, and the model by itself would not repeat it.")
+        raise ValueError("The weights of this run were edited, so the model cannot reproduce it: use its parent.")
     attended = trace.attended(layer) if trace.layers else None
     run = _Rerun(model, tokenizer, trace, erase, batch_size)
     views: dict[str, View] = {}
@@ -138,7 +138,7 @@ def faithfulness(
         kept = run.log_probabilities([frozenset()])[0]
         _check_model(trace, kept)
         if attended is None:
-            why = "there are no attention weights to look at"
+            why = "there are no attention weights"
             names = ("weights", "entropy", "weighted_norm", "comprehensiveness", "sufficiency")
             absent.update(dict.fromkeys(names, why))
         else:
@@ -147,7 +147,7 @@ def faithfulness(
             views["entropy"] = _entropy_view(weights)
             norms = weighted_norms(trace, model, attended, head)
             if norms is None:
-                absent["weighted_norm"] = "this model's code does not hand out its values"
+                absent["weighted_norm"] = "this model does not return its values"
             else:
                 projected = trace.document["attention"]["type"] == "multi_head"
                 views["weighted_norm"] = _norm_view(norms, projected)
@@ -157,7 +157,7 @@ def faithfulness(
             if run.ordinary:
                 views.update(_rationale_views(weights, kept, run, shares, seed))
             else:
-                why = "the source has no tokens but special ones"
+                why = "the source has only special tokens"
                 absent.update(dict.fromkeys(("comprehensiveness", "sufficiency"), why))
     source, target = (list(map(token_label, trace.document[side]["tokens"])) for side in ("source", "target"))
     return Faithfulness(source, target, attended, head, erase, views, absent)
@@ -167,7 +167,7 @@ def _check_model(trace: Trace, log_probabilities: np.ndarray) -> None:
     recorded = [step["choice"]["log_probability"] for step in trace.document["steps"]]
     tolerance = AGREES.get(trace.document["run"]["dtype"], AGREES_HALF)
     if not np.allclose(log_probabilities, recorded, rtol=tolerance, atol=tolerance):
-        raise ValueError("This model gives the traced words other probabilities: give the model that was traced.")
+        raise ValueError("This model gives the traced words different probabilities: give the model that was traced.")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -177,18 +177,18 @@ def _check_model(trace: Trace, log_probabilities: np.ndarray) -> None:
 
 def weighted_norms(trace: Trace, model: PreTrainedModel, layer: int, head: int | None = None) -> np.ndarray | None:
     """
-    ||a_j f(x_j)||, the length of what each source token adds to the context (Kobayashi et al. 2020, "Attention is Not
-    Only a Weight", section 3), with f(x_j) = v_j W^O where there is an output projection, without its bias. Of all
-    heads together the length of their sum, or, where they lie side by side, of the whole.
+    ||a_j f(x_j)||, the length of each source token's contribution to the context (Kobayashi et al. 2020, "Attention is
+    Not Only a Weight", section 3), with f(x_j) = v_j W^O if there is an output projection, without its bias. For all
+    heads together it is the length of their sum or, if heads are concatenated, of their concatenation.
 
     Args:
-        trace: With values.
-        model: The traced one, which has W^O.
-        layer: That attends.
+        trace: A trace with values.
+        model: The traced model, which has W^O.
+        layer: A layer with attention.
         head: None: all.
 
     Returns:
-        `(T, S)`; None where the trace has no values.
+        `(T, S)`; None if the trace has no values.
     """
     values = trace.arrays.get(f"attention.{layer}.values")
     if values is None:
@@ -211,12 +211,12 @@ def weighted_norms(trace: Trace, model: PreTrainedModel, layer: int, head: int |
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# From the model, run again
+# From running the model again
 # --------------------------------------------------------------------------------------------------------------------
 
 
 class _Rerun:
-    """The traced words again, from a source of which tokens are erased."""
+    """Recomputes the traced words with tokens erased from the source."""
 
     def __init__(
         self,
@@ -241,13 +241,13 @@ class _Rerun:
     @torch.no_grad()
     def log_probabilities(self, erased: Sequence[frozenset[int]]) -> np.ndarray:
         """
-        log p of each chosen word, given the words before it and the source without some of its tokens.
+        log p of each chosen word, given the preceding words and the source without some of its tokens.
 
         Args:
             erased: Sets of source positions.
 
         Returns:
-            `(len(erased), T)`, NaN where nothing is left of the source.
+            `(len(erased), T)`, NaN if nothing is left of the source.
         """
         made = np.full((len(erased), self.fed.shape[1]), np.nan)
         possible = [row for row, positions in enumerate(erased) if len(positions) < len(self.source)]
@@ -286,14 +286,14 @@ class _Rerun:
         return chosen - logits.logsumexp(-1)
 
     def gradient_x_input(self) -> np.ndarray:
-        """`(T, S)`: the gradient of each log p by a source token's embedding, times that embedding."""
+        """`(T, S)`: the gradient of each log p with respect to a source token's embedding, times that embedding."""
         tgt_len = self.fed.shape[1]
         found = []
         for start in range(0, tgt_len, self.rows):
-            # A copy of the source for each step, so that one backward pass gives the gradients of all.
+            # One copy of the source per step, so that one backward pass gives all gradients.
             steps = torch.arange(start, min(start + self.rows, tgt_len), device=self.model.device)
             inputs = self._inputs([frozenset()] * len(steps))
-            # cuDNN refuses gradients through recurrent layers that are not training.
+            # cuDNN does not compute gradients of recurrent layers in evaluation mode.
             with (
                 torch.enable_grad(),
                 torch.backends.cudnn.flags(enabled=False),
@@ -308,11 +308,11 @@ class _Rerun:
 
 @contextmanager
 def _source_embeddings(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
-    """Within, the list gets the source's embeddings `(rows, src_len, embedding)`, as a leaf that takes gradients."""
+    """Inside this context the list collects the source embeddings `(rows, src_len, embedding)` as gradient leaves."""
     kept: list[torch.Tensor] = []
 
     def keep(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        if kept:  # the decoder's, where both sides share a table
+        if kept:  # the decoder's, if both sides share a table
             return output
         kept.append(output.detach().requires_grad_())
         return kept[0]
@@ -334,7 +334,7 @@ def _rationale_views(
     random = np.random.default_rng(seed)
     by_chance = [random.permutation(ordinary) for _ in range(ORDERS)]  # the same for all steps
     everything = frozenset(run.ordinary)
-    rows: dict[frozenset[int], int] = {}  # many steps ask for the same set
+    rows: dict[frozenset[int], int] = {}  # many steps need the same set
 
     def row_of(positions: Iterable[int]) -> int:
         return rows.setdefault(frozenset(map(int, positions)), len(rows))
@@ -371,8 +371,8 @@ def _weights_view(values: np.ndarray) -> View:
         "a_j",
         values,
         "How much of each source token's value went into the context of this step.",
-        "Whether the model would have chosen otherwise without it: other weights can lead to the same word, and a "
-        "token's value already holds something of its neighbours.",
+        "Whether the model would have chosen differently without it: other weights can lead to the same word, and a "
+        "token's value also contains information about its neighbours.",
     )
 
 
@@ -381,8 +381,8 @@ def _entropy_view(weights: np.ndarray) -> View:
         "entropy of the weights",
         "-sum_j a_j log2 a_j, in bits",
         entropy(weights),
-        f"How widely the step looks: 0 bits is one token, {math.log2(weights.shape[1]):.2f} bits all alike.",
-        "Whether it looks at the right token: a narrow look can be wrong, a wide one can be right.",
+        f"How widely the step looks: 0 bits is one token, {math.log2(weights.shape[1]):.2f} bits is all equally.",
+        "Whether it looks at the right token: narrow attention can be wrong, and wide attention can be right.",
     )
 
 
@@ -391,9 +391,9 @@ def _norm_view(values: np.ndarray, projected: bool) -> View:
         "weighted norm",
         "||a_j v_j W^O||" if projected else "||a_j v_j||",
         values,
-        "How much each token moves the context: a large weight on a short vector moves little, as often on the end "
-        "token (Kobayashi et al. 2020).",
-        "What the layers after it make of that move, nor in which direction it goes.",
+        "How much each token contributes to the context: a large weight on a short vector contributes little, as is "
+        "often the case for the end token (Kobayashi et al. 2020).",
+        "What the following layers do with the contribution, or its direction.",
     )
 
 
@@ -403,9 +403,8 @@ def _erasure_view(kept: np.ndarray, run: _Rerun) -> View:
         "erasure",
         "log p(word | source) - log p(word | source without token j)",
         kept[:, None] - without.T,
-        "What the model itself does without the token: above 0, the token made the chosen word more probable.",
-        "What two tokens do together, of which either would do alone; and a source with a hole is unlike what the "
-        "model was trained on.",
+        "What the model does without the token: above 0, the token made the chosen word more probable.",
+        "What happens if either of two tokens suffices; also, a source with a gap differs from the training data.",
     )
 
 
@@ -414,8 +413,8 @@ def _gradient_view(values: np.ndarray) -> View:
         "gradient x input",
         "e_j . d log p(word) / d e_j",
         values,
-        "How log p would begin to change if the token's embedding grew: above 0 it speaks for the word.",
-        "What happens when the token is gone: a gradient is a slope at one point, and flat where the model is sure.",
+        "How log p starts to change as the token's embedding grows: above 0, the token supports the word.",
+        "What happens without the token: a gradient is a local slope, and close to 0 if the model is certain.",
     )
 
 
@@ -425,8 +424,8 @@ def _comprehensiveness_views(values: np.ndarray, chance: np.ndarray, shares: Seq
             "comprehensiveness",
             f"p(word) - p(word | without the top {_percent(shares)}), mean",
             values,
-            "How much probability the word loses without the tokens that had the most weight (DeYoung et al. 2020).",
-            "Which of them mattered, nor whether others would have mattered as much: compare with random ones.",
+            "How much probability the word loses without the tokens with the most weight (DeYoung et al. 2020).",
+            "Which of them mattered, or whether others matter as much: compare with random tokens.",
         ),
         chance,
         shares,
@@ -439,8 +438,9 @@ def _sufficiency_views(values: np.ndarray, chance: np.ndarray, shares: Sequence[
             "sufficiency",
             f"p(word) - p(word | the top {_percent(shares)} and special tokens alone), mean",
             values,
-            "How much probability the word loses with the tokens of most weight alone: near 0, they suffice.",
-            "Whether they are needed; and a source of a few loose tokens is unlike what the model was trained on.",
+            "How much probability the word loses if only the tokens with the most weight are kept: near 0, they "
+            "suffice.",
+            "Whether they are needed; also, a source of a few separate tokens differs from the training data.",
         ),
         chance,
         shares,
@@ -448,13 +448,13 @@ def _sufficiency_views(values: np.ndarray, chance: np.ndarray, shares: Sequence[
 
 
 def _with_chance(view: View, chance: np.ndarray, shares: Sequence[float]) -> dict[str, View]:
-    """A view, and the same of tokens drawn at random."""
+    """A view, and the same view for random tokens."""
     drawn = View(
-        f"{view.title} by chance",
-        f"the same, for {_percent(shares)} drawn at random, mean of {ORDERS} draws",
+        f"{view.title} of random tokens",
+        f"the same, for {_percent(shares)} chosen at random, mean of {ORDERS} samples",
         chance,
-        f"What {view.title} is worth: where it is no different, the weights chose no better than a draw.",
-        "More than a few draws can say: it is itself uncertain.",
+        f"A baseline for {view.title}: if they are equal, the weights selected no better than chance.",
+        "An exact value: it is the mean of a few random samples.",
     )
     return {view.title: view, f"{view.title}_chance": drawn}
 
@@ -474,24 +474,24 @@ def _plain(values: np.ndarray) -> list[Any]:
 
 def print_faithfulness(console: Console, result: Faithfulness, step: int | None = None, plain: bool = False) -> None:
     """
-    Print the views side by side, and under them what each can and cannot say.
+    Print the views side by side, followed by what each can and cannot say.
 
     Args:
-        console: Where to print.
-        result: Of [`faithfulness`].
+        console: The console to print to.
+        result: The result of [`faithfulness`].
         step: Counted from 0: a table of its source tokens. None: the largest source token of each view and step.
-        plain: ASCII lines, no colour.
+        plain: Whether to use only ASCII characters, without colour.
 
     Raises:
-        ValueError: There is no such step.
+        ValueError: The step does not exist.
     """
     if step is not None and not 0 <= step < len(result.target):
-        raise ValueError(f"There is no step {step}: this run made {len(result.target)}, counted from 0.")
+        raise ValueError(f"There is no step {step}: this run has {len(result.target)}, counted from 0.")
     by_token = {name: view for name, view in result.views.items() if view.values.ndim == 2}
     by_step = {name: view for name, view in result.views.items() if view.values.ndim == 1}
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, header_style="" if plain else "bold")
     if step is None:
-        table.add_column("word", overflow="fold")  # no mark that ASCII lacks
+        table.add_column("word", overflow="fold")  # the mark of truncated text is not ASCII
         for view in (*by_token.values(), *by_step.values()):
             table.add_column(view.title, justify="right", overflow="fold")
         for index, word in enumerate(result.target):
@@ -512,7 +512,7 @@ def print_faithfulness(console: Console, result: Faithfulness, step: int | None 
         console.print(Text(f"{view.title} = {view.formula}. {view.says} It cannot say: {view.cannot_say}"))
     for why in dict.fromkeys(result.absent.values()):
         names = [name.replace("_", " ") for name, reason in result.absent.items() if reason == why]
-        console.print(Text(f"Absent, as {why}: {', '.join(names)}."))
+        console.print(Text(f"Not available, because {why}: {', '.join(names)}."))
 
 
 def _largest(row: np.ndarray, source: Sequence[str]) -> Text:

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Figures of a trace: PNG, SVG or PDF, the same bytes each time, with alternative text.
+"""Figures of a trace as PNG, SVG or PDF, reproducible to the byte, with alternative text.
 
-Query is blue, key red, value green and score purple, as in every view; no figure tells anything by colour alone.
+Query is blue, key red, value green and score purple, as in every view; no information depends on colour alone.
 """
 
 from __future__ import annotations
@@ -57,27 +57,27 @@ def save_figure(
     Save a figure of a run, and return its alternative text.
 
     Args:
-        trace: Of a run.
-        path: Where to write; the suffix `.png`, `.svg` or `.pdf` chooses the format.
-        kind: "alignment": the heat map of all steps' weights; "step": one step's scores, weights and what they took,
-            beside its candidates; "heads": a small heat map for each layer and head; "states": the states of encoder
-            and decoder; "beams": the tree of a beam search.
-        step: Of a "step" figure, counted from 0, or from the last as -1; None: the second step, or the only one.
-        layer: Of the attention, for "alignment" and "step".
-        head: The same, counted from 0; None: the mean of all heads.
-        level: Of an alignment: "word" sums the weights of a word's source tokens and averages the rows of its target
-            tokens; "subword" shows the model's own tokens.
+        trace: The trace of a run.
+        path: The file to write; the suffix `.png`, `.svg` or `.pdf` chooses the format.
+        kind: "alignment": the heat map of the weights of all steps; "step": the scores, weights and contributions of
+            one step, with its candidates; "heads": a small heat map per layer and head; "states": the states of
+            encoder and decoder; "beams": the tree of a beam search.
+        step: For kind "step": counted from 0, or from the last as -1; None: the second step, or the only one.
+        layer: Attention layer, for kinds "alignment" and "step".
+        head: Attention head for the same kinds, counted from 0; None: the mean of all heads.
+        level: For kind "alignment": "word" sums the weights of a word's source tokens and averages the rows of its
+            target tokens; "subword" shows the model's tokens.
 
     Raises:
-        ValueError: There is no such kind, level, step, layer or head, the run has no attention or no beams to show,
-            it has too many tokens, or the suffix is another.
+        ValueError: The kind, level, step, layer, head or suffix does not exist, the run has no attention or beams to
+            show, or it has too many tokens.
         FileNotFoundError: The folder does not exist.
         ImportError: Matplotlib is not installed.
     """
     if kind not in FIGURES:
-        raise ValueError(f"There is no figure of kind '{kind}': choose one of {', '.join(FIGURES)}.")
+        raise ValueError(f"The kind of figure '{kind}' is unknown: choose one of {', '.join(FIGURES)}.")
     if level not in ("word", "subword"):
-        raise ValueError(f"There is no level '{level}': choose 'word' or 'subword'.")
+        raise ValueError(f"The level '{level}' is unknown: choose 'word' or 'subword'.")
     if step is not None and kind != "step":
         raise ValueError(f"A figure of kind '{kind}' shows all steps: leave out the step, or choose kind 'step'.")
     if kind == "alignment":
@@ -93,7 +93,7 @@ def _labels(trace: Trace, side: str) -> list[str]:
 
 
 def _which(trace: Trace, layer: int, head: int | None) -> str:
-    """Which weights are shown, where there is a choice: ", head 2 of 4, layer 3"."""
+    """Which weights are shown, if there are several: ", head 2 of 4, layer 3"."""
     heads, several = trace.document["attention"]["heads"], len(trace.layers) > 1
     parts = []
     if heads > 1:
@@ -136,10 +136,10 @@ def _alignment(
 
 
 class _Side(NamedTuple):
-    """A text in words, with its special tokens after them as words of their own."""
+    """A text in words, followed by its special tokens as separate words."""
 
     labels: list[str]
-    shares: np.ndarray  # (tokens, words and special tokens): which share of each token lies in which word
+    shares: np.ndarray  # (tokens, words and special tokens): the share of each token in each word
 
     @classmethod
     def of(cls, trace: Trace, side: str) -> _Side:
@@ -156,7 +156,7 @@ def _heads(trace: Trace, path: str | os.PathLike[str]) -> str:
     sources, targets = _labels(trace, "source"), _labels(trace, "target")
     if max(len(sources), len(targets)) > MAX_TOKENS:
         raise ValueError(
-            f"maps of {len(targets)} x {len(sources)} tokens cannot be read: trace at most {MAX_TOKENS} on each side."
+            f"Maps of {len(targets)} x {len(sources)} tokens are too large to read: trace at most {MAX_TOKENS} a side."
         )
     layers, heads = len(maps), maps[0].shape[1]
     sharpness = {
@@ -168,8 +168,8 @@ def _heads(trace: Trace, path: str | os.PathLike[str]) -> str:
     alt_text = (
         f"{layers} by {heads} heat maps of attention weights, rows of maps for decoder layers and columns for heads, "
         f"each {len(targets)} target tokens by {len(sources)} source tokens, for {_title(trace)}. "
-        f"By the mean over the steps of the largest weight, {sharpest} looks at one place most "
-        f"({said(sharpness[sharpest])}) and {evenest} least ({said(sharpness[evenest])})."
+        f"The mean over the steps of the largest weight is highest for {sharpest} ({said(sharpness[sharpest])}) and "
+        f"lowest for {evenest} ({said(sharpness[evenest])})."
     )
 
     def draw() -> Any:
@@ -218,7 +218,7 @@ def _heads(trace: Trace, path: str | os.PathLike[str]) -> str:
         colour_bar(figure, bar, "attention\nweight", [0, 0.5, 1], **weight_colours())
         title = wrapped(_title(trace), max(total[0] - 0.4, 3), 12)
         figure.text(0.1 / total[0], 1, title, ha="left", va="bottom", **TITLE)
-        caption = "Rows: target tokens, as they are chosen. Columns: source tokens. All maps have the same scale."
+        caption = "Rows: target tokens, in order. Columns: source tokens. All maps have the same scale."
         figure.text(
             0.1 / total[0],
             -0.05 / total[1],
@@ -243,7 +243,7 @@ def _cut(labels: list[str]) -> list[str]:
 
 
 class Panel(NamedTuple):
-    """Bars of one kind of number, for each source token or candidate."""
+    """Bars of one quantity, one per source token or candidate."""
 
     title: str
     formula: str  # in matplotlib's mathtext
@@ -258,7 +258,7 @@ def _panels(trace: Trace, step: int, layer: int, head: int | None) -> list[Panel
     single = head is not None or trace.arrays[f"{here}.weights"].shape[1] == 1
     panels = []
     formula = "$a_j$"
-    # The weights of several heads together are not made of the mean of their scores.
+    # The mean weights of several heads do not follow from their mean scores.
     if single and f"{here}.scaled" in trace.arrays:
         panels.append(Panel("score", "$s_j$", trace.arrays[f"{here}.scaled"][step, head or 0], SCORE, False))
         if attention["type"] not in ("monotonic", "local_m", "local_p"):
@@ -277,7 +277,7 @@ def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, hea
     sources = _labels(trace, "source")
     panels = _panels(trace, step, layer, head) if trace.layers else []
     if len(sources) > MAX_TOKENS:
-        raise ValueError(f"a step over {len(sources)} source tokens cannot be read: trace at most {MAX_TOKENS}.")
+        raise ValueError(f"A step with {len(sources)} source tokens is too large to read: trace at most {MAX_TOKENS}.")
     sentence = step_sentence(trace, step, layer=layer, head=head)
     candidates = list(zip(distinct_labels(entry["candidates"]), (c["probability"] for c in entry["candidates"])))
     top = ", ".join(f"“{label}” {said(p)}" for label, p in candidates[:3])
@@ -286,7 +286,7 @@ def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, hea
         weights = trace.weights(layer, head)[step]
         order = np.argsort(-weights, kind="stable")[:3]
         alt_text += f"Largest weights: {', '.join(f'“{sources[j]}” {said(float(weights[j]))}' for j in order)}. "
-    alt_text += f"Likeliest words: {top}."
+    alt_text += f"Most probable words: {top}."
     note = "" if not trace.layers else _which(trace, layer, head).strip(" ()")
 
     def draw() -> Any:
@@ -321,9 +321,9 @@ def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, hea
             lines.append(f"Shown: {note}.")
         titles = [panel.title for panel in panels]
         if "score" in titles:
-            lines.append("Score: what the weights are made of, after scaling.")
+            lines.append("Score: after scaling, the input of the softmax or another normalizer.")
         if "contribution" in titles:
-            lines.append("Contribution: the length of what each token's value added to the context.")
+            lines.append("Contribution: the length of what each token's value adds to the context.")
         lines.append("▸ marks the choice.")
         figure.text(
             0,
@@ -341,7 +341,7 @@ def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, hea
 
 
 def _bars(axes: Any, panel: Panel, labels: list[str] | None, best: int) -> None:
-    """Horizontal bars, one a row, with their numbers beside them; those of the best row are bold."""
+    """Horizontal bars with their numbers next to them; those of the best row are bold."""
     numbers, colour = panel.numbers, panel.colour
     low, high = (0.0, 1.0) if panel.shares else (min(0.0, float(numbers.min())), max(0.0, float(numbers.max())))
     span = (high - low) or 1.0
@@ -392,15 +392,15 @@ def _states(trace: Trace, path: str | os.PathLike[str]) -> str:
     decoder = trace.document["decoder"]
     top = (decoder.get("layers") or 1) - 1
     found = [
-        ("encoder states: one for each source token", _labels(trace, "source"), "encoder.states"),
+        ("encoder states: one per source token", _labels(trace, "source"), "encoder.states"),
         ("decoder states: after each step", _labels(trace, "target"), f"decoder.layer.{top}.hidden_after"),
         ("decoder states: of the last layer at each step", _labels(trace, "target"), f"decoder.layer.{top}.states"),
     ]
     shown = [(title, labels, trace.arrays[name]) for title, labels, name in found if name in trace.arrays]
     if not shown:
-        raise ValueError("This model does not tell its states: choose another kind of figure.")
+        raise ValueError("This model does not return its states: choose another kind of figure.")
     if max(len(labels) for _, labels, _ in shown) > MAX_TOKENS:
-        raise ValueError(f"states of more than {MAX_TOKENS} tokens cannot be read: trace a shorter text.")
+        raise ValueError(f"States of more than {MAX_TOKENS} tokens are too many to read: trace a shorter text.")
     parts = []
     for title, labels, states in shown:
         norms = np.linalg.norm(states, axis=-1)
@@ -437,7 +437,7 @@ def _states(trace: Trace, path: str | os.PathLike[str]) -> str:
             bar.set_yticks([-limit, 0, limit], [f"-{limit:.2f}", "0", f"{limit:.2f}"])
             top_edge += tall + gap
         figure.text(0, 1 + 0.4 / height, wrapped(_title(trace), width, 12), va="bottom", **TITLE)
-        caption = "Each row is one state, each column one of its numbers. Each map has a scale of its own."
+        caption = "Each row is one state, each column one of its numbers. Each map has its own scale."
         figure.text(0, (gap - 0.35) / height, wrapped(caption, width, 9), va="top", size=9, color=FAINT_INK)
         return figure
 
@@ -453,7 +453,7 @@ def _states(trace: Trace, path: str | os.PathLike[str]) -> str:
 def _beams(trace: Trace, path: str | os.PathLike[str]) -> str:
     beams = trace.document["beams"]
     if beams is None:
-        raise ValueError("This run was made without beams: trace with num_beams above 1 to draw their tree.")
+        raise ValueError("This run did not use beam search: trace with num_beams above 1 to draw a beam tree.")
     steps = beams["steps"]
     shown = steps[:MAX_BEAM_STEPS]
     counts = {
@@ -462,11 +462,11 @@ def _beams(trace: Trace, path: str | os.PathLike[str]) -> str:
     }
     best = [token_label(h) for entry in steps for h in entry["hypotheses"] if h["best"]]
     alt_text = (
-        f"Beam tree for {_title(trace)}, {beams['num_beams']} beams, {len(steps)} steps: {counts['kept']} beginnings "
+        f"Beam tree for {_title(trace)}, {beams['num_beams']} beams, {len(steps)} steps: {counts['kept']} hypotheses "
         f"kept, {counts['finished']} finished, {counts['dropped']} dropped. The best path: {' '.join(best)}."
     )
     if len(shown) < len(steps):
-        alt_text += f" Drawn are the first {len(shown)} steps."
+        alt_text += f" Only the first {len(shown)} steps are drawn."
 
     def draw() -> Any:
         wide = 0.75 + 0.085 * max(
@@ -487,7 +487,7 @@ def _beams(trace: Trace, path: str | os.PathLike[str]) -> str:
             x = number * (wide + 0.35) + wide / 2
             following = {}
             axes.text(x, -0.85, f"step {number}", ha="center", size=9, color=FAINT_INK)
-            # The best path first, so that it runs along the top as far as the ranks allow.
+            # The best path first, so that it runs along the top where the ranks allow it.
             for row, hypothesis in enumerate(sorted(entry["hypotheses"], key=lambda h: -h["sum"])):
                 state, is_best = hypothesis["state"], hypothesis["best"]
                 parent = places.get(hypothesis["parent"])
@@ -518,8 +518,8 @@ def _beams(trace: Trace, path: str | os.PathLike[str]) -> str:
             places = following
         figure.text(0, 1 + 0.55 / height, wrapped(_title(trace), max(width, 5), 12), va="bottom", **TITLE)
         caption = (
-            "Thick line and filled box: the way to the result. Thin box: kept. Double box: finished. Dashed: dropped. "
-            f"Numbers: the sum of log p so far; of a finished one divided by its length ^ {beams['length_penalty']:g}."
+            "Thick line and filled box: path to the result. Thin box: kept. Double box: finished. Dashed: dropped. "
+            f"Numbers: the sum of log p so far, for finished ones divided by length ^ {beams['length_penalty']:g}."
         )
         if len(shown) < len(steps):
             caption += f" The last {len(steps) - len(shown)} of {len(steps)} steps are left out."
@@ -533,7 +533,7 @@ def _beams(trace: Trace, path: str | os.PathLike[str]) -> str:
 
 
 def _node(axes: Any, x: float, y: float, label: str, number: str, state: str, best: bool, wide: float) -> None:
-    """A hypothesis: a box with its token and sum, drawn by what became of it."""
+    """A hypothesis: a box with its token and sum, in the style of its outcome."""
     from matplotlib.patches import Rectangle
 
     dropped = state == "dropped"

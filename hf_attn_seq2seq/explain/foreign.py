@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Trace Transformers' own encoder-decoders (Marian, BART, mBART, T5, ...) by what `generate()` hands out."""
+"""Trace Transformers' own encoder-decoders (Marian, BART, mBART, T5, ...) from the outputs of `generate()`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hf_attn_seq2seq.explain.tracing import Run, RunOptions, check_finite, run_t
 
 
 LOGITS_TOLERANCE = {"float32": 1e-4, "float64": 1e-8, "bfloat16": 0.1, "float16": 2e-2}
-NOT_HANDED_OUT = "this model's code does not hand it out"
+NOT_HANDED_OUT = "this model does not return it"
 
 
 def trace_foreign(
@@ -29,25 +29,27 @@ def trace_foreign(
     options: RunOptions = RunOptions(),  # noqa: B008, a tuple: nobody can change it
 ) -> Trace:
     """
-    Translate one text with a model of Transformers and keep what it tells: embeddings, the states of each layer, the
-    attention weights, the choices. What it does not tell stands in `omitted`.
+    Translate one text with a Transformers model and record what it returns: embeddings, the states of each layer, the
+    attention weights and the choices. What it does not return is listed in `omitted`.
 
     Args:
         model: Any encoder-decoder that reads token ids.
-        tokenizer: The model's.
+        tokenizer: The model's tokenizer.
         text: One sentence.
-        target: A translation (or the ids of its tokens, to begin with) that the decoder has to say; None: its own.
+        target: A translation (or the ids of its first tokens) that the decoder is forced to produce; None: its own.
         options: How to run.
 
     Raises:
-        ValueError: The model is no encoder-decoder that reads text, cannot show its attention, or a reason of
+        ValueError: The model is not an encoder-decoder that reads text, or cannot return its attention; or as for
             [`trace`].
     """
     kind = type(model).__name__
     if not model.config.is_encoder_decoder or not hasattr(model, "generate"):
-        raise ValueError(f"{kind} is no encoder-decoder that generates, and only those can be traced.")
+        raise ValueError(f"{kind} is not an encoder-decoder with generate(): only those can be traced.")
     if model.main_input_name != "input_ids":
-        raise ValueError(f"{kind} does not read text but {model.main_input_name}, which cannot be traced.")
+        raise ValueError(
+            f"{kind} reads {model.main_input_name} instead of text and cannot be traced: give a model that reads text."
+        )
     read: list[torch.Tensor] = []
     with eager_attention(model), _reading_of_output_layer(model, read):
         run = run_traced(model, tokenizer, text, target, options, output_attentions=True, output_hidden_states=True)
@@ -84,7 +86,7 @@ def trace_foreign(
 
 @contextmanager
 def _reading_of_output_layer(model: PreTrainedModel, read: list[torch.Tensor]) -> Iterator[None]:
-    """Within, `read` gets what the output layer reads at each step, `(rows, hidden)`; some models scale it first."""
+    """Inside this context `read` collects the output layer's input at each step, `(rows, hidden)`, after scaling."""
     layer = model.get_output_embeddings()
     if layer is None:
         yield
@@ -101,7 +103,7 @@ def _arrays(
 ) -> tuple[dict[str, torch.Tensor], list[dict[str, str]]]:
     outputs, document = run.outputs, run.document
     if not outputs.encoder_hidden_states or not outputs.decoder_hidden_states:
-        raise ValueError(f"{type(model).__name__} does not hand out its states, so there is nothing to show.")
+        raise ValueError(f"{type(model).__name__} does not return its states, so it cannot be traced.")
     steps = list(enumerate(run.rows))
     src_len, tgt_len = len(document["source"]["tokens"]), len(steps)
     arrays: dict[str, torch.Tensor] = {}
@@ -111,14 +113,14 @@ def _arrays(
             "why": NOT_HANDED_OUT,
         },
         {"what": "the weighted sums of the values (contexts)", "why": NOT_HANDED_OUT},
-        {"what": "the gates and inner numbers of the feed-forward layers", "why": NOT_HANDED_OUT},
+        {"what": "the gates and inner activations of the feed-forward layers", "why": NOT_HANDED_OUT},
         {
-            "what": "the states of the last layers before a final normalisation, where there is one",
+            "what": "the states of the last layers before a final normalization, if there is one",
             "why": NOT_HANDED_OUT,
         },
         {
             "what": f"the logits of all but {len(document['output_ids'])} target tokens",
-            "why": "size; their probability together stands as the rest of each step",
+            "why": "size; the rest of each step is their total probability",
         },
     ]
 
@@ -138,13 +140,13 @@ def _arrays(
             arrays[f"encoder.layer.{index}.self_attention.weights"] = weights[0]
 
     def gathered(kind: str, layer: int) -> list[torch.Tensor]:
-        """For each step what the last position of the row has that led to the result."""
+        """For each step, the last position of the row that led to the result."""
         return [outputs[kind][step][layer][row, ..., -1, :] for step, row in steps]
 
     arrays["decoder.inputs"] = torch.stack(gathered("decoder_hidden_states", 0))
     for index in range(len(outputs.decoder_hidden_states[0]) - 1):
         arrays[f"decoder.layer.{index}.states"] = torch.stack(gathered("decoder_hidden_states", index + 1))
-    # A model that predicts several tokens ahead has more than one row a step, which are not what a trace shows.
+    # A model that predicts several tokens ahead has more than one row per step, which a trace cannot show.
     for index, weights in enumerate(outputs.decoder_attentions[0] if outputs.decoder_attentions else ()):
         if weights is not None and weights.shape[-2] == 1:
             rows = [row[:, : step + 1] for step, row in enumerate(gathered("decoder_attentions", index))]
@@ -159,19 +161,19 @@ def _arrays(
         ("the weights of the attention to the source", "attention.0.weights"),
     ):
         if key not in arrays:
-            omitted.append({"what": what, "why": "they are not one row for each token"})
+            omitted.append({"what": what, "why": "they do not have one row per token"})
 
     output = _output_layer(model, run, read)
     if output:
         arrays.update(output)
     else:
-        why = "more than an output layer's rows, its input and a bias makes this model's logits"
+        why = "this model's logits depend on more than the output layer's rows, its input and a bias"
         omitted.append({"what": "what the output layer reads, and its rows", "why": why})
     return arrays, omitted
 
 
 def _output_layer(model: PreTrainedModel, run: Run, read: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What makes the logits of the candidates, where it does; empty otherwise."""
+    """What the logits of the candidates are computed from; empty if they depend on anything else."""
     layer = model.get_output_embeddings()
     if len(read) != len(run.outputs.logits) or not isinstance(layer, nn.Linear):
         return {}
@@ -180,7 +182,7 @@ def _output_layer(model: PreTrainedModel, run: Run, read: list[torch.Tensor]) ->
         "output.hidden": torch.stack([read[step][row] for step, row in enumerate(run.rows)]),
         "output.rows": layer.weight.detach()[ids],
     }
-    # BART and its kin keep a bias of their own beside the layer's.
+    # BART and related models have an additional bias next to that of the layer.
     biases = [layer.bias, getattr(model, "final_logits_bias", None)]
     bias = sum((each.detach().reshape(-1)[ids].double() for each in biases if each is not None), torch.zeros(len(ids)))
     if bias.any():
@@ -193,7 +195,7 @@ def _output_layer(model: PreTrainedModel, run: Run, read: list[torch.Tensor]) ->
 
 
 def _scaling(model: PreTrainedModel) -> float:
-    """By what the attention multiplies its scores; 1 where its modules do not say."""
+    """The factor by which the attention scales its scores; 1 if its modules do not have one."""
     told = {
         module.scaling
         for module in model.get_decoder().modules()

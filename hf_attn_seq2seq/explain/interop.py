@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""For other tools: a trace in the arguments of BertViz, a model in the hands of Inseq. Neither is needed otherwise."""
+"""Other tools: traces as arguments for BertViz, models for Inseq. Both tools are optional."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def to_bertviz(trace: Trace) -> dict[str, dict[str, Any]]:
         bertviz.model_view(**arguments)  # or head_view
     ```
 
-    Each kind has its own set because one call draws the same layers and heads of all kinds: where the encoder is
-    deeper than the decoder, a call with both fails, and where it is the other way round, layers vanish.
+    Each kind has its own set because one call draws the same layers and heads of all kinds: if the encoder is deeper
+    than the decoder, a call with both fails; if the decoder is deeper, layers are missing.
 
     Returns:
-        Those that there are of `"encoder"` (self-attention of the source), `"decoder"` (self-attention of the tokens
-        fed, the start token first) and `"cross"` (of the words being chosen to the source; `decoder_tokens` are the
-        chosen ones, as in all views here, and not the ones fed), each with a list of tensors `(1, heads, length,
-        length)`, one a layer, and the tokens.
+        The available ones of `"encoder"` (self-attention of the source), `"decoder"` (self-attention of the input
+        tokens, start token first) and `"cross"` (from the chosen tokens to the source; as in all views here,
+        `decoder_tokens` are the chosen tokens, not the input tokens), each with a list of tensors `(1, heads, length,
+        length)`, one per layer, and the tokens.
 
     Raises:
         ValueError: The model has no attention at all.
@@ -54,7 +54,7 @@ def to_bertviz(trace: Trace) -> dict[str, dict[str, Any]]:
             "decoder_tokens": trace.target_tokens,
         }
     if not found:
-        raise ValueError("This model has no attention at all, so there is nothing for BertViz to draw.")
+        raise ValueError("This model has no attention at all, so BertViz has nothing to draw.")
     return found
 
 
@@ -62,20 +62,20 @@ def inseq_model(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, attribution_method: str = "saliency", **options: Any
 ) -> Any:
     """
-    A model of this package as Inseq's, for its attribution methods.
+    Wrap a model of this package for Inseq's attribution methods.
 
     ```python
     inseq_model(model, tokenizer, "integrated_gradients").attribute("The cat is on the mat .").show()
     ```
 
-    Inseq takes the source's table for the target's and the source's vocabulary for the target's unless told
-    otherwise: here it is told.
+    By default, Inseq uses the embedding table and the vocabulary of the source for the target too. This wrapper uses
+    those of the target.
 
     Args:
-        model: With a table for each side, or one for both.
-        tokenizer: The model's, of one vocabulary or two.
-        attribution_method: What `attribute` uses unless told otherwise; `attribute(..., method=)` is told.
-        **options: For Inseq's model class, such as `device`.
+        model: With separate embedding tables or a shared one.
+        tokenizer: The model's tokenizer, with one vocabulary or two.
+        attribution_method: Default method of `attribute`; override it with `attribute(..., method=)`.
+        **options: Passed to Inseq's model class, such as `device`.
 
     Returns:
         An `inseq.models.HuggingfaceEncoderDecoderModel`.
@@ -89,13 +89,13 @@ def inseq_model(
         raise ImportError('Inseq is not installed: run pip install "hf_attn_seq2seq[interop]".') from error
 
     class AttnSeq2SeqAttributionModel(HuggingfaceEncoderDecoderModel):  # type: ignore[misc]
-        """Inseq's model, with a target side of its own."""
+        """Inseq's model, with a separate target side."""
 
         tokenizer: Any
 
         @contextmanager
         def side(self, as_targets: bool) -> Iterator[None]:
-            """Within, the tokenizer is that of the target alone, where it is asked for and there is one."""
+            """Inside this context the tokenizer is that of the target, if requested and separate."""
             whole = self.tokenizer
             self.tokenizer = getattr(whole, "target", whole) if as_targets else whole
             try:
@@ -113,7 +113,7 @@ def inseq_model(
                 return super().encode(texts, as_targets, *args, **kwargs)
 
         def convert_ids_to_tokens(self, ids: Any, *args: Any, **kwargs: Any) -> Any:
-            with self.side(True):  # Inseq calls it for targets only
+            with self.side(True):  # Inseq calls this for targets only
                 return super().convert_ids_to_tokens(ids, *args, **kwargs)
 
         def convert_tokens_to_string(
@@ -129,7 +129,7 @@ def inseq_model(
                 return super().convert_string_to_tokens(text, skip_special_tokens, as_targets)
 
         def get_forward_output(self, *args: Any, **kwargs: Any) -> Any:
-            # cuDNN refuses gradients through recurrent layers that are not training.
+            # cuDNN does not compute gradients of recurrent layers in evaluation mode.
             with torch.backends.cudnn.flags(enabled=False):
                 return super().get_forward_output(*args, **kwargs)
 
@@ -137,8 +137,8 @@ def inseq_model(
         def get_attentions_dict(output: Any) -> Any:
             if not output.encoder_attentions or not output.decoder_attentions:
                 raise ValueError(
-                    "Inseq's 'attention' needs self-attention on both sides, which this model has not: trace() shows "
-                    "the weights that it has."
+                    "Inseq's 'attention' needs self-attention on both sides, which this model does not have: use "
+                    "trace() to see its weights."
                 )
             return HuggingfaceEncoderDecoderModel.get_attentions_dict(output)
 

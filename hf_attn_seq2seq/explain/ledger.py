@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The ledger of a score: the terms whose sum it is, for each kind of attention, and the way from scores to weights."""
+"""The ledger of a score: the terms that add up to it, for each kind of attention, and the step to weights."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hf_attn_seq2seq.explain.trace import Trace
 
 class Ledger(NamedTuple):
     """
-    How one score came about, in float64.
+    How one score was computed, in float64.
 
     Attributes:
-        formula: Of one term, such as `v_i tanh(q_i + k_i)`.
-        columns: The factors of the terms, by their symbols, each `(d,)`.
+        formula: The formula of one term, such as `v_i tanh(q_i + k_i)`.
+        columns: The factors of the terms by symbol, each `(d,)`.
         terms: `(d,)`.
-        offset: What is added to their sum; 0 for most kinds.
+        offset: A number added to their sum; 0 for most kinds.
         total: The sum of the terms and the offset.
-        score: What the run computed.
+        score: The score computed by the run.
     """
 
     formula: str
@@ -34,27 +34,27 @@ class Ledger(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """Between the recomputed sum and what the run computed."""
+        """The difference between the recomputed sum and the score of the run."""
         return abs(self.total - self.score)
 
 
 def score_ledger(trace: Trace, step: int, position: int, layer: int = -1, head: int = 0) -> Ledger:
     """
-    The terms that make one score.
+    The terms that add up to one score.
 
     Args:
         step: Counted from 0, or from the last as -1.
-        position: Of the source token.
-        layer: Of the decoder.
-        head: Of that layer.
+        position: Position of the source token.
+        layer: Decoder layer.
+        head: Head of that layer.
 
     Raises:
-        ValueError: There is no such step, position, layer or head, or the trace holds no queries and keys.
+        ValueError: The step, position, layer or head does not exist, or the trace has no queries and keys.
     """
     layer, step = trace.attended(layer), trace.check_step(step)
     scores = trace.arrays.get(f"attention.{layer}.scores")
     if scores is None:
-        raise ValueError("This model does not tell its queries, keys and scores, so there is no ledger.")
+        raise ValueError("This model does not return its queries, keys and scores, so there is no ledger.")
     _, heads, src_len = scores.shape
     if not -heads <= head < heads:
         raise ValueError(f"There is no head {head}: the layer has {heads}, counted from 0.")
@@ -104,7 +104,7 @@ def _terms(trace: Trace, layer: int, step: int, head: int, position: int) -> _Te
 
 
 def recompute_scores(trace: Trace, layer: int) -> np.ndarray:
-    """All scores `(T, H, S)` of a layer, in float64, from the numbers that their ledgers show."""
+    """All scores `(T, H, S)` of a layer, in float64, from the numbers in their ledgers."""
     steps, heads, src_len = trace.arrays[f"attention.{layer}.scores"].shape
     scores = np.empty((steps, heads, src_len))
     for step, head, position in np.ndindex(steps, heads, src_len):
@@ -114,7 +114,7 @@ def recompute_scores(trace: Trace, layer: int) -> np.ndarray:
 
 
 def recompute_weights(trace: Trace, layer: int) -> np.ndarray:
-    """All weights `(T, H, S)` of a layer, in float64, from its scaled scores and what else its kind reads."""
+    """All weights `(T, H, S)` of a layer, in float64, from its scaled scores and the other inputs of its kind."""
     arrays, attention = trace.arrays, trace.document["attention"]
     scaled = arrays[f"attention.{layer}.scaled"].astype(np.float64)
     if attention["type"] == "monotonic":
@@ -133,7 +133,7 @@ def recompute_weights(trace: Trace, layer: int) -> np.ndarray:
 
 
 def _monotonic(energy: np.ndarray, before: np.ndarray, hard: bool) -> np.ndarray:
-    """The recursion of Raffel et al. 2017, eq. 11 to 14, position by position; the rest stays on the last one."""
+    """The recursion of Raffel et al. 2017, eq. 11 to 14, by position; the remaining weight goes to the last one."""
     select = (energy > 0).astype(np.float64) if hard else 1 / (1 + np.exp(-energy))
     weights = np.zeros_like(energy)
     reach = np.zeros(energy.shape[:-1])

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The page of a trace inside a notebook, and a widget that asks the model what it would have done otherwise."""
+"""The page of a trace in a notebook, and a widget for what-if runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEIGHT = 820  # pixels
 
 
 def notebook_html(trace: Trace) -> str:
-    """The page of a trace in a frame that can neither reach the notebook nor the network."""
+    """The page of a trace in a frame that can access neither the notebook nor the network."""
     document = html.escape(page.render_page(trace))
     return (
         f'<iframe title="Explanation of a translation" sandbox="allow-scripts allow-downloads" srcdoc="{document}" '
@@ -27,15 +27,15 @@ def notebook_html(trace: Trace) -> str:
 
 def what_if_widget(trace: Trace) -> Any:
     """
-    A widget that changes a word or the weights of a step, lets the model decode again, and shows the answer's page.
+    A widget that changes a word or the weights of a step, runs the model again, and shows the page of the result.
 
-    Each answer becomes a child of the trace, and stands beside it in the page.
+    Each result becomes a child of the trace, and is shown next to it on the page.
 
     Args:
-        trace: Of a model that is at hand.
+        trace: A trace whose model is loaded.
 
     Returns:
-        An `anywidget.AnyWidget`; as the last value of a notebook's cell it is shown.
+        An `anywidget.AnyWidget`; it is displayed if it is the last value of a notebook cell.
 
     Raises:
         ImportError: anywidget is not installed.
@@ -85,13 +85,13 @@ def what_if_widget(trace: Trace) -> Any:
 
 
 def _changes(question: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `what_if` for what the widget asks."""
+    """The arguments of `what_if` for a request of the widget."""
     kind = question.get("kind")
     if kind == "source":
         return {"source": question["text"]}
     if kind == "target":
         if not question["token"].strip():
-            raise ValueError("Which word? Type a word of the target language.")
+            raise ValueError("The word is missing: type a word of the target language.")
         return {"target": {question["step"]: question["token"]}}
     if kind == "weights":
         return {"weights": {question["step"]: question["weights"]}}

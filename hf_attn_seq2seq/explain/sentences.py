@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""A longer text, traced sentence by sentence, with an overview to choose from."""
+"""Longer texts: traces sentence by sentence, with an overview of them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from hf_attn_seq2seq.pipeline_attn_seq2seq import source_language, split_text
 @dataclass(frozen=True)
 class Overview:
     """
-    One sentence of a text, to choose by.
+    A summary of one sentence of a text.
 
     Attributes:
         index: Counted from 0.
         score: The sum of the tokens' log-probabilities, divided by length ** length_penalty.
-        entropy: Of the last layer's attention (mean of heads), in bits, mean over the steps: 0 where each step looks
-            at one token. None without attention.
+        entropy: Entropy of the last layer's attention (mean of heads) in bits, averaged over the steps: 0 if each step
+            looks at one token. None without attention.
     """
 
     index: int
@@ -49,21 +49,22 @@ def trace_sentences(
     **options: Any,
 ) -> list[Trace]:
     """
-    Trace each sentence of a text by itself, as a model translates it: [`split_text`] says what a sentence is.
+    Trace each sentence of a text separately, as it is translated; sentences are split by [`split_text`].
 
     Args:
         model: As for [`trace`].
-        tokenizer: The model's.
+        tokenizer: The model's tokenizer.
         text: One sentence or more.
-        language: Of the text, a code such as "fr"; None: what the tokenizer says, or else "en".
-        **options: For [`trace`], such as `num_beams=4`; no target, which would be one for all.
+        language: Language code of the text, such as "fr"; None: that of the tokenizer, or "en".
+        **options: Passed to [`trace`], such as `num_beams=4`; a target is not allowed, because it belongs to one
+            sentence.
 
     Raises:
-        ValueError: The text is blank, a target is given, or a reason of [`trace`], with the sentence's number.
+        ValueError: The text is blank, a target is given, or as for [`trace`], with the number of the sentence.
     """
     refuse_blank([text])
     if options.get("target") is not None:
-        raise ValueError("A target belongs to one sentence: trace that sentence alone.")
+        raise ValueError("A target belongs to one sentence: trace that sentence separately.")
     traces = []
     pieces = split_text(text, language or source_language(tokenizer))
     for number, piece in enumerate(pieces, start=1):
@@ -77,7 +78,7 @@ def trace_sentences(
 
 
 def overview(traces: Sequence[Trace]) -> list[Overview]:
-    """What to choose a sentence by, in the order of the traces."""
+    """A summary of each sentence, in the order of the traces."""
     return [
         Overview(
             index,
@@ -91,7 +92,7 @@ def overview(traces: Sequence[Trace]) -> list[Overview]:
 
 
 def entropy(weights: np.ndarray) -> np.ndarray:
-    """-sum_j a_j log2 a_j in bits, over the last dimension of `(..., src_len)` weights."""
+    """-sum_j a_j log2 a_j in bits, over the last dimension of weights `(..., src_len)`."""
     weights = np.asarray(weights, dtype=np.float64)
     logarithms = np.log2(weights, out=np.zeros_like(weights), where=weights > 0)
     return -(weights * logarithms).sum(-1) + 0.0  # turns -0.0 into 0.0
@@ -99,17 +100,17 @@ def entropy(weights: np.ndarray) -> np.ndarray:
 
 def print_overview(console: Console, traces: Sequence[Trace], plain: bool = False) -> None:
     """
-    Print one line for each sentence, counted from 1.
+    Print one line per sentence, counted from 1.
 
     Args:
-        console: Where to print.
-        traces: Of the sentences.
-        plain: ASCII lines, no colour.
+        console: The console to print to.
+        traces: The traces of the sentences.
+        plain: Whether to use only ASCII characters, without colour.
     """
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, header_style="" if plain else "bold")
     table.add_column("", justify="right")
     for header in ("sentence", "translation"):
-        table.add_column(header, ratio=1, overflow="fold")  # a cut would be marked by what ASCII lacks
+        table.add_column(header, ratio=1, overflow="fold")  # the mark of truncated text is not ASCII
     table.add_column("score", justify="right", overflow="fold")
     table.add_column("bits", justify="right", overflow="fold")
     for row in overview(traces):
@@ -122,7 +123,7 @@ def print_overview(console: Console, traces: Sequence[Trace], plain: bool = Fals
         )
     console.print(table)
     console.print(
-        "score: mean log p of a token (to the run's length penalty); bits: how widely the attention spreads, 0 is on "
-        "one token.",
+        "score: mean log p of a token (with the run's length penalty); bits: how widely attention is spread, 0 is one "
+        "token.",
         highlight=False,
     )

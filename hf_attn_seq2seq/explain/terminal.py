@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The eight chapters of a run in the terminal, with the numbers behind each step and the sums that check them."""
+"""The eight chapters of a run in the terminal, with the numbers of each step and checks of their sums."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ Depth = Literal["lines", "bars", "numbers", "vectors"]
 DEPTHS = ("lines", "bars", "numbers", "vectors")
 STEP_CHAPTERS = ("step_input", "attention", "choice")
 
-# Of every view. Plain colours of the terminal, so that they can be read on a dark and on a light ground.
+# The colours of every view. Plain terminal colours, so that they are legible on dark and light backgrounds.
 QUERY, KEY, VALUE, SCORE = "blue", "red", "green", "magenta"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 MAX_LABEL = 18
-BAR = (8, 24)  # narrowest and widest, in columns
+BAR = (8, 24)  # minimum and maximum, in columns
 LEDGER_TERMS = 8
 
 
@@ -54,35 +54,34 @@ def print_trace(
     plain: bool = False,
 ) -> None:
     """
-    Tell in the terminal how a translation was made.
+    Explain in the terminal how a translation was made.
 
-    Columns that do not fit the width give way, the least telling first, and are named. Colours follow the console,
-    which honours `NO_COLOR`; nothing is told by colour alone.
+    Columns that do not fit the width are left out, the least important first, and listed. Colours follow the console,
+    which honours `NO_COLOR`; no information depends on colour alone.
 
     Args:
-        trace: Of a run.
-        console: Where to print; None: standard output.
+        trace: The trace of a run.
+        console: The console to print to; None: standard output.
         step: Counted from 0, or from the last as -1; None: all steps.
         chapter: A key of `TITLES`; None: all chapters.
-        depth: "lines": sentences; "bars": and what they rest on, as bars; "numbers": and every number with its check;
-            "vectors": and the vectors, as far as they fit, with the largest terms of a score.
-        layer: Of the decoder layers that attend.
-        head: Counted from 0; None: the first where scores are shown, and the mean of all heads where it is said where
-            a step looked.
-        plain: Draw with ASCII characters, without colour.
+        depth: "lines": sentences; "bars": also bars of the main numbers; "numbers": also every number with its check;
+            "vectors": also the vectors, as far as they fit, with the largest terms of a score.
+        layer: Index among the decoder layers with attention.
+        head: Counted from 0; None: the first head for scores, and the mean of all heads for where a step looked.
+        plain: Whether to use only ASCII characters, without colour.
 
     Raises:
-        ValueError: There is no such step, chapter, depth, layer or head.
+        ValueError: The step, chapter, depth, layer or head does not exist.
     """
     if chapter is not None and chapter not in TITLES:
-        raise ValueError(f"There is no chapter '{shortened(chapter)}': choose one of {', '.join(TITLES)}.")
+        raise ValueError(f"The chapter '{shortened(chapter)}' is unknown: choose one of {', '.join(TITLES)}.")
     if depth not in DEPTHS:
-        raise ValueError(f"There is no depth '{shortened(depth)}': choose one of {', '.join(DEPTHS)}.")
+        raise ValueError(f"The depth '{shortened(depth)}' is unknown: choose one of {', '.join(DEPTHS)}.")
     if step is not None:
         step = trace.check_step(step)
     if trace.layers:
         layer = trace.attended(layer)
-        trace.weights(layer, head)  # refuses a head that there is not
+        trace.weights(layer, head)  # refuses a head that does not exist
     console = console or Console()
     if plain:
         console = Console(file=console.file, width=console.width, color_system=None, legacy_windows=False)
@@ -91,11 +90,11 @@ def print_trace(
 
 
 class Column(NamedTuple):
-    """A column of a table that gives way where the width does not suffice."""
+    """A column of a table that is left out if the width does not suffice."""
 
     header: str
     cells: Sequence[str | Text]
-    rank: int  # the greatest gives way first; 0 never does
+    rank: int  # the highest is left out first; 0 never is
     style: str = ""
     left: bool = False
     footer: str = ""
@@ -143,7 +142,7 @@ class _Printer:
             elif chapter == key:
                 for step in self.steps:
                     self.step(step, [key])
-            elif key == "choice":  # the three chapters of a step are told step by step
+            elif key == "choice":  # the three chapters of a step are shown step by step
                 for step in self.steps:
                     self.step(step, STEP_CHAPTERS)
 
@@ -155,11 +154,11 @@ class _Printer:
 
     def say(self, text: str, style: str = "") -> None:
         for line in Text(text).wrap(self.console, max(self.console.width - 2, 1)):
-            line.rstrip()  # not padded, so that a copied text has no blanks at its ends
+            line.rstrip()  # not padded, so that copied text has no trailing whitespace
             self.console.print(Text("  ").append(line.plain, style), soft_wrap=True)
 
     def table(self, columns: list[Column], note: str = "") -> None:
-        """A table of the columns that fit; the others are named."""
+        """A table of the columns that fit; the others are listed."""
         room = self.console.width - 2
         kept = list(columns)
         while self.width(kept) > room and any(column.rank for column in kept):
@@ -185,7 +184,7 @@ class _Printer:
         self.console.print(Padding(table, (0, 0, 0, 2), expand=False))
         gone = [column.header for column in columns if column not in kept]
         if gone:
-            self.say(f"Left out for want of width: {', '.join(gone)}.")
+            self.say(f"Left out for lack of width: {', '.join(gone)}.")
         if note:
             self.say(note, "dim")
 
@@ -197,7 +196,7 @@ class _Printer:
         return closed(shorten(text, MAX_LABEL, self.mark))
 
     def bars(self, shares: Iterable[float], taken: int) -> list[str]:
-        """Bars of shares between 0 and 1 in what is left of the width when other columns have taken theirs."""
+        """Bars of shares between 0 and 1 in the width that the other columns leave."""
         width = min(max(self.console.width - 2 - taken, BAR[0]), BAR[1])
         return [self.bar(float(share), width) for share in shares]
 
@@ -208,7 +207,7 @@ class _Printer:
         return "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
 
     def vector(self, name: str, values: np.ndarray, style: str = "") -> None:
-        """As many numbers of a vector as fit one line."""
+        """As many numbers of a vector as fit on one line."""
         start = f"{name} ({values.size}) "
         numbers = [_digits(value) for value in values.ravel()]
         room = self.console.width - 2 - cell_len(start) - 4
@@ -268,11 +267,11 @@ class _Printer:
                     gates.append((f"{gate} {'>' if direction == 'forward' else '<'}", self.arrays[name].mean(-1)))
         note = ""
         if gates:
-            note = f"Gates are means over their numbers, of layer {layers}, read > forwards and < backwards."
+            note = f"Gates are means over their elements in layer {layers}, > reading forwards and < backwards."
         self.lengths("encoder.states", "|h_j|", gates, note)
 
     def lengths(self, name: str, header: str, more: Sequence[tuple[str, np.ndarray]] = (), note: str = "") -> None:
-        """The lengths of vectors, one for each source token, as bars of the longest."""
+        """The lengths of vectors, one per source token, as bars relative to the longest."""
         if name not in self.arrays or self.depth < 1:
             return
         rows = self.arrays[name]
@@ -348,8 +347,8 @@ class _Printer:
             self.say(f"step input: {'; '.join(said_)}")
         if self.depth >= 3:
             for name, title in (
-                ("hidden_before", "state before"),
-                ("hidden_after", "state after"),
+                ("hidden_before", "previous state"),
+                ("hidden_after", "next state"),
                 ("states", "state"),
             ):
                 if f"decoder.layer.{top}.{name}" in self.arrays:
@@ -395,13 +394,13 @@ class _Printer:
             self.step_vectors(step, table)
 
     def which(self, head: int | None) -> str:
-        """Which head and layer a table shows, where there is a choice."""
+        """Which head and layer a table shows, if there are several."""
         heads, layers = self.document["attention"]["heads"], self.trace.layers
         parts = []
         if heads > 1:
             parts.append(f"mean of {heads} heads" if head is None else f"head {head % heads + 1} of {heads}")
         if len(layers) > 1:
-            parts.append(f"decoder layer {self.layer + 1}, of {len(layers)} that attend")
+            parts.append(f"decoder layer {self.layer + 1}, one of {len(layers)} with attention")
         return f"Shown: {', '.join(parts)}." if parts else ""
 
     def step_vectors(self, step: int, table: StepTable) -> None:
@@ -431,7 +430,7 @@ class _Printer:
         if ledger.offset:
             parts.append(f"offset {_digits(ledger.offset)}")
         self.say(
-            f"{' + '.join(parts)} = {ledger.total:.6f}; the run had {ledger.score:.6f}, "
+            f"{' + '.join(parts)} = {ledger.total:.6f}; score of the run {ledger.score:.6f}, "
             f"difference {abs(ledger.total - ledger.score):.1e}"
         )
 
@@ -497,8 +496,8 @@ class _Printer:
     def beams(self) -> None:
         beams = self.document["beams"]
         self.say(
-            f"The {beams['num_beams']} best beginnings at each step; > is on the way to the result. "
-            "Each goes on from the row of the step before that it names."
+            f"The {beams['num_beams']} best hypotheses at each step; > is on the path to the result. "
+            "Each continues the named row of the previous step."
         )
         rows = [
             (t, hypothesis)
@@ -537,16 +536,16 @@ EXP = "exp(s - max)"
 @dataclass(frozen=True)
 class StepTable:
     """
-    One head's numbers at one step, `S` of each; None where the model does not tell them.
+    The numbers of one head at one step, each of length `S`; None if the model does not return them.
 
     Attributes:
-        scores, scaled: Before and after scaling.
-        between: What lies between scaled scores and weights, by the header of its column.
-        weights: What the values were multiplied by.
+        scores, scaled: Scores before and after scaling.
+        between: Quantities between scaled scores and weights, by column header.
+        weights: The factors of the values.
         values: `(S, d)`.
-        context: `(d,)`, the weighted sum that the run computed.
+        context: `(d,)`, the weighted sum computed by the run.
         again: Weights recomputed in float64 from the scores.
-        rule: The name of what makes weights of scores.
+        rule: The name of the function from scores to weights.
     """
 
     weights: np.ndarray
@@ -560,7 +559,7 @@ class StepTable:
 
     @classmethod
     def of(cls, trace: Trace, step: int, layer: int, head: int | None) -> StepTable:
-        """The numbers of a step, layer and head counted from 0; head None: the mean of the heads' weights alone."""
+        """The numbers of a step, layer and head, counted from 0; head None: only the mean of the heads' weights."""
         rule = trace.document["attention"]["normalizer"]
         if head is None:
             return cls(trace.weights(layer)[step], None, None, {}, None, None, None, rule)
@@ -586,7 +585,7 @@ class StepTable:
             elif rule == "softmax":
                 between[EXP] = np.where(inside, np.exp(scaled - scaled[inside].max()), 0.0)
             else:
-                # Any position inside the support tells the threshold.
+                # The threshold follows from any position inside the support.
                 best = int(np.where(inside, scaled, -np.inf).argmax())
                 half = 2.0 if rule == "entmax15" else 1.0
                 plain = again if row("gaussian") is None else None
@@ -608,18 +607,18 @@ class StepTable:
         )
 
     def check(self) -> str:
-        """What was recomputed, and by how much it differs."""
+        """What was recomputed, and how much it differs."""
         parts, gaps, count = [], [], 0
         if self.again is not None:
             parts.append(f"{self.rule} of the scores gives the weights")
             gaps.append(np.abs(self.again - self.weights).max())
             count += self.weights.size
         if self.values is not None and self.context is not None:
-            parts.append("weights times values sum to the context")
+            parts.append("weights times values add up to the context")
             gaps.append(np.abs(self.weights @ self.values - self.context).max())
             count += self.context.size
         if not parts:
-            return "check: this model shows its weights alone, so that nothing can be recomputed"
+            return "check: this model returns only its weights, so nothing can be recomputed"
         return f"check: {', and '.join(parts)}: largest difference {max(gaps):.1e} of {count:,} numbers"
 
 
@@ -632,7 +631,7 @@ def _width(cells: Iterable[str | Text]) -> int:
 
 
 def _digits(number: float | np.floating[Any]) -> str:
-    """Four decimals, or an exponent where they would all be 0 or the number long."""
+    """Four decimals, or an exponent if the decimals would all be 0 or the number long."""
     if number == 0 or 5e-5 <= abs(number) < 1e5:
         return f"{number:.4f}"
     return f"{number:.1e}"

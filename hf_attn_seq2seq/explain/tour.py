@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-The guided tours of one sentence, in real numbers: through the model that comes with this package, and, of two models
-that are trained for it, first through one fixed vector and then with attention.
+The guided tours of one sentence, in real numbers: with the packaged model, and with two models trained for it, first
+through one fixed vector and then with attention.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from hf_attn_seq2seq.explain.tracing import trace
 
 
 SENTENCE = "The cat is on the mat."
-GRAMMAR_SENTENCE = "The cat is on the mat ."  # as the models of the grammar read it
+GRAMMAR_SENTENCE = "The cat is on the mat ."  # as the models trained on the grammar read it
 STEP = 1  # "chat"
 WHAT_IFS: dict[str, dict[str, Any]] = {
     f"target.{STEP + 1}=chien": {"target": {STEP: "chien"}},
@@ -40,21 +40,21 @@ WHAT_IFS: dict[str, dict[str, Any]] = {
     "source=The dog is on the mat.": {"source": "The dog is on the mat."},
 }
 DEMO, DEMO_NONE = "demo", "demo-none"
-# By another seed than the demonstration's: a long sentence is in its training data only by a rare chance.
+# A different seed from the demonstration's: a long sentence is very unlikely to be in its training data.
 DRAW_SEED, DRAWN, OF_EACH_LENGTH = 1, 2000, 60
-LENGTHS = ((1, 5), (6, 8), (9, 11), (12, 99))  # words, full stops included
+LENGTHS = ((1, 5), (6, 8), (9, 11), (12, 99))  # words, including full stops
 DEPTHS: dict[str, Depth] = {"embeddings": "bars", "encoder": "bars"}
 
 
 class Measured(NamedTuple):
-    """How two models translated sentences of the grammar."""
+    """The results of two models on sentences of the grammar."""
 
     pairs: list[AlignedPair]
     without: list[str]
     attending: list[str]
 
     def right(self, low: int, high: int) -> tuple[int, int, int]:
-        """Sentences of `low` to `high` words; how many each model had right, without attention first."""
+        """The number of sentences with `low` to `high` words, and how many each model translated correctly."""
         rows = [
             (without == pair.target, attending == pair.target)
             for pair, without, attending in zip(self.pairs, self.without, self.attending)
@@ -63,7 +63,7 @@ class Measured(NamedTuple):
         return len(rows), sum(without for without, _ in rows), sum(attending for _, attending in rows)
 
     def failure(self) -> int | None:
-        """The longest sentence that only the model with attention has right; None where there is none."""
+        """The longest sentence that only the model with attention translated correctly; None if there is none."""
         found = [
             index
             for index, pair in enumerate(self.pairs)
@@ -74,15 +74,15 @@ class Measured(NamedTuple):
 
 def tell_tour(console: Console, *, plain: bool = False, step_by_step: bool = False) -> Trace:
     """
-    Tell the story of "The cat is on the mat." chapter by chapter, with the numbers of the model in the package.
+    Tell the story of "The cat is on the mat." chapter by chapter, with the numbers of the packaged model.
 
     Args:
-        console: Where to tell it.
-        plain: Draw with ASCII characters, without colour.
-        step_by_step: Wait for the Enter key between the parts.
+        console: The console to print to.
+        plain: Whether to use only ASCII characters, without colour.
+        step_by_step: Whether to wait for the Enter key between the parts.
 
     Returns:
-        the trace of the sentence, with the runs in which one thing was changed as its children.
+        the trace of the sentence; its children are the what-if runs.
     """
     told = trace(*load(), SENTENCE, name=DEFAULT_MODEL)
     _Tour(_console(console, plain), plain, step_by_step).tell(told)
@@ -93,19 +93,19 @@ def tell_trained_tour(
     console: Console, *, plain: bool = False, step_by_step: bool = False, folder: str | Path = Path("outputs")
 ) -> Trace:
     """
-    Tell the story of "The cat is on the mat ." first without and then with attention, by the demonstration's models.
+    Tell the story of "The cat is on the mat ." first without and then with attention, with the demonstration's models.
 
-    Models that are not there yet are trained first, which takes about two minutes each on two cores.
+    Missing models are trained first, which takes about two minutes each on two cores.
 
     Args:
         console, plain, step_by_step: As for [`tell_tour`].
-        folder: Holds `demo`, the model of `make demo`, and `demo-none`, the same without attention.
+        folder: Contains `demo`, the model of `make demo`, and `demo-none`, the same without attention.
 
     Returns:
         the trace of the sentence with attention.
 
     Raises:
-        ValueError: A model of the folder is another than its name says.
+        ValueError: A model in the folder is not the one that its name suggests.
     """
     console = _console(console, plain)
     folder = Path(folder)
@@ -123,13 +123,13 @@ def _console(console: Console, plain: bool) -> Console:
 
 
 def _demo_model(folder: Path, attends: bool, console: Console) -> Translator:
-    """The demonstration's model, trained where it is missing."""
+    """The demonstration's model, trained if it is missing."""
     if not (folder / "config.json").is_file():
         try:
             from hf_attn_seq2seq.training import demo
         except ImportError as error:
             raise ImportError(
-                "--train-tour trains its models: pip install 'hf_attn_seq2seq[train,explain]'."
+                "--train-tour trains its models: run pip install 'hf_attn_seq2seq[train,explain]'."
             ) from error
 
         kind = "with attention" if attends else "without attention"
@@ -144,13 +144,13 @@ def _demo_model(folder: Path, attends: bool, console: Console) -> Translator:
     if kind is None or (kind != "none") != attends:
         wanted = "a model with attention" if attends else "one without"
         raise ValueError(
-            f"'{folder}' should hold {wanted}, and holds another: remove it, and the tour trains its own."
+            f"'{folder}' should contain {wanted}, but contains another: remove it, and the tour trains its own."
         )
     return translator
 
 
 class _Settings(NamedTuple):
-    """What both models of a comparison share: the arguments of `train_demo` after the attention."""
+    """The settings shared by both models of a comparison: the arguments of `train_demo` after the attention."""
 
     seed: int = 0
     train_size: int = 40000
@@ -168,7 +168,7 @@ def _settings_of(folder: Path) -> _Settings:
 
 
 def draw_sentences() -> list[AlignedPair]:
-    """Different sentences of the built-in grammar, as many of each span of lengths as there are, up to a number."""
+    """Distinct sentences of the built-in grammar, up to a fixed number for each range of lengths."""
     grammar = Grammar(random.Random(DRAW_SEED))
     drawn = list({pair.source: pair for pair in (grammar.sentence() for _ in range(DRAWN))}.values())
     chosen = []
@@ -178,7 +178,7 @@ def draw_sentences() -> list[AlignedPair]:
 
 
 def mark_differences(said: str, right: str) -> str:
-    """What was said, with the words that differ from what is right in square brackets."""
+    """The translation, with the words that differ from the correct one in square brackets."""
     words, wanted = said.split(), right.split()
     marked: list[str] = []
     for operation, start, end, _, _ in difflib.SequenceMatcher(None, words, wanted, autojunk=False).get_opcodes():
@@ -200,10 +200,9 @@ class _Tour:
     def tell(self, told: Trace) -> None:
         self.title(f'How attention works: the story of "{SENTENCE}"')
         self.say(
-            f"{DEFAULT_MODEL}, a small translator that comes with this package, learned English to French from "
-            "everyday sentences. For each word that it writes it looks again at the words of the source that help "
-            "(Bahdanau et al. 2015). Follow it through the eight chapters of one run. All numbers below were computed "
-            "just now."
+            f"{DEFAULT_MODEL}, a small translator included in this package, learned English to French from everyday "
+            "sentences. For each word that it writes, it looks again at the source words that help (Bahdanau et al. "
+            "2015). Follow it through the eight chapters of one run. All numbers below were computed just now."
         )
         self.pair(SENTENCE, told.document["target"]["text"])
         self.chapters(told)
@@ -218,10 +217,10 @@ class _Tour:
         self.console.print(Padding(grid, (0, 0, 0, 2), expand=False))
         self.next(
             {
-                f'"{SENTENCE}"': "any sentence of yours",
-                f'"{SENTENCE}" --html cat.html': "as a page to explore",
+                f'"{SENTENCE}"': "a sentence of your own",
+                f'"{SENTENCE}" --html cat.html': "as an interactive page",
                 f'"{SENTENCE}" --what-if target.2=chien': "with one thing changed",
-                "--train-tour": "with and without attention, by two models that are trained for it in minutes",
+                "--train-tour": "with and without attention: two models are trained for it in a few minutes",
             }
         )
 
@@ -234,7 +233,7 @@ class _Tour:
     def whole(self, told: Trace) -> None:
         self.pause()
         self.title("The whole sentence")
-        self.say("A row is a token of the translation, and shows where the model looked:")
+        self.say("Each row is a token of the translation and shows where the model looked:")
         self.heatmap(told)
 
     def next(self, commands: dict[str, str]) -> None:
@@ -269,14 +268,14 @@ class _Tour:
     def pause(self) -> None:
         if self.step_by_step:
             try:
-                self.console.input(Text("\n(Enter goes on) ", style="dim"))
+                self.console.input(Text("\n(press Enter to continue) ", style="dim"))
             except EOFError:  # nobody is there to press it
                 self.console.print()
 
 
 @dataclass
 class _TrainedTour(_Tour):
-    """The tour of two models that differ in their attention alone."""
+    """The tour of two models that differ only in their attention."""
 
     attending: Translator
     without: Translator
@@ -286,14 +285,14 @@ class _TrainedTour(_Tour):
         self.title(f'How attention works: the story of "{GRAMMAR_SENTENCE}"')
         self.say(
             "Two small translators learned English to French from the sentences of one grammar. They differ in one "
-            "thing: what they may look at while they write. All numbers below were computed just now, by these two."
+            "thing: what they can look at while they write. All numbers below were computed by them just now."
         )
         self.pause()
         self.one_vector()
         self.pause()
         self.title("Part 2: with attention, chapter by chapter")
         self.say(
-            "The second translator keeps the state of every word, and for each word that it writes it looks again "
+            "The second translator keeps the state of every word, and for each word that it writes, it looks again "
             "at those that help (Bahdanau et al. 2015). Follow it through the eight chapters of one run:"
         )
         self.pair(GRAMMAR_SENTENCE, told.document["target"]["text"])
@@ -302,8 +301,8 @@ class _TrainedTour(_Tour):
         demo, none = (shlex.quote(str(self.folder / name)) for name in (DEMO, DEMO_NONE))
         self.next(
             {
-                f'{demo} "{GRAMMAR_SENTENCE}"': "any sentence, by any model of yours",
-                f'{demo} "{GRAMMAR_SENTENCE}" --html cat.html': "as a page to explore",
+                f'{demo} "{GRAMMAR_SENTENCE}"': "any sentence, with any of your models",
+                f'{demo} "{GRAMMAR_SENTENCE}" --html cat.html': "as an interactive page",
                 f'{demo} "{GRAMMAR_SENTENCE}" --compare {none}': "two models, side by side",
             }
         )
@@ -314,7 +313,7 @@ class _TrainedTour(_Tour):
         width = fixed.arrays["attention.0.context"].shape[-1]
         self.say(
             f"The first translator reads the whole text, keeps one list of {width} numbers, and writes its "
-            "translation from that list alone (Cho et al. 2014; Sutskever et al. 2014). Of a short sentence it makes:"
+            "translation from that list alone (Cho et al. 2014; Sutskever et al. 2014). A short sentence:"
         )
         self.pair(GRAMMAR_SENTENCE, fixed.document["target"]["text"])
         print_trace(fixed, self.console, chapter="handover", depth="lines", plain=self.plain)
@@ -322,11 +321,11 @@ class _TrainedTour(_Tour):
 
         with self.console.status("Translating sentences of all lengths ..."):
             measured = self.measure()
-        self.title("Short sentences and long ones")
+        self.title("Short and long sentences")
         self.lengths(measured)
         index = measured.failure()
         if index is None:
-            self.say("Among these there is no sentence that only the translator with attention had right.")
+            self.say("None of these sentences was translated correctly only by the translator with attention.")
         else:
             self.failure(measured, index)
 
@@ -338,10 +337,11 @@ class _TrainedTour(_Tour):
 
     def lengths(self, measured: Measured) -> None:
         self.say(
-            f"Both translated {len(measured.pairs)} new sentences of the grammar. Right means right to the letter:"
+            f"Both translated {len(measured.pairs)} new sentences of the grammar. Correct means identical to the "
+            "reference:"
         )
         table = Table(box=None if self.plain else box.SIMPLE_HEAD, show_edge=False)
-        for header in ("words", "sentences", "one list right", "attention right"):
+        for header in ("words", "sentences", "one list: correct", "attention: correct"):
             table.add_column(header, justify="right")
         for low, high in LENGTHS:
             count, without, attending = measured.right(low, high)
@@ -353,17 +353,19 @@ class _TrainedTour(_Tour):
     def failure(self, measured: Measured, index: int) -> None:
         pair = measured.pairs[index]
         self.title("Where one list fails")
-        self.say(f"The longest of them, {len(pair.source_words)} words and signs, that only attention had right:")
+        self.say(f"The longest sentence that only attention got right ({len(pair.source_words)} words and signs):")
         self.pair(pair.source, mark_differences(measured.without[index], pair.target))
-        self.say(f"Right would be: {pair.target}")
+        self.say(f"Correct: {pair.target}")
         failed, right = trace(*self.without, pair.source), trace(*self.attending, pair.source)
         step = _first_difference(failed, right)
         self.say(
-            f"In square brackets stands what is wrong. The two translators part at step {step + 1}. With one list: "
+            f"Errors are in square brackets. The two translators first differ at step {step + 1}. With one list: "
             f"{step_sentence(failed, step)} With attention: {step_sentence(right, step)}"
         )
         self.pause()
-        self.say("All of it, with attention. A row is a word of the translation, and shows where it looked:")
+        self.say(
+            "The whole sentence, with attention. Each row is a word of the translation and shows where it looked:"
+        )
         self.heatmap(right)
 
 

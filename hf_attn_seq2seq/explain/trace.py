@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The trace: everything a run computed on its way from a text to its translation, as one document that can be saved.
+"""The trace: everything that a run computed from a text to its translation, as one document that can be saved.
 
-`trace.schema.json` beside this file describes the saved form, field by field.
+`trace.schema.json` in this folder describes the saved form, field by field.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ SCHEMA_FILE = Path(__file__).with_name("trace.schema.json")
 @dataclass
 class Trace:
     """
-    What a run computed. Of the arrays' dimensions, T is steps, S source tokens, H heads; there is no padding.
+    The numbers of a run. In array shapes, T is steps, S source tokens and H heads; there is no padding.
 
     Attributes:
-        document: Tokens, steps, choices, beams, versions: plain values, as `trace.schema.json` describes them.
+        document: Tokens, steps, choices, beams, versions: plain values, as described in `trace.schema.json`.
         arrays: The vectors and matrices, float32, by name, such as `attention.0.weights` `(T, H, S)`.
         children: Traces of what-if runs that started from this one.
-        model, tokenizer: What was traced, where it is still at hand; not saved.
+        model, tokenizer: The traced model and its tokenizer, if still loaded; not saved.
     """
 
     document: dict[str, Any]
@@ -74,47 +74,49 @@ class Trace:
 
     @property
     def layers(self) -> list[int]:
-        """The decoder layers that look at the source; none without attention."""
+        """The decoder layers that attend to the source; none without attention."""
         return self.document["attention"]["layers"]
 
     def attended(self, layer: int = -1) -> int:
         """
-        The number of a decoder layer that looks at the source.
+        The number of a decoder layer that attends to the source.
 
         Args:
             layer: That number, or counted from the last as -1.
 
         Raises:
-            ValueError: The model has no attention, or no such layer.
+            ValueError: The model has no attention, or the layer does not exist.
         """
         if not self.layers:
             raise ValueError("This model has no attention: each step sees one fixed context vector.")
         if layer >= 0 and layer in self.layers:
             return layer
         if not -len(self.layers) <= layer < 0:
-            raise ValueError(f"There is no layer {layer}: choose among {', '.join(map(str, self.layers))}, or -1.")
+            raise ValueError(f"There is no layer {layer}: choose from {', '.join(map(str, self.layers))}, or -1.")
         return self.layers[layer]
 
     def check_step(self, step: int) -> int:
-        """A step counted from 0, of one that may be counted from the last; a ValueError where there is none."""
+        """The step counted from 0, given one that may be counted from the last; a ValueError if it does not exist."""
         count = len(self.document["steps"])
         if not -count <= step < count:
-            raise ValueError(f"There is no step {step}: this run made {count}, counted from 0.")
+            raise ValueError(f"There is no step {step}: this run has {count}, counted from 0.")
         return step % count
 
     def check_model(self) -> None:
-        """Raise a ValueError where the model that was traced is not at hand."""
+        """Raise a ValueError if the traced model is not loaded."""
         if self.model is None:
-            raise ValueError("This trace was read from a file: load its model and trace the text again, then ask.")
+            raise ValueError(
+                "This trace was read from a file, without its model: load the model and trace the text again."
+            )
 
     def words(self, side: str) -> tuple[Words, np.ndarray]:
-        """The words of the `"source"` or the `"target"`, and `(tokens, words)`: which share of a token is in which."""
+        """The words of the `"source"` or `"target"`, and the share of each token in each word, `(tokens, words)`."""
         part = self.document[side]
         words = Words(part["text"], [tuple(word["span"]) for word in part["words"]])
         return words, word_shares([tuple(token["span"] or (0, 0)) for token in part["tokens"]], words)
 
     def weights(self, layer: int = -1, head: int | None = None) -> np.ndarray:
-        """`(T, S)` weights of a layer that attends: of one head, or the mean of all; raises as [`attended`] does."""
+        """Weights `(T, S)` of a layer with attention: of one head, or the mean of all; raises like [`attended`]."""
         weights = self.arrays[f"attention.{self.attended(layer)}.weights"]
         if head is None:
             return weights.mean(1)
@@ -123,13 +125,13 @@ class Trace:
         return weights[:, head]
 
     def ledger(self, step: int, position: int, layer: int = -1, head: int = 0) -> Ledger:
-        """The terms that make one score; see [`score_ledger`]."""
+        """The terms that add up to one score; see [`score_ledger`]."""
         from hf_attn_seq2seq.explain.ledger import score_ledger
 
         return score_ledger(self, step, position, layer, head)
 
     def verify(self, model: Any = None, tokenizer: Any = None) -> Verification:
-        """Recompute the numbers, with the traced model where it is at hand; see [`verify_trace`]."""
+        """Recompute the numbers, with the traced model if it is loaded; see [`verify_trace`]."""
         from hf_attn_seq2seq.explain.verify import verify_trace
 
         return verify_trace(self, model or self.model, tokenizer or self.tokenizer)
@@ -142,13 +144,13 @@ class Trace:
 
     def alignment(self, readout: Readout | None = None) -> Alignment:
         """
-        The word alignment that the weights speak for.
+        The word alignment that follows from the weights.
 
         Args:
-            readout: Which layer, head and row to read; None: as the traced model's `alignment.json` says.
+            readout: Which layer, head and row to read; None: as in the traced model's `alignment.json`.
 
         Raises:
-            ValueError: The model has no attention, or no such layer or head.
+            ValueError: The model has no attention, or the layer or head does not exist.
         """
         from hf_attn_seq2seq.decoding.readout import PairAttention, Readout
 
@@ -159,7 +161,7 @@ class Trace:
         return pair.alignment(readout or Readout(**self.document["attention"].get("readout", {})))
 
     def faithfulness(self, **options: Any) -> Faithfulness:
-        """Other views of what mattered to the choices, beside the weights; see [`faithfulness`]."""
+        """Other measures of importance for the choices, next to the weights; see [`faithfulness`]."""
         from hf_attn_seq2seq.explain.faithfulness import faithfulness
 
         self.check_model()
@@ -170,7 +172,7 @@ class Trace:
         The whole trace as plain values.
 
         Args:
-            packed: Arrays as base64 of little-endian float32, which is shorter, and not as numbers.
+            packed: Whether to store arrays as base64 of little-endian float32, which is shorter, instead of numbers.
         """
         document = copy.deepcopy(self.document)
         document["children"] = [child.to_json(packed) for child in self.children]
@@ -183,12 +185,13 @@ class Trace:
         Save as JSON.
 
         Args:
-            path: Of the JSON file.
-            tensors: A file name beside it, for the arrays in safetensors; None: they stand in the JSON as numbers.
+            path: The JSON file.
+            tensors: The name of a safetensors file in the same folder for the arrays; None: they are written to the
+                JSON file as numbers.
 
         Raises:
             OSError: A file cannot be written.
-            ValueError: `tensors` names another folder, or no file of its own.
+            ValueError: `tensors` names another folder, or the JSON file itself.
         """
         path = Path(path)
         document = self.to_json()
@@ -216,19 +219,19 @@ class Trace:
 
         Raises:
             OSError: A file cannot be read.
-            ValueError: The file is no trace, damaged, or of a newer version.
+            ValueError: The file is not a trace, is damaged, or has a newer version.
         """
         path = Path(path)
         try:
             document = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"'{path}' is no trace, or a damaged one: it is not JSON ({error}).") from None
+            raise ValueError(f"'{path}' is not a trace, or is damaged: it is not JSON ({error}).") from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise ValueError(f"'{path}' is no trace of this package: save one with --json or trace.save().")
+            raise ValueError(f"'{path}' is not a trace of this package: save one with --json or trace.save().")
         version = document.get("version")
         if isinstance(version, int) and version > VERSION:
             raise ValueError(
-                f"'{path}' is a trace of version {version}, and this package reads up to {VERSION}: update it."
+                f"'{path}' is a trace of version {version}, but this package reads up to {VERSION}: update it."
             )
         _check_schema(document, path)
         sides: dict[str, dict[str, np.ndarray]] = {}
@@ -246,17 +249,17 @@ class Trace:
 
 
 def check_side_file(tensors: str | os.PathLike[str], path: Path) -> str:
-    """The name of a file for arrays beside `path`; a ValueError where it is none."""
+    """The name of a file for arrays in the folder of `path`; a ValueError if it is not valid."""
     told, name = shortened(str(tensors)), Path(tensors).name
     if Path(tensors).parent not in (Path("."), path.parent):
-        raise ValueError(f"'{told}' must lie beside '{path}': give its name alone.")
+        raise ValueError(f"'{told}' must be in the folder of '{path}': give only its name.")
     if name in ("", "..", path.name) or not name.isprintable() or len(os.fsencode(name)) > LONGEST_NAME:
-        raise ValueError(f"'{told}' is no name for a file beside '{path}': give it another.")
+        raise ValueError(f"'{told}' is not a valid name for a file next to '{path}': choose another.")
     return name
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}")
+    raise ValueError(f"it contains {name}")
 
 
 LONGEST_NAME = 200  # bytes
@@ -268,7 +271,7 @@ DIMENSIONS = {
     "H": ("vector", "coverage_vector", "offset"),
     "THS": ("scores", "scaled", "weights", "allowed", "gaussian", "state", "feature"),
 }
-# What the scores of a kind are made of, beside query and keys.
+# The other inputs of each kind's scores, besides query and keys.
 NEEDED = {
     "location": ("asker", "position_rows"),
     "coverage": ("vector", "coverage_vector", "state"),
@@ -280,19 +283,19 @@ NEEDED = {
 
 
 def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Refuse what the schema cannot: parts that do not fit each other."""
+    """Refuse what the schema cannot: parts that do not match each other."""
     steps, attention = document["steps"], document["attention"]
     source, target = (document[side]["tokens"] for side in ("source", "target"))
     if attention["type"] not in ATTENTION_TYPES:
-        raise ValueError(f"there is no attention of kind {quoted(attention['type'])}")
+        raise ValueError(f"the attention kind {quoted(attention['type'])} is unknown")
     if attention["normalizer"] not in ATTENTION_NORMALIZERS:
-        raise ValueError(f"there is no normalizer {quoted(attention['normalizer'])}")
+        raise ValueError(f"the normalizer {quoted(attention['normalizer'])} is unknown")
     if not source or len(target) != len(steps):
         raise ValueError(f"it has {len(source)} source tokens, {len(target)} target tokens and {len(steps)} steps")
     for side in ("source", "target"):
         words = len(document[side]["words"])
         if any(token["word"] is not None and not 0 <= token["word"] < words for token in document[side]["tokens"]):
-            raise ValueError(f"a {side} token is of a word that is not there")
+            raise ValueError(f"a {side} token belongs to a word that does not exist")
     sizes = {"T": len(steps), "S": len(source), "H": attention["heads"], "N": len(document["output_ids"])}
     wanted = {"encoder.embeddings": "S", "encoder.inputs": "S", "encoder.states": "S", "decoder.embeddings": "T"}
     wanted |= {"decoder.inputs": "T", "output.hidden": "T", "output.rows": "N", "output.bias": "N"}
@@ -319,7 +322,7 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
 
 
 def _numbers(array: np.ndarray) -> dict[str, Any]:
-    # By way of text: the shortest decimals that give the same float32 again.
+    # Through text: the shortest decimals that give the same float32 again.
     return {"values": array.ravel().astype("U16").astype(np.float64).tolist()}
 
 
@@ -341,7 +344,7 @@ def _read_array(entry: dict[str, Any], path: Path, sides: dict[str, dict[str, np
 
 
 def _family(trace: Trace, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Trace]]:
-    """A trace and all under it, each with its place: the numbers of the children on the way."""
+    """A trace and all its descendants, each with its path of child indices."""
     yield place, trace
     for index, child in enumerate(trace.children):
         yield from _family(child, (*place, index))

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Trace a translation: the run that makes it, recorded from within."""
+"""Trace a translation: run the model and record what it computes."""
 
 from __future__ import annotations
 
@@ -55,25 +55,25 @@ def trace(
     edit_weights: EditWeights | None = None,
 ) -> Trace:
     """
-    Translate one text and record everything that the run computes on its way.
+    Translate one text and record everything that the run computes.
 
     Args:
-        model: Of this package, or any encoder-decoder of Transformers, which tells less (`omitted` says what).
-        tokenizer: The model's.
+        model: A model of this package, or any encoder-decoder of Transformers, for which less is recorded (`omitted`
+            lists what is missing).
+        tokenizer: The model's tokenizer.
         text: One sentence; [`trace_sentences`] traces those of a longer text.
-        target: A translation (or the ids of its tokens, to begin with) that the decoder has to say; None: its own.
-        num_beams: 1 is greedy; at most 1000; None: the model's own setting, and 1 where a target is given.
-        max_new_tokens: Where the translation is cut, at the latest after 512; None: the model's own setting, or else
-            256.
-        length_penalty: Of beam search; None: the model's own setting.
-        candidates: How many words are shown at each choice.
-        name: Of the model; None: what it was loaded by.
+        target: A translation (or the ids of its first tokens) that the decoder is forced to produce; None: its own.
+        num_beams: 1 is greedy search; at most 1000; None: the model's setting, or 1 if a target is given.
+        max_new_tokens: Maximum length of the translation, at most 512; None: the model's setting, or 256.
+        length_penalty: For beam search; None: the model's setting.
+        candidates: Number of words shown at each choice.
+        name: Name of the model; None: the name that it was loaded with.
         edit_weights: What the attention goes on with, given `(step, layer, weights)` with weights `(rows, heads, 1,
             src_len)`; for what-if runs.
 
     Raises:
-        ValueError: The text is blank or too long, the target blank or beyond the vocabulary, a number out of
-            range, or the model's numbers are not finite.
+        ValueError: The text is blank or too long, the target is blank or outside the vocabulary, a number is out of
+            range, or the model's outputs are not finite.
     """
     if num_beams is None:
         num_beams = 1 if target is not None else model.generation_config.num_beams or 1
@@ -86,12 +86,12 @@ def trace(
         return trace_foreign(model, tokenizer, text, target=target, options=options)
     root = package_model(model)
     recorder = RunRecorder(root, edit_weights)
-    # A model loaded with its own code has its own recorder module.
+    # A model loaded with custom code has its own recorder module.
     home = sys.modules[type(root).__module__.rpartition(".")[0] + ".recorder"]
     with ExitStack() as stack:
-        # First, for it lets one thread in at a time, and the stance is the whole process's.
+        # First, because it admits one thread at a time, and the stance applies to the whole process.
         stack.enter_context(eager_attention(model))
-        stack.enter_context(torch.compiler.set_stance("force_eager"))  # a compiled graph tells nothing
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # a compiled graph cannot be recorded
         stack.enter_context(home.recording(recorder))
         run = run_traced(model, tokenizer, text, target, options)
     arrays = _arrays(root, recorder, run)
@@ -104,18 +104,18 @@ def trace(
 
 
 def told_readout(model: PreTrainedModel) -> dict[str, Any]:
-    """How the model's attention is read as alignment, for the document's part `attention`; nothing of the default."""
+    """The model's read-out for the document's part `attention`; empty for the default."""
     readout = readout_of(model)
     return {} if readout == Readout() else {"readout": asdict(readout)}
 
 
 def package_model(model: nn.Module) -> Any:
-    """The model of this package in a model that may be wrapped, by an adapter, say, or loaded with its own code."""
+    """The model of this package in a model that may be wrapped, such as by an adapter, or loaded with custom code."""
     for module in model.modules():
         if type(module).__name__ == "AttnSeq2SeqForConditionalGeneration":
             return module
     raise ValueError(
-        "An exported model does not show the numbers inside: explain the model that it was exported from."
+        "An exported model does not expose its inner numbers: explain the model that it was exported from."
     )
 
 
@@ -137,19 +137,19 @@ class RunOptions(NamedTuple):
 class Run(NamedTuple):
     """A finished run."""
 
-    document: dict[str, Any]  # what every encoder-decoder tells
+    document: dict[str, Any]  # what every encoder-decoder returns
     outputs: Any  # of generate()
     inputs: Any  # of the tokenizer
-    rows: list[int]  # for each step, the row of the batch that led to the result
+    rows: list[int]  # the batch row of each step that led to the result
 
 
 class Watcher(LogitsProcessor):
-    """Sees what each step of a search goes on from, and forces the choice where a target is given."""
+    """Records the hypotheses that each step of a search continues, and forces the choice if a target is given."""
 
     def __init__(self, forced: Sequence[int] = ()) -> None:
         self.forced = list(forced)
         self.sequences: list[torch.Tensor] = []  # (rows, 1 + step) before each step
-        self.scores: list[torch.Tensor] = []  # (rows, vocab): log-probabilities where there are beams
+        self.scores: list[torch.Tensor] = []  # (rows, vocab): log-probabilities in beam search
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         step = len(self.sequences)
@@ -165,7 +165,7 @@ class Watcher(LogitsProcessor):
 
 def search_options(num_beams: int, max_new_tokens: int, length_penalty: float) -> dict[str, Any]:
     """
-    The arguments of `generate()` for one result, found without chance, a token a step; all else is the model's own
+    The arguments of `generate()` for one result, without sampling, one token per step; everything else is the model's
     setting.
     """
     return {
@@ -189,24 +189,24 @@ def run_traced(
     **generate_options: Any,
 ) -> Run:
     """
-    Run `generate()` and tell what any encoder-decoder tells: tokens, choices, beams, the stop.
+    Run `generate()` and record what any encoder-decoder returns: tokens, choices, beams and the stop.
 
     Raises:
-        ValueError: As [`trace`].
+        ValueError: As for [`trace`].
     """
     refuse_text("text", text)
     if options.num_beams < 1:
         raise ValueError(f"num_beams={options.num_beams} must be at least 1.")
     if options.num_beams > MAX_BEAMS:
-        raise ValueError(f"num_beams={options.num_beams} is more than a trace shows: give at most {MAX_BEAMS}.")
+        raise ValueError(f"num_beams={options.num_beams} is more than a trace supports: give at most {MAX_BEAMS}.")
     if options.candidates < 1:
         raise ValueError(f"candidates={options.candidates} must be at least 1.")
     text, inputs, offsets = _encoded(model, tokenizer, text)
     source_ids = inputs["input_ids"][0].tolist()
     if len(source_ids) > MAX_SOURCE_TOKENS:
         raise ValueError(
-            f"The text has {len(source_ids)} tokens, and a trace shows at most {MAX_SOURCE_TOKENS}: give it sentence "
-            "by sentence."
+            f"The text has {len(source_ids)} tokens, but a trace supports at most {MAX_SOURCE_TOKENS}: trace it "
+            "sentence by sentence."
         )
     generation = model.generation_config
     ends = _as_list(generation.eos_token_id)
@@ -214,16 +214,18 @@ def run_traced(
     vocabulary = getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size
     for token_id in forced:
         if not isinstance(token_id, int) or not 0 <= token_id < vocabulary:
-            raise ValueError(f"The target holds {quoted(token_id)}, which is none of the model's {vocabulary} tokens.")
+            raise ValueError(
+                f"The target contains {quoted(token_id)}, which is not one of the model's {vocabulary} ids."
+            )
     if forced and options.num_beams > 1:
-        raise ValueError("A given target leaves nothing to search for: leave out num_beams.")
+        raise ValueError("A given target needs no search: leave out num_beams.")
     limit = options.max_new_tokens
     if limit is None:
         limit = len(forced) if isinstance(target, str) else _own_limit(model)
     if limit < 1:
         raise ValueError(f"max_new_tokens={limit} must be at least 1.")
     if len(forced) > MAX_STEPS:
-        raise ValueError(f"The target has {len(forced)} tokens, and a trace shows at most {MAX_STEPS}: shorten it.")
+        raise ValueError(f"The target has {len(forced)} tokens, but a trace supports at most {MAX_STEPS}: shorten it.")
     limit = min(limit, MAX_STEPS)
     penalty = options.length_penalty
     if penalty is None:
@@ -245,7 +247,7 @@ def run_traced(
         rows = [row for row in outputs.beam_indices[0].tolist() if row >= 0]
         new_ids = new_ids[: len(rows)]
     if not torch.isfinite(outputs.logits[0]).any():
-        raise ValueError("The model's numbers are not finite: its weights are damaged.")
+        raise ValueError("The model's outputs are not finite: its weights are damaged.")
 
     target_tokenizer = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
     start = int(outputs.sequences[0, 0])
@@ -275,7 +277,7 @@ def run_traced(
             "python": platform.python_version(),
         },
         "run": {
-            "seed": None,  # nothing is drawn at random
+            "seed": None,  # nothing is sampled
             "num_beams": options.num_beams,
             "forced": bool(forced),
             "max_new_tokens": limit,
@@ -302,12 +304,12 @@ def run_traced(
 
 
 def _encoded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[str, Any, Any]:
-    """A text as far as the model reads, its inputs `(1, src_len)`, and where their tokens lie in it."""
+    """The part of a text that the model reads, its inputs `(1, src_len)`, and the positions of the tokens."""
     options = {"return_tensors": "pt", "return_offsets_mapping": tokenizer.is_fast}
     inputs = tokenizer([text], verbose=False, **options)
     length, limit = inputs["input_ids"].shape[1], max_source_tokens(model.config, tokenizer)
     if length > limit:
-        logger.warning(f"A text of {length} tokens is cut to the {limit} that the model reads: shorten it.")
+        logger.warning(f"A text of {length} tokens was truncated to the {limit} that the model reads: shorten it.")
         inputs = tokenizer([text], truncation=True, max_length=limit, **options)
     offsets = inputs.pop("offset_mapping")[0].tolist() if tokenizer.is_fast else None
     if length > limit and offsets is not None:
@@ -316,7 +318,7 @@ def _encoded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: s
 
 
 def _own_limit(model: PreTrainedModel) -> int:
-    """The most tokens of a translation, as the model has it."""
+    """The model's maximum number of tokens in a translation."""
     generation = model.generation_config
     if own := length_limit(model):
         return own["max_new_tokens"]
@@ -324,7 +326,7 @@ def _own_limit(model: PreTrainedModel) -> int:
 
 
 def _forced_ids(tokenizer: PreTrainedTokenizerBase, target: str | Sequence[int] | None, ends: list[int]) -> list[int]:
-    """The ids that the decoder has to say, of a whole translation with its end token."""
+    """The ids that the decoder is forced to produce; for a whole translation, with the end token."""
     if target is None:
         return []
     if not isinstance(target, str) and isinstance(target, Iterable):
@@ -336,24 +338,24 @@ def _forced_ids(tokenizer: PreTrainedTokenizerBase, target: str | Sequence[int] 
 
 def refuse_text(name: str, text: Any) -> None:
     if not isinstance(text, str):
-        raise ValueError(f"The {name} is a {type(text).__name__}: give text.")
+        raise ValueError(f"The {name} is of type {type(text).__name__}: give a string.")
     if not text.strip():
-        raise ValueError(f"The {name} is blank: give it words.")
+        raise ValueError(f"The {name} is blank: give it some words.")
     _refuse_surrogates(name, text)
 
 
 def _refuse_surrogates(name: str, text: str) -> None:
-    """Refuse what no UTF-8 can hold, with a ValueError."""
+    """Raise a ValueError for text that cannot be encoded as UTF-8."""
     try:
         text.encode()
-    except UnicodeEncodeError as error:  # bytes of a command line that are no UTF-8 arrive so
+    except UnicodeEncodeError as error:  # bytes of a command line that are not UTF-8 arrive like this
         raise ValueError(
-            f"The {name} is no Unicode text from character {error.start + 1} on: write it in UTF-8."
+            f"The {name} is not valid Unicode from character {error.start + 1} on: encode it as UTF-8."
         ) from None
 
 
 class _Names:
-    """What tokens of the target are called."""
+    """The names of target tokens."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
@@ -364,8 +366,8 @@ class _Names:
             token = self.tokenizer.convert_ids_to_tokens(token_id)
             self.known[token_id] = {
                 "id": token_id,
-                "token": f"[{token_id}]" if token is None else str(token),  # None: beyond the vocabulary
-                # Tokens of bytes cannot be read as they are called: "ĠvÃ©lo" stands for " vélo".
+                "token": f"[{token_id}]" if token is None else str(token),  # None: outside the vocabulary
+                # The names of byte-level tokens are not legible: "ĠvÃ©lo" means " vélo".
                 "text": "" if token is None else self.tokenizer.decode([token_id]),
             }
         return dict(self.known[token_id])
@@ -427,10 +429,10 @@ def _step(
 def _beams(
     watcher: Watcher, result: list[int], name_of: _Names, ends: list[int], penalty: float, early_stopping: bool | str
 ) -> dict[str, Any]:
-    """The tree of a beam search: at each step, what was kept, what finished and what was dropped."""
+    """The tree of a beam search: the hypotheses kept, finished and dropped at each step."""
     num_beams = watcher.sequences[0].shape[0]
     sequences = [rows.tolist() for rows in watcher.sequences]
-    sums = [0.0] + [-float("inf")] * (num_beams - 1)  # all rows start alike: the first stands for them
+    sums = [0.0] + [-float("inf")] * (num_beams - 1)  # all rows start equal: the first represents them
     steps = []
     for index, rows in enumerate(sequences):
         totals = watcher.scores[index].double().cpu() + torch.tensor(sums, dtype=torch.float64)[:, None]
@@ -440,7 +442,7 @@ def _beams(
         kept: dict[tuple[int, int], int] = {}
         for row, (parent, sequence) in enumerate(zip(parents, following)):
             kept.setdefault((parent, sequence[-1]), row)
-        # The search looks at twice as many as it keeps, for as many may end here.
+        # The search considers twice as many as it keeps, because half of them may end here.
         best = totals.flatten().topk(min(2 * num_beams, totals.numel())).indices.tolist()
         looked_at = [(place // vocabulary, place % vocabulary) for place in best]
         ordered = list(dict.fromkeys([*looked_at, *kept]))
@@ -465,7 +467,7 @@ def _beams(
                 }
             )
         steps.append({"hypotheses": hypotheses})
-        # Where fewer beginnings are allowed than there are rows, some rows only repeat one, and count for nothing.
+        # If fewer hypotheses are possible than there are rows, the remaining rows are duplicates and do not count.
         sums = [
             float(totals[parent, sequence[-1]]) if kept[parent, sequence[-1]] == row else -float("inf")
             for row, (parent, sequence) in enumerate(zip(parents, following))
@@ -483,7 +485,7 @@ def _source_side(
 ) -> dict[str, Any]:
     source = getattr(tokenizer, "source", tokenizer)
     if offsets is None:
-        return _decoded_side(source, ids)  # the text as a tokenizer that keeps no offsets reads it
+        return _decoded_side(source, ids)  # the text as decoded by a tokenizer without offsets
     pieces = [text[start:end] for start, end in offsets]
     return _side(source, text, ids, pieces, [tuple(span) for span in offsets], _special_ids(source))
 
@@ -495,7 +497,7 @@ def _decoded_side(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> dict[st
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Of tokens that stand for no text; the unknown one stands for some."""
+    """Ids of tokens without text; the unknown token represents text."""
     return set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
 
@@ -507,7 +509,7 @@ def _side(
     spans: Sequence[tuple[int, ...]],
     special: set[int],
 ) -> dict[str, Any]:
-    """A text with its words and tokens, each with its place in the text."""
+    """A text with its words and tokens, each with its position in the text."""
     words: Words = cut_words(text)
     in_text = [span if token_id not in special else (0, 0) for token_id, span in zip(ids, spans)]
     numbers = token_words(word_shares(in_text, words)) if words.spans else [None] * len(ids)  # type: ignore[arg-type]
@@ -539,21 +541,21 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 def check_finite(arrays: dict[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise ValueError(f"The model's numbers are not finite ({name}): its weights are damaged.")
+            raise ValueError(f"The model's outputs are not finite ({name}): its weights are damaged.")
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# What models of this package tell
+# What models of this package record
 # --------------------------------------------------------------------------------------------------------------------
 
 
 class RunRecorder(Recorder):
     """
-    Keeps what each part of the model computed, step by step.
+    Records what each part of the model computes, step by step.
 
     Attributes:
-        passes: For each forward pass, the events of each module, by its name in the model. The encoder's are in the
-            first.
+        passes: For each forward pass, the events of each module, by its name in the model. Those of the encoder are in
+            the first pass.
     """
 
     def __init__(self, model: nn.Module, edit: EditWeights | None = None) -> None:
@@ -578,12 +580,12 @@ class RunRecorder(Recorder):
         return self.edit(step, _layer_number(self.names[id(module)]), weights)
 
     def at(self, index: int, name: str) -> dict[str, torch.Tensor]:
-        """What a module computed in a pass, all its events together; empty where it did nothing."""
+        """What a module computed in a pass, with all its events combined; empty if it was not run."""
         return {key: value for event in self.passes[index].get(name, []) for key, value in event.items()}
 
 
 def _layer_number(name: str) -> int:
-    """The decoder layer of an attention: a recurrent decoder has one attention, for all its layers."""
+    """The decoder layer of an attention; a recurrent decoder has one attention for all its layers."""
     return next((int(part) for part in name.split(".") if part.isdigit()), 0)
 
 
@@ -629,18 +631,18 @@ def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[d
     omitted = [
         {
             "what": f"the logits of {vocabulary - shown:,} of the {vocabulary:,} target tokens",
-            "why": "size; their probability together stands as the rest of each step, and their sum in its logsumexp",
+            "why": "size; the rest of each step is their total probability, and its logsumexp includes them",
         },
         {
             "what": "the weight matrices",
-            "why": "size; trace.verify() recomputes with the model's own what needs them",
+            "why": "size; trace.verify() uses those of the model to recompute what depends on them",
         },
     ]
     if "transformer" in (config.encoder_type, config.decoder_type):
         omitted.append(
             {
                 "what": "queries, keys and values of the Transformer's self-attention, and its feed-forward layers",
-                "why": "size; their results stand in each layer's states",
+                "why": "size; the states of each layer contain their results",
             }
         )
     if num_beams > 1:
@@ -651,7 +653,7 @@ def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[d
 
 
 def _arrays(model: Any, recorder: RunRecorder, run: Run) -> dict[str, np.ndarray]:
-    """Everything that was recorded along the way to the result, by the names of the trace."""
+    """All recorded numbers that led to the result, by their names in the trace."""
     gather = _Gather(recorder, run.rows)
     made = _recurrent_decoder if model.config.is_recurrent_decoder else _transformer_decoder
     ids = torch.tensor(run.document["output_ids"], device=model.lm_head.weight.device)
@@ -683,7 +685,7 @@ def _encoder(config: Any, recorder: RunRecorder) -> dict[str, torch.Tensor]:
             if direction == "backward":
                 events = events[::-1]  # in the order of the source
             for key in events[0] if events else ():
-                if not key.endswith("_before"):  # the neighbour's state after
+                if not key.endswith("_before"):  # the state after the neighbouring token
                     arrays[f"{name}.{direction}.{key.removesuffix('_after')}"] = torch.cat(
                         [one[key] for one in events]
                     )
@@ -722,7 +724,7 @@ def _transformer_decoder(model: Any, gather: _Gather) -> dict[str, torch.Tensor]
 
 @torch.no_grad()
 def linear_weight(layer: Any) -> torch.Tensor:
-    """`(out, in)` weight that a linear layer works with, what an adapter adds to its own included."""
+    """The effective weight `(out, in)` of a linear layer, including that of an adapter."""
     weight = layer.weight.detach()
     if type(layer) is nn.Linear:
         return weight
@@ -732,7 +734,7 @@ def linear_weight(layer: Any) -> torch.Tensor:
 
 
 class _Gather(NamedTuple):
-    """Numbers of all steps, from the rows that led to the result."""
+    """Collects the numbers of all steps from the rows that led to the result."""
 
     recorder: RunRecorder
     rows: list[int]
@@ -741,23 +743,23 @@ class _Gather(NamedTuple):
         return [self.recorder.at(step, name)[key][row] for step, row in enumerate(self.rows)]
 
     def __call__(self, name: str, key: str) -> torch.Tensor:
-        """`(T, ...)` of numbers `(rows, 1, ...)` or `(rows, ...)` a step."""
+        """`(T, ...)` from numbers `(rows, 1, ...)` or `(rows, ...)` per step."""
         values = torch.stack(self.steps(name, key))
         return values.squeeze(1) if values.dim() > 2 and values.shape[1] == 1 else values
 
     def triangle(self, name: str, key: str) -> torch.Tensor:
-        """`(heads, T, T)` of rows `(heads, 1, past + 1)` that grow by one a step; 0 above the diagonal."""
+        """`(heads, T, T)` from rows `(heads, 1, past + 1)` that grow by one per step; 0 above the diagonal."""
         count = len(self.rows)
         rows = [nn.functional.pad(row, (0, count - row.shape[-1])) for row in self.steps(name, key)]
         return torch.cat(rows, dim=1)
 
     def heads(self, name: str, key: str) -> torch.Tensor:
-        """`(T, heads, ...)` of numbers `(rows, heads, 1, ...)` a step."""
+        """`(T, heads, ...)` from numbers `(rows, heads, 1, ...)` per step."""
         return torch.stack([value.squeeze(1) for value in self.steps(name, key)])
 
 
 def _attention(gather: _Gather, name: str, module: Any) -> dict[str, torch.Tensor]:
-    """What one attention over the source computed, as the trace names it."""
+    """The numbers of one attention over the source, by their names in the trace."""
     seen = gather.recorder.at(0, name)
     found = {"context": gather(name, "context")}
     if "weights" not in seen:  # one fixed context vector
@@ -780,7 +782,7 @@ def _attention(gather: _Gather, name: str, module: Any) -> dict[str, torch.Tenso
     if kind == "monotonic":
         found["offset"] = module.offset.detach().float()
     if kind == "location":
-        # Each real position's row of W_a, a head's rows one after the other.
+        # The rows of W_a for the real positions, head by head.
         rows = module.position_scores.weight.detach().float().unflatten(0, (heads, -1))
         index = torch.arange(src_len).clamp(max=rows.shape[1] - 1)
         found["position_rows"] = rows[:, index].cpu()

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Check a trace: every number that can be made from others is made again, in float64, and compared."""
+"""Check a trace: every number that follows from others is recomputed in float64 and compared."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import package_model, search_options
 
 
-# Traces are kept in single precision, so a run in double gains nothing.
+# Traces are stored in single precision, so a run in double precision is no more accurate.
 EPS = {"float32": 2.0**-23, "float64": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
 ROUNDINGS, ROUNDINGS_OF_LAYERS = 4, 16
 MARGIN = 32
-FORMULA = 8  # terms in a formula that is no sum, such as a gate's
+FORMULA = 8  # terms in a formula that is not a sum, such as that of a gate
 
 
 def bound(dtype: str, terms: float, whole_layers: bool = False) -> float:
     """
-    How far a number may be off, relative to the size of what it was made of, where nothing is wrong.
+    The largest rounding error to expect in a number, relative to the size of the numbers that it is computed from.
 
-    A sum of n terms in single precision is off by about sqrt(n) times eps = 2^-23, since roundings go up as often as
-    down (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis", theorem 2.4); processors
-    differ in the order of their additions by as much. 32 of these leave room for terms that are larger than their
-    sum. A type of 16 bits adds its own eps for each result that is rounded to it: 4, or 16 through whole layers.
+    A sum of n terms in single precision has an error of about sqrt(n) times eps = 2^-23, because rounding errors are
+    positive as often as negative (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis",
+    theorem 2.4). Different orders of addition on different processors have errors of the same size. The factor 32
+    leaves room for terms that are larger than their sum. A 16-bit type adds its eps for each result that is rounded to
+    it: 4 times, or 16 times through whole layers.
 
     Args:
-        dtype: The type that the model ran in; others than torch's four float types count as float32.
-        terms: The products and sums on the way from what was recorded to what is compared.
-        whole_layers: Whether whole layers lie between.
+        dtype: The data type of the run; types other than torch's four float types count as float32.
+        terms: Number of products and sums between the recorded and the compared numbers.
+        whole_layers: Whether there are whole layers in between.
     """
     eps = EPS.get(dtype, EPS["float32"])
     roundings = ROUNDINGS_OF_LAYERS if whole_layers else ROUNDINGS
@@ -53,9 +54,9 @@ class Check(NamedTuple):
     One comparison.
 
     Attributes:
-        largest_difference: Of all numbers compared, each divided by its size where that is above 1.
-        tolerance: What rounding may come to: [`bound`] of the terms that are summed on the way.
-        compared: How many numbers.
+        largest_difference: The largest of all differences, each divided by the size of its number if that is above 1.
+        tolerance: The largest expected rounding error: [`bound`] of the number of summed terms.
+        compared: Number of numbers compared.
     """
 
     name: str
@@ -86,7 +87,7 @@ class Verification(NamedTuple):
             for check in self.checks
         ]
         verdict = "All agree." if self.passed else "NOT all agree."
-        why = "Each bound is what rounding may come to in the sums between the numbers compared."
+        why = "Each bound is the largest rounding error to expect between the compared numbers."
         return "\n".join([*lines, f"{verdict} {why}"])
 
 
@@ -94,15 +95,15 @@ def verify_trace(
     trace: Trace, model: PreTrainedModel | None = None, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> Verification:
     """
-    Recompute what the trace shows, and keep the outcome in `trace.document["checks"]`.
+    Recompute the numbers of a trace, and store the results in `trace.document["checks"]`.
 
     From the trace alone: scores, weights, their sums, weighted sums, gates, logits, probabilities, choices. With the
-    traced model also what needs its matrices, and that untraced `generate()` says the same, and that all steps at once
-    (teacher forcing) give the numbers of one after the other. Each check allows what rounding may come to ([`bound`]).
+    traced model also: numbers that depend on its matrices, that untraced `generate()` gives the same tokens, and that
+    teacher forcing gives the same numbers as step-by-step decoding. Each check allows for rounding errors ([`bound`]).
 
     Args:
-        trace: To check; a what-if run whose weights were edited is checked from the edited weights on.
-        model: The traced model; None: what needs it is left out.
+        trace: The trace to check; a what-if run with edited weights is checked from these weights on.
+        model: The traced model; None: checks that need it are left out.
         tokenizer: Its tokenizer.
     """
     checks = _Checks(trace.document["run"]["dtype"])
@@ -118,14 +119,14 @@ def verify_trace(
         _check_runs(trace, model, tokenizer, checks)
     verification = Verification(checks.finished())
     found = [{**check._asdict(), "passed": check.passed} for check in verification.checks]
-    # Checks that needed the model, made when it was at hand, still stand.
+    # Earlier checks that needed the model remain valid.
     remade = {check["name"] for check in found}
     trace.document["checks"] = [*(old for old in trace.document["checks"] if old["name"] not in remade), *found]
     return verification
 
 
 class _Checks:
-    """Collects comparisons; those of one name become one check, with the widest of their bounds."""
+    """Collects comparisons; those with the same name become one check, with the largest of their bounds."""
 
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
@@ -143,10 +144,10 @@ class _Checks:
     ) -> None:
         """
         Args:
-            recomputed, recorded: Numbers of one shape.
-            terms: What [`bound`] wants: how many terms are summed.
-            size: Of the numbers that are summed, where they are larger than their sum; broadcast to the shape.
-            whole_layers: Whether whole layers lie between.
+            recomputed, recorded: Numbers of the same shape.
+            terms: Number of summed terms, for [`bound`].
+            size: Size of the summed numbers, if they are larger than their sum; broadcast to the shape.
+            whole_layers: Whether there are whole layers in between.
         """
         left, right = np.asarray(recomputed, np.float64), np.asarray(recorded, np.float64)
         if left.shape != right.shape:
@@ -194,7 +195,7 @@ def _check_encoder(trace: Trace, checks: _Checks) -> None:
 
 
 def _check_self_attention(trace: Trace, here: str, checks: _Checks) -> None:
-    """softmax(q k / sqrt(d_k)) of the recorded products; of a decoder, over what was there at each step."""
+    """softmax(q k / sqrt(d_k)) of the recorded products; for a decoder, over the tokens so far."""
     products, weights = (trace.arrays.get(f"{here}.self_attention.{name}") for name in ("scores", "weights"))
     if products is None or weights is None:
         return
@@ -223,11 +224,11 @@ def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
         for part, values in before.items():
             after = trace.arrays[f"{here}.{part}_after"]
             checks.compare(
-                "carry", "each step starts from the state that the step before left", values[1:], after[:-1]
+                "carry", "each step starts from the state that the previous step left", values[1:], after[:-1]
             )
         start = trace.arrays["handover.state"][layer]
         for index, part in enumerate(before):
-            checks.compare("start", "the first step starts from the bridge's state", before[part][0], start[index])
+            checks.compare("start", "the first step starts from the initial state", before[part][0], start[index])
 
 
 def _check_gates(
@@ -251,19 +252,19 @@ def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
     arrays = trace.arrays
     weights = arrays[f"{here}.weights"].astype(np.float64)
     src_len = weights.shape[-1]
-    checks.compare("sums", "weights of a step sum to 1", weights.sum(-1), np.ones(weights.shape[:-1]), src_len)
+    checks.compare("sums", "the weights of a step sum to 1", weights.sum(-1), np.ones(weights.shape[:-1]), src_len)
     change = trace.document["what_if"]
     edited = change is not None and change["kind"] == "weights" and layer in change["layers"]
     if edited:
         wanted = np.broadcast_to(change["weights"], weights.shape[1:])
-        checks.compare("edited", "the edited step goes on with the weights asked for", wanted, weights[change["step"]])
+        checks.compare("edited", "the edited step uses the requested weights", wanted, weights[change["step"]])
     if f"{here}.scores" in arrays:
         scores = arrays[f"{here}.scores"].astype(np.float64)
-        what = "terms of query and key sum to the scores"
+        what = "terms of query and key add up to the scores"
         width = arrays.get(f"{here}.query", arrays[f"{here}.asker"]).shape[-1]
         checks.compare("scores", what, recompute_scores(trace, layer), scores, width)
         scaled = scores * trace.document["attention"]["scaling"]
-        checks.compare("scaling", "scores times the scaling", scaled, arrays[f"{here}.scaled"])
+        checks.compare("scaling", "scores times the scaling give the scaled scores", scaled, arrays[f"{here}.scaled"])
         again = recompute_weights(trace, layer)
         if edited:
             again[change["step"]] = weights[change["step"]]
@@ -273,12 +274,12 @@ def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
     if f"{here}.values" in arrays:
         values = arrays[f"{here}.values"].astype(np.float64)
         sums, size = (np.einsum("ths,hsd->thd", weights, each) for each in (values, np.abs(values)))
-        what = "weights times values sum to the context"
+        what = "weights times values add up to the context"
         checks.compare("context", what, sums, arrays[f"{here}.head_context"], src_len, size)
         context = arrays[f"{here}.context"]
         if trace.document["attention"]["type"] != "multi_head":
             flat, size = (each.reshape(len(sums), -1) for each in (sums, size))
-            checks.compare("heads", "heads side by side are the context", flat, context, src_len, size)
+            checks.compare("heads", "the concatenated heads are the context", flat, context, src_len, size)
 
 
 def _check_choices(trace: Trace, checks: _Checks) -> None:
@@ -300,7 +301,7 @@ def _check_choices(trace: Trace, checks: _Checks) -> None:
             chosen = scores.get(step["choice"]["id"], -np.inf)
             checks.compare("choice", "the best candidate is the choice", scores[best], chosen)
     fed = [trace.document["start"]["id"], *(step["choice"]["id"] for step in steps[:-1])]
-    checks.compare("fed", "each step is fed the choice before", fed, [step["fed"]["id"] for step in steps])
+    checks.compare("fed", "each step reads the previous choice", fed, [step["fed"]["id"] for step in steps])
     if "output.rows" in trace.arrays:
         place = {token_id: row for row, token_id in enumerate(trace.document["output_ids"])}
         bias = trace.arrays.get("output.bias", np.zeros(len(place)))
@@ -308,7 +309,7 @@ def _check_choices(trace: Trace, checks: _Checks) -> None:
             rows = [place[candidate["id"]] for candidate in step["candidates"]]
             products = trace.arrays["output.rows"][rows].astype(np.float64) * hidden
             logits, size = products.sum(-1) + bias[rows], np.abs(products).sum(-1)
-            what = "rows of the output layer times its input"
+            what = "rows of the output layer times its input give the logits"
             checks.compare("logits", what, logits, _logits(step), len(hidden), size)
 
 
@@ -325,7 +326,7 @@ def _check_beams(trace: Trace, checks: _Checks) -> None:
         hypotheses = step["hypotheses"]
         for hypothesis in hypotheses:
             total = sums[hypothesis["parent"]] + hypothesis["log_probability"]
-            what = "log p along a beam sums to its sum"
+            what = "log p along a beam adds up to its sum"
             checks.compare("beam_sums", what, total, hypothesis["sum"], FORMULA + number)
             if hypothesis["best"]:
                 best_sum = hypothesis["sum"]
@@ -333,14 +334,14 @@ def _check_beams(trace: Trace, checks: _Checks) -> None:
                 score = hypothesis["sum"] / (number + 1) ** beams["length_penalty"]
                 checks.compare("beam_scores", "sum / length ^ penalty is the score", score, hypothesis["score"])
         kept = [hypothesis for hypothesis in hypotheses if hypothesis["state"] == "kept"]
-        # One that ends is taken only from the first half of what the search looks at.
+        # Hypotheses that end are only accepted from the first half of those considered.
         ends = trace.document["run"]["end_ids"]
         others = [hypothesis for hypothesis in hypotheses if hypothesis["id"] not in ends]
         dropped = [hypothesis["sum"] for hypothesis in others if hypothesis["state"] == "dropped"]
         if kept:
             worst = min(hypothesis["sum"] for hypothesis in kept)
             over = max(0.0, max(dropped, default=worst) - worst)
-            checks.compare("beam_kept", "no dropped beam was better than a kept one", over, 0.0)
+            checks.compare("beam_kept", "no dropped beam is better than a kept one", over, 0.0)
         sums = {hypothesis["row"]: hypothesis["sum"] for hypothesis in kept}
     score = best_sum / len(trace.document["steps"]) ** beams["length_penalty"]
     checks.compare("beam_result", "the best beam's score is the result's", score, trace.document["run"]["score"])
@@ -352,16 +353,16 @@ def _check_beams(trace: Trace, checks: _Checks) -> None:
 
 
 def _summed(*modules: nn.Module) -> int:
-    """How many terms the matrices of these modules sum, one matrix after the other."""
+    """The number of terms summed by the matrices of these modules, one after another."""
     matrices = {part for module in modules for part in module.modules() if hasattr(part, "in_features")}
     return FORMULA + sum(int(part.in_features) for part in matrices)  # type: ignore[misc, arg-type]
 
 
 @torch.no_grad()
 def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
-    """What needs the model's matrices, in float64: from the tokens to the keys, and from the context to the logits."""
+    """Checks that need the model's matrices, in float64: from tokens to keys, and from context to logits."""
     arrays = trace.arrays
-    parts = copy.deepcopy(model.model).eval().double().cpu()  # the model itself may be at work in another thread
+    parts = copy.deepcopy(model.model).eval().double().cpu()  # the model itself may be in use by another thread
     encoder, stack = parts.encoder, parts.decoder.stack
 
     def tensor(name: str) -> torch.Tensor:
@@ -384,18 +385,20 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         ("decoder", parts.decoder, [step["fed"]["id"] for step in trace.document["steps"]]),
     ):
         rows = part.embed_tokens.weight[ids].numpy()
-        checks.compare("embeddings", "rows of the tables are the embeddings", rows, arrays[f"{side}.embeddings"])
+        checks.compare(
+            "embeddings", "rows of the embedding tables are the embeddings", rows, arrays[f"{side}.embeddings"]
+        )
 
     def read(embeddings: torch.Tensor) -> torch.Tensor:
         return encoder(inputs_embeds=embeddings[None]).last_hidden_state[0]
 
-    what = "the encoder makes the states of the embeddings"
+    what = "the encoder computes the states from the embeddings"
     check("encoder", what, read, ["encoder.embeddings"], "encoder.states", encoder, whole_layers=True)
     if model.config.is_recurrent_decoder:
         _check_bridge(trace, stack.bridge, checks)
         _check_cells(trace, stack.steps, checks)
         inputs = ["decoder.state", "attention.0.context", "decoder.embeddings"]
-        what = "state and context give what the output layer reads"
+        what = "state and context give the input of the output layer"
         check("readout", what, stack.steps.readout, inputs, "output.hidden", stack.steps.readout)
         attentions = [stack.steps.attention]
     else:
@@ -404,7 +407,7 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
             what = "the context gives the layer's states"
             states = f"decoder.layer.{index}.states"
             check("layers", what, layer.add_context, inputs, states, layer, whole_layers=True)
-        what = "the last layer gives what the output layer reads"
+        what = "the last layer gives the input of the output layer"
         last = [f"decoder.layer.{len(stack.layers) - 1}.states"]
         check("readout", what, stack.norm, last, "output.hidden", stack.norm)
         attentions = [layer.cross_attention for layer in stack.layers]
@@ -412,14 +415,14 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         here = f"attention.{index}"
         _check_projections(arrays, here, attention, check)
         if model.config.attention_type == "multi_head":
-            what = "heads through the output projection are the context"
+            what = "the output projection of the heads is the context"
             merged = attention.output_projection(tensor(f"{here}.head_context").flatten(1))
             terms = _summed(attention.output_projection)
             checks.compare("heads", what, merged.numpy(), arrays[f"{here}.context"], terms)
 
 
 def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
-    """What a decoder layer is told, and the state before, give the state after."""
+    """The input of a decoder layer and its previous state give its next state."""
 
     def tensor(name: str) -> torch.Tensor:
         return torch.from_numpy(trace.arrays[name]).double()
@@ -437,7 +440,7 @@ def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
         projected = sum(projection(each) for projection, each in zip(cell.input_projections, inputs))
         state = tuple(tensor(f"{here}.{part}_before") for part in parts)
         for part, made in zip(parts, cell.step(projected, state, None)):
-            what = "the word before, the context and the state before give the state after"
+            what = "the previous token, the context and the previous state give the next state"
             checks.compare("cells", what, made.numpy(), trace.arrays[f"{here}.{part}_after"], _summed(cell))
         output = tensor(f"{here}.hidden_after")
         if steps.config.residual and below is not None:
@@ -447,7 +450,7 @@ def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
 
 
 def _check_projections(arrays: dict[str, np.ndarray], here: str, attention: Any, check: Callable[..., None]) -> None:
-    """Keys and values are made of the encoder's states, queries of the state that asks."""
+    """Keys and values are computed from the encoder's states, queries from the decoder state that attends."""
     groups = getattr(attention, "num_key_value_groups", 1)
 
     def keys(states: torch.Tensor) -> torch.Tensor:
@@ -464,12 +467,12 @@ def _check_projections(arrays: dict[str, np.ndarray], here: str, attention: Any,
         check("keys", "the encoder's states give the keys", keys, ["encoder.states"], f"{here}.keys", attention)
     check("values", "the encoder's states give the values", values, ["encoder.states"], f"{here}.values", attention)
     if f"{here}.query" in arrays:
-        check("query", "the state that asks gives the query", queries, [f"{here}.asker"], f"{here}.query", attention)
+        check("query", "the decoder state gives the query", queries, [f"{here}.asker"], f"{here}.query", attention)
 
 
 def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
     state = trace.arrays["handover.state"].astype(np.float64)
-    what = "the bridge's formula gives the first state"
+    what = "the bridge's formula gives the initial state"
     if bridge.kind == "zeros":
         checks.compare("bridge", what, np.zeros_like(state), state)
         return
@@ -486,7 +489,7 @@ def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
 
 @torch.no_grad()
 def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, checks: _Checks) -> None:
-    """Untraced `generate()`, and all steps at once."""
+    """Compare with untraced `generate()`, and with all steps at once."""
     document = trace.document
     run, steps = document["run"], document["steps"]
     ids = [step["choice"]["id"] for step in steps]
@@ -500,7 +503,7 @@ def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, ch
                 **search_options(run["num_beams"], run["max_new_tokens"], run["length_penalty"]),
                 return_dict_in_generate=False,
             )[0, 1 : 1 + len(ids)]
-            checks.compare("generate", "untraced generate() says the same tokens", sequence.tolist(), ids)
+            checks.compare("generate", "untraced generate() gives the same tokens", sequence.tolist(), ids)
         if what_if is not None and what_if["kind"] == "weights":
             return
         fed = torch.tensor([[step["fed"]["id"] for step in steps]], device=model.device)
@@ -511,7 +514,7 @@ def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, ch
         shown = [logits[step["step"], [candidate["id"] for candidate in step["candidates"]]].numpy() for step in steps]
         what = "all steps at once (teacher forcing): the same logits"
         told = np.concatenate([_logits(step) for step in steps])
-        # Through the whole model, and both runs round: their errors add.
+        # Through the whole model, and both runs have rounding errors, which add up.
         terms, whole = 4 * _summed(model), True
         checks.compare("teacher_forcing", what, np.concatenate(shown), told, terms, whole_layers=whole)
         for index, layer in enumerate(trace.layers):

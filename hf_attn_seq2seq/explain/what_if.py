@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Ask the real model what it would have done: with another word, or with other weights at a step."""
+"""What-if runs of the real model: with another word, or with other weights at a step."""
 
 from __future__ import annotations
 
@@ -24,34 +24,35 @@ def what_if(
     layer: int | None = None,
 ) -> Trace:
     """
-    Translate again with one thing changed, as a child of the trace: `parent.children` takes it. From a change of the
-    target or the weights on, the model goes on greedily, even where the parent searched by beams.
+    Translate again with one thing changed; the new trace is added to `parent.children`. After a change of the target
+    or the weights, decoding continues greedily, even if the parent used beam search.
 
     Args:
-        parent: A trace whose model is at hand.
+        parent: A trace whose model is loaded.
         source: Another source text.
-        target: At a step the word that has to be said, such as `{2: "chien"}`, in as many tokens as it takes, or a
-            token by its name, such as `"</s>"`; the steps before keep their words and those after it are the model's
-            own.
-        weights: At a step the weights to go on with: `"uniform"`; a source word, or a source token's number, which
-            gets all of it; or one number for each source token, which are divided by their sum. The steps before keep
-            their words.
-        layer: Where the weights are changed; None: in all layers that look at the source. All heads are changed.
+        target: The word to force at a step, such as `{2: "chien"}`, in as many tokens as needed, or a token by its
+            name, such as `"</s>"`. Earlier steps keep their words; later words are chosen by the model.
+        weights: The weights to use at a step: `"uniform"`; a source word or the number of a source token, which gets
+            all the weight; or one number per source token, which are divided by their sum. Earlier steps keep their
+            words.
+        layer: The layer whose weights are changed; None: all layers that attend to the source. All heads are changed.
 
     Raises:
-        ValueError: Not exactly one change is asked for, the trace was loaded from a file or had weights changed, there
-            is no such step, source token or source word, a word cannot be written with the target's tokens, or weights
-            are negative, or all 0.
+        ValueError: Not exactly one change is given, the trace was loaded from a file or already has changed weights,
+            the step, source token or source word does not exist, a word cannot be written with the target's tokens,
+            or weights are negative or all 0.
     """
     if sum(change is not None for change in (source, target, weights)) != 1:
-        raise ValueError("Change one thing: source, target or weights.")
+        raise ValueError("Give exactly one change: source, target or weights.")
     parent.check_model()
     before = parent.document["what_if"]
     if before is not None and before["kind"] == "weights" and source is None:
-        raise ValueError("This run had weights changed already: ask its parent, so that one thing changes.")
+        raise ValueError(
+            "The weights of this run are already changed: use its parent, so that only one thing changes."
+        )
     run = parent.document["run"]
     options: dict[str, Any] = {
-        # A given target's length is no limit of the model's own.
+        # The length of a given target is not a limit of the model.
         "max_new_tokens": None if run["forced"] and before is None else run["max_new_tokens"],
         "candidates": max(len(step["candidates"]) for step in parent.document["steps"]),
         "name": parent.document["model"]["name"],
@@ -74,7 +75,7 @@ def what_if(
         if not isinstance(token, str):
             raise ValueError(f"The word to say is of type {type(token).__name__}: write it as text.")
         if not token.strip():
-            raise ValueError("The word to say is blank: write one.")
+            raise ValueError("The word to force is blank: give one.")
         ids = _target_ids(parent, step, token)
         if options["max_new_tokens"] is not None:
             options["max_new_tokens"] = max(options["max_new_tokens"], step + len(ids))
@@ -104,17 +105,17 @@ def _only(name: str, changes: dict[int, Any]) -> tuple[int, Any]:
 
 def _target_ids(parent: Trace, step: int, word: str) -> list[int]:
     """
-    The tokens of a word, or of a token told by its name, as they are said at a step.
+    The tokens of a word, or of a token given by its name, for use at a step.
 
-    The word is cut as the tokenizer cuts it behind the words before. It starts a new word, unless the step it replaces
-    goes on with one (`is` of `tap|is`) and it has no space before it.
+    The word is tokenized as it would be after the preceding words. It starts a new word, unless the step that it
+    replaces continues one (`is` of `tap|is`) and it has no space before it.
     """
     document, tokenizer = parent.document, parent.tokenizer
     vocabulary = getattr(tokenizer, "target", tokenizer).get_vocab()
     here = document["steps"][step]
     if word in vocabulary and _text_of(tokenizer, vocabulary[word]) != word:  # a name such as Ġchien or </s>
         return [vocabulary[word]]
-    for candidate in here["candidates"]:  # best first: of "le" and " le", the one that the model thought of
+    for candidate in here["candidates"]:  # best first: of "le" and " le", the one among the candidates
         if word == candidate["text"].strip():
             return [candidate["id"]]
     pieces = [token["text"] for token in document["target"]["tokens"]]
@@ -124,7 +125,7 @@ def _target_ids(parent: Trace, step: int, word: str) -> list[int]:
     ids = encoded["input_ids"][0]
     if tokenizer.is_fast:
         spans = encoded["offset_mapping"][0]
-        if any(start < len(before) < end for start, end in spans):  # one token of both
+        if any(start < len(before) < end for start, end in spans):  # one token contains parts of both
             ids = [vocabulary[word]] if word in vocabulary else _encoded_alone(tokenizer, word)
         else:
             ids = [token_id for token_id, (start, _) in zip(ids, spans) if start >= len(before)]
@@ -136,7 +137,7 @@ def _target_ids(parent: Trace, step: int, word: str) -> list[int]:
 
 
 def _text_of(tokenizer: Any, token_id: int) -> str:
-    """The text that a token stands for, without the space before it; none of a special token."""
+    """The text of a token, without a leading space; empty for a special token."""
     return getattr(tokenizer, "target", tokenizer).decode([token_id], skip_special_tokens=True).strip()
 
 
@@ -145,10 +146,10 @@ def _encoded_alone(tokenizer: Any, word: str) -> list[int]:
 
 
 def _space(before: str, replaced: str, word: str) -> str:
-    """What parts a word from the text before it: a space, where one is written."""
+    """The separator between a word and the preceding text: a space, if one is written."""
     if not before or before[-1].isspace() or word[0].isspace() or not any(map(str.isalnum, word)):
         return ""
-    if before[-1].isalnum() and replaced[:1].isalnum():  # the step goes on with a word
+    if before[-1].isalnum() and replaced[:1].isalnum():  # the step continues a word
         return ""
     written_together = any(unicodedata.east_asian_width(letter) in "WF" for letter in before[-1] + word[0])
     return "" if written_together else " "
@@ -168,15 +169,15 @@ def _row(parent: Trace, wanted: str | int | Sequence[float]) -> torch.Tensor:
         return torch.eye(src_len)[wanted]
     row = np.asarray(wanted, dtype=np.float64)
     if row.shape != (src_len,):
-        raise ValueError(f"{row.size} weights are given for {src_len} source tokens: give one for each.")
+        raise ValueError(f"{row.size} weights are given for {src_len} source tokens: give one per token.")
     if not np.isfinite(row).all() or (row < 0).any() or not row.any():
-        raise ValueError("Weights must be 0 or more, finite, and not all 0.")
-    row = row / row.max()  # a sum of great numbers would be infinite
+        raise ValueError("The weights are invalid: they must be finite, not negative, and not all 0.")
+    row = row / row.max()  # a sum of very large numbers would be infinite
     return torch.tensor(row / row.sum(), dtype=torch.float32)
 
 
 def _places_of(parent: Trace, word: str) -> list[int]:
-    """The tokens of a word of the source, told as it is written, or else in any case; or of a token's name."""
+    """The tokens of a source word as it is written, or else in any letter case; or of a token given by its name."""
     source = parent.document["source"]
     written = [each["text"] for each in source["words"]]
     for wanted, words in ((word, written), (word.casefold(), [each.casefold() for each in written])):
@@ -186,13 +187,13 @@ def _places_of(parent: Trace, word: str) -> list[int]:
                     number for number, token in enumerate(source["tokens"], start=1) if token["word"] in set(found)
                 ]
                 raise ValueError(
-                    f"'{shortened(word)}' stands {len(found)} times in the source: give a token's number, "
+                    f"'{shortened(word)}' occurs {len(found)} times in the source: give a token's number, "
                     f"counted from 1 in the terminal ({', '.join(map(str, numbers))}), from 0 in Python."
                 )
             return [number for number, token in enumerate(source["tokens"]) if token["word"] == found[0]]
     if word in parent.source_tokens:
         return [parent.source_tokens.index(word)]
     raise ValueError(
-        f"'{shortened(word)}' is no word of the source ({shortened(' '.join(written))}): give one, 'uniform', "
+        f"'{shortened(word)}' is not a word of the source ({shortened(' '.join(written))}): give one, 'uniform', "
         "a source token's number, or a number for each token."
     )

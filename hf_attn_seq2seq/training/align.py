@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Word alignments of text and its translation, in the Pharaoh format, and their error rate against gold."""
+"""Align the words of texts and their translations, in Pharaoh format, or measure the alignment error rate on gold."""
 
 import argparse
 import itertools
@@ -35,8 +35,15 @@ EXAMPLES = """examples:
   hf-attn-seq2seq align outputs/en-fr --gold gold.jsonl
   hf-attn-seq2seq align outputs/en-fr --gold validation.jsonl --choose
 
-Words are counted from 0. Without --words they are what blanks part, as the Pharaoh format has it.
+Words are counted from 0. By default they are separated by whitespace, as in the Pharaoh format.
 """
+
+
+def _words_kind(name: str) -> str:
+    if name != "blanks":
+        return name
+    print("warning: --words blanks is now called --words whitespace: please use the new name.", file=sys.stderr)
+    return "whitespace"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,48 +53,51 @@ def build_parser() -> argparse.ArgumentParser:
         "source",
         nargs="?",
         type=Path,
-        help="text, or with no TARGET source<TAB>target lines (default, and -: standard input)",
+        help="source text; without TARGET, lines of source<TAB>target (default or -: standard input)",
     )
     parser.add_argument("target", nargs="?", type=Path, help="its translation")
-    parser.add_argument("--backward", metavar="MODEL", help="a model of the other direction, to symmetrise with")
+    parser.add_argument("--backward", metavar="MODEL", help="a model of the opposite direction, for symmetrization")
     parser.add_argument("--symmetrisation", choices=SYMMETRISATIONS, help=f"(default {SYMMETRISATION})")
     parser.add_argument(
         "--words",
-        choices=("blanks", "running", "joined"),
-        help="what links count: what blanks part (the default); words of running text, where a comma is one; or what "
-        "blanks part in text that the models see with words joined, l' homme . as l'homme. (the default with --gold, "
-        "for languages with rules for it)",
+        type=_words_kind,
+        choices=("whitespace", "running", "joined"),
+        help="which words links count: those separated by whitespace (the default); those of running text, where a "
+        "comma is a word; or those separated by whitespace in text that the models read joined, l' homme . as "
+        "l'homme. (the default with --gold, for languages with joining rules)",
     )
     parser.add_argument(
-        "--languages", nargs=2, metavar="CODE", help="of source and target (default: as MODEL/recipe.yaml says)"
+        "--languages", nargs=2, metavar="CODE", help="of source and target (default: those of MODEL/recipe.yaml)"
     )
-    reading = parser.add_argument_group("how attention is read (default: as MODEL/alignment.json says)")
-    reading.add_argument("--layer", type=int, help="of the decoder, from 0, or -1 for the last")
-    reading.add_argument("--head", type=int, help="from 0 (default: the mean of all)")
-    reading.add_argument("--shift", type=int, help="0: the step that predicts a word; 1: the one that has consumed it")
-    reading.add_argument("--end-token", choices=END_TOKEN_CHOICES, help="what becomes of its weight")
-    reading.add_argument("--threshold", type=float, help="link all words of at least this weight")
-    gold = parser.add_argument_group("measuring")
+    reading = parser.add_argument_group("how attention is read (default: as in MODEL/alignment.json)")
+    reading.add_argument("--layer", type=int, help="decoder layer, counted from 0, or -1 for the last")
+    reading.add_argument("--head", type=int, help="attention head, counted from 0 (default: the mean of all)")
+    reading.add_argument("--shift", type=int, help="0: the step that predicts a word; 1: the step that has read it")
+    reading.add_argument("--end-token", choices=END_TOKEN_CHOICES, help="treatment of the weight on the end token")
+    reading.add_argument("--threshold", type=float, help="link all words with at least this weight")
+    gold = parser.add_argument_group("evaluation")
     gold.add_argument(
-        "--gold", type=Path, help="JSON lines with sentences, sure and possible links; or, with text, a Pharaoh file"
+        "--gold",
+        type=Path,
+        help="JSON lines with sentences, sure and possible links; or, if texts are given, a Pharaoh file",
     )
     gold.add_argument(
         "--choose",
         action="store_true",
-        help="find the layer, head and shift with the least error on --gold (or, with --backward and text instead, "
-        "with the most agreement) and save them to MODEL/alignment.json",
+        help="find the layer, head and shift with the lowest error on --gold (or, given --backward and texts instead, "
+        "with the highest agreement) and save them to MODEL/alignment.json",
     )
     parser.add_argument(
-        "--output", type=Path, help="file for the links, also .gz, .xz or .bz2 (default: standard output)"
+        "--output", type=Path, help="file for the links, optionally .gz, .xz or .bz2 (default: standard output)"
     )
-    parser.add_argument("--confidence", action="store_true", help="write each link's weight too: 0-0:0.93")
+    parser.add_argument("--confidence", action="store_true", help="also write the weight of each link: 0-0:0.93")
     parser.add_argument("--show-words", action="store_true", help="write source ||| target ||| links")
-    parser.add_argument("--batch-size", type=int, default=64, help="(default %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=64, help="pairs per batch (default %(default)s)")
     return parser
 
 
 def run(options: argparse.Namespace) -> None:
-    """Align, and write or measure."""
+    """Align, and write the links or evaluate them."""
     _check(options)
     if options.source is None and options.target is not None:
         raise ValueError("Standard input holds source<TAB>target lines: name no target beside it.")
@@ -129,34 +139,39 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse options that would do nothing, or harm."""
+    """Refuse options that would have no effect or do harm."""
     refuse_overwriting(options.output, options.source, options.target, options.gold)
     if options.output:
-        Output(options.output)  # refuses a folder, and a file in none
+        Output(options.output)  # refuses a folder, and a file in a missing folder
     if options.shift not in (None, 0, 1):
-        raise ValueError(f"--shift is {options.shift}: say 0, the step that predicts a word, or 1, the one after it.")
+        raise ValueError(f"--shift is {options.shift}: give 0, the step that predicts a word, or 1, the next step.")
     for name in ("output", "confidence", "show_words"):
         if getattr(options, name) and (options.gold or options.choose):
-            raise ValueError(f"--{name.replace('_', '-')} is for links, which measuring does not write: leave it out.")
+            raise ValueError(
+                f"--{name.replace('_', '-')} has no effect with --gold or --choose, which write no links: leave it "
+                "out."
+            )
     if options.symmetrisation and not options.backward:
         raise ValueError(
-            "--symmetrisation joins the links of two directions: name the other one's model by --backward."
+            "--symmetrisation combines the links of two directions: give the other direction's model with --backward."
         )
     if options.choose:
         for name in (*READING, "symmetrisation"):
             if getattr(options, name) is not None:
                 raise ValueError(
-                    f"--choose tries all ways to read the attention of each model, so that --{name.replace('_', '-')} "
-                    "would do nothing: leave it out."
+                    f"--choose tries all ways to read the attention of each model, so --{name.replace('_', '-')} "
+                    "would have no effect: leave it out."
                 )
         for name in (options.model, options.backward):
             if name and Path(resolve(name)).parent == PACKAGED:
-                raise ValueError(f"'{name}' comes with this package: copy '{resolve(name)}', and choose there.")
+                raise ValueError(
+                    f"'{name}' is included in this package: copy '{resolve(name)}' and run --choose on the copy."
+                )
 
 
 @contextmanager
 def _writer(path: Path | None) -> Iterator[Callable[[str], Any]]:
-    """Writes to a file, for this run alone, that appears when all is in it; or to standard output."""
+    """Writes to a file, locked for this run, that appears when it is complete; or to standard output."""
     if path is None:
         if sys.stdout is None:
             raise ValueError("Standard output is closed: name a file by --output.")
@@ -167,31 +182,31 @@ def _writer(path: Path | None) -> Iterator[Callable[[str], Any]]:
 
 
 def _within(pairs: Iterator[Pair], gold: Sequence[GoldLinks], path: Path) -> Iterator[Pair]:
-    """The pairs, whose gold links must not point past their words."""
+    """Yield the pairs, after checking that their gold links do not exceed their words."""
     for number, pair in enumerate(pairs, start=1):
         sizes = [len(side.words()) for side in pair]
         for i, j in sorted(gold[number - 1].possible) if number <= len(gold) else []:
             if i >= sizes[0] or j >= sizes[1]:
                 raise ValueError(
-                    f"{path}, pair {number}: the link {i}-{j} points past its {sizes[0]} and {sizes[1]} words, "
-                    "counted from 0: see --words."
+                    f"{path}, pair {number}: the link {i}-{j} is outside its {sizes[0]} and {sizes[1]} words, which "
+                    "are counted from 0: check --words."
                 )
         yield pair
 
 
 def _languages(options: argparse.Namespace) -> list[str]:
-    """Of source and target."""
+    """The languages of source and target."""
     languages = options.languages
     if not languages and (Path(options.model) / RECIPE_FILE).is_file():
         data = load_recipe(options.model).data
         languages = [data.source_language, data.target_language]
     if not languages or None in languages:
-        raise ValueError("Nothing tells the languages: name them, as in --languages en fr.")
+        raise ValueError("The languages are unknown: give them, as in --languages en fr.")
     return languages
 
 
 def _word_cutters(options: argparse.Namespace) -> list[Callable[[str], Words]]:
-    """What makes words of the source, and of the target."""
+    """The functions that split source and target into words."""
     if options.words == "joined":
         return _joining(join_words, _languages(options))
     return [cut_words if options.words == "running" else split_words] * 2
@@ -210,8 +225,8 @@ def _read_texts(source: Path | None, target: Path | None) -> Iterator[tuple[str,
                 longer, shorter = (source, target) if pair[1] is None else (target, source)
                 more = 1 + sum(1 for _ in sides[pair[0] is None])
                 raise ValueError(
-                    f"'{longer}' has {number + more} lines and '{shorter}' has {number}: the first is longer by "
-                    f"{more}, but both need as many."
+                    f"'{longer}' has {number + more} lines but '{shorter}' has {number}: give two files with the same "
+                    "number of lines."
                 )
             yield str(pair[0]), str(pair[1])
         return
@@ -221,7 +236,7 @@ def _read_texts(source: Path | None, target: Path | None) -> Iterator[tuple[str,
     for number, line in enumerate(lines, start=1):
         cells = line.split("\t")
         if len(cells) < 2:
-            raise ValueError(f"{name}, line {number}, has no tab: give source and target with a tab between them.")
+            raise ValueError(f"{name}, line {number}, has no tab: give source and target separated by a tab.")
         yield cells[0], cells[1]
 
 
@@ -232,10 +247,10 @@ def _choose(
     pairs: list[Pair],
     gold: list[GoldLinks] | None,
 ) -> None:
-    """Find the best way to read each model's attention, say it, and save it beside the model."""
+    """Find the best way to read each model's attention, print it, and save it in the model's folder."""
     if gold is None:
         if backward is None:
-            raise ValueError("--choose needs --gold, or --backward and text to agree on.")
+            raise ValueError("--choose needs --gold, or --backward and texts.")
         best = agreeing_readouts(forward, backward, pairs, batch_size=options.batch_size)
         chosen = [(options.model, best.forward), (options.backward, best.backward)]
         print(f"agreement {best.agreement:.3f} on {len(pairs)} pairs")

@@ -91,7 +91,7 @@ def test_a_change_is_one_of_the_sentence_that_was_translated(runs: Runs) -> None
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "Write a text"), (" \n ", "Write a text"), ("a " * 13, "13 words"), ("a" * 81, "81 characters")],
+    [("", "Type a text"), (" \n ", "Type a text"), ("a " * 13, "13 words"), ("a" * 81, "81 characters")],
 )
 def test_a_text_beyond_the_limits_is_told(runs: Runs, text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
@@ -104,7 +104,7 @@ def test_changes_that_cannot_be_made_are_told(runs: Runs) -> None:
     for change, said in (
         (Change("source", 40, "dog"), "no word 41"),
         (Change("source", 1, "a " * 12), "words"),
-        (Change("target", 0, " "), "Choose or write"),
+        (Change("target", 0, " "), "Choose or type"),
         (Change("target", 0, "xylophone"), "cannot be written with the tokens"),
         (Change("target", 40, "chat"), "no step 40"),
         (Change("weights", 40), "no step 40"),
@@ -117,7 +117,7 @@ def test_changes_that_cannot_be_made_are_told(runs: Runs) -> None:
 
 def test_a_run_over_the_time_limit_ends_in_a_sentence_and_the_next_one_runs(folders: list[str]) -> None:
     slow = Runs(folders[0], limits=Limits(seconds=1e-9))
-    with pytest.raises(ValueError, match="was ended: try a shorter"):
+    with pytest.raises(ValueError, match="was stopped: try a shorter"):
         slow.translate(TEXT)
     slow.limits = Limits(seconds=600)
     assert slow.translate(TEXT)[1].first.document["steps"]
@@ -146,11 +146,11 @@ def test_bad_arguments_are_told(folders: list[str]) -> None:
         taken.listen()
         with pytest.raises(ValueError, match=r"cannot be used .*in use"):
             main([folders[0], "--port", str(taken.getsockname()[1])])
-    with pytest.raises(ValueError, match="no port 70000"):
+    with pytest.raises(ValueError, match="--port 70000 is invalid"):
         check_port("127.0.0.1", 70000)
     with pytest.raises(ValueError, match="There is no model"):
         main(["nowhere-at-all"])
-    with pytest.raises(ValueError, match="limit of words is 0"):
+    with pytest.raises(ValueError, match="limit for words is 0"):
         main([folders[0], "--max-words", "0"])
     assert build_parser().parse_args([]).host == "127.0.0.1"
 
@@ -170,7 +170,7 @@ def test_the_space_runs_and_says_what_it_is(tmp_path: Path, monkeypatch: pytest.
     write_space(tmp_path / "hub", "user/model")
     assert SpaceCard.load(tmp_path / "hub" / "README.md").data.models == ["user/model"]
     for wrong in ("a/b/c", "x'); boom(", str(tmp_path)):
-        with pytest.raises(ValueError, match="no name on the Hub"):
+        with pytest.raises(ValueError, match="is not a name on the Hub"):
             write_space(tmp_path / "wrong", wrong)
     assert not (tmp_path / "wrong").exists()
 

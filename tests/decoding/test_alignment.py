@@ -97,7 +97,7 @@ def test_readouts_by_hand(readout: Readout, links: set[tuple[int, int]]) -> None
         ({"shift": -1}, "shift=-1"),
         ({"end_token": "null"}, "end_token='null' is unknown: choose one of competes, excluded"),
         ({"threshold": 0.0}, "threshold=0.0"),
-        ({"layer": 2}, "no layer 2: the decoder has 2"),
+        ({"layer": 2}, "Layer 2 does not exist: the decoder has 2"),
         ({"head": 2}, "no head 2: the layer has 2"),
         ({"head": -3}, "no head -3"),
     ],
@@ -228,7 +228,9 @@ def test_a_readout_lies_beside_its_model(tmp_path: Path) -> None:
     assert load_readout(tmp_path) == readout
     for text in ("{", "[1]", '{"layers": 1}', '{"shift": -1}', '{"shift": "1"}'):
         path.write_text(text)
-        with pytest.raises(ValueError, match=r"json' does not hold layer, head, shift, end_token, threshold"):
+        with pytest.raises(
+            ValueError, match=r"json' is not a valid read-out \(layer, head, shift, end_token, threshold\)"
+        ):
             load_readout(tmp_path)
 
 
@@ -239,9 +241,9 @@ def test_what_cannot_be_aligned(tokenizer: AttnSeq2SeqTokenizer) -> None:
     model = model_of("gru", tokenizer)
     with pytest.raises(ValueError, match="Text 1 is blank"):
         align(model, tokenizer, [("a", " ")])
-    with pytest.raises(ValueError, match="Pair 0 is not a source and a target"):
+    with pytest.raises(ValueError, match="Pair 0 does not consist of a source and a target"):
         align(model, tokenizer, ["ab"])
-    with pytest.raises(ValueError, match="no layer 3: the decoder has 1"):
+    with pytest.raises(ValueError, match="Layer 3 does not exist: the decoder has 1"):
         align(model, tokenizer, PAIRS, readout=Readout(layer=3))
     with pytest.raises(ValueError, match="no head 1: the layer has 1"):
         align(model, tokenizer, PAIRS, readout=Readout(head=1))

@@ -169,5 +169,5 @@ def test_alignments_with_such_a_tokenizer(slow: Any, tmp_path: Path, capsys: pyt
 
 def test_tokens_of_other_letters_are_refused(slow: Any) -> None:
     ids = slow("the cat is here")["input_ids"]
-    with pytest.raises(ValueError, match=r"Tokenizer\) does not report where its tokens lie in the text"):
+    with pytest.raises(ValueError, match=r"Tokenizer\) does not report the character offsets of its tokens"):
         offsets_by_text(slow, "ö" * 20, ids)

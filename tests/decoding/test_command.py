@@ -156,7 +156,7 @@ def test_unknown_words_through_a_dictionary(folders, tmp_path, model, tokenizer,
     run(folders / "gru", "--num-beams", 1, "--replace-unknown", "--dictionary", tmp_path / "words.tsv")
     assert set(capsys.readouterr().out.split()) <= {"Zyxe", "Quuxe"}
     (tmp_path / "words.tsv").write_text("a\tb\nzyx\n", "utf-8")
-    with pytest.raises(ValueError, match=r"words.tsv, line 2, is no entry"):
+    with pytest.raises(ValueError, match=r"words.tsv, line 2, is not an entry"):
         run(folders / "gru", "--replace-unknown", "--dictionary", tmp_path / "words.tsv")
 
 
@@ -231,7 +231,7 @@ def test_a_full_disk_loses_nothing_and_its_advice_works(folders, many, tmp_path,
     with full_disk(1200), pytest.raises(OSError, match=sentence):  # room for the progress, not for the first block
         run(folders / "gru", many, "--output", output, *options)
     assert output.read_bytes() == b"older"
-    sentence = sentence.replace("run the command again", "go on with --resume")
+    sentence = sentence.replace("run the command again", "continue with --resume")
     with full_disk(len(whole) // 2), pytest.raises(OSError, match=sentence):
         run(folders / "gru", many, "--output", output, *options)
     assert whole.startswith(output.read_bytes())
@@ -253,7 +253,7 @@ def test_what_is_piped_appears_when_it_is_whole(folders, tmp_path, monkeypatch, 
         assert (tmp_path / "out.partial").exists() == (content is damaged)
         if content is damaged:
             lines = (tmp_path / "out.partial").read_text("utf-8").count("\n")
-            assert f"{lines} lines are done, and in {tmp_path / 'out.partial'}." in capsys.readouterr().err
+            assert f"{lines} lines are finished and kept in {tmp_path / 'out.partial'}." in capsys.readouterr().err
     pipe(monkeypatch, f"{LINES[0]}\n".encode())
     run(folders / "gru", *options)
     assert (tmp_path / "out").read_text("utf-8").count("\n") == 1
@@ -272,7 +272,7 @@ def test_two_runs_do_not_share_an_output(folders, source, tmp_path):
 
 def test_pipes_devices_and_links_are_written_to_as_they_are(folders, source, tmp_path):
     run(folders / "gru", source, "--output", "/dev/null")
-    with pytest.raises(ValueError, match="/dev/null is no file that could be gone on with: leave out --resume"):
+    with pytest.raises(ValueError, match="/dev/null is not a regular file and cannot be resumed: leave out --resume"):
         run(folders / "gru", source, "--output", "/dev/null", "--resume")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     run(folders / "gru", source, "--output", tmp_path / "link")
@@ -296,7 +296,7 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(folders, many, tmp_path):
         said = process.communicate()[1].decode()
     assert process.returncode == 128 + signal.SIGTERM
     done = json.loads(progress.read_text())["lines"]
-    assert said == f"\nStopped. {done} lines are done: --resume goes on from there.\n"
+    assert said == f"\nStopped. {done} lines are finished: add --resume to continue from there.\n"
     assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out", "out.progress"]
 
 
@@ -364,24 +364,26 @@ def test_resuming_what_does_not_fit_is_refused(folders, many, unfinished, tmp_pa
     begun = unfinished.read_bytes()
     same = ["--output", unfinished, *UNFINISHED]
     for arguments, sentence in (
-        ([folders / "gru", many, *same], "unfinished: say --resume to go on with it, or delete"),
-        ([folders / "gru", many, *same, "--num-beams", 2, "--resume"], r"another num_beams \(1 there, 2 here\)"),
-        ([folders / "gru", many, *same, "--alignments", "--resume"], r"another links \(False there, True here\)"),
-        ([folders / "transformer", many, *same, "--resume"], "was begun with another model: give the same"),
+        ([folders / "gru", many, *same], "unfinished: add --resume to continue it, or delete"),
+        ([folders / "gru", many, *same, "--num-beams", 2, "--resume"], r"another num_beams \(1, now 2\)"),
+        ([folders / "gru", many, *same, "--alignments", "--resume"], r"another links \(False, now True\)"),
+        ([folders / "transformer", many, *same, "--resume"], "was started with another model: use the same"),
     ):
         with pytest.raises(ValueError, match=sentence):
             run(*arguments)
         assert unfinished.read_bytes() == begun
     changed = tmp_path / "changed.txt"
     changed.write_text(many.read_text("utf-8").replace("dog", "cat", 1), "utf-8")
-    with pytest.raises(ValueError, match=r"changed.txt was changed since .*unfinished was begun: its first \d+ lines"):
+    with pytest.raises(
+        ValueError, match=r"changed.txt has changed since .*unfinished was started: its first \d+ lines differ"
+    ):
         run(folders / "gru", changed, *same, "--resume")
     assert unfinished.read_bytes() == begun
     unfinished.write_bytes(begun[:10])
-    with pytest.raises(ValueError, match="lost lines that"):
+    with pytest.raises(ValueError, match="is shorter than"):
         run(folders / "gru", many, *same, "--resume")
     unfinished.with_name("unfinished.progress").write_text("{", "utf-8")
-    with pytest.raises(ValueError, match="is damaged: delete it to begin again"):
+    with pytest.raises(ValueError, match="is damaged: delete it to start over"):
         run(folders / "gru", many, *same, "--resume")
     (tmp_path / "complete").write_text("all\n")
     with pytest.raises(ValueError, match="complete is complete"):
@@ -391,10 +393,10 @@ def test_resuming_what_does_not_fit_is_refused(folders, many, unfinished, tmp_pa
 def test_resuming_with_lines_lost_or_added_is_refused(folders, many, unfinished, tmp_path):
     (tmp_path / "short.txt").write_text(f"{MANY[0]}\n", "utf-8")
     same = ["--output", unfinished, *UNFINISHED, "--resume"]
-    with pytest.raises(ValueError, match=r"short\.txt was changed"):
+    with pytest.raises(ValueError, match=r"short\.txt has changed"):
         run(folders / "gru", tmp_path / "short.txt", *same)
     (tmp_path / "long.txt").write_text(f"{'dog ' * 300}\n{many.read_text('utf-8')}", "utf-8")
-    with pytest.raises(ValueError, match=r"long\.txt was changed"):
+    with pytest.raises(ValueError, match=r"long\.txt has changed"):
         run(folders / "gru", tmp_path / "long.txt", *same)
 
 
@@ -408,7 +410,7 @@ def test_long_lines_are_cut_and_named(folders, tmp_path, capsys):
     run(tmp_path / "short", path, "--num-beams", 1)
     said = capsys.readouterr()
     assert said.out.count("\n") == 3
-    assert f"warning: line 2 of {path} has 2,001 tokens: cut to 64." in said.err
+    assert f"warning: line 2 of {path} has 2,001 tokens: truncated to 64." in said.err
     run(folders / "gru", path, "--num-beams", 1, "--max-source-tokens", 3)
     assert capsys.readouterr().err.count("warning") == 1
 
@@ -429,7 +431,7 @@ def test_closed_standard_streams_are_told(folders, source, monkeypatch, closed, 
 
 def test_a_line_that_is_not_text_is_named(folders, tmp_path, capsys):
     (tmp_path / "bad.txt").write_bytes("a dog\nune maison en été\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"bad.txt, line 2, is not UTF-8 text \(byte 0xe9 after 14 others\)"):
+    with pytest.raises(ValueError, match=r"bad.txt, line 2, is not UTF-8 text \(byte 0xe9 at offset 14\)"):
         run(folders / "gru", tmp_path / "bad.txt")
 
 
@@ -485,32 +487,41 @@ def test_an_abbreviation_is_no_file(given, is_file):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["MODELS/missing", "IN"], "There is no model '.*missing': no such folder is here"),
-        (["MODELS/empty", "IN"], "'.*empty' holds no trained model: there is no config.json in it"),
-        (["IN", "IN"], "is a file: name the folder of a trained model"),
-        (["MODELS/no-tokenizer", "IN"], "'.*no-tokenizer' holds no tokenizer: save it there"),
+        (["MODELS/missing", "IN"], "There is no model '.*missing': it is not a folder"),
+        (["MODELS/empty", "IN"], "'.*empty' does not contain a trained model: config.json is missing"),
+        (["IN", "IN"], "is a file: give the folder of a trained model"),
+        (["MODELS/no-tokenizer", "IN"], "'.*no-tokenizer' has no tokenizer: save it there"),
         (["MODELS/gru,MODELS/other", "IN"], "gru' and '.*other' have different tokenizers"),
         (["MODELS/no-attention", "IN", "--alignments"], "no-attention' has no attention: leave out --alignments"),
         (["MODELS/gru,MODELS/no-attention", "IN", "--alignments"], "no-attention' has no attention: leave out"),
         (["MODELS/gru,MODELS/no-attention", "IN", "--replace-unknown"], "no-attention' has no attention: leave out"),
         (["MODELS/gru", "MISSING.en"], "There is no file MISSING.en: check its path"),
-        (["nowhere/in.txt"], "There is no model 'nowhere/in.txt': .* Nor is there a file of that name to translate"),
-        (["MODELS/gru", "MODELS"], "is a folder: name a file in it"),
+        (["nowhere/in.txt"], "There is no model 'nowhere/in.txt': .* There is no file of that name to translate"),
+        (["MODELS/gru", "MODELS"], "is a folder: give a file in it"),
         (["MODELS/gru", "DAMAGED"], "damaged.gz cannot be decompressed"),
-        (["MODELS/gru", "IN", "--output", "IN"], "cannot be read and written at once"),
-        (["MODELS/gru", "IN", "--output", "MODELS"], "is a folder: name a file to write"),
-        (["MODELS/gru", "IN", "--output", "nowhere/out"], "There is no folder nowhere to write out in"),
-        (["MODELS/gru", "IN", "--n-best", "7", "--num-beams", "5"], "--n-best 7 needs as many beams: there are 5"),
+        (["MODELS/gru", "IN", "--output", "IN"], "is both input and output"),
+        (["MODELS/gru", "IN", "--output", "MODELS"], "is a folder: give the name of a file to write"),
+        (
+            ["MODELS/gru", "IN", "--output", "nowhere/out"],
+            "nowhere/out cannot be written: create its folder, nowhere, first",
+        ),
+        (
+            ["MODELS/gru", "IN", "--n-best", "7", "--num-beams", "5"],
+            "--n-best 7 needs at least as many beams: --num-beams is 5",
+        ),
         (["MODELS/gru", "IN", "--num-beams", "0"], "--num-beams is 0: it must be at least 1"),
         (["MODELS/gru", "IN", "--length-penalty", "nan"], "--length-penalty is nan: it must be a number"),
         (["MODELS/gru", "IN", "--length-penalty", "1e30"], "--length-penalty is 1e\\+30: it must be a number from"),
-        (["MODELS/gru", "IN", "--device", "meta"], "There is no device 'meta' here"),
+        (["MODELS/gru", "IN", "--device", "meta"], "The device 'meta' is not available"),
         (["", "IN"], "The name of the model is empty"),
         (["MODELS/gru,", "IN"], "The name of the model is empty"),
-        (["MODELS/gru", "IN", "--attention-layer", "0"], "is for --alignments and --replace-unknown: give one"),
+        (
+            ["MODELS/gru", "IN", "--attention-layer", "0"],
+            "only applies to --alignments and --replace-unknown: add one",
+        ),
         (["MODELS/gru", "IN", "--resume"], "--resume needs a FILE and an --output"),
         (["MODELS/gru", "IN", "--dictionary", "IN"], "--dictionary needs --replace-unknown"),
-        (["MODELS/gru", "IN", "--device", "abacus"], "There is no device 'abacus' here"),
+        (["MODELS/gru", "IN", "--device", "abacus"], "The device 'abacus' is not available"),
         (["MODELS/gru", "IN", "--alignments", "--attention-layer", "3"], "Layer 3 does not exist"),
     ],
 )

@@ -128,10 +128,10 @@ def test_needs_no_training_parts(pair: Pair, tokenizer: Any) -> None:  # noqa: F
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"labels": TARGET}, "no labels"),
-        ({"inputs_embeds": torch.zeros(3, 4, 16)}, "no inputs_embeds"),
-        ({"output_hidden_states": True}, "no output_hidden_states"),
-        ({"decoder_attention_mask": torch.tensor([[0, 1, 1, 1]] * 3)}, "no padding"),
+        ({"labels": TARGET}, "not accept labels"),
+        ({"inputs_embeds": torch.zeros(3, 4, 16)}, "not accept inputs_embeds"),
+        ({"output_hidden_states": True}, "not accept output_hidden_states"),
+        ({"decoder_attention_mask": torch.tensor([[0, 1, 1, 1]] * 3)}, "not accept padding"),
         ({"decoder_input_ids": None}, "start token"),
         ({"input_ids": torch.full((3, 8), 99)}, "outside the vocabulary"),
         ({"input_ids": torch.zeros(3, 0, dtype=torch.long)}, "source is empty"),
@@ -145,7 +145,7 @@ def test_refuses(pair: Pair, given: dict[str, Any], message: str) -> None:
 
 def test_stays_on_the_cpu(pair: Pair) -> None:
     assert pair.exported.to("cpu").device.type == "cpu"
-    with pytest.raises(ValueError, match="runs on a CPU, not on 'meta'"):
+    with pytest.raises(ValueError, match="runs on the CPU, not on 'meta'"):
         pair.exported.to(torch.device("meta"))
 
 
@@ -156,7 +156,7 @@ def test_pipeline(pair: Pair, tokenizer: Any) -> None:  # noqa: F811
 
 
 def test_refuses_to_be_saved(pair: Pair, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="copying its folder"):
+    with pytest.raises(ValueError, match="copy its folder"):
         pair.exported.save_pretrained(tmp_path / "copy")
     assert not list(tmp_path.iterdir())
 
@@ -176,7 +176,7 @@ def test_refuses_what_learned_positions_or_no_attention_cannot_do(tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"device": "meta"}, "runs on a CPU"),
+        ({"device": "meta"}, "runs on the CPU"),
         ({"dtype": "float16"}, "leave out the dtype"),
         ({"ensemble": True}, "an ensemble needs the model"),
     ],
@@ -200,13 +200,13 @@ def broken(pair: Pair, tmp_path: Path, file: str, content: bytes | None) -> Path
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("encoder.onnx", None, "no encoder.onnx"),
-        ("decoder.onnx", b"cut", "no graph that ONNX Runtime can read"),
+        ("encoder.onnx", None, "encoder.onnx is missing"),
+        ("decoder.onnx", b"cut", "not a graph that ONNX Runtime can read"),
         ("exported.json", b"{", "cannot be read"),
-        ("exported.json", b"[]", "describes no exported model"),
+        ("exported.json", b"[]", "does not describe an exported model"),
         ("exported.json", b'{"format": "hf_attn_seq2seq exported model", "version": 9}', "version 9"),
         ("exported.json", b'{"format": "hf_attn_seq2seq exported model", "version": 1}', "is incomplete"),
-        ("config.json", None, "no config.json"),
+        ("config.json", None, "config.json is missing"),
     ],
 )
 def test_broken_folders(pair: Pair, tmp_path: Path, file: str, content: bytes | None, message: str) -> None:

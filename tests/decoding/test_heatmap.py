@@ -46,7 +46,7 @@ def test_plain_map_in_full():
         "chat   .02   [.98]   .00    .00",
         "dort   .05    .15    .35   [.45]",
         "",
-        "attention weight, from 0 to 1; in brackets the largest of its row",
+        "attention weight, from 0 to 1; the largest of each row is in brackets",
     ]
 
 
@@ -95,12 +95,12 @@ def test_narrowing_turns_tokens_then_drops_numbers_then_tokens():
     assert "word0" not in at[56]
     assert ".10" in at[56]
     assert ".10 " not in at[40]
-    assert "Numbers are left out for want of width." in at[40]
+    assert "Numbers are left out for lack of width." in at[40]
     assert "Left out" not in at[40]
     weights, source, target = uniform(2, 20)
     text = " ".join(terminal_heatmap(weights, source, target, width=24, plain=True).split())
     # 24 columns less "t0 " leave 21, ten cells of two.
-    assert "source tokens 11 to 20 of 20 (s10 s11 s12 s13 s14 s15 s16 s17 s18 s19), which hold up to .50 of" in text
+    assert "source tokens 11 to 20 of 20 (s10 s11 s12 s13 s14 s15 s16 s17 s18 s19), which have up to .50 of" in text
 
 
 def test_shortened_tokens_are_named_in_full():
@@ -328,7 +328,7 @@ def test_bad_dpi(tmp_path, dpi):
 
 
 def test_a_map_too_large_to_read(tmp_path):
-    with pytest.raises(ValueError, match="2 x 129 tokens cannot be read: cut it to 128"):
+    with pytest.raises(ValueError, match="2 x 129 tokens is too large to read: give at most 128"):
         save_heatmap(*uniform(2, 129), tmp_path / "map.png")
 
 
@@ -349,8 +349,8 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch
         (WEIGHTS[:, :0], [], TARGET, r"shape \(3, 0\)"),
         (np.where(WEIGHTS > 0.9, np.nan, WEIGHTS), SOURCE, TARGET, "NaN or infinity"),
         (np.where(WEIGHTS > 0.9, -np.inf, WEIGHTS), SOURCE, TARGET, "NaN or infinity"),
-        (WEIGHTS - 0.5, SOURCE, TARGET, "must lie between 0 and 1"),
-        (WEIGHTS * 2, SOURCE, TARGET, "must lie between 0 and 1"),
+        (WEIGHTS - 0.5, SOURCE, TARGET, "must be between 0 and 1"),
+        (WEIGHTS * 2, SOURCE, TARGET, "must be between 0 and 1"),
         (WEIGHTS, SOURCE[1:], TARGET, "source_tokens has 3 tokens .*: give 4 tokens"),
         (WEIGHTS, SOURCE, [*TARGET, "x"], "target_tokens has 4 tokens .*: give 3 tokens"),
         (WEIGHTS.T, SOURCE, TARGET, "target_tokens has 3 tokens"),

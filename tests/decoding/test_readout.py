@@ -114,7 +114,9 @@ def test_the_hub_that_does_not_answer_is_told_to_those_who_align(
     assert len(warnings) == 1
     monkeypatch.delenv("HF_TOKEN")
     for name in (NAME.replace("aligner", "nothing"), "/no/such/folder", "alice/aligner/more"):
-        with pytest.raises(ValueError, match=rf"The alignment.json of '{name}' cannot be read: no such folder"):
+        with pytest.raises(
+            ValueError, match=rf"The alignment.json of '{name}' cannot be read: there is no such folder"
+        ):
             load_readout(name)
 
 
@@ -132,7 +134,9 @@ def test_damage_is_told(folder: Path, tmp_path: Path) -> None:
     damaged = ("{", "[1]", '{"layers": 1}', '{"shift": -1}', '{"shift": "1"}', '{"layer": "last"}', '{"head": 0.5}')
     for text in damaged:
         path.write_text(text)
-        with pytest.raises(ValueError, match=r"json' does not hold layer, head, shift, end_token, threshold"):
+        with pytest.raises(
+            ValueError, match=r"json' is not a valid read-out \(layer, head, shift, end_token, threshold\)"
+        ):
             load_readout(tmp_path)
 
 

@@ -124,14 +124,14 @@ def adapter(folder: Path) -> None:
 
 
 SPOILT = {
-    needs_code: "needs code of its own",
+    needs_code: "needs custom code",
     weights_missing: "(1 missing)",
-    weights_of_another_shape: "do not fit its config.json",
-    not_a_number: "hold NaN or infinite numbers",
-    pickled: "keeps its weights in a pickle",
+    weights_of_another_shape: "do not match its config.json",
+    not_a_number: "contain NaN or infinite numbers",
+    pickled: "has its weights in a pickle",
     damaged: "are damaged",
-    shards_elsewhere: "may only name .json and .safetensors files that lie beside it",
-    adapter: "holds an adapter",
+    shards_elsewhere: "may only name .json and .safetensors files in the same folder",
+    adapter: "is an adapter",
 }
 
 
@@ -290,7 +290,7 @@ def test_an_index_names_weights_beside_it_alone(good: Path, name: Any) -> None:
     sharded(good, lambda file: name.format(file) if isinstance(name, str) else name)
     for file in good.glob("model-*.safetensors"):  # refused before any is read
         file.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"index\.json' names .* and may only name"):
+    with pytest.raises(ValueError, match=r"index\.json' names .* but may only name"):
         load(good)
 
 
@@ -300,7 +300,7 @@ def test_an_index_as_it_should_be(good: Path, folders: Path) -> None:
     assert translate(*load(good), [TEXT]) == translate(*load(folders / "gru"), [TEXT])
     missing = sorted(good.glob("model-*.safetensors"))[0]
     missing.unlink()
-    with pytest.raises(ValueError, match=f"lacks '{missing.name}', which model.safetensors.index.json names"):
+    with pytest.raises(ValueError, match=f"lacks '{missing.name}', listed in model.safetensors.index.json"):
         load(good)
 
 
@@ -350,7 +350,7 @@ def test_shards_that_were_saved_over_one_file_are_not_passed_over(good: Path) ->
         model.get_input_embeddings().weight.fill_(1.0)
     model.save_pretrained(good, max_shard_size="3KB")
     os.utime(good / "model.safetensors", (0, 0))
-    with pytest.raises(ValueError, match=r"holds its weights twice: model\.safetensors, .* is older"):
+    with pytest.raises(ValueError, match=r"has its weights twice, and model\.safetensors, .* is older"):
         load(good)
     (good / "model.safetensors").unlink()
     assert (load(good).model.get_input_embeddings().weight == 1).all()
@@ -375,7 +375,7 @@ def test_a_damaged_index_is_named(good: Path, content: str) -> None:
 )
 def test_settings_name_no_files_elsewhere(good: Path, file: str, fields: dict[str, Any]) -> None:
     change(good / file, **fields)
-    with pytest.raises(ValueError, match=rf"{file}' names .* lie beside it"):
+    with pytest.raises(ValueError, match=rf"{file}' names .* in the same folder"):
         load(good)
 
 
@@ -392,7 +392,7 @@ def test_weights_of_another_name_are_checked_as_well(good: Path, folders: Path) 
 @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
 def test_attention_that_is_code_on_the_hub_is_not_fetched(good: Path, key: str) -> None:
     change(good / "config.json", **{key: "someone/attention"})
-    with pytest.raises(ValueError, match=r"asks for code from the Hub \(its config\.json has"):
+    with pytest.raises(ValueError, match=r"requests code from the Hub \(its config\.json has"):
         load(good)
     change(good / "config.json", **{key: None}, encoder={key: {"": "kernels-community/attention"}})
     with pytest.raises(ValueError, match="kernels-community/attention"):
@@ -409,7 +409,7 @@ def test_an_exported_model_names_graphs_beside_it_alone(good: Path, part: str, n
     }
     (good / "exported.json").write_text(json.dumps({**about, part: {"file": name}}))
     for read in (load, load_exported, ExportedModel):
-        with pytest.raises(ValueError, match=r"exported\.json' names .* lie beside it"):
+        with pytest.raises(ValueError, match=r"exported\.json' names .* in the same folder"):
             read(good)
 
 
@@ -426,7 +426,7 @@ def test_a_graph_takes_no_weights_from_elsewhere(tmp_path: Path, location: str) 
     graph = onnx.helper.make_graph(nodes, "graph", sides[:1], sides[1:], [weights])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
     (tmp_path / "model" / "encoder.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ValueError, match="is no graph that ONNX Runtime can read"):
+    with pytest.raises(ValueError, match="is not a graph that ONNX Runtime can read"):
         Graph(tmp_path / "model" / "encoder.onnx")
 
 

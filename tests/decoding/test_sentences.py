@@ -146,7 +146,7 @@ def test_a_file_of_paragraphs_keeps_its_lines(tmp_path: Path, capsys: pytest.Cap
     # A sentence that is too long is cut by itself, and told with its line.
     main([f"{lines[0]} {'very ' * 20}good.", "--max-source-tokens", "12"])
     said = capsys.readouterr()
-    assert "warning: a sentence in line 1 of the text has 23 tokens: cut to 12." in said.err
+    assert "warning: a sentence in line 1 of the text has 23 tokens: truncated to 12." in said.err
     assert said.out.startswith(expected[0][0].text)
 
 
@@ -167,7 +167,7 @@ def test_a_file_begun_without_splitting_is_not_gone_on_with(tmp_path: Path, monk
         patch.setattr(ResumableOutput, "write", stop)
         with pytest.raises(KeyboardInterrupt):
             main([*arguments, "--no-split"])
-    with pytest.raises(ValueError, match=r"another split_sentences \(False there, True here\)"):
+    with pytest.raises(ValueError, match=r"another split_sentences \(False, now True\)"):
         main([*arguments, "--resume"])
 
 
@@ -218,7 +218,7 @@ def test_the_language_of_the_sources_travels_with_the_tokenizer(tmp_path: Path) 
 
 
 def test_half_a_character_is_told() -> None:
-    with pytest.raises(ValueError, match=r"Text 1 is no Unicode text from character 3 on"):
+    with pytest.raises(ValueError, match=r"Text 1 is not valid Unicode from character 3 on"):
         translate(*hf_attn_seq2seq.load(), ["Hello.", "a \ud800"])
 
 

@@ -175,7 +175,7 @@ def test_scores_of_assisted_search(model, tokenizer, tokens):
         assert one.score == pytest.approx(other.score, abs=1e-5)
 
 
-CUT = "A text of 91 tokens is cut to the {} that the model reads: 'the old dog the old dog the old dog the ...'"
+CUT = "A text of 91 tokens was truncated to the {} that the model reads: 'the old dog the old dog the old dog the ...'"
 
 
 def test_what_is_cut_is_told(caplog):
@@ -308,9 +308,9 @@ def test_an_empty_translation_has_a_score_and_no_links(model, tokenizer):
 def test_wrong_use_is_told(model, tokenizer):
     with pytest.raises(ValueError, match="Text 1 is blank"):
         translate(model, tokenizer, ["a dog", " "])
-    with pytest.raises(ValueError, match="n_best=3 must lie between 1 and the number of beams, 2"):
+    with pytest.raises(ValueError, match="n_best=3 must be between 1 and the number of beams, 2"):
         translate_n_best(model, tokenizer, ["a dog"], n_best=3, num_beams=2)
-    with pytest.raises(ValueError, match="Leave out num_return_sequences"):
+    with pytest.raises(ValueError, match="does not take num_return_sequences"):
         translate(model, tokenizer, ["a dog"], num_beams=2, num_return_sequences=2)
     with pytest.raises(ValueError, match="Layer 2 does not exist"):
         translate_n_best(model, tokenizer, ["a dog"], links=True, attention_layer=2)

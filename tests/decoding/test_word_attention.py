@@ -117,7 +117,7 @@ def test_a_sentence_without_words_has_no_links():
 
 
 def test_bad_shares_and_thresholds():
-    with pytest.raises(ValueError, match=r"source_shares has shape \(3, 2\): it needs one row for each of 4 tokens"):
+    with pytest.raises(ValueError, match=r"source_shares has shape \(3, 2\): it needs one row per token, 4 in all"):
         word_attention(WEIGHTS, TARGET_SHARES, TARGET_SHARES)
     words = word_attention(WEIGHTS, SOURCE_SHARES, TARGET_SHARES)
     for threshold in (0.0, 1.5, -1.0):

@@ -31,7 +31,7 @@ def test_the_terminal_shows_all_chapters(folder: Path, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     for title in ("tokens", "embeddings", "encoder", "handover", "step input", "attention", "choice and stop", "loop"):
         assert title in shown.lower()
-    assert "numbers recomputed, largest difference" in shown
+    assert "numbers recomputed; largest difference" in shown
     assert shown.isascii()
 
 
@@ -64,7 +64,7 @@ def test_a_text_that_is_cut_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     main(["Tea is good. I like tea.", *options])
     assert "warning" not in capsys.readouterr().err
     main(["I like tea and " * 80 + "coffee.", *options])
-    assert "was cut" in capsys.readouterr().err
+    assert "was truncated" in capsys.readouterr().err
 
 
 def test_two_models_side_by_side(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,8 +151,8 @@ def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
         (["MODEL"], "Give a sentence"),
         (["MODEL", "  "], "blank"),
         (["nowhere", TEXT], "no model 'nowhere'"),
-        (["MODEL", TEXT, "--what-if", "target=chien"], "is no change"),
-        (["MODEL", TEXT, "--what-if", "weights.1=even"], "'even' is no word of the source"),
+        (["MODEL", TEXT, "--what-if", "target=chien"], "is not a change"),
+        (["MODEL", TEXT, "--what-if", "weights.1=even"], "'even' is not a word of the source"),
         (["MODEL", TEXT, "--step", "40"], "no step 40: there are 3, counted from 1"),
         (["MODEL", TEXT, "--step", "0"], "no step 0"),
         (["MODEL", TEXT, "--what-if", "weights.1=9"], "no source token 9"),
@@ -160,18 +160,18 @@ def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
         (["MODEL", TEXT, "--layer", "7"], "no layer 7"),
         (["MODEL", TEXT, "--head", "7"], "no head 7"),
         (["MODEL", TEXT, "--sentence", "3"], "no sentence 3"),
-        (["MODEL", TEXT, "--html", "nowhere/page.html"], "no folder 'nowhere'"),
-        (["MODEL", TEXT, "--tensors", "side.safetensors"], "beside that of --json"),
+        (["MODEL", TEXT, "--html", "nowhere/page.html"], "create its folder, 'nowhere', first"),
+        (["MODEL", TEXT, "--tensors", "side.safetensors"], "stores the vectors of a --json trace"),
         (["MODEL", TEXT, "--figure", "map.gif"], ".gif"),
         (["MODEL", "cat " * 2000], "2001 tokens"),
         (["missing.json"], "no file 'missing.json'"),
-        (["MODEL", TEXT, "--html", "a.json", "--json", "a.json"], "named twice"),
+        (["MODEL", TEXT, "--html", "a.json", "--json", "a.json"], "given twice"),
         (["MODEL", TEXT, "--json", "trace.txt"], "does not end in .json"),
         (["MODEL", TEXT, "--html", "."], "is a folder"),
         (["MODEL", TEXT, "--compare", ""], "name of the model is empty"),
         (["MODEL", "./text.txt"], "'./text.txt' is a file: give its text"),
-        (["MODEL", TEXT, "--kind", "beams"], "--kind is for the picture"),
-        (["MODEL", TEXT, "--level", "word"], "--level is for the picture"),
+        (["MODEL", TEXT, "--kind", "beams"], "--kind only applies to a picture"),
+        (["MODEL", TEXT, "--level", "word"], "--level only applies to a picture"),
         (["NONE", TEXT, "--head", "1"], "no attention"),
     ],
 )

@@ -168,7 +168,7 @@ def test_what_each_gave_the_others_choice_is_read_off_its_candidates():
 def test_another_source_is_not_compared_by_weights():
     parent = made()
     result = compare(parent, parent.what_if(source="Un cat dort ici ."))
-    assert result.weights == "the sources are not the same words"
+    assert result.weights == "the sources have different words"
     assert all(row.weights_differ is None for row in result.rows)
 
 
@@ -186,9 +186,9 @@ def test_printed(plain):
     printed = out.getvalue()
     assert "[red]b[/red]" in printed
     assert "\x1b" not in printed
-    assert "They first part at token 1" in printed
+    assert "They first differ at token 1" in printed
     assert not plain or printed.isascii()
     out = io.StringIO()
     print_comparison(Console(file=out, width=120, no_color=True), compare(a, a), plain=plain)
-    assert "Both say the same." in out.getvalue()
+    assert "Both give the same translation." in out.getvalue()
     assert "differ by 0.00 on average" in out.getvalue()

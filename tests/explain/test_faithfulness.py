@@ -318,5 +318,5 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(ValueError, match="the model that was traced"):
         faithfulness(tiny_model(seed=5, vocab_size=len(TOKENIZER)), TOKENIZER, made)
     child = made.what_if(weights={1: "uniform"})
-    with pytest.raises(ValueError, match="weights edited"):
+    with pytest.raises(ValueError, match="weights of this run were edited"):
         faithfulness(model, TOKENIZER, child)

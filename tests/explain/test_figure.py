@@ -120,7 +120,7 @@ def test_heads_name_the_sharpest_and_draw_all(searched, tmp_path):
     made.arrays["attention.1.weights"][:, 0] = 0
     made.arrays["attention.1.weights"][:, 0, 2] = 1
     alt_text = save_figure(made, tmp_path / "heads.svg", kind="heads")
-    assert "layer 2 head 1 looks at one place most (1.00) and layer 1 head 1 least (0.12)" in alt_text
+    assert "is highest for layer 2 head 1 (1.00) and lowest for layer 1 head 1 (0.12)" in alt_text
     texts = texts_of(tmp_path / "heads.svg")
     assert [f"layer {layer}, head {head}" in texts for layer in (1, 2) for head in (1, 2)] == [True] * 4
 
@@ -133,7 +133,7 @@ def test_states_of_encoder_and_decoder(make_model, tokenizer, tmp_path, fields):
     assert f"8 by {states.shape[1]} numbers from {states.min():.2f} to {states.max():.2f}" in alt_text
     assert "decoder states" in alt_text
     traced.arrays = {}
-    with pytest.raises(ValueError, match="does not tell its states"):
+    with pytest.raises(ValueError, match="does not return its states"):
         save_figure(traced, tmp_path / "none.png", kind="states")
 
 
@@ -152,7 +152,7 @@ def test_beam_tree_counts_and_marks_the_best(searched, tmp_path):
 
 def test_long_beams_say_what_is_left_out(searched, tmp_path, monkeypatch):
     monkeypatch.setattr(figure, "MAX_BEAM_STEPS", 1)
-    assert "Drawn are the first 1 steps." in save_figure(searched, tmp_path / "beams.svg", kind="beams")
+    assert "Only the first 1 steps are drawn." in save_figure(searched, tmp_path / "beams.svg", kind="beams")
     assert any("are left out" in text for text in texts_of(tmp_path / "beams.svg"))
 
 
@@ -167,11 +167,11 @@ def test_tokens_are_never_read_as_mathematics(traced, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "pie"}, "no figure of kind 'pie': choose one of alignment"),
-        ({"level": "letter"}, "no level 'letter'"),
+        ({"kind": "pie"}, "kind of figure 'pie' is unknown: choose one of alignment"),
+        ({"level": "letter"}, "level 'letter' is unknown"),
         ({"step": 1}, "shows all steps"),
         ({"kind": "step", "step": 99}, "no step 99"),
-        ({"kind": "beams"}, "without beams"),
+        ({"kind": "beams"}, "did not use beam search"),
         ({"head": 4}, "no head 4"),
         ({"layer": 2, "kind": "step"}, "no layer 2"),
     ],

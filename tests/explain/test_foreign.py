@@ -238,10 +238,10 @@ def test_marian_with_its_own_tokenizer_that_keeps_no_offsets(tmp_path):
 
 def test_bad_models_are_one_sentence():
     gpt = GPT2LMHeadModel(GPT2Config(vocab_size=30, n_embd=8, n_layer=1, n_head=1))
-    with pytest.raises(ValueError, match="GPT2LMHeadModel is no encoder-decoder"):
+    with pytest.raises(ValueError, match="GPT2LMHeadModel is not an encoder-decoder"):
         trace(gpt, TOKENIZER, TEXT)
     config = Speech2TextConfig(vocab_size=30, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=1)
-    with pytest.raises(ValueError, match="does not read text but input_features"):
+    with pytest.raises(ValueError, match="reads input_features instead of text"):
         trace(Speech2TextForConditionalGeneration(config), TOKENIZER, TEXT)
     with pytest.raises(ValueError, match="blank"):
         trace(tiny("t5"), TOKENIZER, "  ")

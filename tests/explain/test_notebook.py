@@ -107,7 +107,7 @@ def test_what_the_model_cannot_do_is_answered_in_a_sentence(
     before = widget.page
     said = ask(widget, kind="target", step=0, token="xyzzy", weights="uniform", text=TEXT)
     assert "cannot be written" in said
-    assert "Type a word" in ask(widget, kind="target", step=0, token=" ", weights="uniform", text=TEXT)
+    assert "type a word" in ask(widget, kind="target", step=0, token=" ", weights="uniform", text=TEXT)
     assert "blank" in ask(widget, kind="source", step=0, token="", weights="uniform", text=" ").lower()
     assert "cannot be changed" in ask(widget, kind="moon")
     assert widget.page == before

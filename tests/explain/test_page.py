@@ -322,7 +322,7 @@ def test_a_model_of_transformers_names_what_is_absent(
     )  # fmt: skip
     traced = trace(BartForConditionalGeneration(config).eval(), tokenizer, TEXT, max_new_tokens=4)
     page = open_page(traced, "#chapter=attention&step=2")
-    assert "does not hand it out" in page.locator(".absent").first.inner_text()
+    assert "does not return it" in page.locator(".absent").first.inner_text()
     for chapter in TITLES:
         page.click(f'[data-chapter="{chapter}"]')
         assert page.locator(".figure > *").count() > 0

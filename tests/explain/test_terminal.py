@@ -115,7 +115,7 @@ def test_what_gives_way_is_named(traced):
     wide = shown(traced, 140, step=1, chapter="attention")
     narrow = shown(traced, 60, step=1, chapter="attention")
     assert "Left out" not in wide
-    named = re.search(r"Left out for want of width: (.*)\.", narrow)[1].split(", ")
+    named = re.search(r"Left out for lack of width: (.*)\.", narrow)[1].split(", ")
     assert "scaled" in named
     header = next(line for line in narrow.splitlines() if line.strip().startswith("j "))
     for column in ("score", "weight", "scaled", "exp(s - max)", "|v|"):
@@ -141,7 +141,7 @@ def test_ledger_of_the_largest_weight_adds_up(make_model, tokenizer):
     text = shown(traced, 200, step=1, chapter="attention", depth="vectors")
     position = int(traced.arrays["attention.0.weights"][1, 0].argmax())
     score = float(traced.arrays["attention.0.scores"][1, 0, position])
-    found = re.search(r"largest terms (\S+) \+ the other \d+ terms (\S+) = (\S+); the run had (\S+),", text)
+    found = re.search(r"largest terms (\S+) \+ the other \d+ terms (\S+) = (\S+); score of the run (\S+),", text)
     largest, others, total, recorded = map(float, found.groups())
     assert largest + others == pytest.approx(total, abs=2e-4)
     assert total == pytest.approx(recorded, abs=1e-5)
@@ -168,11 +168,11 @@ def test_candidates_the_rest_and_the_choice(traced):
 def test_heads_and_layers_are_chosen_and_named(make_model, tokenizer):
     traced = trace(make_model(**TRANSFORMER, decoder_layers=2, num_attention_heads=2), tokenizer, TEXT)
     text = shown(traced, 160, step=1, chapter="attention", layer=0, head=1)
-    assert "Shown: head 2 of 2, decoder layer 1, of 2 that attend." in text
+    assert "Shown: head 2 of 2, decoder layer 1, one of 2 with attention." in text
     weight = traced.arrays["attention.0.weights"][1, 1, 0]
     assert f"{weight:.4f}" in rows_of(text, "j   source")[0]
     mean = shown(traced, 160, step=1, chapter="attention", depth="bars")
-    assert "Shown: mean of 2 heads, decoder layer 2, of 2 that attend." in mean
+    assert "Shown: mean of 2 heads, decoder layer 2, one of 2 with attention." in mean
     assert f"{traced.arrays['attention.1.weights'][1, :, 0].mean():.4f}" in rows_of(mean, "j   source")[0]
 
 
@@ -197,7 +197,7 @@ def test_model_that_shows_its_weights_alone(make_model, tokenizer):
     traced = trace(make_model(**TRANSFORMER), tokenizer, TEXT)
     traced.arrays = {name: array for name, array in traced.arrays.items() if name.endswith(".weights")}
     text = shown(traced, 120, step=0, depth="vectors")
-    assert "this model shows its weights alone" in text
+    assert "this model returns only its weights" in text
     assert rows_of(text, "j   source   weight")
 
 
@@ -233,8 +233,8 @@ def test_columns_stand_under_each_other_for_any_script(traced):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"chapter": "decoder"}, "no chapter 'decoder': choose one of tokens"),
-        ({"depth": "deep"}, "no depth 'deep': choose one of lines"),
+        ({"chapter": "decoder"}, "chapter 'decoder' is unknown: choose one of tokens"),
+        ({"depth": "deep"}, "depth 'deep' is unknown: choose one of lines"),
         ({"step": 6}, "no step"),
         ({"layer": 3}, "no layer 3"),
         ({"head": 5}, "no head 5"),

@@ -82,7 +82,7 @@ def test_the_tour_of_the_packaged_model_trains_nothing(capsys, monkeypatch, tmp_
     assert "explain --train-tour" in text
     assert SENTENCE in (tmp_path / "tour.html").read_text("utf-8")
     assert not (tmp_path / "outputs").exists()
-    with pytest.raises(ValueError, match="--train-tour tells of models of its own"):
+    with pytest.raises(ValueError, match="--train-tour uses its own models"):
         main(["--train-tour", SENTENCE])
 
 
@@ -114,8 +114,8 @@ def test_failure_is_the_real_one_of_the_models(folder, few, monkeypatch):
     monkeypatch.setattr(tour, "translate", translated)
     text, _ = told(folder, width=400)
     assert longest.source in text
-    assert f"Right would be: {longest.target}" in text
-    assert "The two translators part at step" in text
+    assert f"Correct: {longest.target}" in text
+    assert "The two translators first differ at step" in text
     sentence = text[text.index("With one list: ") :].splitlines()[0]
     assert "the same single list of numbers" in sentence
     assert "With attention: To choose" in sentence
@@ -154,7 +154,7 @@ def test_missing_models_are_trained_alike(tmp_path, save_model, few, monkeypatch
 @pytest.mark.parametrize(("name", "attention"), [("demo", "none"), ("demo-none", "dot")])
 def test_another_model_under_the_name_is_refused(folder, save_model, name, attention):
     save_model(folder / name, attention)
-    with pytest.raises(ValueError, match=f"{name}' should hold .* and holds another"):
+    with pytest.raises(ValueError, match=f"{name}' should contain .* but contains another"):
         told(folder)
 
 

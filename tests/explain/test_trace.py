@@ -187,7 +187,7 @@ def test_packed_arrays_are_the_same(traced: Trace, tmp_path: Path) -> None:
     ("content", "sentence"),
     [
         ("[1", "not JSON"),
-        ("{}", "no trace"),
+        ("{}", "not a trace"),
         ('{"format": "hf_attn_seq2seq.trace", "version": 2}', "version 2"),
         ('{"format": "hf_attn_seq2seq.trace", "version": 1}', "damaged"),
     ],
@@ -215,13 +215,13 @@ def test_damaged_arrays(traced: Trace, tmp_path: Path) -> None:
         (lambda document: document["arrays"].pop("attention.0.vector"), "attention.0.vector is missing"),
         (lambda document: document["attention"].update(layers=[0, 5]), "attention.5.weights is missing"),
         (lambda document: document["attention"].update(heads=7), "does not begin with"),
-        (lambda document: document["attention"].update(type="other"), "no attention of kind 'other'"),
+        (lambda document: document["attention"].update(type="other"), "the attention kind 'other' is unknown"),
         (lambda document: document["steps"].pop(), "steps"),
         (lambda document: document["source"].update(tokens=[]), "0 source tokens"),
-        (lambda document: document["source"]["tokens"][0].update(word=55), "word that is not there"),
+        (lambda document: document["source"]["tokens"][0].update(word=55), "word that does not exist"),
         (lambda document: document["steps"][0]["candidates"][0].update(id=999), "no row in output.rows"),
         (lambda document: document["arrays"]["encoder.states"]["values"].__setitem__(0, 1e300), "not finite"),
-        (lambda document: document["arrays"]["encoder.states"]["values"].__setitem__(0, np.nan), "holds NaN"),
+        (lambda document: document["arrays"]["encoder.states"]["values"].__setitem__(0, np.nan), "contains NaN"),
     ],
 )
 def test_parts_that_do_not_fit(
@@ -238,13 +238,13 @@ def test_parts_that_do_not_fit(
 
 def test_bad_input(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
     model = make_model()
-    with pytest.raises(ValueError, match=r"2001 tokens, and a trace shows at most 512"):
+    with pytest.raises(ValueError, match=r"2001 tokens, but a trace supports at most 512"):
         trace(model, tokenizer, "cat " * 2000)
     with pytest.raises(ValueError, match="target is blank"):
         trace(model, tokenizer, TEXT, target="  ")
-    with pytest.raises(ValueError, match="target is a int"):
+    with pytest.raises(ValueError, match="target is of type int"):
         trace(model, tokenizer, TEXT, target=5)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="holds -1"):
+    with pytest.raises(ValueError, match="contains -1"):
         trace(model, tokenizer, TEXT, target=[-1])
     with pytest.raises(ValueError, match="num_beams=0"):
         trace(model, tokenizer, TEXT, num_beams=0)
@@ -275,7 +275,7 @@ def test_texts_that_are_none_and_runs_that_are_too_long(
     with pytest.raises(ValueError, match="The text is blank"):
         trace(model, tokenizer, " \t")
     for texts in (["cat \udcff"], [TEXT, "\udcff"]):
-        with pytest.raises(ValueError, match="no Unicode text"):
+        with pytest.raises(ValueError, match="not valid Unicode"):
             trace(model, tokenizer, *texts)
     with pytest.raises(ValueError, match="num_beams=1001 is more"):
         trace(model, tokenizer, TEXT, num_beams=1001)

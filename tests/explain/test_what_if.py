@@ -89,15 +89,15 @@ def test_the_running_state_goes_on_from_edited_weights(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({}, "Change one thing"),
-        ({"source": "a dog", "target": {0: "un"}}, "Change one thing"),
+        ({}, "Give exactly one change"),
+        ({"source": "a dog", "target": {0: "un"}}, "Give exactly one change"),
         ({"target": {99: "un"}}, "no step 99"),
         ({"target": {0: "xylophone"}}, "cannot be written with the tokens"),
         ({"weights": {0: 8}}, "no source token 8"),
         ({"weights": {0: [1, 2]}}, "2 weights are given for 8"),
-        ({"weights": {0: [-1] * 8}}, "0 or more"),
-        ({"weights": {0: "even"}}, "'even' is no word of the source"),
-        ({"weights": {0: "the"}}, r"'the' stands 2 times in the source: .* \(1, 5\)"),
+        ({"weights": {0: [-1] * 8}}, "not negative"),
+        ({"weights": {0: "even"}}, "'even' is not a word of the source"),
+        ({"weights": {0: "the"}}, r"'the' occurs 2 times in the source: .* \(1, 5\)"),
         ({"target": {0: " "}}, "blank"),
         ({"target": {0: 7}}, "of type int: write it as text"),
         ({"target": {0: None}}, "of type NoneType: write it as text"),
@@ -125,7 +125,7 @@ def test_great_weights_are_shares_too(traced: Trace) -> None:
 
 def test_changed_weights_are_not_changed_again(traced: Trace) -> None:
     child = traced.what_if(weights={1: "uniform"})
-    with pytest.raises(ValueError, match="weights changed already"):
+    with pytest.raises(ValueError, match="weights of this run are already changed"):
         child.what_if(target={2: "chien"})
 
 
@@ -183,7 +183,7 @@ def test_a_source_word_of_several_pieces_gets_all_weight(packaged: Trace) -> Non
     assert len(of_word) > 1
     weights = parent.what_if(weights={1: "XYLOPHONE"}).weights()[1]
     assert weights == pytest.approx([number in of_word for number in range(len(tokens))] / np.float64(len(of_word)))
-    with pytest.raises(ValueError, match=r"'dog' is no word of the source \(The xylophone is"):
+    with pytest.raises(ValueError, match=r"'dog' is not a word of the source \(The xylophone is"):
         parent.what_if(weights={1: "dog"})
 
 

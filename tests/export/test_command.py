@@ -170,7 +170,7 @@ def test_models_that_are_not_exported(exported: Path, folders: Path, tokenizer: 
     out = ["-o", str(tmp_path / "out")]
     refused([str(exported), *out], ValueError, "already exported", tmp_path)
     refused([str(folders / "nowhere"), *out], ValueError, "There is no model", tmp_path)
-    refused([str(folders / "no-tokenizer"), *out], ValueError, "holds no tokenizer", tmp_path)
+    refused([str(folders / "no-tokenizer"), *out], ValueError, "has no tokenizer", tmp_path)
     sizes = {
         f"{side}_{name}": 2 for side in ("encoder", "decoder") for name in ("layers", "attention_heads", "ffn_dim")
     }

@@ -252,7 +252,7 @@ def test_a_pickle_is_refused(alice: Alice, copy_of_run: Path) -> None:
     repo = alice.hub.create("alice/pickle")
     names = ("config.json", "tokenizer.json", "tokenizer_config.json", "pytorch_model.bin")
     alice.hub.put(repo, {name: (copy_of_run / name).read_bytes() for name in names})
-    with pytest.raises(ValueError, match="'alice/pickle' keeps its weights in a pickle"):
+    with pytest.raises(ValueError, match="'alice/pickle' has its weights in a pickle"):
         hf_attn_seq2seq.load("alice/pickle")
 
 
@@ -260,8 +260,12 @@ def test_a_pickle_is_refused(alice: Alice, copy_of_run: Path) -> None:
     ("field", "value", "says"),
     [
         ("format_version", 1000, "newer version of hf_attn_seq2seq .format 1000"),
-        ("attention_type", "telepathic", "attention_type='telepathic' is unknown.*if a newer one saved it, update"),
-        ("model_type", "attn_seq3seq", "code of its own"),
+        (
+            "attention_type",
+            "telepathic",
+            "attention_type='telepathic' is unknown.*if a newer version saved it, update",
+        ),
+        ("model_type", "attn_seq3seq", "custom code"),
     ],
 )
 def test_saved_by_a_newer_version(copy_of_run: Path, field: str, value: object, says: str) -> None:

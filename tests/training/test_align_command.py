@@ -48,7 +48,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_links_are_counted_in_words_between_blanks_whatever_the_input(
+def test_links_are_counted_in_words_between_spaces_whatever_the_input(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     aligner = load_aligner(folder / "en-fr")
@@ -73,6 +73,22 @@ def test_links_are_counted_in_words_between_blanks_whatever_the_input(
         said(capsys, folder / "en-fr", folder / "text.tsv", "--output", tmp_path / name)
         with opener(tmp_path / name, "rt", encoding="utf-8") as file:
             assert file.read().splitlines() == expected
+
+
+def test_the_former_name_of_words_between_spaces_still_works(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [str(folder / "en-fr"), str(folder / "text.tsv"), "--show-words", "--words"]
+    expected = said(capsys, *given, "whitespace")
+    assert said(capsys, *given, "running") != expected
+    main([*given, "blanks"])
+    out, err = capsys.readouterr()
+    assert out.splitlines() == expected
+    assert err == "warning: --words blanks is now called --words whitespace: please use the new name.\n"
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "--words {whitespace,running,joined}" in capsys.readouterr().out
 
 
 def test_words_and_confidences_can_be_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,33 +222,33 @@ def test_an_output_may_be_a_symbolic_link_or_a_pipe(
         (["nowhere", "text.tsv"], "There is no model 'nowhere'"),
         (["en-fr", "missing.tsv"], "There is no file"),
         (["en-fr", "text.en"], "text.en, line 1, has no tab"),
-        (["en-fr", "text.en", "short.fr"], "has 3 lines and 'short.fr' has 1: the first is longer by 2"),
-        (["en-fr", "short.fr", "text.en"], "'text.en' has 3 lines and 'short.fr' has 1"),
+        (["en-fr", "text.en", "short.fr"], "has 3 lines but 'short.fr' has 1: give two files"),
+        (["en-fr", "short.fr", "text.en"], "'text.en' has 3 lines but 'short.fr' has 1"),
         (["en-fr", "latin.tsv"], "latin.tsv, line 2, is not UTF-8"),
         (["en-fr", "text.tsv", "--layer", "1"], "Layer 1 does not exist: the decoder has 1"),
-        (["en-fr", "text.tsv", "--shift", "-1"], "--shift is -1: say 0"),
-        (["en-fr", "text.tsv", "--shift", "5"], "--shift is 5: say 0"),
+        (["en-fr", "text.tsv", "--shift", "-1"], "--shift is -1: give 0"),
+        (["en-fr", "text.tsv", "--shift", "5"], "--shift is 5: give 0"),
         (["en-fr", "-", "text.en"], "Standard input holds source<TAB>target lines: name no target beside it"),
         (
             ["en-fr", "text.tsv", "--backward", "en-fr"],
             "'en-fr' translates en to fr, as the model does: name one that translates fr to en",
         ),
-        (["en-fr", "text.tsv", "--symmetrisation", "union"], "name the other one's model by --backward"),
-        (["en-fr", "text.tsv", "--gold", "one.gold", "--confidence"], "--confidence is for links"),
-        (["en-fr", "text.tsv", "--gold", "one.gold", "--output", "links"], "--output is for links"),
+        (["en-fr", "text.tsv", "--symmetrisation", "union"], "give the other direction's model with --backward"),
+        (["en-fr", "text.tsv", "--gold", "one.gold", "--confidence"], "--confidence has no effect with --gold"),
+        (["en-fr", "text.tsv", "--gold", "one.gold", "--output", "links"], "--output has no effect with --gold"),
         (
             ["en-fr", "text.tsv", "--gold", "past.gold"],
-            "past.gold, pair 2: the link 0-9 points past its 2 and 2 words",
+            "past.gold, pair 2: the link 0-9 is outside its 2 and 2 words",
         ),
-        (["en-fr-small", "--gold", "text.tsv", "--choose"], "'en-fr-small' comes with this package: copy"),
+        (["en-fr-small", "--gold", "text.tsv", "--choose"], "'en-fr-small' is included in this package: copy"),
         (["en-fr", "--gold", "text.tsv", "--choose", "--layer", "0"], "--choose tries all ways to read the attention"),
-        (["en-fr", "--gold", "text.tsv", "--choose", "--head", "0"], "--head would do nothing: leave it out"),
-        (["en-fr", "--gold", "text.tsv", "--choose", "--shift", "1"], "--shift would do nothing"),
-        (["en-fr", "--gold", "text.tsv", "--choose", "--end-token", "excluded"], "--end-token would do nothing"),
-        (["en-fr", "--gold", "text.tsv", "--choose", "--threshold", "0.5"], "--threshold would do nothing"),
+        (["en-fr", "--gold", "text.tsv", "--choose", "--head", "0"], "--head would have no effect: leave it out"),
+        (["en-fr", "--gold", "text.tsv", "--choose", "--shift", "1"], "--shift would have no effect"),
+        (["en-fr", "--gold", "text.tsv", "--choose", "--end-token", "excluded"], "--end-token would have no effect"),
+        (["en-fr", "--gold", "text.tsv", "--choose", "--threshold", "0.5"], "--threshold would have no effect"),
         (
             ["en-fr", "text.tsv", "--backward", "fr-en", "--choose", "--symmetrisation", "union"],
-            "--symmetrisation would do nothing",
+            "--symmetrisation would have no effect",
         ),
         (["en-fr", "text.tsv", "--choose"], "--choose needs --gold, or --backward"),
         (["en-fr", "--gold", "text.tsv"], "line 1: this is not JSON"),
@@ -242,11 +258,14 @@ def test_an_output_may_be_a_symbolic_link_or_a_pipe(
             ["en-fr", "text.tsv", "--words", "joined", "--languages", "en", "de"],
             "Words of language 'de' cannot be joined",
         ),
-        (["en-fr", "text.tsv", "--output", "missing/links"], "There is no folder missing to write links in"),
-        (["en-fr", "text.tsv", "--output", "."], ". is a folder: name a file to write"),
-        (["en-fr", "text.tsv", "--output", "text.tsv"], "text.tsv cannot be read and written at once"),
-        (["en-fr", "text.en", "text.fr.gz", "--output", "text.fr.gz"], "text.fr.gz cannot be read and written"),
-        (["nameless", "--gold", "text.tsv"], "Nothing tells the languages: name them, as in --languages en fr"),
+        (
+            ["en-fr", "text.tsv", "--output", "missing/links"],
+            "missing/links cannot be written: create its folder, missing, first",
+        ),
+        (["en-fr", "text.tsv", "--output", "."], ". is a folder: give the name of a file to write"),
+        (["en-fr", "text.tsv", "--output", "text.tsv"], "text.tsv is both input and output"),
+        (["en-fr", "text.en", "text.fr.gz", "--output", "text.fr.gz"], "text.fr.gz is both input and output"),
+        (["nameless", "--gold", "text.tsv"], "The languages are unknown: give them, as in --languages en fr"),
         (["en-fr", "text.tsv", "--batch-size", "0"], "batch_size=0 must be at least 1"),
     ],
 )

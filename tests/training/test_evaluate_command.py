@@ -364,7 +364,7 @@ def test_a_blank_line_has_an_empty_translation(folder, tmp_path, capsys):
     assert [bool(line) for line in output.read_text("utf-8").split("\n")] == [True, False, True, False]
     with pytest.raises(SystemExit):
         main([str(folder), "--source", source, "--reference", reference, "--output", source])
-    assert "a.en cannot be read and written at once" in capsys.readouterr().err
+    assert "a.en is both input and output" in capsys.readouterr().err
 
 
 def test_two_systems_are_compared(tmp_path, capsys):
@@ -408,13 +408,13 @@ def test_two_systems_are_compared(tmp_path, capsys):
         (["MODEL", "--source", "short", "--reference", "short", "--card", "card"], "--set and --card are for"),
         (
             ["MODEL", "--source", "short", "--reference", "short", "--output", "missing/out"],
-            "There is no folder missing to write out in",
+            "missing/out cannot be written: create its folder, missing, first",
         ),
         (["MODEL", "--output", "out"], "--output is for the translations of --source"),
         (["MODEL", "--json", "out"], "--json is for --source or --hypotheses"),
         (
             ["MODEL", "--source", "short", "--reference", "short", "--json", "missing/out"],
-            "There is no folder missing to write out in",
+            "missing/out cannot be written: create its folder, missing, first",
         ),
         (["--hypotheses", "short", "--reference", "short", "--json", "long"], "holds something else than figures"),
         (["--hypotheses", "short", "--reference", "short", "--json", "short"], "short is named twice"),
