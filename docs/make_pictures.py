@@ -52,7 +52,7 @@ def photograph(traced: Trace, path: Path) -> None:
         page_file = Path(folder, "page.html")
         save_page(traced, page_file)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1180}, offline=True, reduced_motion="reduce")
+        page = browser.new_page(viewport={"width": 1280, "height": 1290}, offline=True, reduced_motion="reduce")
         page.goto(f"{page_file.resolve().as_uri()}{PLACE}")
         page.wait_for_selector(".heat")
         page.screenshot(path=path)

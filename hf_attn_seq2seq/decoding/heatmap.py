@@ -396,7 +396,10 @@ def colour_bar(figure: Any, axes: Any, title: str, ticks: Sequence[float], **col
 
 
 def wrapped(text: str, inches: float, size: float) -> str:
-    return textwrap.fill(text, int(inches * 72 / (size * 0.5)))  # letters are half as wide as high, on average
+    width = int(inches * 72 / (size * 0.5))  # letters are half as wide as high, on average
+    source, arrow, target = text.partition(" → ")
+    parts = [source + arrow.rstrip(), target] if arrow and len(text) > width else [text]
+    return "\n".join(textwrap.fill(part, width) for part in parts)
 
 
 def font_families() -> list[str]:

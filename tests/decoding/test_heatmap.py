@@ -14,6 +14,7 @@ from PIL import Image
 from rich.cells import cell_len
 from rich.console import Console
 
+from hf_attn_seq2seq.decoding.heatmap import wrapped
 from hf_attn_seq2seq.explain import save_heatmap, terminal_heatmap
 
 
@@ -370,3 +371,12 @@ def test_half_precision_rounding_above_one_and_negative_zero():
     text = terminal_heatmap(np.array([[1.0004, -0.0]]), ["a", "b"], ["t"], width=40, plain=True)
     assert "[1.0]" in text
     assert "-" not in text
+
+
+def test_a_long_title_breaks_between_source_and_translation():
+    assert wrapped("A cat → Un chat", 3, 12) == "A cat → Un chat"
+    assert wrapped("The cat is on the mat. → Le chat est sur le tapis.", 4, 12).split("\n") == [
+        "The cat is on the mat. →",
+        "Le chat est sur le tapis.",
+    ]
+    assert max(map(len, wrapped("word " * 30 + "→ " + "mot " * 30, 4, 12).split("\n"))) <= 48

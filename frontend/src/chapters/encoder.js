@@ -58,7 +58,7 @@ export function encoder(app, view) {
   return parts;
 
   function gates() {
-    const directions = [["forward", "onwards"], ...(encoder.bidirectional ? [["backward", "backwards"]] : [])];
+    const directions = [["forward", "forwards"], ...(encoder.bidirectional ? [["backward", "backwards"]] : [])];
     const direction = encoder.bidirectional ? (app.direction ?? "forward") : "forward";
     const get = (name) => run.row(`encoder.layer.${layer}.${direction}.${name}`, source);
     const hidden = run.array(`encoder.layer.${layer}.${direction}.hidden`);
