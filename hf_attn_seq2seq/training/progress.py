@@ -3,12 +3,14 @@
 
 import sys
 import time
+import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_attn_seq2seq.decoding import attend
 from hf_attn_seq2seq.decoding.heatmap import terminal_heatmap
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from hf_attn_seq2seq.training.trainer import TranslationTrainer
 
 
+VALIDATION = {"loss": "validation loss"}  # the names of the Trainer's metrics that need another one here
 MAP_ROWS = 30  # an untrained model may repeat itself endlessly
 
 
@@ -41,6 +44,13 @@ class TrainingProgress(TrainerCallback):
         now = time.perf_counter()
         self.started, self.spoken, self.first_step = now, now, state.global_step
         self.mark = (now, self.trainer.target_tokens_seen)
+        warm_up = 0 if self.trainer.settings.schedule == "plateau" else args.warmup_steps
+        if state.is_world_process_zero and state.global_step < state.max_steps <= warm_up:
+            warnings.warn(
+                f"training.warmup_steps is {warm_up:g} and this run has {state.max_steps} steps, so the learning rate "
+                "never reaches its peak: set training.warmup_steps lower or training.epochs higher.",
+                stacklevel=2,
+            )
         if state.is_world_process_zero and sys.stderr.isatty():
             self.bar = tqdm(total=state.max_steps, initial=state.global_step, dynamic_ncols=True)
 
@@ -93,7 +103,8 @@ class EvaluationSamples(TrainerCallback):
         if not state.is_world_process_zero:
             return
         trainer = self.trainer
-        shown = [", ".join(f"{name.removeprefix('eval_')} {value:.4g}" for name, value in (metrics or {}).items())]
+        named = {name.removeprefix("eval_"): value for name, value in (metrics or {}).items()}
+        shown = [", ".join(f"{VALIDATION.get(name, name)} {value:.4g}" for name, value in named.items())]
         rows = zip(trainer.sources, trainer.translations, trainer.references)
         for source, translation, references in list(rows)[: self.count]:
             lines = (("source", source), ("model", translation), ("reference", references[0]))
@@ -101,9 +112,11 @@ class EvaluationSamples(TrainerCallback):
         if trainer.model.config.attention_type != "none":  # type: ignore[union-attr]
             with trainer.averaged_weights():
                 attention = attend(trainer.unwrapped(), trainer.tokenizer, trainer.sources[0], num_beams=1)
-            weights, words = attention.weights.mean(0), attention.target_tokens
+            weights = attention.weights.mean(0)
+            columns = readable(attention.source_tokens, getattr(trainer.tokenizer, "source", trainer.tokenizer))
+            words = readable(attention.target_tokens, getattr(trainer.tokenizer, "target", trainer.tokenizer))
             shown.append(
-                terminal_heatmap(weights[:MAP_ROWS], attention.source_tokens, words[:MAP_ROWS], plain=True)
+                terminal_heatmap(weights[:MAP_ROWS], columns, words[:MAP_ROWS], plain=True)
                 + (f"\n... {len(words) - MAP_ROWS} more rows" if len(words) > MAP_ROWS else "")
             )
         text = "\n\n".join(shown)
@@ -111,6 +124,13 @@ class EvaluationSamples(TrainerCallback):
         folder.mkdir(exist_ok=True)
         write_text(folder / f"step-{state.global_step:07d}.txt", text + "\n")
         tqdm.write(f"\nStep {state.global_step}: {text}\n")
+
+
+def readable(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Tokens as the text they stand for, such as "vélo" for "ĠvÃ©lo"; or as they are, if they stand for none."""
+    ids: Any = tokenizer.convert_tokens_to_ids(list(tokens))
+    texts = [str(tokenizer.decode([token_id])) for token_id in ids]
+    return [text.strip() or text or token for text, token in zip(texts, tokens)]
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -105,6 +106,31 @@ def test_a_tsv_becomes_a_model_that_loads_and_translates(
     assert yaml.safe_load((output / "recipe.yaml").read_text("utf-8"))["training"]["epochs"] == 2
     run(*basic, "--overwrite")
     assert [path.name for path in output.glob("checkpoint-*")] == ["checkpoint-7"]
+
+
+def test_a_run_shorter_than_its_warm_up_is_told(tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = [f"data.train.file={tsv}", *SMALL, "training.samples=0", "training.warmup_steps=7"]
+    run(*short, f"output={tmp_path / 'rising'}")
+    assert "training.warmup_steps is 7 and this run has 7 steps" in capsys.readouterr().err
+    for number, change in enumerate(["training.warmup_steps=6", "training.schedule=plateau"]):
+        run(*short, change, f"output={tmp_path / str(number)}")
+        assert "warmup_steps" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_attention_shown_in_training_has_readable_tokens(
+    shared: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"an old bike {number}\tun vieux vélo {number}\n" for number in range(60)), "utf-8")
+    output = tmp_path / "model"
+    run(f"data.train.file={path}", f"output={output}", *SMALL, f"tokenizer.shared={str(shared).lower()}")
+    said = capsys.readouterr().out
+    header, *rows = said[said.rindex("columns: source") :].split("\n\n")[1].splitlines()
+    assert header.split()[:3] == ["an", "old", "bike"]
+    assert rows
+    assert not re.search("[ĠÃ]", header + "".join(rows))
+    assert re.search(r"Step 7: validation loss [\d.]+, bleu", said)
 
 
 def test_what_validation_shares_with_training_is_told_everywhere(
