@@ -222,6 +222,11 @@ def compare_files(recipe: Recipe, options: argparse.Namespace, command: str, con
     for label, file, texts in zip(labels, hypotheses, systems):
         if len(texts) != len(systems[0]):
             raise ValueError(f"{hypotheses[0]} has {len(systems[0])} lines and {file} has {len(texts)}: give as many.")
+        if all(" ||| " in text for text in texts):
+            raise ValueError(
+                f"{file} has ' ||| ' in every line, as translate writes it with --alignments or --n-best: "
+                "give a file of translations only."
+            )
         scores = score_corpus(texts, several, settings.metrics, target_language=language, bootstrap_samples=samples)
         sets[label] = as_json(CorpusResult(len(texts), sum(map(len, several)), scores))
     results: dict[str, Any] = {

@@ -356,6 +356,18 @@ def test_bleu_of_files_knows_the_language(folder, tmp_path, capsys):
     assert results["sets"]["s.zh"]["scores"]["bleu"] == {"value": score.value, "signature": score.signature}
 
 
+def test_translations_with_their_links_are_not_scored(tmp_path, capsys):
+    reference = write(tmp_path / "r.fr", "Le chat est ici.", "a ||| b")
+    plain = write(tmp_path / "plain.fr", "Le chat est ici.", "a ||| b")
+    linked = write(tmp_path / "linked.fr", "Le chat ||| 0-0 1-1", "Le ||| 0-0")
+    options = ["--reference", reference, "evaluation.bootstrap_samples=0", "--hypotheses"]
+    main([*options, plain])
+    with pytest.raises(SystemExit):
+        main([*options, linked])
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {linked} has ' ||| ' in every line, as translate writes it")
+
+
 def test_a_blank_line_has_an_empty_translation(folder, tmp_path, capsys):
     source = write(tmp_path / "a.en", "The cat is on the mat.", " ", "The dog sleeps.")
     reference = write(tmp_path / "a.fr", "Le chat est sur le tapis.", "?", "Le chien dort.")
