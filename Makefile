@@ -7,6 +7,7 @@ READY := .venv/.installed
 .PHONY: demo test quality benchmark page page-check pictures clean
 
 $(READY): pyproject.toml constraints.txt
+	@echo "Installing into .venv: about 2 GB, which takes some minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
