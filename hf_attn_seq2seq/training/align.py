@@ -104,9 +104,9 @@ def run(options: argparse.Namespace) -> None:
     options.model, options.backward = resolve(options.model), options.backward and resolve(options.backward)
     changes = {name: getattr(options, name) for name in READING}
     forward = load_aligner(options.model, **changes)
+    backward = load_aligner(options.backward, **changes) if options.backward else None
     if options.backward:
         refuse_same_direction(read_languages(options.model), options.backward)
-    backward = load_aligner(options.backward, **changes) if options.backward else None
     gold: list[GoldLinks] | None = None
     if options.gold and options.source is None:
         languages = _languages(options)

@@ -337,12 +337,13 @@ class WordAligner:
         if getattr(translator.model.config, "attention_type", None) == "none":
             return None
         alignment = settings.alignment
+        backward = load_aligner(alignment.reverse_model) if alignment.reverse_model else None
         if alignment.reverse_model:
             refuse_same_direction(read_languages(folder), alignment.reverse_model)
         readout = Readout(**alignment.readout.model_dump()) if alignment.readout else load_readout(folder)
         return cls(
             Aligner(*translator, readout),
-            load_aligner(alignment.reverse_model) if alignment.reverse_model else None,
+            backward,
             alignment.symmetrisation,
             settings.batch_size,
         )

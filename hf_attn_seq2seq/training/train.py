@@ -276,10 +276,10 @@ def check_recipe(recipe: Recipe) -> None:
             )
         if guided.reverse_model is not None:
             try:
-                refuse_same_direction((recipe.data.source_language, recipe.data.target_language), guided.reverse_model)
                 load_aligner(
                     guided.reverse_model
                 )  # load it now: otherwise its errors appear only after the first pass
+                refuse_same_direction((recipe.data.source_language, recipe.data.target_language), guided.reverse_model)
             except ValueError as error:
                 raise ValueError(f"training.guided_alignment.reverse_model: {error}") from None
         if config.attention_type == "none":

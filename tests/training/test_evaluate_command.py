@@ -456,6 +456,13 @@ def test_errors_are_one_sentence(arguments, message, folder, results, tmp_path, 
     assert (folder / "results.json").read_bytes() == before
 
 
+def test_a_model_of_the_same_direction_is_no_reverse_model(folder, tmp_path, capsys):
+    same = shutil.copytree(folder, tmp_path / "same")
+    with pytest.raises(SystemExit):
+        main([str(folder), f"evaluation.alignment.reverse_model={same}", "--set", "validation"])
+    assert "same' translates en to fr, as the model does: name one that translates fr to en" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("spoil", "sentence"), SPOILT.items(), ids=[spoil.__name__ for spoil in SPOILT])
 def test_a_reverse_model_is_loaded_as_every_model_is(folder, tmp_path, capsys, spoil, sentence):
     reverse = tmp_path / "reverse"
