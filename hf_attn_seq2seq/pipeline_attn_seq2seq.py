@@ -367,8 +367,8 @@ def split_text(text: str, language: str = "en") -> list[Piece]:
     """
     The sentences of a text and the whitespace between them, which together are the text. A line break ends a sentence.
 
-    A part without letters, such as "1." or "...", is not a sentence: it is joined to the next one on its line, or to
-    the previous one.
+    A part without letters is not a sentence: a number such as "1." is joined to the next sentence on its line if there
+    is one, punctuation such as "?" to the previous one.
 
     Args:
         text: Any text that is not blank.
@@ -395,7 +395,9 @@ def split_text(text: str, language: str = "en") -> list[Piece]:
         for sentence in filter(None, map(str.strip, line)):
             start = text.index(sentence, end)
             end = start + len(sentence)
-            if len(spans) > first and not _has_letter(text[slice(*spans[-1])]):
+            # "?" ends what is before it, "2." begins what follows.
+            only_signs = not any(map(str.isalnum, sentence))
+            if len(spans) > first and (only_signs or not _has_letter(text[slice(*spans[-1])])):
                 start = spans.pop()[0]
             spans.append((start, end))
         if len(spans) > first + 1 and not _has_letter(text[slice(*spans[-1])]):

@@ -436,9 +436,9 @@ def _table_rows(
     first = next(rows)
     columns: Sequence[str | int] = (0, 1)
     if (source.source, source.target, source.header) == (None, None, None) and isinstance(first[1], list):
-        for names in ((data.source_language, data.target_language), ("source", "target")):
-            if set(names) <= set(first[1]):
-                columns = names
+        for pair in ((data.source_language, data.target_language), ("source", "target")):
+            if set(pair) <= set(first[1]):
+                columns = pair
                 break
     asked = {
         "source": columns[0] if source.source is None else source.source,

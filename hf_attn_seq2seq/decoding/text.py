@@ -177,10 +177,10 @@ def translate_n_best(
                     tokenizer, source, ids, weights[row].numpy(), readout, links, unknown_words
                 )
                 translations.append(translation._replace(score=all_scores[row]))
-        found = search.found(outputs) if n_best > 1 else [True] * len(translations)
+        possible = search.found(outputs) if n_best > 1 else [True] * len(translations)
         for row, index in enumerate(indices):
             ranks = range(row * n_best, (row + 1) * n_best)
-            results[index] = [translations[rank] for rank in ranks if found[rank] or rank == ranks[0]]
+            results[index] = [translations[rank] for rank in ranks if possible[rank] or rank == ranks[0]]
     return results
 
 
