@@ -467,6 +467,7 @@ def test_a_model_of_the_same_direction_is_no_reverse_model(folder, tmp_path, cap
 def test_a_reverse_model_is_loaded_as_every_model_is(folder, tmp_path, capsys, spoil, sentence):
     reverse = tmp_path / "reverse"
     shutil.copytree(folder, reverse)
+    save_recipe(load_recipe(reverse, ["data.source_language=fr", "data.target_language=en"]), reverse)
     spoil(reverse)
     with pytest.raises(SystemExit):
         main([str(folder), f"evaluation.alignment.reverse_model={reverse}", "--set", "validation"])
