@@ -190,16 +190,19 @@ def launch(
         server_name=host,
         server_port=port,
         inbrowser=browser,
-        prevent_thread_lock=not wait,
+        prevent_thread_lock=True,
         share=False,
         ssr_mode=False,
-        quiet=not wait,
+        quiet=True,  # Gradio would also advise an argument that the command does not have
         footer_links=[],
         enable_monitoring=False,
         max_file_size=1,  # nothing is uploaded
         theme=gr.themes.Base(primary_hue="purple", neutral_hue="stone", font=font, font_mono=mono),
         css_paths=STYLE,
     )
+    if wait:
+        print(f"Open {address} in a browser. Press Ctrl-C to stop.", flush=True)
+        page.block_thread()
     return address
 
 

@@ -188,6 +188,18 @@ def address(runs: Runs, browser: Browser) -> Iterator[str]:
     page.close(verbose=False)
 
 
+def test_the_address_is_told_and_nothing_else(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = page_of(runs)
+    waited = []
+    monkeypatch.setattr(page, "block_thread", lambda: waited.append(True))
+    address = launch(page, host="127.0.0.1")
+    page.close(verbose=False)
+    assert capsys.readouterr().out == f"Open {address} in a browser. Press Ctrl-C to stop.\n"
+    assert waited
+
+
 def _wide(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
