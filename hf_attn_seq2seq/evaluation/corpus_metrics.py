@@ -63,7 +63,7 @@ class MosesSteps:
         known = NonbreakingPrefixes().available_langs
         if language not in known:
             codes = ", ".join(sorted(code for code in known if len(code) == 2))
-            raise ValueError(f"Moses has no rules for the language '{shortened(language)}': choose among {codes}.")
+            raise ValueError(f"Moses has no rules for the language '{shortened(language)}': choose one of {codes}.")
         self.language = language
         self._normalizer = MosesPunctNormalizer(lang=language)
         self._tokenizer = MosesTokenizer(lang=language)

@@ -38,7 +38,7 @@ class GoldPair(NamedTuple):
 def read_gold(path: str | Path, source: str = "en", target: str = "fr") -> list[GoldPair]:
     """Reads gold alignments with their sentences, one JSON object a line; the file may be .gz or .xz.
 
-    A line has both sentences under the names of their languages, words with blanks between them, and the lists `sure`
+    A line has both sentences under the names of their languages, words separated by spaces, and the lists `sure`
     and `possible` of word pairs `[i, j]` from 0: `{"en": "the cat", "fr": "le chat", "sure": [[0, 0], [1, 1]],
     "possible": []}`. The language named first in the file is the one that `i` counts; both directions can be read.
 
@@ -58,7 +58,7 @@ def read_gold(path: str | Path, source: str = "en", target: str = "fr") -> list[
         except ValueError as error:
             raise ValueError(f"'{path}', line {number}: {error}") from None
     if not pairs:
-        raise ValueError(f"'{path}' holds no alignment: give one JSON object a line.")
+        raise ValueError(f"'{path}' holds no alignment: give one JSON object per line.")
     return pairs
 
 
@@ -123,7 +123,7 @@ def _pair(line: str, source: str, target: str) -> GoldPair:
 def _links(row: dict[str, Any], name: str) -> frozenset[Link]:
     links = row.get(name)
     if not isinstance(links, list):
-        raise ValueError(f"{quoted(name)} is no list: give lists of links, which may be empty.")
+        raise ValueError(f"{quoted(name)} is not a list: give lists of links, which may be empty.")
     for link in links:
         whole = isinstance(link, list) and len(link) == 2 and all(type(index) is int and index >= 0 for index in link)
         if not whole:

@@ -88,7 +88,7 @@ def make_metric(name: str, target_language: str | None = None) -> Metric:
         ImportError: sacrebleu or what the metric is built on is not installed.
     """
     if name not in METRICS:
-        raise ValueError(f"there is no metric '{shortened(name)}': choose among {', '.join(METRICS)}.")
+        raise ValueError(f"there is no metric '{shortened(name)}': choose one of {', '.join(METRICS)}.")
     try:
         from hf_attn_seq2seq.evaluation import corpus_metrics
     except ImportError as error:

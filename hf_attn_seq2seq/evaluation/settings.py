@@ -24,31 +24,32 @@ Symmetrisation = Annotated[str, AfterValidator(_known_method)]
 class ReadoutSettings(Settings):
     """Which attention weights stand for the word alignment, and how links are read off them."""
 
-    layer: int = Field(-1, description="of the decoder, from 0, or from the last as -1")
-    head: int | None = Field(None, description="of that layer, from 0; none is the mean of all")
-    shift: int = Field(0, ge=0, description="0: a token has the row that predicts it; 1: the row after that")
+    layer: int = Field(-1, description="decoder layer, counted from 0, or from the last as -1")
+    head: int | None = Field(None, description="head of that layer, counted from 0; null: the mean of all heads")
+    shift: int = Field(0, ge=0, description="0: use the row that predicts a token; 1: the row after it")
     end_token: Literal["competes", "excluded"] = Field(
-        "competes", description="whether weight on the source's end token may leave a word unlinked, or is left out"
+        "competes", description="whether weight on the source's end token can leave a word unlinked, or is ignored"
     )
     threshold: float | None = Field(
-        None, gt=0, le=1, description="link all pairs of at least this weight, not the best source word of each"
+        None,
+        gt=0,
+        le=1,
+        description="link all pairs with at least this weight, not only the best source word of each target word",
     )
 
 
 class AlignmentSettings(Settings):
     """How the model's attention is read as word alignment, and the gold alignments to compare it with."""
 
-    gold: Path | None = Field(
-        None, description="gold alignments, JSON lines; where relative, it starts at data.folder"
-    )
+    gold: Path | None = Field(None, description="gold alignments, JSON lines; a relative path starts at data.folder")
     readout: ReadoutSettings | None = Field(
-        None, description="how attention is read; without it, as alignment.json beside the model says"
+        None, description="how links are read from the attention (default: as in the model's alignment.json)"
     )
     reverse_model: Path | None = Field(
-        None, description="folder of a model of the opposite direction, whose links are joined in"
+        None, description="folder of a model of the opposite direction, to symmetrize the links with"
     )
     symmetrisation: Symmetrisation = Field(
-        "grow-diag", description=f"how both directions become one: {', '.join(SYMMETRISATIONS)}"
+        "grow-diag", description=f"how the links of both directions are combined: {', '.join(SYMMETRISATIONS)}"
     )
 
 
@@ -56,19 +57,22 @@ class EvaluationSettings(Settings):
     """How the validation and the test sets are translated and measured."""
 
     metrics: Annotated[list[str], BeforeValidator(as_list)] = Field(
-        ["bleu", "chrf", "exact_match"], min_length=1, description=f"of {', '.join(METRICS)}"
+        ["bleu", "chrf", "exact_match"], min_length=1, description=f"metrics to compute: {', '.join(METRICS)}"
     )
-    num_beams: Annotated[int, Field(ge=1)] = Field(5, description="hypotheses kept while decoding; 1 is greedy")
+    num_beams: Annotated[int, Field(ge=1)] = Field(5, description="number of beams; 1: greedy decoding")
     length_penalty: float = Field(1.0, description="above 0 favours longer translations, below 0 shorter ones")
-    max_new_tokens: Annotated[int, Field(ge=1)] = Field(128, description="where a translation is cut")
-    batch_size: Annotated[int, Field(ge=1)] = Field(64, description="sentences decoded at once")
+    max_new_tokens: Annotated[int, Field(ge=1)] = Field(128, description="maximum number of tokens in a translation")
+    batch_size: Annotated[int, Field(ge=1)] = Field(64, description="sentences per batch")
     bootstrap_samples: Annotated[int, Field(ge=0)] = Field(
-        1000, description="resamplings for the 95 % confidence intervals; 0 for none"
+        1000, description="bootstrap samples for the 95 % confidence intervals; 0: no intervals"
     )
-    length_buckets: list[int] = Field([10, 20, 30], description="greatest source length of each bucket of the scores")
-    length_unit: Literal["words", "characters"] = Field("words", description="in which source lengths are counted")
+    length_buckets: list[int] = Field(
+        [10, 20, 30], description="maximum source length of each bucket for scores by length"
+    )
+    length_unit: Literal["words", "characters"] = Field("words", description="unit of source lengths")
     alignment: AlignmentSettings = Field(
-        AlignmentSettings(), description="how word alignments are read off, and gold ones to compare with"
+        AlignmentSettings(),
+        description="how word alignments are read from the attention, and gold alignments to compare with",
     )
 
     @field_validator("metrics")
@@ -97,10 +101,10 @@ class CardSettings(Settings):
     """What the model card says beside the figures: each in a sentence or two."""
 
     purpose: str = Field("", description="what the model is for")
-    limits: str = Field("", description="what it is not for, and what its worst sentences show")
-    credit: str = Field("", description="who made the data, under which licence, and how it came here")
-    datasets: list[str] = Field([], description="identifiers on the Hub of the data, or of where it comes from")
-    quote: bool = Field(True, description="whether the data's licence lets a card show sentences of it")
+    limits: str = Field("", description="what it is not for, and what its worst translations show")
+    credit: str = Field("", description="who made the data, under which licence, and where it was obtained")
+    datasets: list[str] = Field([], description="Hub identifiers of the datasets, or of their origin")
+    quote: bool = Field(True, description="whether the licence of the data allows the card to show sentences from it")
     sentences: list[str] = Field(
-        [], description="sentences of your own to translate and show; not shown either where quote is false"
+        [], description="sentences of your own to translate and show (not shown if quote is false)"
     )

@@ -121,11 +121,11 @@ def json_path(given: Path | None, names: Sequence[str], *others: Path | None) ->
     path = given or Path(".".join(names) + ".results.json")
     Output(path)  # refuses a folder, and a file in none
     if any(other and other.resolve() == path.resolve() for other in others):
-        raise ValueError(f"{path} is named twice: name another file by --json.")
+        raise ValueError(f"{path} is given twice: name another file with --json.")
     if path.is_file() and "sets" not in _read_json(path):
-        raise ValueError(f"{path} holds something else than figures: name another file by --json.")
+        raise ValueError(f"{path} is not the result of an evaluation: name another file with --json.")
     if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"Nothing can be written in {path.parent.resolve()}: name another place by --json.")
+        raise ValueError(f"{path.parent.resolve()} is not writable: name another place with --json.")
     return path
 
 
@@ -273,14 +273,19 @@ def build_parser() -> argparse.ArgumentParser:
         "name on the Hub, or several of them as an ensemble",
     )
     parser.add_argument(
-        "--reference", type=Path, action="append", default=[], metavar="FILE", help="its translation; may be repeated"
+        "--reference",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a reference translation of it; may be repeated",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where translations of --source are written")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the translations of --source")
     parser.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
-        help="where figures of --source or --hypotheses are written (default: NAMES.results.json in this folder)",
+        help="where to write the results of --source or --hypotheses (default: NAMES.results.json in this folder)",
     )
     parser.add_argument(
         "--hypotheses",
@@ -353,7 +358,7 @@ def run(options: argparse.Namespace, command: str) -> None:
     recipe, models = found.recipe, found.models
     by_hand = bool(options.source or options.hypotheses)
     if by_hand != bool(options.reference) or (options.source and options.hypotheses):
-        raise ValueError("Files to score are named by --reference together with --source, or with --hypotheses.")
+        raise ValueError("Files to score need --reference together with --source, or with --hypotheses.")
     if by_hand and (options.set or options.card):
         raise ValueError(
             "--set and --card are for the sets of a recipe: leave them out with --source or --hypotheses."

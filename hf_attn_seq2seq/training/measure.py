@@ -104,13 +104,13 @@ def evaluate_model(
     training = read_record(folder / SUMMARY_FILE)
     if training.get("corpus") not in (None, corpus.fingerprint):
         raise ValueError(
-            f"The corpus in '{folder / CORPUS_FOLDER}' is not the one that the model learnt from: run preprocess with "
-            "the files of then."
+            f"The corpus in '{folder / CORPUS_FOLDER}' is not the one that the model was trained on: run preprocess "
+            "with the original files."
         )
     sets = {"validation": corpus.validation, **corpus.tests}
     for name in names:
         if name not in sets:
-            raise ValueError(f"There is no set '{shortened(name)}': choose among {shortened(', '.join(sets))}.")
+            raise ValueError(f"There is no set '{shortened(name)}': choose one of {shortened(', '.join(sets))}.")
     settings, language = recipe.evaluation, recipe.data.target_language
     for metric in settings.metrics:
         make_metric(metric, language)  # refuses before any work is done
@@ -249,7 +249,7 @@ def example_attention(translator: Translator, sources: Sequence[str], settings: 
 
 
 def readable(tokenizer: Any, tokens: Sequence[str]) -> list[str]:
-    """Tokens as the text that they stand for, which is easier to read than bytes and marks of blanks."""
+    """Tokens as the text that they stand for, which is easier to read than bytes and word marks."""
     return [tokenizer.convert_tokens_to_string([token]).strip() or token for token in tokens]
 
 

@@ -39,7 +39,7 @@ def test_lines_end_at_line_feeds_alone_in_every_compression(tmp_path: Path, comp
         ("[]", "line 2: this is not a JSON object"),
         ('{"en": "a", "sure": []}', "line 2: there is no sentence 'fr': the line has 'en', 'sure'"),
         ('{"en": "a", "fr": " ", "sure": [], "possible": []}', "there is no sentence 'fr'"),
-        ('{"en": "a", "fr": "b", "sure": []}', "'possible' is no list"),
+        ('{"en": "a", "fr": "b", "sure": []}', "'possible' is not a list"),
         ('{"en": "a", "fr": "b", "sure": [[0, true]], "possible": []}', r"'sure' holds \[0, True\]"),
         ('{"en": "a", "fr": "b", "sure": [[0, 0, 0]], "possible": []}', r"'sure' holds \[0, 0, 0\]"),
         ('{"en": "a", "fr": "b", "sure": [], "possible": [[0, 1]]}', "0-1 lies outside sentences of 1 and 1 words"),

@@ -334,9 +334,9 @@ def test_wrong_length_buckets(bounds, unit, message):
 @pytest.mark.parametrize(
     ("name", "language", "message"),
     [
-        ("blue", None, "no metric 'blue': choose among bleu"),
+        ("blue", None, "no metric 'blue': choose one of bleu"),
         ("bleu_tok_lc", None, "needs the target's language"),
-        ("bleu_tok_lc", "xx", "no rules for the language 'xx': choose among .*fr"),
+        ("bleu_tok_lc", "xx", "no rules for the language 'xx': choose one of .*fr"),
     ],
 )
 def test_metrics_that_cannot_be_made(name, language, message):

@@ -292,7 +292,7 @@ def test_a_model_is_not_measured_on_another_corpus(
     prepare_corpus(load_recipe(model).data, model / "corpus")
     with pytest.raises(SystemExit):
         evaluate([str(model)])
-    assert "not the one that the model learnt from" in capsys.readouterr().err
+    assert "not the one that the model was trained on" in capsys.readouterr().err
     assert "has changed since" in failure(capsys, model, "--resume")
     mine.write_bytes(tsv.read_bytes())
     preprocess([str(model)])  # what the sentence says to do
