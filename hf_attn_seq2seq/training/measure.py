@@ -41,7 +41,7 @@ from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
 from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES
-from hf_attn_seq2seq.training.recipe import Recipe, read_languages, refuse_same_direction
+from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, read_languages, refuse_same_direction
 from hf_attn_seq2seq.writing import write_text
 
 
@@ -99,6 +99,11 @@ def evaluate_model(
         raise ValueError(
             f"'{folder.name}' was not trained here, so there are no sets to measure it on: name yours by --source and "
             "--reference."
+        )
+    if not (folder / CORPUS_FOLDER).exists() and not (folder / RECIPE_FILE).exists():
+        raise ValueError(
+            f"'{folder}' has no recipe and no corpus, so there are no sets to measure it on: name yours by --source "
+            "and --reference."
         )
     corpus = PreparedCorpus.load(folder / CORPUS_FOLDER)
     training = read_record(folder / SUMMARY_FILE)

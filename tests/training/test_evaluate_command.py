@@ -356,6 +356,21 @@ def test_bleu_of_files_knows_the_language(folder, tmp_path, capsys):
     assert results["sets"]["s.zh"]["scores"]["bleu"] == {"value": score.value, "signature": score.signature}
 
 
+def test_a_model_without_recipe_and_corpus_is_measured_on_files_only(folder, tmp_path, capsys):
+    """As `make demo` leaves one, or `save_pretrained`."""
+    bare = tmp_path / "bare"
+    shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("corpus", "recipe.yaml"))
+    with pytest.raises(SystemExit):
+        main([str(bare)])
+    assert (
+        "has no recipe and no corpus, so there are no sets to measure it on: name yours by" in capsys.readouterr().err
+    )
+    shutil.copy(folder / "recipe.yaml", bare)
+    with pytest.raises(SystemExit):
+        main([str(bare)])
+    assert "run preprocess first" in capsys.readouterr().err
+
+
 def test_translations_with_their_links_are_not_scored(tmp_path, capsys):
     reference = write(tmp_path / "r.fr", "Le chat est ici.", "a ||| b")
     plain = write(tmp_path / "plain.fr", "Le chat est ici.", "a ||| b")
