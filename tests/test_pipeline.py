@@ -199,10 +199,15 @@ def test_a_long_text_is_joined_with_its_blanks(monkeypatch: pytest.MonkeyPatch, 
         ("你好。再见！", ["你好。", "再见！"]),
         ("It costs 3.50 euros, e.g. here.", ["It costs 3.50 euros, e.g. here."]),
         ('He said "Go!" and went.', ['He said "Go!" and went.']),
+        # What has no letter is no sentence.
+        ("1. The cat. 2. The dog.", ["1. The cat.", "2. The dog."]),
+        ("Wait ... ? Yes. !", ["Wait ... ?", "Yes. !"]),
+        ("The cat.\n2.\nThe dog. 3.", ["The cat.", "2.", "The dog. 3."]),
+        ("...", ["..."]),
     ],
 )
 @pytest.mark.parametrize("with_library", [True, False])
-def test_sentences_and_blanks_together_are_the_text(
+def test_sentences_and_whitespace_together_are_the_text(
     monkeypatch: pytest.MonkeyPatch, with_library: bool, text: str, sentences: list[str]
 ) -> None:
     if not with_library:
@@ -241,26 +246,6 @@ def test_sentences_of_many_scripts(language: str, text: str, sentences: int) -> 
     assert len(split) == sentences, split
     assert "".join("".join(split).split()) == "".join(text.split())  # nothing is lost but blanks
     assert all(sentence == sentence.strip() != "" for sentence in split)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentences"),
-    [
-        ("1. The cat. 2. The dog.", ["1. The cat.", "2. The dog."]),
-        ("Wait ... ? Yes. !", ["Wait ... ?", "Yes. !"]),
-        ("The cat.\n2.\nThe dog. 3.", ["The cat.", "2.", "The dog. 3."]),
-        ("...", ["..."]),
-    ],
-)
-@pytest.mark.parametrize("with_library", [True, False])
-def test_what_has_no_letter_is_no_sentence(
-    monkeypatch: pytest.MonkeyPatch, with_library: bool, text: str, sentences: list[str]
-) -> None:
-    if not with_library:
-        monkeypatch.setitem(sys.modules, "sentencex", None)
-    pieces = split_text(text)
-    assert [piece.sentence for piece in pieces] == sentences
-    assert "".join(piece.before + piece.sentence + piece.after for piece in pieces) == text
 
 
 def test_abbreviations_end_no_sentence_where_the_library_knows_them() -> None:
