@@ -302,7 +302,7 @@ def test_one_side_and_a_later_tokenizer_leave_no_second_vocabulary_behind(two_si
 
 def test_special_tokens_must_have_one_id_in_both_vocabularies(tokenizer):
     other = Tokenizer(models.WordLevel({"</s>": 0, "<pad>": 1, "<s>": 2, "<unk>": 3}, unk_token="<unk>"))
-    with pytest.raises(ValueError, match=r"The special token .* is . in the source vocabulary and . in the target"):
+    with pytest.raises(ValueError, match=r"The special token .* has id . in the source vocabulary and . in"):
         AttnSeq2SeqTokenizer(
             tokenizer_object=tokenizer.backend_tokenizer, target_tokenizer_object=other, eos_token="</s>"
         )

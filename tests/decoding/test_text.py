@@ -137,7 +137,8 @@ def test_scores_are_those_of_the_search_whatever_it_does(tokenizer, search, num_
         else:
             steps = model.compute_transition_scores(outputs.sequences, outputs.scores, normalize_logits=True)[0]
             expected = [float(steps.sum()) / len(steps) ** options.get("length_penalty", 2.0)]
-        assert [t.score for t in translations] == pytest.approx(expected, abs=1e-5)
+        # Batches of another size are summed in another order, and the scores of the steps add up.
+        assert [t.score for t in translations] == pytest.approx(expected, abs=1e-4)
 
 
 def test_scores_take_no_second_run_and_no_room_for_all_tokens(model, tokenizer, monkeypatch):
