@@ -127,7 +127,7 @@ def test_the_card_is_silent_about_what_was_not_measured(results):
     results["training"] = {}
     results["evaluation"]["bootstrap_samples"] = 0
     text = make_card(results).text
-    for absent in ("AER", "By the length", "confidence", "None", "\n\n\n"):
+    for absent in ("AER", "By source length", "confidence", "None", "\n\n\n"):
         assert absent not in text
 
 
@@ -235,7 +235,7 @@ def test_the_hub_is_told_of_data_metrics_and_alignment(full_results):
 def test_the_card_tells_what_the_recipe_says(full_results):
     text = make_card(full_results).text
     assert "## What it is for\n\nCounting to six.\n" in text
-    assert "What it is not for:\n\n- Seven and more.\n- It has learnt from 1,000 pairs" in text
+    assert "What it is not for:\n\n- Seven and more.\n- It was trained on 1,000 pairs" in text
     assert "## Data\n\nNumbers by nobody, CC0.\n" in text
     assert "| three | trois |" in text
 
@@ -287,7 +287,7 @@ def test_names_in_the_repository(full_results, tmp_path):
 def test_a_licence_may_forbid_to_quote(results):
     said = CardSettings(quote=False, sentences=["three"]).model_dump()
     text = make_card({**results, "card": said}).text
-    assert "Its licence does not let this card show sentences." in text
+    assert "Its licence does not allow this card to show sentences." in text
     assert "Where it goes wrong" not in text
     assert 'translator("three"' in text
-    assert "does not let" not in make_card(results).text
+    assert "does not allow" not in make_card(results).text
