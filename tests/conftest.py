@@ -2,6 +2,7 @@
 """No test may ask the network for a model, and none gains from threads: their tensors are tiny."""
 
 import os
+import tempfile
 
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -10,5 +11,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
+
+# What torch compiled for one instruction set crashes a run under ATEN_CPU_CAPABILITY of another: a cache for each.
+compiled = f"torchinductor_{os.getuid()}_{torch.backends.cpu.get_cpu_capability().lower()}"
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(tempfile.gettempdir(), compiled))
 
 torch.set_num_threads(1)
