@@ -33,7 +33,7 @@ from hf_attn_seq2seq.decoding.ensemble import Ensemble
 from hf_attn_seq2seq.decoding.exported import DESCRIPTION, ExportedModel
 from hf_attn_seq2seq.decoding.readout import READOUT_FILE, Aligner, Readout, find_readout, keep_readout, readout_of
 from hf_attn_seq2seq.decoding.safety import ADAPTER, check_files, find_file, read_settings
-from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.messages import quoted, shortened
 
 
 DEFAULT_MODEL = "en-fr-small"
@@ -343,7 +343,9 @@ def read_generation_config(name: str, config: Any, hub: Mapping[str, Any] = NO_C
     for field in ("num_beams", "max_length", "max_new_tokens"):
         value = getattr(generation, field, None)
         if value is not None and not (isinstance(value, int) and value >= 1):
-            raise ValueError(f"{_GENERATION} of '{name}' has {field}={value!r}, which must be at least 1: {_SAVE}.")
+            raise ValueError(
+                f"{_GENERATION} of '{name}' has {field}={quoted(value)}, which must be at least 1: {_SAVE}."
+            )
     return generation
 
 
