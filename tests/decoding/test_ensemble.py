@@ -96,7 +96,7 @@ def test_wide_beams_find_the_best_of_all_translations():
 
 
 def test_members_must_know_the_same_tokens():
-    with pytest.raises(ValueError, match="Model 2 of the ensemble has vocab_size=21 and the first 20"):
+    with pytest.raises(ValueError, match="Model 2 of the ensemble has vocab_size=21, the first has 20"):
         Ensemble([tiny_model(), tiny_model(vocab_size=21)])
     with pytest.raises(ValueError, match="at least one model"):
         Ensemble([])

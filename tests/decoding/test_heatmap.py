@@ -141,9 +141,9 @@ def test_colour_scale_is_fixed():
     assert colours == [["164;138;194"] * 2 + ["255;255;255"], ["164;138;194", "74;20;134", "255;255;255"]]
 
 
-def test_no_color_is_honoured(monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    text = shown(terminal_heatmap(WEIGHTS, SOURCE, TARGET), 80, force_terminal=True, color_system="truecolor")
+def test_no_color_is_honoured():
+    terminal = {"force_terminal": True, "color_system": "truecolor", "_environ": {"NO_COLOR": "1"}}
+    text = shown(terminal_heatmap(WEIGHTS, SOURCE, TARGET), 80, **terminal)
     assert "38;2" not in text
     assert "48;2" not in text
     assert "[.87]" in text
