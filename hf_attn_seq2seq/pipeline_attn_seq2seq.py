@@ -4,30 +4,28 @@
 It needs only torch and transformers, because this file is saved with the weights. Three features use other packages if
 they are installed: `sentencex` splits sentences, and `hf_attn_seq2seq` computes alignments and explanations.
 
-The defaults of every translation are defined here; `translate`, `explain` and the app use them too. A text is split
-into sentences (`split_text`) and joined again (`join_text`), the search settings are the model's
-(`generation_config`), and the limits are those of `length_limit` and `max_source_tokens`.
+The defaults of a translation are those of `translate`, `explain` and the app: a text is split and joined, and its
+length limited, by `splitting`; the search settings are the model's (`generation_config`).
 """
 
 import copy
 import importlib
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pipelines.base import ChunkPipeline
 from transformers.utils import logging
 
 from .messages import shortened
+from .splitting import Piece, join_text, length_limit, max_source_tokens, source_language, split_text
 
 
 logger = logging.get_logger(__name__)
 
 TASK = "attn-translation"  # Transformers refuses the name "translation"
-MAX_NEW_TOKENS = 256  # per sentence, if neither the caller nor the model sets a limit
 # The prefix of a result's keys by task, as in Transformers 4.
 RETURN_NAMES = {
     TASK: "translation",
@@ -37,16 +35,6 @@ RETURN_NAMES = {
 }
 
 _DIRECTION = re.compile(r"translation_(\w+?)_to_(\w+)")
-_STOP = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*""")  # full-width stops need no space after them
-_WORD_CHARACTER = re.compile(r"\w")
-
-
-class Piece(NamedTuple):
-    """A sentence of a text, the whitespace before it, and, for the last one, the whitespace after it."""
-
-    before: str
-    sentence: str
-    after: str = ""
 
 
 class AttnTranslationPipeline(ChunkPipeline):
@@ -361,110 +349,6 @@ class AttnTranslationPipeline(ChunkPipeline):
             "target_words": target_words,
             "pharaoh": " ".join(f"{i}-{j}" for i, j in links),
         }
-
-
-def split_text(text: str, language: str = "en") -> list[Piece]:
-    """
-    The sentences of a text and the whitespace between them, which together are the text. A line break ends a sentence.
-
-    A part without letters is not a sentence: a number such as "1." is joined to the next sentence on its line if there
-    is one, punctuation such as "?" to the previous one.
-
-    Args:
-        text: Any text that is not blank.
-        language: A code such as "fr" or "fr_XX"; with `sentencex` installed, this language's abbreviations do not end
-            sentences.
-    """
-    lines = text.splitlines()
-    try:
-        from sentencex import segment
-    except ImportError:
-        found = [list(_split_plainly(line)) for line in lines]
-        if sum(map(len, found)) > len(lines):
-            logger.warning_once(
-                "sentencex is not installed, so sentences are split at every full stop, even after abbreviations: run "
-                "pip install sentencex, or set split_sentences=False."
-            )
-    else:
-        code = re.split("[_-]", language)[0]
-        found = [list(segment(code, line)) for line in lines if line.strip()]
-    spans: list[tuple[int, int]] = []
-    end = 0
-    for line in found:
-        first = len(spans)
-        for sentence in filter(None, map(str.strip, line)):
-            start = text.index(sentence, end)
-            end = start + len(sentence)
-            # "?" ends what is before it, "2." begins what follows.
-            only_signs = not any(map(str.isalnum, sentence))
-            if len(spans) > first and (only_signs or not _has_letter(text[slice(*spans[-1])])):
-                start = spans.pop()[0]
-            spans.append((start, end))
-        if len(spans) > first + 1 and not _has_letter(text[slice(*spans[-1])]):
-            spans[-2:] = [(spans[-2][0], end)]
-    ends = [0, *(end for _, end in spans)]
-    pieces = [Piece(text[before:start], text[start:end]) for before, (start, end) in zip(ends, spans)]
-    pieces[-1] = pieces[-1]._replace(after=text[end:])
-    return pieces
-
-
-def join_text(pieces: Sequence[Piece], translations: Sequence[str]) -> list[str]:
-    """
-    The parts of a translated text, one per sentence: its translation with the whitespace of the original.
-
-    Args:
-        pieces: The original text, as split by [`split_text`].
-        translations: The translation of each sentence.
-    """
-    parts: list[str] = []
-    for (before, _, after), translation in zip(pieces, translations):
-        if parts and not before and parts[-1][-1:].isascii() and parts[-1][-1:]:
-            before = " "  # between sentences that were written without spaces, as in Chinese
-        parts.append(before + translation + after)
-    return parts
-
-
-def source_language(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The source language of a tokenizer; "en" if it does not specify one."""
-    said = getattr(tokenizer, "src_lang", None) or getattr(tokenizer, "init_kwargs", {}).get("src_lang")
-    return said if isinstance(said, str) else "en"
-
-
-def max_source_tokens(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The maximum number of tokens of a sentence that a model reads, including the end token."""
-    limit = min(tokenizer.model_max_length, sys.maxsize)  # tokenizers without a limit have a larger number
-    return min(limit, _positions(config, "is_recurrent_encoder") or limit)
-
-
-def length_limit(model: PreTrainedModel, options: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """`max_new_tokens` for `model.generate` if neither its options nor the model limit the length."""
-    options = options or {}
-    settings = (options, vars(options.get("generation_config") or model.generation_config))
-    if any(each.get(name) for each in settings for name in ("max_new_tokens", "max_length")):
-        return {}
-    return {"max_new_tokens": min(MAX_NEW_TOKENS, _positions(model.config, "is_recurrent_decoder") or MAX_NEW_TOKENS)}
-
-
-def _positions(config: PreTrainedConfig, recurrent: str) -> int | None:
-    """The number of learned positions on one side of the model; None if there is no such limit."""
-    if getattr(config, recurrent, False) or getattr(config, "position_type", "learned") != "learned":
-        return None
-    return getattr(config, "max_position_embeddings", None)
-
-
-def _has_letter(text: str) -> bool:
-    return any(map(str.isalpha, text))
-
-
-def _split_plainly(line: str) -> Iterator[str]:
-    """Split after stops that are not followed by a lowercase letter."""
-    start = 0
-    for stop in _STOP.finditer(line):
-        following = _WORD_CHARACTER.search(line, stop.end())
-        if following and not following[0].islower():
-            yield line[start : stop.end()]
-            start = stop.end()
-    yield line[start:]
 
 
 def _package_module(option: str, name: str, extra: str = "") -> Any:

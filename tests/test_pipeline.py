@@ -36,7 +36,7 @@ from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings, train_tok
 from hf_attn_seq2seq.decoding import Readout, save_readout
 from hf_attn_seq2seq.explain import Trace
 from hf_attn_seq2seq.explain.page import save_page
-from hf_attn_seq2seq.pipeline_attn_seq2seq import split_text
+from hf_attn_seq2seq.splitting import split_text
 from tests.helpers import END, FAMILIES, PAD, START, families, scrambled, tiny_model
 
 
@@ -262,7 +262,7 @@ def test_without_the_library_a_sentence_says_so(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sentencex", None)
     warnings = []
-    monkeypatch.setattr(hf_attn_seq2seq.pipeline_attn_seq2seq.logger, "warning_once", warnings.append)
+    monkeypatch.setattr(hf_attn_seq2seq.splitting, "_warn_once", warnings.append)
     split_text("One sentence.")
     assert warnings == []
     split_text("Mr. Smith. Two.")
@@ -641,6 +641,7 @@ def test_the_pipeline_travels_with_the_weights(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "marian").glob("*.py")) == [
         "messages.py",
         "pipeline_attn_seq2seq.py",
+        "splitting.py",
     ]
     script = tmp_path / "stranger.py"
     script.write_text(STRANGER)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hf_attn_seq2seq.decoding.loading import Translator, load
 from hf_attn_seq2seq.explain import Trace, trace
-from hf_attn_seq2seq.pipeline_attn_seq2seq import join_text, source_language, split_text
+from hf_attn_seq2seq.splitting import join_text, source_language, split_text
 
 
 class Limits(NamedTuple):

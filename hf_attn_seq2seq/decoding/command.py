@@ -47,7 +47,7 @@ from hf_attn_seq2seq.decoding.loading import (
 )
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
 from hf_attn_seq2seq.decoding.text import length_batches, translate_n_best
-from hf_attn_seq2seq.pipeline_attn_seq2seq import Piece, max_source_tokens, source_language, split_text
+from hf_attn_seq2seq.splitting import Piece, max_source_tokens, source_language, split_text
 from hf_attn_seq2seq.writing import is_regular
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hf_attn_seq2seq.data.links import Link
 from hf_attn_seq2seq.data.words import split_words
-from hf_attn_seq2seq.pipeline_attn_seq2seq import Piece, join_text
+from hf_attn_seq2seq.splitting import Piece, join_text
 
 
 class Translation(NamedTuple):

@@ -24,8 +24,8 @@ from hf_attn_seq2seq.decoding.readout import (
 )
 from hf_attn_seq2seq.decoding.scores import SearchScores, generation_setting
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
-from hf_attn_seq2seq.pipeline_attn_seq2seq import length_limit, source_language, split_text
-from hf_attn_seq2seq.pipeline_attn_seq2seq import max_source_tokens as source_limit
+from hf_attn_seq2seq.splitting import length_limit, source_language, split_text
+from hf_attn_seq2seq.splitting import max_source_tokens as source_limit
 
 
 logger = logging.get_logger(__name__)

@@ -23,7 +23,7 @@ from hf_attn_seq2seq.explain.terminal import DEPTHS, print_trace
 from hf_attn_seq2seq.explain.trace import Trace, check_side_file
 from hf_attn_seq2seq.explain.tracing import refuse_text, trace
 from hf_attn_seq2seq.messages import shortened
-from hf_attn_seq2seq.pipeline_attn_seq2seq import source_language, split_text
+from hf_attn_seq2seq.splitting import source_language, split_text
 
 
 EXAMPLES = """examples:

@@ -18,7 +18,7 @@ from hf_attn_seq2seq.decoding.heatmap import visible
 from hf_attn_seq2seq.decoding.text import refuse_blank
 from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import trace
-from hf_attn_seq2seq.pipeline_attn_seq2seq import source_language, split_text
+from hf_attn_seq2seq.splitting import source_language, split_text
 
 
 @dataclass(frozen=True)

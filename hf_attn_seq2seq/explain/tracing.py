@@ -26,8 +26,8 @@ from hf_attn_seq2seq.decoding.text import evaluating, token_texts
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
 from hf_attn_seq2seq.messages import quoted
-from hf_attn_seq2seq.pipeline_attn_seq2seq import length_limit, max_source_tokens
 from hf_attn_seq2seq.recorder import Recorder
+from hf_attn_seq2seq.splitting import length_limit, max_source_tokens
 
 
 logger = logging.get_logger(__name__)

@@ -15,7 +15,7 @@ from hf_attn_seq2seq.explain.sentences import (
     trace_sentences,
 )
 from hf_attn_seq2seq.explain.tracing import trace
-from hf_attn_seq2seq.pipeline_attn_seq2seq import split_text
+from hf_attn_seq2seq.splitting import split_text
 from tests.helpers import tiny_model
 
 

@@ -49,6 +49,7 @@ CODE = {
     "messages.py",
     "recorder.py",
     "recurrent.py",
+    "splitting.py",
     "transformer.py",
 }
 MODEL = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
