@@ -13,10 +13,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.links import Link, symmetrise, turned
 from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
-from hf_attn_seq2seq.decoding.attending import encode_with_offsets, force_attending, generate_attending
+from hf_attn_seq2seq.decoding.attending import evaluating, force_attending
+from hf_attn_seq2seq.decoding.engines import Engine, as_engine
 from hf_attn_seq2seq.decoding.loading import load_readout  # noqa: F401  # as PairAttention: older models' pipelines
+from hf_attn_seq2seq.decoding.offsets import encode_with_offsets
 from hf_attn_seq2seq.decoding.readout import END_TOKEN_CHOICES, Aligner, Alignment, PairAttention, Readout
-from hf_attn_seq2seq.decoding.text import evaluating, length_batches, refuse_blank
+from hf_attn_seq2seq.decoding.text import length_batches, refuse_blank
 
 
 Pair = tuple[str | Words, str | Words]
@@ -31,27 +33,29 @@ class SentenceAttention(NamedTuple):
     weights: torch.Tensor  # (heads, len(target_tokens), len(source_tokens))
 
 
-@torch.no_grad()
 def attend(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, **generate_options: Any
+    model: PreTrainedModel | Engine, tokenizer: PreTrainedTokenizerBase, text: str, *, layer: int = -1, **options: Any
 ) -> SentenceAttention:
     """
     Translate one text and return the translation with its attention weights.
+
+    Args:
+        layer: Index among the decoder layers with attention.
+        **options: As of `model.generate`.
 
     Raises:
         ValueError: The text is blank, or the model has no attention.
     """
     refuse_blank([text])
-    inputs = tokenizer([text], return_tensors="pt").to(model.device)
-    with evaluating(model):
-        outputs, results = generate_attending(model, inputs, **generate_options)
-    weights = results[0]
-    chosen = outputs.sequences[0, 1 : 1 + weights.shape[1]]  # after the start token
+    inputs = tokenizer([text], return_tensors="np")
+    found = as_engine(model).search(**inputs, layer=layer, **options)
+    weights = torch.from_numpy(found.attentions)[0]
+    chosen = found.sequences[0, 1 : 1 + weights.shape[1]].tolist()  # after the start token
     target = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
     return SentenceAttention(
         str(tokenizer.decode(chosen, skip_special_tokens=True)),
         list(tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())),
-        list(target.convert_ids_to_tokens(chosen.tolist())),
+        list(target.convert_ids_to_tokens(chosen)),
         weights[:, : len(chosen)],
     )
 
@@ -75,7 +79,7 @@ def attend_pairs(
     for indices in length_batches([len(source.text) + len(target.text) for source, target in cut], batch_size):
         batch = [cut[index] for index in indices]
         # On the right, so that a target's padding comes after the tokens that are read.
-        options: dict[str, Any] = {"padding": True, "padding_side": "right"}
+        options: dict[str, Any] = {"padding": True, "padding_side": "right", "return_tensors": "pt"}
         inputs, source_offsets = encode_with_offsets(tokenizer, [source.text for source, _ in batch], **options)
         outputs, target_offsets = encode_with_offsets(
             tokenizer, [target.text for _, target in batch], as_targets=True, **options

@@ -4,29 +4,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
-from huggingface_hub.file_download import repo_folder_name
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
 
 from hf_attn_seq2seq.data.links import Link
 from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
 from hf_attn_seq2seq.decoding.word_attention import WordAttention, word_attention
 from hf_attn_seq2seq.messages import quoted
-from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer
 from hf_attn_seq2seq.writing import write_text
 
 
-logger = logging.get_logger(__name__)
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
 
 END_TOKEN_CHOICES = ("competes", "excluded")
 READOUT_FILE = "alignment.json"  # beside a model's weights
@@ -79,6 +77,8 @@ class Readout:
         Args:
             attention: `(layers, heads, tgt_len, src_len)`.
         """
+        from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer
+
         check_layer(self.layer, len(attention))
         return self.rows(attention[self.layer])
 
@@ -163,7 +163,8 @@ def align_run(
     target = cut("".join(pieces))
     spans = [span if piece else (0, 0) for piece, span in zip(pieces, spans_of(pieces))]
     shares = word_shares(source_offsets, source), word_shares(spans, target)
-    return PairAttention(source, target, layer[None], *shares).alignment(replace(readout, layer=-1))
+    words = readout.words(readout.rows(layer), *shares)
+    return Alignment(source, target, words.links(readout.threshold), words.matrix)
 
 
 def spans_of(pieces: Sequence[str]) -> list[tuple[int, int]]:
@@ -204,6 +205,9 @@ def find_readout(name: str | Path, **hub: Any) -> Readout | None:
 
 def _fetched(name: str, hub: Mapping[str, Any]) -> Path | None:
     """The file in the Hub's cache, downloaded if necessary; None if the model has none."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+
     options = {key: hub[key] for key in ("revision", "token", "cache_dir", "local_files_only") if hub.get(key)}
     try:
         return Path(hf_hub_download(name, READOUT_FILE, **options))
@@ -265,6 +269,10 @@ def readout_of(model: PreTrainedModel) -> Readout:
 
 def _is_cached(name: str) -> bool:
     """Whether something was loaded under this name from the Hub."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.file_download import repo_folder_name
+
     try:
         return (Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")).is_dir()
     except HFValidationError:  # not a name on the Hub

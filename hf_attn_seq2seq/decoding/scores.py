@@ -8,6 +8,8 @@ import torch
 from transformers import PreTrainedModel, StoppingCriteria
 from transformers.utils import ModelOutput
 
+from hf_attn_seq2seq.decoding.engines import generation_setting
+
 
 _IMPOSSIBLE = -1e8  # a sum of log-probabilities that no tokens of a model have
 
@@ -94,12 +96,3 @@ class SearchScores(StoppingCriteria):
 
     def _setting(self, name: str, usual: Any) -> Any:
         return generation_setting(self.model, self.options, name, usual)
-
-
-def generation_setting(model: PreTrainedModel, options: Mapping[str, Any], name: str, usual: Any) -> Any:
-    """The value that `model.generate(**options)` uses for a setting; `usual` if it is not set anywhere."""
-    given = options.get("generation_config")
-    for value in (options.get(name), getattr(given, name, None), getattr(model.generation_config, name, None)):
-        if value is not None:
-            return value
-    return usual

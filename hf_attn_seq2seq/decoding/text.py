@@ -1,38 +1,38 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Translating texts in batches of similar length, with results in the original order."""
 
+from __future__ import annotations
+
+import logging
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from tokenizers.models import WordLevel, WordPiece
-from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
 
 from hf_attn_seq2seq.data.words import Words, split_words, word_shares
-from hf_attn_seq2seq.decoding.attending import encode_with_offsets, generate_attending
+from hf_attn_seq2seq.decoding.engines import Engine, as_engine, generation_setting
+from hf_attn_seq2seq.decoding.offsets import encode_with_offsets, token_texts
 from hf_attn_seq2seq.decoding.readout import (
     Readout,
     align_run,
-    readout_of,
     spans_of,  # noqa: F401  # the pipeline that travels with older models asks for it here
 )
-from hf_attn_seq2seq.decoding.scores import SearchScores, generation_setting
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
 from hf_attn_seq2seq.splitting import length_limit, source_language, split_text
 from hf_attn_seq2seq.splitting import max_source_tokens as source_limit
 
 
-logger = logging.get_logger(__name__)
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
 
 
 def translate(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Engine,
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
@@ -44,7 +44,7 @@ def translate(
     Translate texts; results are in the order of the texts.
 
     Args:
-        model: Any encoder-decoder that supports `generate`.
+        model: Any encoder-decoder that supports `generate`, or an engine.
         tokenizer: The model's tokenizer.
         texts: Sentences or paragraphs.
         split_sentences: As for [`translate_n_best`].
@@ -66,9 +66,8 @@ def translate(
     return [translations[0].text for translations in results]
 
 
-@torch.no_grad()
 def translate_n_best(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Engine,
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
@@ -86,7 +85,7 @@ def translate_n_best(
     The best translations of each text, with scores and word links on request; results are in the order of the texts.
 
     Args:
-        model: Any encoder-decoder that supports `generate`.
+        model: Any encoder-decoder that supports `generate`, or an engine.
         tokenizer: The model's tokenizer.
         texts: Sentences or paragraphs.
         split_sentences: Whether to translate each sentence of a text separately, as models trained on sentences need,
@@ -136,56 +135,51 @@ def translate_n_best(
     for option, usual in (("num_return_sequences", 1), ("return_dict_in_generate", False)):
         if (generate_options.get(option) or usual) != usual:
             raise ValueError(f"translate_n_best does not take {option}: leave it out, or call model.generate.")
-    num_beams = generation_setting(model, generate_options, "num_beams", 1)
+    engine = as_engine(model)
+    num_beams = generation_setting(engine, generate_options, "num_beams", 1)
     if not 1 <= n_best <= num_beams:
         raise ValueError(f"n_best={n_best} must be between 1 and the number of beams, {num_beams}.")
-    generate_options = {**length_limit(model, generate_options), **generate_options}
+    generate_options = {**length_limit(engine, generate_options), **generate_options}
+    generate_options["num_return_sequences"] = n_best
     attending = links or unknown_words is not None
-    readout = readout_of(model) if attending else Readout()
+    readout = engine.readout() if attending else Readout()
     if attention_layer is not None:
         readout = replace(readout, layer=attention_layer)
-    generate_options.update(return_dict_in_generate=True, num_return_sequences=n_best)
-    limit = min(max_source_tokens or source_limit(model.config, tokenizer), sys.maxsize)
+    limit = min(max_source_tokens or source_limit(engine.config, tokenizer), sys.maxsize)
 
     results: list[list[Translation]] = [[] for _ in texts]
     for indices in length_batches([len(text) for text in texts], batch_size):
         batch = [texts[index] for index in indices]
-        encoding: dict[str, Any] = {"padding": True, "truncation": True, "max_length": limit}
+        encoding: dict[str, Any] = {"padding": True, "truncation": True, "max_length": limit, "return_tensors": "np"}
         if attending:
             inputs, offsets = encode_with_offsets(tokenizer, batch, **encoding)
         else:
-            inputs = tokenizer(batch, return_tensors="pt", **encoding)
-        inputs = inputs.to(model.device)
+            inputs = tokenizer(batch, **encoding)
         if max_source_tokens is None:
             _tell_what_is_cut(tokenizer, batch, inputs, limit)
-        search = SearchScores(model, generate_options)
-        options = search.all_options() if scores or n_best > 1 else generate_options
-        with evaluating(model):
-            if attending:
-                outputs, weights = generate_attending(model, inputs, readout.layer, **options)
-            else:
-                outputs = model.generate(**inputs, **options)  # type: ignore[operator]
-        all_scores: Sequence[float | None] = search.of(outputs) if scores else [None] * (len(batch) * n_best)
-        if not attending:
-            decoded = tokenizer.batch_decode(outputs.sequences, skip_special_tokens=True)
-            translations = [Translation(text, score) for text, score in zip(decoded, all_scores)]
+        layer = readout.layer if attending else None
+        found = engine.search(**inputs, layer=layer, scores=scores, **generate_options)
+        if found.attentions is None:
+            texts_found = tokenizer.batch_decode(found.sequences.tolist(), skip_special_tokens=True)
+            translations = [Translation(text) for text in texts_found]
         else:
             translations = []
-            for row, ids in enumerate(outputs.sequences[:, 1:].tolist()):  # after the start token
+            for row, ids in enumerate(found.sequences[:, 1:].tolist()):  # after the start token
                 source = Source(batch[row // n_best], offsets[row // n_best], _words_of_tokens(inputs, row // n_best))
-                translation = _with_attention(
-                    tokenizer, source, ids, weights[row].numpy(), readout, links, unknown_words
+                translations.append(
+                    _with_attention(tokenizer, source, ids, found.attentions[row], readout, links, unknown_words)
                 )
-                translations.append(translation._replace(score=all_scores[row]))
-        possible = search.found(outputs) if n_best > 1 else [True] * len(translations)
+        if found.scores is not None:
+            scored = zip(translations, found.scores.tolist())
+            translations = [translation._replace(score=score) for translation, score in scored]
         for row, index in enumerate(indices):
             ranks = range(row * n_best, (row + 1) * n_best)
-            results[index] = [translations[rank] for rank in ranks if possible[rank] or rank == ranks[0]]
+            results[index] = [translations[rank] for rank in ranks if found.found[rank] or rank == ranks[0]]
     return results
 
 
 def _tell_what_is_cut(
-    tokenizer: PreTrainedTokenizerBase, batch: Sequence[str], inputs: Mapping[str, torch.Tensor], limit: int
+    tokenizer: PreTrainedTokenizerBase, batch: Sequence[str], inputs: Mapping[str, np.ndarray], limit: int
 ) -> None:
     """Warn about each text of a batch that was truncated to `limit` tokens."""
     if inputs["input_ids"].shape[1] < limit:
@@ -266,35 +260,6 @@ def _with_attention(
         return Translation(text)
     alignment = align_run(readout, weights, split_words(source.text), source.offsets, pieces, split_words)
     return Translation(text, links=alignment.links)
-
-
-def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], left_out: Collection[int] = ()) -> list[str]:
-    """
-    The text that each token adds to that of the preceding tokens; their concatenation is the whole text.
-
-    Args:
-        ids: The tokens of one text.
-        left_out: Ids that add nothing.
-    """
-    chosen = [token_id for token_id in ids if token_id not in left_out]
-    if not chosen:
-        return [""] * len(ids)
-    prefixes = tokenizer.batch_decode([chosen[: end + 1] for end in range(len(chosen))], skip_special_tokens=False)
-    text = prefixes[-1]
-    ends = list(accumulate((min(len(prefix), len(text)) for prefix in prefixes), max))
-    pieces = iter([text[start:end] for start, end in zip([0, *ends], ends)])
-    return ["" if token_id in left_out else next(pieces) for token_id in ids]
-
-
-@contextmanager
-def evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Inside this context the model is in evaluation mode."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def length_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int | None = None) -> Iterator[list[int]]:

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.decoding.text import evaluating
+from hf_attn_seq2seq.decoding.attending import evaluating
 from hf_attn_seq2seq.explain.chapters import token_label
 from hf_attn_seq2seq.explain.sentences import entropy
 from hf_attn_seq2seq.explain.trace import Trace

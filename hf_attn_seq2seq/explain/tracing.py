@@ -20,9 +20,9 @@ from transformers.utils import logging
 
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.data.words import Words, cut_words, token_words, word_shares
-from hf_attn_seq2seq.decoding.attending import eager_attention
+from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
+from hf_attn_seq2seq.decoding.offsets import token_texts
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, spans_of
-from hf_attn_seq2seq.decoding.text import evaluating, token_texts
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
 from hf_attn_seq2seq.messages import quoted

@@ -16,7 +16,8 @@ from transformers import M2M100Tokenizer, MarianTokenizer, PreTrainedModel
 from hf_attn_seq2seq import pipeline
 from hf_attn_seq2seq.data.words import cut_words
 from hf_attn_seq2seq.decoding import align, attend, attend_pairs, command, translate_n_best
-from hf_attn_seq2seq.decoding.attending import eager_attention, encode_with_offsets, offsets_by_text
+from hf_attn_seq2seq.decoding.attending import eager_attention
+from hf_attn_seq2seq.decoding.offsets import encode_with_offsets, offsets_by_text
 from tests.test_pipeline import SENTENCES, WORDS, foreign_model, links_by_hand
 
 
@@ -124,7 +125,7 @@ def slow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("text", TEXTS)
 def test_places_of_tokens_that_are_not_told(slow: Any, text: str) -> None:
     assert not slow.is_fast
-    inputs, (offsets,) = encode_with_offsets(slow, [text])
+    inputs, (offsets,) = encode_with_offsets(slow, [text], return_tensors="np")
     tokens = slow.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
     covered = ""
     for token, (start, end) in zip(tokens, offsets):

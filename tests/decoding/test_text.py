@@ -8,7 +8,7 @@ from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import Readout, translate, translate_n_best
-from hf_attn_seq2seq.decoding.attending import encode_with_offsets
+from hf_attn_seq2seq.decoding.offsets import encode_with_offsets
 from hf_attn_seq2seq.decoding.text import Source, _with_attention, length_batches
 from tests.decoding.conftest import SENTENCES, make_model
 from tests.helpers import FAMILIES, tiny_model
@@ -275,7 +275,7 @@ def test_unknown_tokens_become_the_words_looked_at(model, tokenizer, num_beams):
 @pytest.mark.parametrize("end_token", ["competes", "excluded"])
 def test_an_unknown_token_becomes_what_its_tokenizer_counts_as_one(kind, source, weights, text, end_token):
     tokenizer = train_tokenizer(["a b"], kind=kind, vocab_size=20, byte_fallback=False)
-    inputs, (offsets,) = encode_with_offsets(tokenizer, [source])
+    inputs, (offsets,) = encode_with_offsets(tokenizer, [source], return_tensors="np")
     rows = np.full((2, 3, len(offsets)), 1 / len(offsets))  # heads x steps x src_len
     rows[:, 2] = 0.0
     for token, weight in weights.items():

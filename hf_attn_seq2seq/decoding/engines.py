@@ -1,0 +1,119 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""What searches for translations: one interface, whatever runs the model. Importing this needs no PyTorch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from hf_attn_seq2seq.decoding.readout import Readout
+
+logger = logging.getLogger(__name__)
+
+
+class Hypotheses(NamedTuple):
+    """What the search found for a batch: `returned` hypotheses of each source, best first."""
+
+    sequences: np.ndarray  # (batch * returned, length) int64: from the start token on, with padding on the right
+    scores: np.ndarray | None  # (batch * returned,): as defined by `decoding.scores`
+    found: np.ndarray  # (batch * returned,) bool: False for what fills up where there are fewer hypotheses
+    attentions: np.ndarray | None  # (batch * returned, heads, steps, src_len): row t chose the t-th new token
+
+
+class Engine(Protocol):
+    """Runs one model, or an ensemble."""
+
+    name: str  # "graph" or "torch"
+    config: Any  # with the fields of the model's configuration as attributes, `vocab_size` for example
+    generation_config: Any  # with the settings of the search as attributes: those saved with the model
+
+    def readout(self) -> Readout:
+        """How links are read from the attention, as the model's `alignment.json` says."""
+
+    def search(
+        self,
+        input_ids: np.ndarray,
+        attention_mask: np.ndarray,
+        *,
+        layer: int | None = None,
+        scores: bool = False,
+        **generate_options: Any,
+    ) -> Hypotheses:
+        """
+        Search for the translations of a batch.
+
+        Args:
+            input_ids: `(batch, src_len)`.
+            attention_mask: `(batch, src_len)`, 1 for real tokens, at any position.
+            layer: Return the attention of this layer, counted among the decoder layers with attention; None: of none.
+            scores: Whether to return scores.
+            **generate_options: As of `model.generate`, such as `num_beams` and `num_return_sequences`; what is not
+                given is that of `generation_config`.
+
+        Raises:
+            ValueError: An option is invalid, or attention is requested that the model does not have.
+        """
+
+
+class LimitedEngine(Engine, Protocol):
+    """An engine that cannot do all that `generate()` can."""
+
+    def can(self, options: Mapping[str, Any]) -> str | None:
+        """None if it can search with these options, otherwise a part of a sentence that names what it cannot do."""
+
+
+def as_engine(model: PreTrainedModel | Engine) -> Engine:
+    """The engine itself, or that of a model with `generate()`."""
+    if hasattr(model, "search"):
+        return model  # type: ignore[return-value]
+    from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
+
+    return TorchEngine(model)  # type: ignore[arg-type]
+
+
+class FallbackEngine:
+    """A limited engine that leaves what it cannot do to another, which is made when it is first needed."""
+
+    def __init__(self, engine: LimitedEngine, make_other: Callable[[], Engine]) -> None:
+        self.engine, self.make_other = engine, make_other
+        self.other: Engine | None = None
+        self.told: set[str] = set()
+        self.name = engine.name
+        self.config, self.generation_config = engine.config, engine.generation_config
+
+    def readout(self) -> Readout:
+        return self.engine.readout()
+
+    def search(self, input_ids: np.ndarray, attention_mask: np.ndarray, **options: Any) -> Hypotheses:
+        settings = {name: value for name, value in options.items() if name not in ("layer", "scores")}
+        reason = self.engine.can(settings)
+        if reason is None:
+            return self.engine.search(input_ids, attention_mask, **options)
+        if reason not in self.told:
+            self.told.add(reason)
+            logger.warning(f"The graph cannot {reason}: PyTorch searches instead, which is slower.")
+        if self.other is None:
+            self.other = self.make_other()
+        return self.other.search(input_ids, attention_mask, **options)
+
+
+def generation_setting(model: Any, options: Mapping[str, Any], name: str, usual: Any) -> Any:
+    """
+    The value that a search with these options uses for a setting; `usual` if it is not set anywhere.
+
+    Args:
+        model: A model or an engine: what has a `generation_config`.
+        options: As for `model.generate`.
+    """
+    given = options.get("generation_config")
+    for value in (options.get(name), getattr(given, name, None), getattr(model.generation_config, name, None)):
+        if value is not None:
+            return value
+    return usual

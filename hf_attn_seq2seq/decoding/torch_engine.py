@@ -1,0 +1,69 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The engine of whatever has `generate()`: models of this package and of Transformers, ensembles, exported models."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from hf_attn_seq2seq.decoding.attending import evaluating, generate_attending
+from hf_attn_seq2seq.decoding.engines import Hypotheses, generation_setting
+from hf_attn_seq2seq.decoding.readout import Readout, readout_of
+from hf_attn_seq2seq.decoding.scores import SearchScores
+
+
+class TorchEngine:
+    """Searches with `model.generate`, on any device."""
+
+    name = "torch"
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+
+    @property
+    def config(self) -> Any:
+        return self.model.config
+
+    @property
+    def generation_config(self) -> Any:
+        return self.model.generation_config
+
+    def readout(self) -> Readout:
+        return readout_of(self.model)
+
+    @torch.no_grad()
+    def search(
+        self,
+        input_ids: np.ndarray,
+        attention_mask: np.ndarray,
+        *,
+        layer: int | None = None,
+        scores: bool = False,
+        **generate_options: Any,
+    ) -> Hypotheses:
+        """See [`Engine`]. Arrays among the options are further inputs of the model, such as `token_type_ids`."""
+        sources = {"input_ids": np.asarray(input_ids), "attention_mask": np.asarray(attention_mask)}
+        inputs = {
+            name: torch.from_numpy(value).to(self.model.device)
+            for name, value in {**sources, **generate_options}.items()
+            if isinstance(value, np.ndarray)
+        }
+        options = {name: value for name, value in generate_options.items() if name not in inputs}
+        options["return_dict_in_generate"] = True
+        search = SearchScores(self.model, options)
+        several = generation_setting(self.model, options, "num_return_sequences", 1) > 1
+        if scores or several:
+            options = search.all_options()
+        with evaluating(self.model):
+            if layer is None:
+                outputs, weights = self.model.generate(**inputs, **options), None  # type: ignore[operator]
+            else:
+                outputs, weights = generate_attending(self.model, inputs, layer, **options)
+        sequences = outputs.sequences.cpu().numpy()
+        return Hypotheses(
+            sequences,
+            np.array(search.of(outputs)) if scores else None,
+            np.array(search.found(outputs)) if several else np.ones(len(sequences), dtype=bool),
+            None if weights is None else weights.numpy(),
+        )
