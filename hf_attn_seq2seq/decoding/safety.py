@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import cached_file
-
 
 ADAPTER = "adapter_config.json"
 WEIGHTS = "model.safetensors"
@@ -33,6 +31,11 @@ def is_plain(name: object, ending: str = "") -> bool:
 
 def find_file(name: str, file: str, hub: Mapping[str, Any]) -> Path | None:
     """A file of a model, downloaded if it is on the Hub; None if it does not exist or the Hub cannot be reached."""
+    if os.path.isdir(name):
+        path = Path(name, file)
+        return path if path.is_file() else None
+    from transformers.utils import cached_file
+
     options = {option: value for option, value in hub.items() if option != "trust_remote_code"}
     try:
         found = cached_file(
