@@ -13,6 +13,7 @@ from transformers import initialization as init
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.generation import GenerationMixin
+from transformers.loss.loss_utils import ForMaskedLMLoss
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import (
     BaseModelOutput,
@@ -30,6 +31,8 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .attention import Attention
 from .cache_attn_seq2seq import AttnSeq2SeqCache, new_recurrent_cache
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig, target_vocabulary
+from .fused import is_plain_linear, runs_plainly
+from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy
 from .recorder import record
 from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
 from .transformer import SelfAttention, TransformerDecoder, TransformerEncoder
@@ -653,6 +656,8 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        label_smoothing: float = 0.0,
+        output_logits: bool | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Seq2SeqLMOutput:
         """
@@ -660,6 +665,10 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             labels: Target tokens `(batch, tgt_len)` without the start token; -100 is ignored. The decoder's input is
                 made from them where it is not given.
             logits_to_keep: How many of the last positions get logits; 0: all.
+            label_smoothing: Share of probability that the loss spreads over all tokens (Szegedy et al. 2016).
+            output_logits: False returns the loss without logits, which saves their time and memory, and True both.
+                None: both, where logits that training leaves out are computed when they are first read, before the
+                optimizer's step.
             input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, encoder_outputs, past_key_values,
             inputs_embeds, decoder_inputs_embeds, use_cache: As for [`AttnSeq2SeqModel.forward`].
 
@@ -695,21 +704,22 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             hidden_states = hidden_states[:, logits_to_keep]
         elif logits_to_keep:
             hidden_states = hidden_states[:, -logits_to_keep:]
-        logits = self.lm_head(hidden_states)
-        record(self, hidden=hidden_states, logits=logits)
-        loss = None
         if labels is not None:
-            if logits.shape[:2] != labels.shape:
-                raise ValueError(
-                    f"The labels have shape {tuple(labels.shape)} and the target {tuple(logits.shape[:2])}: give one "
-                    "label per target token."
-                )
-            if not is_tracing(labels) and labels.device.type == "cpu":
-                check_ids("labels", labels.masked_fill(labels == -100, 0), logits.shape[-1])
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
-        return Seq2SeqLMOutput(
+            self._check_labels(labels, hidden_states)
+        loss = logits = None
+        leave_out = self._leaves_out_logits(hidden_states, labels, output_logits, kwargs)
+        if leave_out:
+            assert labels is not None
+            divisor = kwargs.get("num_items_in_batch")
+            loss = chunked_cross_entropy(hidden_states, self.lm_head.weight, labels, divisor, label_smoothing)
+        else:
+            logits = self.lm_head(hidden_states)
+            record(self, hidden=hidden_states, logits=logits)
+            if labels is not None:
+                loss = self._loss_of(logits, labels, label_smoothing, **kwargs)
+        result = Seq2SeqLMOutput(
             loss=loss,
-            logits=logits,
+            logits=None if output_logits is False else logits,
             past_key_values=outputs.past_key_values,
             decoder_hidden_states=outputs.decoder_hidden_states,
             decoder_attentions=outputs.decoder_attentions,
@@ -718,6 +728,55 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             encoder_hidden_states=outputs.encoder_hidden_states,
             encoder_attentions=outputs.encoder_attentions,
         )
+        if leave_out and output_logits is None:
+            return UnreadLogitsOutput.of(result, self.lm_head, hidden_states)
+        return result
+
+    def _check_labels(self, labels: torch.Tensor, hidden_states: torch.Tensor) -> None:
+        if hidden_states.shape[:2] != labels.shape:
+            raise ValueError(
+                f"The labels have shape {tuple(labels.shape)} and the target {tuple(hidden_states.shape[:2])}: give "
+                "one label per target token."
+            )
+        if not is_tracing(labels) and labels.device.type == "cpu":
+            # An adapter around the output layer has no sizes.
+            vocab_size = getattr(self.lm_head, "out_features", self.config.decoder_vocab_size)
+            check_ids("labels", labels.masked_fill(labels == IGNORED, 0), vocab_size)
+
+    def _leaves_out_logits(
+        self,
+        hidden_states: torch.Tensor,
+        labels: torch.Tensor | None,
+        output_logits: bool | None,
+        loss_arguments: dict[str, Any],
+    ) -> bool:
+        """
+        Whether the loss alone is computed. Where logits may still be read, only in training: not under autocast, where
+        whatever wraps the model reads all outputs to convert them.
+        """
+        if labels is None or output_logits or not runs_plainly(hidden_states):
+            return False
+        trains = self.training and torch.is_grad_enabled()
+        if output_logits is None and (not trains or torch.is_autocast_enabled(hidden_states.device.type)):
+            return False
+        return (
+            self.loss_function is ForMaskedLMLoss
+            and loss_arguments.get("ignore_index", IGNORED) == IGNORED
+            and is_plain_linear(self.lm_head)
+            and self.lm_head.bias is None
+        )
+
+    def _loss_of(
+        self, logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float, **kwargs: Any
+    ) -> torch.Tensor:
+        """The loss that `loss_function` gives, or its cross-entropy with label smoothing."""
+        if not label_smoothing:
+            return self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
+        logits, labels = logits.float().flatten(0, 1), labels.to(logits.device).flatten()
+        divisor = kwargs.get("num_items_in_batch")
+        reduction = "mean" if divisor is None else "sum"
+        loss = nn.functional.cross_entropy(logits, labels, reduction=reduction, label_smoothing=label_smoothing)
+        return loss if divisor is None else loss / divisor
 
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """The decoder's input for `(batch, tgt_len)` labels; data collators call this."""

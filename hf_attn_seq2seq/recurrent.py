@@ -11,7 +11,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.rnn import pack_padded_sequence
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -20,6 +19,7 @@ from transformers.utils.import_utils import is_tracing
 from .attention import DecoderOutput, Memory, build_attention, fixed_context, recall_source, summarize
 from .cache_attn_seq2seq import keeps_history, read_state, write_state
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .fused import is_plain_linear
 from .recorder import active_recorder, record
 
 
@@ -34,12 +34,6 @@ def _onednn_half_types() -> frozenset[torch.dtype]:
 
 
 ONEDNN_HALF_TYPES = _onednn_half_types()  # asked once: a traced graph cannot ask
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Whether a call of `module` does more than its `forward`: hooks of its own or of all modules, also pruning's."""
-    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(own) or "forward" in vars(module) or _has_any_global_hook()
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -91,18 +85,8 @@ class RecurrentCell(nn.Module):
 
     @property
     def is_plain(self) -> bool:
-        """
-        Whether the fused kernels may read the weights: not where an adapter, a quantiser or a parametrization stands
-        in, nor where hooks wait for a Linear to be called.
-        """
-        linears = [*self.input_projections, self.hidden_projection]
-        return all(
-            type(part) is nn.Linear
-            and type(part.weight) in (nn.Parameter, torch.Tensor)
-            and type(part.bias) in (nn.Parameter, torch.Tensor, type(None))
-            and not has_hooks(part)
-            for part in linears
-        )
+        """Whether the fused kernels may read the weights."""
+        return all(is_plain_linear(part) for part in (*self.input_projections, self.hidden_projection))
 
     @classmethod
     def has_kernel(cls, inputs: torch.Tensor) -> bool:

@@ -17,7 +17,6 @@ from datasets import Dataset
 from pyarrow import compute
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional
 from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
@@ -216,14 +215,15 @@ class TranslationTrainer(Seq2SeqTrainer):
             inputs = {name: torch.cat([value, value]) for name, value in inputs.items()}
             decoder_input_ids = torch.cat([decoder_input_ids, decoder_input_ids])
         outputs = model(
-            **inputs, decoder_input_ids=decoder_input_ids, use_cache=False, output_attentions=guided is not None
-        )
-        loss = functional.cross_entropy(
-            outputs.logits.flatten(0, 1).float(),
-            labels.repeat(passes, 1).flatten(),
+            **inputs,
+            decoder_input_ids=decoder_input_ids,
+            labels=labels.repeat(passes, 1),
             label_smoothing=self.settings.label_smoothing if model.training else 0.0,
-            reduction="sum",
+            num_items_in_batch=1,  # the sum
+            output_attentions=guided is not None,
+            output_logits=passes > 1 or return_outputs,
         )
+        loss = outputs.loss
         if guided is not None:
             heads = outputs.cross_attentions[guided.layer]  # batch x heads x tgt_len x src_len
             weights = heads.mean(1) if guided.head is None else heads[:, guided.head]
