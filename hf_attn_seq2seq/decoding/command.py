@@ -1,26 +1,18 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Translate a sentence, a file or standard input, line by line. The output has one line per input line, in order."""
 
+from __future__ import annotations
+
 import argparse
 import json
-import multiprocessing
 import os
 import re
-import signal
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedTokenizerBase
-
-from hf_attn_seq2seq.console import ENDING, CommandParser, quieten
+from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.decoding.files import (
     STANDARD,
@@ -34,22 +26,17 @@ from hf_attn_seq2seq.decoding.files import (
 from hf_attn_seq2seq.decoding.loading import (
     DEFAULT_MODEL,
     DTYPES,
-    Translator,
     fingerprint,
-    load_tokenizer,
-    load_translator,
     looks_like_path,
     names_model,
-    pick_device,
-    read_config,
-    read_generation_config,
     resolve,
 )
-from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
-from hf_attn_seq2seq.decoding.text import length_batches, translate_n_best
-from hf_attn_seq2seq.splitting import Piece, max_source_tokens, source_language, split_text
+from hf_attn_seq2seq.splitting import max_source_tokens
 from hf_attn_seq2seq.writing import is_regular
 
+
+if TYPE_CHECKING:
+    from hf_attn_seq2seq.decoding.sentences import Translation
 
 EXAMPLES = """examples:
   hf-attn-seq2seq translate "The cat is on the mat."
@@ -71,9 +58,10 @@ translation. Words are separated by whitespace and counted from 0.
 FILE_NAME = re.compile(r"(?!\w+://)\S+\.([a-z]{2,4}\d?|[A-Z]{2,4}\d?|jsonl|gz|xz|bz2)")
 AS_TEXT = "To translate it as text, pipe it in: echo TEXT | hf-attn-seq2seq translate."
 MAX_LENGTH_PENALTY = 50  # a length raised to more overflows
-BATCH_TOKENS = 64  # a sentence of usual length; a batch has at most this many tokens per sentence
 LARGEST_BLOCK = 1 << 28  # bytes
 BLOCK_BYTES = 1024  # read ahead per sentence of a batch: about sixteen batches, which are sorted by length
+FIRST_BLOCK = 1024  # bytes: a few lines, so that their translations come soon
+PROMPT = "> "
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -141,7 +129,9 @@ def build_parser() -> argparse.ArgumentParser:
     work.add_argument(
         "--batch-size", type=int, default=64, metavar="N", help="sentences per batch (default %(default)s)"
     )
-    work.add_argument("--processes", type=int, default=1, metavar="N", help="worker processes (default %(default)s)")
+    work.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="batches translated at once (default %(default)s)"
+    )
     work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if available)")
     work.add_argument("--dtype", choices=DTYPES, default="auto")
     return parser
@@ -177,19 +167,24 @@ def _told_apart(model: str | None, given: str | None) -> _Told:
 def run(options: argparse.Namespace) -> None:
     """Read, translate, write, block by block."""
     _check(options)
+    # Not before the arguments are checked, and not for --help.
+    from hf_attn_seq2seq.decoding.jobs import Jobs, translating
+    from hf_attn_seq2seq.decoding.opening import prepare
+
     names = [resolve(name) for name in options.model.split(",")]
     try:
-        tokenizer = load_tokenizer(names)
+        opening = prepare(names, options.device, options.dtype)
     except ValueError as error:
         alone = options.text is None and options.file is None
         if alone and looks_like_path(options.model) and not os.path.exists(options.model):
             raise ValueError(f"{error} There is no file of that name to translate either. {AS_TEXT}") from None
         raise
-    config = read_config(names[0])
     if options.alignments or options.replace_unknown:
-        _check_attention(names)
-    search = _search(options, read_generation_config(names[0], config))
-    limit = max_source_tokens(config, tokenizer)
+        for name, config in zip(names, opening.configs):
+            if getattr(config, "attention_type", "") == "none":
+                raise ValueError(f"'{name}' has no attention: leave out --alignments and --replace-unknown.")
+    search = _search(options, opening.generation_config)
+    limit = max_source_tokens(opening.configs[0], opening.tokenizer)
     if options.max_source_tokens:
         limit = min(limit, options.max_source_tokens)
     if options.file and options.output and is_regular(options.output):
@@ -205,33 +200,31 @@ def run(options: argparse.Namespace) -> None:
         if options.resume:
             raise ValueError(f"{options.output} is not a regular file and cannot be resumed: leave out --resume.")
         output = Output(options.output)
-    loading = {"names": names, "device": options.device, "dtype": options.dtype}
-    jobs = _Jobs(
-        tokenizer,
-        limit,
-        options.batch_size,
-        {**search, "max_source_tokens": limit},
-        options.file,
-        options.split_sentences,
-    )
-    with output, _workers(options.processes, loading) as executor, _bar(options, output) as bar:
-        if options.text is not None:
-            read: Iterator[Block] = iter([Block(0, options.text.splitlines(), "")])
-        else:
-            if not options.file and sys.stdin is not None and sys.stdin.isatty():
-                print("Type one sentence per line; end with Ctrl-D.", file=sys.stderr)
-            read = read_blocks(options.file, min(BLOCK_BYTES * options.batch_size, LARGEST_BLOCK))
+    search["max_source_tokens"] = limit
+    with output, translating(opening, search, options.processes) as submit, _Bar(options, output) as bar:
+        jobs = Jobs(opening.tokenizer, limit, options.batch_size, options.file, options.split_sentences, bar.warn)
+        read = _read(options, output)
         output.open()
-        blocks = _not_done(read, output, options.file)
         # A file is read ahead, so that no process waits at a block's end; a typed line is translated at once.
         ahead = options.processes > 1 and options.file is not None
-        for block, translations in jobs.run(executor, blocks, ahead):
+        for block, translations in jobs.run(submit, _not_done(read, output, options.file), ahead):
             content = "".join(_formatted(block, translations, options))
             output.write(content, block.first + len(block.lines), block.digest)
             bar.update(len(block.lines))
         output.finish()
     if not output.lines:
         print(f"note: {options.file or 'standard input'} is empty.", file=sys.stderr)
+
+
+def _read(options: argparse.Namespace, output: Output) -> Iterator[Block]:
+    """The text, or the lines of the file or of standard input."""
+    if options.text is not None:
+        return iter([Block(0, options.text.splitlines(), "")])
+    typing = not options.file and sys.stdin is not None and sys.stdin.isatty()
+    if typing:
+        print("Type one sentence per line; end with Ctrl-D.", file=sys.stderr)
+    size = min(BLOCK_BYTES * options.batch_size, LARGEST_BLOCK)
+    return read_blocks(options.file, size, first=FIRST_BLOCK, done=output.lines, prompt=PROMPT if typing else "")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -257,7 +250,6 @@ def _check(options: argparse.Namespace) -> None:
     if options.dictionary and not options.replace_unknown:
         raise ValueError("--dictionary needs --replace-unknown: add it.")
     refuse_overwriting(options.output, options.file, options.dictionary)
-    pick_device(options.device)
 
 
 def _is_unicode(text: str) -> bool:
@@ -268,16 +260,10 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _check_attention(names: Sequence[str]) -> None:
-    for name in names:
-        if getattr(read_config(name), "attention_type", "") == "none":
-            raise ValueError(f"'{name}' has no attention: leave out --alignments and --replace-unknown.")
-
-
-def _search(options: argparse.Namespace, defaults: GenerationConfig) -> dict[str, Any]:
+def _search(options: argparse.Namespace, defaults: Any) -> dict[str, Any]:
     """The keywords for `translate_n_best`."""
     search: dict[str, Any] = {
-        "num_beams": options.num_beams or defaults.num_beams or 1,
+        "num_beams": options.num_beams or getattr(defaults, "num_beams", None) or 1,
         "n_best": options.n_best or 1,
         "scores": bool(options.n_best) or options.format == "jsonl",
         "links": options.alignments,
@@ -325,71 +311,6 @@ def _not_done(blocks: Iterator[Block], output: Output, path: Path | None) -> Ite
     raise ValueError(f"{path} has changed since {output.path} was started: its first {output.lines} lines differ.")
 
 
-class _Jobs(NamedTuple):
-    """Splits blocks into sentences and batches, and reassembles their translations."""
-
-    tokenizer: PreTrainedTokenizerBase
-    limit: int  # tokens
-    batch_size: int
-    search: dict[str, Any]
-    path: Path | None
-    split_sentences: bool
-
-    def run(
-        self, executor: Executor, blocks: Iterator[Block], ahead: bool
-    ) -> Iterator[tuple[Block, list[list[Translation]]]]:
-        """Each block, in order, with the translations of its lines; with `ahead`, the next block is started early."""
-        begun: deque[_Begun] = deque()
-        for block in blocks:
-            begun.append(self._begin(executor, block))
-            if len(begun) > ahead:
-                yield self._collect(begun.popleft())
-        while begun:
-            yield self._collect(begun.popleft())
-
-    def _begin(self, executor: Executor, block: Block) -> "_Begun":
-        lines = [self._split(line) if line.strip() else [] for line in block.lines]
-        jobs = list(self._submit(executor, block, lines)) if any(lines) else []
-        return _Begun(block, lines, jobs)
-
-    def _split(self, line: str) -> list[Piece]:
-        return split_text(line, source_language(self.tokenizer)) if self.split_sentences else [Piece("", line)]
-
-    def _submit(
-        self, executor: Executor, block: Block, lines: list[list[Piece]]
-    ) -> Iterator[tuple[list[int], Future[list[list[Translation]]]]]:
-        sentences = [piece.sentence for pieces in lines for piece in pieces]
-        numbers = [number for number, pieces in enumerate(lines, start=block.first + 1) for _ in pieces]
-        lengths = [len(ids) for ids in self.tokenizer(sentences)["input_ids"]]
-        for number, length in zip(numbers, lengths):
-            if length > self.limit:
-                where = f"line {number} of {self.path or 'the text'}"
-                if len(lines[number - 1 - block.first]) > 1:
-                    where = f"a sentence in {where}"
-                tqdm.write(f"warning: {where} has {length:,} tokens: truncated to {self.limit:,}.", file=sys.stderr)
-        lengths = [min(length, self.limit) for length in lengths]
-        for batch in length_batches(lengths, self.batch_size, self.batch_size * BATCH_TOKENS):
-            yield batch, executor.submit(_translate, [sentences[index] for index in batch], self.search)
-
-    @staticmethod
-    def _collect(begun: "_Begun") -> tuple[Block, list[list[Translation]]]:
-        made = {index: result for batch, future in begun.jobs for index, result in zip(batch, future.result())}
-        in_order = (made[index] for index in range(len(made)))
-        blank = [Translation("", 0.0, frozenset())]
-        results = [
-            join_translations(pieces, [next(in_order) for _ in pieces]) if pieces else blank for pieces in begun.lines
-        ]
-        return begun.block, results
-
-
-class _Begun(NamedTuple):
-    """A block that is being translated."""
-
-    block: Block
-    lines: list[list[Piece]]
-    jobs: list[tuple[list[int], Future[list[list[Translation]]]]]
-
-
 def _formatted(block: Block, results: list[list[Translation]], options: argparse.Namespace) -> Iterator[str]:
     for number, (source, translations) in enumerate(zip(block.lines, results), start=block.first):
         if options.format == "jsonl":
@@ -411,74 +332,32 @@ def _formatted(block: Block, results: list[list[Translation]], options: argparse
             yield " ||| ".join(parts) + "\n"
 
 
-def _bar(options: argparse.Namespace, output: Output) -> tqdm:
+class _Bar:
     """A progress bar on a terminal, unless the translations are written there."""
-    hidden = not sys.stderr.isatty() or (options.output is None and sys.stdout.isatty())
-    total = count_lines(options.file) if options.file and not hidden else None
-    return tqdm(total=total, initial=output.lines, unit=" lines", disable=hidden, file=sys.stderr, dynamic_ncols=True)
 
+    def __init__(self, options: argparse.Namespace, output: Output) -> None:
+        self.bar: Any = None
+        if sys.stderr.isatty() and not (options.output is None and sys.stdout.isatty()):
+            from tqdm import tqdm
 
-# Translation itself, in this process or in worker processes.
+            total = count_lines(options.file) if options.file else None
+            place: dict[str, Any] = {"file": sys.stderr, "dynamic_ncols": True}
+            self.bar = tqdm(total=total, initial=output.lines, unit=" lines", **place)
 
+    def __enter__(self) -> _Bar:
+        return self
 
-class _Here(Executor):
-    """Runs jobs immediately in this process."""
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        future: Future = Future()
-        future.set_result(function(*args, **kwargs))
-        return future
+    def update(self, lines: int) -> None:
+        if self.bar is not None:
+            self.bar.update(lines)
 
-
-_loading: dict[str, Any] = {}
-_translator: Translator | None = None
-
-
-def _workers(processes: int, loading: dict[str, Any]) -> Executor:
-    if processes == 1:
-        global _translator
-        _translator = load_translator(**loading)
-        return _Here()
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, torch.get_num_threads() // processes)
-    return _Pool(processes, context, _prepare_process, (loading, threads, context.Value("i", 0)))
-
-
-class _Pool(ProcessPoolExecutor):
-    """Cancels pending jobs on exit, so that an error or Ctrl-C ends it soon."""
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        self.shutdown(cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            raise ValueError(
-                "A worker process was killed, perhaps for lack of memory: use fewer --processes or a smaller "
-                "--batch-size."
-            ) from None
-
-
-def _prepare_process(loading: dict[str, Any], threads: int, started: Any) -> None:
-    for number in (signal.SIGINT, *ENDING):
-        signal.signal(number, signal.SIG_IGN)  # the parent ends its processes
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    quieten()
-    torch.set_num_threads(threads)
-    with started.get_lock():
-        number = started.value
-        started.value += 1
-    device = str(pick_device(loading["device"]))
-    if device == "cuda":  # assign GPUs in turn
-        device = f"cuda:{number % torch.cuda.device_count()}"
-    # The first job loads the model: errors raised here would not reach the user as they do with one process.
-    _loading.update(loading, device=device)
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()  # a killed parent sends no message
-    os._exit(1)
-
-
-def _translate(texts: list[str], search: dict[str, Any]) -> list[list[Translation]]:
-    global _translator
-    if _translator is None:
-        _translator = load_translator(**_loading)
-    return translate_n_best(*_translator, texts, split_sentences=False, batch_size=len(texts), **search)
+    def warn(self, sentence: str) -> None:
+        """Print a sentence above the bar."""
+        if self.bar is not None:
+            self.bar.write(sentence, file=sys.stderr)
+        else:
+            print(sentence, file=sys.stderr)

@@ -41,13 +41,23 @@ class Block(NamedTuple):
     digest: str
 
 
-def read_blocks(path: Path | None, size: int) -> Iterator[Block]:
+def read_blocks(
+    path: Path | None, size: int, *, first: int | None = None, done: int = 0, prompt: str = ""
+) -> Iterator[Block]:
     """
     Read UTF-8 lines from a file, also `.gz`, `.xz` or `.bz2`, or from standard input, in blocks of about `size` bytes.
 
     Lines from standard input are passed on immediately, so that typed lines do not have to wait. A line ends with a
     line feed, with or without a carriage return, or, in a file whose first line breaks are lone carriage returns, with
     one of these. A byte order mark is dropped.
+
+    Args:
+        path: The file; None: standard input.
+        size: Bytes of a block.
+        first: Bytes of the first block, if it is to come sooner; each block is twice as large as the one before, up to
+            `size`.
+        done: A block ends after this number of lines, whatever its size, if there are as many.
+        prompt: Written to standard error whenever standard input is read.
 
     Raises:
         ValueError: The file is missing or damaged, standard input is closed, or a line is not UTF-8; the sentence
@@ -56,8 +66,8 @@ def read_blocks(path: Path | None, size: int) -> Iterator[Block]:
     name = str(path) if path else "standard input"
     if not path and sys.stdin is None:
         raise ValueError("Standard input is closed: name a file.")
-    typed: Any = sys.stdin and sys.stdin.buffer
-    contents = _contents(path, size) if path else iter(lambda: typed.read1(size), b"")
+    sizes = _growing(size if first is None else min(first, size), size)
+    contents = _contents(path, sizes) if path else _typed(sizes, prompt)
     digest = hashlib.sha256()
     count = 0
     rest = b""
@@ -68,12 +78,42 @@ def read_blocks(path: Path | None, size: int) -> Iterator[Block]:
             continue
         block = rest + complete + newline
         rest = rest_of_content
-        if block:
-            digest.update(block)
-            raw = block.removesuffix(b"\n").split(b"\n")
+        for part in _cut(block, done - count):
+            digest.update(part)
+            raw = part.removesuffix(b"\n").split(b"\n")
             lines = [_decode(line, name, number) for number, line in enumerate(raw, start=count + 1)]
             yield Block(count, lines, digest.hexdigest())
             count += len(lines)
+
+
+def _growing(size: int, most: int) -> Iterator[int]:
+    """The size, twice the size and so on, up to `most`."""
+    while True:
+        yield size
+        size = min(2 * size, most)
+
+
+def _typed(sizes: Iterator[int], prompt: str) -> Iterator[bytes]:
+    """What standard input has, as soon as there is something."""
+    for size in sizes:
+        if prompt:
+            print(prompt, end="", file=sys.stderr, flush=True)
+        content = sys.stdin.buffer.read1(size)  # type: ignore[attr-defined]
+        if not content:
+            break
+        yield content
+    if prompt:
+        print(file=sys.stderr)
+
+
+def _cut(block: bytes, lines: int) -> list[bytes]:
+    """The block in two after this number of lines, or as it is if there are not that many, or none; without blanks."""
+    end = 0
+    for _ in range(max(0, lines)):
+        end = block.find(b"\n", end) + 1
+        if not end:
+            break
+    return [part for part in (block[:end], block[end:]) if part]
 
 
 @contextmanager
@@ -91,19 +131,19 @@ def open_text(path: Path, suffix: str) -> Iterator[TextIO]:
 def count_lines(path: Path) -> int:
     """The number of lines that `read_blocks` will read."""
     count, last = 0, b"\n"
-    for content in _contents(path, _BUFFER):
+    for content in _contents(path, itertools.repeat(_BUFFER)):
         count += content.count(b"\n")
         last = content[-1:]
     return count + (last != b"\n")
 
 
-def _contents(path: Path, size: int) -> Iterator[bytes]:
-    """The decompressed content of a file, at most `size` bytes at a time; lone carriage returns become line feeds."""
+def _contents(path: Path, sizes: Iterator[int]) -> Iterator[bytes]:
+    """The decompressed content of a file, in pieces of these sizes at most; lone carriage returns become feeds."""
     try:
         with _open(path) as stream:
             begin = stream.peek()
             ends_at_returns = b"\r" in begin and b"\n" not in begin
-            while content := stream.read1(size):
+            while content := stream.read1(next(sizes)):
                 yield content.replace(b"\r", b"\n") if ends_at_returns else content
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # an error of the disk, not of the archive

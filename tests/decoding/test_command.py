@@ -3,6 +3,7 @@
 
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -17,9 +18,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from hf_attn_seq2seq.data.links import to_pharaoh
-from hf_attn_seq2seq.decoding import command, translate, translate_n_best
+from hf_attn_seq2seq.decoding import command, jobs, loading, translate, translate_n_best
 from hf_attn_seq2seq.decoding.command import main
 from hf_attn_seq2seq.decoding.files import ResumableOutput, count_lines, read_blocks
+from hf_attn_seq2seq.decoding.sentences import Translation
 from hf_attn_seq2seq.writing import sole_output
 from tests.data.corpus_files import write
 from tests.decoding.conftest import SENTENCES, make_model
@@ -90,6 +92,71 @@ def test_lines_that_end_in_carriage_returns_alone(tmp_path, suffix, size):
     assert count_lines(path) == 2
 
 
+def test_blocks_grow(many):
+    lines = many.read_text("utf-8").splitlines()
+    blocks = list(read_blocks(many, 1000, first=50))
+    assert [line for block in blocks for line in block.lines] == lines
+    sizes = [sum(len(line) + 1 for line in block.lines) for block in blocks]
+    for number, (least, most) in enumerate([(25, 50), (75, 125), (175, 225), (375, 425), (775, 825), (950, 1050)]):
+        assert least <= sizes[number] <= most
+    assert [block.first for block in blocks] == [sum(len(b.lines) for b in blocks[:n]) for n in range(len(blocks))]
+    assert [block.digest for block in read_blocks(many, 1000, first=2000)] == [
+        block.digest for block in read_blocks(many, 1000)
+    ]
+
+
+@pytest.mark.parametrize("done", [0, 1, 7, 20, 149, 150, 151, 999])
+def test_a_block_ends_where_another_run_ended(tmp_path, many, done):
+    blocks, plain = list(read_blocks(many, 300, done=done)), list(read_blocks(many, 300))
+    assert [line for block in blocks for line in block.lines] == [line for block in plain for line in block.lines]
+    ends = {block.first + len(block.lines): block.digest for block in blocks}
+    assert ends.items() >= {block.first + len(block.lines): block.digest for block in plain}.items()
+    assert len(blocks) <= len(plain) + 1
+    if 0 < done <= len(MANY):
+        content = "".join(f"{line}\n" for line in MANY[:done]).encode()
+        assert ends[done] == hashlib.sha256(content).hexdigest()
+
+
+def test_blocks_of_another_size_go_on(folders, many, tmp_path, monkeypatch):
+    """Of an earlier version, whose blocks did not grow."""
+    options = ["--num-beams", 1, "--max-new-tokens", 3]
+    run(folders / "gru", many, "--output", tmp_path / "whole", *options)
+    output, write = tmp_path / "out", ResumableOutput.write
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "FIRST_BLOCK", 777)
+        patch.setattr(command, "BLOCK_BYTES", 12)
+
+        def stop(self, *arguments):
+            write(self, *arguments)
+            raise KeyboardInterrupt
+
+        patch.setattr(ResumableOutput, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(folders / "gru", many, "--output", output, *options)
+    assert 0 < json.loads((tmp_path / "out.progress").read_text())["lines"] < len(MANY)
+    run(folders / "gru", many, "--output", output, *options, "--resume")
+    assert output.read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_terminal_is_asked_for_each_line(folders, monkeypatch, expected, capsys):
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    class Typed(io.BytesIO):
+        def read1(self, size: int = -1) -> bytes:
+            shown.append(capsys.readouterr())
+            return self.readline()
+
+    shown: list = []
+    monkeypatch.setattr(sys, "stdin", Terminal(Typed("".join(f"{line}\n" for line in LINES[:3]).encode())))
+    run(folders / "gru")
+    assert [said.out for said in shown] == ["", *(f"{translation}\n" for translation in expected[:3])]
+    assert shown[0].err.endswith("Type one sentence per line; end with Ctrl-D.\n> ")
+    assert [said.err for said in shown[1:]] == ["> "] * 3
+    assert capsys.readouterr() == ("", "\n")
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".bz2"])
 @pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:20] + bytes(9) + data[29:]])
 def test_damaged_archives_are_named_when_lines_are_counted_too(tmp_path, suffix, damage):
@@ -143,14 +210,14 @@ def test_jsonl(folders, source, model, tokenizer, capsys):
 
 
 def test_line_ends_that_a_model_writes_are_blanks(folders, source, monkeypatch, capsys):
-    broken = [[command.Translation("one\ntwo\u2028three\r\n")]]
-    monkeypatch.setattr(command, "translate_n_best", lambda model, tokenizer, texts, **options: broken * len(texts))
+    broken = [[Translation("one\ntwo\u2028three\r\n")]]
+    monkeypatch.setattr(jobs, "translate_n_best", lambda model, tokenizer, texts, **options: broken * len(texts))
     run(folders / "gru", source)
     assert capsys.readouterr().out.split("\n") == ["one two three" if line.strip() else "" for line in LINES] + [""]
 
 
 def test_unknown_words_through_a_dictionary(folders, tmp_path, model, tokenizer, capsys, monkeypatch):
-    monkeypatch.setattr(command, "load_translator", lambda **loading: (_OnlyUnknown(model), tokenizer))
+    monkeypatch.setattr(loading, "load_translator", lambda *names: loading.Translator(_OnlyUnknown(model), tokenizer))
     (tmp_path / "words.tsv").write_text("zyx\tZyxe\n\nquux\tQuuxe\n", "utf-8")
     pipe(monkeypatch, b"Zyx Quux\n")
     run(folders / "gru", "--num-beams", 1, "--replace-unknown", "--dictionary", tmp_path / "words.tsv")
