@@ -1,12 +1,9 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Loading trained models from folders or the Hub, with one-sentence error messages."""
 
-import hashlib
 import json
-import math
 import os
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -31,9 +28,19 @@ from transformers import (
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
 from hf_attn_seq2seq.decoding.exported import DESCRIPTION, ExportedModel
+from hf_attn_seq2seq.decoding.folders import (
+    GENERATION,
+    SAVE,
+    check_folder,
+    check_search_settings,
+    check_search_tokens,
+    check_settings,
+    check_vocabulary,
+    hash_folder,
+)
 from hf_attn_seq2seq.decoding.readout import READOUT_FILE, Aligner, Readout, find_readout, keep_readout, readout_of
-from hf_attn_seq2seq.decoding.safety import ADAPTER, check_files, find_file, read_settings
-from hf_attn_seq2seq.messages import quoted, shortened
+from hf_attn_seq2seq.decoding.safety import check_files, find_file
+from hf_attn_seq2seq.messages import shortened
 
 
 DEFAULT_MODEL = "en-fr-small"
@@ -42,12 +49,8 @@ _PICKLE = "pytorch_model.bin"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
 NO_CODE = {"trust_remote_code": False}  # None would ask, on the terminal
-SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 _PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # a folder, or a name on the Hub
 _ANCHORED = re.compile(r"(\.{1,2}|~[^\s/]*)?/\S+")  # begins like a path and unlike text
-PADDED = 127  # tokens that a vocabulary may have beyond the tokenizer's, where it is a round number
-_GENERATION = "The generation_config.json"
-_SAVE = "correct it, or save the model again"
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -170,21 +173,9 @@ def load_translator(
     for name, model in zip(names, models):
         keep_readout(model, resolve(name), hub)
     for name, model in zip(names, models):
-        _check_generation(name, model)
-        if (
-            model.config.vocab_size - len(tokenizer) > PADDED
-            and model.config.model_type == AttnSeq2SeqConfig.model_type
-        ):
-            warnings.warn(
-                f"The tokenizer has {len(tokenizer)} tokens, the model '{name}' {model.config.vocab_size}: they may "
-                "not belong together.",
-                stacklevel=2,
-            )
-        if len(tokenizer) > model.config.vocab_size:
-            raise ValueError(
-                f"The tokenizer has {len(tokenizer)} tokens but the model '{name}' has {model.config.vocab_size}: use "
-                "the tokenizer that the model was trained with."
-            )
+        check_search_tokens(name, vars(model.generation_config), getattr(model.config, "decoder_vocab_size", None))
+        own = model.config.model_type == AttnSeq2SeqConfig.model_type
+        check_vocabulary(name, len(tokenizer), model.config.vocab_size, own)
     model = models[0] if len(models) == 1 else Ensemble(models)
     return Translator(model.to(place).eval(), tokenizer)  # type: ignore[arg-type]
 
@@ -272,36 +263,7 @@ def fingerprint(name: str) -> str:
     if not folder.is_dir():
         config = find_file(name, "config.json", NO_CODE)  # its folder is named after the commit
         return f"{name}@{config.parent.name if config else None}"
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*")):
-        if path.suffix in (".json", ".safetensors", ".bin", ".onnx") and path.name not in (
-            "results.json",
-            "training_args.bin",
-        ):
-            digest.update(path.name.encode())
-            with path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-    return digest.hexdigest()
-
-
-def _check_folder(name: str) -> None:
-    if not name.strip():
-        raise ValueError("The name of the model is empty: name a trained model's folder.")
-    if os.path.isfile(name):
-        raise ValueError(f"'{name}' is a file: give the folder of a trained model.")
-    if not os.path.isdir(name):  # nor a name that is longer than a path may be
-        return
-    folder = Path(name)
-    if not (folder / "config.json").is_file() and not (folder / ADAPTER).is_file():
-        raise ValueError(f"'{name}' does not contain a trained model: config.json is missing.")
-    _check_settings(name)
-
-
-def _check_settings(folder: str) -> None:
-    for file in SETTINGS:  # Transformers would continue without some of them
-        if os.path.isfile(os.path.join(folder, file)):
-            read_settings(Path(folder, file))
+    return hash_folder(folder)
 
 
 def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:
@@ -312,7 +274,7 @@ def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:
         ValueError: The model is missing, is not an encoder-decoder, needs another version, or is refused by
             [`check_files`].
     """
-    _check_folder(resolve(name))
+    check_folder(resolve(name))
     check_files(resolve(name), hub)
     try:
         config = AutoConfig.from_pretrained(resolve(name), **hub)
@@ -339,33 +301,14 @@ def read_generation_config(name: str, config: Any, hub: Mapping[str, Any] = NO_C
         return GenerationConfig.from_model_config(config)
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(f"{_GENERATION} of '{name}' cannot be used ({reason}): {_SAVE}.") from None
-    for field in ("num_beams", "max_length", "max_new_tokens"):
-        value = getattr(generation, field, None)
-        if value is not None and not (isinstance(value, int) and value >= 1):
-            raise ValueError(
-                f"{_GENERATION} of '{name}' has {field}={quoted(value)}, which must be at least 1: {_SAVE}."
-            )
+        raise ValueError(f"{GENERATION} of '{name}' cannot be used ({reason}): {SAVE}.") from None
+    check_search_settings(name, vars(generation))
     return generation
-
-
-def _check_generation(name: str, model: PreTrainedModel) -> None:
-    """A ValueError where a model of this package would never begin or end as its generation_config.json says."""
-    size = getattr(model.config, "decoder_vocab_size", None)  # of other models, ids may lie beyond
-    for field, value in vars(model.generation_config).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{_GENERATION} of '{name}' has {field}={value}, which is no number: {_SAVE}.")
-        for token in value if isinstance(value, list) else [value]:
-            if size and field.endswith("_token_id") and token is not None and not 0 <= token < size:
-                raise ValueError(
-                    f"{_GENERATION} of '{name}' has {field}={token}, which is outside the vocabulary of {size} "
-                    f"tokens: {_SAVE}."
-                )
 
 
 def read_tokenizer(name: str, hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTokenizerBase:
     """The tokenizer of that folder or name, or a ValueError; `hub` as for [`load`]."""
-    _check_settings(resolve(name))
+    check_settings(resolve(name))
     check_files(resolve(name), hub)
     return _load_tokenizer(name, hub)
 

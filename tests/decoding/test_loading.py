@@ -12,10 +12,10 @@ from transformers import MarianConfig, MarianMTModel
 
 import hf_attn_seq2seq
 from hf_attn_seq2seq.decoding import command, translate
+from hf_attn_seq2seq.decoding.folders import SETTINGS
 from hf_attn_seq2seq.decoding.loading import (
     DEFAULT_MODEL,
     PACKAGED,
-    SETTINGS,
     Translator,
     load,
     names_model,

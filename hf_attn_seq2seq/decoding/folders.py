@@ -1,0 +1,111 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""What is checked in a model's folder, whatever runs the model. Importing this needs no PyTorch."""
+
+import hashlib
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hf_attn_seq2seq.decoding.safety import ADAPTER, read_settings
+from hf_attn_seq2seq.messages import quoted
+
+
+SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+PADDED = 127  # tokens that a vocabulary may have beyond the tokenizer's, where it is a round number
+GENERATION = "The generation_config.json"
+_DERIVED = ("results.json", "training_args.bin")
+SAVE = "correct it, or save the model again"
+
+
+def check_folder(name: str) -> None:
+    """
+    Check a folder before anything in it is used; a name that is not one of a folder passes.
+
+    Raises:
+        ValueError: It is a file, or has no model, or a file of settings in it is damaged.
+    """
+    if not name.strip():
+        raise ValueError("The name of the model is empty: name a trained model's folder.")
+    if os.path.isfile(name):
+        raise ValueError(f"'{name}' is a file: give the folder of a trained model.")
+    if not os.path.isdir(name):  # nor a name that is longer than a path may be
+        return
+    folder = Path(name)
+    if not (folder / "config.json").is_file() and not (folder / ADAPTER).is_file():
+        raise ValueError(f"'{name}' does not contain a trained model: config.json is missing.")
+    check_settings(name)
+
+
+def check_settings(folder: str) -> None:
+    """Raise a ValueError if a file of settings in the folder is damaged."""
+    for file in SETTINGS:  # Transformers would continue without some of them
+        if os.path.isfile(os.path.join(folder, file)):
+            read_settings(Path(folder, file))
+
+
+def check_search_settings(name: str, settings: Mapping[str, Any]) -> None:
+    """Raise a ValueError if the `generation_config.json` of the model has no possible search."""
+    for field in ("num_beams", "max_length", "max_new_tokens"):
+        value = settings.get(field)
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise ValueError(
+                f"{GENERATION} of '{name}' has {field}={quoted(value)}, which must be at least 1: {SAVE}."
+            )
+
+
+def check_search_tokens(name: str, settings: Mapping[str, Any], size: int | None) -> None:
+    """
+    Raise a ValueError if, by its `generation_config.json`, a model would never begin or end.
+
+    Args:
+        size: Tokens in the vocabulary of the target; None: of other models, ids may lie beyond.
+    """
+    for field, value in settings.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{GENERATION} of '{name}' has {field}={value}, which is no number: {SAVE}.")
+        for token in value if isinstance(value, list) else [value]:
+            if size and field.endswith("_token_id") and token is not None and not 0 <= token < size:
+                raise ValueError(
+                    f"{GENERATION} of '{name}' has {field}={token}, which is outside the vocabulary of {size} "
+                    f"tokens: {SAVE}."
+                )
+
+
+def check_vocabulary(name: str, tokens: int, size: int, own: bool) -> None:
+    """
+    Check that a tokenizer and a model may belong together, with a warning where this is doubtful.
+
+    Args:
+        name: Of the model.
+        tokens: Of the tokenizer.
+        size: Of the model's vocabulary.
+        own: Whether the model is one of this package.
+
+    Raises:
+        ValueError: The tokenizer has more tokens than the model.
+    """
+    if own and size - tokens > PADDED:
+        warnings.warn(
+            f"The tokenizer has {tokens} tokens, the model '{name}' {size}: they may not belong together.",
+            stacklevel=3,
+        )
+    if tokens > size:
+        raise ValueError(
+            f"The tokenizer has {tokens} tokens but the model '{name}' has {size}: use the tokenizer that the model "
+            "was trained with."
+        )
+
+
+def hash_folder(folder: Path) -> str:
+    """A value that changes whenever the model in the folder does; results and graphs do not count."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*")):
+        if path.suffix in (".json", ".safetensors", ".bin", ".onnx") and path.name not in _DERIVED:
+            digest.update(path.name.encode())
+            with path.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
