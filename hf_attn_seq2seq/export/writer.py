@@ -6,13 +6,10 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
@@ -174,71 +171,11 @@ def _default_output(name: str, kind: str) -> Path:
 
 
 def _quantize(path: Path) -> None:
-    """Quantize the weights of matrix products to 8 bits with a scale per column; their inputs are quantized at run
-    time. Embeddings get a scale per row. GRU and LSTM operators of an encoder are not quantized."""
     import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    graph = onnx.load(path).graph
-    vectors = {weight.name for weight in graph.initializer if len(weight.dims) != 2}
-    smaller = path.with_suffix(".int8")
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it would recommend preprocessing for convolutional networks
-    try:
-        quantize_dynamic(
-            path,
-            smaller,
-            op_types_to_quantize=["MatMul"],
-            nodes_to_exclude=[node.name for node in graph.node if vectors.intersection(node.input)],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            reduce_range=True,  # 7 bits: with 8, sums overflow on processors without VNNI
-        )
-    finally:
-        logging.disable(disabled)
-    quantized = onnx.load(smaller)
-    _quantize_embeddings(quantized.graph)
-    onnx.save(quantized, smaller)
-    os.replace(smaller, path)
+    from hf_attn_seq2seq.export.quantize import quantize
 
-
-def _quantize_embeddings(graph: Any) -> None:
-    """Replace embedding lookups of floats by lookups of 8-bit rows and their scales: the library only has one scale
-    for all rows, which loses more precision."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    weights = {weight.name: weight for weight in graph.initializer if weight.data_type == TensorProto.FLOAT}
-    nodes, embeddings = [], set()
-    for node in graph.node:
-        by_row = node.op_type == "Gather" and not any(each.name == "axis" and each.i for each in node.attribute)
-        if not by_row or node.input[0] not in weights or len(weights[node.input[0]].dims) != 2:
-            nodes.append(node)
-            continue
-        name, ids = node.input
-        if name not in embeddings:
-            embeddings.add(name)
-            rows = numpy_helper.to_array(weights[name])
-            scales = np.maximum(np.abs(rows).max(1, keepdims=True) / 127, np.finfo(np.float32).tiny)
-            graph.initializer.append(numpy_helper.from_array(np.rint(rows / scales).astype(np.int8), f"{name}.int8"))
-            graph.initializer.append(numpy_helper.from_array(scales.astype(np.float32), f"{name}.scales"))
-        row, number, scale = (f"{node.output[0]}.{part}" for part in ("int8", "float", "scale"))
-        nodes += [
-            helper.make_node("Gather", [f"{name}.int8", ids], [row], axis=0),
-            helper.make_node("Cast", [row], [number], to=TensorProto.FLOAT),
-            helper.make_node("Gather", [f"{name}.scales", ids], [scale], axis=0),
-            helper.make_node("Mul", [number, scale], list(node.output)),
-        ]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    for name in embeddings - _names_read(graph):
-        graph.initializer.remove(weights[name])
-
-
-def _names_read(graph: Any) -> set[str]:
-    """The names that the nodes of a graph, and of its subgraphs, read."""
-    names = {name for node in graph.node for name in node.input}
-    inner = (each.g for node in graph.node for each in node.attribute if each.HasField("g"))
-    return names.union(*map(_names_read, inner))
+    onnx.save(quantize(onnx.load(path)), path)
 
 
 def _card(model: str, kind: str, near: Difference) -> str:

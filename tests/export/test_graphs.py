@@ -136,7 +136,7 @@ def test_without_this_package(fields: dict[str, Any], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fields", [{}, TRANSFORMER], ids=["recurrent", "transformer"])
 def test_int8_is_smaller_and_near(fields: dict[str, Any], tmp_path: Path) -> None:
-    wide = {"hidden_size": 64, "vocab_size": 100, "intermediate_size": 128, "attention_size": 64}
+    wide = {"hidden_size": 128, "vocab_size": 200, "intermediate_size": 256, "attention_size": 128}
     model = tiny_model(scale=0.15, **{**fields, **wide})  # near a trained one's, for which rounding is made
     for kind in ("onnx", "int8"):
         (tmp_path / kind).mkdir()
@@ -149,14 +149,13 @@ def test_int8_is_smaller_and_near(fields: dict[str, Any], tmp_path: Path) -> Non
     rows, scales = (numpy_helper.to_array(kept[f"encoder.embed_tokens.weight.{part}"]) for part in ("int8", "scales"))
     assert "encoder.embed_tokens.weight" not in kept
     assert (np.abs(rows * scales - weights.numpy()) <= scales * 0.5001).all()
-    batch = padded_batch(LENGTHS, vocab_size=100)
-    target = torch.randint(3, 100, (len(LENGTHS), 5), generator=torch.Generator().manual_seed(0))
+    batch = padded_batch(LENGTHS, vocab_size=200)
+    target = torch.randint(3, 200, (len(LENGTHS), 5), generator=torch.Generator().manual_seed(0))
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "decoder_input_ids": target}
     with torch.no_grad():
         expected = model(**inputs).logits
     difference = (exported(**inputs).logits - expected).abs().max()
-    # A tenth: the weights are drawn at random, and processors round products of 8 bits in their own ways.
-    assert 0 < difference < 0.1 * expected.abs().max()
+    assert 0 < difference < 0.1 * expected.abs().max()  # a tenth: the weights are drawn at random
 
 
 def test_a_last_batch_of_one_token(tmp_path: Path) -> None:
