@@ -22,6 +22,7 @@ from transformers import initialization as init
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from .cache_attn_seq2seq import SharedSourceCache, SharedSourceLayer
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .recorder import active_recorder, record
 
@@ -141,11 +142,13 @@ class Attention(nn.Module):
         uses_query: False where the context is the same for every query.
         uses_positions: True where weights depend on the order of source positions, not on the states alone.
         running: True where a step needs the weights of the steps before it.
+        moves_on: True where a state passes from step to step, so that queries cannot be answered in any order.
     """
 
     uses_query: ClassVar[bool] = True
     uses_positions: ClassVar[bool] = False
     running: ClassVar[bool] = False
+    moves_on: ClassVar[bool] = False
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__()
@@ -459,7 +462,7 @@ class AdditiveAttention(Attention):
     @staticmethod
     def energy(queries: torch.Tensor, keys: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
         """v^T tanh(q_i + k_j): `(batch, heads, tgt_len, dim)` and `(batch, heads, src_len, dim)` to scores."""
-        hidden = torch.tanh(queries.unsqueeze(3) + keys.unsqueeze(2))
+        hidden = (queries.unsqueeze(3) + keys.unsqueeze(2)).tanh_()  # in place: nothing is larger
         if vector.shape[0] == 1:
             return hidden @ vector[0]
         return torch.einsum("bhtsd,hd->bhts", hidden, vector)
@@ -489,6 +492,7 @@ class LocalMonotonicAttention(GeneralAttention):
     """
 
     uses_positions = True
+    moves_on = True
 
     def state_size(self, src_len: int) -> int:
         return 1
@@ -530,6 +534,8 @@ class LocalPredictiveAttention(LocalMonotonicAttention):
 
     The paper leaves the product unnormalised; here it is divided by its sum, so that a row sums to 1.
     """
+
+    moves_on = False
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
@@ -611,6 +617,7 @@ class RunningAttention(AdditiveAttention):
     """
 
     running = True
+    moves_on = True
     bias = True
 
     def state_size(self, src_len: int) -> int:
@@ -889,14 +896,56 @@ def recall_source(
     """
     if cache is None:
         return attention.memory(encoder_states, mask)
+    cross: Any = cache.cross_attention_cache
+    shared = isinstance(cross, SharedSourceCache)
     if cache.is_updated.get(layer_idx):
+        layer = cross.layers[layer_idx]
+        if isinstance(layer, SharedSourceLayer) and layer.copies > 1:
+            return recall_shared(attention, layer, mask)
         slots = attention.memory_length(encoder_states.shape[1])
-        layer: Any = cache.cross_attention_cache.layers[layer_idx]
         return attention.recall(layer.keys[:, :, :slots], layer.values[:, :, :slots], mask)
-    memory = attention.memory(encoder_states, mask)
+    if shared:
+        once = slice(None, None, cross.copies)
+        memory = attention.memory(encoder_states[once], None if mask is None else mask[once])
+    else:
+        memory = attention.memory(encoder_states, mask)
     # Under autocast keys have 16 bits, values that are raw states may have 32: a static cache has one type.
     dtype = torch.promote_types(memory.keys.dtype, memory.values.dtype)
     memory = memory._replace(keys=memory.keys.to(dtype), values=memory.values.to(dtype))
-    cache.cross_attention_cache.update(memory.keys, memory.values, layer_idx)
+    cross.update(memory.keys, memory.values, layer_idx)
     cache.is_updated[layer_idx] = True
-    return memory
+    return recall_shared(attention, cross.layers[layer_idx], mask) if shared else memory
+
+
+def recall_shared(attention: Attention, layer: SharedSourceLayer, mask: torch.Tensor | None) -> Memory:
+    """
+    The memory of sources that several rows share: one for all where [`ask`] can put their queries together.
+
+    Args:
+        mask: `(batch, src_len)` bool, with a row for each row of the batch, or None.
+    """
+    if attention.moves_on or active_recorder() is not None:
+        return attention.recall(*layer.by_row(), mask)
+    return attention.recall(layer.keys, layer.values, None if mask is None else mask[:: layer.copies])
+
+
+def ask(
+    attention: Attention, query: torch.Tensor, memory: Memory, state: torch.Tensor | None, output_weights: bool
+) -> AttentionOutput:
+    """
+    Call `attention`; where `memory` has fewer rows than the query, those that share a source ask side by side.
+
+    Beams are queries like those of other steps then: no source is copied for them.
+    """
+    sources, rows, steps = memory.keys.shape[0], query.shape[0], query.shape[1]
+    if sources == rows:
+        return attention(query, memory, state, output_weights)
+    out = attention(query.reshape(sources, -1, query.shape[-1]), memory, None, output_weights)
+
+    def apart(values: torch.Tensor | None) -> torch.Tensor | None:
+        """`(sources, heads, copies * steps, src_len)` to `(rows, heads, steps, src_len)`."""
+        if values is None:
+            return None
+        return values.unflatten(2, (-1, steps)).transpose(1, 2).flatten(0, 1)
+
+    return AttentionOutput(out.context.reshape(rows, steps, -1), apart(out.weights), apart(out.scores), None)

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The recurrent decoder's state as a Transformers cache: beams, assisted decoding and static caches work unaided."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -95,6 +96,67 @@ class AttnSeq2SeqCache(DynamicCache):
     def __init__(self) -> None:
         super().__init__()
         self.layers = [RecurrentStateLayer()]
+
+
+class SharedSourceLayer(DynamicLayer):
+    """
+    Cross-attention layer of a search in which `copies` rows side by side read the same source, held once for all.
+
+    `keys` and `values` are `(batch / copies, heads, src_len, dim)`. Beams that change places stay with their source,
+    so nothing moves; rows that leave it turn the layer into an ordinary one, where `copies` is 1.
+    """
+
+    def __init__(self, copies: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.copies = copies
+        self._by_row: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def by_row(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values `(batch, heads, src_len, dim)`, one for each row; made once."""
+        if self.copies == 1:
+            return self.keys, self.values
+        if self._by_row is None:
+            keys, values = (part.repeat_interleave(self.copies, dim=0) for part in (self.keys, self.values))
+            self._by_row = keys, values
+        return self._by_row
+
+    def reset(self) -> None:
+        super().reset()
+        self._by_row = None
+
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        if not self.is_initialized:
+            return
+        if self.copies > 1:
+            rows = torch.arange(len(beam_idx), device=beam_idx.device)
+            sources = [index.div(self.copies, rounding_mode="floor") for index in (beam_idx, rows)]
+            if len(beam_idx) == len(self.keys) * self.copies and torch.equal(*sources):
+                return
+        self._select(beam_idx)
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        if self.is_initialized:
+            self._select(indices)
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        if self.copies > 1:
+            self.copies *= repeats
+            self._by_row = None
+        elif self.is_initialized:
+            super().batch_repeat_interleave(repeats)
+
+    def _select(self, rows: torch.Tensor) -> None:
+        self.keys, self.values = (part[rows.to(part.device)] for part in self.by_row())
+        self.copies, self._by_row = 1, None
+
+
+class SharedSourceCache(DynamicCache):
+    """The cross half of a search with several rows a source: [`SharedSourceLayer`]s."""
+
+    def __init__(self, copies: int) -> None:
+        super().__init__()
+        self.copies = copies
+        self.layer_class_to_replicate = partial(SharedSourceLayer, copies)  # type: ignore[assignment]
 
 
 class CachedState(NamedTuple):

@@ -29,7 +29,7 @@ from transformers.utils.import_utils import is_tracing
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .attention import Attention
-from .cache_attn_seq2seq import AttnSeq2SeqCache, new_recurrent_cache
+from .cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_recurrent_cache
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig, target_vocabulary
 from .fused import is_plain_linear, runs_plainly
 from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy
@@ -879,9 +879,13 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
                 )
         super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
         cache = model_kwargs.get("past_key_values")
-        if given or not self.config.is_recurrent_decoder or not isinstance(cache, EncoderDecoderCache):
+        if given or not isinstance(cache, EncoderDecoderCache):
             return
-        if type(cache.self_attention_cache) is DynamicCache:
+        copies = max(generation_config.num_beams, generation_config.num_return_sequences)
+        cross = cache.cross_attention_cache
+        if copies > 1 and type(cross) is DynamicCache and not cross.offloading:
+            cache.cross_attention_cache = SharedSourceCache(copies)
+        if self.config.is_recurrent_decoder and type(cache.self_attention_cache) is DynamicCache:
             cache.self_attention_cache = AttnSeq2SeqCache()
             if generation_config.is_assistant:
                 cache.activate_past_recording()

@@ -16,7 +16,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.import_utils import is_tracing
 
-from .attention import DecoderOutput, Memory, build_attention, fixed_context, recall_source, summarize
+from .attention import DecoderOutput, Memory, ask, build_attention, fixed_context, recall_source, summarize
 from .cache_attn_seq2seq import keeps_history, read_state, write_state
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .fused import is_plain_linear
@@ -573,7 +573,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         layers, attention_state = self.split_state(call.state, embeds.dtype)
         inputs = [drop(embeds, masks[0].inputs, self.config, self.training)]
         if self.asks_before:  # only where the context is the same at every step
-            inputs.append(self.attention(embeds, memory).context)
+            inputs.append(ask(self.attention, embeds, memory, None, True).context)
         layer_states: list[torch.Tensor] = []
         for index, (cell, norm) in enumerate(zip(self.cells, self.norms)):
             outputs, layers[index] = cell.run(inputs, layers[index], masks[index].recurrent)
@@ -582,7 +582,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             layer_states.append(norm(outputs))
             if index + 1 < len(self.cells):
                 inputs = [drop(layer_states[-1], masks[index + 1].inputs, self.config, self.training)]
-        out = self.attention(layer_states[-1], memory, attention_state, call.output_weights)
+        out = ask(self.attention, layer_states[-1], memory, attention_state, call.output_weights)
         attentional = self.readout(layer_states[-1], out.context, embeds)
         joined = self.join_state(layers, out.state).unsqueeze(1)
         return StepsOutput(attentional, tuple(layer_states), out.weights, joined, attentional[:, -1])
@@ -603,7 +603,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             layers = list(layers)
             projected = projected_embeds[step]
             if self.asks_before:
-                out = self.attention(layers[-1][0].unsqueeze(1), memory, attention_state, call.output_weights)
+                query = layers[-1][0].unsqueeze(1)
+                out = ask(self.attention, query, memory, attention_state, call.output_weights)
                 projected = projected + first.input_projections[1](out.context.squeeze(1))
             if config.input_feeding:
                 projected = projected + first.input_projections[-1](attentional)
@@ -617,7 +618,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
                     output = output + outputs[index - 1][-1]
                 outputs[index].append(norm(output))
             if not self.asks_before:
-                out = self.attention(outputs[-1][-1].unsqueeze(1), memory, attention_state, call.output_weights)
+                query = outputs[-1][-1].unsqueeze(1)
+                out = ask(self.attention, query, memory, attention_state, call.output_weights)
             attention_state = out.state
             contexts.append(out.context)
             if out.weights is not None:
@@ -682,7 +684,7 @@ class RecurrentDecoder(nn.Module):
         steps, tgt_len = self.steps, inputs_embeds.shape[1]
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         memory = recall_source(steps.attention, encoder_hidden_states, mask, past_key_values, 0)
-        state, attentional = self.recall_state(inputs_embeds, encoder_hidden_states, memory, past_key_values)
+        state, attentional = self.recall_state(inputs_embeds, encoder_hidden_states, mask, memory, past_key_values)
         all_states = (
             past_key_values is not None and tgt_len > 1 and keeps_history(past_key_values.self_attention_cache)
         )
@@ -729,13 +731,14 @@ class RecurrentDecoder(nn.Module):
         self,
         inputs_embeds: torch.Tensor,
         encoder_hidden_states: torch.Tensor,
+        mask: torch.Tensor | None,
         memory: Memory,
         cache: EncoderDecoderCache | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         cached = None if cache is None else read_state(cache.self_attention_cache)
         if cached is not None and cached.is_start is None:
             return cached.state, cached.attentional.to(inputs_embeds.dtype)
-        layers = self.bridge(encoder_hidden_states, memory.mask)
+        layers = self.bridge(encoder_hidden_states, mask)
         record(self.bridge, state=layers)
         state = self.steps.join_state([(layers,)], self.steps.attention.initial_state(memory))
         attentional = inputs_embeds.new_zeros(inputs_embeds.shape[0], self.config.hidden_size)

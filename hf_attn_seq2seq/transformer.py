@@ -12,7 +12,7 @@ from transformers.masking_utils import create_bidirectional_mask, create_causal_
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .attention import DecoderOutput, build_attention, eager_attention_forward, recall_source, split_heads
+from .attention import DecoderOutput, ask, build_attention, eager_attention_forward, recall_source, split_heads
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .recorder import record
 
@@ -320,7 +320,8 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
             self.cross_attention, encoder_hidden_states, memory_mask, past_key_values, self.layer_idx
         )
         inputs = self.cross_attention_norm(hidden_states) if self.pre_norm else hidden_states
-        out = self.cross_attention(inputs, memory, steps.expand(inputs.shape[0], -1).float(), output_attentions)
+        steps = steps.expand(inputs.shape[0], -1).float()
+        out = ask(self.cross_attention, inputs, memory, steps, output_attentions)
         record(self, residual=hidden_states)
         return TransformerDecoderLayerOutput(self.add_context(hidden_states, out.context), weights, out.weights)
 

@@ -20,7 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, gather_beam_attentions
 from hf_attn_seq2seq.attention import ATTENTIONS, NORMALIZERS
-from hf_attn_seq2seq.cache_attn_seq2seq import AttnSeq2SeqCache, new_recurrent_cache
+from hf_attn_seq2seq.cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_recurrent_cache
 from hf_attn_seq2seq.decoding import Ensemble
 
 from .helpers import END, PAD, START, padded_batch, scrambled, tiny_config, tiny_model
@@ -825,6 +825,41 @@ def test_reordered_cache_holds_other_sentences(name: str) -> None:
             logits = fill(model, cache, tail[rows], rows).logits
             torch.testing.assert_close(logits, whole[rows], atol=2e-4, rtol=1e-4)
     assert (whole[order] - whole).abs().max() > 0.1
+
+
+@every_model
+def test_beams_share_their_source(name: str) -> None:
+    model, beams = build(name), 3
+    cross = details(model, num_beams=beams).past_key_values.cross_attention_cache
+    assert {layer.keys.shape[0] for layer in cross.layers} == {len(LENGTHS)}
+
+    # Beams that stay with their source move nothing; rows that leave it, or are chosen or repeated, take theirs along.
+    rows = torch.arange(len(LENGTHS)).repeat_interleave(beams)
+    targets = torch.randint(3, 20, (len(rows), 5), generator=torch.Generator().manual_seed(0))
+    targets[:, 0] = START
+    whole = fill(model, None, targets, rows).logits[:, 3:]
+    within = torch.tensor([2, 0, 1, 3, 3, 5, 8, 7, 6, 10, 9, 11])
+    across = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    change = {
+        "within": (lambda cache: cache.reorder_cache(within), within),
+        "across": (lambda cache: cache.reorder_cache(across), across),
+        "select": (lambda cache: cache.batch_select_indices(across[:5]), across[:5]),
+        "repeat": (lambda cache: cache.batch_repeat_interleave(2), torch.arange(len(rows)).repeat_interleave(2)),
+    }
+    for what, (act, order) in change.items():
+        cache = start_cache(model)
+        cache.cross_attention_cache = SharedSourceCache(beams)
+        torch.testing.assert_close(
+            fill(model, cache, targets[:, :3], rows).logits[:, -1:],
+            fill(model, None, targets[:, :3], rows).logits[:, -1:],
+            atol=2e-4,
+            rtol=1e-4,
+        )
+        act(cache)
+        logits = fill(model, cache, targets[order, 3:], rows[order]).logits
+        torch.testing.assert_close(logits, whole[order], atol=2e-4, rtol=1e-4)
+        held = len(cache.cross_attention_cache.layers[0].keys)
+        assert held == (len(LENGTHS) if what in ("within", "repeat") else len(order))
 
 
 @recurrent
