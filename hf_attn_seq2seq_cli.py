@@ -2,10 +2,11 @@
 """
 The command `hf-attn-seq2seq COMMAND ...`.
 
-This module is outside the package on purpose: importing anything from the package imports PyTorch and Transformers,
-which takes seconds, and `--help`, `--version` and a mistyped command should not have to wait.
+This module is outside the package on purpose: a program that imports the package imports PyTorch and Transformers,
+which takes seconds, to register our models there. The command does so only when it needs them (`is_running`).
 """
 
+import argparse
 import difflib
 import importlib
 import os
@@ -19,9 +20,11 @@ from typing import NamedTuple, NoReturn
 
 PROGRAM = "hf-attn-seq2seq"
 
+is_running = False  # whether this process is the command, rather than another program that imports the package
+
 
 class Command(NamedTuple):
-    module: str  # has a `main(arguments)`
+    module: str  # has a function `run(options)`; `parsers`, beside it, has the parser of the command's options
     help: str
     extra: str | None = None  # the extra of this package that the command needs, if any
 
@@ -105,6 +108,9 @@ def _discard_output() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command: without `arguments`, that of the command line, to which this process belongs."""
+    global is_running
+    is_running = is_running or arguments is None
     with standard_output():
         _main(list(sys.argv[1:] if arguments is None else arguments) or ["--help"])
 
@@ -129,10 +135,17 @@ def _main(arguments: Sequence[str]) -> None:
         fail(f"Unknown command '{name if len(name) <= 80 else name[:80] + ' ...'}': {hint}")
 
 
+def make_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of a command's options; neither PyTorch nor Transformers is imported."""
+    room, _, _ = COMMANDS[name].module.partition(".")
+    return getattr(importlib.import_module(f"hf_attn_seq2seq.{room}.parsers"), f"{name}_parser")()
+
+
 def run(name: str, arguments: Sequence[str]) -> None:
     """Run a command; if a library is missing, the ImportError names the extra to install."""
     try:
-        importlib.import_module(f"hf_attn_seq2seq.{COMMANDS[name].module}").main(arguments)
+        options = make_parser(name).parse(arguments)
+        importlib.import_module(f"hf_attn_seq2seq.{COMMANDS[name].module}").run(options)
     except ModuleNotFoundError as error:
         if COMMANDS[name].extra is None or error.name is None:
             raise
@@ -141,4 +154,4 @@ def run(name: str, arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    importlib.import_module("hf_attn_seq2seq_cli").main()  # the module that the package knows, not a second one

@@ -2,48 +2,55 @@
 """Attention encoder-decoders as first-class Hugging Face models; importing registers them with the Auto classes."""
 
 import importlib
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, AutoTokenizer
-from transformers.pipelines import PIPELINE_REGISTRY
+from hf_attn_seq2seq._version import __version__
+from hf_attn_seq2seq.importing import lazily
 
-from ._version import __version__
-from .cache_attn_seq2seq import AttnSeq2SeqCache
-from .configuration_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
-from .modeling_attn_seq2seq import (
-    AttnSeq2SeqForConditionalGeneration,
-    AttnSeq2SeqModel,
-    AttnSeq2SeqPreTrainedModel,
-    gather_beam_attentions,
+
+if TYPE_CHECKING:
+    from hf_attn_seq2seq.cache_attn_seq2seq import AttnSeq2SeqCache
+    from hf_attn_seq2seq.configuration_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
+    from hf_attn_seq2seq.decoding.loading import Translator, load
+    from hf_attn_seq2seq.decoding.pipeline import pipeline
+    from hf_attn_seq2seq.modeling_attn_seq2seq import (
+        AttnSeq2SeqForConditionalGeneration,
+        AttnSeq2SeqModel,
+        AttnSeq2SeqPreTrainedModel,
+        gather_beam_attentions,
+    )
+    from hf_attn_seq2seq.pipeline_attn_seq2seq import AttnTranslationPipeline
+    from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
+
+_get, __dir__ = lazily(
+    __name__,
+    {
+        "cache_attn_seq2seq": ["AttnSeq2SeqCache"],
+        "configuration_attn_seq2seq": ["PRESETS", "AttnSeq2SeqConfig"],
+        "decoding.loading": ["Translator", "load"],
+        "decoding.pipeline": ["pipeline"],
+        "modeling_attn_seq2seq": [
+            "AttnSeq2SeqForConditionalGeneration",
+            "AttnSeq2SeqModel",
+            "AttnSeq2SeqPreTrainedModel",
+            "gather_beam_attentions",
+        ],
+        "pipeline_attn_seq2seq": ["AttnTranslationPipeline"],
+        "tokenization_attn_seq2seq": ["AttnSeq2SeqTokenizer"],
+    },
 )
-from .pipeline_attn_seq2seq import TASK, AttnTranslationPipeline
-from .tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
-
-
-AutoConfig.register(AttnSeq2SeqConfig.model_type, AttnSeq2SeqConfig, exist_ok=True)
-AutoModel.register(AttnSeq2SeqConfig, AttnSeq2SeqModel, exist_ok=True)
-AutoModelForSeq2SeqLM.register(AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration, exist_ok=True)
-AutoTokenizer.register(AttnSeq2SeqConfig, AttnSeq2SeqTokenizer, exist_ok=True)
-PIPELINE_REGISTRY.register_pipeline(TASK, AttnTranslationPipeline, AutoModelForSeq2SeqLM, type="text")
-
-# A saved model carries its code, so that it also loads where this package is not installed.
-AttnSeq2SeqConfig.register_for_auto_class()
-AttnSeq2SeqModel.register_for_auto_class("AutoModel")
-AttnSeq2SeqForConditionalGeneration.register_for_auto_class("AutoModelForSeq2SeqLM")
-
-# What only some need is imported when it is asked for.
-_LAZY = {"Translator": "decoding.loading", "load": "decoding.loading", "pipeline": "decoding.pipeline"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    value = _get(name)
+    importlib.import_module("hf_attn_seq2seq.registration")
+    return value
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
-
+# Our command registers them when it loads a model: until then it needs neither torch nor Transformers.
+if not getattr(sys.modules.get("hf_attn_seq2seq_cli"), "is_running", False):
+    importlib.import_module("hf_attn_seq2seq.registration")
 
 __all__ = [
     "PRESETS",

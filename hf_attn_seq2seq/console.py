@@ -7,13 +7,11 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from huggingface_hub.errors import StrictDataclassError
-from transformers.utils import logging
-
+from hf_attn_seq2seq.importing import after_import
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq_cli import fail, standard_output
 
@@ -40,6 +38,11 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **options})
 
+    def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        """The options, given in any order; their field `arguments` is what was given."""
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        return self.parse_intermixed_args(given, argparse.Namespace(arguments=given))
+
     def error(self, message: str) -> NoReturn:
         super().error(shortened(message, _LONGEST))
 
@@ -63,9 +66,6 @@ def run_command(command: Callable[[], None]) -> None:
         except KeyboardInterrupt as ended:
             print(" ".join(["\nStopped.", *map(str, ended.args)]), file=sys.stderr)
             sys.exit(128 + (ended.number if isinstance(ended, Terminated) else signal.SIGINT))
-        except StrictDataclassError as error:
-            # The last line says what is wrong with the field, after the name of an exception.
-            _fail(str(error).splitlines()[-1].strip().partition(": ")[2])
         except OSError as error:
             if error.filename is None and error.strerror:
                 raise  # most likely from standard output
@@ -73,6 +73,9 @@ def run_command(command: Callable[[], None]) -> None:
         except (ValueError, ImportError) as error:
             _fail(str(error))
         except Exception as error:
+            if _is_strict(error):
+                # The last line says what is wrong with the field, after the name of an exception.
+                _fail(str(error).splitlines()[-1].strip().partition(": ")[2])
             if os.environ.get("HF_ATTN_TRACEBACK"):
                 raise
             if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
@@ -82,11 +85,30 @@ def run_command(command: Callable[[], None]) -> None:
 
 
 def quieten() -> None:
-    """Silence the libraries' progress bars and warnings, in this process and its children."""
+    """Silence the libraries' progress bars and warnings, in this process and its children; none is imported for it."""
     warnings.showwarning = _warn
+    after_import("transformers.utils.logging", _quieten_transformers)
+    after_import("huggingface_hub.utils", _quieten_hub)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _quieten_transformers() -> None:
+    from transformers.utils import logging
+
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _quieten_hub() -> None:
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+
+
+def _is_strict(error: Exception) -> bool:
+    """Whether a configuration's field was refused by `huggingface_hub`, which is not imported to see it."""
+    errors = sys.modules.get("huggingface_hub.errors")
+    return errors is not None and isinstance(error, errors.StrictDataclassError)
 
 
 def _warn(

@@ -11,13 +11,68 @@ import hf_attn_seq2seq
 import hf_attn_seq2seq_cli as cli
 
 
-def test_help_lists_the_commands_without_waiting_for_torch():
-    code = "import sys, hf_attn_seq2seq_cli as cli; cli.main(); print({'torch', 'pydantic'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+# Each takes a good part of a second, or several.
+HEAVY = {
+    "datasets",
+    "huggingface_hub",
+    "numpy",
+    "onnxruntime",
+    "pydantic",
+    "rich",
+    "tokenizers",
+    "torch",
+    "transformers",
+}
+
+
+def run_alone(*arguments: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """The command in a process of its own, and the libraries that it imported."""
+    program = [sys.executable, "-X", "importtime", "-m", "hf_attn_seq2seq_cli", *arguments]
+    done = subprocess.run(program, capture_output=True, text=True)
+    imported = {
+        line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")
+    }
+    assert "argparse" in imported  # that they are seen
+    return done, {name.partition(".")[0] for name in imported}
+
+
+def test_help_lists_the_commands():
+    done, imported = run_alone("--help")
     for name, command in cli.COMMANDS.items():
         assert f"{name} " in done.stdout
         assert command.help in done.stdout
-    assert done.stdout.endswith("set()\n")
+    assert not imported & (HEAVY | {"hf_attn_seq2seq"})
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_a_command_s_help_waits_for_no_library(name):
+    done, imported = run_alone(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: hf-attn-seq2seq {name} ")
+    assert not imported & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--version"], 0),
+        (["trian"], 2),
+        (["translate", "--nonsense"], 2),
+        (["explain", "--depth", "none"], 2),
+        (["push"], 2),
+    ],
+)
+def test_a_mistyped_command_waits_for_no_library(arguments, status):
+    done, imported = run_alone(*arguments)
+    assert done.returncode == status
+    assert not imported & HEAVY
+
+
+def test_options_and_arguments_may_be_given_in_any_order():
+    options = cli.make_parser("explain").parse(["outputs/demo", "--step", "2", "The cat."])
+    assert (options.model, options.text, options.step) == ("outputs/demo", "The cat.", 2)
+    assert options.arguments == ["outputs/demo", "--step", "2", "The cat."]
+    assert cli.make_parser("export").parse([]).model == "en-fr-small"
 
 
 def test_version(capsys):

@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """What the pages say: their Python runs, their commands parse, and what they name is there."""
 
-import importlib
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ import yaml
 from hf_attn_seq2seq import PRESETS, __version__
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES, BRIDGES
 from hf_attn_seq2seq.training.recipe import MODEL_FIELDS, describe_fields, load_recipe
-from hf_attn_seq2seq_cli import COMMANDS, PROGRAM
+from hf_attn_seq2seq_cli import COMMANDS, PROGRAM, make_parser
 from tests.documents import (
     DOCS,
     PAGES,
@@ -78,9 +77,8 @@ def check_command(words: list[str], folder: Path) -> None:
 
 
 def check_arguments(command: str, arguments: list[str], folder: Path, line: str) -> None:
-    parser = importlib.import_module(f"hf_attn_seq2seq.{COMMANDS[command].module}").build_parser()
     try:
-        parser.parse_intermixed_args(arguments)
+        make_parser(command).parse(arguments)
     except SystemExit:
         pytest.fail(f"does not parse: {line}")
     if command in ("train", "preprocess") and not any(argument.startswith("-") for argument in arguments):

@@ -90,11 +90,13 @@ def test_rooms_are_known() -> None:
 
 
 def test_imports_point_downwards_only() -> None:
-    assert not list(map(str, upwards(own_imports())))
+    # The package itself names what its rooms offer, and imports it when it is asked for.
+    assert not [str(one) for one in upwards(own_imports()) if one.file != "__init__.py"]
 
 
 def test_no_two_rooms_import_each_other() -> None:
-    pairs = {(one.importer, one.room) for one in own_imports() if one.importer != one.room}
+    between = [one for one in own_imports() if one.importer != one.room and one.file != "__init__.py"]
+    pairs = {(one.importer, one.room) for one in between}
     assert {pair for pair in pairs if pair[::-1] in pairs} == set()
 
 

@@ -8,44 +8,17 @@ import socket
 from collections.abc import Sequence
 
 from hf_attn_seq2seq.app.page import launch, make_page
+from hf_attn_seq2seq.app.parsers import app_parser
 from hf_attn_seq2seq.app.runs import Limits
-from hf_attn_seq2seq.console import CommandParser
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
-
-
-EXAMPLES = """examples:
-  hf-attn-seq2seq app
-  hf-attn-seq2seq app outputs/en-fr --compare en-fr-small
-  hf-attn-seq2seq app user/model --port 8000 --no-browser
-"""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
-        "model",
-        nargs="?",
-        default=DEFAULT_MODEL,
-        metavar="MODEL",
-        help=f"folder of a trained model, or its name on the Hub (default: {DEFAULT_MODEL}, English to French)",
-    )
-    parser.add_argument("--compare", metavar="MODEL", help="a second model, shown beside the first")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, metavar="N", help="(default: the first free port from 7860)")
-    parser.add_argument("--no-browser", action="store_true", help="do not open a browser, only print the address")
-    usual = Limits()
-    limits = parser.add_argument_group("limits per run")
-    limits.add_argument("--max-words", type=int, default=usual.words, metavar="N", help="(default %(default)s)")
-    limits.add_argument(
-        "--max-characters", type=int, default=usual.characters, metavar="N", help="(default %(default)s)"
-    )
-    limits.add_argument("--max-seconds", type=float, default=usual.seconds, metavar="X", help="(default %(default)s)")
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `app`; invalid input raises a ValueError with a one-sentence message."""
-    options = build_parser().parse_args(arguments)
+    run(app_parser().parse(arguments))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Open the page, and serve it until the program is ended."""
     check_port(options.host, options.port)
     limits = Limits(words=options.max_words, characters=options.max_characters, seconds=options.max_seconds)
     page = make_page(options.model, options.compare, limits)

@@ -13,12 +13,13 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads this on import
 
 import gradio as gr
 
-from hf_attn_seq2seq.app.runs import Answer, Change, Limits, Ran, Runs
+from hf_attn_seq2seq.app.limits import Limits
+from hf_attn_seq2seq.app.runs import Answer, Change, Ran, Runs
 from hf_attn_seq2seq.app.views import STYLE, card, frame, side_by_side, what_changed
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain.chapters import token_label
 from hf_attn_seq2seq.explain.compare import compare
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
 
 
 EXAMPLES = [

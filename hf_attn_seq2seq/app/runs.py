@@ -9,24 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from hf_attn_seq2seq.app.limits import Limits
 from hf_attn_seq2seq.decoding.loading import Translator, load
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.splitting import join_text, source_language, split_text
-
-
-class Limits(NamedTuple):
-    """Limits of one run: words and characters of the text, and total seconds. The model limits each sentence."""
-
-    words: int = 300
-    characters: int = 3000
-    seconds: float = 60.0
-    beams: int = 8
-
-    def check(self) -> None:
-        """Raise a ValueError if a limit is not above 0."""
-        for name, value in self._asdict().items():
-            if not value > 0:
-                raise ValueError(f"The limit for {name.replace('_', ' ')} is {value}: it must be above 0.")
 
 
 class Change(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import SpaceCardData
 
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.decoding.loading import packaged_models
+from hf_attn_seq2seq.decoding.names import packaged_models
 
 
 GRADIO = "6.31.0"  # if Gradio is not installed: the version that this page was tested with

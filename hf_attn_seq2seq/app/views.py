@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hf_attn_seq2seq.explain.chapters import token_label
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.page import render_page
-from hf_attn_seq2seq.explain.trace import Trace
 
 
 STYLE = Path(__file__).with_name("page.css")

@@ -6,11 +6,10 @@ A link `(i, j)` says that source word `i` and target word `j`, both counted from
 
 from __future__ import annotations
 
+import numbers
 import re
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-
-import numpy as np
 
 from hf_attn_seq2seq.messages import quoted
 
@@ -120,4 +119,4 @@ def check_links(name: str, links: AbstractSet[Link]) -> None:
 
 def is_index(value: object) -> bool:
     """Whether it is a non-negative integer."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.decoding.files import (
     STANDARD,
@@ -23,14 +22,8 @@ from hf_attn_seq2seq.decoding.files import (
     read_blocks,
     refuse_overwriting,
 )
-from hf_attn_seq2seq.decoding.loading import (
-    DEFAULT_MODEL,
-    DTYPES,
-    fingerprint,
-    looks_like_path,
-    names_model,
-    resolve,
-)
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, looks_like_path, names_model, resolve
+from hf_attn_seq2seq.decoding.parsers import translate_parser
 from hf_attn_seq2seq.splitting import max_source_tokens
 from hf_attn_seq2seq.writing import is_regular
 
@@ -38,22 +31,6 @@ from hf_attn_seq2seq.writing import is_regular
 if TYPE_CHECKING:
     from hf_attn_seq2seq.decoding.sentences import Translation
 
-EXAMPLES = """examples:
-  hf-attn-seq2seq translate "The cat is on the mat."
-  hf-attn-seq2seq translate outputs/en-fr < test.en > test.fr
-  hf-attn-seq2seq translate outputs/en-fr corpus.en.gz --output corpus.fr.gz --processes 4 --resume
-  hf-attn-seq2seq translate outputs/a,outputs/b test.en --n-best 5 --format jsonl
-
-formats:
-  text   the translation; with --alignments, `translation ||| 0-0 1-2`; with --n-best, one line
-         `line ||| translation ||| score` per translation, followed by `||| 0-0 1-2` with --alignments. Lines are
-         counted from 0.
-  jsonl  one JSON object per line: id (the line number, from 0), source, and translations, best first, each with text,
-         score and, with --alignments, alignment
-A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty; for a line with several
-sentences it is the mean of their scores. An alignment has a link `source-target` for each linked word of the
-translation. Words are separated by whitespace and counted from 0.
-"""
 # A name with a file extension, such as corpus.en or test.txt; 3.14, U.S.A and Hello.World have none.
 FILE_NAME = re.compile(r"(?!\w+://)\S+\.([a-z]{2,4}\d?|[A-Z]{2,4}\d?|jsonl|gz|xz|bz2)")
 AS_TEXT = "To translate it as text, pipe it in: echo TEXT | hf-attn-seq2seq translate."
@@ -64,85 +41,9 @@ FIRST_BLOCK = 1024  # bytes: a few lines, so that their translations come soon
 PROMPT = "> "
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
-        "model",
-        nargs="?",
-        metavar="MODEL[,MODEL...]",
-        help="folder of a trained model, or its name on the Hub; several models form an ensemble (default: "
-        f"{DEFAULT_MODEL}, English to French, included in this package)",
-    )
-    parser.add_argument(
-        "input",
-        nargs="?",
-        metavar="TEXT|FILE",
-        help="a sentence, or a UTF-8 file, optionally .gz, .xz or .bz2 (default or -: standard input)",
-    )
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--output", "-o", type=Path, metavar="FILE", help="optionally .gz, .xz or .bz2 (default: standard output)"
-    )
-    output.add_argument("--resume", action="store_true", help="continue the unfinished --output of an interrupted run")
-    output.add_argument("--format", choices=("text", "jsonl"), default="text", help="(default %(default)s)")
-    output.add_argument("--n-best", type=int, metavar="N", help="write the N best translations with their scores")
-    output.add_argument("--alignments", action="store_true", help="write word alignments in Pharaoh format")
-    search = parser.add_argument_group("search")
-    search.add_argument(
-        "--no-split",
-        dest="split_sentences",
-        action="store_false",
-        help="translate each line as a whole (default: sentence by sentence, joined into one line again)",
-    )
-    search.add_argument("--num-beams", type=int, metavar="N", help="1 is greedy search (default: the model's setting)")
-    search.add_argument(
-        "--length-penalty",
-        type=float,
-        metavar="X",
-        help="above 0 favours longer translations (default: the model's setting)",
-    )
-    search.add_argument(
-        "--max-new-tokens",
-        type=int,
-        metavar="N",
-        help="maximum length of a sentence's translation (default: the model's setting, or 256)",
-    )
-    search.add_argument(
-        "--max-source-tokens", type=int, metavar="N", help="truncate longer sentences (default: the model's limit)"
-    )
-    attention = parser.add_argument_group("attention")
-    attention.add_argument(
-        "--replace-unknown",
-        action="store_true",
-        help="replace each unknown token by the source word with the most attention",
-    )
-    attention.add_argument(
-        "--dictionary", type=Path, metavar="TSV", help="with --replace-unknown: source words and their translations"
-    )
-    attention.add_argument(
-        "--attention-layer",
-        type=int,
-        metavar="N",
-        help="layer to read (default: that of MODEL/alignment.json, or the last)",
-    )
-    work = parser.add_argument_group("work")
-    work.add_argument(
-        "--batch-size", type=int, default=64, metavar="N", help="sentences per batch (default %(default)s)"
-    )
-    work.add_argument(
-        "--processes", type=int, default=1, metavar="N", help="batches translated at once (default %(default)s)"
-    )
-    work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if available)")
-    work.add_argument("--dtype", choices=DTYPES, default="auto")
-    return parser
-
-
 def main(arguments: list[str] | None = None) -> None:
     """The command `translate`; invalid input raises a ValueError with a one-sentence message."""
-    options = build_parser().parse_intermixed_args(arguments)
-    options.model, options.text, options.file = _told_apart(options.model, options.input)
-    options.output = None if options.output == Path(STANDARD) else options.output
-    run(options)
+    run(translate_parser().parse(arguments))
 
 
 class _Told(NamedTuple):
@@ -166,9 +67,12 @@ def _told_apart(model: str | None, given: str | None) -> _Told:
 
 def run(options: argparse.Namespace) -> None:
     """Read, translate, write, block by block."""
+    options.model, options.text, options.file = _told_apart(options.model, options.input)
+    options.output = None if options.output == Path(STANDARD) else options.output
     _check(options)
     # Not before the arguments are checked, and not for --help.
     from hf_attn_seq2seq.decoding.jobs import Jobs, translating
+    from hf_attn_seq2seq.decoding.loading import fingerprint
     from hf_attn_seq2seq.decoding.opening import prepare
 
     names = [resolve(name) for name in options.model.split(",")]

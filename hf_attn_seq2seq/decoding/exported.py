@@ -17,6 +17,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
+from hf_attn_seq2seq.decoding.names import DESCRIPTION
 from hf_attn_seq2seq.decoding.safety import is_plain
 from hf_attn_seq2seq.modeling_attn_seq2seq import (
     AttnSeq2SeqForConditionalGeneration,
@@ -25,7 +26,6 @@ from hf_attn_seq2seq.modeling_attn_seq2seq import (
 )
 
 
-DESCRIPTION = "exported.json"
 FORMAT = "hf_attn_seq2seq exported model"
 VERSION = 1
 Tensors = dict[str, torch.Tensor]

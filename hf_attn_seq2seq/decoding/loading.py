@@ -3,10 +3,8 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +23,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+import hf_attn_seq2seq.registration  # noqa: F401  (whoever loads a model needs our classes)
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.ensemble import Ensemble
-from hf_attn_seq2seq.decoding.exported import DESCRIPTION, ExportedModel
+from hf_attn_seq2seq.decoding.exported import ExportedModel
 from hf_attn_seq2seq.decoding.folders import (
     GENERATION,
     SAVE,
@@ -38,20 +37,22 @@ from hf_attn_seq2seq.decoding.folders import (
     check_vocabulary,
     hash_folder,
 )
+from hf_attn_seq2seq.decoding.names import (
+    DEFAULT_MODEL,
+    DTYPES,
+    is_exported,
+    looks_like_path,
+    packaged_models,
+    resolve,
+)
 from hf_attn_seq2seq.decoding.readout import READOUT_FILE, Aligner, Readout, find_readout, keep_readout, readout_of
 from hf_attn_seq2seq.decoding.safety import check_files, find_file
 from hf_attn_seq2seq.messages import shortened
 
 
-DEFAULT_MODEL = "en-fr-small"
-PACKAGED = Path(__file__).parents[1] / "packaged"  # one folder per model included in this package
 _PICKLE = "pytorch_model.bin"
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
 NO_CODE = {"trust_remote_code": False}  # None would ask, on the terminal
-_PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # a folder, or a name on the Hub
-_ANCHORED = re.compile(r"(\.{1,2}|~[^\s/]*)?/\S+")  # begins like a path and unlike text
-_LETTER = re.compile(r"[^\W\d_]")
 
 
 class Translator(NamedTuple):
@@ -89,46 +90,6 @@ def load(
     if isinstance(tokenizer, Path):
         tokenizer = str(tokenizer)
     return load_translator([str(name)], device, dtype, tokenizer, {**NO_CODE, **hub})
-
-
-def packaged_models() -> list[str]:
-    """Names of the models included in this package."""
-    return sorted(path.parent.name for path in PACKAGED.glob("*/config.json"))
-
-
-def resolve(name: str) -> str:
-    """The folder of a packaged model; other names, and existing folders of that name, are returned unchanged."""
-    return str(PACKAGED / name) if name in packaged_models() and not os.path.exists(name) else name
-
-
-def is_exported(name: str) -> bool:
-    """Whether the folder was written by the command `export`."""
-    return os.path.isfile(os.path.join(resolve(name), DESCRIPTION))
-
-
-def names_model(text: str) -> bool:
-    """Whether a command's argument names a model, or several separated by commas, rather than text to translate."""
-    # A misspelled name of a packaged model counts as a name: loading reports it.
-    packaged = packaged_models()
-    return all(
-        os.path.exists(name) or get_close_matches(name, packaged, cutoff=0.85) or looks_like_path(name)
-        for name in text.split(",")
-    )
-
-
-def looks_like_path(text: str) -> bool:
-    """
-    Whether a text of one word is a path, or a name on the Hub, rather than words separated by slashes.
-
-    `./folder`, `/folder` and `~/folder` are paths, and so is anything inside an existing folder. Otherwise
-    `outputs/demo` and `user/model` are paths, but `and/or`, `km/h` and `AC/DC`, whose parts all have at most three
-    characters, `24/7`, which has no letters, and `http://...` are texts.
-    """
-    if not _PATH.fullmatch(text):
-        return False
-    if _ANCHORED.fullmatch(text) or os.path.isdir(text.partition("/")[0]):
-        return True
-    return _LETTER.search(text) is not None and any(len(part) > 3 for part in text.split("/"))
 
 
 def load_translator(

@@ -6,7 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, HUB_OPTIONS, NO_CODE, load, read_tokenizer
+from hf_attn_seq2seq.decoding.loading import HUB_OPTIONS, NO_CODE, load, read_tokenizer
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.pipeline_attn_seq2seq import AttnTranslationPipeline
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from hf_attn_seq2seq.data.links import Link
 from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
+from hf_attn_seq2seq.decoding.names import END_TOKEN_CHOICES
 from hf_attn_seq2seq.decoding.word_attention import WordAttention, word_attention
 from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.writing import write_text
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-END_TOKEN_CHOICES = ("competes", "excluded")
 READOUT_FILE = "alignment.json"  # beside a model's weights
 
 

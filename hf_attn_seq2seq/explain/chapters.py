@@ -17,23 +17,13 @@ import numpy as np
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.heatmap import closed, visible
+from hf_attn_seq2seq.explain.names import TITLES
 from hf_attn_seq2seq.messages import quoted
 
 
 if TYPE_CHECKING:
-    from hf_attn_seq2seq.explain.trace import Trace
+    from hf_attn_seq2seq.explain.document import Trace
 
-
-TITLES = {
-    "tokens": "Tokens",
-    "embeddings": "Embeddings",
-    "encoder": "Encoder",
-    "handover": "Handover",
-    "step_input": "Step input",
-    "attention": "Attention",
-    "choice": "Choice and stop",
-    "loop": "The loop",
-}
 
 NOT_PROOF = (
     "A large weight shows what the decoder read, not why it chose a word: each encoder state also holds information "

@@ -11,97 +11,32 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from hf_attn_seq2seq.console import CommandParser, make_console
+from hf_attn_seq2seq.console import make_console
 from hf_attn_seq2seq.decoding.command import FILE_NAME
 from hf_attn_seq2seq.decoding.heatmap import MIN_WIDTH, closed, visible
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load_translator, looks_like_path, names_model
-from hf_attn_seq2seq.explain.chapters import TITLES
+from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, looks_like_path, names_model
+from hf_attn_seq2seq.explain.document import Trace, check_side_file
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
-from hf_attn_seq2seq.explain.figure import FIGURES, save_figure
+from hf_attn_seq2seq.explain.figure import save_figure
+from hf_attn_seq2seq.explain.parsers import explain_parser
 from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
-from hf_attn_seq2seq.explain.terminal import DEPTHS, print_trace
-from hf_attn_seq2seq.explain.trace import Trace, check_side_file
+from hf_attn_seq2seq.explain.terminal import print_trace
 from hf_attn_seq2seq.explain.tracing import refuse_text, trace
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.splitting import source_language, split_text
 
 
-EXAMPLES = """examples:
-  hf-attn-seq2seq explain
-  hf-attn-seq2seq explain "The cat is on the mat."
-  hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --step 2
-  hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --beams 4 --html cat.html
-  hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --what-if target.2=chien --what-if weights.2=uniform
-  hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --compare outputs/demo-none --html two.html
-  hf-attn-seq2seq explain outputs/demo "The cat is on the mat. It sleeps." --faithfulness --html page.html
-  hf-attn-seq2seq explain cat.json --chapter attention --depth vectors
-
-what-if changes (each changes one thing, and the real model runs again):
-  source=TEXT        translate another sentence
-  target.STEP=WORD   force this word at a step, or a token by its name, such as </s>
-  weights.STEP=HOW   set the weights of a step: uniform; a source word or the number of a source token, which gets
-                     all the weight; or numbers separated by commas
-
-Steps, source tokens, sentences, layers and heads are counted from 1, as in the output; -1 is the last.
-"""
 CHANGE = re.compile(r"(?:(source)|(target|weights)\.(-?\d+))=(.*)", re.DOTALL)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
-        "model",
-        nargs="?",
-        metavar="MODEL",
-        help="folder of a trained model, its name on the Hub, or a trace saved with --json (default: "
-        f"{DEFAULT_MODEL}, English to French, included in this package)",
-    )
-    parser.add_argument("text", nargs="?", help="the sentence to translate")
-    parser.add_argument(
-        "--train-tour",
-        action="store_true",
-        help="the tour of two models, with and without attention; models missing from outputs/ are trained first "
-        "(a few minutes)",
-    )
-    run = parser.add_argument_group("the run")
-    run.add_argument("--target", metavar="TEXT", help="a translation that the model is forced to produce")
-    run.add_argument(
-        "--beams", type=int, metavar="N", help="number of beams; 1 is greedy search (default: the model's setting)"
-    )
-    run.add_argument("--max-new-tokens", type=int, metavar="N", help="maximum length of the translation")
-    run.add_argument(
-        "--no-split",
-        dest="split_sentences",
-        action="store_false",
-        help="translate a longer text as a whole (default: sentence by sentence)",
-    )
-    run.add_argument("--sentence", type=int, metavar="N", help="explain only this sentence of a longer text")
-    run.add_argument("--what-if", action="append", default=[], metavar="CHANGE", help="see below; can be repeated")
-    run.add_argument(
-        "--faithfulness", action="store_true", help="other measures of importance: norms, erasure, gradients"
-    )
-    run.add_argument("--compare", metavar="MODEL", help="show a second model next to this one")
-    show = parser.add_argument_group("in the terminal")
-    show.add_argument("--step", type=int, metavar="N", help="show only this step")
-    show.add_argument("--chapter", choices=TITLES, help="show only this chapter")
-    show.add_argument("--depth", choices=DEPTHS, default="numbers", help="level of detail (default %(default)s)")
-    show.add_argument("--layer", type=int, default=-1, metavar="N", help="decoder layer (default: the last)")
-    show.add_argument("--head", type=int, metavar="N", help="attention head of that layer (default: all)")
-    show.add_argument("--plain", action="store_true", help="use ASCII characters, without colours")
-    files = parser.add_argument_group("files, instead of the terminal")
-    files.add_argument("--html", type=Path, metavar="FILE", help="an interactive page in one file")
-    files.add_argument("--figure", type=Path, metavar="FILE", help="a picture: .png, .svg or .pdf")
-    files.add_argument("--kind", choices=FIGURES, help="kind of picture (default alignment)")
-    files.add_argument("--level", choices=("word", "subword"), help="level of the picture (default word)")
-    files.add_argument("--json", type=Path, metavar="FILE", help="the trace, with every number")
-    files.add_argument(
-        "--tensors", metavar="NAME", help="store its vectors in this safetensors file in the same folder"
-    )
-    return parser
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = build_parser().parse_args(arguments)
+    """The command `explain`; invalid input raises a ValueError with a one-sentence message."""
+    run(explain_parser().parse(arguments))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Trace, verify and show."""
     if options.text is None and options.model is not None and not _names_model_or_trace(options.model):
         options.model, options.text = DEFAULT_MODEL, options.model
     console = make_console(no_color=options.plain or None)

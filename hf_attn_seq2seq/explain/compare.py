@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hf_attn_seq2seq.decoding.heatmap import visible
 from hf_attn_seq2seq.explain.chapters import said, token_label
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
 
 
 STRAIGHT = str.maketrans("“”", '""')

@@ -15,7 +15,8 @@ from rich.markup import escape
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES
 from hf_attn_seq2seq.console import CommandParser, make_console, run_command
 from hf_attn_seq2seq.decoding import attend, translate
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, load
+from hf_attn_seq2seq.decoding.loading import load
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain import save_heatmap, terminal_heatmap, trace
 from hf_attn_seq2seq.explain.page import save_page
 from hf_attn_seq2seq.training.demo import FIGURES_FILE, SENTENCE, train_demo

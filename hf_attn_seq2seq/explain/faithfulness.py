@@ -24,8 +24,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.attending import evaluating
 from hf_attn_seq2seq.explain.chapters import token_label
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.sentences import entropy
-from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import linear_weight, package_model
 from hf_attn_seq2seq.messages import quoted
 

@@ -7,7 +7,7 @@ Query is blue, key red, value green and score purple, as in every view; no infor
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from rich.cells import cell_len
@@ -30,11 +30,9 @@ from hf_attn_seq2seq.decoding.heatmap import (
 )
 from hf_attn_seq2seq.decoding.word_attention import word_attention
 from hf_attn_seq2seq.explain.chapters import distinct_labels, said, step_sentence, token_label
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.names import FIGURES, FigureKind
 
-
-FigureKind = Literal["alignment", "step", "heads", "states", "beams"]
-FIGURES = get_args(FigureKind)
 
 QUERY, KEY, VALUE, SCORE = "#1f5fbf", "#b3261e", "#1b7a3d", "#4a1486"
 OFF, BEST = "#9a94a6", "#efe9f7"

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.attending import eager_attention
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.tracing import Run, RunOptions, check_finite, run_traced, told_readout
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hf_attn_seq2seq.attention import NORMALIZERS
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
 
 
 class Ledger(NamedTuple):

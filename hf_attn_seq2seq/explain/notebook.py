@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from hf_attn_seq2seq.explain import page
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.messages import quoted
 
 

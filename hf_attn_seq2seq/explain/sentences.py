@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.heatmap import visible
 from hf_attn_seq2seq.decoding.text import refuse_blank
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 from hf_attn_seq2seq.splitting import source_language, split_text
 

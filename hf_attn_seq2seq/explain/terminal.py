@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich import box
@@ -25,13 +25,12 @@ from hf_attn_seq2seq.explain.chapters import (
     step_sentence,
     token_label,
 )
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.ledger import recompute_weights
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.names import DEPTHS, Depth
 from hf_attn_seq2seq.messages import shortened
 
 
-Depth = Literal["lines", "bars", "numbers", "vectors"]
-DEPTHS = ("lines", "bars", "numbers", "vectors")
 STEP_CHAPTERS = ("step_input", "attention", "choice")
 
 # The colours of every view. Plain terminal colours, so that they are legible on dark and light backgrounds.

@@ -24,10 +24,12 @@ from rich.text import Text
 from hf_attn_seq2seq.data.grammar import AlignedPair, Grammar
 from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.decoding.heatmap import terminal_heatmap
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, Translator, load, load_translator
+from hf_attn_seq2seq.decoding.loading import Translator, load, load_translator
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain.chapters import TITLES, step_sentence, token_label
-from hf_attn_seq2seq.explain.terminal import Depth, print_trace
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.names import Depth
+from hf_attn_seq2seq.explain.terminal import print_trace
 from hf_attn_seq2seq.explain.tracing import trace
 
 

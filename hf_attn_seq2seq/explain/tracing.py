@@ -24,7 +24,7 @@ from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
 from hf_attn_seq2seq.decoding.offsets import token_texts
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, spans_of
 from hf_attn_seq2seq.explain.chapters import bridge_formula
-from hf_attn_seq2seq.explain.trace import FORMAT, VERSION, Trace
+from hf_attn_seq2seq.explain.document import FORMAT, VERSION, Trace
 from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.recorder import Recorder
 from hf_attn_seq2seq.splitting import length_limit, max_source_tokens

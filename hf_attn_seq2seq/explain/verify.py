@@ -16,8 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.attention import repeat_groups, split_heads
 from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights
-from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.explain.tracing import package_model, search_options
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 from hf_attn_seq2seq.messages import shortened
 

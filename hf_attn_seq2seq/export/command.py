@@ -5,49 +5,17 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hf_attn_seq2seq.console import CommandParser
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL
-from hf_attn_seq2seq.export.writer import COMPARED, KINDS, Exported, described, export
-
-
-EXAMPLES = """examples:
-  hf-attn-seq2seq export outputs/en-fr
-  hf-attn-seq2seq export outputs/en-fr --to int8 --sentences test.en
-  hf-attn-seq2seq translate outputs/en-fr-onnx "The cat is on the mat."
-
-kinds:
-  onnx   single precision: the same translations as PyTorch, greedily and with beams
-  int8   embeddings and the weights of matrix products in 8 bits: smaller, with slightly different results; the
-         difference is measured and saved in exported.json
-"""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
-        "model",
-        nargs="?",
-        default=DEFAULT_MODEL,
-        metavar="MODEL",
-        help="a trained model's folder, or its name on the Hub (default: %(default)s, which comes with this package)",
-    )
-    parser.add_argument("--to", choices=KINDS, default="onnx", help="kind of export (default: %(default)s)")
-    parser.add_argument(
-        "--output", "-o", metavar="FOLDER", help="a new folder (default: the model's name and the kind)"
-    )
-    parser.add_argument(
-        "--sentences",
-        type=Path,
-        metavar="FILE",
-        help=f"a text in the model's source language, whose first {COMPARED} lines are used to compare the results "
-        "with PyTorch's (default: the sentences of its model card, or random words)",
-    )
-    return parser
+from hf_attn_seq2seq.export.parsers import export_parser
+from hf_attn_seq2seq.export.writer import Exported, described, export
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `export`; wrong input raises an error of one sentence."""
-    options = build_parser().parse_args(arguments)
+    run(export_parser().parse(arguments))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Export, and tell what came of it."""
     sentences = None if options.sentences is None else _read(options.sentences)
     print(_told(export(options.model, options.to, options.output, sentences)))
 

@@ -14,17 +14,17 @@ import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
-from hf_attn_seq2seq.decoding.exported import DESCRIPTION, FORMAT, VERSION, ExportedModel, import_onnxruntime
-from hf_attn_seq2seq.decoding.loading import load_translator, resolve
+from hf_attn_seq2seq.decoding.exported import FORMAT, VERSION, ExportedModel, import_onnxruntime
+from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.names import DESCRIPTION, resolve
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, save_readout
 from hf_attn_seq2seq.export.graphs import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
+from hf_attn_seq2seq.export.names import COMPARED, KINDS
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.writing import sole_output, whole_folder
 
 
-KINDS = ("onnx", "int8")
-COMPARED = 16  # sentences
 COMPARED_TOKENS = 32  # of a translation
 SENTENCES = {"given": "sentences", "shown": "sentences of its model card", "random": "sentences of random words"}
 TOLERANCE = 1e-3  # of logits in single precision, relative to the largest

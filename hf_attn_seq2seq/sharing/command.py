@@ -9,45 +9,18 @@ from pathlib import Path
 from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
 
-from hf_attn_seq2seq.console import CommandParser
-from hf_attn_seq2seq.sharing.push import check_destination, check_login, send
+from hf_attn_seq2seq.sharing.parsers import push_parser
 from hf_attn_seq2seq.sharing.stage import staged
-
-
-EXAMPLES = """examples:
-  hf-attn-seq2seq push outputs/en-fr --repo user/en-fr --dry-run
-  hf-attn-seq2seq push outputs/en-fr --repo user/en-fr --private
-  hf-attn-seq2seq push outputs/en-fr --repo user/en-fr --pr --message "Trained for longer"
-  hf-attn-seq2seq push user/en-fr --repo user/en-fr-page --space
-
-Log in first with `hf auth login`, or set HF_TOKEN. All files go into one commit: an interrupted push changes nothing
-and can be repeated.
-"""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
-        "run",
-        metavar="RUN",
-        help="a trained model's folder, its recipe, or the name of a packaged model; with --space, a name on the Hub",
-    )
-    parser.add_argument("--repo", required=True, metavar="USER/NAME", help="the repository; created if necessary")
-    parser.add_argument("--private", action="store_true", help="make a new repository private")
-    parser.add_argument("--pr", action="store_true", help="open a pull request in an existing repository")
-    parser.add_argument("--revision", metavar="REV", help="the branch; created if necessary (default: main)")
-    parser.add_argument("--space", action="store_true", help="push a Space, a web page that runs the model")
-    parser.add_argument("--message", metavar="TEXT", help="the commit message")
-    parser.add_argument(
-        "--sentence", metavar="TEXT", help="the sentence to explain in the picture and the page (default: an example)"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace everything in the repository")
-    parser.add_argument("--dry-run", action="store_true", help="list what would be pushed; needs no login or network")
-    return parser
+from hf_attn_seq2seq.sharing.upload import check_destination, check_login, send
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = build_parser().parse_args(arguments)
+    """The command `push`; invalid input raises a ValueError with a one-sentence message."""
+    run(push_parser().parse(arguments))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Gather the files, and upload them."""
     hub_logging.set_verbosity_error()  # otherwise every retry prints a warning
     if not sys.stderr.isatty():
         disable_progress_bars()

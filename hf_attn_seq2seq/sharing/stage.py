@@ -14,7 +14,8 @@ from huggingface_hub import ModelCard, ModelCardData
 from safetensors import SafetensorError
 
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.decoding.loading import Translator, load_translator, resolve
+from hf_attn_seq2seq.decoding.loading import Translator, load_translator
+from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.decoding.readout import READOUT_FILE
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, make_card
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, checksums, names_only, read_results

@@ -11,93 +11,32 @@ from typing import Any
 
 from rich.progress import track
 
-from hf_attn_seq2seq.console import CommandParser, make_console, run_command
-from hf_attn_seq2seq.data.links import SYMMETRISATIONS, to_pharaoh
+from hf_attn_seq2seq.console import make_console, run_command
+from hf_attn_seq2seq.data.links import to_pharaoh
 from hf_attn_seq2seq.data.readers import read_lines
 from hf_attn_seq2seq.data.words import Words, cut_words, join_words, running_text, split_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
 from hf_attn_seq2seq.decoding.files import STANDARD, Output, open_text, read_blocks, refuse_overwriting
-from hf_attn_seq2seq.decoding.loading import PACKAGED, load_aligner, resolve
-from hf_attn_seq2seq.decoding.readout import END_TOKEN_CHOICES, Aligner, Alignment, Readout, save_readout
+from hf_attn_seq2seq.decoding.loading import load_aligner
+from hf_attn_seq2seq.decoding.names import PACKAGED, resolve
+from hf_attn_seq2seq.decoding.readout import Aligner, Alignment, Readout, save_readout
 from hf_attn_seq2seq.evaluation.alignment import AlignmentScores, alignment_error_rate, score_readouts
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold, read_gold_links
+from hf_attn_seq2seq.training.parsers import SYMMETRISATION, align_parser
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, read_languages, refuse_same_direction
 from hf_attn_seq2seq.writing import sole_output, whole_file
 
 
 Pair = tuple[Words, Words]
 
-SYMMETRISATION = "grow-diag"
 READING = ("layer", "head", "shift", "end_token", "threshold")  # fields of `Readout`, and options
-
-EXAMPLES = """examples:
-  hf-attn-seq2seq align outputs/en-fr train.en train.fr --backward outputs/fr-en > links.txt
-  hf-attn-seq2seq align outputs/en-fr --gold gold.jsonl
-  hf-attn-seq2seq align outputs/en-fr --gold validation.jsonl --choose
-
-Words are counted from 0. By default they are separated by whitespace, as in the Pharaoh format.
-"""
-
-
-def _words_kind(name: str) -> str:
-    if name != "blanks":
-        return name
-    print("warning: --words blanks is now called --words whitespace: please use the new name.", file=sys.stderr)
-    return "whitespace"
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("model", metavar="MODEL", help="folder of a model that translates source to target")
-    parser.add_argument(
-        "source",
-        nargs="?",
-        type=Path,
-        help="source text; without TARGET, lines of source<TAB>target (default or -: standard input)",
-    )
-    parser.add_argument("target", nargs="?", type=Path, help="its translation")
-    parser.add_argument("--backward", metavar="MODEL", help="a model of the opposite direction, for symmetrization")
-    parser.add_argument("--symmetrisation", choices=SYMMETRISATIONS, help=f"(default {SYMMETRISATION})")
-    parser.add_argument(
-        "--words",
-        type=_words_kind,
-        choices=("whitespace", "running", "joined"),
-        help="which words links count: those separated by whitespace (the default); those of running text, where a "
-        "comma is a word; or those separated by whitespace in text that the models read joined, l' homme . as "
-        "l'homme. (the default with --gold, for languages with joining rules)",
-    )
-    parser.add_argument(
-        "--languages", nargs=2, metavar="CODE", help="of source and target (default: those of MODEL/recipe.yaml)"
-    )
-    reading = parser.add_argument_group("how attention is read (default: as in MODEL/alignment.json)")
-    reading.add_argument("--layer", type=int, help="decoder layer, counted from 0, or -1 for the last")
-    reading.add_argument("--head", type=int, help="attention head, counted from 0 (default: the mean of all)")
-    reading.add_argument("--shift", type=int, help="0: the step that predicts a word; 1: the step that has read it")
-    reading.add_argument("--end-token", choices=END_TOKEN_CHOICES, help="treatment of the weight on the end token")
-    reading.add_argument("--threshold", type=float, help="link all words with at least this weight")
-    gold = parser.add_argument_group("evaluation")
-    gold.add_argument(
-        "--gold",
-        type=Path,
-        help="JSON lines with sentences, sure and possible links; or, if texts are given, a Pharaoh file",
-    )
-    gold.add_argument(
-        "--choose",
-        action="store_true",
-        help="find the layer, head and shift with the lowest error on --gold (or, given --backward and texts instead, "
-        "with the highest agreement) and save them to MODEL/alignment.json",
-    )
-    parser.add_argument(
-        "--output", type=Path, help="file for the links, optionally .gz, .xz or .bz2 (default: standard output)"
-    )
-    parser.add_argument("--confidence", action="store_true", help="also write the weight of each link: 0-0:0.93")
-    parser.add_argument("--show-words", action="store_true", help="write source ||| target ||| links")
-    parser.add_argument("--batch-size", type=int, default=64, help="pairs per batch (default %(default)s)")
-    return parser
 
 
 def run(options: argparse.Namespace) -> None:
     """Align, and write the links or evaluate them."""
+    for name in ("source", "output"):
+        if getattr(options, name) == Path(STANDARD):
+            setattr(options, name, None)
     _check(options)
     if options.source is None and options.target is not None:
         raise ValueError("Standard input holds source<TAB>target lines: name no target beside it.")
@@ -297,10 +236,7 @@ def _line(alignment: Alignment, confidence: bool, show_words: bool) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = build_parser().parse_intermixed_args(arguments)
-    for name in ("source", "output"):
-        if getattr(options, name) == Path(STANDARD):
-            setattr(options, name, None)
+    options = align_parser().parse(arguments)
     run_command(lambda: run(options))
 
 

@@ -4,7 +4,6 @@
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -17,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from transformers.utils import cached_file
 
-from hf_attn_seq2seq.console import CommandParser, make_console, run_command
+from hf_attn_seq2seq.console import make_console, run_command
 from hf_attn_seq2seq.data.readers import InputFile
 from hf_attn_seq2seq.decoding.files import Output, refuse_overwriting
-from hf_attn_seq2seq.decoding.loading import load_translator, resolve
+from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
 from hf_attn_seq2seq.evaluation.metrics import make_metric, metric_title, score_corpus
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, score_rows, show_score, signatures, table_titles
@@ -38,18 +38,9 @@ from hf_attn_seq2seq.evaluation.results import (
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.training.fit import working_in
 from hf_attn_seq2seq.training.measure import evaluate_model, translate_set, write_lines
+from hf_attn_seq2seq.training.parsers import evaluate_parser
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, load_recipe
-from hf_attn_seq2seq.training.train import add_recipe_arguments
 from hf_attn_seq2seq.writing import sole_output, write_text, writing
-
-
-EXAMPLES = """examples:
-  hf-attn-seq2seq evaluate outputs/multi30k_en_fr
-  hf-attn-seq2seq evaluate outputs/multi30k_en_fr --set validation
-  hf-attn-seq2seq evaluate en-fr-small --source news.en --reference news.fr --reference news2.fr
-  hf-attn-seq2seq evaluate outputs/a outputs/b --source news.en --reference news.fr
-  hf-attn-seq2seq evaluate --hypotheses a.fr --hypotheses b.fr --reference news.fr data.target_language=fr
-"""
 
 
 class Found(NamedTuple):
@@ -259,46 +250,6 @@ def write_figures(path: Path, results: dict[str, Any], console: Console) -> None
     console.print(f"Figures: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
-    add_recipe_arguments(parser)
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME", help="measure this set only (validation, or a test set)"
-    )
-    parser.add_argument(
-        "--source",
-        type=Path,
-        metavar="FILE",
-        help="translate and score this file instead, each line as a whole, by any model: a folder, en-fr-small, a "
-        "name on the Hub, or several of them as an ensemble",
-    )
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a reference translation of it; may be repeated",
-    )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the translations of --source")
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        help="where to write the results of --source or --hypotheses (default: NAMES.results.json in this folder)",
-    )
-    parser.add_argument(
-        "--hypotheses",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="score translations; given twice, compare two systems",
-    )
-    parser.add_argument("--card", type=Path, metavar="FILE", help="write the model card to this file too")
-    return parser
-
-
 # What a trained model can still be measured with; the rest of its recipe is what it was trained by.
 CHANGEABLE = ("evaluation.", "evaluation=", "card.", "card=", "data.folder=", "data.target_language=", "output=")
 
@@ -352,7 +303,9 @@ def find_model(arguments: Sequence[str], several: bool = False) -> Found:
     return Found(trained.model_copy(update=changed), [str(given.output)], True)
 
 
-def run(options: argparse.Namespace, command: str) -> None:
+def run(options: argparse.Namespace) -> None:
+    """Measure a model on its recipe's sets, or on files."""
+    command = command_line(["hf-attn-seq2seq", "evaluate", *options.arguments])
     console = make_console()
     found = find_model(options.recipe, several=options.source is not None)
     recipe, models = found.recipe, found.models
@@ -403,9 +356,8 @@ def run(options: argparse.Namespace, command: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    given = sys.argv[1:] if arguments is None else arguments
-    options = build_parser().parse_intermixed_args(given)
-    run_command(lambda: run(options, command_line(["hf-attn-seq2seq", "evaluate", *given])))
+    options = evaluate_parser().parse(arguments)
+    run_command(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from hf_attn_seq2seq.data.report import shared_sentences
 from hf_attn_seq2seq.data.settings import DataSettings
 from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, running_text
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
-from hf_attn_seq2seq.decoding.loading import PACKAGED, Translator, load_aligner, load_translator
+from hf_attn_seq2seq.decoding.loading import Translator, load_aligner, load_translator
+from hf_attn_seq2seq.decoding.names import PACKAGED
 from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from hf_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
 from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
-from hf_attn_seq2seq.decoding.loading import resolve
+from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.settings import Settings, as_list, nearest, section_in

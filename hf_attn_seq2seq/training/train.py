@@ -20,7 +20,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.configuration_attn_seq2seq import DROPOUTS
-from hf_attn_seq2seq.console import CommandParser, make_console, run_command
+from hf_attn_seq2seq.console import make_console, run_command
 from hf_attn_seq2seq.data.prepare import REPORT, PreparedCorpus
 from hf_attn_seq2seq.data.report import report_lines
 from hf_attn_seq2seq.decoding.loading import load_aligner
@@ -32,6 +32,7 @@ from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE, checkpoints, fit, remove_checkpoints, working_in
+from hf_attn_seq2seq.training.parsers import train_parser
 from hf_attn_seq2seq.training.prepare import (
     CORPUS_FOLDER,
     FIRST_PASS_FOLDER,
@@ -63,33 +64,6 @@ FREE_TO_CHANGE = {
     "tokenizer": set(),
     "training": {"epochs", "max_steps", "patience", "average_checkpoints", "samples", "report_to"},
 }
-
-EXAMPLES = """examples:
-  hf-attn-seq2seq train training/recipes/multi30k_en_fr_gru.yaml data.folder=data/multi30k
-  hf-attn-seq2seq train data.train.source=train.en data.train.target=train.fr output=outputs/en-fr
-  hf-attn-seq2seq train data.train.file=pairs.tsv.gz model.preset=luong2015 model.hidden_size=512 output=outputs/luong
-"""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, epilog=EXAMPLES)
-    add_recipe_arguments(parser)
-    parser.add_argument(
-        "--resume", action="store_true", help="continue from the newest checkpoint in the output folder"
-    )
-    parser.add_argument("--fields", action="store_true", help="list the fields of a recipe, and exit")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
-    return parser
-
-
-def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that all commands with a recipe share."""
-    parser.add_argument(
-        "recipe",
-        nargs="*",
-        metavar="RECIPE | section.field=value",
-        help="a YAML file or the folder of a trained model, and fields to override; values are read as YAML",
-    )
 
 
 def recipe_from(arguments: list[str]) -> Recipe:
@@ -192,7 +166,7 @@ def keep_freed_memory() -> None:
             mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def run(recipe: Recipe, resume: bool = False, overwrite: bool = False) -> None:
+def train(recipe: Recipe, resume: bool = False, overwrite: bool = False) -> None:
     """Prepare, train and save."""
     # The first process prepares the corpus while the others wait, longer than the default timeout.
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=1))
@@ -350,24 +324,25 @@ def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = build_parser().parse_intermixed_args(arguments)
+    options = train_parser().parse(arguments)
+    run_command(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train the recipe's model, or list the fields of a recipe."""
     if options.fields:
         print(describe_fields())
         return
     keep_freed_memory()
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
-
-    def command() -> None:
-        recipe = recipe_from(options.recipe)
-        try:
-            run(recipe, options.resume, options.overwrite)
-        except KeyboardInterrupt as stopped:
-            if can_be_resumed(recipe.output):
-                stopped.args = (f"To resume: hf-attn-seq2seq train {recipe.output} --resume",)
-            raise
-
-    run_command(command)
+    recipe = recipe_from(options.recipe)
+    try:
+        train(recipe, options.resume, options.overwrite)
+    except KeyboardInterrupt as stopped:
+        if can_be_resumed(recipe.output):
+            stopped.args = (f"To resume: hf-attn-seq2seq train {recipe.output} --resume",)
+        raise
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ import pytest
 gradio = pytest.importorskip("gradio")
 
 from hf_attn_seq2seq.app import page as page_module  # noqa: E402
-from hf_attn_seq2seq.app.command import build_parser, check_port, main  # noqa: E402
+from hf_attn_seq2seq.app.command import check_port, main  # noqa: E402
 from hf_attn_seq2seq.app.page import launch, page_of, told  # noqa: E402
+from hf_attn_seq2seq.app.parsers import app_parser  # noqa: E402
 from hf_attn_seq2seq.app.runs import Change, Limits, Runs  # noqa: E402
 from hf_attn_seq2seq.app.space import write_space  # noqa: E402
 from hf_attn_seq2seq.app.views import card, heat_map, what_changed  # noqa: E402
@@ -152,7 +153,7 @@ def test_bad_arguments_are_told(folders: list[str]) -> None:
         main(["nowhere-at-all"])
     with pytest.raises(ValueError, match="limit for words is 0"):
         main([folders[0], "--max-words", "0"])
-    assert build_parser().parse_args([]).host == "127.0.0.1"
+    assert app_parser().parse([]).host == "127.0.0.1"
 
 
 def test_the_space_runs_and_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

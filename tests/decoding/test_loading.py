@@ -13,15 +13,8 @@ from transformers import MarianConfig, MarianMTModel
 import hf_attn_seq2seq
 from hf_attn_seq2seq.decoding import command, translate
 from hf_attn_seq2seq.decoding.folders import SETTINGS
-from hf_attn_seq2seq.decoding.loading import (
-    DEFAULT_MODEL,
-    PACKAGED,
-    Translator,
-    load,
-    names_model,
-    packaged_models,
-    resolve,
-)
+from hf_attn_seq2seq.decoding.loading import Translator, load
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, PACKAGED, names_model, packaged_models, resolve
 from hf_attn_seq2seq.evaluation.model_card import make_card
 from hf_attn_seq2seq.evaluation.results import checksums
 from hf_attn_seq2seq.explain import command as explain_command

@@ -13,8 +13,8 @@ from hf_attn_seq2seq.decoding.command import main
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
 from hf_attn_seq2seq.explain import trace
 from hf_attn_seq2seq.explain.command import main as explain
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.sentences import trace_sentences
-from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.splitting import Piece, length_limit, max_source_tokens, split_text
 from tests.helpers import tiny_model
 

@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings, train_tokenizer, train_tokenizer_for
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, resolve
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, resolve
 from hf_attn_seq2seq.decoding.offsets import encode_with_offsets, token_texts
 from hf_attn_seq2seq.decoding.text import Source, _has_whole_words, _words_of_tokens
 from hf_attn_seq2seq.decoding.tokens import saved_tokenizer

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.explain.compare import compare, print_comparison
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 from tests.helpers import FAMILIES, tiny_model
 

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
-from hf_attn_seq2seq.explain.trace import Trace
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 from tests.helpers import scrambled
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.decoding.loading import DEFAULT_MODEL, PACKAGED
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, PACKAGED
 from hf_attn_seq2seq.sharing import stage_model
 from tests.decoding.conftest import make_model, tokenizer  # noqa: F401
 from tests.hub_server import hub  # noqa: F401

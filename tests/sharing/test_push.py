@@ -32,8 +32,8 @@ from hf_attn_seq2seq import AttnSeq2SeqTokenizer
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.sharing import stage_model
 from hf_attn_seq2seq.sharing.command import main
-from hf_attn_seq2seq.sharing.push import Pushed, push, send
 from hf_attn_seq2seq.sharing.stage import stage_space
+from hf_attn_seq2seq.sharing.upload import Pushed, push, send
 from tests.helpers import tiny_model
 from tests.hub_server import ALICE, BOB, USERS, HubServer, asking
 from tests.sharing.conftest import PRIVATE, SENTENCE

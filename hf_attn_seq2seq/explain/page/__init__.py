@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence, token_label
+from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness
 from hf_attn_seq2seq.explain.sentences import overview
-from hf_attn_seq2seq.explain.trace import Trace
 from hf_attn_seq2seq.writing import write_text
 
 

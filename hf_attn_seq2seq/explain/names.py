@@ -1,0 +1,22 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Names by which users choose what is shown: chapters, levels of detail, pictures."""
+
+from typing import Literal, get_args
+
+
+TITLES = {
+    "tokens": "Tokens",
+    "embeddings": "Embeddings",
+    "encoder": "Encoder",
+    "handover": "Handover",
+    "step_input": "Step input",
+    "attention": "Attention",
+    "choice": "Choice and stop",
+    "loop": "The loop",
+}
+
+Depth = Literal["lines", "bars", "numbers", "vectors"]
+DEPTHS: tuple[Depth, ...] = get_args(Depth)
+
+FigureKind = Literal["alignment", "step", "heads", "states", "beams"]
+FIGURES: tuple[FigureKind, ...] = get_args(FigureKind)
