@@ -10,7 +10,6 @@ the median over the rounds of plain time / our time: above 1, the package is the
 
 import argparse
 import os
-import platform
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package and the loop, installed or not
 
 from benchmarks.plain_loop import FAMILIES, PlainLoop, family_config
+from benchmarks.rounds import processor
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
 
@@ -102,16 +102,6 @@ def measure(family: str, batch: StepBatch, vocab_size: int, embedding: int, hidd
     return time_side_by_side(plain, ours, rounds)
 
 
-def cpu_name() -> str:
-    """The processor's name, as far as the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="threads that torch may use")
@@ -125,7 +115,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
 
-    print(f"{cpu_name()}, {os.cpu_count()} cores, {args.threads} thread(s), torch {torch.__version__}")
+    print(f"{processor()}, {os.cpu_count()} cores, {args.threads} thread(s), torch {torch.__version__}")
     print(
         f"forward and backward, float32, batch {args.batch}, length {args.length}, embeddings {args.embedding}, "
         f"hidden {args.hidden}, vocabulary {args.vocab_size}; medians of {args.rounds} rounds"

@@ -1,0 +1,128 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""This package: a GRU with additive attention and input feeding, and a Transformer; in PyTorch, and exported."""
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from benchmarks.peers import workload
+from benchmarks.peers.worker import Run
+from benchmarks.peers.workload import Decoding, Pair, padded
+from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq._version import __version__
+
+
+PAD, BEGIN, END = range(3)
+GRU = {
+    "encoder_type": "gru",
+    "decoder_type": "gru",
+    "encoder_hidden_size": 2 * workload.ENCODER_HIDDEN,  # of both directions
+    "hidden_size": workload.DECODER_HIDDEN,
+    "attention_type": "additive",
+    "attention_query": "current",
+    "input_feeding": True,
+    "bridge": "dense",
+}
+TRANSFORMER = {
+    "encoder_type": "transformer",
+    "decoder_type": "transformer",
+    "attention_type": "multi_head",
+    "encoder_layers": workload.TRANSFORMER_LAYERS,
+    "decoder_layers": workload.TRANSFORMER_LAYERS,
+    "encoder_hidden_size": workload.TRANSFORMER_WIDTH,
+    "hidden_size": workload.TRANSFORMER_WIDTH,
+    "intermediate_size": workload.TRANSFORMER_FEED_FORWARD,
+    "num_attention_heads": workload.TRANSFORMER_HEADS,
+    "encoder_attention_heads": workload.TRANSFORMER_HEADS,
+}
+
+
+def build_model(fields: dict[str, Any]) -> AttnSeq2SeqForConditionalGeneration:
+    torch.manual_seed(0)
+    config = AttnSeq2SeqConfig(
+        vocab_size=workload.VOCABULARY,
+        embedding_size=workload.EMBEDDING,
+        dropout=0.0,
+        tie_word_embeddings=False,
+        pad_token_id=PAD,
+        bos_token_id=BEGIN,
+        decoder_start_token_id=BEGIN,
+        eos_token_id=END,
+        **fields,
+    )
+    return AttnSeq2SeqForConditionalGeneration(config).eval()
+
+
+def sources(sentences: list[list[int]]) -> dict[str, torch.Tensor]:
+    ids = torch.tensor(padded(sentences, PAD, end=END))
+    return {"input_ids": ids, "attention_mask": (ids != PAD).long()}
+
+
+class Torch:
+    """`generate()`, and a training step as the trainer makes it."""
+
+    fields = GRU
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        self.model = build_model(self.fields)
+        # Fused, as the trainer's is.
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, weight_decay=0.0, fused=True)
+        self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        self.versions = {
+            "hf_attn_seq2seq": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+
+    def decode(self, cell: Decoding) -> Run:
+        inputs = sources(cell.sentences())
+
+        def run() -> int:
+            self.model.eval()
+            found = self.model.generate(
+                **inputs, num_beams=cell.beams, min_new_tokens=cell.target_length, max_new_tokens=cell.target_length
+            )
+            return found[:, 1:].numel()  # without the start token
+
+        return run
+
+    def train(self, pairs: list[Pair]) -> Run:
+        inputs = sources([pair.source for pair in pairs])
+        labels = torch.tensor(padded([pair.target for pair in pairs], -100, end=END))
+        tokens = int((labels != -100).sum())
+
+        def run() -> int:
+            self.model.train()
+            self.model(**inputs, labels=labels).loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            return tokens
+
+        return run
+
+
+class Int8(Torch):
+    """The model exported to ONNX Runtime in 8 bits, behind `generate()`."""
+
+    def __init__(self) -> None:
+        from hf_attn_seq2seq.decoding.exported import ExportedModel
+        from hf_attn_seq2seq.export.writer import write_model
+
+        super().__init__()
+        with tempfile.TemporaryDirectory() as folder:
+            write_model(self.model, Path(folder), "int8")
+            self.model = ExportedModel(folder)
+        del self.optimizer
+        self.versions["onnxruntime"] = version("onnxruntime")
+
+    def train(self, pairs: list[Pair]) -> Run:
+        raise NotImplementedError("An exported model does not train.")
+
+
+class TransformerInt8(Int8):
+    fields = TRANSFORMER

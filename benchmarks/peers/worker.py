@@ -1,0 +1,124 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+One system in a process of its own, on one thread: it reads orders from standard input, one line of JSON each, and
+answers in the same way.
+
+`benchmarks/rounds.py` starts it with the interpreter of the system's environment and lets one work at a time.
+"""
+
+import importlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks.peers.workload import DECODING, Decoding, Pair, training_batches
+
+
+Run = Callable[[], int]  # does the work once; returns the number of tokens
+
+
+class System(Protocol):
+    """What is measured. Making one builds its model, with random weights of a fixed seed."""
+
+    versions: dict[str, str]  # of the libraries that do the work
+    parameters: int
+
+    def decode(self, cell: Decoding) -> Run:
+        """A search for the cell's sentences; its tokens are those of one hypothesis a sentence."""
+
+    def train(self, pairs: list[Pair]) -> Run:
+        """A step on the batch (forward, backward, optimizer); its tokens are the labels."""
+
+
+# The module and the class of each.
+SYSTEMS = {
+    "ours": ("ours", "Torch"),
+    "ours-int8": ("ours", "Int8"),
+    "ours-transformer-int8": ("ours", "TransformerInt8"),
+    "joeynmt": ("joey", "JoeyNMT"),
+    "fairseq": ("fair", "Fairseq"),
+    "ctranslate2": ("ctranslate", "CTranslate2"),
+}
+
+
+def make(name: str, *arguments: Any) -> System:
+    module, kind = SYSTEMS[name]
+    return getattr(importlib.import_module(f"benchmarks.peers.{module}"), kind)(*arguments)
+
+
+class Worker:
+    """Carries out orders."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.runs: dict[str, list[Run]] = {}
+
+    def runs_of(self, cell: str) -> list[Run]:
+        """The work of a cell: of each of its batches."""
+        if cell not in self.runs:
+            if cell in DECODING:
+                self.runs[cell] = [self.system.decode(DECODING[cell])]
+            else:
+                self.runs[cell] = [self.system.train(pairs) for pairs in training_batches(cell)]
+        return self.runs[cell]
+
+    def describe(self) -> dict[str, Any]:
+        return {"versions": self.system.versions, "parameters": self.system.parameters}
+
+    def measure(self, cell: str, turn: int, seconds: float) -> dict[str, float]:
+        """Repeat the cell's work for that many CPU seconds: `runs`, `tokens`, CPU `seconds` of all threads."""
+        batches = self.runs_of(cell)
+        run = batches[turn % len(batches)]
+        runs, tokens, start = 0, 0, time.process_time()
+        while True:
+            tokens += run()
+            runs += 1
+            taken = time.process_time() - start
+            if taken >= seconds:
+                return {"runs": runs, "tokens": tokens, "seconds": taken}
+
+    def memory(self, cell: str) -> dict[str, float]:
+        """
+        Megabytes by which the cell's batches raise the peak of the resident set above what it was `before`, measured
+        in a copy of the process, so that one cell leaves nothing to the next.
+        """
+        runs = self.runs_of(cell)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+            before = _resident("VmRSS")
+            for run in runs:
+                run()
+            os.write(writing, json.dumps({"before": before, "above": _resident("VmHWM") - before}).encode())
+            os._exit(0)
+        os.close(writing)
+        with open(reading) as answer:
+            found = answer.read()
+        os.waitpid(child, 0)
+        return json.loads(found)
+
+
+def _resident(field: str) -> float:
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print too
+    worker = Worker(make(*sys.argv[1:]))
+    print(json.dumps(worker.describe()), file=answers, flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        print(json.dumps(getattr(worker, order.pop("do"))(**order)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+Measuring systems in turns, so that a busy machine slows all of them alike, and summing up what was measured.
+
+Each system is a worker (`benchmarks/peers/worker.py`) in its own environment; only one works at a time. Standard
+library only: what measures should be small beside what is measured.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENTS = ROOT / ".cache/peers"
+ONE_THREAD = {
+    f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON", "VECLIB_MAXIMUM")
+}
+
+
+class Spread(NamedTuple):
+    """Of a figure over the rounds."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread":
+        values = list(values)
+        return cls(statistics.median(values), min(values), max(values))
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.lowest:.2f} to {self.highest:.2f})"
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """Of each round's figure by that of the other in the same round."""
+    return Spread.of(one / other for one, other in zip(ours, theirs, strict=True))
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def machine() -> str:
+    """What figures were measured on, and when."""
+    return f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
+
+
+def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment variables of what is measured: one thread, nothing from the network."""
+    return {**os.environ, **ONE_THREAD, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **(changes or {})}
+
+
+def interpreter(peer: str, environments: Path) -> str:
+    """
+    The Python of a peer's environment.
+
+    Raises:
+        ValueError: It has not been made.
+    """
+    python = environments / peer / "bin" / "python"
+    if not python.exists():
+        raise ValueError(
+            f"There is no environment of {peer} in '{environments}': make it with python benchmarks/peers/install.py "
+            f"{peer}, or leave it out with --without {peer}."
+        )
+    return str(python)
+
+
+class Worker:
+    """A system in a process of its own."""
+
+    def __init__(self, name: str, python: str, root: Path = ROOT) -> None:
+        """
+        Args:
+            name: One of `SYSTEMS` in `benchmarks/peers/worker.py`.
+            python: The interpreter of its environment.
+            root: The repository whose package it imports.
+
+        Raises:
+            RuntimeError: It could not start; the message has its last words.
+        """
+        self.name = name
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [python, "-m", "benchmarks.peers.worker", name],
+            cwd=root,
+            env=environment({"PYTHONPATH": str(root)}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+        self.description = self._answer()
+
+    def ask(self, do: str, **order: Any) -> Any:
+        """Carry out an order, a method of the worker, and wait for its result."""
+        print(json.dumps({"do": do, **order}), file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.errors.seek(0)
+            raise RuntimeError(f"The worker of {self.name} ended:\n{self.errors.read()[-2000:]}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            stream.close()  # type: ignore[union-attr]
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+Rates = dict[str, dict[str, list[float]]]  # cell, system: tokens per CPU second in each round
+
+
+def measure_rates(workers: Sequence[Worker], cells: Sequence[str], rounds: int, seconds: float) -> Rates:
+    """
+    Tokens per CPU second, after a round that does not count; who goes first changes from round to round.
+
+    Args:
+        workers: All of them can do all cells.
+        cells: Of `DECODING` or `TRAINING`.
+        rounds: That count.
+        seconds: CPU seconds that each measurement takes at least.
+
+    Raises:
+        ValueError: Two workers differ in the tokens of the same work.
+    """
+    rates: Rates = {cell: {worker.name: [] for worker in workers} for cell in cells}
+    for turn in range(-1, rounds):
+        for cell in cells:
+            start = turn % len(workers) if workers else 0
+            tokens: dict[float, str] = {}
+            for worker in (*workers[start:], *workers[:start]):
+                found = worker.ask("measure", cell=cell, turn=max(turn, 0), seconds=seconds if turn >= 0 else 0.0)
+                tokens[found["tokens"] / found["runs"]] = worker.name
+                if turn >= 0:
+                    rates[cell][worker.name].append(found["tokens"] / found["seconds"])
+            if len(tokens) > 1:
+                raise ValueError(f"Not the same work in '{cell}': {tokens} tokens.")
+    return rates
+
+
+def best(rates: Mapping[str, Sequence[float]], systems: Iterable[str]) -> str:
+    """The system with the highest median rate."""
+    return max(systems, key=lambda system: statistics.median(rates[system]))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, aligned."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines
+    )
