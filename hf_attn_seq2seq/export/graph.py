@@ -1,0 +1,344 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+A model and its search as one ONNX graph: source ids in, translations out.
+
+The encoder and one step of the decoder are traced from the model's own code; `hf_attn_seq2seq.export.search` writes the
+loops around the step. The weights stay where they are: the graph refers to the tensors in `model.safetensors`.
+"""
+
+import copy
+import hashlib
+import io
+import json
+import struct
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from hf_attn_seq2seq._version import __version__
+from hf_attn_seq2seq.decoding.graph import FORMAT, GRAPH_FILE, VERSION
+from hf_attn_seq2seq.export.graphs import OPSET, DecoderGraph, EncoderGraph, Names, free_axes
+from hf_attn_seq2seq.export.nodes import FLOAT, INT, Constants, Nodes
+from hf_attn_seq2seq.export.search import SETTINGS, Found, Limits, Step, write_beams, write_greedy, write_limits
+from hf_attn_seq2seq.export.simplify import names_read, simplify, subgraphs
+from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+
+
+IR_VERSION = 10  # which ONNX Runtime has read since 1.18
+SAFETENSORS_TYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}
+SAMPLES = ((2, 7, 3), (3, 5, 4), (5, 11, 6))  # batch, source and past lengths of the samples that tell sizes apart
+
+
+def write_graph(
+    model: AttnSeq2SeqForConditionalGeneration,
+    defaults: Mapping[str, Any],
+    weights: Sequence[Path] = (),
+) -> onnx.ModelProto:
+    """
+    The model's graph.
+
+    Args:
+        model: The model, on the CPU.
+        defaults: Values of [`SETTINGS`] that hold where the caller gives none.
+        weights: The safetensors files of the model, which the graph then refers to by name; none: the graph holds the
+            weights itself.
+
+    Raises:
+        ValueError: The files lack a parameter of the model.
+    """
+    model = copy.deepcopy(model).float().eval()
+    model.set_attn_implementation("eager")
+    encoder, step = _traced(model)
+    names = Names.of(model)
+    constants = Constants()
+    main = Nodes("main", constants)
+    weight_names = {**_own_names(encoder), **_own_names(step)}
+    main.nodes += _renamed(encoder.graph, "encoder", {**weight_names, **_kept("input_ids", "attention_mask")})
+    limits = write_limits(main, constants, model.config.decoder_vocab_size)
+    # What depends on weights alone is computed outside the loops, where ONNX Runtime computes it once, when loading.
+    fixed, moving = _split(step.graph.node, {weight.name for weight in step.graph.initializer})
+    outside = {**weight_names, **{name: f"step/{name}" for node in fixed for name in node.output}}
+    main.nodes += _renamed(fixed, "step", outside)
+    several = main.Greater("num_beams", 1)
+    writer = _Writer(model, names, step.graph, moving, outside, limits)
+    branches = [writer.branch(Nodes("beam", constants), True), writer.branch(Nodes("greedy", constants), False)]
+    kinds = [INT, FLOAT, INT, *([FLOAT] if names.attentions else [])]
+    results = main.choice(several, branches[0][0], branches[1][0], list(zip(branches[0][1], branches[1][1], kinds)))
+    outputs = ["sequences", "scores", "lengths", *(["attentions"] if names.attentions else [])]
+    for found, output in zip(results, outputs):
+        main.nodes.append(helper.make_node("Identity", [found], [output]))
+    inputs = [("input_ids", INT, ["batch", "src_len"]), ("attention_mask", INT, ["batch", "src_len"])]
+    settings = [
+        (name, kind, [f"{name}_count"] * rank)
+        for name, (kind, rank) in SETTINGS.items()
+        if names.attentions or name != "attention_heads"
+    ]
+    shapes = (["results", "tgt_len"], ["results"], ["results"], ["results", "heads", "steps", "src_len"])
+    graph = helper.make_graph(
+        main.nodes,
+        "attn_seq2seq",
+        [helper.make_tensor_value_info(*each) for each in (*inputs, *settings)],
+        [helper.make_tensor_value_info(*each) for each in zip(outputs, kinds, shapes)],
+        [*constants.initializers.values(), *_weights(model, (encoder, step), weights)],
+    )
+    for name, kind, shape in settings:
+        value = np.asarray(defaults[name], dtype=helper.tensor_dtype_to_np_dtype(kind)).reshape([-1] * len(shape))
+        graph.initializer.append(numpy_helper.from_array(value, name))
+    _keep_weights_apart(graph)
+    made = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="hf_attn_seq2seq",
+        producer_version=__version__,
+    )
+    heads = model.config.num_attention_heads
+    about = {
+        "format": FORMAT,
+        "version": VERSION,
+        "layers": len(names.attentions),
+        "heads": heads,
+        "vocab_size": model.config.vocab_size,
+        "weights": {path.name: checksum(path) for path in weights},
+    }
+    helper.set_model_props(made, {name: json.dumps(value) for name, value in about.items()})
+    return made
+
+
+class _Writer(NamedTuple):
+    """What both searches are written from."""
+
+    model: AttnSeq2SeqForConditionalGeneration
+    names: Names
+    step: onnx.GraphProto
+    moving: list[onnx.NodeProto]
+    outside: dict[str, str]
+    limits: Limits
+
+    def branch(self, nodes: Nodes, beams: bool) -> tuple[Nodes, list[str]]:
+        """The nodes of one search, and its outputs."""
+        names, prefix = self.names, nodes.prefix
+        given = {name: f"encoder/{name}" for name in (*names.memory, *names.state)}
+        given["attention_mask"] = "attention_mask"
+        if beams:
+            batch = nodes.size("input_ids", 0)
+            rows = nodes.Expand(nodes.Unsqueeze(nodes.Range(0, batch, 1), np.array([1])), nodes.vector(batch, "num_beams"))
+            rows = nodes.Reshape(rows, np.array([-1]))
+            given = {name: nodes.Gather(value, rows, axis=0) for name, value in given.items()}
+        # What depends on the source alone is computed once and not at each step.
+        fixed, moving = _split(self.moving, {*self.outside, *names.memory, "attention_mask"})
+        around = {**self.outside, **given, **{name: f"{prefix}/{name}" for node in fixed for name in node.output}}
+        nodes.nodes += _renamed(fixed, prefix, around)
+
+        def make_step(body: Nodes, token: str, state: list[str]) -> Step:
+            inside = {**around, "decoder_input_ids": token, **dict(zip(names.state, state))}
+            body.nodes += _renamed(moving, body.prefix, inside)
+            found = [inside.get(name, f"{body.prefix}/{name}") for name in names.decoder_outputs]
+            logits, after, attentions = found[0], found[1 : 1 + len(state)], found[1 + len(state) :]
+            return Step(logits, after, body.Concat(*attentions, axis=1) if attentions else None)
+
+        state = {given[name]: FLOAT for name in names.state}
+        write = write_beams if beams else write_greedy
+        attends = bool(names.attentions)
+        found = write(nodes, self.limits, make_step, state, self.model.config.decoder_vocab_size, attends)
+        return nodes, [value for value in found if value is not None]
+
+
+def _traced(model: AttnSeq2SeqForConditionalGeneration) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The encoder, and one step of the decoder, as small graphs whose initializers are parameters of the model."""
+    names = Names.of(model)
+    encoder, decoder = EncoderGraph(model), DecoderGraph(model)
+    samples = [_sample(model, encoder, *sizes) for sizes in SAMPLES]
+    first = samples[0]
+    return (
+        simplify(_trace(encoder, first, names.encoder_inputs, names.encoder_outputs), _arrays(samples)),
+        simplify(_trace(decoder, first, names.decoder_inputs, names.decoder_outputs), _arrays(samples)),
+    )
+
+
+@torch.no_grad()
+def _sample(
+    model: AttnSeq2SeqForConditionalGeneration, encoder: EncoderGraph, batch: int, src_len: int, past: int
+) -> dict[str, torch.Tensor]:
+    """Values for all inputs of both graphs, with free sizes of that size."""
+    names = Names.of(model)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(model.config.vocab_size, (batch, src_len), generator=generator)
+    mask = torch.ones(batch, src_len, dtype=torch.long)
+    mask[1, src_len - 2 :] = 0
+    values = dict(zip(names.encoder_outputs, encoder(ids, mask)))
+    for name in names.state:
+        if name.startswith("self_"):
+            shape = list(values[name].shape)
+            values[name] = torch.randn(*shape[:2], past, shape[3], generator=generator)
+    token = torch.zeros(batch, 1, dtype=torch.long)
+    return {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": token, **values}
+
+
+def _arrays(samples: list[dict[str, torch.Tensor]]) -> list[dict[str, np.ndarray]]:
+    return [{name: value.numpy() for name, value in sample.items()} for sample in samples]
+
+
+def _trace(
+    graph: torch.nn.Module, sample: Mapping[str, torch.Tensor], inputs: list[str], outputs: list[str]
+) -> onnx.ModelProto:
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer warns about each size that it reads; the tests vary them
+        torch.onnx.export(
+            graph.eval(),
+            tuple(sample[name] for name in inputs),
+            file,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=free_axes([*inputs, *outputs]),
+            do_constant_folding=False,  # it would make copies of the weights
+        )
+    return onnx.load_from_string(file.getvalue())
+
+
+def _split(nodes: Iterable[onnx.NodeProto], fixed: set[str]) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]]:
+    """The nodes that need nothing but these values, and the others."""
+    known = set(fixed)
+    inside, outside = [], []
+    for node in nodes:
+        if names_read(node) <= known:
+            known.update(node.output)
+            inside.append(node)
+        else:
+            outside.append(node)
+    return inside, outside
+
+
+def _renamed(
+    nodes: Iterable[onnx.NodeProto] | onnx.GraphProto, prefix: str, names: Mapping[str, str]
+) -> list[onnx.NodeProto]:
+    """Copies of the nodes; names that are not in `names` get the prefix."""
+    if isinstance(nodes, onnx.GraphProto):
+        nodes = nodes.node
+    return [_renamed_node(node, lambda name: names.get(name, f"{prefix}/{name}")) for node in nodes]
+
+
+def _renamed_node(node: onnx.NodeProto, rename: Any) -> onnx.NodeProto:
+    copied = onnx.NodeProto()
+    copied.CopyFrom(node)
+    copied.ClearField("name")
+    for field in (copied.input, copied.output):
+        field[:] = [rename(name) if name else "" for name in field]
+    for graph in subgraphs(copied):
+        inner = [_renamed_node(each, rename) for each in graph.node]
+        del graph.node[:]
+        graph.node.extend(inner)
+        for value in (*graph.output, *graph.initializer, *graph.input):
+            value.name = rename(value.name)
+        del graph.value_info[:]
+    return copied
+
+
+def _kept(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+def _own_names(model: onnx.ModelProto) -> dict[str, str]:
+    return _kept(*(weight.name for weight in model.graph.initializer))
+
+
+# Weights.
+
+
+def _weights(
+    model: AttnSeq2SeqForConditionalGeneration, graphs: Iterable[onnx.ModelProto], files: Sequence[Path]
+) -> list[onnx.TensorProto]:
+    """The initializers of both graphs, each once; parameters refer to the files, if there are any."""
+    places = _places(files)
+    keys = _keys(model)
+    found: dict[str, onnx.TensorProto] = {}
+    for graph in graphs:
+        for weight in graph.graph.initializer:
+            if weight.name in found:
+                continue
+            if not files or weight.name not in keys:
+                found[weight.name] = weight
+                continue
+            key = next((key for key in keys[weight.name] if key in places), None)
+            if key is None:
+                raise ValueError(f"The weights lack {keys[weight.name][0]}: save the model again.")
+            found[weight.name] = _external(weight, *places[key])
+    return list(found.values())
+
+
+def _keys(model: AttnSeq2SeqForConditionalGeneration) -> dict[str, list[str]]:
+    """The names in the state dict of each parameter that the graphs read, by its name there."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in [*model.named_parameters(remove_duplicate=False), *model.named_buffers()]:
+        names.setdefault(id(tensor), []).append(name)
+    found = {}
+    for graph in (EncoderGraph(model), DecoderGraph(model)):
+        for name, tensor in [*graph.named_parameters(remove_duplicate=False), *graph.named_buffers()]:
+            found[name] = names[id(tensor)]
+    return found
+
+
+class _Place(NamedTuple):
+    """A tensor in a safetensors file."""
+
+    file: str
+    kind: int
+    offset: int
+    length: int
+    shape: list[int]
+
+
+def _places(files: Sequence[Path]) -> dict[str, _Place]:
+    places = {}
+    for path in files:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(length))
+        for name, entry in header.items():
+            if name != "__metadata__" and entry["dtype"] in SAFETENSORS_TYPES:
+                start, end = entry["data_offsets"]
+                kind = SAFETENSORS_TYPES[entry["dtype"]]
+                places[name] = _Place(path.name, kind, 8 + length + start, end - start, entry["shape"])
+    return places
+
+
+def _external(weight: onnx.TensorProto, *place: Any) -> onnx.TensorProto:
+    file, kind, offset, length, shape = place
+    made = onnx.TensorProto(name=weight.name, data_type=kind, dims=shape, data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", file), ("offset", offset), ("length", length)):
+        made.external_data.add(key=key, value=str(value))
+    return made
+
+
+def _keep_weights_apart(graph: onnx.GraphProto) -> None:
+    """Put a cast behind each weight of 16 bits, under the name by which the nodes know it."""
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_location == TensorProto.EXTERNAL and weight.data_type != FLOAT:
+            name, weight.name = weight.name, f"{weight.name}:16"
+            casts.append(helper.make_node("Cast", [weight.name], [name], to=FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
+
+
+def _digest(stream: Any) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
