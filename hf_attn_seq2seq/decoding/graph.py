@@ -1,3 +1,208 @@
-FORMAT = "hf_attn_seq2seq graph"
-VERSION = 1
-GRAPH_FILE = "graph.onnx"
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The engine of a model's graph: encoder, steps and search in one call of ONNX Runtime. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_attn_seq2seq.decoding.engines import Hypotheses
+from hf_attn_seq2seq.graphs.format import VERSION, checksum, read_about
+from hf_attn_seq2seq.graphs.settings import NOT_SEARCH, Search, as_list, why_not
+from hf_attn_seq2seq.messages import shortened
+
+
+if TYPE_CHECKING:
+    from hf_attn_seq2seq.decoding.readout import Readout
+
+_IMPOSSIBLE = -1e8  # a sum of log-probabilities that no tokens of a model have
+_AGAIN = "write it again with: hf-attn-seq2seq export"
+
+
+class GraphProblem(ValueError):
+    """A graph that cannot be used; the message says why, and what to do."""
+
+
+class GraphEngine:
+    """Searches by the graph of a model on the CPU, greedily or with beams."""
+
+    name = "graph"
+
+    def __init__(self, graph: Path, weights: Path | None = None, threads: int | None = None) -> None:
+        """
+        Args:
+            graph: The file of the graph.
+            weights: The folder of the model, with its weights and settings; None: that of the graph.
+            threads: Of each search; None: what OMP_NUM_THREADS says, or one for each core.
+
+        Raises:
+            GraphProblem: The graph is broken, of a newer format, or was written for other weights.
+            ImportError: ONNX Runtime is not installed.
+        """
+        self.path, self.folder = graph, weights or graph.parent
+        self.session, about = _open(self.path, self.folder, threads)
+        self.layers, self.heads = about["layers"], about["heads"]
+        self.kind = about["kind"]
+        self.config = SimpleNamespace(**about["config"])
+        self.generation_config = SimpleNamespace(**_generation_settings(self.folder))
+        inputs = [*self.session.get_inputs(), *self.session.get_overridable_initializers()]
+        self.inputs = {each.name for each in inputs}
+
+    def can(self, options: Mapping[str, Any]) -> str | None:
+        """See [`LimitedEngine`]."""
+        return why_not(self._settings(options))
+
+    def _settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = {name: value for name, value in options.items() if value is not None}
+        given = options.pop("generation_config", self.generation_config)
+        settings = {name: value for name, value in vars(given).items() if value is not None}
+        for name, other in (("max_new_tokens", "max_length"), ("max_length", "max_new_tokens")):
+            if name in options and other not in options:
+                settings.pop(other, None)  # the caller's limit holds, not the saved one
+        return {**settings, **options}
+
+    def readout(self) -> Readout:
+        """See [`Engine`]."""
+        from hf_attn_seq2seq.decoding.readout import Readout, find_readout
+
+        return find_readout(self.folder) or Readout()
+
+    def search(
+        self,
+        input_ids: np.ndarray,
+        attention_mask: np.ndarray,
+        *,
+        layer: int | None = None,
+        scores: bool = False,
+        **generate_options: Any,
+    ) -> Hypotheses:
+        """See [`Engine`]."""
+        search = Search.of(self._settings(generate_options))
+        self._check(input_ids, search)
+        feed = {
+            **search.inputs(),
+            "input_ids": np.asarray(input_ids, dtype=np.int64),
+            "attention_mask": np.asarray(attention_mask, dtype=np.int64),
+            "output_scores": np.asarray(scores),
+            "attention_heads": self._heads(layer),
+        }
+        outputs = ["sequences", "scores", "lengths", *(["attentions"] if layer is not None else [])]
+        try:
+            found = self.session.run(outputs, {name: value for name, value in feed.items() if name in self.inputs})
+        except Exception as error:  # ONNX Runtime has no classes of its own for what went wrong
+            if "allocate" in str(error).lower():
+                raise MemoryError(str(error)) from error
+            raise GraphProblem(f"'{self.path}' is damaged ({_first_line(error)}): {_AGAIN}.") from error
+        sequences, totals, lengths, *attentions = found
+        possible = totals * lengths.clip(1) ** np.float64(search.length_penalty) > _IMPOSSIBLE
+        return Hypotheses(
+            sequences,
+            totals if scores else None,
+            possible if search.num_beams > 1 else np.ones(len(sequences), dtype=bool),
+            attentions[0] if attentions else None,
+        )
+
+    def _heads(self, layer: int | None) -> np.ndarray:
+        """Which rows of attention the graph returns: all heads of a layer, or none."""
+        if layer is None:
+            return np.arange(0)
+        if not self.layers:
+            raise ValueError("This model has no attention, which word alignment needs.")
+        if not -self.layers <= layer < self.layers:
+            raise ValueError(f"There is no layer {layer}: the model has {self.layers}, counted from 0.")
+        return np.arange(self.heads) + layer % self.layers * self.heads
+
+    def _check(self, input_ids: np.ndarray, search: Search) -> None:
+        if input_ids.size == 0:
+            raise ValueError("The source is empty: give at least one token, such as the end token.")
+        low, high, size = input_ids.min(), input_ids.max(), self.config.vocab_size
+        if low < 0 or high >= size:
+            raise ValueError(
+                f"input_ids hold {low if low < 0 else high}, which is outside the vocabulary of {size} tokens: use "
+                "the model's own tokenizer."
+            )
+        target = self.config.decoder_vocab_size
+        for name, value in search._asdict().items():
+            tokens = as_list(value) if name.endswith(("token_id", "tokens")) and name != "max_new_tokens" else []
+            if any(token >= target for token in tokens if name != "min_new_tokens"):
+                raise ValueError(f"{name}={shortened(str(value))} is outside the vocabulary of {target} tokens.")
+        if self.config.position_type == "learned":
+            limit = self.config.max_position_embeddings
+            for recurrent, length in (("encoder", input_ids.shape[1]), ("decoder", search.max_new_tokens)):
+                if getattr(self.config, f"{recurrent}_type") == "transformer" and length > limit:
+                    raise ValueError(
+                        f"A sequence of {length} tokens is longer than max_position_embeddings={limit}: shorten it."
+                    )
+
+
+def _generation_settings(folder: Path) -> dict[str, Any]:
+    path = folder / "generation_config.json"
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise GraphProblem(f"'{folder}' has no usable generation_config.json: save the model again.") from None
+    if not isinstance(content, dict):
+        raise GraphProblem(f"'{folder}' has no usable generation_config.json: save the model again.")
+    return {name: value for name, value in content.items() if name not in NOT_SEARCH}
+
+
+def import_onnxruntime() -> Any:
+    """Import the library; if it is missing, an ImportError says what to install."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ImportError("Graphs need ONNX Runtime, which is not installed: pip install onnxruntime.") from None
+    return onnxruntime
+
+
+def _open(path: Path, weights: Path, threads: int | None) -> tuple[Any, dict[str, Any]]:
+    """A session of the graph, and what the graph says of itself."""
+    onnxruntime = import_onnxruntime()
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise GraphProblem(f"There is no graph '{path}': {_AGAIN}.") from None
+    about = _checked(path, content, weights)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # fatal; other errors are raised
+    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0))
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]), about
+    except Exception as error:  # ONNX Runtime has a separate exception for each kind of damage
+        raise GraphProblem(f"'{path}' cannot be loaded ({_first_line(error)}): {_AGAIN}.") from error
+
+
+def _checked(path: Path, content: bytes, weights: Path) -> dict[str, Any]:
+    """What the graph says of itself, after a check that it is whole and belongs to these weights."""
+    about = read_about(content)
+    if about is None:
+        raise GraphProblem(f"'{path}' is no graph of this package, or damaged: {_AGAIN}.")
+    if about.get("version") != VERSION:
+        raise GraphProblem(
+            f"'{path}' is of version {shortened(str(about.get('version')))} of the format, but this package reads "
+            f"version {VERSION}: update the package, or {_AGAIN}."
+        )
+    try:
+        for name, wanted in about["files"].items():
+            file = weights / name
+            if Path(name).name != name or not file.is_file():
+                raise GraphProblem(f"'{path}' needs {shortened(name)}, which '{weights}' lacks: keep them together.")
+            if checksum(file) != wanted:
+                raise GraphProblem(f"'{path}' was written for another {name} than that in '{weights}': {_AGAIN}.")
+        if not {"layers", "heads", "kind", "config"} <= about.keys():
+            raise KeyError
+    except (KeyError, AttributeError, TypeError):
+        raise GraphProblem(f"'{path}' is incomplete: {_AGAIN}.") from None
+    return about
+
+
+def _first_line(error: Exception) -> str:
+    return shortened((str(error).splitlines() or [""])[0].rstrip("."))

@@ -18,8 +18,8 @@ from hf_attn_seq2seq.decoding.exported import FORMAT, VERSION, ExportedModel, im
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import DESCRIPTION, resolve
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, save_readout
-from hf_attn_seq2seq.export.graphs import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
 from hf_attn_seq2seq.export.names import COMPARED, KINDS
+from hf_attn_seq2seq.graphs.parts import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.writing import sole_output, whole_folder

@@ -18,8 +18,8 @@ from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.attention import ATTENTIONS
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, BRIDGES, RUNNING_STATE_ATTENTIONS
 from hf_attn_seq2seq.decoding.exported import ExportedModel
-from hf_attn_seq2seq.export.graphs import SAMPLE_LENGTHS
 from hf_attn_seq2seq.export.writer import write_model
+from hf_attn_seq2seq.graphs.parts import SAMPLE_LENGTHS
 from hf_attn_seq2seq.modeling_attn_seq2seq import DECODERS, ENCODERS
 from tests.helpers import END, START, Batch, padded_batch, tiny_model
 

@@ -7,6 +7,7 @@ itself. These are run here on inputs of several sizes: what is the same in all o
 """
 
 from collections.abc import Iterator, Sequence
+
 import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
@@ -106,7 +107,9 @@ def _with_chosen_branches(model: onnx.ModelProto, samples: Sequence[Values]) -> 
     runs = [_run(model, sample, conditions) for sample in samples]
     nodes: list[NodeProto] = []
     for node in graph.node:
-        taken = {bool(run[node.input[0]]) for run in runs} if node.input[0:1] and node.input[0] in conditions else set()
+        taken = (
+            {bool(run[node.input[0]]) for run in runs} if node.input[0:1] and node.input[0] in conditions else set()
+        )
         if node.op_type != "If" or len(taken) != 1:
             nodes.append(node)
             continue

@@ -37,8 +37,8 @@ class Nodes:
     """
     Collects the nodes of one graph or subgraph.
 
-    Each operator is a method: inputs are names, or numbers and arrays, which become constants; keywords are attributes.
-    It returns the name of the output, or the names of `outputs` many.
+    Each operator is a method: inputs are names, or numbers and arrays, which become constants; keywords are
+    attributes. It returns the name of the output, or the names of `outputs` many.
     """
 
     def __init__(self, prefix: str, constants: Constants) -> None:

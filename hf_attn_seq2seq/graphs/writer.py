@@ -2,12 +2,11 @@
 """
 A model and its search as one ONNX graph: source ids in, translations out.
 
-The encoder and one step of the decoder are traced from the model's own code; `hf_attn_seq2seq.export.search` writes the
-loops around the step. The weights stay where they are: the graph refers to the tensors in `model.safetensors`.
+The encoder and one step of the decoder are traced from the model's own code; `hf_attn_seq2seq.graphs.search` writes
+the loops around the step. The weights stay where they are: the graph refers to the tensors in `model.safetensors`.
 """
 
 import copy
-import hashlib
 import io
 import json
 import struct
@@ -22,48 +21,66 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.decoding.graph import FORMAT, GRAPH_FILE, VERSION
-from hf_attn_seq2seq.export.graphs import OPSET, DecoderGraph, EncoderGraph, Names, free_axes
-from hf_attn_seq2seq.export.nodes import FLOAT, INT, Constants, Nodes
-from hf_attn_seq2seq.export.search import SETTINGS, Found, Limits, Step, write_beams, write_greedy, write_limits
-from hf_attn_seq2seq.export.simplify import names_read, simplify, subgraphs
+from hf_attn_seq2seq.graphs.format import FORMAT, GRAPH_FILE, VERSION, checksum
+from hf_attn_seq2seq.graphs.nodes import FLOAT, INT, Constants, Nodes
+from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, free_axes
+from hf_attn_seq2seq.graphs.search import SETTINGS, Limits, Step, write_beams, write_greedy, write_limits
+from hf_attn_seq2seq.graphs.settings import Search
+from hf_attn_seq2seq.graphs.simplify import names_read, simplify, subgraphs
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.splitting import length_limit
+from hf_attn_seq2seq.writing import whole_file
 
 
 IR_VERSION = 10  # which ONNX Runtime has read since 1.18
 SAFETENSORS_TYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}
+# What the engine needs to know of the model's configuration.
+CONFIG_FIELDS = (
+    "model_type",
+    "is_encoder_decoder",
+    "vocab_size",
+    "decoder_vocab_size",
+    "encoder_type",
+    "decoder_type",
+    "is_recurrent_encoder",
+    "is_recurrent_decoder",
+    "attention_type",
+    "position_type",
+    "max_position_embeddings",
+)
 SAMPLES = ((2, 7, 3), (3, 5, 4), (5, 11, 6))  # batch, source and past lengths of the samples that tell sizes apart
 
 
 def write_graph(
-    model: AttnSeq2SeqForConditionalGeneration,
-    defaults: Mapping[str, Any],
-    weights: Sequence[Path] = (),
+    model: AttnSeq2SeqForConditionalGeneration, weights: Sequence[Path] = (), layer: int = -1
 ) -> onnx.ModelProto:
     """
-    The model's graph.
+    The model's graph. Settings that its caller leaves out are those of the model's `generation_config`.
 
     Args:
         model: The model, on the CPU.
-        defaults: Values of [`SETTINGS`] that hold where the caller gives none.
         weights: The safetensors files of the model, which the graph then refers to by name; none: the graph holds the
             weights itself.
+        layer: Whose attention is returned where the caller names none: an index among the decoder layers with
+            attention.
 
     Raises:
         ValueError: The files lack a parameter of the model.
     """
     model = copy.deepcopy(model).float().eval()
     model.set_attn_implementation("eager")
-    encoder, step = _traced(model)
+    encoder, step, heads = _traced(model)
     names = Names.of(model)
     constants = Constants()
     main = Nodes("main", constants)
-    weight_names = {**_own_names(encoder), **_own_names(step)}
-    main.nodes += _renamed(encoder.graph, "encoder", {**weight_names, **_kept("input_ids", "attention_mask")})
+    weight_names = dict(zip(keys := _keys(model), keys))  # both parts read them; other names are of one part
+    main.nodes += _renamed(encoder.graph.node, "encoder", {**weight_names, **_kept("input_ids", "attention_mask")})
     limits = write_limits(main, constants, model.config.decoder_vocab_size)
     # What depends on weights alone is computed outside the loops, where ONNX Runtime computes it once, when loading.
     fixed, moving = _split(step.graph.node, {weight.name for weight in step.graph.initializer})
-    outside = {**weight_names, **{name: f"step/{name}" for node in fixed for name in node.output}}
+    known = [weight.name for weight in step.graph.initializer if weight.name not in weight_names]
+    known += [name for node in fixed for name in node.output]
+    outside = {**weight_names, **{name: f"step/{name}" for name in known}}
     main.nodes += _renamed(fixed, "step", outside)
     several = main.Greater("num_beams", 1)
     writer = _Writer(model, names, step.graph, moving, outside, limits)
@@ -85,8 +102,9 @@ def write_graph(
         "attn_seq2seq",
         [helper.make_tensor_value_info(*each) for each in (*inputs, *settings)],
         [helper.make_tensor_value_info(*each) for each in zip(outputs, kinds, shapes)],
-        [*constants.initializers.values(), *_weights(model, (encoder, step), weights)],
+        [*constants.initializers.values(), *_weights({"encoder": encoder, "step": step}, _keys(model), weights)],
     )
+    defaults = _defaults(model, heads, range(len(names.attentions))[layer] if names.attentions else 0)
     for name, kind, shape in settings:
         value = np.asarray(defaults[name], dtype=helper.tensor_dtype_to_np_dtype(kind)).reshape([-1] * len(shape))
         graph.initializer.append(numpy_helper.from_array(value, name))
@@ -98,17 +116,50 @@ def write_graph(
         producer_name="hf_attn_seq2seq",
         producer_version=__version__,
     )
-    heads = model.config.num_attention_heads
     about = {
         "format": FORMAT,
         "version": VERSION,
+        "kind": "fp32",
         "layers": len(names.attentions),
         "heads": heads,
-        "vocab_size": model.config.vocab_size,
-        "weights": {path.name: checksum(path) for path in weights},
+        "config": {name: getattr(model.config, name) for name in CONFIG_FIELDS},
+        "files": {path.name: checksum(path) for path in weights},
     }
     helper.set_model_props(made, {name: json.dumps(value) for name, value in about.items()})
     return made
+
+
+def save_graph(
+    model: AttnSeq2SeqForConditionalGeneration, weights: Path, folder: Path | None = None, layer: int = -1
+) -> Path:
+    """
+    Write the graph of a saved model, which refers to the saved weights.
+
+    Args:
+        model: The model as loaded from `weights`.
+        weights: The folder of the model.
+        folder: Where the graph goes; None: beside the weights.
+        layer: As for [`write_graph`].
+
+    Raises:
+        ValueError: The folder has no weights in safetensors, or they lack a parameter.
+    """
+    files = sorted(weights.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"'{weights}' has no weights in safetensors: save the model with save_pretrained.")
+    path = (folder or weights) / GRAPH_FILE
+    with whole_file(path) as partial:
+        partial.write_bytes(write_graph(model, files, layer).SerializeToString())
+    return path
+
+
+def _defaults(model: AttnSeq2SeqForConditionalGeneration, heads: int, layer: int) -> dict[str, Any]:
+    settings = {**vars(model.generation_config), **length_limit(model)}
+    return {
+        **Search.of(settings)._asdict(),
+        "output_scores": True,
+        "attention_heads": [layer * heads + head for head in range(heads)],
+    }
 
 
 class _Writer(NamedTuple):
@@ -128,7 +179,9 @@ class _Writer(NamedTuple):
         given["attention_mask"] = "attention_mask"
         if beams:
             batch = nodes.size("input_ids", 0)
-            rows = nodes.Expand(nodes.Unsqueeze(nodes.Range(0, batch, 1), np.array([1])), nodes.vector(batch, "num_beams"))
+            rows = nodes.Expand(
+                nodes.Unsqueeze(nodes.Range(0, batch, 1), np.array([1])), nodes.vector(batch, "num_beams")
+            )
             rows = nodes.Reshape(rows, np.array([-1]))
             given = {name: nodes.Gather(value, rows, axis=0) for name, value in given.items()}
         # What depends on the source alone is computed once and not at each step.
@@ -150,16 +203,21 @@ class _Writer(NamedTuple):
         return nodes, [value for value in found if value is not None]
 
 
-def _traced(model: AttnSeq2SeqForConditionalGeneration) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """The encoder, and one step of the decoder, as small graphs whose initializers are parameters of the model."""
+@torch.no_grad()
+def _traced(model: AttnSeq2SeqForConditionalGeneration) -> tuple[onnx.ModelProto, onnx.ModelProto, int]:
+    """The encoder and one step of the decoder, with the model's parameters as initializers; the attention's heads."""
     names = Names.of(model)
     encoder, decoder = EncoderGraph(model), DecoderGraph(model)
     samples = [_sample(model, encoder, *sizes) for sizes in SAMPLES]
-    first = samples[0]
-    return (
-        simplify(_trace(encoder, first, names.encoder_inputs, names.encoder_outputs), _arrays(samples)),
-        simplify(_trace(decoder, first, names.decoder_inputs, names.decoder_outputs), _arrays(samples)),
-    )
+    outputs = dict(zip(names.decoder_outputs, decoder(*(samples[0][name] for name in names.decoder_inputs))))
+    graphs = [
+        simplify(_trace(graph, samples[0], inputs, outputs), _arrays(samples))
+        for graph, inputs, outputs in (
+            (encoder, names.encoder_inputs, names.encoder_outputs),
+            (decoder, names.decoder_inputs, names.decoder_outputs),
+        )
+    ]
+    return graphs[0], graphs[1], outputs[names.attentions[0]].shape[1] if names.attentions else 0
 
 
 @torch.no_grad()
@@ -218,12 +276,8 @@ def _split(nodes: Iterable[onnx.NodeProto], fixed: set[str]) -> tuple[list[onnx.
     return inside, outside
 
 
-def _renamed(
-    nodes: Iterable[onnx.NodeProto] | onnx.GraphProto, prefix: str, names: Mapping[str, str]
-) -> list[onnx.NodeProto]:
+def _renamed(nodes: Iterable[onnx.NodeProto], prefix: str, names: Mapping[str, str]) -> list[onnx.NodeProto]:
     """Copies of the nodes; names that are not in `names` get the prefix."""
-    if isinstance(nodes, onnx.GraphProto):
-        nodes = nodes.node
     return [_renamed_node(node, lambda name: names.get(name, f"{prefix}/{name}")) for node in nodes]
 
 
@@ -247,31 +301,34 @@ def _kept(*names: str) -> dict[str, str]:
     return {name: name for name in names}
 
 
-def _own_names(model: onnx.ModelProto) -> dict[str, str]:
-    return _kept(*(weight.name for weight in model.graph.initializer))
-
-
 # Weights.
 
 
 def _weights(
-    model: AttnSeq2SeqForConditionalGeneration, graphs: Iterable[onnx.ModelProto], files: Sequence[Path]
+    graphs: Mapping[str, onnx.ModelProto], keys: Mapping[str, list[str]], files: Sequence[Path]
 ) -> list[onnx.TensorProto]:
-    """The initializers of both graphs, each once; parameters refer to the files, if there are any."""
+    """
+    The initializers of the parts, parameters once; these refer to the files, if there are any.
+
+    Args:
+        graphs: The parts, by the prefix of their names.
+        keys: The result of [`_keys`].
+        files: As `weights` for [`write_graph`].
+    """
     places = _places(files)
-    keys = _keys(model)
     found: dict[str, onnx.TensorProto] = {}
-    for graph in graphs:
+    for part, graph in graphs.items():
         for weight in graph.graph.initializer:
-            if weight.name in found:
-                continue
-            if not files or weight.name not in keys:
+            if weight.name not in keys:
+                weight.name = f"{part}/{weight.name}"
                 found[weight.name] = weight
-                continue
-            key = next((key for key in keys[weight.name] if key in places), None)
-            if key is None:
-                raise ValueError(f"The weights lack {keys[weight.name][0]}: save the model again.")
-            found[weight.name] = _external(weight, *places[key])
+            elif not files:
+                found[weight.name] = weight
+            else:
+                key = next((key for key in keys[weight.name] if key in places), None)
+                if key is None:
+                    raise ValueError(f"The weights lack {keys[weight.name][0]}: save the model again.")
+                found[weight.name] = _external(weight.name, places[key])
     return list(found.values())
 
 
@@ -311,10 +368,9 @@ def _places(files: Sequence[Path]) -> dict[str, _Place]:
     return places
 
 
-def _external(weight: onnx.TensorProto, *place: Any) -> onnx.TensorProto:
-    file, kind, offset, length, shape = place
-    made = onnx.TensorProto(name=weight.name, data_type=kind, dims=shape, data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", file), ("offset", offset), ("length", length)):
+def _external(name: str, place: _Place) -> onnx.TensorProto:
+    made = onnx.TensorProto(name=name, data_type=place.kind, dims=place.shape, data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", place.file), ("offset", place.offset), ("length", place.length)):
         made.external_data.add(key=key, value=str(value))
     return made
 
@@ -329,16 +385,3 @@ def _keep_weights_apart(graph: onnx.GraphProto) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def checksum(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
-
-
-def _digest(stream: Any) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hf_attn_seq2seq.export.nodes import BOOL, FLOAT, INT, Constants, Nodes
+from hf_attn_seq2seq.graphs.nodes import BOOL, FLOAT, INT, Constants, Nodes
 
 
 IMPOSSIBLE = -1e9  # what `generate()` adds to the score of a hypothesis that may not go on
@@ -75,9 +75,7 @@ def write_limits(nodes: Nodes, constants: Constants, vocab_size: int) -> Limits:
     steps = nodes.Range(0, "max_new_tokens", 1)
     restricted = nodes.Or(
         nodes.Greater(
-            nodes.Add(
-                nodes.Add(nodes.Size("suppress_tokens"), nodes.Size("begin_suppress_tokens")), "min_new_tokens"
-            ),
+            nodes.Add(nodes.Add(nodes.Size("suppress_tokens"), nodes.Size("begin_suppress_tokens")), "min_new_tokens"),
             0,
         ),
         nodes.Greater(nodes.Max("forced_bos_token_id", "forced_eos_token_id"), -1),

@@ -1,0 +1,66 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""What a graph says of itself, read without ONNX."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+GRAPH_FILE = "graph.onnx"
+FORMAT = "hf_attn_seq2seq graph"
+VERSION = 1
+_PROPERTIES = 14  # the field of ModelProto with names and values
+
+
+def read_about(content: bytes) -> dict[str, Any] | None:
+    """What a graph says of itself; None if it is not one of this package's."""
+    about = {}
+    try:
+        for number, value in _fields(memoryview(content)):
+            if number == _PROPERTIES:
+                name, text = (bytes(part).decode() for _, part in _fields(value))
+                about[name] = json.loads(text)
+    except (ValueError, IndexError, TypeError):
+        return None
+    return about if about.get("format") == FORMAT else None
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _fields(content: memoryview) -> list[tuple[int, Any]]:
+    """The fields of a message in the wire format of Protocol Buffers; embedded messages as memory."""
+    found: list[tuple[int, Any]] = []
+    place = 0
+
+    def varint() -> int:
+        nonlocal place
+        value = shift = 0
+        while True:
+            byte = content[place]
+            place += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+
+    while place < len(content):
+        number, kind = divmod(varint(), 8)
+        if kind == 0:
+            found.append((number, varint()))
+            continue
+        if kind not in (1, 2, 5):
+            raise ValueError
+        length = {1: 8, 5: 4}.get(kind) or varint()
+        if place + length > len(content):
+            raise ValueError
+        found.append((number, content[place : place + length]))
+        place += length
+    return found

@@ -1,0 +1,154 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The graph against `generate()`: tokens, scores and attention of every kind of model, and every setting."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.decoding.engines import Hypotheses
+from hf_attn_seq2seq.decoding.graph import GraphEngine
+from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE
+from hf_attn_seq2seq.graphs.writer import save_graph
+from tests.export.test_graphs import DEEP, OTHERS, TRANSFORMER, kinds
+from tests.helpers import END, padded_batch, tiny_model
+
+
+LENGTHS = (9, 1, 11, 4)
+STEPS = 9
+
+
+class Pair:
+    """A model behind both engines."""
+
+    def __init__(self, folder: Path, scale: float = 0.5, **fields: Any) -> None:
+        self.model: AttnSeq2SeqForConditionalGeneration = tiny_model(scale=scale, **fields)
+        self.model.save_pretrained(folder)
+        self.graph = GraphEngine(save_graph(self.model, folder))
+        self.torch = TorchEngine(self.model)
+        self.attends = self.model.config.attention_type != "none"
+
+    def same(self, lengths: tuple[int, ...] = LENGTHS, seed: int = 3, **options: Any) -> Hypotheses:
+        """What the graph found, which is what `generate()` finds."""
+        batch = padded_batch(lengths, seed=seed, side="inside", vocab_size=self.model.config.vocab_size)
+        inputs = batch.input_ids.numpy(), batch.attention_mask.numpy()
+        options = {"max_new_tokens": STEPS, "layer": -1 if self.attends else None, "scores": True, **options}
+        assert self.graph.can({k: v for k, v in options.items() if k not in ("layer", "scores")}) is None
+        found, wanted = self.graph.search(*inputs, **options), self.torch.search(*inputs, **options)
+        assert found.found.tolist() == wanted.found.tolist()
+        real = wanted.found
+        width = max(found.sequences.shape[1], wanted.sequences.shape[1])
+        tokens, expected = (self.padded(each.sequences, width)[real] for each in (found, wanted))
+        assert tokens.tolist() == expected.tolist()
+        np.testing.assert_allclose(found.scores[real], wanted.scores[real], rtol=1e-4, atol=1e-4)
+        if options["layer"] is not None:
+            assert found.attentions.shape[:2] == wanted.attentions.shape[:2]
+            for row in np.flatnonzero(real):
+                length = self.chosen(tokens[real[:row].sum()])
+                np.testing.assert_allclose(
+                    found.attentions[row][:, :length], wanted.attentions[row][:, :length], rtol=1e-3, atol=1e-5
+                )
+        return found
+
+    def padded(self, ids: np.ndarray, width: int) -> np.ndarray:
+        """Longer rows; what follows an end counts for nothing."""
+        rows = np.full((len(ids), width), -1)
+        for row, each in zip(rows, ids):
+            length = self.chosen(each) + 1
+            row[:length] = each[:length]
+        return rows
+
+    def chosen(self, row: np.ndarray) -> int:
+        """The number of tokens that were chosen, with the end token."""
+        ends = np.flatnonzero(np.isin(row[1:], np.atleast_1d(self.model.generation_config.eos_token_id)))
+        return int(ends[0]) + 1 if len(ends) else len(row) - 1
+
+
+@pytest.mark.parametrize("fields", [*kinds(), *OTHERS], ids=lambda fields: "-".join(map(str, fields.values())))
+def test_every_kind(fields: dict[str, Any], tmp_path: Path) -> None:
+    pair = Pair(tmp_path, **fields)
+    pair.same()
+    pair.same((2, 8), seed=5, num_beams=3, num_return_sequences=2, length_penalty=0.8)
+    assert len(pair.same((7,), seed=1, num_beams=5, num_return_sequences=5).sequences) == 5
+
+
+@pytest.fixture(scope="module", params=["gru", "transformer"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    fields = {**DEEP, "attention_type": "coverage"} if request.param == "gru" else TRANSFORMER
+    return Pair(tmp_path_factory.mktemp(request.param), **fields)
+
+
+@pytest.mark.parametrize("beams", [1, 2, 4])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_new_tokens": 4},
+        {"min_length": 6},
+        {"max_new_tokens": 1},
+        {"max_new_tokens": 2, "forced_eos_token_id": END},
+        {"max_new_tokens": 1, "forced_bos_token_id": 7, "forced_eos_token_id": END},
+        {"forced_bos_token_id": 7},
+        {"forced_bos_token_id": 7, "begin_suppress_tokens": [8, 9, 10], "suppress_tokens": [3, 4]},
+        {"begin_suppress_tokens": [END, 5, 6]},
+        {"suppress_tokens": [3, 5, 7, 9, 11, 13, 15, 17, 19]},
+        {"bad_words_ids": [[4], [6], [END]]},
+        {"eos_token_id": [END, 5, 7, 9]},
+        {"eos_token_id": [END, 5], "min_new_tokens": 3, "pad_token_id": 5},
+        {"pad_token_id": 3},
+        {"decoder_start_token_id": 6},
+        {"max_new_tokens": 30, "length_penalty": -1.0},
+    ],
+    ids=str,
+)
+def test_every_setting(pair: Pair, beams: int, options: dict[str, Any]) -> None:
+    before = pair.model.generation_config.eos_token_id
+    pair.model.generation_config.eos_token_id = options.get("eos_token_id", before)
+    try:
+        pair.same(num_beams=beams, num_return_sequences=beams, **options)
+        pair.same((6,), num_beams=beams, **options)
+    finally:
+        pair.model.generation_config.eos_token_id = before
+
+
+@pytest.mark.parametrize("length_penalty", [-2.0, 0.0, 0.6, 1.0, 3.0])
+@pytest.mark.parametrize("early_stopping", [False, True, "never"])
+def test_where_beam_search_stops(pair: Pair, early_stopping: bool | str, length_penalty: float) -> None:
+    for seed in range(4):
+        pair.same(
+            (5, 3, 8),
+            seed=seed,
+            num_beams=4,
+            num_return_sequences=4,
+            max_new_tokens=14,
+            early_stopping=early_stopping,
+            length_penalty=length_penalty,
+        )
+
+
+def test_a_source_alone_and_in_a_batch(pair: Pair) -> None:
+    batch = padded_batch(LENGTHS, seed=3, side="right", vocab_size=20)
+    whole = pair.graph.search(batch.input_ids.numpy(), batch.attention_mask.numpy(), num_beams=3, max_new_tokens=STEPS)
+    for row, length in enumerate(LENGTHS):
+        ids = batch.input_ids[row : row + 1, :length].numpy()
+        alone = pair.graph.search(ids, np.ones_like(ids), num_beams=3, max_new_tokens=STEPS)
+        width = alone.sequences.shape[1]
+        assert whole.sequences[row, :width].tolist() == alone.sequences[0].tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_16_bits_stay_in_their_file(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = tiny_model(scale=0.5, hidden_size=64, vocab_size=200, attention_size=64).to(dtype)
+    model.save_pretrained(tmp_path)
+    graph = save_graph(model, tmp_path)
+    assert graph.name == GRAPH_FILE
+    size = (tmp_path / "model.safetensors").stat().st_size
+    assert graph.stat().st_size < 0.5 * size + 200_000
+    batch = padded_batch(LENGTHS, vocab_size=200)
+    inputs = batch.input_ids.numpy(), batch.attention_mask.numpy()
+    found = GraphEngine(graph).search(*inputs, max_new_tokens=STEPS)
+    wanted = TorchEngine(model.float()).search(*inputs, max_new_tokens=STEPS)
+    assert found.sequences.tolist() == wanted.sequences.tolist()
