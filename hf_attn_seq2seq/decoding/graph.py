@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_attn_seq2seq.decoding.engines import Hypotheses
-from hf_attn_seq2seq.graphs.format import VERSION, checksum, read_about
+from hf_attn_seq2seq.graphs.format import VERSION, checksums, read_about
 from hf_attn_seq2seq.graphs.settings import NOT_SEARCH, Search, as_list, why_not
 from hf_attn_seq2seq.messages import shortened
 
@@ -34,19 +34,26 @@ class GraphEngine:
 
     name = "graph"
 
-    def __init__(self, graph: Path, weights: Path | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        weights: Path | None = None,
+        threads: int | None = None,
+        files: Mapping[str, str] | None = None,
+    ) -> None:
         """
         Args:
             graph: The file of the graph.
             weights: The folder of the model, with its weights and settings; None: that of the graph.
             threads: Of each search; None: what OMP_NUM_THREADS says, or one for each core.
+            files: The checksums of the folder's files, as by [`checksums`]; None: they are computed.
 
         Raises:
             GraphProblem: The graph is broken, of a newer format, or was written for other weights.
             ImportError: ONNX Runtime is not installed.
         """
         self.path, self.folder = graph, weights or graph.parent
-        self.session, about = _open(self.path, self.folder, threads)
+        self.session, about = _open(self.path, self.folder, threads, files)
         self.layers, self.heads = about["layers"], about["heads"]
         self.kind = about["kind"]
         self.config = SimpleNamespace(**about["config"])
@@ -161,14 +168,16 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open(path: Path, weights: Path, threads: int | None) -> tuple[Any, dict[str, Any]]:
+def _open(
+    path: Path, weights: Path, threads: int | None, files: Mapping[str, str] | None
+) -> tuple[Any, dict[str, Any]]:
     """A session of the graph, and what the graph says of itself."""
     onnxruntime = import_onnxruntime()
     try:
         content = path.read_bytes()
     except OSError:
         raise GraphProblem(f"There is no graph '{path}': {_AGAIN}.") from None
-    about = _checked(path, content, weights)
+    about = _checked(path, content, weights, files)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal; other errors are raised
     options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0))
@@ -180,7 +189,7 @@ def _open(path: Path, weights: Path, threads: int | None) -> tuple[Any, dict[str
         raise GraphProblem(f"'{path}' cannot be loaded ({_first_line(error)}): {_AGAIN}.") from error
 
 
-def _checked(path: Path, content: bytes, weights: Path) -> dict[str, Any]:
+def _checked(path: Path, content: bytes, weights: Path, files: Mapping[str, str] | None) -> dict[str, Any]:
     """What the graph says of itself, after a check that it is whole and belongs to these weights."""
     about = read_about(content)
     if about is None:
@@ -191,11 +200,12 @@ def _checked(path: Path, content: bytes, weights: Path) -> dict[str, Any]:
             f"version {VERSION}: update the package, or {_AGAIN}."
         )
     try:
-        for name, wanted in about["files"].items():
-            file = weights / name
-            if Path(name).name != name or not file.is_file():
+        wanted = about["files"].items()
+        present = files if files is not None else checksums(weights) if wanted else {}
+        for name, checksum in wanted:
+            if name not in present:
                 raise GraphProblem(f"'{path}' needs {shortened(name)}, which '{weights}' lacks: keep them together.")
-            if checksum(file) != wanted:
+            if present[name] != checksum:
                 raise GraphProblem(f"'{path}' was written for another {name} than that in '{weights}': {_AGAIN}.")
         if not {"layers", "heads", "kind", "config"} <= about.keys():
             raise KeyError

@@ -10,6 +10,8 @@ from typing import Any
 GRAPH_FILE = "graph.onnx"
 FORMAT = "hf_attn_seq2seq graph"
 VERSION = 1
+CONFIG_FILE = "config.json"
+COSMETIC = ("transformers_version", "auto_map", "custom_pipelines", "architectures", "dtype", "_name_or_path")
 _PROPERTIES = 14  # the field of ModelProto with names and values
 
 
@@ -24,6 +26,18 @@ def read_about(content: bytes) -> dict[str, Any] | None:
     except (ValueError, IndexError, TypeError):
         return None
     return about if about.get("format") == FORMAT else None
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """The checksums of what determines a model's translations: its weights, and its configuration."""
+    found = {path.name: checksum(path) for path in sorted(folder.glob("*.safetensors"))}
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        settings = sorted((name, value) for name, value in config.items() if name not in COSMETIC)
+    except (OSError, ValueError, AttributeError):
+        return found
+    content = json.dumps(settings, sort_keys=True).encode()
+    return {**found, CONFIG_FILE: hashlib.sha256(content).hexdigest()}
 
 
 def checksum(path: Path) -> str:

@@ -21,11 +21,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.graphs.format import FORMAT, GRAPH_FILE, VERSION, checksum
+from hf_attn_seq2seq.graphs.format import FORMAT, GRAPH_FILE, VERSION, checksums
 from hf_attn_seq2seq.graphs.nodes import FLOAT, INT, Constants, Nodes
 from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, free_axes
 from hf_attn_seq2seq.graphs.search import SETTINGS, Limits, Step, write_beams, write_greedy, write_limits
-from hf_attn_seq2seq.graphs.settings import Search
+from hf_attn_seq2seq.graphs.settings import Search, why_not
 from hf_attn_seq2seq.graphs.simplify import names_read, simplify, subgraphs
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.splitting import length_limit
@@ -59,8 +59,8 @@ def write_graph(
 
     Args:
         model: The model, on the CPU.
-        weights: The safetensors files of the model, which the graph then refers to by name; none: the graph holds the
-            weights itself.
+        weights: The safetensors files of the model, all in its folder, which the graph then refers to by name; none:
+            the graph holds the weights itself.
         layer: Whose attention is returned where the caller names none: an index among the decoder layers with
             attention.
 
@@ -123,7 +123,7 @@ def write_graph(
         "layers": len(names.attentions),
         "heads": heads,
         "config": {name: getattr(model.config, name) for name in CONFIG_FIELDS},
-        "files": {path.name: checksum(path) for path in weights},
+        "files": checksums(weights[0].parent) if weights else {},
     }
     helper.set_model_props(made, {name: json.dumps(value) for name, value in about.items()})
     return made
@@ -155,6 +155,8 @@ def save_graph(
 
 def _defaults(model: AttnSeq2SeqForConditionalGeneration, heads: int, layer: int) -> dict[str, Any]:
     settings = {**vars(model.generation_config), **length_limit(model)}
+    if why_not(settings) is not None:  # the graph's callers must say what they want
+        settings = {"decoder_start_token_id": 0, **length_limit(model)}
     return {
         **Search.of(settings)._asdict(),
         "output_scores": True,

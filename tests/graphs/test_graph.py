@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The graph against `generate()`: tokens, scores and attention of every kind of model, and every setting."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.decoding.engines import Hypotheses
-from hf_attn_seq2seq.decoding.graph import GraphEngine
+from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
+from hf_attn_seq2seq.decoding.graph_cache import find_engine, make_engine
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE
 from hf_attn_seq2seq.graphs.writer import save_graph
@@ -152,3 +154,101 @@ def test_weights_of_16_bits_stay_in_their_file(dtype: torch.dtype, tmp_path: Pat
     found = GraphEngine(graph).search(*inputs, max_new_tokens=STEPS)
     wanted = TorchEngine(model.float()).search(*inputs, max_new_tokens=STEPS)
     assert found.sequences.tolist() == wanted.sequences.tolist()
+
+
+def test_a_graph_of_other_weights_is_refused(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    graph = save_graph(model, tmp_path)
+    GraphEngine(graph)
+    tiny_model(scale=0.7).save_pretrained(tmp_path)
+    with pytest.raises(GraphProblem, match=r"written for another model\.safetensors"):
+        GraphEngine(graph)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(GraphProblem, match=r"needs model\.safetensors, which .* lacks"):
+        GraphEngine(graph)
+
+
+def test_a_graph_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    graph = save_graph(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "transformers_version": "0", "auto_map": {}}))
+    GraphEngine(graph)
+    (tmp_path / "config.json").write_text(json.dumps({**config, "attention_normalizer": "sparsemax"}))
+    with pytest.raises(GraphProblem, match=r"written for another config\.json"):
+        GraphEngine(graph)
+
+
+def test_a_broken_graph_is_refused(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    graph = save_graph(model, tmp_path)
+    whole = graph.read_bytes()
+    for content in (b"", b"not a graph", whole[: len(whole) // 2], whole[:-40]):
+        graph.write_bytes(content)
+        with pytest.raises(GraphProblem, match=r"damaged|cannot be loaded|incomplete"):
+            GraphEngine(graph)
+    with pytest.raises(GraphProblem, match="There is no graph"):
+        GraphEngine(tmp_path / "other.onnx")
+    newer = whole.replace(b"version\x12\x011", b"version\x12\x019")
+    assert newer != whole
+    graph.write_bytes(newer)
+    with pytest.raises(GraphProblem, match="is of version 9 of the format"):
+        GraphEngine(graph)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_beams": 0}, "num_beams=0 must be between 1 and 1,000"),
+        ({"num_beams": 100_000}, "num_beams=100000 must be between"),
+        ({"num_return_sequences": 2}, "must be between 1 and the number of beams, 1"),
+        ({"max_new_tokens": 0}, "max_new_tokens=0 must be at least 1"),
+        ({"suppress_tokens": [20]}, r"suppress_tokens=\[20\] is outside the vocabulary of 20"),
+    ],
+)
+def test_bad_settings(pair: Pair, options: dict[str, Any], message: str) -> None:
+    ids = np.array([[5, 6, END]])
+    with pytest.raises(ValueError, match=message):
+        pair.graph.search(ids, np.ones_like(ids), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"do_sample": True}, "sample"),
+        ({"no_repeat_ngram_size": 2}, "use no_repeat_ngram_size=2"),
+        ({"repetition_penalty": 1.2}, "use repetition_penalty=1.2"),
+        ({"bad_words_ids": [[3, 4]]}, "forbid words of several tokens"),
+        ({"stop_strings": ["."]}, "use stop_strings"),
+        ({"something_new": 1}, "use something_new=1"),
+        ({"temperature": 0.5, "repetition_penalty": 1.0, "use_cache": False}, None),
+    ],
+)
+def test_what_it_cannot_do(pair: Pair, options: dict[str, Any], reason: str | None) -> None:
+    found = pair.graph.can(options)
+    assert found is None if reason is None else found.startswith(reason)
+
+
+def test_bad_sources(pair: Pair) -> None:
+    for ids, message in (([[]], "The source is empty"), ([[99]], "outside the vocabulary"), ([[-1]], "hold -1")):
+        source = np.array(ids, dtype=np.int64)
+        with pytest.raises(ValueError, match=message):
+            pair.graph.search(source, np.ones_like(source))
+
+
+def test_a_graph_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ATTN_SEQ2SEQ_CACHE", str(tmp_path / "cache"))
+    model, folder = tiny_model(), tmp_path / "model"
+    model.save_pretrained(folder)
+    loaded = []
+    assert find_engine(folder) is None
+    for _ in range(2):
+        engine = make_engine(folder, lambda: loaded.append(1) or model)
+        assert engine.path.parent.parent == tmp_path / "cache" / "graphs"
+    assert len(loaded) == 1
+    assert find_engine(folder) is not None
+    tiny_model(scale=0.7).save_pretrained(folder)
+    assert find_engine(folder) is None
