@@ -7,11 +7,13 @@ which takes seconds, to register our models there. The command does so only when
 """
 
 import argparse
+import atexit
 import difflib
 import importlib
 import os
 import runpy
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -108,11 +110,35 @@ def _discard_output() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command: without `arguments`, that of the command line, to which this process belongs."""
+    """Run a command: without `arguments`, that of the command line, with which this process ends."""
     global is_running
-    is_running = is_running or arguments is None
-    with standard_output():
-        _main(list(sys.argv[1:] if arguments is None else arguments) or ["--help"])
+    if arguments is not None:
+        with standard_output():
+            _main(list(arguments) or ["--help"])
+        return
+    is_running = True
+    try:
+        with standard_output():
+            _main(sys.argv[1:] or ["--help"])
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise
+        _end_process(ended.code or 0)
+    _end_process(0)
+
+
+def _end_process(status: int) -> NoReturn:
+    """
+    End this process as Python would: once its threads have ended and what is registered with `atexit` has run. But
+    Python would then take apart all modules, which for PyTorch and Transformers takes seconds.
+    """
+    with suppress(KeyboardInterrupt):
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # None, or closed; what failed before has been told
+            stream.flush()
+    os._exit(status)
 
 
 def _main(arguments: Sequence[str]) -> None:

@@ -4,6 +4,7 @@
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +126,36 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(capsys, monkeyp
     assert capsys.readouterr().err == (
         "error: explain needs rich.console, which is not installed: pip install 'hf_attn_seq2seq[explain]'.\n"
     )
+
+
+ENDING = """
+import atexit, sys, tempfile, threading, time
+import hf_attn_seq2seq_cli as cli
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+class Threads(threading.Thread):
+    def run(self):
+        time.sleep(0.2)
+        print("thread")
+
+kept, folder = Kept(), tempfile.TemporaryDirectory()
+print(folder.name)
+atexit.register(print, "at exit")
+Threads().start()
+sys.argv[1:] = [sys.argv[1]]
+cli.main()
+print("returned")
+"""
+
+
+@pytest.mark.parametrize(("argument", "status", "said"), [("--version", 0, 1), ("trian", 2, 0)])
+def test_the_process_ends_once_threads_and_handlers_have(argument, status, said):
+    done = subprocess.run([sys.executable, "-c", ENDING, argument], capture_output=True, text=True)
+    folder, *lines = done.stdout.splitlines()
+    assert not Path(folder).exists()
+    assert lines[said:] == ["thread", "at exit"]
+    assert done.returncode == status
+    assert done.stderr.count("\n") == (status != 0)
