@@ -107,14 +107,15 @@ class EncoderGraph(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        memories = [attention.memory(states, attention_mask) for attention in self.attentions()]
+        mask = attention_mask.bool()
+        memories = [attention.memory(states, mask) for attention in self.attentions()]
         projected = [part for memory in memories for part in (memory.keys, memory.values)]
-        return (states, *projected, *self.first_state(states, memories[0]))
+        return (states, *projected, *self.first_state(states, mask, memories[0]))
 
-    def first_state(self, states: torch.Tensor, memory: Any) -> list[torch.Tensor]:
+    def first_state(self, states: torch.Tensor, mask: torch.Tensor, memory: Any) -> list[torch.Tensor]:
         config = self.config
         if config.is_recurrent_decoder:
-            state, attentional = self.stack.recall_state(states, states, memory, None)
+            state, attentional = self.stack.recall_state(states, states, mask, memory, None)
             return [state, attentional] if config.input_feeding else [state]
         heads = config.num_key_value_heads
         empty = states.new_zeros(states.shape[0], heads, 0, config.hidden_size // config.num_attention_heads)
