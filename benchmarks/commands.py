@@ -104,7 +104,8 @@ def cpu_seconds(process: int) -> float | None:
 
 
 def ours(root: Path, *arguments: str, lines: Path | None = None) -> Command:
-    return Command([sys.executable, str(root / "hf_attn_seq2seq_cli.py"), *arguments], root, lines)
+    """The command `hf-attn-seq2seq` of the package there."""
+    return Command([sys.executable, "-c", "from hf_attn_seq2seq_cli import main; main()", *arguments], root, lines)
 
 
 def tasks(

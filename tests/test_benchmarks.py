@@ -3,24 +3,23 @@
 
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
-from benchmarks import against_peers, commands
+from benchmarks import against_peers, commands, growth
 from benchmarks.peers import install, workload
 from benchmarks.peers.ours import END, PAD, Int8, Torch, sources
 from benchmarks.peers.worker import Worker
 from benchmarks.rounds import Spread, best, interpreter, measure_rates, ratio, table
 from benchmarks.rounds import Worker as Remote
-from hf_attn_seq2seq.decoding.command import build_parser
+from hf_attn_seq2seq.decoding.parsers import translate_parser
 
 
 # The work.
 
 
 def test_sentences_to_translate_have_the_lengths_that_are_told():
-    for cell in workload.DECODING.values():
+    for cell in workload.SEARCHES.values():
         inputs = sources(cell.sentences())
         assert inputs["input_ids"].shape == (cell.batch, cell.source_length)
         assert inputs["attention_mask"].all()
@@ -134,6 +133,15 @@ def test_the_table_of_ratios():
     assert ["fairseq, memory", "50 MB"] in against_peers.figures(RATES, memory)
 
 
+def test_growth_is_relative_to_the_shortest():
+    cells = {cell: {"ours": [100.0, 200.0]} for cell in workload.GROWTH[1]}
+    cells["beams 1, source 100"] = {"ours": [50.0, 100.0]}
+    cells["beams 1, target 160"] = {"ours": [400.0, 800.0]}
+    same = "1.00 (1.00 to 1.00)"
+    assert growth.rows(cells, "source") == [["ours, 1 beams", "133.33 ms", same, same, "2.00 (2.00 to 2.00)"]]
+    assert growth.rows(cells, "target") == [["ours, 1 beams", "6.67 ms", same, same, same, "0.25 (0.25 to 0.25)"]]
+
+
 def test_a_markdown_table():
     assert table(["a", "bcd"], [["1", "2"]]) == "| a | bcd |\n| - | --- |\n| 1 | 2   |"
 
@@ -206,10 +214,11 @@ def test_our_commands_are_as_the_parser_wants_them(tmp_path):
     assert found["2 lines, 5 beams"]["ctranslate2"].lines == lines
     for task in ("one sentence", "2 lines, 5 beams"):
         for name in systems:
-            _, script, command, *arguments = found[task][name].arguments
-            assert Path(script) == systems[name][0] / "hf_attn_seq2seq_cli.py"
-            assert command == "translate"
-            build_parser().parse_intermixed_args(arguments)
+            command = found[task][name]
+            assert command.root == systems[name][0]
+            _, _, _, translate, *arguments = command.arguments
+            assert translate == "translate"
+            translate_parser().parse(arguments)
     assert (commands.ROOT / found["make demo"]["ours"].arguments[1]).is_file()
 
 

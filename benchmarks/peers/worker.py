@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.peers.workload import DECODING, Decoding, Pair, training_batches
+from benchmarks.peers.workload import SEARCHES, Decoding, Pair, training_batches
 
 
 Run = Callable[[], int]  # does the work once; returns the number of tokens
@@ -61,8 +61,8 @@ class Worker:
     def runs_of(self, cell: str) -> list[Run]:
         """The work of a cell: of each of its batches."""
         if cell not in self.runs:
-            if cell in DECODING:
-                self.runs[cell] = [self.system.decode(DECODING[cell])]
+            if cell in SEARCHES:
+                self.runs[cell] = [self.system.decode(SEARCHES[cell])]
             else:
                 self.runs[cell] = [self.system.train(pairs) for pairs in training_batches(cell)]
         return self.runs[cell]

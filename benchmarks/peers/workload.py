@@ -57,6 +57,17 @@ DECODING = {
     "greedy, batch 1": Decoding(1, 1),
     "beam 5, batch 1": Decoding(5, 1),
 }
+# How the time of one sentence grows with its length.
+SOURCE_LENGTHS = (10, 20, 50, 100)
+TARGET_LENGTHS = (10, 20, 40, 80, 160)
+GROWTH = {
+    beams: {
+        **{f"beams {beams}, source {length}": Decoding(beams, 1, source_length=length) for length in SOURCE_LENGTHS},
+        **{f"beams {beams}, target {length}": Decoding(beams, 1, target_length=length) for length in TARGET_LENGTHS},
+    }
+    for beams in (1, 5)
+}
+SEARCHES = {**DECODING, **GROWTH[1], **GROWTH[5]}
 RANDOM, BUCKETED = f"train, {SENTENCES} random", f"train, {BATCH_TOKENS:,} tokens"
 TRAINING = (RANDOM, BUCKETED)
 
