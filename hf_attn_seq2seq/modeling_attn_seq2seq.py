@@ -32,6 +32,7 @@ from .attention import Attention
 from .cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_recurrent_cache
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig, target_vocabulary
 from .fused import is_plain_linear, runs_plainly
+from .messages import check_layer
 from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy
 from .recorder import record
 from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
@@ -910,12 +911,6 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     ) -> torch.Tensor | None:
         """Keep the target's `(batch, length)` mask as it is for compiled steps; the stacks make what they need."""
         return attention_mask
-
-
-def check_layer(layer: int, count: int) -> None:
-    """Raise a ValueError where a decoder of `count` layers that attend has no such layer."""
-    if not -count <= layer < count:
-        raise ValueError(f"Layer {layer} does not exist: the decoder has {count} with attention, counted from 0.")
 
 
 def gather_beam_attentions(

@@ -17,3 +17,7 @@ compiled = f"torchinductor_{os.getuid()}_{torch.backends.cpu.get_cpu_capability(
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(tempfile.gettempdir(), compiled))
 
 torch.set_num_threads(1)
+
+# Graphs that tests make stay theirs.
+_graphs = tempfile.TemporaryDirectory()
+os.environ["HF_ATTN_SEQ2SEQ_CACHE"] = _graphs.name

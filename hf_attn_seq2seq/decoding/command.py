@@ -71,13 +71,14 @@ def run(options: argparse.Namespace) -> None:
     options.output = None if options.output == Path(STANDARD) else options.output
     _check(options)
     # Not before the arguments are checked, and not for --help.
+    from hf_attn_seq2seq.decoding.folders import fingerprint
     from hf_attn_seq2seq.decoding.jobs import Jobs, translating
-    from hf_attn_seq2seq.decoding.loading import fingerprint
     from hf_attn_seq2seq.decoding.opening import prepare
 
     names = [resolve(name) for name in options.model.split(",")]
     try:
-        opening = prepare(names, options.device, options.dtype)
+        threads = 1 if options.processes > 1 else None  # of each: the searches are what is done at once
+        opening = prepare(names, options.device, options.dtype, options.engine, threads)
     except ValueError as error:
         alone = options.text is None and options.file is None
         if alone and looks_like_path(options.model) and not os.path.exists(options.model):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -85,6 +86,7 @@ class FallbackEngine:
         self.engine, self.make_other = engine, make_other
         self.other: Engine | None = None
         self.told: set[str] = set()
+        self.making = threading.Lock()
         self.name = engine.name
         self.config, self.generation_config = engine.config, engine.generation_config
 
@@ -99,8 +101,8 @@ class FallbackEngine:
         if reason not in self.told:
             self.told.add(reason)
             logger.warning(f"The graph cannot {reason}: PyTorch searches instead, which is slower.")
-        if self.other is None:
-            self.other = self.make_other()
+        with self.making:
+            self.other = self.other or self.make_other()
         return self.other.search(input_ids, attention_mask, **options)
 
 

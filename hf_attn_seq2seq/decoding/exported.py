@@ -17,6 +17,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
+from hf_attn_seq2seq.decoding import graph
 from hf_attn_seq2seq.decoding.names import DESCRIPTION
 from hf_attn_seq2seq.decoding.safety import is_plain
 from hf_attn_seq2seq.modeling_attn_seq2seq import (
@@ -101,12 +102,11 @@ class Graph:
 def import_onnxruntime() -> Any:
     """Import the library; if it is missing, an ImportError names the extra to install."""
     try:
-        import onnxruntime
+        return graph.import_onnxruntime()
     except ImportError:
         raise ImportError(
             "Exported models need ONNX Runtime: run pip install 'hf_attn_seq2seq[export]' (or onnxruntime alone)."
         ) from None
-    return onnxruntime
 
 
 class ExportedEncoder(nn.Module):

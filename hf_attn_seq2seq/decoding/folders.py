@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hf_attn_seq2seq.decoding.safety import ADAPTER, read_settings
+from hf_attn_seq2seq.decoding.names import resolve
+from hf_attn_seq2seq.decoding.safety import ADAPTER, NO_CODE, find_file, read_settings
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE
 from hf_attn_seq2seq.messages import quoted
 
 
 SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 PADDED = 127  # tokens that a vocabulary may have beyond the tokenizer's, where it is a round number
 GENERATION = "The generation_config.json"
-_DERIVED = ("results.json", "training_args.bin")
+_DERIVED = ("results.json", "training_args.bin", GRAPH_FILE)
 SAVE = "correct it, or save the model again"
 
 
@@ -99,8 +101,12 @@ def check_vocabulary(name: str, tokens: int, size: int, own: bool) -> None:
         )
 
 
-def hash_folder(folder: Path) -> str:
-    """A value that changes whenever the model in the folder does; results and graphs do not count."""
+def fingerprint(name: str) -> str:
+    """A value that changes whenever the model does: a hash of the folder's files, or the commit on the Hub."""
+    folder = Path(resolve(name))
+    if not folder.is_dir():
+        config = find_file(name, "config.json", NO_CODE)  # its folder is named after the commit
+        return f"{name}@{config.parent.name if config else None}"
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*")):
         if path.suffix in (".json", ".safetensors", ".bin", ".onnx") and path.name not in _DERIVED:

@@ -15,7 +15,7 @@ import numpy as np
 from hf_attn_seq2seq.decoding.engines import Hypotheses
 from hf_attn_seq2seq.graphs.format import VERSION, checksums, read_about
 from hf_attn_seq2seq.graphs.settings import NOT_SEARCH, Search, as_list, why_not
-from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.messages import check_layer, shortened
 
 
 if TYPE_CHECKING:
@@ -90,7 +90,10 @@ class GraphEngine:
         **generate_options: Any,
     ) -> Hypotheses:
         """See [`Engine`]."""
-        search = Search.of(self._settings(generate_options))
+        settings = self._settings(generate_options)
+        if reason := why_not(settings):
+            raise ValueError(f"The graph cannot {reason}: leave that out, or choose the engine 'torch'.")
+        search = Search.of(settings)
         self._check(input_ids, search)
         feed = {
             **search.inputs(),
@@ -121,8 +124,7 @@ class GraphEngine:
             return np.arange(0)
         if not self.layers:
             raise ValueError("This model has no attention, which word alignment needs.")
-        if not -self.layers <= layer < self.layers:
-            raise ValueError(f"There is no layer {layer}: the model has {self.layers}, counted from 0.")
+        check_layer(layer, self.layers)
         return np.arange(self.heads) + layer % self.layers * self.heads
 
     def _check(self, input_ids: np.ndarray, search: Search) -> None:
@@ -161,6 +163,8 @@ def _generation_settings(folder: Path) -> dict[str, Any]:
 
 def import_onnxruntime() -> Any:
     """Import the library; if it is missing, an ImportError says what to install."""
+    # Recent versions would keep a record of their use in the user's cache folder.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError:

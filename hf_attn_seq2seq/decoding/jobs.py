@@ -113,9 +113,7 @@ def translating(opening: Opening, search: dict[str, Any], processes: int) -> Abs
     """
     if processes == 1:
         return _here(opening, search)
-    return (
-        _threads(opening, search, processes) if opening.engine == "graph" else _processes(opening, search, processes)
-    )
+    return _threads(opening, search, processes) if opening.graph else _processes(opening, search, processes)
 
 
 def _translate(engine: Engine, tokenizer: Any, texts: list[str], search: dict[str, Any]) -> Translations:
@@ -141,7 +139,7 @@ def _here(opening: Opening, search: dict[str, Any]) -> Iterator[Submit]:
 def _threads(opening: Opening, search: dict[str, Any], threads: int) -> Iterator[Submit]:
     from concurrent.futures import ThreadPoolExecutor
 
-    engine = opening.open(threads=1)  # of each run: the runs are what is done at once
+    engine = opening.open()
     pool = ThreadPoolExecutor(threads)
     try:
         yield lambda texts: pool.submit(_translate, engine, opening.tokenizer, texts, search)

@@ -35,7 +35,6 @@ from hf_attn_seq2seq.decoding.folders import (
     check_search_tokens,
     check_settings,
     check_vocabulary,
-    hash_folder,
 )
 from hf_attn_seq2seq.decoding.names import (
     DEFAULT_MODEL,
@@ -46,13 +45,11 @@ from hf_attn_seq2seq.decoding.names import (
     resolve,
 )
 from hf_attn_seq2seq.decoding.readout import READOUT_FILE, Aligner, Readout, find_readout, keep_readout, readout_of
-from hf_attn_seq2seq.decoding.safety import check_files, find_file
+from hf_attn_seq2seq.decoding.safety import HUB_OPTIONS, NO_CODE, check_files
 from hf_attn_seq2seq.messages import shortened
 
 
 _PICKLE = "pytorch_model.bin"
-HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
-NO_CODE = {"trust_remote_code": False}  # None would ask, on the terminal
 
 
 class Translator(NamedTuple):
@@ -216,15 +213,6 @@ def pick_device(device: str | None) -> torch.device:
         raise ValueError(
             f"The device '{shortened(str(device))}' is not available: choose another, such as cpu."
         ) from None
-
-
-def fingerprint(name: str) -> str:
-    """A value that changes whenever the model does: a hash of the folder's files, or the commit on the Hub."""
-    folder = Path(resolve(name))
-    if not folder.is_dir():
-        config = find_file(name, "config.json", NO_CODE)  # its folder is named after the commit
-        return f"{name}@{config.parent.name if config else None}"
-    return hash_folder(folder)
 
 
 def read_config(name: str, hub: Mapping[str, Any] = NO_CODE) -> Any:

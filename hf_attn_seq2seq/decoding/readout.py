@@ -18,7 +18,7 @@ from hf_attn_seq2seq.data.links import Link
 from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
 from hf_attn_seq2seq.decoding.names import END_TOKEN_CHOICES
 from hf_attn_seq2seq.decoding.word_attention import WordAttention, word_attention
-from hf_attn_seq2seq.messages import quoted
+from hf_attn_seq2seq.messages import check_layer, quoted
 from hf_attn_seq2seq.writing import write_text
 
 
@@ -77,8 +77,6 @@ class Readout:
         Args:
             attention: `(layers, heads, tgt_len, src_len)`.
         """
-        from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer
-
         check_layer(self.layer, len(attention))
         return self.rows(attention[self.layer])
 

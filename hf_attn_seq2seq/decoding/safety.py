@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 
+HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
+NO_CODE = {"trust_remote_code": False}  # None would ask, on the terminal
 ADAPTER = "adapter_config.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"

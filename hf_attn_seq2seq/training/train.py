@@ -29,8 +29,7 @@ from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
-from hf_attn_seq2seq.messages import shortened
-from hf_attn_seq2seq.modeling_attn_seq2seq import check_layer
+from hf_attn_seq2seq.messages import check_layer, shortened
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE, checkpoints, fit, remove_checkpoints, working_in
 from hf_attn_seq2seq.training.parsers import train_parser
 from hf_attn_seq2seq.training.prepare import (

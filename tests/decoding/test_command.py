@@ -220,7 +220,16 @@ def test_unknown_words_through_a_dictionary(folders, tmp_path, model, tokenizer,
     monkeypatch.setattr(loading, "load_translator", lambda *names: loading.Translator(_OnlyUnknown(model), tokenizer))
     (tmp_path / "words.tsv").write_text("zyx\tZyxe\n\nquux\tQuuxe\n", "utf-8")
     pipe(monkeypatch, b"Zyx Quux\n")
-    run(folders / "gru", "--num-beams", 1, "--replace-unknown", "--dictionary", tmp_path / "words.tsv")
+    run(
+        folders / "gru",
+        "--engine",
+        "torch",
+        "--num-beams",
+        1,
+        "--replace-unknown",
+        "--dictionary",
+        tmp_path / "words.tsv",
+    )
     assert set(capsys.readouterr().out.split()) <= {"Zyxe", "Quuxe"}
     (tmp_path / "words.tsv").write_text("a\tb\nzyx\n", "utf-8")
     with pytest.raises(ValueError, match=r"words.tsv, line 2, is not an entry"):
