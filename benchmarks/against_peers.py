@@ -45,16 +45,17 @@ from benchmarks.rounds import (
 )
 
 
-OURS = ("ours", "ours-int8", "ours-transformer-int8")
+OURS = ("ours", "ours-graph", "ours-graph-int8", "ours-transformer-int8")
 RECURRENT_PEERS = ("joeynmt", "fairseq")
 PEERS = (*RECURRENT_PEERS, "ctranslate2")
 TRAINED = ("ours", *RECURRENT_PEERS)
 # What is compared with what.
 ROWS = (
     ("our GRU, PyTorch / best recurrent peer", "ours", RECURRENT_PEERS),
-    ("our GRU, int8 / best recurrent peer", "ours-int8", RECURRENT_PEERS),
-    ("our GRU, int8 / CTranslate2 Transformer, int8", "ours-int8", ("ctranslate2",)),
-    ("our Transformer, int8 / CTranslate2, int8", "ours-transformer-int8", ("ctranslate2",)),
+    ("our GRU, graph / best recurrent peer", "ours-graph", RECURRENT_PEERS),
+    ("our GRU, graph int8 / best recurrent peer", "ours-graph-int8", RECURRENT_PEERS),
+    ("our GRU, graph int8 / CTranslate2 int8", "ours-graph-int8", ("ctranslate2",)),
+    ("our Transformer, graph int8 / CTranslate2 int8", "ours-transformer-int8", ("ctranslate2",)),
 )
 MEMORY = "memory of training, our GRU / best recurrent peer"
 

@@ -85,22 +85,23 @@ def interpreter(peer: str, environments: Path) -> str:
 class Worker:
     """A system in a process of its own."""
 
-    def __init__(self, name: str, python: str, root: Path = ROOT) -> None:
+    def __init__(self, system: str, python: str, root: Path = ROOT, name: str | None = None) -> None:
         """
         Args:
-            name: One of `SYSTEMS` in `benchmarks/peers/worker.py`.
+            system: One of `SYSTEMS` in `benchmarks/peers/worker.py`.
             python: The interpreter of its environment.
-            root: The repository whose package it imports.
+            root: The checkout whose package it imports.
+            name: What it is called; None: as the system.
 
         Raises:
             RuntimeError: It could not start; the message has its last words.
         """
-        self.name = name
+        self.name = name or system
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [python, "-m", "benchmarks.peers.worker", name],
+            [python, "-m", "benchmarks.peers.worker", system],
             cwd=root,
-            env=environment({"PYTHONPATH": str(root)}),
+            env=environment({"PYTHONPATH": f"{root}{os.pathsep}{ROOT}"}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -140,7 +141,8 @@ Rates = dict[str, dict[str, list[float]]]  # cell, system: tokens per CPU second
 
 def measure_rates(workers: Sequence[Worker], cells: Sequence[str], rounds: int, seconds: float) -> Rates:
     """
-    Tokens per CPU second, after a round that does not count; who goes first changes from round to round.
+    Tokens (or what else the workers count) per CPU second, after a round that is not kept; who goes first changes from
+    round to round.
 
     Args:
         workers: All of them can do all cells.

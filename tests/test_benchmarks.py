@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from benchmarks import against_peers, commands, growth
+from benchmarks import against_peers, commands, growth, packaged
 from benchmarks.peers import install, workload
-from benchmarks.peers.ours import END, PAD, Int8, Torch, sources
-from benchmarks.peers.worker import Worker
+from benchmarks.peers.ours import END, PAD, GraphInt8, Torch, sources
+from benchmarks.peers.worker import Worker, make
 from benchmarks.rounds import Spread, best, interpreter, measure_rates, ratio, table
 from benchmarks.rounds import Worker as Remote
 from hf_attn_seq2seq.decoding.parsers import translate_parser
@@ -70,8 +70,8 @@ def test_outputs_have_one_token_for_each_step(trained, cell):
     assert (found["runs"], found["tokens"]) == (1, workload.TARGET_LENGTH)
 
 
-def test_the_export_does_the_same_work():
-    found = Worker(Int8()).measure("beam 5, batch 1", turn=0, seconds=0)
+def test_the_graph_does_the_same_work():
+    found = Worker(GraphInt8()).measure("beam 5, batch 1", turn=0, seconds=0)
     assert (found["runs"], found["tokens"]) == (1, workload.TARGET_LENGTH)
 
 
@@ -102,7 +102,7 @@ def test_a_worker_that_cannot_start_says_why():
 RATES = {
     "greedy, batch 1": {
         "ours": [100.0, 200.0, 300.0],
-        "ours-int8": [400.0, 400.0, 600.0],
+        "ours-graph-int8": [400.0, 400.0, 600.0],
         "joeynmt": [50.0, 50.0, 100.0],
         "fairseq": [100.0, 100.0, 100.0],
         "ctranslate2": [800.0, 800.0, 800.0],
@@ -125,8 +125,8 @@ def test_the_table_of_ratios():
     memory = {"greedy, batch 1": {"ours": 30.0, "joeynmt": 60.0, "fairseq": 50.0}}
     assert against_peers.ratios(RATES, memory) == [
         ["our GRU, PyTorch / best recurrent peer", "2.00 (1.00 to 3.00)"],
-        ["our GRU, int8 / best recurrent peer", "4.00 (4.00 to 6.00)"],
-        ["our GRU, int8 / CTranslate2 Transformer, int8", "0.50 (0.50 to 0.75)"],
+        ["our GRU, graph int8 / best recurrent peer", "4.00 (4.00 to 6.00)"],
+        ["our GRU, graph int8 / CTranslate2 int8", "0.50 (0.50 to 0.75)"],
         ["memory of training, our GRU / best recurrent peer", "0.60"],
     ]
     assert ["ctranslate2", "800"] in against_peers.figures(RATES, memory)
@@ -233,3 +233,16 @@ def test_the_table_of_commands_compares_with_the_first_system():
         ["one sentence", "ours", "2.00", "", "1.50", "1.00", "100"],
         ["one sentence", "other", "1.00", "0.50 (0.50 to 0.50)", "", "", "50"],
     ]
+
+
+def test_the_packaged_model_and_its_graph_translate_alike():
+    plain, graph = (Worker(make(name)) for name in ("packaged", "packaged-graph"))
+    for cell in ("greedy, batch 32", "beam 5, batch 1"):
+        assert plain.translations(cell) == graph.translations(cell)
+    assert plain.measure("greedy, batch 32", turn=0, seconds=0)["tokens"] == 32  # sentences
+
+
+def test_the_table_of_the_packaged_model():
+    rates = {"greedy, batch 1": {"generate()": [10.0, 20.0], "graph": [100.0, 100.0]}}
+    equal = {"greedy, batch 1": {"generate()": "16 of 16", "graph": "15 of 16"}}
+    assert packaged.rows(rates, equal) == [["greedy, batch 1", "66.67", "7.50 (5.00 to 10.00); 15 of 16"]]

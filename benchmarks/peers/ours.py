@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""This package: a GRU with additive attention and input feeding, and a Transformer; in PyTorch, and exported."""
+"""This package: a GRU with additive attention and input feeding, and a Transformer; in PyTorch, and as a graph."""
 
 import tempfile
 from importlib.metadata import version
@@ -14,6 +14,10 @@ from benchmarks.peers.worker import Run
 from benchmarks.peers.workload import Decoding, Pair, padded
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq._version import __version__
+from hf_attn_seq2seq.decoding.graph import GraphEngine
+from hf_attn_seq2seq.export.quantize import quantize
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE
+from hf_attn_seq2seq.graphs.writer import save_graph, write_graph
 
 
 PAD, BEGIN, END = range(3)
@@ -106,23 +110,41 @@ class Torch:
         return run
 
 
-class Int8(Torch):
-    """The model exported to ONNX Runtime in 8 bits, behind `generate()`."""
+class Graph(Torch):
+    """The model and its search as one graph, in single precision or 8 bits."""
+
+    bits = 32
 
     def __init__(self) -> None:
-        from hf_attn_seq2seq.decoding.exported import ExportedModel
-        from hf_attn_seq2seq.export.writer import write_model
-
         super().__init__()
-        with tempfile.TemporaryDirectory() as folder:
-            write_model(self.model, Path(folder), "int8")
-            self.model = ExportedModel(folder)
         del self.optimizer
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            if self.bits == 8:
+                self.model.generation_config.save_pretrained(folder)
+                (folder / GRAPH_FILE).write_bytes(quantize(write_graph(self.model)).SerializeToString())
+            else:
+                self.model.save_pretrained(folder)
+                save_graph(self.model, folder)
+            self.engine = GraphEngine(folder / GRAPH_FILE, threads=1)
         self.versions["onnxruntime"] = version("onnxruntime")
 
+    def decode(self, cell: Decoding) -> Run:
+        inputs = {name: value.numpy() for name, value in sources(cell.sentences()).items()}
+        options = {
+            "num_beams": cell.beams,
+            "min_new_tokens": cell.target_length,
+            "max_new_tokens": cell.target_length,
+        }
+        return lambda: self.engine.search(**inputs, **options).sequences[:, 1:].size
+
     def train(self, pairs: list[Pair]) -> Run:
-        raise NotImplementedError("An exported model does not train.")
+        raise NotImplementedError("A graph does not train.")
 
 
-class TransformerInt8(Int8):
+class GraphInt8(Graph):
+    bits = 8
+
+
+class TransformerGraphInt8(GraphInt8):
     fields = TRANSFORMER

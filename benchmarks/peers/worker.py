@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from benchmarks.peers.workload import SEARCHES, Decoding, Pair, training_batches
 
 
-Run = Callable[[], int]  # does the work once; returns the number of tokens
+Run = Callable[[], int]  # does the work once; returns the number of tokens, or of what else is counted
 
 
 class System(Protocol):
@@ -38,8 +38,12 @@ class System(Protocol):
 # The module and the class of each.
 SYSTEMS = {
     "ours": ("ours", "Torch"),
-    "ours-int8": ("ours", "Int8"),
-    "ours-transformer-int8": ("ours", "TransformerInt8"),
+    "ours-graph": ("ours", "Graph"),
+    "ours-graph-int8": ("ours", "GraphInt8"),
+    "ours-transformer-int8": ("ours", "TransformerGraphInt8"),
+    "packaged": ("packaged", "Packaged"),
+    "packaged-graph": ("packaged", "PackagedGraph"),
+    "packaged-graph-int8": ("packaged", "PackagedGraphInt8"),
     "joeynmt": ("joey", "JoeyNMT"),
     "fairseq": ("fair", "Fairseq"),
     "ctranslate2": ("ctranslate", "CTranslate2"),
@@ -81,6 +85,10 @@ class Worker:
             taken = time.process_time() - start
             if taken >= seconds:
                 return {"runs": runs, "tokens": tokens, "seconds": taken}
+
+    def translations(self, cell: str) -> list[str]:
+        """Of a system that translates real sentences."""
+        return self.system.translations(SEARCHES[cell])  # type: ignore[attr-defined]
 
     def memory(self, cell: str) -> dict[str, float]:
         """
