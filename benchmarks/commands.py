@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package, installed or not
 
 from benchmarks.rounds import ENVIRONMENTS, ROOT, Spread, environment, interpreter, machine, ratio, table
+from hf_attn_seq2seq_cli import COMMANDS
 
 
 SENTENCE = "The cat is on the mat."
@@ -140,7 +141,7 @@ def tasks(
         for commands, path in zip(found.values(), (one, *files)):
             commands["ctranslate2"] = Command(ctranslate2, lines=path)
     whole = {name: root for name, (root, options) in systems.items() if not options}
-    for arguments in (["translate", "--help"], ["explain", "--help"], ["--help"]):
+    for arguments in (["--help"], *([command, "--help"] for command in COMMANDS)):
         found[" ".join(arguments)] = {name: ours(root, *arguments) for name, root in whole.items()}
     found["import"] = {
         **{name: Command([sys.executable, "-c", "import hf_attn_seq2seq"], root) for name, root in whole.items()},

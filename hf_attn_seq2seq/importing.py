@@ -5,7 +5,6 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -42,15 +41,15 @@ def after_import(name: str, action: Callable[[], Any]) -> None:
     if _is_loaded(sys.modules.get(name)):
         action()
     else:
-        sys.meta_path.insert(0, _Waiting(name, action))
+        sys.meta_path.insert(0, _Waiting(name, action))  # type: ignore[arg-type]
 
 
 def _is_loaded(module: ModuleType | None) -> bool:
     return module is not None and not getattr(module.__spec__, "_initializing", False)
 
 
-class _Waiting(MetaPathFinder):
-    """Finds one module as all others would, and has `action` called once it has been executed."""
+class _Waiting:
+    """A finder: it finds one module as all others would, and has `action` called once it has been executed."""
 
     def __init__(self, name: str, action: Callable[[], Any]) -> None:
         self.name, self.action = name, action

@@ -186,3 +186,24 @@ def test_closed_standard_error_ends_no_command(
 
     run_command(command)
     assert capsys.readouterr().out == "False\n"
+
+
+QUIET = """
+import sys
+import hf_attn_seq2seq_cli
+hf_attn_seq2seq_cli.is_running = True
+exec(sys.argv[1])
+from hf_attn_seq2seq.console import quieten
+quieten()
+loaded = "transformers" in sys.modules
+from huggingface_hub.utils import are_progress_bars_disabled
+disabled = are_progress_bars_disabled()
+from transformers.utils import logging
+print(loaded, disabled, logging.get_verbosity() == logging.ERROR, logging.is_progress_bar_enabled())
+"""
+
+
+@pytest.mark.parametrize(("before", "loaded"), [("", False), ("import transformers.utils", True)])
+def test_libraries_are_quiet_whether_they_are_imported_before_or_after(before, loaded):
+    done = subprocess.run([sys.executable, "-c", QUIET, before], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{loaded} True True False\n", "")
