@@ -55,7 +55,7 @@ class GraphEngine:
         self.path, self.folder = graph, weights or graph.parent
         self.session, about = _open(self.path, self.folder, threads, files)
         self.layers, self.heads = about["layers"], about["heads"]
-        self.kind = about["kind"]
+        self.kind, self.limited = about["kind"], about["limited"]
         self.config = SimpleNamespace(**about["config"])
         self.generation_config = SimpleNamespace(**_generation_settings(self.folder))
         inputs = [*self.session.get_inputs(), *self.session.get_overridable_initializers()]
@@ -63,7 +63,7 @@ class GraphEngine:
 
     def can(self, options: Mapping[str, Any]) -> str | None:
         """See [`LimitedEngine`]."""
-        return why_not(self._settings(options))
+        return why_not(self._settings(options), self.limited)
 
     def _settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {name: value for name, value in options.items() if value is not None}
@@ -211,7 +211,7 @@ def _checked(path: Path, content: bytes, weights: Path, files: Mapping[str, str]
                 raise GraphProblem(f"'{path}' needs {shortened(name)}, which '{weights}' lacks: keep them together.")
             if present[name] != checksum:
                 raise GraphProblem(f"'{path}' was written for another {name} than that in '{weights}': {_AGAIN}.")
-        if not {"layers", "heads", "kind", "config"} <= about.keys():
+        if not {"layers", "heads", "kind", "limited", "config"} <= about.keys():
             raise KeyError
     except (KeyError, AttributeError, TypeError):
         raise GraphProblem(f"'{path}' is incomplete: {_AGAIN}.") from None

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hf_attn_seq2seq.graphs.nodes import BOOL, FLOAT, INT, Constants, Nodes
+from hf_attn_seq2seq.graphs.nodes import BOOL, FLOAT, INT, Nodes
 
 
 IMPOSSIBLE = -1e9  # what `generate()` adds to the score of a hypothesis that may not go on
 NOT_CHOSEN = float("-inf")
+SMALL = 1024  # a vocabulary below this is searched as a whole
 FIRST = np.array([0])
 SECOND = np.array([1])
 LAST = np.array([-1])
@@ -54,11 +55,20 @@ MakeStep = Callable[[Nodes, str, list[str]], Step]
 
 
 class Limits(NamedTuple):
-    """What the settings allow at each step."""
+    """What the settings allow at each step, beyond the minimum length."""
 
-    rows: str  # (kinds, vocab or 1): what is added to the logits
+    rows: str  # (kinds, vocab): what is added to the logits
     kind: str  # (max_new_tokens,): which row is added at which step
     forced: str  # (max_new_tokens,): whether one token is prescribed at that step
+
+
+class Call(NamedTuple):
+    """What a search is written for."""
+
+    state: Mapping[str, int]  # the first state, with its element types
+    steps: str  # the number of steps: `max_new_tokens`, or 0 where the other search is wanted
+    limits: Limits | None  # None: no token is prescribed or forbidden
+    vocab_size: int  # the decoder's
 
 
 class Found(NamedTuple):
@@ -70,65 +80,78 @@ class Found(NamedTuple):
     attentions: str | None  # (results, wanted heads, steps, src_len)
 
 
-def write_limits(nodes: Nodes, constants: Constants, vocab_size: int) -> Limits:
-    """Nodes that turn the settings into [`Limits`]; where they forbid nothing, a single zero is added."""
+def write_limits(nodes: Nodes, vocab_size: int) -> Limits:
+    """Nodes that turn the settings into [`Limits`]."""
     steps = nodes.Range(0, "max_new_tokens", 1)
-    restricted = nodes.Or(
-        nodes.Greater(
-            nodes.Add(nodes.Add(nodes.Size("suppress_tokens"), nodes.Size("begin_suppress_tokens")), "min_new_tokens"),
-            0,
-        ),
-        nodes.Greater(nodes.Max("forced_bos_token_id", "forced_eos_token_id"), -1),
-    )
-    free = Nodes("free", constants)
-    nowhere = free.Mul(steps, 0)
-    wanted = Nodes("restricted", constants)
-    nothing = wanted.Expand(0.0, np.array([vocab_size]))
+    nothing = nodes.Expand(0.0, np.array([vocab_size]))
 
     def forbid(tokens: str) -> str:
-        return wanted.ScatterElements(nothing, tokens, wanted.Expand(NOT_CHOSEN, wanted.Shape(tokens)), axis=0)
+        return nodes.ScatterElements(nothing, tokens, nodes.Expand(NOT_CHOSEN, nodes.Shape(tokens)), axis=0)
 
     def prescribe(token: str) -> str:
-        chosen = wanted.Equal(np.arange(vocab_size), token)
-        return wanted.Where(chosen, 0.0, NOT_CHOSEN)
+        return nodes.Where(nodes.Equal(np.arange(vocab_size), token), 0.0, NOT_CHOSEN)
 
     always, ends, first = forbid("suppress_tokens"), forbid("eos_token_id"), forbid("begin_suppress_tokens")
-    begins = wanted.Cast(wanted.Greater("forced_bos_token_id", -1), to=INT)  # the first step that is not prescribed
-    last = wanted.Sub("max_new_tokens", 1)
+    begins = nodes.Cast(nodes.Greater("forced_bos_token_id", -1), to=INT)  # the first step that is not prescribed
+    last = nodes.Sub("max_new_tokens", 1)
 
     def row(step: str | int) -> tuple[str, str]:
-        opening = wanted.And(wanted.Equal(step, 0), wanted.Greater("forced_bos_token_id", -1))
-        closing = wanted.And(wanted.Equal(step, last), wanted.Greater("forced_eos_token_id", -1))
-        early = wanted.Where(wanted.Less(step, "min_new_tokens"), ends, nothing)
-        allowed = wanted.Where(opening, prescribe("forced_bos_token_id"), early)
-        allowed = wanted.Where(closing, prescribe("forced_eos_token_id"), allowed)
-        allowed = wanted.Add(allowed, wanted.Where(wanted.Equal(step, begins), first, nothing))
-        return wanted.Add(allowed, always), wanted.Or(opening, closing)
+        opening = nodes.And(nodes.Equal(step, 0), nodes.Greater("forced_bos_token_id", -1))
+        closing = nodes.And(nodes.Equal(step, last), nodes.Greater("forced_eos_token_id", -1))
+        early = nodes.Where(nodes.Less(step, "min_new_tokens"), ends, nothing)
+        allowed = nodes.Where(opening, prescribe("forced_bos_token_id"), early)
+        allowed = nodes.Where(closing, prescribe("forced_eos_token_id"), allowed)
+        allowed = nodes.Add(allowed, nodes.Where(nodes.Equal(step, begins), first, nothing))
+        return nodes.Add(allowed, always), nodes.Or(opening, closing)
 
-    def named(kind: int) -> str:
-        return wanted.Unsqueeze(rows[kind][0], FIRST)
-
-    # Steps of five kinds: those before and from the minimum length on, the first, the second and the last.
-    plain = wanted.Add(nothing, always), wanted.Not(wanted.Equal(0, 0))
-    short = wanted.Add(ends, always), plain[1]
-    rows = [plain, short, row(0), row(1), row(last)]
-    kind = wanted.Where(wanted.Less(steps, "min_new_tokens"), 1, 0)
+    # Steps of five kinds: those from the minimum length on and those before, the first, the second and the last.
+    never = nodes.Not(nodes.Equal(0, 0))
+    plain, short = nodes.Add(nothing, always), nodes.Add(ends, always)
+    rows = [(plain, never), (short, never), row(0), row(1), row(last)]
+    kind = nodes.Where(nodes.Less(steps, "min_new_tokens"), 1, 0)
     for step, number in ((0, 2), (1, 3), (last, 4)):
-        kind = wanted.Where(wanted.Equal(steps, step), number, kind)
-    table = wanted.Concat(*map(named, range(len(rows))), axis=0)
-    flags = wanted.Gather(wanted.vector(*(flag for _, flag in rows)), kind)
-    return Limits(
-        *nodes.choice(
-            restricted,
-            wanted,
-            free,
-            [
-                (table, free.Reshape(0.0, np.array([1, 1])), FLOAT),
-                (kind, nowhere, INT),
-                (flags, free.Less(nowhere, 0), BOOL),
-            ],
-        )
-    )
+        kind = nodes.Where(nodes.Equal(steps, step), number, kind)
+    table = nodes.Concat(*(nodes.Unsqueeze(each, FIRST) for each, _ in rows), axis=0)
+    return Limits(table, kind, nodes.Gather(nodes.vector(*(flag for _, flag in rows)), kind))
+
+
+class Best:
+    """
+    The best tokens of each row.
+
+    A large vocabulary is cut into blocks: the k best tokens lie in the k blocks with the largest maxima, which are
+    found much faster than the tokens.
+    """
+
+    def __init__(self, nodes: Nodes, rows: str, vocab_size: int, count: str) -> None:
+        """
+        Args:
+            nodes: Those of the graph around the loop.
+            rows: The number of rows, a scalar.
+            vocab_size: Tokens of a row.
+            count: How many are wanted, a scalar.
+        """
+        self.count = nodes.Unsqueeze(count, FIRST)
+        sizes = [size for size in range(16, 513) if vocab_size % size == 0]
+        self.size = min(sizes, key=lambda size: abs(size - vocab_size**0.5), default=0) if vocab_size >= SMALL else 0
+        if not self.size:
+            return
+        self.blocks = vocab_size // self.size
+        self.some = nodes.Min(self.count, np.array([self.blocks]))
+        self.offsets = nodes.Unsqueeze(nodes.Mul(nodes.Range(0, rows, 1), self.blocks), SECOND)
+
+    def find(self, nodes: Nodes, values: str) -> list[str]:
+        """Values and tokens `(rows, count)`, largest first, of `(rows, 1, vocab)`."""
+        if not self.size:
+            return nodes.TopK(nodes.Squeeze(values, SECOND), self.count, axis=1, outputs=2)
+        grid = nodes.Reshape(values, np.array([-1, self.blocks, self.size]))
+        _, block = nodes.TopK(nodes.ReduceMax(grid, axes=[2], keepdims=0), self.some, axis=1, outputs=2)
+        inside = nodes.Reshape(values, np.array([-1, self.size]))
+        inside = nodes.Reshape(nodes.Gather(inside, nodes.Add(block, self.offsets)), np.array([0, -1]))
+        best, place = nodes.TopK(inside, self.count, axis=1, outputs=2)
+        which = nodes.Div(place, self.size)
+        moved = nodes.Mul(nodes.Sub(nodes.GatherElements(block, which, axis=1), which), self.size)
+        return [best, nodes.Add(moved, place)]
 
 
 def _table(nodes: Nodes, vocab_size: int, usual: float | int, at_ends: float | int) -> str:
@@ -146,31 +169,33 @@ def _powers(nodes: Nodes, lengths: str) -> str:
     return nodes.Cast(power, to=FLOAT)
 
 
-def write_greedy(
-    nodes: Nodes, limits: Limits, make_step: MakeStep, state: Mapping[str, int], vocab_size: int, attends: bool
-) -> Found:
+def write_greedy(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Nodes], Found]:
     """
     Greedy search over the whole batch, which ends when all sequences have, or at the maximum length.
 
-    Args:
-        nodes: Those of the graph around the loop.
-        limits: The result of [`write_limits`].
-        make_step: The model's step.
-        state: The first state `(batch, ...)` and its element types.
-        vocab_size: The decoder's.
-        attends: Whether the model has attention.
+    Returns:
+        What writes the nodes that bring the search's outputs into their form.
     """
     batch = nodes.size("input_ids", 0)
     column = nodes.vector(batch, 1)
-    goes_on = _table(nodes, vocab_size, 1, 0)
+    goes_on = _table(nodes, call.vocab_size, 1, 0)
+    is_end = nodes.Equal(goes_on, 0)
+    search = Best(nodes, batch, call.vocab_size, nodes.Add(nodes.Size("eos_token_id"), 1))
     body = Nodes("greedy_step", nodes.constants)
+    number = "greedy_step/i"
     token, alive, total = (f"greedy_step/{name}" for name in ("token", "alive", "total"))
-    before = [f"greedy_step/before.{name}" for name in state]
+    before = [f"greedy_step/before.{name}" for name in call.state]
     step = make_step(body, token, before)
-    logits = body.Add(step.logits, body.Gather(limits.rows, body.Gather(limits.kind, "greedy_step/i")))
-    best = body.ArgMax(logits, axis=2, keepdims=0)  # (batch, 1)
+    logits = step.logits
+    if call.limits is not None:
+        logits = body.Add(logits, body.Gather(call.limits.rows, body.Gather(call.limits.kind, number)))
+    short = body.Less(number, "min_new_tokens")
+    values, tokens = search.find(body, logits)
+    values = body.Where(body.And(short, body.Gather(is_end, tokens)), NOT_CHOSEN, values)
+    best = body.GatherElements(tokens, body.ArgMax(values, axis=1), axis=1)  # (batch, 1)
     scored, unscored = (Nodes(f"greedy_step/{name}", nodes.constants) for name in ("scored", "unscored"))
-    log_probs = scored.LogSoftmax(logits, axis=2)
+    allowed = scored.Where(scored.And(short, is_end), NOT_CHOSEN, logits)
+    log_probs = scored.LogSoftmax(allowed, axis=2)
     chosen = scored.Squeeze(scored.GatherElements(log_probs, scored.Unsqueeze(best, LAST), axis=2), LAST)
     added = scored.Add(total, scored.Mul(chosen, scored.Cast(alive, to=FLOAT)))
     (total_after,) = body.choice("output_scores", scored, unscored, [(added, total, FLOAT)])
@@ -178,31 +203,33 @@ def write_greedy(
     alive_after = body.Mul(alive, body.Gather(goes_on, after))
     more = body.Cast(body.ReduceMax(alive_after, keepdims=0), to=BOOL)
     carried = [(token, after, INT), (alive, alive_after, INT), (total, total_after, FLOAT)]
-    carried += list(zip(before, step.state, state.values()))
+    carried += list(zip(before, step.state, call.state.values()))
     written = [(after, INT), (alive, INT)]
-    if attends:
+    if step.attention is not None:
         written.append((body.Gather(step.attention, "attention_heads", axis=1), FLOAT))
     first = [
         nodes.Expand("decoder_start_token_id", column),
         nodes.Expand(1, column),
         nodes.Expand(0.0, column),
-        *state,
+        *call.state,
     ]
-    out = _loop(nodes, body, "greedy_step", "max_new_tokens", carried, more, written, first)
-    total, (tokens, living), attention = out[2], out[len(carried) : len(carried) + 2], out[len(carried) + 2 :]
-    sequences = nodes.Transpose(nodes.Squeeze(tokens, LAST), perm=[1, 0])
-    sequences = nodes.Concat(nodes.Expand("decoder_start_token_id", column), sequences, axis=1)
-    lengths = nodes.ReduceSum(living, np.array([0, 2]), keepdims=0)
-    scores = nodes.Div(nodes.Squeeze(total, LAST), _powers(nodes, lengths))
-    rows = [nodes.Transpose(nodes.Squeeze(rows, np.array([3])), perm=[1, 2, 0, 3]) for rows in attention]
-    return Found(sequences, scores, lengths, rows[0] if rows else None)
+    out = _loop(nodes, body, "greedy_step", call.steps, carried, more, written, first)
+
+    def finish(nodes: Nodes) -> Found:
+        (tokens, living), attention = out[len(carried) : len(carried) + 2], out[len(carried) + 2 :]
+        sequences = nodes.Transpose(nodes.Squeeze(tokens, LAST), perm=[1, 0])
+        sequences = nodes.Concat(nodes.Expand("decoder_start_token_id", column), sequences, axis=1)
+        lengths = nodes.ReduceSum(living, np.array([0, 2]), keepdims=0)
+        scores = nodes.Div(nodes.Squeeze(out[2], LAST), _powers(nodes, lengths))
+        rows = [nodes.Transpose(nodes.Squeeze(each, np.array([3])), perm=[1, 2, 0, 3]) for each in attention]
+        return Found(sequences, scores, lengths, rows[0] if rows else None)
+
+    return finish
 
 
-def write_beams(
-    nodes: Nodes, limits: Limits, make_step: MakeStep, state: Mapping[str, int], vocab_size: int, attends: bool
-) -> Found:
+def write_beams(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Nodes], Found]:
     """
-    Beam search; the arguments as for [`write_greedy`], except that `state` is `(batch * num_beams, ...)`.
+    Beam search, as [`write_greedy`]; its state is `(batch * num_beams, ...)`.
 
     At each step every beam's best continuations compete. The best `num_beams` that do not end go on; those that end
     there, if they are among the best `num_beams` continuations, compete with the hypotheses found before.
@@ -211,10 +238,13 @@ def write_beams(
     grid, column = nodes.vector(batch, beams), nodes.vector(batch, 1)
     kept = nodes.Mul(nodes.Max(nodes.Add(nodes.Size("eos_token_id"), 1), 2), beams)  # continuations of a source
     kept_row = nodes.Unsqueeze(kept, FIRST)
-    each = nodes.Min(kept, vocab_size)  # continuations of a beam
-    each_row, beams_row = nodes.Unsqueeze(each, FIRST), nodes.Unsqueeze(beams, FIRST)
+    # Continuations of a beam; in the first steps, all ends may be among them and may not be chosen.
+    each = nodes.Min(nodes.Add(kept, nodes.Size("eos_token_id")), call.vocab_size)
+    search = Best(nodes, nodes.Mul(batch, beams), call.vocab_size, each)
+    beams_row = nodes.Unsqueeze(beams, FIRST)
     offsets = nodes.Unsqueeze(nodes.Mul(nodes.Range(0, batch, 1), beams), SECOND)  # (batch, 1): the first row of each
-    at_ends = _table(nodes, vocab_size, 0.0, IMPOSSIBLE)
+    at_ends = _table(nodes, call.vocab_size, 0.0, IMPOSSIBLE)
+    is_end = nodes.Less(at_ends, 0.0)
     steps = nodes.Add(nodes.Range(0, "max_new_tokens", 1), 1)
     powers = _powers(nodes, steps)
     hopeful = nodes.And(nodes.Equal("early_stopping", 2), nodes.Greater("length_penalty", 0.0))
@@ -227,14 +257,18 @@ def write_beams(
     body = Nodes("beam_step", nodes.constants)
     names = ("token", "running", "score", "done", "step", "row", "end", "worst", "open", "hope")
     token, running, score, done, at_step, from_row, end, worst, is_open, hope = (f"beam_step/{n}" for n in names)
-    before = [f"beam_step/before.{name}" for name in state]
+    before = [f"beam_step/before.{name}" for name in call.state]
     number = "beam_step/i"
     step = make_step(body, token, before)
     log_probs = body.LogSoftmax(step.logits, axis=2)
-    log_probs = body.Add(log_probs, body.Gather(limits.rows, body.Gather(limits.kind, number)))
-    best, tokens = body.TopK(log_probs, each_row, axis=2, outputs=2)
-    prescribed = body.And(body.Gather(limits.forced, number), body.Greater(best, NOT_CHOSEN))
-    best = body.Where(prescribed, 0.0, best)
+    if call.limits is not None:
+        log_probs = body.Add(log_probs, body.Gather(call.limits.rows, body.Gather(call.limits.kind, number)))
+    best, tokens = search.find(body, log_probs)
+    short = body.Less(number, "min_new_tokens")
+    best = body.Where(body.And(short, body.Gather(is_end, tokens)), NOT_CHOSEN, best)
+    if call.limits is not None:
+        prescribed = body.And(body.Gather(call.limits.forced, number), body.Greater(best, NOT_CHOSEN))
+        best = body.Where(prescribed, 0.0, best)
     shape = nodes.vector(batch, beams, each)
     both = body.Add(body.Reshape(best, shape), body.Unsqueeze(running, LAST))
     flat = nodes.vector(batch, -1)
@@ -287,9 +321,9 @@ def write_beams(
 
     carried = [(token, body.Reshape(token_after, np.array([-1, 1])), INT), (running, running_after, FLOAT)]
     carried += [(old, new, kind) for (old, _, kind), new in zip(finished, updated)]
-    carried += [(hope, hope_after, INT), *zip(before, state_after, state.values())]
+    carried += [(hope, hope_after, INT), *zip(before, state_after, call.state.values())]
     written = [(body.Reshape(token_after, LAST), INT), (order, INT)]
-    if attends:
+    if step.attention is not None:
         written.append((body.Gather(step.attention, "attention_heads", axis=1), FLOAT))
     nothing = nodes.Expand(0, grid)
     first = [
@@ -300,15 +334,19 @@ def write_beams(
         nodes.Expand(IMPOSSIBLE, column),
         nodes.Equal(0, 0),
         nodes.Expand(1, column),
-        *state,
+        *call.state,
     ]
-    out = _loop(nodes, body, "beam_step", "max_new_tokens", carried, more, written, first)
-    wanted = nodes.Unsqueeze("num_return_sequences", FIRST)
-    scores, ended_at, came_from, last_token = (
-        nodes.Reshape(nodes.Slice(out[index], FIRST, wanted, SECOND), LAST) for index in (2, 4, 5, 6)
-    )
-    tokens, parents, *attention = out[len(carried) :]
-    return _written_out(nodes, tokens, parents, ended_at, came_from, last_token, scores, attention)
+    out = _loop(nodes, body, "beam_step", call.steps, carried, more, written, first)
+
+    def finish(nodes: Nodes) -> Found:
+        wanted = nodes.Unsqueeze("num_return_sequences", FIRST)
+        scores, ended_at, came_from, last_token = (
+            nodes.Reshape(nodes.Slice(out[index], FIRST, wanted, SECOND), LAST) for index in (2, 4, 5, 6)
+        )
+        tokens, parents, *attention = out[len(carried) :]
+        return _written_out(nodes, tokens, parents, ended_at, came_from, last_token, scores, attention)
+
+    return finish
 
 
 def _all(nodes: Nodes, value: str, axis: int) -> str:

@@ -61,6 +61,14 @@ _TAKEN = {
     "max_matching_ngram_size",
     "is_assistant",
 }
+# Those that prescribe or forbid tokens.
+_LIMITS = (
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "bad_words_ids",
+)
 # Other settings, and the values by which they do nothing; None always is one.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "do_sample": (False,),
@@ -156,8 +164,22 @@ def _single_words(settings: Mapping[str, Any], ends: list[int]) -> list[int]:
     return [word[0] for word in settings.get("bad_words_ids") or [] if len(word) == 1 and word[0] not in ends]
 
 
-def why_not(settings: Mapping[str, Any]) -> str | None:
-    """None if the graph can search with these settings, else a part of a sentence that says what it cannot do."""
+def is_limited(settings: Mapping[str, Any]) -> bool:
+    """Whether settings prescribe or forbid tokens, which takes a graph that was written for it."""
+    return any(settings.get(name) not in (None, []) for name in _LIMITS)
+
+
+def why_not(settings: Mapping[str, Any], limited: bool) -> str | None:
+    """
+    None if a graph can search with these settings, else a part of a sentence that says what it cannot do.
+
+    Args:
+        limited: Whether the graph was written for settings of which [`is_limited`] holds.
+    """
+    if not limited:
+        for name in _LIMITS:
+            if settings.get(name) not in (None, []):
+                return f"use {name}={shortened(str(settings[name]))}, for which it was not written"
     for name, value in settings.items():
         if value is None or name in _TAKEN or name in NOT_SEARCH or value in _NEUTRAL.get(name, ()):
             continue

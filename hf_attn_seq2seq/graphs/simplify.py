@@ -53,7 +53,7 @@ def simplify(model: onnx.ModelProto, samples: Sequence[Values]) -> onnx.ModelPro
                     continue
                 constants[f"{name}.shape"] = shape
                 node = helper.make_node("Reshape", [origin, f"{name}.shape"], [name])
-        nodes.append(node)
+        nodes += _product_with_vector(node, runs[0], constants)
     graph = model.graph
     for output in graph.output:
         if output.name in equal:
@@ -63,6 +63,25 @@ def simplify(model: onnx.ModelProto, samples: Sequence[Values]) -> onnx.ModelPro
     graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     del graph.value_info[:]
     return without_unused(model)
+
+
+def _product_with_vector(node: NodeProto, run: Values, constants: Values) -> list[NodeProto]:
+    """
+    The node, or, for a product of many rows with one vector, nodes that compute it as one product of matrices, which
+    ONNX Runtime would do row by row.
+    """
+    if node.op_type != "MatMul" or node.input[1] not in run or run[node.input[1]].ndim != 1:
+        return [node]
+    (many, vector), (name,) = node.input, node.output
+    constants[f"{name}.rows"] = np.array([-1, len(run[vector])])
+    constants[f"{name}.first"] = np.array([0])
+    return [
+        helper.make_node("Unsqueeze", [vector, f"{name}.first"], [f"{name}.row"]),
+        helper.make_node("Reshape", [many, f"{name}.rows"], [f"{name}.many"]),
+        helper.make_node("Gemm", [f"{name}.row", f"{name}.many"], [f"{name}.product"], transB=1),
+        helper.make_node("Shape", [many], [f"{name}.shape"], end=-1),
+        helper.make_node("Reshape", [f"{name}.product", f"{name}.shape"], [name]),
+    ]
 
 
 def without_unused(model: onnx.ModelProto) -> onnx.ModelProto:

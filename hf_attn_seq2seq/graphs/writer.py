@@ -11,7 +11,7 @@ import io
 import json
 import struct
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +24,8 @@ from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.graphs.format import FORMAT, GRAPH_FILE, VERSION, checksums
 from hf_attn_seq2seq.graphs.nodes import FLOAT, INT, Constants, Nodes
 from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, free_axes
-from hf_attn_seq2seq.graphs.search import SETTINGS, Limits, Step, write_beams, write_greedy, write_limits
-from hf_attn_seq2seq.graphs.settings import Search, why_not
+from hf_attn_seq2seq.graphs.search import SETTINGS, Call, Found, Limits, Step, write_beams, write_greedy, write_limits
+from hf_attn_seq2seq.graphs.settings import Search, is_limited, why_not
 from hf_attn_seq2seq.graphs.simplify import names_read, simplify, subgraphs
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.splitting import length_limit
@@ -75,16 +75,23 @@ def write_graph(
     main = Nodes("main", constants)
     weight_names = dict(zip(keys := _keys(model), keys))  # both parts read them; other names are of one part
     main.nodes += _renamed(encoder.graph.node, "encoder", {**weight_names, **_kept("input_ids", "attention_mask")})
-    limits = write_limits(main, constants, model.config.decoder_vocab_size)
+    limits = write_limits(main, model.config.decoder_vocab_size) if is_limited(vars(model.generation_config)) else None
     # What depends on weights alone is computed outside the loops, where ONNX Runtime computes it once, when loading.
     fixed, moving = _split(step.graph.node, {weight.name for weight in step.graph.initializer})
     known = [weight.name for weight in step.graph.initializer if weight.name not in weight_names]
     known += [name for node in fixed for name in node.output]
     outside = {**weight_names, **{name: f"step/{name}" for name in known}}
     main.nodes += _renamed(fixed, "step", outside)
+    # ONNX Runtime packs the weights that a loop reads in advance, but not those within an `If`: so both loops stand
+    # here, and one of them takes no step.
     several = main.Greater("num_beams", 1)
     writer = _Writer(model, names, step.graph, moving, outside, limits)
-    branches = [writer.branch(Nodes("beam", constants), True), writer.branch(Nodes("greedy", constants), False)]
+    branches = []
+    for beams in (True, False):
+        steps = main.Where(several, *(("max_new_tokens", 0) if beams else (0, "max_new_tokens")))
+        finish = writer.search(main, several, steps, beams)
+        nodes = Nodes("beam" if beams else "greedy", constants)
+        branches.append((nodes, [value for value in finish(nodes) if value is not None]))
     kinds = [INT, FLOAT, INT, *([FLOAT] if names.attentions else [])]
     results = main.choice(several, branches[0][0], branches[1][0], list(zip(branches[0][1], branches[1][1], kinds)))
     outputs = ["sequences", "scores", "lengths", *(["attentions"] if names.attentions else [])]
@@ -122,6 +129,7 @@ def write_graph(
         "kind": "fp32",
         "layers": len(names.attentions),
         "heads": heads,
+        "limited": limits is not None,
         "config": {name: getattr(model.config, name) for name in CONFIG_FIELDS},
         "files": checksums(weights[0].parent) if weights else {},
     }
@@ -155,7 +163,7 @@ def save_graph(
 
 def _defaults(model: AttnSeq2SeqForConditionalGeneration, heads: int, layer: int) -> dict[str, Any]:
     settings = {**vars(model.generation_config), **length_limit(model)}
-    if why_not(settings) is not None:  # the graph's callers must say what they want
+    if why_not(settings, limited=True) is not None:  # the graph's callers must say what they want
         settings = {"decoder_start_token_id": 0, **length_limit(model)}
     return {
         **Search.of(settings)._asdict(),
@@ -172,20 +180,15 @@ class _Writer(NamedTuple):
     step: onnx.GraphProto
     moving: list[onnx.NodeProto]
     outside: dict[str, str]
-    limits: Limits
+    limits: Limits | None
 
-    def branch(self, nodes: Nodes, beams: bool) -> tuple[Nodes, list[str]]:
-        """The nodes of one search, and its outputs."""
-        names, prefix = self.names, nodes.prefix
+    def search(self, nodes: Nodes, several: str, steps: str, beams: bool) -> Callable[[Nodes], Found]:
+        """Write one search; the result is as of [`write_beams`]."""
+        names, prefix = self.names, "beam" if beams else "greedy"
         given = {name: f"encoder/{name}" for name in (*names.memory, *names.state)}
         given["attention_mask"] = "attention_mask"
         if beams:
-            batch = nodes.size("input_ids", 0)
-            rows = nodes.Expand(
-                nodes.Unsqueeze(nodes.Range(0, batch, 1), np.array([1])), nodes.vector(batch, "num_beams")
-            )
-            rows = nodes.Reshape(rows, np.array([-1]))
-            given = {name: nodes.Gather(value, rows, axis=0) for name, value in given.items()}
+            given = self.for_beams(nodes, several, given)
         # What depends on the source alone is computed once and not at each step.
         fixed, moving = _split(self.moving, {*self.outside, *names.memory, "attention_mask"})
         around = {**self.outside, **given, **{name: f"{prefix}/{name}" for node in fixed for name in node.output}}
@@ -199,10 +202,18 @@ class _Writer(NamedTuple):
             return Step(logits, after, body.Concat(*attentions, axis=1) if attentions else None)
 
         state = {given[name]: FLOAT for name in names.state}
-        write = write_beams if beams else write_greedy
-        attends = bool(names.attentions)
-        found = write(nodes, self.limits, make_step, state, self.model.config.decoder_vocab_size, attends)
-        return nodes, [value for value in found if value is not None]
+        call = Call(state, steps, self.limits, self.model.config.decoder_vocab_size)
+        return (write_beams if beams else write_greedy)(nodes, call, make_step)
+
+    def for_beams(self, nodes: Nodes, several: str, given: dict[str, str]) -> dict[str, str]:
+        """The memory, mask and first state, once for each beam where there are several."""
+        apart, together = (Nodes(f"beam/{name}", nodes.constants) for name in ("apart", "together"))
+        batch = apart.size("input_ids", 0)
+        sources = apart.Unsqueeze(apart.Range(0, batch, 1), np.array([1]))
+        rows = apart.Reshape(apart.Expand(sources, apart.vector(batch, "num_beams")), np.array([-1]))
+        kinds = [INT if name == "attention_mask" else FLOAT for name in given]
+        values = [apart.Gather(value, rows, axis=0) for value in given.values()]
+        return dict(zip(given, nodes.choice(several, apart, together, list(zip(values, given.values(), kinds)))))
 
 
 @torch.no_grad()
