@@ -27,10 +27,15 @@ STEPS = 9
 class Pair:
     """A model behind both engines."""
 
-    def __init__(self, folder: Path, scale: float = 0.5, **fields: Any) -> None:
-        self.model: AttnSeq2SeqForConditionalGeneration = tiny_model(scale=scale, **fields)
+    def __init__(self, folder: Path, limited: bool = False, **fields: Any) -> None:
+        self.model: AttnSeq2SeqForConditionalGeneration = tiny_model(scale=0.5, **fields)
         self.model.save_pretrained(folder)
-        self.graph = GraphEngine(save_graph(self.model, folder))
+        if limited:
+            self.model.generation_config.suppress_tokens = [3]  # only while the graph is written
+        graph = save_graph(self.model, folder)
+        self.model.generation_config.suppress_tokens = None
+        self.graph = GraphEngine(graph)
+        assert self.graph.limited == limited
         self.torch = TorchEngine(self.model)
         self.attends = self.model.config.attention_type != "none"
 
@@ -81,7 +86,7 @@ def test_every_kind(fields: dict[str, Any], tmp_path: Path) -> None:
 @pytest.fixture(scope="module", params=["gru", "transformer"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     fields = {**DEEP, "attention_type": "coverage"} if request.param == "gru" else TRANSFORMER
-    return Pair(tmp_path_factory.mktemp(request.param), **fields)
+    return Pair(tmp_path_factory.mktemp(request.param), limited=True, **fields)
 
 
 @pytest.mark.parametrize("beams", [1, 2, 4])
@@ -114,6 +119,16 @@ def test_every_setting(pair: Pair, beams: int, options: dict[str, Any]) -> None:
         pair.same((6,), num_beams=beams, **options)
     finally:
         pair.model.generation_config.eos_token_id = before
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("size", [1024, 1031], ids=["in blocks", "as a whole"])
+def test_a_large_vocabulary(size: int, beams: int, tmp_path: Path) -> None:
+    pair = Pair(tmp_path, vocab_size=size)
+    ends = pair.model.generation_config.eos_token_id = [END, 5, 9, 30]
+    pair.same(num_beams=beams, num_return_sequences=beams, min_new_tokens=4, eos_token_id=ends)
+    pair.same((3,), num_beams=beams, eos_token_id=ends)
+    assert pair.graph.can({"suppress_tokens": [3]}) == "use suppress_tokens=[3], for which it was not written"
 
 
 @pytest.mark.parametrize("length_penalty", [-2.0, 0.0, 0.6, 1.0, 3.0])
