@@ -47,7 +47,7 @@ def runs_plainly(inputs: torch.Tensor) -> bool:
 
 
 def plain_gradients(
-    plain: Callable[..., Any], inputs: tuple[Any, ...], needed: tuple[bool, ...], gradients: tuple[Any, ...]
+    plain: Callable[..., Any], inputs: tuple[Any, ...], needed: tuple[bool, ...], gradients: tuple[torch.Tensor, ...]
 ) -> tuple[torch.Tensor | None, ...]:
     """
     The gradients by autograd of `plain(*inputs)`, for a backward that must itself be differentiable or is repeated.
@@ -56,7 +56,7 @@ def plain_gradients(
         plain: Gives one tensor or a tuple of tensors.
         inputs: Its arguments.
         needed: Which of these need a gradient.
-        gradients: Of each output; None for none.
+        gradients: Of each output.
     """
     again = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -65,17 +65,8 @@ def plain_gradients(
         )
         outputs = plain(*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        pairs = [pair for pair in zip(outputs, gradients) if pair[1] is not None]
         wanted = [value for value, need in zip(inputs, needed) if need]
-        found = iter(
-            torch.autograd.grad(
-                [output for output, _ in pairs],
-                wanted,
-                [gradient for _, gradient in pairs],
-                create_graph=again,
-                allow_unused=True,
-            )
-        )
+        found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=again, allow_unused=True))
     return tuple(next(found) if need else None for need in needed)
 
 

@@ -33,7 +33,7 @@ from .cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_recurre
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig, target_vocabulary
 from .fused import is_plain_linear, runs_plainly
 from .messages import check_layer
-from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy
+from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy, lengths_to_last_label
 from .recorder import record
 from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
 from .transformer import SelfAttention, TransformerDecoder, TransformerEncoder
@@ -463,6 +463,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         self._check_encoder(encoder_hidden_states, encoder_attention_mask, rows)
         self._check_cache(past_key_values, rows, past_len)
         output_attentions = bool(kwargs.get("output_attentions", self.config.output_attentions))
+        output_hidden_states = kwargs.get("output_hidden_states", self.config.output_hidden_states)
         if output_attentions and self.config.attention_type == "none":
             raise ValueError("attention_type='none' has no attention weights to return: do not ask for attentions.")
 
@@ -476,13 +477,13 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             encoder_attention_mask,
             past_key_values,
             output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states not in (None, False),
+            wanted_lengths=kwargs.get("wanted_lengths"),
         )
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=out.last_hidden_state,
             past_key_values=past_key_values,
-            hidden_states=self._select_hidden_states(
-                out.hidden_states, kwargs.get("output_hidden_states", self.config.output_hidden_states)
-            ),
+            hidden_states=self._select_hidden_states(out.hidden_states, output_hidden_states),
             attentions=out.attentions if output_attentions else None,
             cross_attentions=out.cross_attentions if output_attentions else None,
         )
@@ -669,7 +670,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             label_smoothing: Share of probability that the loss spreads over all tokens (Szegedy et al. 2016).
             output_logits: False returns the loss without logits, which saves their time and memory, and True both.
                 None: both, where logits that training leaves out are computed when they are first read, before the
-                optimizer's step.
+                optimizer's step. Those behind a row's last label may then be 0.
             input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, encoder_outputs, past_key_values,
             inputs_embeds, decoder_inputs_embeds, use_cache: As for [`AttnSeq2SeqModel.forward`].
 
@@ -688,6 +689,9 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
                 decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             raise ValueError("Give labels to train on, or decoder_input_ids that begin with the start token.")
+        leave_out = labels is not None and self._leaves_out_logits(labels, output_logits, kwargs)
+        if leave_out and past_key_values is None:
+            kwargs["wanted_lengths"] = lengths_to_last_label(labels)  # type: ignore[typeddict-unknown-key]
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -708,7 +712,6 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         if labels is not None:
             self._check_labels(labels, hidden_states)
         loss = logits = None
-        leave_out = self._leaves_out_logits(hidden_states, labels, output_logits, kwargs)
         if leave_out:
             assert labels is not None
             divisor = kwargs.get("num_items_in_batch")
@@ -745,20 +748,16 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             check_ids("labels", labels.masked_fill(labels == IGNORED, 0), vocab_size)
 
     def _leaves_out_logits(
-        self,
-        hidden_states: torch.Tensor,
-        labels: torch.Tensor | None,
-        output_logits: bool | None,
-        loss_arguments: dict[str, Any],
+        self, labels: torch.Tensor, output_logits: bool | None, loss_arguments: dict[str, Any]
     ) -> bool:
         """
         Whether the loss alone is computed. Where logits may still be read, only in training: not under autocast, where
         whatever wraps the model reads all outputs to convert them.
         """
-        if labels is None or output_logits or not runs_plainly(hidden_states):
+        if output_logits or not runs_plainly(labels):
             return False
         trains = self.training and torch.is_grad_enabled()
-        if output_logits is None and (not trains or torch.is_autocast_enabled(hidden_states.device.type)):
+        if output_logits is None and (not trains or torch.is_autocast_enabled(labels.device.type)):
             return False
         return (
             self.loss_function is ForMaskedLMLoss

@@ -144,6 +144,12 @@ def chunked_cross_entropy(
     return _ChunkedCrossEntropy.apply(*inputs)  # type: ignore[no-any-return]
 
 
+def lengths_to_last_label(labels: torch.Tensor) -> torch.Tensor:
+    """How many steps `(batch,)` of `(batch, tgt_len)` labels the loss needs: up to the last label, at least one."""
+    steps = torch.arange(1, labels.shape[1] + 1, device=labels.device)
+    return (steps * (labels != IGNORED)).amax(1).clamp(min=1)
+
+
 @dataclass
 class UnreadLogitsOutput(Seq2SeqLMOutput):
     """
@@ -231,4 +237,4 @@ class UnreadLogitsOutput(Seq2SeqLMOutput):
         return self._read().to_tuple()
 
 
-__all__ = ["IGNORED", "UnreadLogitsOutput", "chunked_cross_entropy", "plain_cross_entropy"]
+__all__ = ["IGNORED", "UnreadLogitsOutput", "chunked_cross_entropy", "lengths_to_last_label", "plain_cross_entropy"]

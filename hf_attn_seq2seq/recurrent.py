@@ -16,11 +16,28 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.import_utils import is_tracing
 
-from .attention import DecoderOutput, Memory, ask, build_attention, fixed_context, recall_source, summarize
+from .attention import (
+    AdditiveAttention,
+    Attention,
+    ConcatAttention,
+    DecoderOutput,
+    DotAttention,
+    GeneralAttention,
+    Memory,
+    MultiHeadAttention,
+    ScaledDotAttention,
+    ask,
+    build_attention,
+    fixed_context,
+    recall_source,
+    repeat_groups,
+    summarize,
+)
 from .cache_attn_seq2seq import keeps_history, read_state, write_state
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
-from .fused import is_plain_linear
+from .fused import has_hooks, is_plain_linear, runs_plainly
 from .recorder import active_recorder, record
+from .step_loop import LoopPlan, run_steps
 
 
 State = tuple[torch.Tensor, ...]
@@ -549,6 +566,131 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         run = self.run_at_once if at_once and step_mask is None else self.run_stepwise
         return run(StepsInput(embeds, state, attentional, memory, step_mask, masks, output_weights, all_states))
 
+    def can_loop(self, embeds: torch.Tensor) -> bool:
+        """
+        Whether [`run_loop`] gives what [`run_stepwise`] would: in training, for the cells and attentions that it
+        knows, where nobody watches or replaces their parts.
+        """
+        config, attention = self.config, self.attention
+        named = (getattr(attention, f"{name}_projection", None) for name in ("query", "output"))
+        linears = [self.readout.projection, *(part for part in named if part is not None)]
+        return (
+            self.training
+            and torch.is_grad_enabled()
+            and not self.gradient_checkpointing
+            and embeds.dtype in (torch.float32, torch.float64)
+            and runs_plainly(embeds)
+            and not torch.is_autocast_enabled(embeds.device.type)
+            and type(attention) in LOOPED_ATTENTIONS
+            and config.attention_normalizer == "softmax"
+            and not config.attention_dropout
+            and not config.layer_norm
+            and (config.input_feeding or self.asks_before)
+            and not (config.input_feeding and self.readout.maxout)
+            and all(type(cell) in (GRUCell, LSTMCell) for cell in self.cells)
+            and all(cell.is_plain for cell in self.cells)
+            and all(is_plain_linear(part) for part in linears)
+            and not any(has_hooks(part) for part in self.modules())
+        )
+
+    def run_loop(
+        self,
+        embeds: torch.Tensor,
+        state: torch.Tensor,
+        memory: Memory,
+        masks: list[LayerDropout],
+        lengths: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """
+        The attentional vectors `(batch, tgt_len, hidden)`, 0 beyond the end of a row.
+
+        Args:
+            embeds: `(batch, tgt_len, embedding)`.
+            state: `(batch, state_size)`: the state of each layer.
+            memory: The source.
+            masks: [`draw_dropout`] of this sequence.
+            lengths: Steps of each row that are wanted, `(batch,)`, at least one; None: all.
+        """
+        config, cells, attention = self.config, self.cells, self.attention
+        batch, tgt_len = embeds.shape[:2]
+        sizes = [tgt_len] * batch if lengths is None else lengths.tolist()
+        order = sorted(range(batch), key=lambda row: -sizes[row])
+        rows = tuple(sum(size > step for size in sizes) for step in range(max(sizes)))
+        index = torch.tensor(
+            [row * tgt_len + step for step, count in enumerate(rows) for row in order[:count]], device=embeds.device
+        )
+        if order != list(range(batch)):
+            by_length = torch.tensor(order, device=embeds.device)
+            state = state.index_select(0, by_length)
+            keys = memory.keys.index_select(0, by_length)
+            values = keys if memory.values is memory.keys else memory.values.index_select(0, by_length)
+            mask = None if memory.mask is None else memory.mask.index_select(0, by_length)
+            memory = memory._replace(keys=keys, values=values, mask=mask)
+            masks = [
+                LayerDropout(*(None if each is None else each.index_select(0, by_length) for each in layer))
+                for layer in masks
+            ]
+
+        def take(states: torch.Tensor) -> torch.Tensor:
+            return states.flatten(0, 1).index_select(0, index)
+
+        def spread(mask: torch.Tensor) -> torch.Tensor:
+            return torch.cat([mask[:count] for count in rows])
+
+        words = take(embeds)
+        plain_dropout = config.dropout if self.training and not config.variational_dropout else 0.0
+        inputs = nn.functional.dropout(words, plain_dropout)
+        if masks[0].inputs is not None:
+            inputs = words * spread(masks[0].inputs)
+        tensors = {
+            "projected": cells[0].input_projections[0](inputs),
+            "keys": memory.keys,
+            "values": memory.values,
+            "mask": memory.mask,
+            "context": cells[0].input_projections[1].weight if self.asks_before else None,
+            "feeding": cells[0].input_projections[-1].weight if config.input_feeding else None,
+        }
+        layers, _ = self.split_state(state, embeds.dtype)
+        for layer, cell in enumerate(cells):
+            tensors |= {f"state{layer}_{part}": value for part, value in enumerate(layers[layer])}
+            tensors |= _linear(f"hidden{layer}", f"hidden_bias{layer}", cell.hidden_projection)
+            tensors[f"recurrent_mask{layer}"] = masks[layer].recurrent
+            if layer:
+                tensors |= _linear(f"input{layer}", f"input_bias{layer}", cell.input_projections[0])
+                if masks[layer].inputs is not None:
+                    tensors[f"input_mask{layer}"] = spread(masks[layer].inputs)
+                elif plain_dropout:
+                    ones = words.new_ones(len(index), config.hidden_size)
+                    tensors[f"input_mask{layer}"] = nn.functional.dropout(ones, plain_dropout)
+        for name in ("query", "output"):
+            tensors |= _linear(name, f"{name}_bias", getattr(attention, f"{name}_projection", None))
+        if isinstance(attention, MultiHeadAttention):
+            groups = attention.num_key_value_groups
+            tensors["keys"] = repeat_groups(memory.keys, groups)
+            tensors["values"] = repeat_groups(memory.values, groups)
+        if isinstance(attention, AdditiveAttention):
+            tensors["vector"] = attention.score_vector
+        if config.input_feeding:
+            tensors |= _linear("readout", "readout_bias", self.readout.projection)
+        plan = LoopPlan(
+            gates=cells[0].gates,
+            layers=len(cells),
+            hidden=config.hidden_size,
+            asks_before=self.asks_before,
+            feeding=config.input_feeding,
+            residual=config.residual,
+            heads=attention.num_heads,
+            scaling=getattr(attention, "scaling", 1.0),
+            rows=rows,
+        )
+        outputs = run_steps(plan, {name: value for name, value in tensors.items() if value is not None})
+        attentional = outputs[0] if config.input_feeding else self.readout(*outputs, words)
+        if tgt_len * batch == len(index):
+            padded = torch.empty_like(attentional)
+        else:
+            padded = attentional.new_zeros(batch * tgt_len, config.hidden_size)
+        return padded.index_copy(0, index, attentional).view(batch, tgt_len, -1)
+
     def split_state(self, state: torch.Tensor, dtype: torch.dtype) -> tuple[list[State], torch.Tensor | None]:
         """The layers' states, and the attention's (None without one), of a packed `(batch, state_size)`."""
         parts = self.cells[0].parts
@@ -653,6 +795,22 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         )
 
 
+# Those whose step `step_loop.py` knows.
+LOOPED_ATTENTIONS: tuple[type[Attention], ...] = (
+    AdditiveAttention,
+    ConcatAttention,
+    DotAttention,
+    GeneralAttention,
+    MultiHeadAttention,
+    ScaledDotAttention,
+)
+
+
+def _linear(weight: str, bias: str, layer: nn.Linear | None) -> dict[str, torch.Tensor | None]:
+    """The tensors of a layer under names; of none, none."""
+    return {} if layer is None else {weight: layer.weight, bias: layer.bias}
+
+
 class RecurrentDecoder(nn.Module):
     """A stack of recurrent layers with one attention over the source, and its state in a Transformers cache."""
 
@@ -670,6 +828,8 @@ class RecurrentDecoder(nn.Module):
         encoder_attention_mask: torch.Tensor | None,
         past_key_values: EncoderDecoderCache | None,
         output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        wanted_lengths: torch.Tensor | None = None,
         **kwargs: object,
     ) -> DecoderOutput:
         """
@@ -680,6 +840,9 @@ class RecurrentDecoder(nn.Module):
             encoder_attention_mask: `(batch, src_len)`, nonzero on real source tokens; None: all are real.
             past_key_values: Holds the state before these tokens, and takes the state after them; None: start anew.
             output_attentions: Whether the weights are wanted.
+            output_hidden_states: Whether the states of each layer are wanted.
+            wanted_lengths: `(batch,)`: how many steps of each row are, at least one; None: all. What lies beyond may
+                be 0.
         """
         steps, tgt_len = self.steps, inputs_embeds.shape[1]
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
@@ -694,6 +857,10 @@ class RecurrentDecoder(nn.Module):
         output_mask = LayerDropout.draw(
             self.config, inputs_embeds, self.config.hidden_size, self.config.hidden_size, self.training
         ).inputs
+        alone = past_key_values is None and step_mask is None and not output_attentions and not output_hidden_states
+        if alone and steps.can_loop(inputs_embeds):
+            attentional = steps.run_loop(inputs_embeds, state, memory, masks, wanted_lengths)
+            return DecoderOutput(drop(attentional, output_mask, self.config, self.training), (), (), ())
         chunk = tgt_len
         if steps.gradient_checkpointing and self.training:
             # Recomputing all steps at once would need as much memory as keeping them.

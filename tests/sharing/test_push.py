@@ -52,6 +52,7 @@ CODE = {
     "recorder.py",
     "recurrent.py",
     "splitting.py",
+    "step_loop.py",
     "transformer.py",
 }
 MODEL = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
