@@ -91,7 +91,7 @@ class GraphEngine:
     ) -> Hypotheses:
         """See [`Engine`]."""
         settings = self._settings(generate_options)
-        if reason := why_not(settings):
+        if reason := why_not(settings, self.limited):
             raise ValueError(f"The graph cannot {reason}: leave that out, or choose the engine 'torch'.")
         search = Search.of(settings)
         self._check(input_ids, search)
