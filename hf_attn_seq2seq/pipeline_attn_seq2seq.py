@@ -75,6 +75,8 @@ class AttnTranslationPipeline(ChunkPipeline):
             `hf_attn_seq2seq.explain.page.save_page` writes as a page. Sentences are then translated one at a time.
             Needs `hf_attn_seq2seq[explain]`.
         batch_size: Number of sentences that are translated at once.
+        engine: What searches instead of `model.generate`, with equal results: an engine of the package
+            `hf_attn_seq2seq`, whose `pipeline` gives it. Explanations do without.
         **options: Passed to `model.generate`, such as `num_beams=5` or `num_return_sequences=3`. The defaults are the
             model's settings.
 
@@ -93,6 +95,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         tokenizer: PreTrainedTokenizerBase | None = None,
         *,
         task: str = TASK,
+        engine: Any = None,
         **options: Any,
     ) -> None:
         if not getattr(model.config, "is_encoder_decoder", False):
@@ -110,6 +113,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         if direction is not None:
             options = {"src_lang": direction[1], "tgt_lang": direction[2], **options}
         self.return_name = RETURN_NAMES.get(task, "translation")
+        self.engine = engine
         super().__init__(model=model, tokenizer=tokenizer, task=task, **options)  # type: ignore[arg-type]
 
     def _sanitize_parameters(
@@ -248,6 +252,14 @@ class AttnTranslationPipeline(ChunkPipeline):
                 weights = trace.arrays[f"attention.{trace.attended(self._readout().layer)}.weights"]
                 made["attention"] = torch.from_numpy(weights).transpose(0, 1)[None, None]
             return made
+        if self.engine is not None:
+            arrays = {name: value.cpu().numpy() for name, value in inputs.items()}
+            layer = self._readout().layer if return_alignments else None
+            found = self.engine.search(**arrays, layer=layer, **options)
+            made = {"output_ids": torch.from_numpy(found.sequences).reshape(batch, -1, found.sequences.shape[-1])}
+            if return_alignments:
+                made["attention"] = torch.from_numpy(found.attentions).reshape(batch, -1, *found.attentions.shape[1:])
+            return {**made, **kept}
         if not return_alignments:
             ids = self.model.generate(**inputs, **options)  # type: ignore[operator]
             return {"output_ids": ids.reshape(batch, -1, ids.shape[-1]), **kept}

@@ -37,7 +37,7 @@ AS_TEXT = "To translate it as text, pipe it in: echo TEXT | hf-attn-seq2seq tran
 MAX_LENGTH_PENALTY = 50  # a length raised to more overflows
 LARGEST_BLOCK = 1 << 28  # bytes
 BLOCK_BYTES = 1024  # read ahead per sentence of a batch: about sixteen batches, which are sorted by length
-FIRST_BLOCK = 1024  # bytes: a few lines, so that their translations come soon
+FIRST_BLOCK = 512  # bytes: a few lines, so that their translations come soon
 PROMPT = "> "
 
 

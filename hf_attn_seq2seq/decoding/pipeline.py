@@ -4,8 +4,10 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import HUB_OPTIONS, NO_CODE, load, read_tokenizer
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.pipeline_attn_seq2seq import AttnTranslationPipeline
@@ -18,6 +20,7 @@ def pipeline(
     *,
     device: Any = None,
     dtype: str = "auto",
+    engine: str = "auto",
     **options: Any,
 ) -> AttnTranslationPipeline:
     """
@@ -34,6 +37,9 @@ def pipeline(
         tokenizer: The model's tokenizer, or its folder or name; None: that of the model.
         device: As for [`transformers.Pipeline`]; None: a GPU if available.
         dtype: As for [`load`].
+        engine: What translates: "torch" is `model.generate`; "graph" the ONNX graph of a folder's model, on the CPU;
+            "auto" the graph where it gives the same translations, for a model that is given by its name. A model that
+            is changed afterwards is run by `generate`.
         **options: Options of [`AttnTranslationPipeline`], and for names on the Hub also those of [`load`].
 
     Raises:
@@ -43,12 +49,19 @@ def pipeline(
         device = "cpu"
     hub = {**NO_CODE, **{name: options.pop(name) for name in HUB_OPTIONS if name in options}}
     found: Any = model
+    searching = None
     if model is None or isinstance(model, str | Path):
         place = None if device is None or isinstance(device, int) else str(device)
         found, tokenizer = load(model or DEFAULT_MODEL, place, dtype, tokenizer, **hub)
         device = found.device if device is None else device  # an exported model stays on the CPU
+        if torch.device(device).type == "cpu":
+            searching = quick_engine(found, engine)
+        elif engine == "graph":
+            raise ValueError(f"The graph cannot run on the device '{device}': choose cpu.")
     elif not hasattr(model, "generate"):
         raise ValueError(f"model is of type {type(model).__name__}: give a model, or its folder or name.")
+    elif engine == "graph":
+        raise ValueError("The graph is that of a saved model: give its folder or name.")
     elif isinstance(tokenizer, str | Path):
         tokenizer = read_tokenizer(str(tokenizer), hub)
-    return AttnTranslationPipeline(found, tokenizer, task=task, device=device, **options)
+    return AttnTranslationPipeline(found, tokenizer, task=task, device=device, engine=searching, **options)

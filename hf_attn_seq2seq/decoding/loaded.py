@@ -1,0 +1,133 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The engine of a model that PyTorch has loaded: its graph while the model stays as it was, otherwise `generate()`."""
+
+import importlib.util
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from hf_attn_seq2seq.decoding.engines import Engine, Hypotheses
+from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
+from hf_attn_seq2seq.decoding.graph_cache import make_engine
+from hf_attn_seq2seq.decoding.names import ENGINES
+from hf_attn_seq2seq.decoding.readout import Readout
+from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
+from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+
+
+logger = logging.getLogger(__name__)
+
+_SAMPLE = 16  # values of a parameter
+
+
+class LoadedEngine:
+    """
+    The graph of a loaded model, and the model.
+
+    The graph searches only as long as the model is what was loaded: on the CPU, with the same parameters, without
+    hooks. Its settings of the search may change.
+    """
+
+    def __init__(self, model: PreTrainedModel, graph: GraphEngine) -> None:
+        """
+        Args:
+            model: As it was loaded.
+            graph: Of the same weights.
+        """
+        self.model, self.graph, self.plain = model, graph, TorchEngine(model)
+        self._loaded = _state(model)
+
+    @property
+    def name(self) -> str:
+        return self.graph.name if _state(self.model) == self._loaded else self.plain.name
+
+    @property
+    def config(self) -> Any:
+        return self.model.config
+
+    @property
+    def generation_config(self) -> Any:
+        return self.model.generation_config
+
+    def readout(self) -> Readout:
+        return self.plain.readout()
+
+    def search(
+        self,
+        input_ids: np.ndarray,
+        attention_mask: np.ndarray,
+        *,
+        layer: int | None = None,
+        scores: bool = False,
+        **generate_options: Any,
+    ) -> Hypotheses:
+        """See [`Engine`]."""
+        options = {"generation_config": self.generation_config, **generate_options}
+        asked: dict[str, Any] = {"layer": layer, "scores": scores}
+        if self.name == self.graph.name and self.graph.can(options) is None:
+            return self.graph.search(input_ids, attention_mask, **asked, **options)
+        return self.plain.search(input_ids, attention_mask, **asked, **generate_options)
+
+
+def _state(model: PreTrainedModel) -> tuple[Any, ...]:
+    """What differs after a model was changed: its modules, hooks, methods and parameters, of which it has a sample."""
+    modules = [
+        (id(each), bool(each._forward_hooks or each._forward_pre_hooks or "forward" in vars(each)))
+        for each in model.modules()
+    ]
+    parameters: list[Any] = []
+    for each in model.parameters():
+        values = each.detach().reshape(-1)
+        sample = values[:: max(1, len(values) // _SAMPLE)].tolist()  # a change in place may leave no other trace
+        parameters.append((id(each), each._version, each.data_ptr(), each.dtype, sample))
+    return "generate" in vars(model), modules, parameters
+
+
+def quick_engine(model: PreTrainedModel, engine: str = "auto") -> Engine:
+    """
+    The engine for a model that was just loaded from a folder, and has not been changed since.
+
+    Args:
+        model: Any encoder-decoder that supports `generate`.
+        engine: "torch"; "graph"; or "auto": the graph if it gives the same translations and can be had.
+
+    Raises:
+        ValueError: The graph was asked for, and cannot run this model.
+        ImportError: The graph was asked for, and a library is missing.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"The engine '{shortened(engine)}' is unknown: choose one of {', '.join(ENGINES)}.")
+    if engine == "torch":
+        return TorchEngine(model)
+    reason = _why_not_graph(model)
+    if reason is None:
+        try:
+            return LoadedEngine(model, make_engine(Path(model.config._name_or_path), lambda: model))  # type: ignore[arg-type,return-value]
+        except (GraphProblem, ImportError, OSError) as error:
+            if engine == "graph":
+                raise
+            logger.info(f"PyTorch translates: {error}")
+    elif engine == "graph":
+        raise ValueError(f"The graph cannot run {reason}: leave out the engine 'graph'.")
+    return TorchEngine(model)
+
+
+def _why_not_graph(model: PreTrainedModel) -> str | None:
+    """None if a graph can run the model, otherwise the part of a sentence that says what it cannot."""
+    if type(model) is not AttnSeq2SeqForConditionalGeneration:
+        return f"a {type(model).__name__}"
+    if model.device.type != "cpu":
+        return "a model that is not on the CPU"
+    if any(each.dtype != torch.float32 for each in model.parameters()):
+        return "a model that is not in single precision"
+    if not os.path.isdir(model.config._name_or_path):
+        return "a model that is not in a folder"
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "without ONNX Runtime (pip install onnxruntime)"
+    return None
