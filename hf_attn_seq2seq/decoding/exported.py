@@ -17,7 +17,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
-from hf_attn_seq2seq.decoding import graph
+from hf_attn_seq2seq.decoding.graph import import_onnxruntime
 from hf_attn_seq2seq.decoding.names import DESCRIPTION
 from hf_attn_seq2seq.decoding.safety import is_plain
 from hf_attn_seq2seq.modeling_attn_seq2seq import (
@@ -97,16 +97,6 @@ class Graph:
     def __call__(self, values: Tensors, outputs: list[str]) -> Tensors:
         feed = {name: values[name].numpy() for name in self.inputs}
         return {name: torch.from_numpy(array) for name, array in zip(outputs, self.session.run(outputs, feed))}
-
-
-def import_onnxruntime() -> Any:
-    """Import the library; if it is missing, an ImportError names the extra to install."""
-    try:
-        return graph.import_onnxruntime()
-    except ImportError:
-        raise ImportError(
-            "Exported models need ONNX Runtime: run pip install 'hf_attn_seq2seq[export]' (or onnxruntime alone)."
-        ) from None
 
 
 class ExportedEncoder(nn.Module):

@@ -168,7 +168,9 @@ def import_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise ImportError("Graphs need ONNX Runtime, which is not installed: pip install onnxruntime.") from None
+        raise ImportError(
+            "ONNX Runtime is not installed, which graphs and exported models need: pip install onnxruntime."
+        ) from None
     return onnxruntime
 
 

@@ -24,6 +24,7 @@ from hf_attn_seq2seq.decoding.graph_cache import make_engine
 from hf_attn_seq2seq.decoding.names import ENGINES, is_exported, resolve
 from hf_attn_seq2seq.decoding.safety import NO_CODE, check_files, read_settings
 from hf_attn_seq2seq.decoding.tokens import saved_tokenizer
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE
 from hf_attn_seq2seq.messages import shortened
 
 
@@ -130,8 +131,8 @@ def _why_not_graph(names: Sequence[str], device: str | None, dtype: str) -> str 
     folder = resolve(names[0])
     if not os.path.isdir(folder):
         return "a model that is not in a folder"
-    if is_exported(folder):
-        return "an exported model"
+    if is_exported(folder) and not os.path.isfile(os.path.join(folder, GRAPH_FILE)):
+        return "a model that an earlier version exported (export it again)"
     check_folder(folder)
     check_files(folder, NO_CODE)
     if read_settings(Path(folder, "config.json")).get("model_type") != _MODEL_TYPE:

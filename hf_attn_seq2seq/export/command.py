@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hf_attn_seq2seq.export.parsers import export_parser
-from hf_attn_seq2seq.export.writer import Exported, described, export
+from hf_attn_seq2seq.export.writer import SENTENCES, Exported, WrittenGraph, described, export, export_graph
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -17,6 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(options: argparse.Namespace) -> None:
     """Export, and tell what came of it."""
     sentences = None if options.sentences is None else _read(options.sentences)
+    if options.to == "graph":
+        if options.output is not None:
+            raise ValueError("--to graph writes into the folder of the model, beside its weights: leave out --output.")
+        print(_told_graph(export_graph(options.model, sentences)))
+        return
     print(_told(export(options.model, options.to, options.output, sentences)))
 
 
@@ -33,4 +38,12 @@ def _told(exported: Exported) -> str:
     return (
         f"{exported.folder}: {exported.bytes / 1e6:.1f} MB, {exported.kind}.\n{described(exported.difference)}\n"
         f'Try it: hf-attn-seq2seq translate {exported.folder} "..."'
+    )
+
+
+def _told_graph(written: WrittenGraph) -> str:
+    return (
+        f"{written.path}: {written.bytes / 1e6:.2f} MB, beside the weights.\n{written.equal_translations} of "
+        f"{written.compared} {SENTENCES[written.sentences]} have the same translation as with PyTorch.\n"
+        f'Try it: hf-attn-seq2seq translate {written.path.parent} "..."'
     )

@@ -14,6 +14,8 @@ EXAMPLES = """examples:
   hf-attn-seq2seq translate outputs/en-fr-onnx "The cat is on the mat."
 
 kinds:
+  graph  the model's search as one ONNX graph, written into its folder, where it refers to the weights (some 0.1 MB):
+         translate then starts without PyTorch, and any program with ONNX Runtime can translate
   onnx   single precision: the same translations as PyTorch, greedily and with beams
   int8   embeddings and the weights of matrix products in 8 bits: smaller, with slightly different results; the
          difference is measured and saved in exported.json
@@ -33,7 +35,9 @@ def export_parser() -> CommandParser:
         help="a trained model's folder, or its name on the Hub (default: "
         f"{DEFAULT_MODEL}, which comes with this package)",
     )
-    parser.add_argument("--to", choices=KINDS, default="onnx", help="kind of export (default: %(default)s)")
+    parser.add_argument(
+        "--to", choices=(*KINDS, "graph"), default="onnx", help="kind of export (default: %(default)s)"
+    )
     parser.add_argument(
         "--output", "-o", metavar="FOLDER", help="a new folder (default: the model's name and the kind)"
     )

@@ -4,29 +4,36 @@
 import copy
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import onnx
 import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
-from hf_attn_seq2seq.decoding.exported import FORMAT, VERSION, ExportedModel, import_onnxruntime
+from hf_attn_seq2seq.decoding.exported import FORMAT, VERSION, ExportedModel
+from hf_attn_seq2seq.decoding.graph import GraphEngine
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import DESCRIPTION, resolve
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, save_readout
+from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.export.names import COMPARED, KINDS
+from hf_attn_seq2seq.export.quantize import quantize
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, checksums
 from hf_attn_seq2seq.graphs.parts import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
+from hf_attn_seq2seq.graphs.storage import WEIGHTS_FILE, save_together
+from hf_attn_seq2seq.graphs.writer import describe, write_graph
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from hf_attn_seq2seq.writing import sole_output, whole_folder
+from hf_attn_seq2seq.writing import sole_output, whole_file, whole_folder
 
 
 COMPARED_TOKENS = 32  # of a translation
 SENTENCES = {"given": "sentences", "shown": "sentences of its model card", "random": "sentences of random words"}
+GRAPH_KINDS = {"onnx": "fp32", "int8": "int8"}
 TOLERANCE = 1e-3  # of logits in single precision, relative to the largest
 Inputs = dict[str, torch.Tensor]
 
@@ -46,7 +53,7 @@ class Exported(NamedTuple):
 
     folder: Path
     kind: str
-    bytes: int  # of both graphs
+    bytes: int  # of all graphs, with their weights
     difference: Difference
 
 
@@ -69,15 +76,11 @@ def export(
     Raises:
         ValueError: The kind is unknown, the model is already exported or not of this package, the folder exists and is
             not empty, or the graphs do not reproduce the model's numbers.
-        ImportError: onnx or onnxruntime is not installed.
     """
     if output is not None and not str(output).strip():
         raise ValueError("The name of --output is empty: name a new folder.")
     if to not in KINDS:
         raise ValueError(f"Unknown kind of export '{shortened(to)}': choose one of {', '.join(KINDS)}.")
-    import_onnxruntime()
-    if importlib.util.find_spec("onnx") is None:
-        raise ImportError("Export needs onnx, which is not installed: pip install 'hf_attn_seq2seq[export]'.")
     source = Path(resolve(name))
     folder = Path(output) if output is not None else _default_output(name, to)
     if folder.exists() and not folder.is_dir():
@@ -87,16 +90,8 @@ def export(
     if (source / DESCRIPTION).is_file():
         raise ValueError(f"'{name}' is already exported: name the model it was exported from.")
     translator = load_translator([name], device="cpu", dtype="float32")
-    model: Any = translator.model
-    if not isinstance(model, AttnSeq2SeqForConditionalGeneration):
-        raise ValueError(
-            f"'{name}' is a model of type {model.config.model_type}, not of this package: export it with Hugging "
-            "Face's optimum."
-        )
-    origin = "given"
-    if sentences is None:
-        sentences = _shown_sentences(name)
-        origin = "random" if sentences is None else "shown"
+    model = _own(name, translator.model)
+    origin, sentences = _origin(name, sentences)
     inputs = _sample(model, translator.tokenizer, sentences)
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -123,8 +118,79 @@ def export(
         (made / "README.md").write_text(_card(description["model"], to, difference), encoding="utf-8")
         if place.is_dir():
             place.rmdir()  # fails if it is no longer empty
-        size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE))
+        size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE, GRAPH_FILE, WEIGHTS_FILE))
     return Exported(folder, to, size, difference)
+
+
+class WrittenGraph(NamedTuple):
+    """The graph of a model, in its folder, and how it compares with PyTorch."""
+
+    path: Path
+    bytes: int
+    sentences: str  # as of [`Difference`]
+    compared: int
+    equal_translations: int  # with the model's own search
+
+
+def export_graph(name: str, sentences: Sequence[str] | None = None) -> WrittenGraph:
+    """
+    Write the graph of a model into its folder, where it refers to the weights and is found by `translate` and by whom
+    the folder is given to.
+
+    Args:
+        name: The folder of the model.
+        sentences: As for [`export`].
+
+    Raises:
+        ValueError: The name is not that of a folder, the model is exported or not of this package, or the graph does
+            not find what PyTorch finds.
+    """
+    folder = Path(resolve(name))
+    if not folder.is_dir():
+        raise ValueError(f"'{shortened(name)}' is not a folder: a graph is written into the folder of its model.")
+    if (folder / DESCRIPTION).is_file():
+        raise ValueError(f"'{name}' is already exported, with its graph: name the model it was exported from.")
+    translator = load_translator([name], device="cpu", dtype="float32")
+    model = _own(name, translator.model)
+    origin, sentences = _origin(name, sentences)
+    inputs = _sample(model, translator.tokenizer, sentences)
+    options = {"max_new_tokens": COMPARED_TOKENS}
+    wanted = TorchEngine(model).search(inputs["input_ids"].numpy(), inputs["attention_mask"].numpy(), **options)
+    with whole_file(folder / GRAPH_FILE) as partial:
+        graph = write_graph(model, sorted(folder.glob("*.safetensors")), readout_of(model).layer)
+        partial.write_bytes(graph.SerializeToString())
+        engine = GraphEngine(partial, folder)
+        if reason := engine.can(options):
+            raise ValueError(f"The graph of '{name}' cannot {reason}, as its generation_config.json asks.")
+        found = engine.search(inputs["input_ids"].numpy(), inputs["attention_mask"].numpy(), **options)
+        equal = sum(_same(*rows) for rows in zip(found.sequences.tolist(), wanted.sequences.tolist()))
+        if not equal:
+            raise ValueError(f"The graph of '{name}' translates in other ways than PyTorch: please report this.")
+    path = folder / GRAPH_FILE
+    return WrittenGraph(path, path.stat().st_size, origin, len(found.sequences), equal)
+
+
+def _same(found: list[int], wanted: list[int]) -> bool:
+    """Whether two rows are equal; the longer may end in padding."""
+    length = min(len(found), len(wanted))
+    return found[:length] == wanted[:length] and len({*found[length:], *wanted[length:]}) <= 1
+
+
+def _own(name: str, model: Any) -> AttnSeq2SeqForConditionalGeneration:
+    if not isinstance(model, AttnSeq2SeqForConditionalGeneration):
+        raise ValueError(
+            f"'{name}' is a model of type {model.config.model_type}, not of this package: export it with Hugging "
+            "Face's optimum."
+        )
+    return model
+
+
+def _origin(name: str, sentences: Sequence[str] | None) -> tuple[str, Sequence[str] | None]:
+    """Where the sentences of a comparison come from, and these."""
+    if sentences is not None:
+        return "given", sentences
+    sentences = _shown_sentences(name)
+    return "random" if sentences is None else "shown", sentences
 
 
 def write_model(model: AttnSeq2SeqForConditionalGeneration, folder: Path, to: str = "onnx") -> dict[str, Any]:
@@ -137,21 +203,27 @@ def write_model(model: AttnSeq2SeqForConditionalGeneration, folder: Path, to: st
         folder: An existing folder.
         to: As in [`export`].
     """
-    names = write_graphs(model, folder)
-    if to == "int8":
-        for file in (ENCODER_FILE, DECODER_FILE):
-            _quantize(folder / file)
     config = copy.deepcopy(model.config)
     if hasattr(config, "auto_map"):
         del config.auto_map  # the model's code stays where its weights are
     config.to_json_file(folder / "config.json")
     model.generation_config.save_pretrained(folder)
+    names = write_graphs(model, folder)
+    graphs = {file: onnx.load(folder / file) for file in (ENCODER_FILE, DECODER_FILE)}
+    graphs[GRAPH_FILE] = write_graph(model, layer=readout_of(model).layer)
+    if to == "int8":
+        for graph in graphs.values():
+            quantize(graph)
+    save_together(graphs, folder)
+    describe(graphs[GRAPH_FILE], kind=GRAPH_KINDS[to], files=checksums(folder))
+    (folder / GRAPH_FILE).write_bytes(graphs[GRAPH_FILE].SerializeToString())
     description = {
         "format": FORMAT,
         "version": VERSION,
         "kind": to,
         "encoder": {"file": ENCODER_FILE, "inputs": names.encoder_inputs, "outputs": names.encoder_outputs},
         "decoder": {"file": DECODER_FILE, "inputs": names.decoder_inputs, "outputs": names.decoder_outputs},
+        "graph": {"file": GRAPH_FILE},
         "memory": names.memory,
         "state": names.state,
         "attentions": names.attentions,
@@ -168,14 +240,6 @@ def write_model(model: AttnSeq2SeqForConditionalGeneration, folder: Path, to: st
 def _default_output(name: str, kind: str) -> Path:
     folder = Path(name) if Path(name).name else Path(name).absolute()  # "." has no name
     return folder.with_name(f"{folder.name}-{kind}") if folder.is_dir() else Path(f"{folder.name}-{kind}")
-
-
-def _quantize(path: Path) -> None:
-    import onnx
-
-    from hf_attn_seq2seq.export.quantize import quantize
-
-    onnx.save(quantize(onnx.load(path)), path)
 
 
 def _card(model: str, kind: str, near: Difference) -> str:

@@ -7,9 +7,9 @@ the loops around the step. The weights stay where they are: the graph refers to 
 """
 
 import copy
+import importlib.metadata
 import io
 import json
-import struct
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,13 +27,13 @@ from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Name
 from hf_attn_seq2seq.graphs.search import SETTINGS, Call, Found, Limits, Step, write_beams, write_greedy, write_limits
 from hf_attn_seq2seq.graphs.settings import Search, is_limited, why_not
 from hf_attn_seq2seq.graphs.simplify import names_read, simplify, subgraphs
+from hf_attn_seq2seq.graphs.storage import places, refer
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.splitting import length_limit
 from hf_attn_seq2seq.writing import whole_file
 
 
 IR_VERSION = 10  # which ONNX Runtime has read since 1.18
-SAFETENSORS_TYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}
 # What the engine needs to know of the model's configuration.
 CONFIG_FIELDS = (
     "model_type",
@@ -124,17 +124,23 @@ def write_graph(
         producer_version=__version__,
     )
     about = {
-        "format": FORMAT,
-        "version": VERSION,
         "kind": "fp32",
         "layers": len(names.attentions),
         "heads": heads,
         "limited": limits is not None,
         "config": {name: getattr(model.config, name) for name in CONFIG_FIELDS},
         "files": checksums(weights[0].parent) if weights else {},
+        "versions": {name: importlib.metadata.version(name) for name in ("hf_attn_seq2seq", "torch", "onnx")},
     }
-    helper.set_model_props(made, {name: json.dumps(value) for name, value in about.items()})
+    describe(made, format=FORMAT, version=VERSION, **about)
     return made
+
+
+def describe(graph: onnx.ModelProto, **about: Any) -> None:
+    """Change what a graph says of itself."""
+    found = {each.key: each.value for each in graph.metadata_props}
+    del graph.metadata_props[:]
+    helper.set_model_props(graph, {**found, **{name: json.dumps(value) for name, value in about.items()}})
 
 
 def save_graph(
@@ -328,7 +334,7 @@ def _weights(
         keys: The result of [`_keys`].
         files: As `weights` for [`write_graph`].
     """
-    places = _places(files)
+    known = places(files)
     found: dict[str, onnx.TensorProto] = {}
     for part, graph in graphs.items():
         for weight in graph.graph.initializer:
@@ -338,10 +344,11 @@ def _weights(
             elif not files:
                 found[weight.name] = weight
             else:
-                key = next((key for key in keys[weight.name] if key in places), None)
+                key = next((key for key in keys[weight.name] if key in known), None)
                 if key is None:
                     raise ValueError(f"The weights lack {keys[weight.name][0]}: save the model again.")
-                found[weight.name] = _external(weight.name, places[key])
+                refer(weight, known[key])
+                found[weight.name] = weight
     return list(found.values())
 
 
@@ -355,37 +362,6 @@ def _keys(model: AttnSeq2SeqForConditionalGeneration) -> dict[str, list[str]]:
         for name, tensor in [*graph.named_parameters(remove_duplicate=False), *graph.named_buffers()]:
             found[name] = names[id(tensor)]
     return found
-
-
-class _Place(NamedTuple):
-    """A tensor in a safetensors file."""
-
-    file: str
-    kind: int
-    offset: int
-    length: int
-    shape: list[int]
-
-
-def _places(files: Sequence[Path]) -> dict[str, _Place]:
-    places = {}
-    for path in files:
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
-        for name, entry in header.items():
-            if name != "__metadata__" and entry["dtype"] in SAFETENSORS_TYPES:
-                start, end = entry["data_offsets"]
-                kind = SAFETENSORS_TYPES[entry["dtype"]]
-                places[name] = _Place(path.name, kind, 8 + length + start, end - start, entry["shape"])
-    return places
-
-
-def _external(name: str, place: _Place) -> onnx.TensorProto:
-    made = onnx.TensorProto(name=name, data_type=place.kind, dims=place.shape, data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", place.file), ("offset", place.offset), ("length", place.length)):
-        made.external_data.add(key=key, value=str(value))
-    return made
 
 
 def _keep_weights_apart(graph: onnx.GraphProto) -> None:

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,9 @@ from transformers import BartConfig, BartForConditionalGeneration
 from hf_attn_seq2seq import pipeline
 from hf_attn_seq2seq.decoding import Readout, save_readout
 from hf_attn_seq2seq.decoding import command as translate_command
+from hf_attn_seq2seq.decoding.graph_cache import find_engine
+from hf_attn_seq2seq.decoding.opening import prepare
+from hf_attn_seq2seq.decoding.text import translate
 from hf_attn_seq2seq.explain import command as explain_command
 from hf_attn_seq2seq.export import command, writer
 from hf_attn_seq2seq.writing import sole_output
@@ -42,8 +44,10 @@ def test_what_the_folder_holds(model: Path, exported: Path) -> None:
         "encoder.onnx",
         "exported.json",
         "generation_config.json",
+        "graph.onnx",
         "tokenizer.json",
         "tokenizer_config.json",
+        "weights.safetensors",
     }
     about = json.loads((exported / "exported.json").read_text())
     weights = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
@@ -188,12 +192,6 @@ def test_sentences_that_are_none(model: Path, tmp_path: Path) -> None:
         refused(given, ValueError, message, tmp_path)
 
 
-@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
-def test_libraries_are_missing(model: Path, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
-    refused([str(model), "-o", str(tmp_path / "out")], ImportError, r"hf_attn_seq2seq\[export\]", tmp_path)
-
-
 def test_nothing_is_left_of_a_failed_export(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = ["-o", str(tmp_path / "out")]
     monkeypatch.setattr(writer, "measure", lambda *_: writer.Difference("random", 16, 3, 0.5, 4.0))
@@ -217,3 +215,24 @@ def test_two_exports_do_not_share_a_folder_and_a_killed_one_leaves_it_free(model
     command.main([str(model), "-o", str(folder)])
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert not (folder / "half").exists()
+
+
+def test_a_graph_goes_beside_the_weights(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    before = {path.name for path in folder.iterdir()}
+    command.main([str(folder), "--to", "graph"])
+    assert {path.name for path in folder.iterdir()} - before == {"graph.onnx"}
+    assert "16 of 16 sentences of random words have the same translation as with PyTorch" in capsys.readouterr().out
+    assert find_engine(folder).path == folder / "graph.onnx"
+    with pytest.raises(ValueError, match="leave out --output"):
+        command.main([str(folder), "--to", "graph", "-o", str(tmp_path / "other")])
+    with pytest.raises(ValueError, match="'user/name' is not a folder"):
+        command.main(["user/name", "--to", "graph"])
+
+
+def test_an_exported_folder_translates_by_its_graph(exported: Path, model: Path) -> None:
+    opened = [prepare([str(folder)], engine="graph") for folder in (exported, model)]
+    assert opened[0].open().path == exported / "graph.onnx"
+    found, wanted = (translate(each.open(), each.tokenizer, SENTENCES) for each in opened)
+    assert found == wanted

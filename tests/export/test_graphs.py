@@ -142,7 +142,7 @@ def test_int8_is_smaller_and_near(fields: dict[str, Any], tmp_path: Path) -> Non
         (tmp_path / kind).mkdir()
         write_model(model, tmp_path / kind, kind)
     exported = ExportedModel(tmp_path / "int8")
-    sizes = {kind: (tmp_path / kind / "decoder.onnx").stat().st_size for kind in ("onnx", "int8")}
+    sizes = {kind: (tmp_path / kind / "weights.safetensors").stat().st_size for kind in ("onnx", "int8")}
     assert sizes["int8"] < 0.6 * sizes["onnx"]
     kept = {weight.name: weight for weight in onnx.load(tmp_path / "int8" / "encoder.onnx").graph.initializer}
     weights = model.get_input_embeddings().weight.detach()
