@@ -1,11 +1,13 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The graph against `generate()`: tokens, scores and attention of every kind of model, and every setting."""
 
+import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -13,9 +15,11 @@ from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.decoding.engines import Hypotheses
 from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
 from hf_attn_seq2seq.decoding.graph_cache import find_engine, make_engine
+from hf_attn_seq2seq.decoding.loading import PACKAGED, load_translator
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE
-from hf_attn_seq2seq.graphs.writer import save_graph
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, read_about
+from hf_attn_seq2seq.graphs.writer import save_graph, write_graph
 from tests.export.test_graphs import DEEP, OTHERS, TRANSFORMER, kinds
 from tests.helpers import END, padded_batch, tiny_model
 
@@ -267,3 +271,17 @@ def test_a_graph_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert find_engine(folder) is not None
     tiny_model(scale=0.7).save_pretrained(folder)
     assert find_engine(folder) is None
+
+
+def test_the_packaged_graph_is_what_would_be_written_today() -> None:
+    folder = PACKAGED / DEFAULT_MODEL
+    about = read_about((folder / GRAPH_FILE).read_bytes())
+    here = {name: importlib.metadata.version(name) for name in ("torch", "onnx")}
+    if here != {name: about["versions"][name] for name in here}:
+        pytest.skip("another version of torch or onnx traces other nodes")
+    model = load_translator([DEFAULT_MODEL], "cpu", "float32").model
+    written = write_graph(model, [folder / "model.safetensors"])
+    assert written.graph == onnx.load(folder / GRAPH_FILE, load_external_data=False).graph, (
+        "export it --to graph again"
+    )
+    assert (folder / GRAPH_FILE).stat().st_size < 200_000
