@@ -15,8 +15,8 @@ from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.decoding.engines import Hypotheses
 from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
 from hf_attn_seq2seq.decoding.graph_cache import find_engine, make_engine
-from hf_attn_seq2seq.decoding.loading import PACKAGED, load_translator
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
+from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, PACKAGED
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE, read_about
 from hf_attn_seq2seq.graphs.writer import save_graph, write_graph
