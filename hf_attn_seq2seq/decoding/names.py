@@ -11,6 +11,9 @@ DEFAULT_MODEL = "en-fr-small"
 PACKAGED = Path(__file__).parents[1] / "packaged"  # one folder per model included in this package
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ENGINES = ("auto", "graph", "torch")
+ENGINE_HELP = (
+    "graph: one ONNX graph, on the CPU; torch: PyTorch (default: the graph on a CPU, where its translations are equal)"
+)
 END_TOKEN_CHOICES = ("competes", "excluded")  # of a read-out
 DESCRIPTION = "exported.json"  # in the folder of an exported model
 _PATH = re.compile(r"[^\s/]*(/[^\s/]+)+/?")  # a folder, or a name on the Hub

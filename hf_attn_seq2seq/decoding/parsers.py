@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, DTYPES, ENGINES
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, DTYPES, ENGINE_HELP, ENGINES
 
 
 EXAMPLES = """examples:
@@ -97,13 +97,7 @@ def translate_parser() -> CommandParser:
     work.add_argument(
         "--processes", type=int, default=1, metavar="N", help="batches translated at once (default %(default)s)"
     )
-    work.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default="auto",
-        help="graph: one ONNX graph, on the CPU; torch: PyTorch (default: the graph where there is one and its "
-        "translations are equal)",
-    )
+    work.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
     work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if available)")
     work.add_argument("--dtype", choices=DTYPES, default="auto")
     return parser

@@ -274,6 +274,7 @@ def _speed(results: dict[str, Any]) -> str:
         "batch size": str(speed["batch_size"]),
         "device": speed["device"],
         "threads": str(speed["threads"]),
+        **({"engine": speed["engine"]} if "engine" in speed else {}),
     }
     measured = (
         f"Measured once on {_machine(results['machine'])}, while {speed['sentences']:,} sentences were translated "

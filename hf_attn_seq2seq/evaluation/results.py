@@ -160,6 +160,7 @@ class Speed:
     batch_size: int
     threads: int
     device: str
+    engine: str = "torch"  # or "graph"
 
 
 def describe_environment() -> dict[str, Any]:

@@ -19,6 +19,7 @@ from transformers.utils import cached_file
 from hf_attn_seq2seq.console import make_console, run_command
 from hf_attn_seq2seq.data.readers import InputFile
 from hf_attn_seq2seq.decoding.files import Output, refuse_overwriting
+from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
@@ -177,8 +178,9 @@ def evaluate_files(found: Found, options: argparse.Namespace, command: str, cons
         for metric in settings.metrics:
             make_metric(metric, language)  # refuses before any work is done
         with console.status(f"Translating {len(sources)} sentences ..."):
+            engine = quick_engine(translator.model, options.engine)
             started = time.perf_counter()
-            hypotheses = translate_set(translator, sources, settings)
+            hypotheses = translate_set(engine, translator.tokenizer, sources, settings)
             seconds = time.perf_counter() - started
         if output:
             write_lines(output, hypotheses)
@@ -330,7 +332,9 @@ def run(options: argparse.Namespace) -> None:
         return
     folder = Path(resolve(models[0]))
     with working_in(folder) if Path(models[0]).is_dir() else nullcontext(), writing(folder):
-        results, differing = evaluate_model(recipe, folder, names=options.set, command=command, console=console)
+        results, differing = evaluate_model(
+            recipe, folder, names=options.set, command=command, engine=options.engine, console=console
+        )
     print_results(results["sets"], console)
     for name, figures in results["sets"].items():
         if "alignment" in figures:

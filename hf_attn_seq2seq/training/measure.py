@@ -19,6 +19,8 @@ from hf_attn_seq2seq.data.report import shared_sentences
 from hf_attn_seq2seq.data.settings import DataSettings
 from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, running_text
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
+from hf_attn_seq2seq.decoding.engines import Engine
+from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import Translator, load_aligner, load_translator
 from hf_attn_seq2seq.decoding.names import PACKAGED
 from hf_attn_seq2seq.decoding.safety import read_settings
@@ -55,11 +57,11 @@ def search_options(settings: EvaluationSettings) -> dict[str, Any]:
     return {**options, "length_penalty": settings.length_penalty} if settings.num_beams > 1 else options
 
 
-def translate_set(translator: Translator, sources: Sequence[str], settings: EvaluationSettings) -> list[str]:
+def translate_set(engine: Engine, tokenizer: Any, sources: Sequence[str], settings: EvaluationSettings) -> list[str]:
     """Translations of the sources, each on one line; of a blank line, an empty one."""
     whole = [source for source in sources if source.strip()]
     options: dict[str, Any] = {"batch_size": settings.batch_size, **search_options(settings)}
-    texts = iter(translate(*translator, whole, split_sentences=False, **options))  # a test set counts segments
+    texts = iter(translate(engine, tokenizer, whole, split_sentences=False, **options))  # a test set counts segments
     return [" ".join(next(texts).splitlines()) if source.strip() else "" for source in sources]
 
 
@@ -76,6 +78,7 @@ def evaluate_model(
     *,
     names: Sequence[str] = (),
     command: str = "",
+    engine: str = "auto",
     console: Console | None = None,
 ) -> Evaluation:
     """
@@ -89,6 +92,7 @@ def evaluate_model(
         recipe: What the model was trained by; its section `evaluation` says how to measure.
         names: The sets to measure; none for all.
         command: How this was called, for the record.
+        engine: What translates, as for [`quick_engine`].
         console: Says what is being done.
 
     Raises:
@@ -155,6 +159,7 @@ def evaluate_model(
         "sets": {},
         **describe_environment(),
     }
+    searching = quick_engine(translator.model, engine)
     aligner = WordAligner.of(translator, folder, settings)
     gold, path = [], recipe.data.folder / (settings.alignment.gold or "")
     if settings.alignment.gold:
@@ -175,7 +180,7 @@ def evaluate_model(
         texts = TextSet.of(sets[name], recipe.data.alignment_words)
         with console.status(f"Translating {name}, {len(texts.sources)} sentences ..."):
             started, cpu_started = time.perf_counter(), time.process_time()
-            hypotheses = translate_set(translator, texts.sources, settings)
+            hypotheses = translate_set(searching, translator.tokenizer, texts.sources, settings)
             seconds_of[name] = time.perf_counter() - started
             cpu_seconds += time.process_time() - cpu_started
         with console.status(f"Scoring {name} ..."):
@@ -190,11 +195,12 @@ def evaluate_model(
                 worst = worst_sentences(texts.sources, hypotheses, texts.references)
                 results["worst"] = {name: [asdict(one) for one in worst]}
                 if aligner:
-                    results["example"] = {"set": name, **example_attention(translator, texts.sources, settings)}
-    results["speed"] = asdict(measure_speed(translator, translations, seconds_of, cpu_seconds, settings))
+                    example = example_attention(searching, translator.tokenizer, texts.sources, settings)
+                    results["example"] = {"set": name, **example}
+    results["speed"] = asdict(measure_speed(translator, searching, translations, seconds_of, cpu_seconds, settings))
     if recipe.card.quote and recipe.card.sentences:
         own = recipe.card.sentences
-        pairs = zip(own, translate_set(translator, own, settings))
+        pairs = zip(own, translate_set(searching, translator.tokenizer, own, settings))
         results["translations"] = [{"source": source, "translation": text} for source, text in pairs]
     if gold:
         with console.status(f"Aligning {path.name} ..."):
@@ -211,6 +217,7 @@ def evaluate_model(
 
 def measure_speed(
     translator: Translator,
+    engine: Engine,
     translations: dict[str, list[str]],
     seconds_of: dict[str, float],
     cpu_seconds: float,
@@ -232,18 +239,20 @@ def measure_speed(
         batch_size=settings.batch_size,
         threads=torch.get_num_threads(),
         device=translator.model.device.type,
+        engine=engine.name,
     )
 
 
-def example_attention(translator: Translator, sources: Sequence[str], settings: EvaluationSettings) -> dict[str, Any]:
+def example_attention(
+    engine: Engine, tokenizer: Any, sources: Sequence[str], settings: EvaluationSettings
+) -> dict[str, Any]:
     """
     The first sentence whose length is nearest to `EXAMPLE_TOKENS` tokens (the end token is one), its translation, and
     the attention of the run that made it: last layer, mean of heads, a row for each target token.
     """
-    model, tokenizer = translator
     lengths = [len(ids) for ids in tokenizer(list(sources))["input_ids"]]
     source = min(zip(lengths, sources), key=lambda pair: abs(pair[0] - EXAMPLE_TOKENS))[1]
-    shown = attend(model, tokenizer, source, **search_options(settings))
+    shown = attend(engine, tokenizer, source, **search_options(settings))
     target = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
     return {
         "source": source,

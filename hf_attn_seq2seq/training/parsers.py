@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.data.links import SYMMETRISATIONS
-from hf_attn_seq2seq.decoding.names import END_TOKEN_CHOICES
+from hf_attn_seq2seq.decoding.names import END_TOKEN_CHOICES, ENGINE_HELP, ENGINES
 
 
 SYMMETRISATION = "grow-diag"
@@ -106,6 +106,7 @@ def evaluate_parser() -> CommandParser:
         help="score translations; given twice, compare two systems",
     )
     parser.add_argument("--card", type=Path, metavar="FILE", help="write the model card to this file too")
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
     return parser
 
 

@@ -21,7 +21,8 @@ import hf_attn_seq2seq_cli
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, load, pipeline
 from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.decoding.exported import Graph
-from hf_attn_seq2seq.decoding.loading import fingerprint, load_aligner, read_tokenizer
+from hf_attn_seq2seq.decoding.folders import fingerprint
+from hf_attn_seq2seq.decoding.loading import load_aligner, read_tokenizer
 from hf_attn_seq2seq.decoding.safety import is_plain
 from hf_attn_seq2seq.export import ExportedModel, load_exported
 from tests.hub_server import ALICE, HubServer, asking, hub  # noqa: F401

@@ -107,6 +107,7 @@ def test_the_speed_is_measured_with_the_sets(results):
     speed = results["speed"]
     assert (speed["sets"], speed["sentences"]) == (list(results["sets"]), 20)
     assert (speed["num_beams"], speed["batch_size"], speed["threads"], speed["device"]) == (2, 64, 1, "cpu")
+    assert speed["engine"] == "graph"
     seconds = sum(figures["translation_seconds"] for figures in results["sets"].values())
     assert speed["seconds"] == pytest.approx(seconds, abs=0.003)
     assert speed["sentences_per_second"] == pytest.approx(20 / seconds, rel=0.05)
