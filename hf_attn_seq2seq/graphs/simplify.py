@@ -142,13 +142,13 @@ def _with_chosen_branches(model: onnx.ModelProto, samples: Sequence[Values]) -> 
     return model
 
 
-def _size_computations(graph: onnx.GraphProto) -> set[str]:
-    """The names of all values that follow from the shapes of tensors and from constants alone."""
-    found: set[str] = set()
+def _size_computations(graph: onnx.GraphProto) -> dict[str, None]:
+    """The names of all values that follow from the shapes of tensors and from constants alone, in their order."""
+    found: dict[str, None] = {}
     for node in graph.node:
-        alone = node.op_type in ("Shape", "Constant") or (bool(node.input) and names_read(node) <= found)
+        alone = node.op_type in ("Shape", "Constant") or (bool(node.input) and names_read(node) <= found.keys())
         if alone and not node.op_type.startswith(_RANDOM):
-            found.update(node.output)
+            found.update(dict.fromkeys(node.output))
     return found
 
 
