@@ -54,6 +54,15 @@ class RecurrentStateLayer(DynamicLayer):
             self.keys, self.values = key_states[..., -1:, :], value_states[..., -1:, :]
         return self.keys, self.values
 
+    def advance(self, state: torch.Tensor, attentional: torch.Tensor) -> None:
+        """
+        Take the state `(batch, state_size)` and the attentional vector `(batch, hidden)` after one more token, where
+        the past is not recorded.
+        """
+        keys, values = (part.view(part.shape[0], 1, 1, -1) for part in (state, attentional))
+        self.keys, self.values = keys.to(self.dtype), values.to(self.dtype)
+        self.cumulative_length += 1
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.cumulative_length + query_length, 0
 

@@ -36,6 +36,7 @@ from .messages import check_layer
 from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy, lengths_to_last_label
 from .recorder import record
 from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
+from .short_steps import active_steps, short_steps
 from .transformer import SelfAttention, TransformerDecoder, TransformerEncoder
 
 
@@ -681,6 +682,12 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         Raises:
             ValueError: Neither labels nor a target are given, or one of the reasons of the encoder and the decoder.
         """
+        short = active_steps(self)
+        if short is not None and decoder_input_ids is not None and decoder_input_ids is short.accepted:
+            short.accepted = None
+            cache: Any = past_key_values
+            logits = short.step(decoder_input_ids, cache, encoder_outputs[0], attention_mask)
+            return Seq2SeqLMOutput(logits=logits, past_key_values=cache)
         if labels is not None:
             use_cache = False
             if labels.dim() != 2:
@@ -798,7 +805,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
                 f"The assistant's source vocabulary has {sizes[1]} tokens and the model's has {sizes[0]}: they "
                 "must use the same source tokenizer."
             )
-        with target_vocabulary():
+        with target_vocabulary(), short_steps(self):
             return super().generate(*args, **kwargs)  # type: ignore[misc]
 
     def compute_transition_scores(self, *args: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]
@@ -852,6 +859,24 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             model_kwargs["attention_mask"] = self._prepare_attention_mask_for_generation(
                 inputs_tensor, generation_config, model_kwargs
             )
+
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self,
+        input_ids: Any,
+        next_sequence_length: int | None = None,
+        past_key_values: Any = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """As Transformers' own; accepts a step that [`ShortSteps`] can take."""
+        short = active_steps(self)
+        if short is not None and next_sequence_length == 1:
+            ids = input_ids[:, -1:]
+            if short.takes(ids, past_key_values, kwargs):
+                short.accepted = ids
+                return {"decoder_input_ids": ids, "past_key_values": past_key_values, **kwargs}
+        return super().prepare_inputs_for_generation(  # type: ignore[misc]
+            input_ids, next_sequence_length=next_sequence_length, past_key_values=past_key_values, **kwargs
+        )
 
     def _prepare_decoder_input_ids_for_generation(  # type: ignore[override]
         self, batch_size: int, model_input_name: str, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any

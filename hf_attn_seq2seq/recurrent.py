@@ -66,11 +66,13 @@ class RecurrentCell(nn.Module):
         gates: Blocks of `hidden` rows in the projections.
         parts: Tensors in the state.
         kernel: Torch's function for all steps at once.
+        step_kernel: Torch's function for one step.
     """
 
     gates: ClassVar[int]
     parts: ClassVar[int]
     kernel: ClassVar[Callable[..., Any]]
+    step_kernel: ClassVar[Callable[..., Any]]
 
     def __init__(self, input_sizes: list[int], hidden_size: int) -> None:
         super().__init__()
@@ -99,6 +101,13 @@ class RecurrentCell(nn.Module):
     def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
         """The cell's equations; projections `(batch, gates * hidden)`."""
         raise ValueError(f"{type(self).__name__} defines no equations.")
+
+    def one_step(self, inputs: torch.Tensor, state: State, weight: torch.Tensor, bias: torch.Tensor | None) -> State:
+        """[`step`] in torch's own kernel, from inputs `(batch, size)`, their weight and a bias that are given."""
+        hidden = self.hidden_projection
+        start = state[0] if self.parts == 1 else state
+        new = self.step_kernel(inputs, start, weight, hidden.weight, bias, hidden.bias)
+        return (new,) if self.parts == 1 else tuple(new)
 
     @property
     def is_plain(self) -> bool:
@@ -189,6 +198,7 @@ class GRUCell(RecurrentCell):
     gates = 3
     parts = 1
     kernel = torch.gru
+    step_kernel = torch.gru_cell
 
     def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
         # split, not slices: their gradients would each be padded with zeros and summed.
@@ -212,6 +222,7 @@ class LSTMCell(RecurrentCell):
     gates = 4
     parts = 2
     kernel = torch.lstm
+    step_kernel = torch.lstm_cell
 
     @classmethod
     def has_kernel(cls, inputs: torch.Tensor) -> bool:
@@ -471,9 +482,19 @@ class Readout(nn.Module):
     def forward(self, state: torch.Tensor, context: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """`(..., hidden)`, `(..., context)` and `(..., embedding)` to `(..., hidden)`."""
         record(self, state=state, context=context)
+        return self.combine(self.projection, state, context, embedding)
+
+    def combine(
+        self,
+        projection: Callable[[torch.Tensor], torch.Tensor],
+        state: torch.Tensor,
+        context: torch.Tensor,
+        embedding: torch.Tensor,
+    ) -> torch.Tensor:
+        """The readout with its product given."""
         if self.maxout:
-            return self.projection(torch.cat([state, context, embedding], dim=-1)).unflatten(-1, (-1, 2)).amax(-1)
-        return torch.tanh(self.projection(torch.cat([state, context], dim=-1)))
+            return projection(torch.cat([state, context, embedding], dim=-1)).unflatten(-1, (-1, 2)).amax(-1)
+        return torch.tanh(projection(torch.cat([state, context], dim=-1)))
 
 
 class StepsInput(NamedTuple):

@@ -51,6 +51,7 @@ CODE = {
     "output_layer.py",
     "recorder.py",
     "recurrent.py",
+    "short_steps.py",
     "splitting.py",
     "step_loop.py",
     "transformer.py",
