@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import against_peers, commands, growth, packaged
+from benchmarks import against_peers, commands, growth, packaged, short_steps
 from benchmarks.peers import install, workload
 from benchmarks.peers.ours import END, PAD, GraphInt8, Torch, sources
 from benchmarks.peers.worker import Worker, make
@@ -240,6 +240,14 @@ def test_the_packaged_model_and_its_graph_translate_alike():
     for cell in ("greedy, batch 32", "beam 5, batch 1"):
         assert plain.translations(cell) == graph.translations(cell)
     assert plain.measure("greedy, batch 32", turn=0, seconds=0)["tokens"] == 32  # sentences
+
+
+def test_the_table_of_the_short_way():
+    rates = {"greedy, batch 1": {short_steps.SHORT: [30.0, 20.0], short_steps.PLAIN: [15.0, 20.0]}}
+    for model, milliseconds in (("recurrent, random weights", "800.00"), ("packaged", "40.00")):
+        assert short_steps.rows(model, rates) == [
+            [f"{model}; greedy, batch 1", milliseconds, "1.50 (1.00 to 2.00)"],
+        ]
 
 
 def test_the_table_of_the_packaged_model():

@@ -14,10 +14,6 @@ from benchmarks.peers.worker import Run
 from benchmarks.peers.workload import Decoding, Pair, padded
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.decoding.graph import GraphEngine
-from hf_attn_seq2seq.export.quantize import quantize
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE
-from hf_attn_seq2seq.graphs.writer import save_graph, write_graph
 
 
 PAD, BEGIN, END = range(3)
@@ -110,12 +106,32 @@ class Torch:
         return run
 
 
+class TorchPlain(Torch):
+    """`generate()` that calls the modules at every step."""
+
+    def decode(self, cell: Decoding) -> Run:
+        from hf_attn_seq2seq.short_steps import plain_steps
+
+        run = super().decode(cell)
+
+        def plain() -> int:
+            with plain_steps():
+                return run()
+
+        return plain
+
+
 class Graph(Torch):
     """The model and its search as one graph, in single precision or 8 bits."""
 
     bits = 32
 
     def __init__(self) -> None:
+        from hf_attn_seq2seq.decoding.graph import GraphEngine
+        from hf_attn_seq2seq.export.quantize import quantize
+        from hf_attn_seq2seq.graphs.format import GRAPH_FILE
+        from hf_attn_seq2seq.graphs.writer import save_graph, write_graph
+
         super().__init__()
         del self.optimizer
         with tempfile.TemporaryDirectory() as name:

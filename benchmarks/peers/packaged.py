@@ -75,6 +75,16 @@ class Packaged:
         return [self.tokenizer.decode(row, skip_special_tokens=True) for row in found]
 
 
+class PackagedPlain(Packaged):
+    """`generate()` that calls the modules at every step."""
+
+    def search(self, inputs: dict[str, Any], beams: int) -> np.ndarray:
+        from hf_attn_seq2seq.short_steps import plain_steps
+
+        with plain_steps():
+            return super().search(inputs, beams)
+
+
 class PackagedGraph(Packaged):
     """The model and its search as one graph, in single precision or 8 bits."""
 

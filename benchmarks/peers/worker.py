@@ -38,10 +38,12 @@ class System(Protocol):
 # The module and the class of each.
 SYSTEMS = {
     "ours": ("ours", "Torch"),
+    "ours-plain": ("ours", "TorchPlain"),
     "ours-graph": ("ours", "Graph"),
     "ours-graph-int8": ("ours", "GraphInt8"),
     "ours-transformer-int8": ("ours", "TransformerGraphInt8"),
     "packaged": ("packaged", "Packaged"),
+    "packaged-plain": ("packaged", "PackagedPlain"),
     "packaged-graph": ("packaged", "PackagedGraph"),
     "packaged-graph-int8": ("packaged", "PackagedGraphInt8"),
     "joeynmt": ("joey", "JoeyNMT"),
