@@ -77,16 +77,19 @@ class LoadedEngine:
 
 def _state(model: PreTrainedModel) -> tuple[Any, ...]:
     """What differs after a model was changed: its modules, hooks, methods and parameters, of which it has a sample."""
-    modules = [
-        (id(each), bool(each._forward_hooks or each._forward_pre_hooks or "forward" in vars(each)))
-        for each in model.modules()
-    ]
+    modules = [(id(each), "forward" in vars(each) or _has_hooks(each)) for each in model.modules()]
     parameters: list[Any] = []
     for each in model.parameters():
         values = each.detach().reshape(-1)
         sample = values[:: max(1, len(values) // _SAMPLE)].tolist()  # a change in place may leave no other trace
         parameters.append((id(each), each._version, each.data_ptr(), each.dtype, sample))
     return "generate" in vars(model), modules, parameters
+
+
+def _has_hooks(module: torch.nn.Module) -> bool:
+    """Whether others than Transformers, which so collects attention, want to see or change what passes."""
+    hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+    return any(not getattr(hook, "__module__", "").startswith("transformers.") for hook in hooks)
 
 
 def quick_engine(model: PreTrainedModel, engine: str = "auto") -> Engine:

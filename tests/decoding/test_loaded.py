@@ -30,6 +30,7 @@ def test_the_graph_translates_as_the_model_does(loaded: Any) -> None:
         assert [[(t.text, t.links) for t in each] for each in ours] == [
             [(t.text, t.links) for t in each] for each in theirs
         ]
+    assert engine.name == "graph"  # after a look at the model's attention too
     loaded.model.generation_config.max_new_tokens = 2
     assert translate_n_best(engine, loaded.tokenizer, SENTENCES)[0][0].text == (
         translate_n_best(*loaded, SENTENCES)[0][0].text
