@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from hf_attn_seq2seq.graphs.simplify import subgraphs
+
 
 LEVELS = 127
 PAIR_SUM = 128  # with unsigned activations of 8 bits, the largest sum of two weights that fits 16 bits
@@ -118,13 +120,6 @@ def _attributes(node: NodeProto) -> dict[str, Any]:
     return {each.name: helper.get_attribute_value(each) for each in node.attribute}
 
 
-def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    for each in node.attribute:
-        if each.HasField("g"):
-            yield each.g
-        yield from each.graphs
-
-
 class _Names:
     """The names of a model; new ones differ from them in all its graphs."""
 
@@ -145,7 +140,7 @@ def _names(graph: GraphProto) -> Iterator[str]:
     yield from (each.name for each in (*graph.initializer, *graph.input))
     for node in graph.node:
         yield from node.output
-        for inner in _subgraphs(node):
+        for inner in subgraphs(node):
             yield from _names(inner)
 
 
@@ -157,25 +152,19 @@ class _Weights:
         self.rows = rows
         self.looked_up = False
         self.multiplied = False
-        self.bits = self.scales = ""  # the names that a lookup reads, `(rows, columns)` and `(rows, 1)`
-        self.bits_across = self.scales_flat = ""  # those that a product reads, `(columns, rows)` and `(rows,)`
+        self.bits = ""  # the name of the integers, `(rows, columns)`
+        self.scales = ""  # of the scales that a product reads, `(rows,)`
+        self.scale_rows = ""  # of those that a lookup reads, `(rows, 1)`
 
     def store(self, graph: GraphProto, names: _Names) -> None:
-        """Add the initializers; what a product reads of an embedding is made of it when the model is loaded."""
+        """Add the initializers."""
         bits, scales = round_rows(self.rows, pairs=self.multiplied)
-        first, second = names.new(f"{self.name}.int8"), names.new(f"{self.name}.scales")
-        if not self.looked_up:
-            self.bits_across, self.scales_flat = first, second
-            _add(graph, {first: np.ascontiguousarray(bits.T), second: scales})
-            return
-        self.bits, self.scales = first, second
-        _add(graph, {first: bits, second: scales[:, None]})
-        if self.multiplied:
-            self.bits_across, self.scales_flat = names.new(f"{first}.across"), names.new(f"{second}.flat")
-            shape = names.new(f"{second}.shape")
-            _add(graph, {shape: np.array([-1])})
-            graph.node.insert(0, helper.make_node("Transpose", [first], [self.bits_across], perm=[1, 0]))
-            graph.node.insert(0, helper.make_node("Reshape", [second, shape], [self.scales_flat]))
+        self.bits, self.scales = names.new(f"{self.name}.int8"), names.new(f"{self.name}.scales")
+        _add(graph, {self.bits: bits, self.scales: scales})
+        if self.looked_up:
+            self.scale_rows, shape = names.new(f"{self.scales}.rows"), names.new(f"{self.scales}.shape")
+            _add(graph, {shape: np.array([-1, 1])})
+            graph.node.append(helper.make_node("Reshape", [self.scales, shape], [self.scale_rows]))
 
 
 def _add(graph: GraphProto, initializers: dict[str, np.ndarray]) -> None:
@@ -233,7 +222,7 @@ class _Rewriter:
                 weights.looked_up |= node.op_type == "Gather"
                 weights.multiplied |= node.op_type != "Gather"
                 self.sites.append(weights)
-            for graph in _subgraphs(node):
+            for graph in subgraphs(node):
                 self._find(_Scope(graph, scope))
 
     def _rows_of(self, scope: _Scope, node: NodeProto) -> tuple[str, np.ndarray] | None:
@@ -263,10 +252,13 @@ class _Rewriter:
     def _replace(self, graph: GraphProto, sites: Iterator[_Weights | None]) -> None:
         nodes: list[NodeProto] = []
         rows: dict[str, _Rows] = {}  # shared by the products that read the same activations
+        # Transposed in each graph that reads them: ONNX Runtime does so when it loads, and packs weights for their
+        # product only if they are constants of its own graph, or of the next around it.
+        across: dict[str, str] = {}
         bounded = {name for node in graph.node if node.op_type == "Tanh" for name in node.output}
         for node in graph.node:
             weights = next(sites)
-            for inner in _subgraphs(node):
+            for inner in subgraphs(node):
                 self._replace(inner, sites)
             if weights is None:
                 nodes.append(node)
@@ -276,7 +268,10 @@ class _Rewriter:
                 if node.input[0] not in rows:
                     rows[node.input[0]], made = self._rounded(node.input[0], node.input[0] in bounded)
                     nodes += made
-                nodes += self._product(node, weights, rows[node.input[0]])
+                if weights.bits not in across:
+                    across[weights.bits] = self.names.new(f"{weights.bits}.across")
+                    nodes.append(helper.make_node("Transpose", [weights.bits], [across[weights.bits]], perm=[1, 0]))
+                nodes += self._product(node, across[weights.bits], weights.scales, rows[node.input[0]])
         del graph.node[:]
         graph.node.extend(nodes)
 
@@ -286,7 +281,7 @@ class _Rewriter:
         return [
             helper.make_node("Gather", [weights.bits, ids], [row], axis=0),
             helper.make_node("Cast", [row], [number], to=TensorProto.FLOAT),
-            helper.make_node("Gather", [weights.scales, ids], [scale], axis=0),
+            helper.make_node("Gather", [weights.scale_rows, ids], [scale], axis=0),
             helper.make_node("Mul", [number, scale], [output]),
         ]
 
@@ -308,12 +303,12 @@ class _Rewriter:
             helper.make_node("QuantizeLinear", [relative, self.step, self.middle], [bits]),
         ]
 
-    def _product(self, node: NodeProto, weights: _Weights, rows: _Rows) -> list[NodeProto]:
+    def _product(self, node: NodeProto, across: str, scales: str, rows: _Rows) -> list[NodeProto]:
         output = node.output[0]
         bias = node.input[2] if len(node.input) > 2 else ""
         relative = self.names.new(f"{output}.relative") if rows.largest or bias else output
         # Not as MatMulInteger, Cast and Mul, which ONNX Runtime would fuse as if all rows had one scale.
-        operands = [rows.bits, weights.bits_across, self.step, weights.scales_flat, self.middle]
+        operands = [rows.bits, across, self.step, scales, self.middle]
         nodes = [helper.make_node("MatMulIntegerToFloat", operands, [relative], domain=CONTRIBUTED)]
         if rows.largest:
             product = self.names.new(f"{output}.product") if bias else output
@@ -327,13 +322,13 @@ class _Rewriter:
 def _names_read(graph: GraphProto) -> set[str]:
     """The names that the nodes of a graph, and of its subgraphs, read, and its outputs."""
     names = {name for node in graph.node for name in node.input} | {each.name for each in graph.output}
-    return names.union(*(_names_read(inner) for node in graph.node for inner in _subgraphs(node)))
+    return names.union(*(_names_read(inner) for node in graph.node for inner in subgraphs(node)))
 
 
 def _remove_unread(graph: GraphProto) -> bool:
     """Remove constants that nothing reads, in a graph and its subgraphs; returns whether there were any."""
-    read = _names_read(graph)
-    found = [_remove_unread(inner) for node in graph.node for inner in _subgraphs(node)]
+    read = _names_read(graph) | {each.name for each in graph.input}  # whose initializers are defaults
+    found = [_remove_unread(inner) for node in graph.node for inner in subgraphs(node)]
     constant = {"Constant", *FOLDED}
     for values, unread in (
         (graph.node, lambda node: node.op_type in constant and not read.intersection(node.output)),

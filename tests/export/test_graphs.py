@@ -148,7 +148,7 @@ def test_int8_is_smaller_and_near(fields: dict[str, Any], tmp_path: Path) -> Non
     weights = model.get_input_embeddings().weight.detach()
     rows, scales = (numpy_helper.to_array(kept[f"encoder.embed_tokens.weight.{part}"]) for part in ("int8", "scales"))
     assert "encoder.embed_tokens.weight" not in kept
-    assert (np.abs(rows * scales - weights.numpy()) <= scales * 0.5001).all()
+    assert (np.abs(rows * scales[:, None] - weights.numpy()) <= scales[:, None] * 0.5001).all()
     batch = padded_batch(LENGTHS, vocab_size=200)
     target = torch.randint(3, 200, (len(LENGTHS), 5), generator=torch.Generator().manual_seed(0))
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "decoder_input_ids": target}
