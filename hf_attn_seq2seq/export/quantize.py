@@ -57,21 +57,22 @@ def quantize(model: ModelProto, smallest: int = SMALLEST) -> ModelProto:
     return model
 
 
-def round_rows(rows: np.ndarray, pairs: bool) -> tuple[np.ndarray, np.ndarray]:
+def round_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
+    Round the weights of one output, or the embedding of one word, in each row. Both in one way, so that graphs of a
+    model round a matrix alike, whatever each reads it for.
+
     Args:
         rows: `(rows, columns)`.
-        pairs: Whether the rows are the weights of one output each in a product, so that the sums of pairs are bounded.
 
     Returns:
         8-bit `(rows, columns)` and scales `(rows,)`, with `rows ~ scales * bits`.
     """
     largest = np.abs(rows).max(1)
-    if pairs:
-        two = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows), -1, 2)
-        for sign in (1, -1):
-            sums = np.maximum(sign * two, 0).sum(2).max(1)
-            largest = np.maximum(largest, sums * LEVELS / (PAIR_SUM - 1))  # rounding adds at most 1/2 to each
+    two = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows), -1, 2)
+    for sign in (1, -1):
+        sums = np.maximum(sign * two, 0).sum(2).max(1)
+        largest = np.maximum(largest, sums * LEVELS / (PAIR_SUM - 1))  # rounding adds at most 1/2 to each
     scales = np.maximum(largest / LEVELS, np.finfo(np.float32).tiny).astype(np.float32)
     return np.rint(rows / scales[:, None]).astype(np.int8), scales
 
@@ -151,14 +152,13 @@ class _Weights:
         self.name = name
         self.rows = rows
         self.looked_up = False
-        self.multiplied = False
         self.bits = ""  # the name of the integers, `(rows, columns)`
         self.scales = ""  # of the scales that a product reads, `(rows,)`
         self.scale_rows = ""  # of those that a lookup reads, `(rows, 1)`
 
     def store(self, graph: GraphProto, names: _Names) -> None:
         """Add the initializers."""
-        bits, scales = round_rows(self.rows, pairs=self.multiplied)
+        bits, scales = round_rows(self.rows)
         self.bits, self.scales = names.new(f"{self.name}.int8"), names.new(f"{self.name}.scales")
         _add(graph, {self.bits: bits, self.scales: scales})
         if self.looked_up:
@@ -220,7 +220,6 @@ class _Rewriter:
                 key = hashlib.sha256(f"{rows.shape}".encode() + np.ascontiguousarray(rows).tobytes()).digest()
                 weights = self.weights.setdefault(key, _Weights(name, rows))
                 weights.looked_up |= node.op_type == "Gather"
-                weights.multiplied |= node.op_type != "Gather"
                 self.sites.append(weights)
             for graph in subgraphs(node):
                 self._find(_Scope(graph, scope))
