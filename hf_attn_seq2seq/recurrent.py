@@ -53,6 +53,16 @@ def _onednn_half_types() -> frozenset[torch.dtype]:
 ONEDNN_HALF_TYPES = _onednn_half_types()  # asked once: a traced graph cannot ask
 
 
+def has_loop(inputs: torch.Tensor) -> bool:
+    """Whether gradients are wanted of `inputs` in the way that the loops with a backward pass of their own know."""
+    return (
+        torch.is_grad_enabled()
+        and inputs.dtype in (torch.float32, torch.float64)
+        and runs_plainly(inputs)
+        and not torch.is_autocast_enabled(inputs.device.type)
+    )
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Cells
 # --------------------------------------------------------------------------------------------------------------------
@@ -164,6 +174,37 @@ class RecurrentCell(nn.Module):
         else:
             outputs, *last = cls.kernel(inputs, batch_sizes, hidden, weights, True, 1, 0.0, train, bidirectional)
         return outputs, tuple(last)
+
+    def run_rows(self, tokens: torch.Tensor, rows: tuple[int, ...]) -> torch.Tensor:
+        """
+        All steps from a state of 0, in training.
+
+        Args:
+            tokens: `(tokens, input)`: the inputs of step 0, then those of step 1, and so on.
+            rows: Alive at each step, never rising.
+
+        Returns:
+            Outputs `(tokens, hidden)`.
+        """
+        plan = LoopPlan(
+            gates=self.gates,
+            layers=1,
+            hidden=self.hidden_size,
+            asks_before=False,
+            feeding=False,
+            residual=False,
+            heads=1,
+            scaling=1.0,
+            rows=rows,
+        )
+        start = tokens.new_zeros(rows[0], self.hidden_size)
+        tensors = {
+            "projected": self.input_projections[0](tokens),
+            **{f"state0_{part}": start for part in range(self.parts)},
+            "hidden0": self.hidden_projection.weight,
+            "hidden_bias0": self.hidden_projection.bias,
+        }
+        return run_steps(plan, tensors)[0]
 
     def run(
         self, inputs: list[torch.Tensor], state: State, dropout_mask: torch.Tensor | None
@@ -297,8 +338,8 @@ class TokenOrder(NamedTuple):
 
     `first` and `backward` gather the real tokens to the front, in reading and in reversed order; `rank` and
     `backward_rank` gather them back. All are `(batch, src_len)`. `packed` lists the flat positions of the real tokens
-    step by step and `batch_sizes` the rows alive at each; both are None while a graph is traced, for they would fix it
-    to the lengths at hand.
+    step by step, `packed_backward` in reversed order, and `batch_sizes` the rows alive at each; all are None while a
+    graph is traced, for they would fix it to the lengths at hand.
     """
 
     mask: torch.Tensor
@@ -307,6 +348,7 @@ class TokenOrder(NamedTuple):
     backward: torch.Tensor
     backward_rank: torch.Tensor
     packed: torch.Tensor | None
+    packed_backward: torch.Tensor | None
     batch_sizes: torch.Tensor | None
 
     @classmethod
@@ -320,15 +362,17 @@ class TokenOrder(NamedTuple):
         slots = steps.new_zeros(batch, src_len + 1)
         first = slots.scatter(1, torch.where(mask, rank, src_len), steps)[:, :src_len]
         backward = slots.scatter(1, torch.where(mask, count - 1 - rank, src_len), steps)[:, :src_len]
-        packed = batch_sizes = None
+        packed = packed_backward = batch_sizes = None
         if not is_tracing(mask):
-            flat = first + src_len * torch.arange(batch, device=mask.device).unsqueeze(1)
+            starts = src_len * torch.arange(batch, device=mask.device).unsqueeze(1)
             # A source without a token still has one state; the mask blanks it afterwards.
             lengths = count.squeeze(1).clamp(min=1).cpu()
-            packed, batch_sizes, _, _ = pack_padded_sequence(flat, lengths, batch_first=True, enforce_sorted=False)
-        return cls(
-            mask, first, rank.clamp(min=0), backward, (count - 1 - rank).clamp(0, src_len - 1), packed, batch_sizes
-        )
+            (packed, batch_sizes, *_), (packed_backward, *_) = (
+                pack_padded_sequence(index + starts, lengths, batch_first=True, enforce_sorted=False)
+                for index in (first, backward)
+            )
+        backward_rank = (count - 1 - rank).clamp(0, src_len - 1)
+        return cls(mask, first, rank.clamp(min=0), backward, backward_rank, packed, packed_backward, batch_sizes)
 
 
 def take_steps(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -373,6 +417,8 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
     def read(self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None) -> torch.Tensor:
         cell = self.cells[0]
         fusable = all(each.can_fuse(inputs, dropout_mask) for each in self.cells)
+        if fusable and self.training and has_loop(inputs) and inputs.device.type == "cpu":
+            return self.read_in_training(inputs, order)
         if fusable and (order is None or order.packed is not None):
             batch, src_len, size = inputs.shape
             start = (inputs.new_zeros(len(self.cells), batch, self.hidden_size),) * cell.parts
@@ -393,6 +439,23 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
                 there, back = (order.backward, order.backward_rank) if reverse else (order.first, order.rank)
                 outputs, _ = each.run([take_steps(inputs, there)], start, dropout_mask)
                 halves.append(take_steps(outputs, back))
+        return torch.cat(halves, dim=-1)
+
+    def read_in_training(self, inputs: torch.Tensor, order: TokenOrder | None) -> torch.Tensor:
+        """As [`read`], in loops whose gradients take half the time of torch's on a CPU."""
+        batch, src_len, size = inputs.shape
+        if order is None:
+            rows = (batch,) * src_len
+            places = torch.arange(batch * src_len).view(batch, src_len)
+            indices = [places.t().flatten(), places.flip(1).t().flatten()]
+        else:
+            assert order.batch_sizes is not None
+            rows, indices = tuple(order.batch_sizes.tolist()), [order.packed, order.packed_backward]
+        halves = []
+        for cell, index in zip(self.cells, indices):
+            outputs = cell.run_rows(inputs.reshape(-1, size).index_select(0, index), rows)
+            padded = outputs.new_zeros(batch * src_len, self.hidden_size)
+            halves.append(padded.index_copy(0, index, outputs).view(batch, src_len, -1))
         return torch.cat(halves, dim=-1)
 
 
@@ -597,11 +660,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         linears = [self.readout.projection, *(part for part in named if part is not None)]
         return (
             self.training
-            and torch.is_grad_enabled()
+            and has_loop(embeds)
             and not self.gradient_checkpointing
-            and embeds.dtype in (torch.float32, torch.float64)
-            and runs_plainly(embeds)
-            and not torch.is_autocast_enabled(embeds.device.type)
             and type(attention) in LOOPED_ATTENTIONS
             and config.attention_normalizer == "softmax"
             and not config.attention_dropout

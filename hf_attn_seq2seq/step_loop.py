@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-The loop of a recurrent decoder in training, with a backward pass written by hand.
+The loops of recurrent stacks in training, with a backward pass written by hand.
 
 Autograd would give every step a gradient of each weight, as large as the weight, to be summed. Here a weight's
 gradient is one product over all steps; rows leave the loop where their sentences end; and the inner layer of additive
@@ -35,7 +35,7 @@ class LoopPlan(NamedTuple):
     `feeding`, `input{l}` (from the second layer on) with `input_bias{l}`, `hidden{l}` with `hidden_bias{l}`, `query`
     and `query_bias`, `output` and `output_bias` of the attention, `readout` and `readout_bias`; the attention's
     `vector` `(heads, dim)`; and the dropout factors `input_mask{l}` `(P, hidden)` and `recurrent_mask{l}` `(batch,
-    hidden)`. What a loop has not is left out.
+    hidden)`. What a loop has not is left out: without `keys` it has no attention.
     """
 
     gates: int  # 3: a GRU, 4: an LSTM
@@ -66,8 +66,8 @@ def plain_steps(plan: LoopPlan, tensors: Tensors) -> tuple[torch.Tensor, ...]:
     What [`run_steps`] computes, in operations that autograd knows.
 
     Returns:
-        With input feeding the attentional vectors `(P, hidden)`, else the top layer's outputs `(P, hidden)` and the
-        contexts `(P, context)`.
+        With input feeding the attentional vectors `(P, hidden)`, else the top layer's outputs `(P, hidden)` and, with
+        attention, the contexts `(P, context)`.
     """
     get = tensors.get
     parts = 1 if plan.gates == 3 else 2
@@ -102,7 +102,7 @@ def plain_steps(plan: LoopPlan, tensors: Tensors) -> tuple[torch.Tensor, ...]:
                 cell = forget.sigmoid() * states[layer][1] + enter.sigmoid() * candidate.tanh()
                 states[layer] = [leave.sigmoid() * cell.tanh(), cell]
             output = states[layer][0] + below if plan.residual and layer else states[layer][0]
-        if not plan.asks_before:
+        if "keys" in tensors and not plan.asks_before:
             context = _plain_attention(plan, tensors, output)
         if plan.feeding:
             joined = torch.cat([output, context], dim=1)
@@ -110,8 +110,9 @@ def plain_steps(plan: LoopPlan, tensors: Tensors) -> tuple[torch.Tensor, ...]:
             attentionals.append(fed)
         else:
             tops.append(output)
-            contexts.append(context)
-    return (torch.cat(attentionals),) if plan.feeding else (torch.cat(tops), torch.cat(contexts))
+            if "keys" in tensors:
+                contexts.append(context)
+    return tuple(torch.cat(each) for each in ([attentionals] if plan.feeding else [tops, contexts]) if each)
 
 
 def _plain_attention(plan: LoopPlan, tensors: Tensors, query: torch.Tensor) -> torch.Tensor:
@@ -190,15 +191,17 @@ class _Loop:
         self.plan, self.tensors = plan, tensors
         self.pairs = sum(plan.rows)
         self.like = tensors["projected"]
-        batch, _, src_len, dim = tensors["keys"].shape
-        self.batch, self.src_len, self.dim = batch, src_len, dim
+        self.batch = tensors["state0_0"].shape[0]
+        self.attends = "keys" in tensors
+        if self.attends:
+            self.src_len, self.dim = tensors["keys"].shape[2:]
         self.blank = ~tensors["mask"][:, None] if "mask" in tensors else None  # batch x 1 x src_len
         self.additive = "vector" in tensors
         self.buffers: Tensors = {} if kept is None else dict(kept)
         if self.additive:
-            of_a_row = plan.heads * src_len * dim
+            of_a_row = plan.heads * self.src_len * self.dim
             self.block = max(1, BLOCK_BYTES // (of_a_row * self.like.itemsize))
-            self.inner = self.like.new_empty(min(batch, self.block) * of_a_row)
+            self.inner = self.like.new_empty(min(self.batch, self.block) * of_a_row)
 
     def buffer(self, name: str, *shape: int) -> torch.Tensor:
         """Room under a name."""
@@ -212,7 +215,7 @@ class _Loop:
     def outputs(self) -> tuple[torch.Tensor, ...]:
         if self.plan.feeding:
             return (self.buffers["attentional"],)
-        return self.buffers[self.top], self.buffers["contexts"]
+        return tuple(self.buffers[name] for name in (self.top, "contexts") if name in self.buffers)
 
     @property
     def top(self) -> str:
@@ -222,7 +225,6 @@ class _Loop:
 
     def forward(self) -> None:
         plan, tensors, pairs, size = self.plan, self.tensors, self.pairs, self.plan.hidden
-        values = tensors["values"]
         self.buffer("scratch", self.batch, plan.gates * size)
         for layer in range(plan.layers):
             self.buffer(f"gates{layer}", pairs, plan.gates * size)
@@ -231,14 +233,8 @@ class _Loop:
                 self.buffer(f"{name}{layer}", pairs, size)
             if plan.residual and layer:
                 self.buffer(f"output{layer}", pairs, size)
-        if "query" in tensors:
-            self.buffer("queries", pairs, plan.heads * self.dim)
-        self.buffer("sums", pairs, plan.heads * values.shape[-1])
-        if "output" in tensors:
-            self.buffer("contexts", pairs, tensors["output"].shape[0])
-        else:
-            self.buffers["contexts"] = self.buffers["sums"]
-        self.buffers["weights"] = self.like.new_zeros(self.batch, plan.heads, len(plan.rows), self.src_len)
+        if self.attends:
+            self.make_room_to_attend()
         if plan.feeding:
             self.buffer("attentional", pairs, size)
         buffers = self.buffers
@@ -260,16 +256,16 @@ class _Loop:
             if plan.feeding and step:
                 torch.addmm(projected, old("attentional", ""), tensors["feeding"].t(), out=gates)
                 projected = gates
-            if projected is not gates:
-                gates.copy_(projected)
-            output = gates
+            output = projected
             for layer in range(plan.layers):
                 below, gates = output, buffers[f"gates{layer}"][start:end]
                 if layer:
                     inputs = below
                     if f"input_mask{layer}" in tensors:
                         inputs = below * tensors[f"input_mask{layer}"][start:end]
-                    torch.addmm(tensors[f"input_bias{layer}"], inputs, tensors[f"input{layer}"].t(), out=gates)
+                    projected = torch.addmm(
+                        tensors[f"input_bias{layer}"], inputs, tensors[f"input{layer}"].t(), out=gates
+                    )
                 hidden = previous = old(f"state{layer}", f"state{layer}_0")
                 if f"recurrent_mask{layer}" in tensors:
                     hidden = hidden * tensors[f"recurrent_mask{layer}"][:rows]
@@ -281,12 +277,14 @@ class _Loop:
                 )
                 output = buffers[f"state{layer}"][start:end]
                 if plan.gates == 3:
-                    two = gates[:, : 2 * size].add_(recurrent[:, : 2 * size]).sigmoid_()
+                    two = gates[:, : 2 * size]
+                    torch.add(projected[:, : 2 * size], recurrent[:, : 2 * size], out=two).sigmoid_()
                     product = buffers[f"recurrent{layer}"][start:end].copy_(recurrent[:, 2 * size :])
-                    candidate = gates[:, 2 * size :].addcmul_(two[:, :size], product).tanh_()
+                    candidate = gates[:, 2 * size :]
+                    torch.addcmul(projected[:, 2 * size :], two[:, :size], product, out=candidate).tanh_()
                     torch.lerp(candidate, previous, two[:, size:], out=output)
                 else:
-                    gates.add_(recurrent)
+                    torch.add(projected, recurrent, out=gates)
                     enter, forget, candidate, leave = gates.chunk(4, dim=1)
                     gates[:, : 2 * size].sigmoid_()
                     candidate.tanh_()
@@ -297,7 +295,7 @@ class _Loop:
                     torch.mul(leave, buffers[f"squashed{layer}"][start:end], out=output)
                 if plan.residual and layer:
                     output = torch.add(output, below, out=buffers[f"output{layer}"][start:end])
-            if not plan.asks_before:
+            if self.attends and not plan.asks_before:
                 self.attend(step, start, end, output)
             if plan.feeding:
                 attentional = buffers["attentional"][start:end]
@@ -305,6 +303,17 @@ class _Loop:
                 torch.addmm(tensors["readout_bias"], output, weight[:, :size].t(), out=attentional)
                 attentional.addmm_(buffers["contexts"][start:end], weight[:, size:].t()).tanh_()
             before = start
+
+    def make_room_to_attend(self) -> None:
+        plan, tensors = self.plan, self.tensors
+        if "query" in tensors:
+            self.buffer("queries", self.pairs, plan.heads * self.dim)
+        self.buffer("sums", self.pairs, plan.heads * tensors["values"].shape[-1])
+        if "output" in tensors:
+            self.buffer("contexts", self.pairs, tensors["output"].shape[0])
+        else:
+            self.buffers["contexts"] = self.buffers["sums"]
+        self.buffers["weights"] = self.like.new_zeros(self.batch, plan.heads, len(plan.rows), self.src_len)
 
     def attend(self, step: int, start: int, end: int, query: torch.Tensor) -> None:
         """The contexts of a step for queries `(rows, hidden)`."""
@@ -362,16 +371,14 @@ class _Loop:
         gated = [self.like.new_empty(self.pairs, plan.gates * size) for _ in range(plan.layers)]  # of W x
         # A GRU's reset gate stands between U h and the candidate; an LSTM has one gradient for both.
         recurrent = [torch.empty_like(each) for each in gated] if plan.gates == 3 else gated
-        queries = torch.empty_like(buffers["queries"]) if "query" in tensors else None
         read = torch.empty_like(buffers["attentional"]) if plan.feeding else None
-        contexts = torch.empty_like(buffers["contexts"])
-        sums = torch.empty_like(buffers["sums"]) if "output" in tensors else contexts
         carried = [
             [self.like.new_zeros(self.batch, size) for _ in range(1 if plan.gates == 3 else 2)]
             for _ in range(plan.layers)
         ]
         fed: torch.Tensor | None = None  # of the attentional vectors, from the step after
-        self.start_attention()
+        if self.attends:
+            self.start_attention()
         bounds = list(plan.steps())
         for step, start, end in reversed(bounds):
             rows = end - start
@@ -380,7 +387,7 @@ class _Loop:
             def old(name: str, first: str, rows: int = rows, step: int = step, before: int = before) -> torch.Tensor:
                 return buffers[name][before : before + rows] if step else tensors[first][:rows]
 
-            context = contexts[start:end]
+            context = self.contexts[start:end] if self.attends else None
             if plan.feeding:
                 assert read is not None
                 above = gradients[0][start:end]
@@ -393,30 +400,34 @@ class _Loop:
                 top = before_tanh @ weight[:, :size]
                 torch.mm(before_tanh, weight[:, size:], out=context)
             else:
-                top = gradients[0][start:end].clone()
-                context.copy_(gradients[1][start:end])
-            if not plan.asks_before:
-                asked = self.attend_backward(step, start, end, context, queries, sums, buffers[self.top][start:end])
-                top += asked
+                top = gradients[0][start:end]
+                if context is not None:
+                    context.copy_(gradients[1][start:end])
+            if context is not None and not plan.asks_before:
+                top = top + self.attend_backward(step, start, end, context, buffers[self.top][start:end])
             for layer in range(last, -1, -1):
                 hidden = carried[layer][0][:rows].add_(top)
-                into = self.cell_backward(layer, start, end, hidden, carried, old, gated[layer], recurrent[layer])
-                product = into @ tensors[f"hidden{layer}"]
+                kept = self.cell_backward(layer, start, end, hidden, carried, old, gated[layer], recurrent[layer])
+                into, weight = recurrent[layer][start:end], tensors[f"hidden{layer}"]
                 if f"recurrent_mask{layer}" in tensors:
-                    product *= tensors[f"recurrent_mask{layer}"][:rows]
-                hidden += product
+                    product = (into @ weight).mul_(tensors[f"recurrent_mask{layer}"][:rows])
+                    hidden.copy_(product if kept is None else product.add_(kept))
+                elif kept is None:
+                    torch.mm(into, weight, out=hidden)
+                else:
+                    torch.addmm(kept, into, weight, out=hidden)
                 if layer:
                     below = gated[layer][start:end] @ tensors[f"input{layer}"]
                     if f"input_mask{layer}" in tensors:
                         below *= tensors[f"input_mask{layer}"][start:end]
                     top = below.add_(top) if plan.residual else below
             first = gated[0][start:end]
-            if plan.asks_before:
+            if context is not None and plan.asks_before:
                 context.addmm_(first, tensors["context"])
                 query = old(f"state{last}", f"state{last}_0")
-                carried[last][0][:rows] += self.attend_backward(step, start, end, context, queries, sums, query)
+                carried[last][0][:rows] += self.attend_backward(step, start, end, context, query)
             fed = first @ tensors["feeding"] if plan.feeding and step else None
-        return self.collect(gated, recurrent, carried, queries, sums, contexts, read)
+        return self.collect(gated, recurrent, carried, read)
 
     def cell_backward(
         self,
@@ -428,10 +439,13 @@ class _Loop:
         old: Any,
         gated: torch.Tensor,
         recurrent: torch.Tensor,
-    ) -> torch.Tensor:
+    ) -> torch.Tensor | None:
         """
-        From the gradient of a step's h `(rows, hidden)`, which becomes that of the h before, as far as it does not go
-        through U h: the gradient of U h + b, `(rows, gates * hidden)`.
+        From the gradient of a step's h `(rows, hidden)` those of its gates: `gated` those of W x, `recurrent` those of
+        U h + b, in the step's rows.
+
+        Returns:
+            The gradient of the h before, as far as it does not go through U h: `(rows, hidden)`; None for none.
         """
         size, rows = self.plan.hidden, end - start
         gates = self.buffers[f"gates{layer}"][start:end]
@@ -446,8 +460,7 @@ class _Loop:
             _sigmoid_backward(out[:, 2 * size :] * product, reset, out[:, :size])
             through[:, : 2 * size] = out[:, : 2 * size]
             torch.mul(out[:, 2 * size :], reset, out=through[:, 2 * size :])
-            hidden.copy_(kept)
-            return through
+            return kept
         enter, forget, candidate, leave = gates.chunk(4, dim=1)
         squashed = self.buffers[f"squashed{layer}"][start:end]
         cell = carried[layer][1][:rows]
@@ -457,12 +470,15 @@ class _Loop:
         _tanh_backward(cell * enter, candidate, out[:, 2 * size : 3 * size])
         _sigmoid_backward(cell * old(f"cell{layer}", f"state{layer}_1"), forget, out[:, size : 2 * size])
         cell *= forget
-        hidden.zero_()
-        return out
+        return None
 
     def start_attention(self) -> None:
         tensors, steps = self.tensors, len(self.plan.rows)
         shape = (self.batch, self.plan.heads, steps)
+        like = torch.empty_like
+        self.queries = like(self.buffers["queries"]) if "query" in tensors else None
+        self.contexts = like(self.buffers["contexts"])
+        self.sums = like(self.buffers["sums"]) if "output" in tensors else self.contexts
         # Steps beyond a row's end stay 0.
         self.sums_by_row = self.like.new_zeros(*shape, tensors["values"].shape[-1])
         if self.additive:
@@ -474,23 +490,11 @@ class _Loop:
             self.queries_by_row = self.like.new_zeros(*shape, self.dim)
 
     def attend_backward(
-        self,
-        step: int,
-        start: int,
-        end: int,
-        context: torch.Tensor,
-        queries: torch.Tensor | None,
-        sums: torch.Tensor,
-        query: torch.Tensor,
+        self, step: int, start: int, end: int, context: torch.Tensor, query: torch.Tensor
     ) -> torch.Tensor:
-        """
-        The gradient of a step's queries `(rows, hidden)`, given that of its contexts.
-
-        Args:
-            queries, sums: Of all pairs: their rows of this step are filled.
-        """
+        """The gradient of a step's queries `(rows, hidden)`, given that of its contexts."""
         tensors, heads, rows = self.tensors, self.plan.heads, end - start
-        summed = sums[start:end]
+        summed = self.sums[start:end]
         if "output" in tensors:
             torch.mm(context, tensors["output"], out=summed)
         values = tensors["values"][:rows].flatten(0, 1)
@@ -499,7 +503,7 @@ class _Loop:
         weights = self.buffers["weights"][:rows, :, step]
         slopes = torch.bmm(values, by_head).view(rows, heads, -1)
         scores = torch._softmax_backward_data(slopes, weights, -1, slopes.dtype)
-        projected = query if queries is None else self.buffers["queries"][start:end]
+        projected = query if self.queries is None else self.buffers["queries"][start:end]
         if self.additive:
             asked = query.new_empty(rows, heads * self.dim)
             for block in self.blocks(rows):
@@ -519,9 +523,9 @@ class _Loop:
             self.queries_by_row[:rows, :, step] = projected.view(rows, heads, -1)
             keys = tensors["keys"][:rows].flatten(0, 1)
             asked = torch.bmm(scores.view(rows * heads, 1, -1), keys).view(rows, -1)
-        if queries is None:
+        if self.queries is None:
             return asked
-        queries[start:end] = asked
+        self.queries[start:end] = asked
         return asked @ tensors["query"]
 
     def collect(
@@ -529,9 +533,6 @@ class _Loop:
         gated: list[torch.Tensor],
         recurrent: list[torch.Tensor],
         carried: list[list[torch.Tensor]],
-        queries: torch.Tensor | None,
-        sums: torch.Tensor,
-        contexts: torch.Tensor,
         read: torch.Tensor | None,
     ) -> Tensors:
         """One product for each weight."""
@@ -569,12 +570,14 @@ class _Loop:
             found["feeding"] = gated[0][first:].t() @ buffers["attentional"].index_select(0, before)
             parts = [read.t() @ each for each in (buffers[self.top], buffers["contexts"])]
             found["readout"], found["readout_bias"] = torch.cat(parts, dim=1), read.sum(0)
-        if queries is not None:
+        if not self.attends:
+            return found
+        if self.queries is not None:
             last = plan.layers - 1
             asked = earlier(f"state{last}", tensors[f"state{last}_0"]) if plan.asks_before else buffers[self.top]
-            found["query"], found["query_bias"] = queries.t() @ asked, queries.sum(0)
+            found["query"], found["query_bias"] = self.queries.t() @ asked, self.queries.sum(0)
         if "output" in tensors:
-            found["output"], found["output_bias"] = contexts.t() @ buffers["sums"], contexts.sum(0)
+            found["output"], found["output_bias"] = self.contexts.t() @ buffers["sums"], self.contexts.sum(0)
         weights = buffers["weights"].flatten(0, 1)
         found["values"] = torch.bmm(weights.transpose(1, 2), self.sums_by_row.flatten(0, 1)).view_as(tensors["values"])
         if self.additive:

@@ -11,7 +11,7 @@ from torch import nn
 from hf_attn_seq2seq import step_loop
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES
 from hf_attn_seq2seq.recorder import Recorder, recording
-from hf_attn_seq2seq.recurrent import RecurrentDecoderSteps
+from hf_attn_seq2seq.recurrent import RecurrentDecoderSteps, has_loop
 from hf_attn_seq2seq.step_loop import LoopPlan, plain_steps, run_steps
 
 from .helpers import padded_batch, tiny_model
@@ -32,17 +32,20 @@ def training_model(**fields: Any) -> Any:
     return tiny_model(scale=0.5, **{"dropout": 0.0, **fields}).double().train()
 
 
+def loops() -> Any:
+    """Tells whether the decoder has run its loop."""
+    return mock.patch.object(
+        RecurrentDecoderSteps, "run_loop", autospec=True, side_effect=RecurrentDecoderSteps.run_loop
+    )
+
+
 def train(model: nn.Module, batch: dict[str, torch.Tensor], looped: bool | None = None) -> dict[str, torch.Tensor]:
-    """The loss and all gradients; `looped` says that the loop must run (True) or is kept from it (False)."""
+    """The loss and all gradients; `looped`: the decoder's loop must run (True), or no loop may (False)."""
     model.zero_grad()
     torch.manual_seed(0)
-    run = mock.Mock(wraps=run_steps)
-    with mock.patch("hf_attn_seq2seq.recurrent.run_steps", run):
-        if looped is False:
-            with mock.patch.object(RecurrentDecoderSteps, "can_loop", return_value=False):
-                loss = model(**batch).loss
-        else:
-            loss = model(**batch).loss
+    allowed = has_loop if looped is not False else lambda inputs: False
+    with loops() as run, mock.patch("hf_attn_seq2seq.recurrent.has_loop", allowed):
+        loss = model(**batch).loss
     assert looped is None or run.called is looped
     loss.backward()
     return {"loss": loss.detach(), **{name: weight.grad for name, weight in model.named_parameters()}}
@@ -64,7 +67,9 @@ def test_loss_and_gradients_of_every_attention(cell, attention, query, input_fee
     if attention in LOOPED and (input_feeding or query == "previous"):
         assert_looped_is_plain(model, batch_of())
     else:
-        train(model, batch_of(), looped=False)
+        with loops() as run:
+            model(**batch_of())
+        assert not run.called
 
 
 @pytest.mark.parametrize("side", ["right", "left", "inside"])
@@ -96,6 +101,22 @@ def test_layers_heads_and_dropout(cell, fields):
     assert_looped_is_plain(training_model(decoder_type=cell, **fields), batch_of())
 
 
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("encoder_type", ["gru", "lstm"])
+def test_loops_of_the_encoder(encoder_type, bidirectional, padded):
+    model = training_model(
+        encoder_type=encoder_type, bidirectional=bidirectional, encoder_layers=2, decoder_type="transformer"
+    )
+    batch = batch_of("inside")
+    if not padded:
+        batch["attention_mask"] = torch.ones_like(batch["attention_mask"])
+    with mock.patch("hf_attn_seq2seq.recurrent.run_steps", side_effect=run_steps) as run:
+        found = {name: value.clone() for name, value in train(model, batch).items()}
+    assert run.call_count == (4 if bidirectional else 2)
+    torch.testing.assert_close(found, train(model, batch, looped=False), rtol=1e-9, atol=1e-11)
+
+
 def test_small_blocks_are_as_good_as_large_ones():
     model = training_model()
     expected = {name: value.clone() for name, value in train(model, batch_of()).items()}
@@ -108,7 +129,8 @@ def test_rows_leave_the_loop_after_their_last_label():
     with mock.patch("hf_attn_seq2seq.recurrent.run_steps", side_effect=run_steps) as run:
         model(**batch_of())
         model(**batch_of(), output_logits=True)
-    assert [call.args[0].rows for call in run.call_args_list] == [(3, 3, 2, 2, 1, 1), (3,) * 6]
+    rows = [call.args[0].rows for call in run.call_args_list if "keys" in call.args[1]]
+    assert rows == [(3, 3, 2, 2, 1, 1), (3,) * 6]
 
 
 def numbers(gates: int, additive: bool, **changes: Any) -> tuple[LoopPlan, dict[str, torch.Tensor]]:
@@ -199,7 +221,7 @@ def test_the_loop_steps_aside():
     steps = model.model.decoder.stack.steps
 
     def runs(**arguments: Any) -> bool:
-        with mock.patch("hf_attn_seq2seq.recurrent.run_steps", side_effect=run_steps) as run:
+        with loops() as run:
             model(**{**batch, **arguments})
         return bool(run.called)
 
