@@ -70,6 +70,8 @@ AXES = {
     "attention_mask": {0: "batch", 1: "src_len"},
     "last_hidden_state": {0: "batch", 1: "src_len"},
     "decoder_input_ids": {0: "batch"},
+    "hidden": {0: "batch"},
+    "logits_of_hidden": {0: "batch"},
     "logits": {0: "batch"},
     "keys": {0: "batch", 2: "src_len"},
     "values": {0: "batch", 2: "src_len"},
@@ -122,14 +124,28 @@ class EncoderGraph(nn.Module):
         return [empty + 0 for _ in range(2 * config.decoder_layers)]  # one output each
 
 
-class DecoderGraph(nn.Module):
-    """One step; maps [`Names.decoder_inputs`] to [`Names.decoder_outputs`]; the token is `(batch, 1)`."""
+class OutputGraph(nn.Module):
+    """The output layer: `(rows, 1, hidden)` to logits `(rows, 1, vocab)`."""
 
     def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
         super().__init__()
+        self.lm_head = model.get_output_embeddings()
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.lm_head(hidden)
+
+
+class DecoderGraph(nn.Module):
+    """
+    One step; maps [`Names.decoder_inputs`] to [`Names.decoder_outputs`]; the token is `(batch, 1)`. Without the output
+    layer, what it would read stands in place of the logits.
+    """
+
+    def __init__(self, model: AttnSeq2SeqForConditionalGeneration, output_layer: bool = True) -> None:
+        super().__init__()
         self.config = model.config
         self.decoder = model.get_decoder()
-        self.lm_head = model.get_output_embeddings()
+        self.lm_head = model.get_output_embeddings() if output_layer else nn.Identity()
 
     def forward(
         self, decoder_input_ids: torch.Tensor, attention_mask: torch.Tensor, *memory_and_state: torch.Tensor

@@ -45,13 +45,15 @@ SETTINGS = {
 class Step(NamedTuple):
     """The outputs of one step of the model, for `rows` hypotheses."""
 
-    logits: str  # (rows, 1, vocab)
+    hidden: str  # (rows, 1, hidden): what the output layer reads
     state: list[str]  # each (rows, ...)
     attention: str | None  # (rows, layers * heads, 1, src_len)
 
 
 # Adds the nodes of a step to those of a loop's body: given the tokens (rows, 1) and the state.
 MakeStep = Callable[[Nodes, str, list[str]], Step]
+# Adds those of the output layer: given what it reads, the logits (rows, 1, vocab).
+MakeLogits = Callable[[Nodes, str], str]
 
 
 class Limits(NamedTuple):
@@ -65,6 +67,8 @@ class Limits(NamedTuple):
 class Call(NamedTuple):
     """What a search is written for."""
 
+    make_step: MakeStep
+    make_logits: MakeLogits
     state: Mapping[str, int]  # the first state, with its element types
     steps: str  # the number of steps: `max_new_tokens`, or 0 where the other search is wanted
     limits: Limits | None  # None: no token is prescribed or forbidden
@@ -127,7 +131,7 @@ class Best:
         """
         Args:
             nodes: Those of the graph around the loop.
-            rows: The number of rows, a scalar.
+            rows: The largest number of rows, a scalar.
             vocab_size: Tokens of a row.
             count: How many are wanted, a scalar.
         """
@@ -147,7 +151,8 @@ class Best:
         grid = nodes.Reshape(values, np.array([-1, self.blocks, self.size]))
         _, block = nodes.TopK(nodes.ReduceMax(grid, axes=[2], keepdims=0), self.some, axis=1, outputs=2)
         inside = nodes.Reshape(values, np.array([-1, self.size]))
-        inside = nodes.Reshape(nodes.Gather(inside, nodes.Add(block, self.offsets)), np.array([0, -1]))
+        offsets = nodes.Slice(self.offsets, FIRST, nodes.Shape(block, end=1), FIRST)
+        inside = nodes.Reshape(nodes.Gather(inside, nodes.Add(block, offsets)), np.array([0, -1]))
         best, place = nodes.TopK(inside, self.count, axis=1, outputs=2)
         which = nodes.Div(place, self.size)
         moved = nodes.Mul(nodes.Sub(nodes.GatherElements(block, which, axis=1), which), self.size)
@@ -169,7 +174,7 @@ def _powers(nodes: Nodes, lengths: str) -> str:
     return nodes.Cast(power, to=FLOAT)
 
 
-def write_greedy(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Nodes], Found]:
+def write_greedy(nodes: Nodes, call: Call) -> Callable[[Nodes], Found]:
     """
     Greedy search over the whole batch, which ends when all sequences have, or at the maximum length.
 
@@ -180,26 +185,30 @@ def write_greedy(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Nod
     column = nodes.vector(batch, 1)
     goes_on = _table(nodes, call.vocab_size, 1, 0)
     is_end = nodes.Equal(goes_on, 0)
+    padding = nodes.Expand("pad_token_id", column)
     search = Best(nodes, batch, call.vocab_size, nodes.Add(nodes.Size("eos_token_id"), 1))
     body = Nodes("greedy_step", nodes.constants)
     number = "greedy_step/i"
     token, alive, total = (f"greedy_step/{name}" for name in ("token", "alive", "total"))
     before = [f"greedy_step/before.{name}" for name in call.state]
-    step = make_step(body, token, before)
-    logits = step.logits
+    step = call.make_step(body, token, before)
+    short = body.Less(number, "min_new_tokens")
+    # The output layer, the costliest part, is only computed for sequences that have not ended.
+    rows = body.Squeeze(body.NonZero(body.Squeeze(alive, LAST)), FIRST)
+    logits = call.make_logits(body, body.Gather(step.hidden, rows, axis=0))
     if call.limits is not None:
         logits = body.Add(logits, body.Gather(call.limits.rows, body.Gather(call.limits.kind, number)))
-    short = body.Less(number, "min_new_tokens")
     values, tokens = search.find(body, logits)
     values = body.Where(body.And(short, body.Gather(is_end, tokens)), NOT_CHOSEN, values)
-    best = body.GatherElements(tokens, body.ArgMax(values, axis=1), axis=1)  # (batch, 1)
+    best = body.GatherElements(tokens, body.ArgMax(values, axis=1), axis=1)  # (alive, 1)
+    places = body.Unsqueeze(rows, SECOND)
     scored, unscored = (Nodes(f"greedy_step/{name}", nodes.constants) for name in ("scored", "unscored"))
     allowed = scored.Where(scored.And(short, is_end), NOT_CHOSEN, logits)
     log_probs = scored.LogSoftmax(allowed, axis=2)
     chosen = scored.Squeeze(scored.GatherElements(log_probs, scored.Unsqueeze(best, LAST), axis=2), LAST)
-    added = scored.Add(total, scored.Mul(chosen, scored.Cast(alive, to=FLOAT)))
+    added = scored.ScatterND(total, places, scored.Add(scored.Gather(total, rows, axis=0), chosen))
     (total_after,) = body.choice("output_scores", scored, unscored, [(added, total, FLOAT)])
-    after = body.Where(body.Cast(alive, to=BOOL), best, "pad_token_id")
+    after = body.ScatterND(padding, places, best)
     alive_after = body.Mul(alive, body.Gather(goes_on, after))
     more = body.Cast(body.ReduceMax(alive_after, keepdims=0), to=BOOL)
     carried = [(token, after, INT), (alive, alive_after, INT), (total, total_after, FLOAT)]
@@ -227,7 +236,7 @@ def write_greedy(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Nod
     return finish
 
 
-def write_beams(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Nodes], Found]:
+def write_beams(nodes: Nodes, call: Call) -> Callable[[Nodes], Found]:
     """
     Beam search, as [`write_greedy`]; its state is `(batch * num_beams, ...)`.
 
@@ -247,8 +256,8 @@ def write_beams(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Node
     is_end = nodes.Less(at_ends, 0.0)
     steps = nodes.Add(nodes.Range(0, "max_new_tokens", 1), 1)
     powers = _powers(nodes, steps)
-    hopeful = nodes.And(nodes.Equal("early_stopping", 2), nodes.Greater("length_penalty", 0.0))
-    reachable = nodes.Where(hopeful, _powers(nodes, "max_new_tokens"), powers)
+    at_full_length = nodes.And(nodes.Equal("early_stopping", 2), nodes.Greater("length_penalty", 0.0))
+    reachable = nodes.Where(at_full_length, _powers(nodes, "max_new_tokens"), powers)
     last_step = nodes.Sub("max_new_tokens", 1)
     full_stop = nodes.Equal("early_stopping", 1)
     among_best = nodes.Less(nodes.Range(0, kept, 1), beams)
@@ -259,8 +268,10 @@ def write_beams(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Node
     token, running, score, done, at_step, from_row, end, worst, is_open, hope = (f"beam_step/{n}" for n in names)
     before = [f"beam_step/before.{name}" for name in call.state]
     number = "beam_step/i"
-    step = make_step(body, token, before)
-    log_probs = body.LogSoftmax(step.logits, axis=2)
+    step = call.make_step(body, token, before)
+    # The output layer, the costliest part, is only computed for sources whose search may still improve.
+    rows = body.Squeeze(body.NonZero(body.Reshape(body.Expand(hope, grid), LAST)), FIRST)
+    log_probs = body.LogSoftmax(call.make_logits(body, body.Gather(step.hidden, rows, axis=0)), axis=2)
     if call.limits is not None:
         log_probs = body.Add(log_probs, body.Gather(call.limits.rows, body.Gather(call.limits.kind, number)))
     best, tokens = search.find(body, log_probs)
@@ -270,11 +281,15 @@ def write_beams(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Node
         prescribed = body.And(body.Gather(call.limits.forced, number), body.Greater(best, NOT_CHOSEN))
         best = body.Where(prescribed, 0.0, best)
     shape = nodes.vector(batch, beams, each)
+    table = nodes.vector(nodes.Mul(batch, beams), each)
+    no_value, no_token = nodes.Expand(IMPOSSIBLE, table), nodes.Expand(0, table)
+    places = body.Unsqueeze(rows, SECOND)
+    best, tokens = body.ScatterND(no_value, places, best), body.ScatterND(no_token, places, tokens)
     both = body.Add(body.Reshape(best, shape), body.Unsqueeze(running, LAST))
     flat = nodes.vector(batch, -1)
-    ranked, places = body.TopK(body.Reshape(both, flat), kept_row, axis=1, outputs=2)  # (batch, kept)
-    beam = body.Add(body.Div(places, each), offsets)
-    chosen = body.GatherElements(body.Reshape(tokens, flat), places, axis=1)
+    ranked, picked = body.TopK(body.Reshape(both, flat), kept_row, axis=1, outputs=2)  # (batch, kept)
+    beam = body.Add(body.Div(picked, each), offsets)
+    chosen = body.GatherElements(body.Reshape(tokens, flat), picked, axis=1)
     penalty = body.Gather(at_ends, chosen)
     running_after, go_on = body.TopK(body.Add(ranked, penalty), beams_row, axis=1, outputs=2)
     token_after = body.GatherElements(chosen, go_on, axis=1)
@@ -290,10 +305,10 @@ def write_beams(nodes: Nodes, call: Call, make_step: MakeStep) -> Callable[[Node
     is_full = ends.And(ends.Cast(_all(ends, done, 1), to=BOOL), full_stop)
     for refused in (is_full, ends.Not(ends.Cast(hope, to=BOOL)), ends.Not(ended)):
         value = ends.Add(value, ends.Mul(ends.Cast(refused, to=FLOAT), IMPOSSIBLE))
-    score_new, picked = ends.TopK(ends.Concat(score, value, axis=1), beams_row, axis=1, outputs=2)
+    score_new, best_new = ends.TopK(ends.Concat(score, value, axis=1), beams_row, axis=1, outputs=2)
 
     def pick(old: str, new: str) -> str:
-        return ends.GatherElements(ends.Concat(old, new, axis=1), picked, axis=1)
+        return ends.GatherElements(ends.Concat(old, new, axis=1), best_new, axis=1)
 
     done_new = pick(done, ends.Cast(ended, to=INT))
     step_new = pick(at_step, ends.Expand(number, ends.Shape(chosen)))

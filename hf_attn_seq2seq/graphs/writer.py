@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.graphs.format import FORMAT, GRAPH_FILE, VERSION, checksums
 from hf_attn_seq2seq.graphs.nodes import FLOAT, INT, Constants, Nodes
-from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, free_axes
+from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, OutputGraph, free_axes
 from hf_attn_seq2seq.graphs.search import SETTINGS, Call, Found, Limits, Step, write_beams, write_greedy, write_limits
 from hf_attn_seq2seq.graphs.settings import Search, is_limited, why_not
 from hf_attn_seq2seq.graphs.simplify import names_read, simplify, subgraphs
@@ -48,6 +48,7 @@ CONFIG_FIELDS = (
     "position_type",
     "max_position_embeddings",
 )
+HIDDEN, LOGITS = "hidden", "logits_of_hidden"
 SAMPLES = ((2, 7, 3), (3, 5, 4), (5, 11, 6))  # batch, source and past lengths of the samples that tell sizes apart
 
 
@@ -69,23 +70,20 @@ def write_graph(
     """
     model = copy.deepcopy(model).float().eval()
     model.set_attn_implementation("eager")
-    encoder, step, heads = _traced(model)
+    parts, heads = _traced(model)
     names = Names.of(model)
     constants = Constants()
     main = Nodes("main", constants)
-    weight_names = dict(zip(keys := _keys(model), keys))  # both parts read them; other names are of one part
-    main.nodes += _renamed(encoder.graph.node, "encoder", {**weight_names, **_kept("input_ids", "attention_mask")})
+    weight_names = dict(zip(keys := _keys(model), keys))  # all parts read them; other names are of one part
+    about_source = {**weight_names, **_kept("input_ids", "attention_mask")}
+    main.nodes += _renamed(parts["encoder"].graph.node, "encoder", about_source)
     limits = write_limits(main, model.config.decoder_vocab_size) if is_limited(vars(model.generation_config)) else None
     # What depends on weights alone is computed outside the loops, where ONNX Runtime computes it once, when loading.
-    fixed, moving = _split(step.graph.node, {weight.name for weight in step.graph.initializer})
-    known = [weight.name for weight in step.graph.initializer if weight.name not in weight_names]
-    known += [name for node in fixed for name in node.output]
-    outside = {**weight_names, **{name: f"step/{name}" for name in known}}
-    main.nodes += _renamed(fixed, "step", outside)
+    loose = {part: _set_free(main, part, parts[part].graph, weight_names) for part in ("step", "output")}
     # ONNX Runtime packs the weights that a loop reads in advance, but not those within an `If`: so both loops stand
     # here, and one of them takes no step.
     several = main.Greater("num_beams", 1)
-    writer = _Writer(model, names, step.graph, moving, outside, limits)
+    writer = _Writer(model, names, loose["step"], loose["output"], limits)
     branches = []
     for beams in (True, False):
         steps = main.Where(several, *(("max_new_tokens", 0) if beams else (0, "max_new_tokens")))
@@ -109,7 +107,7 @@ def write_graph(
         "attn_seq2seq",
         [helper.make_tensor_value_info(*each) for each in (*inputs, *settings)],
         [helper.make_tensor_value_info(*each) for each in zip(outputs, kinds, shapes)],
-        [*constants.initializers.values(), *_weights({"encoder": encoder, "step": step}, _keys(model), weights)],
+        [*constants.initializers.values(), *_weights(parts, _keys(model), weights)],
     )
     defaults = _defaults(model, heads, range(len(names.attentions))[layer] if names.attentions else 0)
     for name, kind, shape in settings:
@@ -178,14 +176,30 @@ def _defaults(model: AttnSeq2SeqForConditionalGeneration, heads: int, layer: int
     }
 
 
+class _Loose(NamedTuple):
+    """The nodes of a part that belong into a loop, and the names that they read from outside."""
+
+    nodes: list[onnx.NodeProto]
+    outside: dict[str, str]
+
+
+def _set_free(main: Nodes, part: str, graph: onnx.GraphProto, weight_names: Mapping[str, str]) -> _Loose:
+    """Add the nodes of a part that depend on weights alone to `main`; the result has the others."""
+    fixed, moving = _split(graph.node, {weight.name for weight in graph.initializer})
+    known = [weight.name for weight in graph.initializer if weight.name not in weight_names]
+    known += [name for node in fixed for name in node.output]
+    outside = {**weight_names, **{name: f"{part}/{name}" for name in known}}
+    main.nodes += _renamed(fixed, part, outside)
+    return _Loose(moving, outside)
+
+
 class _Writer(NamedTuple):
     """What both searches are written from."""
 
     model: AttnSeq2SeqForConditionalGeneration
     names: Names
-    step: onnx.GraphProto
-    moving: list[onnx.NodeProto]
-    outside: dict[str, str]
+    step: _Loose
+    output: _Loose
     limits: Limits | None
 
     def search(self, nodes: Nodes, several: str, steps: str, beams: bool) -> Callable[[Nodes], Found]:
@@ -196,20 +210,25 @@ class _Writer(NamedTuple):
         if beams:
             given = self.for_beams(nodes, several, given)
         # What depends on the source alone is computed once and not at each step.
-        fixed, moving = _split(self.moving, {*self.outside, *names.memory, "attention_mask"})
-        around = {**self.outside, **given, **{name: f"{prefix}/{name}" for node in fixed for name in node.output}}
+        fixed, moving = _split(self.step.nodes, {*self.step.outside, *names.memory, "attention_mask"})
+        around = {**self.step.outside, **given, **{name: f"{prefix}/{name}" for node in fixed for name in node.output}}
         nodes.nodes += _renamed(fixed, prefix, around)
 
         def make_step(body: Nodes, token: str, state: list[str]) -> Step:
             inside = {**around, "decoder_input_ids": token, **dict(zip(names.state, state))}
             body.nodes += _renamed(moving, body.prefix, inside)
             found = [inside.get(name, f"{body.prefix}/{name}") for name in names.decoder_outputs]
-            logits, after, attentions = found[0], found[1 : 1 + len(state)], found[1 + len(state) :]
-            return Step(logits, after, body.Concat(*attentions, axis=1) if attentions else None)
+            hidden, after, attentions = found[0], found[1 : 1 + len(state)], found[1 + len(state) :]
+            return Step(hidden, after, body.Concat(*attentions, axis=1) if attentions else None)
+
+        def make_logits(body: Nodes, hidden: str) -> str:
+            inside = {**self.output.outside, HIDDEN: hidden}
+            body.nodes += _renamed(self.output.nodes, body.prefix, inside)
+            return f"{body.prefix}/{LOGITS}"
 
         state = {given[name]: FLOAT for name in names.state}
-        call = Call(state, steps, self.limits, self.model.config.decoder_vocab_size)
-        return (write_beams if beams else write_greedy)(nodes, call, make_step)
+        call = Call(make_step, make_logits, state, steps, self.limits, self.model.config.decoder_vocab_size)
+        return (write_beams if beams else write_greedy)(nodes, call)
 
     def for_beams(self, nodes: Nodes, several: str, given: dict[str, str]) -> dict[str, str]:
         """The memory, mask and first state, once for each beam where there are several."""
@@ -223,20 +242,23 @@ class _Writer(NamedTuple):
 
 
 @torch.no_grad()
-def _traced(model: AttnSeq2SeqForConditionalGeneration) -> tuple[onnx.ModelProto, onnx.ModelProto, int]:
-    """The encoder and one step of the decoder, with the model's parameters as initializers; the attention's heads."""
+def _traced(model: AttnSeq2SeqForConditionalGeneration) -> tuple[dict[str, onnx.ModelProto], int]:
+    """The encoder, one step and the output layer, whose initializers are parameters; the number of attention heads."""
     names = Names.of(model)
-    encoder, decoder = EncoderGraph(model), DecoderGraph(model)
+    encoder, decoder, output = EncoderGraph(model), DecoderGraph(model, output_layer=False), OutputGraph(model)
     samples = [_sample(model, encoder, *sizes) for sizes in SAMPLES]
-    outputs = dict(zip(names.decoder_outputs, decoder(*(samples[0][name] for name in names.decoder_inputs))))
-    graphs = [
-        simplify(_trace(graph, samples[0], inputs, outputs), _arrays(samples))
-        for graph, inputs, outputs in (
-            (encoder, names.encoder_inputs, names.encoder_outputs),
-            (decoder, names.decoder_inputs, names.decoder_outputs),
+    for sample in samples:
+        found = dict(zip(names.decoder_outputs, decoder(*(sample[name] for name in names.decoder_inputs))))
+        sample[HIDDEN] = found["logits"]
+    graphs = {
+        part: simplify(_trace(graph, samples[0], inputs, outputs), _arrays(samples))
+        for part, graph, inputs, outputs in (
+            ("encoder", encoder, names.encoder_inputs, names.encoder_outputs),
+            ("step", decoder, names.decoder_inputs, names.decoder_outputs),
+            ("output", output, [HIDDEN], [LOGITS]),
         )
-    ]
-    return graphs[0], graphs[1], outputs[names.attentions[0]].shape[1] if names.attentions else 0
+    }
+    return graphs, found[names.attentions[0]].shape[1] if names.attentions else 0
 
 
 @torch.no_grad()
@@ -358,7 +380,7 @@ def _keys(model: AttnSeq2SeqForConditionalGeneration) -> dict[str, list[str]]:
     for name, tensor in [*model.named_parameters(remove_duplicate=False), *model.named_buffers()]:
         names.setdefault(id(tensor), []).append(name)
     found = {}
-    for graph in (EncoderGraph(model), DecoderGraph(model)):
+    for graph in (EncoderGraph(model), DecoderGraph(model), OutputGraph(model)):
         for name, tensor in [*graph.named_parameters(remove_duplicate=False), *graph.named_buffers()]:
             found[name] = names[id(tensor)]
     return found
