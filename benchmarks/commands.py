@@ -5,12 +5,12 @@ What the commands cost from start to end: CPU seconds of the whole process, seco
     python benchmarks/commands.py
     python benchmarks/commands.py --before ../a-checkout-of-an-earlier-version
 
-The packaged model, as `translate` runs it and by each of its engines, beside a checkout of an earlier version and
-beside a short script on CTranslate2's Python with a Transformer in 8 bits (3 and 3 layers of width 256, random
-weights, our tokenizer, five beams, outputs as long as ours are on average; see `peers/ctranslate_command.py`). The
-lines are English sentences of the built-in grammar (seed 0), translated with five beams. Each command runs on one
-thread, and all take turns. "import" compares `import hf_attn_seq2seq` with importing PyTorch and what the package
-must have of Transformers. Figures are medians over the rounds. Linux only.
+The packaged model, as `translate` runs it, by each of its engines and exported in 8 bits, beside a checkout of an
+earlier version and beside a short script on CTranslate2's Python with a Transformer in 8 bits (3 and 3 layers of
+width 256, random weights, our tokenizer, five beams, outputs as long as ours are on average; see
+`peers/ctranslate_command.py`). The lines are English sentences of the built-in grammar (seed 0), translated with
+five beams. Each command runs on one thread, and all take turns. "import" compares `import hf_attn_seq2seq` with
+importing PyTorch and what the package must have of Transformers. Figures are medians over the rounds. Linux only.
 """
 
 import argparse
@@ -48,6 +48,22 @@ class Command(NamedTuple):
     arguments: list[str]
     root: Path = ROOT  # whose package it imports
     lines: Path | None = None  # standard input
+
+
+class System(NamedTuple):
+    """One way to run our commands."""
+
+    root: Path = ROOT  # whose package it runs
+    model: str = MODEL
+    options: tuple[str, ...] = ()  # of `translate`
+
+    def command(self, *arguments: str, lines: Path | None = None) -> Command:
+        """The command `hf-attn-seq2seq` of the package there."""
+        run = [sys.executable, "-c", "from hf_attn_seq2seq_cli import main; main()"]
+        return Command([*run, *arguments], self.root, lines)
+
+    def translate(self, *arguments: str, lines: Path | None = None) -> Command:
+        return self.command("translate", self.model, *arguments, *self.options, lines=lines)
 
 
 class Cost(NamedTuple):
@@ -104,13 +120,8 @@ def cpu_seconds(process: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def ours(root: Path, *arguments: str, lines: Path | None = None) -> Command:
-    """The command `hf-attn-seq2seq` of the package there."""
-    return Command([sys.executable, "-c", "from hf_attn_seq2seq_cli import main; main()", *arguments], root, lines)
-
-
 def tasks(
-    systems: Mapping[str, tuple[Path, list[str]]],
+    systems: Mapping[str, System],
     files: Sequence[Path],
     ctranslate2: list[str] | None,
     demo: Path | None,
@@ -119,38 +130,39 @@ def tasks(
     The commands of each task by system.
 
     Args:
-        systems: The root and the options of each of ours.
+        systems: Ours.
         files: Lines to translate.
         ctranslate2: The command of CTranslate2's script, or None.
         demo: A folder for what `make demo` writes, or None to leave it out.
     """
     found: dict[str, dict[str, Command]] = {}
-    found["one sentence"] = {
-        name: ours(root, "translate", MODEL, SENTENCE, *options) for name, (root, options) in systems.items()
-    }
+    found["one sentence"] = {name: system.translate(SENTENCE) for name, system in systems.items()}
     for path in files:
         with path.open() as stream:
             count = sum(1 for _ in stream)
         found[f"{count:,} lines, {BEAMS} beams"] = {
-            name: ours(root, "translate", MODEL, "--num-beams", str(BEAMS), *options, lines=path)
-            for name, (root, options) in systems.items()
+            name: system.translate("--num-beams", str(BEAMS), lines=path) for name, system in systems.items()
         }
     if ctranslate2 is not None:
         one = files[0].with_name("sentence.txt")
         one.write_text(f"{SENTENCE}\n")
         for commands, path in zip(found.values(), (one, *files)):
             commands["ctranslate2"] = Command(ctranslate2, lines=path)
-    whole = {name: root for name, (root, options) in systems.items() if not options}
-    for arguments in (["--help"], *([command, "--help"] for command in COMMANDS)):
-        found[" ".join(arguments)] = {name: ours(root, *arguments) for name, root in whole.items()}
+    whole = {name: system for name, system in systems.items() if system == System(system.root)}
+    for command in COMMANDS:  # of the other versions one is enough
+        there = whole.items() if command == "translate" else [("ours", whole["ours"])]
+        found[f"{command} --help"] = {name: system.command(command, "--help") for name, system in there}
     found["import"] = {
-        **{name: Command([sys.executable, "-c", "import hf_attn_seq2seq"], root) for name, root in whole.items()},
+        **{
+            name: Command([sys.executable, "-c", "import hf_attn_seq2seq"], system.root)
+            for name, system in whole.items()
+        },
         "libraries": Command([sys.executable, "-c", LIBRARIES]),
     }
     if demo is not None:
         found["make demo"] = {
-            name: Command([sys.executable, "training/demo.py", "--output", str(demo / name)], root)
-            for name, root in whole.items()
+            name: Command([sys.executable, "training/demo.py", "--output", str(demo / name)], system.root)
+            for name, system in whole.items()
         }
     return found
 
@@ -195,9 +207,9 @@ def rows(costs: Mapping[str, Mapping[str, Sequence[Cost]]]) -> list[list[str]]:
     return found
 
 
-def engines(root: Path) -> list[str]:
-    """What `translate --engine` can choose there."""
-    found = re.search(r"--engine \{([\w,]+)\}", run(ours(root, "translate", "--help"))[1])
+def engines() -> list[str]:
+    """What `translate --engine` can choose."""
+    found = re.search(r"--engine \{([\w,]+)\}", run(System().command("translate", "--help"))[1])
     return [] if found is None else [name for name in found[1].split(",") if name != "auto"]
 
 
@@ -231,13 +243,15 @@ def main() -> None:
 def measure_all(options: argparse.Namespace) -> None:
     if options.before and not (options.before / "hf_attn_seq2seq_cli.py").is_file():
         raise ValueError(f"'{options.before}' is not a checkout of this repository: name one after --before.")
-    systems: dict[str, tuple[Path, list[str]]] = {"ours": (ROOT, [])}
-    systems.update({f"ours, {name}": (ROOT, ["--engine", name]) for name in engines(ROOT)})
-    if options.before:
-        systems["before"] = (options.before.resolve(), [])
+    systems = {"ours": System()}
+    systems.update({f"ours, {name}": System(options=("--engine", name)) for name in engines()})
     about = f"one thread, {options.rounds} rounds in turns; packaged model {MODEL}"
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
+        systems["ours, int8"] = System(model=str(folder / "int8"))
+        run(System().command("export", MODEL, "--to", "int8", "--output", systems["ours, int8"].model))
+        if options.before:
+            systems["before"] = System(options.before.resolve())
         files = []
         for count in options.lines:
             files.append(folder / f"{count}.txt")
@@ -248,7 +262,7 @@ def measure_all(options: argparse.Namespace) -> None:
             model = str(folder / "ctranslate2")
             _, parameters = run(Command([*script, "write", model, str(TOKENIZER)]))
             translated = folder / "translated.txt"
-            translated.write_text(run(ours(ROOT, "translate", MODEL, "--num-beams", str(BEAMS), lines=files[-1]))[1])
+            translated.write_text(run(System().translate("--num-beams", str(BEAMS), lines=files[-1]))[1])
             tokens = run(Command([*script, "count", str(TOKENIZER)], lines=translated))[1].strip()
             ctranslate2 = [*script, "translate", model, str(TOKENIZER), tokens]
             about += f"; CTranslate2's model: {int(parameters):,} parameters, {tokens} tokens a line"

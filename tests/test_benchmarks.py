@@ -208,14 +208,16 @@ def test_a_command_that_fails_says_why():
 def test_our_commands_are_as_the_parser_wants_them(tmp_path):
     lines = tmp_path / "2.txt"
     lines.write_text("one\ntwo\n")
-    systems = {"ours": (commands.ROOT, []), "before": (tmp_path, [])}
+    systems = {"ours": commands.System(), "torch": commands.System(options=("--engine", "torch"))}
+    systems["before"] = commands.System(tmp_path)
     found = commands.tasks(systems, [lines], ["translate-with-ctranslate2"], tmp_path)
-    assert list(found["2 lines, 5 beams"]) == ["ours", "before", "ctranslate2"]
+    assert list(found["2 lines, 5 beams"]) == ["ours", "torch", "before", "ctranslate2"]
+    assert list(found["import"]) == ["ours", "before", "libraries"]
     assert found["2 lines, 5 beams"]["ctranslate2"].lines == lines
     for task in ("one sentence", "2 lines, 5 beams"):
         for name in systems:
             command = found[task][name]
-            assert command.root == systems[name][0]
+            assert command.root == systems[name].root
             _, _, _, translate, *arguments = command.arguments
             assert translate == "translate"
             translate_parser().parse(arguments)
