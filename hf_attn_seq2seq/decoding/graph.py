@@ -189,6 +189,10 @@ def _open(
     options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0))
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
+    links = [name for name in about["files"] if name.endswith(".safetensors") and (weights / name).is_symlink()]
+    if links:  # as in the cache of the Hub; ONNX Runtime opens no file outside of the folder
+        contents = [(weights / name).read_bytes() for name in links]
+        options.add_external_initializers_from_files_in_memory(links, contents, [*map(len, contents)])
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]), about
     except Exception as error:  # ONNX Runtime has a separate exception for each kind of damage

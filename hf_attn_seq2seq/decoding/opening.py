@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from hf_attn_seq2seq.decoding import tokens
 from hf_attn_seq2seq.decoding.engines import Engine, FallbackEngine
 from hf_attn_seq2seq.decoding.folders import (
     check_folder,
@@ -20,17 +21,26 @@ from hf_attn_seq2seq.decoding.folders import (
     check_vocabulary,
 )
 from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
-from hf_attn_seq2seq.decoding.graph_cache import make_engine
+from hf_attn_seq2seq.decoding.graph_cache import find_engine, make_engine
 from hf_attn_seq2seq.decoding.names import ENGINES, is_exported, resolve
-from hf_attn_seq2seq.decoding.safety import NO_CODE, check_files, read_settings
-from hf_attn_seq2seq.decoding.tokens import saved_tokenizer
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE
+from hf_attn_seq2seq.decoding.readout import READOUT_FILE
+from hf_attn_seq2seq.decoding.safety import NO_CODE, WEIGHTS, check_files, find_file, read_settings
+from hf_attn_seq2seq.graphs.format import CONFIG_FILE, GRAPH_FILE
 from hf_attn_seq2seq.messages import shortened
 
 
 logger = logging.getLogger(__name__)
 
 _MODEL_TYPE = "attn_seq2seq"
+_FILES = (  # that a folder in the cache of the Hub may have, beside the configuration
+    WEIGHTS,
+    GRAPH_FILE,
+    READOUT_FILE,
+    "generation_config.json",
+    tokens.FILE,
+    tokens.CONFIG_FILE,
+    tokens.TARGET_FILE,
+)
 # Types of the settings of a search; one of another type, or unknown, is for Transformers to check.
 _SEARCH_SETTINGS: dict[str, Any] = {
     "_from_model_config": bool,
@@ -102,14 +112,16 @@ def prepare(
     if engine not in ENGINES:
         raise ValueError(f"The engine '{shortened(engine)}' is unknown: choose one of {', '.join(ENGINES)}.")
     reason = "is not used" if engine == "torch" else _why_not_graph(names, device, dtype)
-    if reason is None:
+    folder = _folder_of(names[0]) if reason is None else None
+    if folder is not None:
         try:
-            return _by_graph(names[0], device, dtype, engine, threads)
+            return _by_graph(names[0], folder, device, dtype, engine, threads)
         except (GraphProblem, ImportError) as error:
             if engine == "graph":
                 raise
             logger.warning(f"{error} PyTorch translates instead, which is slower.")
     elif engine == "graph":
+        reason = reason or f"'{shortened(names[0])}', which is no model of this package"
         raise ValueError(f"The graph cannot run {reason}: leave out the engine 'graph'.")
     from hf_attn_seq2seq.decoding.loading import load_tokenizer, pick_device, read_config, read_generation_config
 
@@ -128,15 +140,8 @@ def _why_not_graph(names: Sequence[str], device: str | None, dtype: str) -> str 
         return f"the dtype '{shortened(dtype)}'"
     if device not in (None, "cpu"):
         return f"on the device '{shortened(device)}'"
-    folder = resolve(names[0])
-    if not os.path.isdir(folder):
-        return "a model that is not in a folder"
-    if is_exported(folder) and not os.path.isfile(os.path.join(folder, GRAPH_FILE)):
+    if is_exported(names[0]) and not os.path.isfile(os.path.join(names[0], GRAPH_FILE)):
         return "a model that an earlier version exported (export it again)"
-    check_folder(folder)
-    check_files(folder, NO_CODE)
-    if read_settings(Path(folder, "config.json")).get("model_type") != _MODEL_TYPE:
-        return "a model that is not of this package"
     if importlib.util.find_spec("onnxruntime") is None:
         return "without ONNX Runtime (pip install onnxruntime)"
     if device is None and _may_have_gpu():
@@ -147,17 +152,31 @@ def _why_not_graph(names: Sequence[str], device: str | None, dtype: str) -> str 
     return None
 
 
+def _folder_of(name: str) -> Path | None:
+    """The folder of a model of this package, in the cache if it is on the Hub; None if there is no such model."""
+    check_folder(resolve(name))
+    check_files(resolve(name), NO_CODE)
+    config = find_file(resolve(name), CONFIG_FILE, NO_CODE)
+    if config is None or read_settings(config).get("model_type") != _MODEL_TYPE:
+        return None
+    if not os.path.isdir(resolve(name)):
+        for file in _FILES:
+            find_file(name, file, NO_CODE)
+        if not (config.parent / WEIGHTS).is_file():
+            return None
+    return config.parent
+
+
 def _may_have_gpu() -> bool:
     """Whether PyTorch, which takes seconds to import, might find a GPU."""
     signs = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", r"C:\Windows\System32\nvcuda.dll")
     return any(map(os.path.exists, signs)) or shutil.which("nvidia-smi") is not None
 
 
-def _by_graph(name: str, device: str | None, dtype: str, engine: str, threads: int | None) -> Opening:
+def _by_graph(name: str, folder: Path, device: str | None, dtype: str, engine: str, threads: int | None) -> Opening:
     """Open a folder's model with its graph; a GraphProblem if there is none and none can be made."""
-    folder = Path(resolve(name))
     graph = _open_graph(folder, threads)
-    tokenizer = saved_tokenizer(folder)
+    tokenizer = tokens.saved_tokenizer(folder)
     if tokenizer is None:
         from hf_attn_seq2seq.decoding.loading import read_tokenizer
 
@@ -200,6 +219,12 @@ class _NotLoaded(Exception):
 
 def _open_graph(folder: Path, threads: int | None) -> GraphEngine:
     """The model's graph, which is made if it has none; a GraphProblem if that is not possible."""
+
+    if is_exported(str(folder)):
+        graph = find_engine(folder, threads)
+        if graph is None:
+            raise GraphProblem(f"The graph of '{folder}' cannot be used: export the model again.")
+        return graph
 
     def load() -> Any:
         from hf_attn_seq2seq.decoding.loading import load_translator

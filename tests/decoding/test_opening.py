@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,9 +19,11 @@ from hf_attn_seq2seq.decoding import command, opening, translate_n_best
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.opening import prepare
 from hf_attn_seq2seq.decoding.tokens import SavedTokenizer
+from hf_attn_seq2seq.export import export
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE
 from hf_attn_seq2seq.graphs.writer import save_graph
 from tests.decoding.conftest import SENTENCES
+from tests.hub_server import ALICE, HubServer, asking, hub  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -224,3 +227,33 @@ def test_neither_torch_nor_transformers_is_imported_for_a_translation(folders: P
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+def test_a_model_on_the_hub(hub: HubServer, folders: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Whose files are links in the cache."""
+    name = "alice/graph"
+    with asking(hub, tmp_path / "cache"):
+        api = huggingface_hub.HfApi(endpoint=hub.url, token=ALICE)
+        api.create_repo(name, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folders / "gru")
+        found = prepare([name], "cpu", engine="graph")
+        assert (found.graph.folder / "model.safetensors").is_symlink()
+        assert isinstance(found.tokenizer, SavedTokenizer)
+        ours = translate_n_best(found.open(), found.tokenizer, SENTENCES)
+        expected = translate_n_best(*load_translator([name], "cpu"), SENTENCES)
+        assert [t.text for (t,) in ours] == [t.text for (t,) in expected]
+        with pytest.raises(ValueError, match="There is no model 'alice/nothing'"):
+            prepare(["alice/nothing"], "cpu")
+
+
+def test_an_exported_model_brings_its_graph(folders: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = export(str(folders / "gru"), "onnx", tmp_path / "exported").folder
+    found = prepare([str(folder)])
+    assert found.graph is not None
+    ours = translate_n_best(found.open(), found.tokenizer, SENTENCES)
+    expected = translate_n_best(*load_translator([str(folder)], "cpu"), SENTENCES)
+    assert [t.text for (t,) in ours] == [t.text for (t,) in expected]
+    edit(folder / "config.json", attention_window=3)
+    with caplog.at_level(logging.WARNING):
+        assert prepare([str(folder)]).graph is None
+    assert "export the model again" in caplog.text
