@@ -175,7 +175,7 @@ class ShortSteps:
     def applies(model: Any) -> bool:
         """Whether nothing between `model` and its weights does more than the package's own code."""
         config = model.config
-        if model.training or not config.is_recurrent_decoder:
+        if model.training or not config.is_recurrent_decoder or not hasattr(model, "model"):  # exported: it has graphs
             return False
         if config.output_attentions or config.output_hidden_states:
             return False
