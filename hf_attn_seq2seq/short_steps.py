@@ -179,7 +179,9 @@ class ShortSteps:
             return False
         if config.output_attentions or config.output_hidden_states:
             return False
-        decoder = model.model.decoder
+        decoder = getattr(getattr(model, "model", None), "decoder", None)  # exported models have no modules
+        if decoder is None:
+            return False
         stack = decoder.stack
         if type(stack) is not RecurrentDecoder or type(stack.steps) is not RecurrentDecoderSteps:
             return False
