@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
@@ -106,8 +106,14 @@ def max_source_tokens(config: "PreTrainedConfig", tokenizer: "PreTrainedTokenize
     return min(limit, _positions(config, "is_recurrent_encoder") or limit)
 
 
-def length_limit(model: "PreTrainedModel", options: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """`max_new_tokens` for `model.generate` if neither its options nor the model limit the length."""
+def length_limit(model: Any, options: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """
+    `max_new_tokens` for `model.generate` if neither its options nor the model limit the length.
+
+    Args:
+        model: A model, or whatever has a `config` and a `generation_config`.
+        options: Those of `generate`.
+    """
     options = options or {}
     settings = (options, vars(options.get("generation_config") or model.generation_config))
     if any(each.get(name) for each in settings for name in ("max_new_tokens", "max_length")):
