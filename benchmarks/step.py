@@ -35,8 +35,10 @@ class StepBatch(NamedTuple):
     labels: torch.Tensor  # (batch, tgt_len), -100 where there is none
 
 
-def random_batch(batch: int, length: int, vocab_size: int, padded: bool, seed: int = 0) -> StepBatch:
-    """Sentences of `length` tokens or, `padded`, of lengths drawn from `[length / 3, length]`."""
+def random_batch(
+    batch: int, length: int, vocab_size: int, padded: bool, seed: int = 0, shortest: int | None = None
+) -> StepBatch:
+    """Sentences of `length` tokens or, `padded`, of lengths drawn from `[shortest or length / 3, length]`."""
     generator = torch.Generator().manual_seed(seed)
     source = torch.randint(3, vocab_size, (batch, length), generator=generator)
     target = torch.randint(3, vocab_size, (batch, length), generator=generator)
@@ -44,7 +46,7 @@ def random_batch(batch: int, length: int, vocab_size: int, padded: bool, seed: i
         return StepBatch(source, None, target)
     masks = []
     for _ in range(2):
-        lengths = torch.randint(max(length // 3, 1), length + 1, (batch, 1), generator=generator)
+        lengths = torch.randint(shortest or max(length // 3, 1), length + 1, (batch, 1), generator=generator)
         lengths[0] = length
         masks.append(torch.arange(length) < lengths)
     return StepBatch(source.masked_fill(~masks[0], 0), masks[0].long(), target.masked_fill(~masks[1], -100))

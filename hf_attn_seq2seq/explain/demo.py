@@ -20,6 +20,7 @@ from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain import save_heatmap, terminal_heatmap, trace
 from hf_attn_seq2seq.explain.page import save_page
 from hf_attn_seq2seq.training.demo import FIGURES_FILE, SENTENCE, train_demo
+from hf_attn_seq2seq.training.fit import keep_freed_memory
 from hf_attn_seq2seq.writing import writing
 
 
@@ -91,6 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--train-size", type=int, default=40000, help="training pairs")
     parser.add_argument("--epochs", type=float, default=3, help="epochs of training")
     options = parser.parse_args(arguments)
+
+    keep_freed_memory()
 
     def demonstrate() -> None:
         console = make_console()

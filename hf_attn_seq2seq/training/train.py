@@ -2,7 +2,6 @@
 """Train the model that a recipe describes: prepare its corpus and tokenizer, train, and save the best checkpoint."""
 
 import argparse
-import ctypes
 import importlib.util
 import json
 import shutil
@@ -30,7 +29,14 @@ from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
 from hf_attn_seq2seq.messages import check_layer, shortened
-from hf_attn_seq2seq.training.fit import SUMMARY_FILE, checkpoints, fit, remove_checkpoints, working_in
+from hf_attn_seq2seq.training.fit import (
+    SUMMARY_FILE,
+    checkpoints,
+    fit,
+    keep_freed_memory,
+    remove_checkpoints,
+    working_in,
+)
 from hf_attn_seq2seq.training.parsers import train_parser
 from hf_attn_seq2seq.training.prepare import (
     CORPUS_FOLDER,
@@ -54,8 +60,6 @@ from hf_attn_seq2seq.training.recipe import (
 from hf_attn_seq2seq.training.trainer import GO_ON, reading
 from hf_attn_seq2seq.writing import writing
 
-
-M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1  # of glibc's malloc.h
 
 # Fields that may change when a run is resumed; any other change would make it a different run.
 FREE_TO_CHANGE = {
@@ -150,19 +154,6 @@ def clear(output: Path) -> None:
     names = (SUMMARY_FILE, RESULTS_FILE, CARD_FILE, READOUT_FILE, "config.json", "trainer_state.json")
     for path in (*(output / name for name in (*names, *LINKS_FILES.values())), *output.glob("*.safetensors*")):
         path.unlink(missing_ok=True)
-
-
-def keep_freed_memory() -> None:
-    """
-    Make the C library keep the memory of freed large tensors for the next ones; otherwise each page faults in again at
-    every step (forward and backward cross-entropy over 2,048 x 8,000 logits takes 111 ms of one CPU thread without
-    this, 48 ms with it). The process keeps the memory of its largest step. This has no effect without glibc.
-    """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(M_MMAP_MAX, 0)
-            mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def train(recipe: Recipe, resume: bool = False, overwrite: bool = False) -> None:

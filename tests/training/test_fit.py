@@ -35,6 +35,7 @@ from hf_attn_seq2seq.decoding import Readout, agreeing_readouts, load_readout
 from hf_attn_seq2seq.decoding.alignment import align_corpus
 from hf_attn_seq2seq.decoding.loading import load_aligner
 from hf_attn_seq2seq.evaluation import alignment_error_rate, from_pharaoh, to_pharaoh
+from hf_attn_seq2seq.training import fit as fit_module
 from hf_attn_seq2seq.training import trainer as trainer_module
 from hf_attn_seq2seq.training.fit import checkpoints, fit
 from hf_attn_seq2seq.training.prepare import prepare, with_made_links
@@ -368,11 +369,27 @@ def test_scheduled_sampling_reads_own_words_ever_more_often(tmp_path: Path) -> N
     assert shares[1] > 0.3
 
 
-def test_bfloat16_trains_without_a_gpu(tmp_path: Path) -> None:
-    trainer = train(tmp_path, bf16=True, scheduled_sampling=0.5)
+def test_bfloat16_trains_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit_module, "has_bfloat16", lambda: False)
+    with pytest.warns(UserWarning, match=r"^training.bf16 is on, but this processor has no .*: leave it out\.$"):
+        trainer = train(tmp_path, bf16=True, scheduled_sampling=0.5)
     assert trainer.args.bf16
+    assert trainer.args.optim == "adamw_torch_fused"
     assert trainer.state.best_metric > 0
     assert all(weight.dtype == torch.float32 for weight in trainer.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("machine", "instructions", "has"),
+    [("x86_64", "", False), ("x86_64", "amx_tile", True), ("AMD64", "avx512_bf16", True), ("arm64", "", True)],
+)
+def test_which_processors_have_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, machine: str, instructions: str, has: bool
+) -> None:
+    monkeypatch.setattr(fit_module.platform, "machine", lambda: machine)
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name == instructions, raising=False)
+    assert fit_module.has_bfloat16() is has
 
 
 def test_plateau_lowers_the_rate_and_patience_ends_the_run(tmp_path: Path) -> None:
