@@ -58,9 +58,11 @@ def measure(path: Path, results: "multiprocessing.Queue[tuple[float, float, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, nargs="+", default=[250_000, 500_000, 2_000_000])
+    parser.add_argument("--quick", action="store_true", help="5,000 pairs: a trial, not a measurement")
+    options = parser.parse_args()
     table = Table("pairs", "seconds", "before, MB", "peak, MB")
     with tempfile.TemporaryDirectory() as folder:
-        for pairs in parser.parse_args().pairs:
+        for pairs in [5_000] if options.quick else options.pairs:
             path = Path(folder) / f"{pairs}.tsv"
             write_corpus(path, pairs)
             context = multiprocessing.get_context("spawn")

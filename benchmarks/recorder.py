@@ -65,7 +65,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--quick", action="store_true", help="2 rounds: a trial, not a measurement")
     options = parser.parse_args()
+    if options.quick:
+        options.rounds = 2
     torch.set_num_threads(options.threads)
     tokenizer = train_tokenizer([" ".join(WORDS)], kind="word", vocab_size=len(WORDS) + 10)
     text = " ".join(WORDS[: LENGTH - 1])

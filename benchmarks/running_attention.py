@@ -52,7 +52,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4, help="sentences, of 1 to 1/2 of the length")
     parser.add_argument("--length", type=int, nargs="+", default=[50, 100, 200, 400], help="source and target tokens")
     parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--quick", action="store_true", help="1 round of 20 and 50 tokens: a trial, not a measurement")
     args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.length = 1, [20, 50]
     torch.set_num_threads(args.threads)
     print(
         f"forward and backward, float32, batch {args.batch}, hidden {args.hidden}, {args.threads} thread(s), "

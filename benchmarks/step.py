@@ -114,7 +114,10 @@ def main() -> None:
     parser.add_argument("--embedding", type=int, default=256, help="width of embeddings and Transformer stacks")
     parser.add_argument("--hidden", type=int, default=512, help="width of recurrent stacks and feed-forward blocks")
     parser.add_argument("--family", choices=FAMILIES, action="append", help="only this one; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 4 sentences: a trial, not a measurement")
     args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.batch = 2, 4
     torch.set_num_threads(args.threads)
 
     print(f"{processor()}, {os.cpu_count()} cores, {args.threads} thread(s), torch {torch.__version__}")

@@ -177,6 +177,16 @@ def test_hashes_for_the_configurations_of_fairseq(tmp_path):
     assert hash(found["A"]()) == hash(found["A"]())
 
 
+def test_every_benchmark_can_be_tried_and_is_listed():
+    folder = commands.ROOT / "benchmarks"
+    listed = (folder / "README.md").read_text("utf-8")
+    scripts = [path for path in folder.glob("*.py") if "__main__" in path.read_text("utf-8")]
+    assert len(scripts) > 5
+    for script in scripts:
+        assert f"`{script.name}`" in listed
+        assert '"--quick"' in script.read_text("utf-8")
+
+
 def test_arguments():
     options = against_peers.build_parser().parse_args(["--quick", "--without", "fairseq", "ctranslate2"])
     assert options.quick
