@@ -105,7 +105,10 @@ def seconds(session: onnxruntime.InferenceSession, x: np.ndarray, repeats: int) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="(default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="2 rounds: a trial, not a measurement")
     options = parser.parse_args()
+    if options.quick:
+        options.rounds = 2
     random = np.random.default_rng(0)
     print(f"{machine()}, onnxruntime {onnxruntime.__version__}, one thread")
     for number, shape in enumerate(SHAPES):
