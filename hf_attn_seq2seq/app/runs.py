@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from hf_attn_seq2seq.app.limits import Limits
+from hf_attn_seq2seq.decoding.engines import Engine
+from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import Translator, load
+from hf_attn_seq2seq.decoding.text import translate
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.splitting import join_text, source_language, split_text
+
+
+BATCH = 8  # sentences that are translated between two looks at the clock
 
 
 class Change(NamedTuple):
@@ -66,6 +72,7 @@ class Runs:
         self.names = [model] if compare is None else [model, compare]
         self.limits = limits
         self.translators = [load(name) for name in self.names]
+        self.engines = [quick_engine(translator.model) for translator in self.translators]
         self._turn = threading.Lock()
 
     @property
@@ -85,11 +92,15 @@ class Runs:
         text, beams = self.checked(text), self.beams if beams is None else beams
         pieces = split_text(text, source_language(self.translators[0].tokenizer))
         sentences = [piece.sentence for piece in pieces]
-        with self._within_limits():
-            traces = [[self._trace(*model, sentence, beams) for sentence in sentences] for model in self._models()]
-        targets = [join_text(pieces, [one.document["target"]["text"] for one in each]) for each in traces]
+        with self._within_limits() as check:
+            traces = [self._trace(*model, sentences[0], beams) for model in self._models()]
+            others = [
+                self._others(*model, sentences[1:], beams, check) for model in zip(self.translators, self.engines)
+            ]
+        texts = [[one.document["target"]["text"], *each] for one, each in zip(traces, others)]
+        targets = [join_text(pieces, each) for each in texts]
         source = [piece.before + piece.sentence + piece.after for piece in pieces]
-        return Answer(sentences, beams, source, targets), Ran(traces[0][0], traces[1][0] if traces[1:] else None)
+        return Answer(sentences, beams, source, targets), Ran(traces[0], traces[1] if traces[1:] else None)
 
     def sentence(self, text: str, beams: int) -> Ran:
         """Each model's run of one sentence; raises like [`translate`]."""
@@ -152,8 +163,20 @@ class Runs:
             raise ValueError(f"The number of beams is {beams}: choose from 1 to {self.limits.beams}.")
         return trace(*translator, text, num_beams=beams, name=name)
 
+    @staticmethod
+    def _others(
+        translator: Translator, engine: Engine, sentences: list[str], beams: int, check: Callable[[], None]
+    ) -> list[str]:
+        """The translations of sentences that are not shown yet, with a check before each batch of them."""
+        texts: list[str] = []
+        for start in range(0, len(sentences), BATCH):
+            check()
+            batch = sentences[start : start + BATCH]
+            texts += translate(engine, translator.tokenizer, batch, split_sentences=False, num_beams=beams)
+        return texts
+
     @contextmanager
-    def _within_limits(self) -> Iterator[None]:
+    def _within_limits(self) -> Iterator[Callable[[], None]]:
         """One run at a time; a ValueError if it takes too long, checked before each step of the models."""
         with self._turn:
             end = time.monotonic() + self.limits.seconds
@@ -164,9 +187,10 @@ class Runs:
                         f"This took more than {self.limits.seconds:g} seconds and was stopped: try a shorter text."
                     )
 
+            check.only_interrupts = True  # type: ignore[attr-defined]  # so that the graph may go on
             hooks = [translator.model.register_forward_pre_hook(check) for translator in self.translators]
             try:
-                yield
+                yield check
             finally:
                 for hook in hooks:
                     hook.remove()

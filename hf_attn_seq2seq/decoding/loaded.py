@@ -87,9 +87,15 @@ def _state(model: PreTrainedModel) -> tuple[Any, ...]:
 
 
 def _has_hooks(module: torch.nn.Module) -> bool:
-    """Whether others than Transformers, which so collects attention, want to see or change what passes."""
+    """
+    Whether something may see or change what passes: not Transformers, which so collects attention, nor a hook that
+    says by its attribute `only_interrupts` that it does not.
+    """
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-    return any(not getattr(hook, "__module__", "").startswith("transformers.") for hook in hooks)
+    return any(
+        not getattr(hook, "__module__", "").startswith("transformers.") and not getattr(hook, "only_interrupts", False)
+        for hook in hooks
+    )
 
 
 def quick_engine(model: PreTrainedModel, engine: str = "auto") -> Engine:

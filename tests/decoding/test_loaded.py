@@ -70,6 +70,20 @@ def test_a_changed_model_is_run_itself(loaded: Any, change: str) -> None:
     np.testing.assert_array_equal(engine.search(**inputs).sequences, expected)
 
 
+def test_a_hook_that_only_interrupts_changes_nothing(loaded: Any) -> None:
+    def watch(*_: Any) -> None:
+        raise ValueError("stopped")
+
+    engine = quick_engine(loaded.model)
+    loaded.model.register_forward_pre_hook(watch)
+    assert engine.name == "torch"
+    watch.only_interrupts = True  # type: ignore[attr-defined]
+    assert engine.name == "graph"
+    assert translate_n_best(engine, loaded.tokenizer, SENTENCES[:2])
+    with pytest.raises(ValueError, match="stopped"):
+        translate_n_best(engine, loaded.tokenizer, SENTENCES[:2], repetition_penalty=1.5)
+
+
 def test_what_a_graph_cannot_run(folders: Path, model: Any) -> None:
     names = [str(folders / "gru"), str(folders / "transformer")]
     for given, said in (
