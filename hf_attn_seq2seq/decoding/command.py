@@ -22,7 +22,14 @@ from hf_attn_seq2seq.decoding.files import (
     read_blocks,
     refuse_overwriting,
 )
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, looks_like_path, names_model, resolve
+from hf_attn_seq2seq.decoding.names import (
+    DEFAULT_MODEL,
+    GRAPH_BATCH,
+    TORCH_BATCH,
+    looks_like_path,
+    names_model,
+    resolve,
+)
 from hf_attn_seq2seq.decoding.parsers import translate_parser
 from hf_attn_seq2seq.splitting import max_source_tokens
 from hf_attn_seq2seq.writing import is_regular
@@ -84,6 +91,8 @@ def run(options: argparse.Namespace) -> None:
         if alone and looks_like_path(options.model) and not os.path.exists(options.model):
             raise ValueError(f"{error} There is no file of that name to translate either. {AS_TEXT}") from None
         raise
+    if options.batch_size is None:
+        options.batch_size = GRAPH_BATCH if opening.graph else TORCH_BATCH
     if options.alignments or options.replace_unknown:
         for name, config in zip(names, opening.configs):
             if getattr(config, "attention_type", "") == "none":
@@ -128,7 +137,7 @@ def _read(options: argparse.Namespace, output: Output) -> Iterator[Block]:
     typing = not options.file and sys.stdin is not None and sys.stdin.isatty()
     if typing:
         print("Type one sentence per line; end with Ctrl-D.", file=sys.stderr)
-    size = min(BLOCK_BYTES * options.batch_size, LARGEST_BLOCK)
+    size = min(BLOCK_BYTES * max(options.batch_size, TORCH_BATCH), LARGEST_BLOCK)
     return read_blocks(options.file, size, first=FIRST_BLOCK, done=output.lines, prompt=PROMPT if typing else "")
 
 

@@ -11,6 +11,8 @@ DEFAULT_MODEL = "en-fr-small"
 PACKAGED = Path(__file__).parents[1] / "packaged"  # one folder per model included in this package
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ENGINES = ("auto", "graph", "torch")
+# Sentences of a batch. The graph computes a small one nearly as fast, and waits less for the longest of its sentences.
+GRAPH_BATCH, TORCH_BATCH = 16, 64
 ENGINE_HELP = (
     "graph: one ONNX graph, on the CPU; torch: PyTorch (default: the graph on a CPU, where its translations are equal)"
 )

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, DTYPES, ENGINE_HELP, ENGINES
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, DTYPES, ENGINE_HELP, ENGINES, GRAPH_BATCH, TORCH_BATCH
 
 
 EXAMPLES = """examples:
@@ -92,7 +92,10 @@ def translate_parser() -> CommandParser:
     )
     work = parser.add_argument_group("work")
     work.add_argument(
-        "--batch-size", type=int, default=64, metavar="N", help="sentences per batch (default %(default)s)"
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help=f"sentences per batch (default: {GRAPH_BATCH} by the graph, {TORCH_BATCH} by PyTorch)",
     )
     work.add_argument(
         "--processes", type=int, default=1, metavar="N", help="batches translated at once (default %(default)s)"
