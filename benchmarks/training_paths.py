@@ -134,11 +134,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="measured steps of each")
     parser.add_argument("--model", choices=MODELS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="1 round of one model: a trial, not a measurement")
     parser.add_argument("--peak", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:
         tell_peak(*args.peak)
         return
+    if args.quick:
+        args.rounds, args.model = 1, args.model or list(MODELS)[:1]
     torch.set_num_threads(1)
     print(
         f"{processor()}, one thread, torch {torch.__version__}, float32; embeddings 256, hidden 512, vocabulary 8000"
