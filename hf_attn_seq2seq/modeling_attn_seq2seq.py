@@ -36,7 +36,7 @@ from .messages import check_layer
 from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy, lengths_to_last_label
 from .recorder import record
 from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
-from .short_steps import active_steps, short_steps
+from .short_steps import active_steps, keep_heap, short_steps
 from .transformer import SelfAttention, TransformerDecoder, TransformerEncoder
 
 
@@ -902,11 +902,18 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
                     f"Up to {length} tokens are requested, but max_position_embeddings="
                     f"{self.config.max_position_embeddings}: lower max_new_tokens."
                 )
-        super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
+        dynamic = generation_config.cache_implementation in (None, "dynamic")
+        if not given and dynamic and self.config.is_recurrent_decoder and generation_config.use_cache is not False:
+            # Transformers would copy the configuration twice to make caches that are replaced below.
+            model_kwargs["past_key_values"] = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        else:
+            super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
         cache = model_kwargs.get("past_key_values")
         if given or not isinstance(cache, EncoderDecoderCache):
             return
         copies = max(generation_config.num_beams, generation_config.num_return_sequences)
+        if self.device.type == "cpu" and model_kwargs.get("encoder_outputs"):
+            keep_heap(model_kwargs["encoder_outputs"][0].shape[0] * self.config.decoder_vocab_size)
         cross = cache.cross_attention_cache
         if copies > 1 and type(cross) is DynamicCache and not cross.offloading:
             cache.cross_attention_cache = SharedSourceCache(copies)

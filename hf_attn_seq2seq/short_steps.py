@@ -27,6 +27,7 @@ from .fused import has_hooks, is_plain_linear, runs_plainly
 from .recurrent import CELLS, Readout, RecurrentCell, RecurrentDecoder, RecurrentDecoderSteps
 
 
+HEAP_BYTES = 2**21, 2**25  # of tensors that glibc allocates on its heap and may return: larger ones never lie there
 PACKED_ROWS = 4  # with fewer, reading the weights takes all the time, in any layout
 
 
@@ -336,6 +337,7 @@ class ShortSteps:
 LONG_WAY = ("labels", "decoder_inputs_embeds", "decoder_attention_mask")
 
 _steps: ContextVar[ShortSteps | None] = ContextVar("attn_seq2seq_short_steps", default=None)
+_kept: ContextVar[list[torch.Tensor] | None] = ContextVar("attn_seq2seq_kept_heap", default=None)
 _switched_off: ContextVar[bool] = ContextVar("attn_seq2seq_plain_steps", default=False)
 
 
@@ -343,11 +345,30 @@ _switched_off: ContextVar[bool] = ContextVar("attn_seq2seq_plain_steps", default
 def short_steps(model: nn.Module) -> Iterator[None]:
     """Within, one-token steps of `model` go the short way where they can; those of other models do not."""
     steps = None if _switched_off.get() or not ShortSteps.applies(model) else ShortSteps(model)
-    token = _steps.set(steps)
+    tokens = _steps.set(steps), _kept.set([])
     try:
         yield
     finally:
-        _steps.reset(token)
+        _steps.reset(tokens[0])
+        _kept.reset(tokens[1])
+
+
+def keep_heap(numbers: int) -> None:
+    """
+    Let the memory of the steps' tensors be used again, until [`short_steps`] ends.
+
+    Each step of a beam search makes and frees a dozen tensors as large as its logits. When they are freed, the C
+    library returns the end of its heap to the system, from which the next step takes it again, page by page. What is
+    allocated here lies behind them; it is never written to, so it takes up no memory.
+
+    Args:
+        numbers: In the logits of a step.
+    """
+    kept = _kept.get()
+    if kept is None or not HEAP_BYTES[0] <= 4 * numbers < HEAP_BYTES[1]:
+        return
+    torch.empty(numbers)  # freed, it tells the C library that such sizes belong on the heap
+    kept.append([torch.empty(numbers) for _ in range(12)][-1])
 
 
 @contextmanager
@@ -366,4 +387,4 @@ def active_steps(model: nn.Module) -> ShortSteps | None:
     return steps if steps is not None and steps.model is model else None
 
 
-__all__ = ["ShortSteps", "active_steps", "plain_steps", "short_steps"]
+__all__ = ["ShortSteps", "active_steps", "keep_heap", "plain_steps", "short_steps"]

@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq import short_steps as short_steps_module
 from hf_attn_seq2seq.recorder import Recorder, recording
-from hf_attn_seq2seq.short_steps import PackedWeight, ShortSteps, plain_steps
+from hf_attn_seq2seq.short_steps import HEAP_BYTES, PackedWeight, ShortSteps, keep_heap, plain_steps, short_steps
 
 from .helpers import START, padded_batch, scrambled, tiny_config, tiny_model
 from .test_generation import PAIRINGS
@@ -128,6 +129,20 @@ def test_a_returned_cache_goes_on() -> None:
             cache = copy.deepcopy(part.past_key_values)
             rest = model.generate(BATCH.input_ids, **source, past_key_values=cache, max_new_tokens=3)
         assert torch.equal(rest, whole.sequences)
+
+
+def test_memory_is_kept_for_the_length_of_a_search_alone() -> None:
+    model = tiny_model()
+    keep_heap(HEAP_BYTES[0] // 4)  # outside of any search: for nobody
+    with short_steps(model):
+        kept = short_steps_module._kept.get()
+        for numbers, count in ((HEAP_BYTES[0] // 4 - 1, 0), (HEAP_BYTES[0] // 4, 1), (HEAP_BYTES[1] // 4, 1)):
+            keep_heap(numbers)
+            assert len(kept) == count
+        with short_steps(model):
+            assert short_steps_module._kept.get() == []
+        assert short_steps_module._kept.get() is kept
+    assert short_steps_module._kept.get() is None
 
 
 # --------------------------------------------------------------------------------------------------------------------
