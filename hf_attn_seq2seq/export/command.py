@@ -1,10 +1,11 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Export a model to a folder for ONNX Runtime, in single precision or 8 bits."""
+"""Export a model for ONNX Runtime, in single precision or 8 bits, or for CTranslate2."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from hf_attn_seq2seq.export.names import CTRANSLATE2, GRAPH
 from hf_attn_seq2seq.export.parsers import export_parser
 from hf_attn_seq2seq.export.writer import SENTENCES, Exported, WrittenGraph, described, export, export_graph
 
@@ -17,10 +18,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(options: argparse.Namespace) -> None:
     """Export, and tell what came of it."""
     sentences = None if options.sentences is None else _read(options.sentences)
-    if options.to == "graph":
+    if options.to == GRAPH:
         if options.output is not None:
             raise ValueError("--to graph writes into the folder of the model, beside its weights: leave out --output.")
         print(_told_graph(export_graph(options.model, sentences)))
+        return
+    if options.to == CTRANSLATE2:
+        from hf_attn_seq2seq.export import ctranslate2
+
+        written = ctranslate2.export_ctranslate2(options.model, options.output, sentences)
+        print(
+            f"{written.folder}: {written.bytes / 1e6:.1f} MB, for CTranslate2.\n{ctranslate2.described(written)}\n"
+            f"Try it: see {written.folder / 'README.md'}"
+        )
         return
     print(_told(export(options.model, options.to, options.output, sentences)))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
-from hf_attn_seq2seq.export.names import COMPARED, KINDS
+from hf_attn_seq2seq.export.names import COMPARED, CTRANSLATE2, GRAPH, KINDS
 
 
 EXAMPLES = """examples:
@@ -19,12 +19,14 @@ kinds:
   onnx   single precision: the same translations as PyTorch, greedily and with beams
   int8   embeddings and the weights of matrix products in 8 bits: smaller, with slightly different results; the
          difference is measured and saved in exported.json
+  ctranslate2
+         a Transformer for CTranslate2, with equal results in single precision; needs the extra ctranslate2
 """
 
 
 def export_parser() -> CommandParser:
     parser = CommandParser(
-        description="Export a model to a folder for ONNX Runtime, in single precision or 8 bits.",
+        description="Export a model for ONNX Runtime, in single precision or 8 bits, or for CTranslate2.",
         epilog=EXAMPLES,
     )
     parser.add_argument(
@@ -36,7 +38,7 @@ def export_parser() -> CommandParser:
         f"{DEFAULT_MODEL}, which comes with this package)",
     )
     parser.add_argument(
-        "--to", choices=(*KINDS, "graph"), default="onnx", help="kind of export (default: %(default)s)"
+        "--to", choices=(*KINDS, GRAPH, CTRANSLATE2), default="onnx", help="kind of export (default: %(default)s)"
     )
     parser.add_argument(
         "--output", "-o", metavar="FOLDER", help="a new folder (default: the model's name and the kind)"

@@ -5,7 +5,8 @@ import copy
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,28 +78,15 @@ def export(
         ValueError: The kind is unknown, the model is already exported or not of this package, the folder exists and is
             not empty, or the graphs do not reproduce the model's numbers.
     """
-    if output is not None and not str(output).strip():
-        raise ValueError("The name of --output is empty: name a new folder.")
     if to not in KINDS:
         raise ValueError(f"Unknown kind of export '{shortened(to)}': choose one of {', '.join(KINDS)}.")
     source = Path(resolve(name))
-    folder = Path(output) if output is not None else _default_output(name, to)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"'{folder}' is not a folder: name a new one as --output.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"'{folder}' exists and is not empty: name another --output, or remove it first.")
-    if (source / DESCRIPTION).is_file():
-        raise ValueError(f"'{name}' is already exported: name the model it was exported from.")
+    folder = new_folder(name, to, output)
     translator = load_translator([name], device="cpu", dtype="float32")
-    model = _own(name, translator.model)
-    origin, sentences = _origin(name, sentences)
-    inputs = _sample(model, translator.tokenizer, sentences)
-    try:
-        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"'{folder}' cannot be written ({error.strerror}): name another --output.") from None
-    place = folder.resolve()
-    with sole_output(place), whole_folder(place) as made:
+    model = own_model(name, translator.model)
+    origin, sentences = origin_of(name, sentences)
+    inputs = sample(model, translator.tokenizer, sentences)
+    with filled(folder) as made:
         description = {
             **write_model(model, made, to),
             "model": source.name if source.is_dir() else name,
@@ -116,10 +104,51 @@ def export(
             )
         _write_json(made / DESCRIPTION, {**description, "difference_from_pytorch": difference._asdict()})
         (made / "README.md").write_text(_card(description["model"], to, difference), encoding="utf-8")
-        if place.is_dir():
-            place.rmdir()  # fails if it is no longer empty
         size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE, GRAPH_FILE, WEIGHTS_FILE))
     return Exported(folder, to, size, difference)
+
+
+def new_folder(name: str, kind: str, output: str | Path | None) -> Path:
+    """
+    The folder that an export makes.
+
+    Args:
+        name: Of the model.
+        kind: Of the export, which ends the folder's name where `output` is None.
+        output: The user's choice.
+
+    Raises:
+        ValueError: There is something there, or the model is an exported one.
+    """
+    if output is not None and not str(output).strip():
+        raise ValueError("The name of --output is empty: name a new folder.")
+    folder = Path(output) if output is not None else _default_output(name, kind)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"'{folder}' is not a folder: name a new one as --output.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"'{folder}' exists and is not empty: name another --output, or remove it first.")
+    if (Path(resolve(name)) / DESCRIPTION).is_file():
+        raise ValueError(f"'{name}' is already exported: name the model it was exported from.")
+    return folder
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[Path]:
+    """
+    Yield an empty folder that becomes `folder` when the block ends; no other run may write there meanwhile.
+
+    Raises:
+        ValueError: The folder cannot be made.
+    """
+    try:
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"'{folder}' cannot be written ({error.strerror}): name another --output.") from None
+    place = folder.resolve()
+    with sole_output(place), whole_folder(place) as made:
+        yield made
+        if place.is_dir():
+            place.rmdir()  # fails if it is no longer empty
 
 
 class WrittenGraph(NamedTuple):
@@ -151,9 +180,9 @@ def export_graph(name: str, sentences: Sequence[str] | None = None) -> WrittenGr
     if (folder / DESCRIPTION).is_file():
         raise ValueError(f"'{name}' is already exported, with its graph: name the model it was exported from.")
     translator = load_translator([name], device="cpu", dtype="float32")
-    model = _own(name, translator.model)
-    origin, sentences = _origin(name, sentences)
-    inputs = _sample(model, translator.tokenizer, sentences)
+    model = own_model(name, translator.model)
+    origin, sentences = origin_of(name, sentences)
+    inputs = sample(model, translator.tokenizer, sentences)
     options = {"max_new_tokens": COMPARED_TOKENS}
     wanted = TorchEngine(model).search(inputs["input_ids"].numpy(), inputs["attention_mask"].numpy(), **options)
     with whole_file(folder / GRAPH_FILE) as partial:
@@ -176,7 +205,7 @@ def _same(found: list[int], wanted: list[int]) -> bool:
     return found[:length] == wanted[:length] and len({*found[length:], *wanted[length:]}) <= 1
 
 
-def _own(name: str, model: Any) -> AttnSeq2SeqForConditionalGeneration:
+def own_model(name: str, model: Any) -> AttnSeq2SeqForConditionalGeneration:
     if not isinstance(model, AttnSeq2SeqForConditionalGeneration):
         raise ValueError(
             f"'{name}' is a model of type {model.config.model_type}, not of this package: export it with Hugging "
@@ -185,7 +214,7 @@ def _own(name: str, model: Any) -> AttnSeq2SeqForConditionalGeneration:
     return model
 
 
-def _origin(name: str, sentences: Sequence[str] | None) -> tuple[str, Sequence[str] | None]:
+def origin_of(name: str, sentences: Sequence[str] | None) -> tuple[str, Sequence[str] | None]:
     """Where the sentences of a comparison come from, and these."""
     if sentences is not None:
         return "given", sentences
@@ -291,7 +320,7 @@ def _shown_sentences(name: str) -> list[str] | None:
     return [text for text in sources if isinstance(text, str) and text.strip()] or None
 
 
-def _sample(model: Any, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str] | None) -> Inputs:
+def sample(model: Any, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str] | None) -> Inputs:
     """Source ids and mask, `(batch, src_len)`, of the given sentences, or of random tokens with an end token."""
     if sentences is not None:
         texts = [text for text in sentences if text.strip()][:COMPARED]
