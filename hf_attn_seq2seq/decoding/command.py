@@ -91,6 +91,7 @@ def run(options: argparse.Namespace) -> None:
         if alone and looks_like_path(options.model) and not os.path.exists(options.model):
             raise ValueError(f"{error} There is no file of that name to translate either. {AS_TEXT}") from None
         raise
+    options.block = options.batch_size or TORCH_BATCH
     if options.batch_size is None:
         options.batch_size = GRAPH_BATCH if opening.graph else TORCH_BATCH
     if options.alignments or options.replace_unknown:
@@ -137,7 +138,7 @@ def _read(options: argparse.Namespace, output: Output) -> Iterator[Block]:
     typing = not options.file and sys.stdin is not None and sys.stdin.isatty()
     if typing:
         print("Type one sentence per line; end with Ctrl-D.", file=sys.stderr)
-    size = min(BLOCK_BYTES * max(options.batch_size, TORCH_BATCH), LARGEST_BLOCK)
+    size = min(BLOCK_BYTES * options.block, LARGEST_BLOCK)
     return read_blocks(options.file, size, first=FIRST_BLOCK, done=output.lines, prompt=PROMPT if typing else "")
 
 
