@@ -34,6 +34,11 @@ page: frontend/node_modules
 page-check: frontend/node_modules
 	cd frontend && npm run --silent check
 
+# What the example in Node needs; its test is skipped without. No install scripts: they load libraries for GPUs.
+examples/node/node_modules: examples/node/package.json examples/node/package-lock.json
+	cd examples/node && npm ci --silent --ignore-scripts
+	touch $@
+
 frontend/node_modules: frontend/package.json frontend/package-lock.json
 	cd frontend && npm ci --silent
 	touch $@
@@ -43,4 +48,4 @@ pictures: $(READY)
 	$(BIN)/python docs/make_pictures.py
 
 clean:
-	rm -rf .venv .cache outputs build *.egg-info frontend/node_modules
+	rm -rf .venv .cache outputs build *.egg-info frontend/node_modules examples/node/node_modules
