@@ -58,6 +58,7 @@ def has_loop(inputs: torch.Tensor) -> bool:
     return (
         torch.is_grad_enabled()
         and inputs.dtype in (torch.float32, torch.float64)
+        and inputs.device.type in ("cpu", "cuda")
         and runs_plainly(inputs)
         and not torch.is_autocast_enabled(inputs.device.type)
     )
