@@ -32,8 +32,14 @@ class Engine(Protocol):
     """Runs one model, or an ensemble."""
 
     name: str  # "graph" or "torch"
-    config: Any  # with the fields of the model's configuration as attributes, `vocab_size` for example
-    generation_config: Any  # with the settings of the search as attributes: those saved with the model
+
+    @property
+    def config(self) -> Any:
+        """Has the fields of the model's configuration as attributes, `vocab_size` for example."""
+
+    @property
+    def generation_config(self) -> Any:
+        """Has the settings of the search as attributes: those saved with the model."""
 
     def readout(self) -> Readout:
         """How links are read from the attention, as the model's `alignment.json` says."""

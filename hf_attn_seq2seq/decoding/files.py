@@ -98,7 +98,7 @@ def _typed(sizes: Iterator[int], prompt: str) -> Iterator[bytes]:
     for size in sizes:
         if prompt:
             print(prompt, end="", file=sys.stderr, flush=True)
-        content = sys.stdin.buffer.read1(size)  # type: ignore[attr-defined]
+        content = sys.stdin.buffer.read1(size)  # type: ignore[union-attr]
         if not content:
             break
         yield content

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hf_attn_seq2seq.decoding.engines import Engine
+from hf_attn_seq2seq.decoding.engines import Engine, as_engine
 from hf_attn_seq2seq.decoding.files import Block
 from hf_attn_seq2seq.decoding.opening import Opening
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
@@ -132,7 +132,7 @@ class _Done(NamedTuple):
 @contextmanager
 def _here(opening: Opening, search: dict[str, Any]) -> Iterator[Submit]:
     engine = opening.open()
-    yield lambda texts: _Done(_translate(engine, opening.tokenizer, texts, search))  # type: ignore[arg-type,return-value]
+    yield lambda texts: _Done(_translate(engine, opening.tokenizer, texts, search))  # type: ignore[misc,return-value]
 
 
 @contextmanager
@@ -209,4 +209,5 @@ def _translate_in_process(texts: list[str], search: dict[str, Any]) -> Translati
         from hf_attn_seq2seq.decoding.loading import load_translator
 
         _translator = load_translator(**_loading)
-    return _translate(*_translator, texts, search)
+    model, tokenizer = _translator
+    return _translate(as_engine(model), tokenizer, texts, search)

@@ -176,7 +176,7 @@ def _may_have_gpu() -> bool:
 def _by_graph(name: str, folder: Path, device: str | None, dtype: str, engine: str, threads: int | None) -> Opening:
     """Open a folder's model with its graph; a GraphProblem if there is none and none can be made."""
     graph = _open_graph(folder, threads)
-    tokenizer = tokens.saved_tokenizer(folder)
+    tokenizer: Any = tokens.saved_tokenizer(folder)
     if tokenizer is None:
         from hf_attn_seq2seq.decoding.loading import read_tokenizer
 

@@ -158,23 +158,23 @@ def translate_n_best(
         if max_source_tokens is None:
             _tell_what_is_cut(tokenizer, batch, inputs, limit)
         layer = readout.layer if attending else None
-        found = engine.search(**inputs, layer=layer, scores=scores, **generate_options)
-        if found.attentions is None:
-            texts_found = tokenizer.batch_decode(found.sequences.tolist(), skip_special_tokens=True)
+        hypotheses = engine.search(**inputs, layer=layer, scores=scores, **generate_options)
+        if hypotheses.attentions is None:
+            texts_found = tokenizer.batch_decode(hypotheses.sequences.tolist(), skip_special_tokens=True)
             translations = [Translation(text) for text in texts_found]
         else:
             translations = []
-            for row, ids in enumerate(found.sequences[:, 1:].tolist()):  # after the start token
+            for row, ids in enumerate(hypotheses.sequences[:, 1:].tolist()):  # after the start token
                 source = Source(batch[row // n_best], offsets[row // n_best], _words_of_tokens(inputs, row // n_best))
                 translations.append(
-                    _with_attention(tokenizer, source, ids, found.attentions[row], readout, links, unknown_words)
+                    _with_attention(tokenizer, source, ids, hypotheses.attentions[row], readout, links, unknown_words)
                 )
-        if found.scores is not None:
-            scored = zip(translations, found.scores.tolist())
+        if hypotheses.scores is not None:
+            scored = zip(translations, hypotheses.scores.tolist())
             translations = [translation._replace(score=score) for translation, score in scored]
         for row, index in enumerate(indices):
             ranks = range(row * n_best, (row + 1) * n_best)
-            results[index] = [translations[rank] for rank in ranks if found.found[rank] or rank == ranks[0]]
+            results[index] = [translations[rank] for rank in ranks if hypotheses.found[rank] or rank == ranks[0]]
     return results
 
 

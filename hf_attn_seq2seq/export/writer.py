@@ -183,7 +183,7 @@ def export_graph(name: str, sentences: Sequence[str] | None = None) -> WrittenGr
     model = own_model(name, translator.model)
     origin, sentences = origin_of(name, sentences)
     inputs = sample(model, translator.tokenizer, sentences)
-    options = {"max_new_tokens": COMPARED_TOKENS}
+    options: dict[str, Any] = {"max_new_tokens": COMPARED_TOKENS}
     wanted = TorchEngine(model).search(inputs["input_ids"].numpy(), inputs["attention_mask"].numpy(), **options)
     with whole_file(folder / GRAPH_FILE) as partial:
         graph = write_graph(model, sorted(folder.glob("*.safetensors")), readout_of(model).layer)

@@ -10,7 +10,9 @@ from onnx import helper, numpy_helper
 
 
 Value = str | int | float | bool | np.ndarray
-INT, FLOAT, BOOL = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL
+INT: int = onnx.TensorProto.INT64
+FLOAT: int = onnx.TensorProto.FLOAT
+BOOL: int = onnx.TensorProto.BOOL
 
 
 class Constants:
@@ -71,7 +73,7 @@ class Nodes:
             outputs: Names and element types. An output may be a name from outside.
         """
         made = {name for node in self.nodes for name in node.output}
-        results = []
+        results: list[onnx.ValueInfoProto] = []
         for place, (name, kind) in enumerate(outputs):
             if name not in made or name in {result.name for result in results}:
                 own = f"{self.prefix}/output_{place}"

@@ -434,7 +434,7 @@ def _loop(
     first: list[str],
 ) -> list[str]:
     """`Loop`: `carried` are names before and after a step and types; `written` are the outputs of all steps."""
-    inputs = [(f"{prefix}/i", INT, []), (f"{prefix}/more", BOOL, [])]
+    inputs: list[tuple[str, int, list[int] | None]] = [(f"{prefix}/i", INT, []), (f"{prefix}/more", BOOL, [])]
     inputs += [(name, kind, None) for name, _, kind in carried]
     outputs = [(more, BOOL), *((name, kind) for _, name, kind in carried), *written]
     return nodes.Loop(

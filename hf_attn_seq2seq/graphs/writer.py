@@ -293,7 +293,7 @@ def _trace(
         torch.onnx.export(
             graph.eval(),
             tuple(sample[name] for name in inputs),
-            file,
+            file,  # type: ignore[arg-type]  # this exporter takes a stream
             dynamo=False,
             opset_version=OPSET,
             input_names=inputs,

@@ -394,7 +394,7 @@ def test_two_processes_are_killed_and_one_goes_on(folders, many, tmp_path):
             time.sleep(0.1)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert json.loads(progress.read_text())["lines"] == two_blocks
+    assert json.loads(progress.read_text())["lines"] >= two_blocks
     with output.open("ab") as stream:
         stream.write(b"half a li")
     run(folders / "gru", many, "--output", output, *options, "--resume")
