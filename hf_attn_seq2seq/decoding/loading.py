@@ -290,6 +290,8 @@ def _unread(name: str, error: Exception) -> str:
     if "newer version" in reason:
         return f"'{name}' cannot be loaded. {reason}"
     if "does not recognize" in reason or "Unrecognized model" in reason:  # the original message has several paragraphs
+        if (Path(name) / "model.bin").is_file() and any(Path(name).glob("*_vocabulary.json")):
+            return f"'{name}' is a model for CTranslate2: run it with ctranslate2.Translator."
         return f"'{name}' is a model of a type that Transformers {transformers.__version__} does not know."
     if "custom code" in reason:
         return f"'{name}' needs custom code: if you trust it, load it in Python with trust_remote_code=True."

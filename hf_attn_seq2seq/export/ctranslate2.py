@@ -165,6 +165,9 @@ def search_options(settings: GenerationConfig, tokens: Sequence[str]) -> dict[st
     reason = why_no_graph(values, limited=True)
     search = None if reason else Search.of(values)
     if search is not None:
+        for token in (search.decoder_start_token_id, *search.eos_token_id):
+            if not 0 <= token < len(tokens):
+                reason = f"start or end with the token {token}, of {len(tokens)} tokens"
         if len(search.eos_token_id) != 1:
             reason = f"end translations with eos_token_id={shortened(str(values.get('eos_token_id')))}"
         for name in ("forced_bos_token_id", "forced_eos_token_id", "begin_suppress_tokens"):
@@ -188,8 +191,9 @@ def search_options(settings: GenerationConfig, tokens: Sequence[str]) -> dict[st
         "max_decoding_length": search.max_new_tokens,
         "min_decoding_length": search.min_new_tokens,
     }
-    if search.suppress_tokens:
-        options["suppress_sequences"] = [[tokens[token]] for token in search.suppress_tokens]
+    # As for generate(), an id that there is not forbids nothing.
+    if forbidden := [[tokens[token]] for token in search.suppress_tokens if 0 <= token < len(tokens)]:
+        options["suppress_sequences"] = forbidden
     return options
 
 

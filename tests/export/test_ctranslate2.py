@@ -14,6 +14,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+import hf_attn_seq2seq
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
 from hf_attn_seq2seq.export import command, ctranslate2
 from hf_attn_seq2seq.export.ctranslate2 import ACTIVATIONS, check, export_ctranslate2, search_options, specification
@@ -43,7 +44,7 @@ SEARCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # and arguments 
     "5 beams": ({"num_beams": 5, "length_penalty": 1.0, "early_stopping": True}, {}),
     "best 3": ({"num_beams": 4, "num_return_sequences": 3, "early_stopping": True, "length_penalty": 2.0}, {}),
     "greedy, forbidden": (
-        {"num_beams": 1, "suppress_tokens": [3, 5], "bad_words_ids": [[7]], "min_new_tokens": 2},
+        {"num_beams": 1, "suppress_tokens": [3, 5, 99], "bad_words_ids": [[7]], "min_new_tokens": 2},
         {},
     ),
     "beams, forbidden": (
@@ -162,6 +163,8 @@ def test_the_folder_and_the_code_on_its_card(
     command.main([str(tmp_path / "model"), "--to", "ctranslate2"])
     folder = tmp_path / "model-ctranslate2"
     assert "16 of 16 sentences of random words have the same greedy translation" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"is a model for CTranslate2: run it with ctranslate2\.Translator\."):
+        hf_attn_seq2seq.load(str(folder))
     vocabularies = {"source_vocabulary.json", "target_vocabulary.json"} if sizes else {"shared_vocabulary.json"}
     assert {path.name for path in folder.iterdir()} >= {"README.md", "model.bin", "config.json", "tokenizer.json"}
     assert {path.name for path in folder.glob("*_vocabulary.json")} == vocabularies
@@ -211,6 +214,7 @@ def test_fields_that_it_cannot_hold(field: str) -> None:
         ({"num_beams": 2, "min_new_tokens": 3}, r"cannot forbid tokens .* with beams unless renormalize_logits=True"),
         ({"num_beams": 2, "suppress_tokens": [3]}, r"cannot forbid tokens .* with beams"),
         ({"eos_token_id": [2, 3]}, r"cannot end translations with eos_token_id=\[2, 3\]"),
+        ({"eos_token_id": 20}, "cannot start or end with the token 20, of 20 tokens"),
         ({"eos_token_id": None}, "cannot end translations with eos_token_id=None"),
     ],
     ids=str,
@@ -218,7 +222,7 @@ def test_fields_that_it_cannot_hold(field: str) -> None:
 def test_settings_that_it_does_not_take(settings: dict[str, Any], sentence: str) -> None:
     usual = {"eos_token_id": END, "decoder_start_token_id": 1, "pad_token_id": 0}
     with pytest.raises(ValueError, match=sentence):
-        search_options(GenerationConfig(**{**usual, **settings}), [])
+        search_options(GenerationConfig(**{**usual, **settings}), ["word"] * 20)
 
 
 def test_refusals_of_the_command(
