@@ -6,7 +6,6 @@ This module is outside the package on purpose: a program that imports the packag
 which takes seconds, to register our models there. The command does so only when it needs them (`is_running`).
 """
 
-import argparse
 import atexit
 import difflib
 import importlib
@@ -17,8 +16,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+
+if TYPE_CHECKING:
+    from hf_attn_seq2seq.console import CommandParser
 
 PROGRAM = "hf-attn-seq2seq"
 
@@ -161,7 +163,7 @@ def _main(arguments: Sequence[str]) -> None:
         fail(f"Unknown command '{name if len(name) <= 80 else name[:80] + ' ...'}': {hint}")
 
 
-def make_parser(name: str) -> argparse.ArgumentParser:
+def make_parser(name: str) -> "CommandParser":
     """The parser of a command's options; neither PyTorch nor Transformers is imported."""
     room, _, _ = COMMANDS[name].module.partition(".")
     return getattr(importlib.import_module(f"hf_attn_seq2seq.{room}.parsers"), f"{name}_parser")()
