@@ -33,7 +33,7 @@ def run_alone(*arguments: str) -> tuple[subprocess.CompletedProcess[str], set[st
     imported = {
         line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")
     }
-    assert "argparse" in imported  # that they are seen
+    assert "runpy" in imported  # that they are seen
     return done, {name.partition(".")[0] for name in imported}
 
 
