@@ -30,6 +30,9 @@ from transformers import (
 import hf_attn_seq2seq
 from hf_attn_seq2seq import AttnSeq2SeqTokenizer
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.decoding.graph_cache import find_engine
+from hf_attn_seq2seq.export.writer import export_graph
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE
 from hf_attn_seq2seq.sharing import stage_model
 from hf_attn_seq2seq.sharing.command import main
 from hf_attn_seq2seq.sharing.stage import stage_space
@@ -452,3 +455,11 @@ def test_the_token_is_nowhere(
     for token in USERS:  # ... and is nowhere else
         assert token not in told
         assert not [content for content in (*files, *stored) if token.encode() in content]
+
+
+def test_a_graph_is_shared_with_the_model_that_has_one(copy_of_run: Path, staged: Path, tmp_path: Path) -> None:
+    assert not (staged / GRAPH_FILE).exists()
+    export_graph(str(copy_of_run))
+    (tmp_path / "shared").mkdir()
+    stage_model(str(copy_of_run), "alice/new", tmp_path / "shared")
+    assert find_engine(tmp_path / "shared").path == tmp_path / "shared" / GRAPH_FILE
