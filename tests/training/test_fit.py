@@ -291,7 +291,7 @@ def test_r_drop_asks_two_passes_with_other_dropout_to_agree(tmp_path: Path) -> N
     model.zero_grad()
     set_seed(3)
     twice = {name: torch.cat([value, value]) for name, value in batch.items()}
-    one, other = model(**twice).logits.log_softmax(-1).chunk(2)
+    one, other = model(**twice, output_logits=True).logits.log_softmax(-1).chunk(2)
     nll = [
         functional.cross_entropy(each.flatten(0, 1), labels.flatten(), label_smoothing=0.1) for each in (one, other)
     ]
