@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hf_attn_seq2seq.decoding.readout import Readout
 
 _IMPOSSIBLE = -1e8  # a sum of log-probabilities that no tokens of a model have
-_AGAIN = "write it again with: hf-attn-seq2seq export"
+_AGAIN = "write it again with: hf-attn-seq2seq export MODEL --to graph"
 
 
 class GraphProblem(ValueError):
