@@ -83,7 +83,7 @@ def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = No
             if (source / file).is_file():
                 shutil.copyfile(source / file, folder / file)
         if (source / GRAPH_FILE).is_file():  # written anew, for the files that are shared
-            save_graph(model, folder, layer=readout_of(model).layer)
+            save_graph(model, folder, layer=readout_of(model).layer)  # type: ignore[arg-type]
         recipe = _stage_recipe(source, folder)
         results = _results(source)
         notes = _licence_notes(results.get("license", recipe.get("license"))) + _weights_notes(results, source)
