@@ -54,7 +54,10 @@ def find_engine(folder: Path, threads: int | None = None) -> GraphEngine | None:
     Raises:
         ImportError: ONNX Runtime is not installed.
     """
-    files = checksums(folder)
+    return _find(folder, checksums(folder), threads)
+
+
+def _find(folder: Path, files: Mapping[str, str], threads: int | None) -> GraphEngine | None:
     for graph in (folder / GRAPH_FILE, kept_graph(files)):
         if graph.is_file():
             try:
@@ -79,12 +82,12 @@ def make_engine(
         GraphProblem: The model cannot be written as a graph.
         OSError: The cache cannot be written.
     """
-    found = find_engine(folder, threads)
+    files = checksums(folder)
+    found = _find(folder, files, threads)
     if found is not None:
         return found
     from hf_attn_seq2seq.graphs.writer import save_graph
 
-    files = checksums(folder)
     graph = kept_graph(files)
     graph.parent.mkdir(parents=True, exist_ok=True)
     try:

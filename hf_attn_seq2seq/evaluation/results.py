@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 import platform
@@ -31,6 +30,7 @@ from hf_attn_seq2seq.evaluation.metrics import (
     score_corpus,
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
+from hf_attn_seq2seq.graphs.format import checksum
 from hf_attn_seq2seq.writing import write_text
 
 
@@ -185,14 +185,7 @@ def describe_environment() -> dict[str, Any]:
 
 def checksums(paths: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of each file, by its name."""
-    sums = {}
-    for path in sorted(paths):
-        with open(path, "rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-        sums[path.name] = digest.hexdigest()
-    return sums
+    return {path.name: checksum(path) for path in sorted(paths)}
 
 
 def names_only(value: Any) -> Any:

@@ -2,7 +2,6 @@
 """Writes a model's folder for ONNX Runtime: graphs, tokenizer, configurations, card, and a comparison with PyTorch."""
 
 import copy
-import hashlib
 import importlib.metadata
 import json
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from hf_attn_seq2seq.decoding.readout import Readout, readout_of, save_readout
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.export.names import COMPARED, KINDS
 from hf_attn_seq2seq.export.quantize import quantize
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE, checksums
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, checksum, checksums
 from hf_attn_seq2seq.graphs.parts import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
 from hf_attn_seq2seq.graphs.storage import WEIGHTS_FILE, save_together
 from hf_attn_seq2seq.graphs.writer import describe, write_graph
@@ -298,7 +297,7 @@ def described(near: Difference) -> str:
 def _checksums(name: str) -> dict[str, str]:
     """Checksums of the weight files, by file name."""
     folder = Path(cached_file(resolve(name), "config.json")).parent
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.safetensors"))}
+    return {path.name: checksum(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -302,7 +302,7 @@ def write_beams(nodes: Nodes, call: Call) -> Callable[[Nodes], Found]:
     ends, none_ends = (Nodes(f"beam_step/{name}", nodes.constants) for name in ("ends", "none_ends"))
     ended = ends.And(ends.Or(ends.Less(penalty, 0.0), is_last), among_best)
     value = ends.Div(ranked, ends.Gather(powers, number))
-    is_full = ends.And(ends.Cast(_all(ends, done, 1), to=BOOL), full_stop)
+    is_full = ends.And(ends.Cast(ends.ReduceMin(done, axes=[1], keepdims=1), to=BOOL), full_stop)
     for refused in (is_full, ends.Not(ends.Cast(hope, to=BOOL)), ends.Not(ended)):
         value = ends.Add(value, ends.Mul(ends.Cast(refused, to=FLOAT), IMPOSSIBLE))
     score_new, best_new = ends.TopK(ends.Concat(score, value, axis=1), beams_row, axis=1, outputs=2)
@@ -362,10 +362,6 @@ def write_beams(nodes: Nodes, call: Call) -> Callable[[Nodes], Found]:
         return _written_out(nodes, tokens, parents, ended_at, came_from, last_token, scores, attention)
 
     return finish
-
-
-def _all(nodes: Nodes, value: str, axis: int) -> str:
-    return nodes.ReduceMin(value, axes=[axis], keepdims=1)
 
 
 def _written_out(
