@@ -101,6 +101,7 @@ class GraphEngine:
             "attention_mask": np.asarray(attention_mask, dtype=np.int64),
             "output_scores": np.asarray(scores),
             "attention_heads": self._heads(layer),
+            "attention_shift": np.asarray(0),  # the reader of any engine's rows shifts them itself
         }
         outputs = ["sequences", "scores", "lengths", *(["attentions"] if layer is not None else [])]
         try:

@@ -44,8 +44,9 @@ from hf_attn_seq2seq.decoding.names import (
     packaged_models,
     resolve,
 )
-from hf_attn_seq2seq.decoding.readout import READOUT_FILE, Aligner, Readout, find_readout, keep_readout, readout_of
+from hf_attn_seq2seq.decoding.readout import Aligner, Readout, find_readout, keep_readout, readout_of
 from hf_attn_seq2seq.decoding.safety import HUB_OPTIONS, NO_CODE, check_files
+from hf_attn_seq2seq.graphs.format import READOUT_FILE
 from hf_attn_seq2seq.messages import shortened
 
 

@@ -23,9 +23,8 @@ from hf_attn_seq2seq.decoding.folders import (
 from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
 from hf_attn_seq2seq.decoding.graph_cache import find_engine, make_engine
 from hf_attn_seq2seq.decoding.names import ENGINES, is_exported, resolve
-from hf_attn_seq2seq.decoding.readout import READOUT_FILE
 from hf_attn_seq2seq.decoding.safety import NO_CODE, WEIGHTS, check_files, find_file, read_settings
-from hf_attn_seq2seq.graphs.format import CONFIG_FILE, GRAPH_FILE
+from hf_attn_seq2seq.graphs.format import CONFIG_FILE, GRAPH_FILE, READOUT_FILE
 from hf_attn_seq2seq.messages import shortened
 
 

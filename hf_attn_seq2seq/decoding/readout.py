@@ -18,6 +18,7 @@ from hf_attn_seq2seq.data.links import Link
 from hf_attn_seq2seq.data.words import Words, cut_words, word_shares
 from hf_attn_seq2seq.decoding.names import END_TOKEN_CHOICES
 from hf_attn_seq2seq.decoding.word_attention import WordAttention, word_attention
+from hf_attn_seq2seq.graphs.format import READOUT_FILE
 from hf_attn_seq2seq.messages import check_layer, quoted
 from hf_attn_seq2seq.writing import write_text
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
-
-READOUT_FILE = "alignment.json"  # beside a model's weights
 
 
 @dataclass(frozen=True)

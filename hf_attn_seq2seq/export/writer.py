@@ -22,7 +22,7 @@ from hf_attn_seq2seq.decoding.readout import Readout, readout_of, save_readout
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.export.names import COMPARED, KINDS
 from hf_attn_seq2seq.export.quantize import quantize
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE, checksum, checksums
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, attention_rows, checksum, checksums
 from hf_attn_seq2seq.graphs.parts import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
 from hf_attn_seq2seq.graphs.storage import WEIGHTS_FILE, save_together
 from hf_attn_seq2seq.graphs.writer import describe, write_graph
@@ -92,9 +92,6 @@ def export(
             "weights_sha256": _checksums(name),
         }
         translator.tokenizer.save_pretrained(made)
-        readout = readout_of(model)
-        if readout != Readout():
-            save_readout(readout, made)
         difference = measure(model, ExportedModel(made), inputs, origin)
         if to == "onnx" and difference.largest_logit_difference > TOLERANCE * max(1.0, difference.largest_logit):
             raise ValueError(
@@ -182,10 +179,11 @@ def export_graph(name: str, sentences: Sequence[str] | None = None) -> WrittenGr
     model = own_model(name, translator.model)
     origin, sentences = origin_of(name, sentences)
     inputs = sample(model, translator.tokenizer, sentences)
+    readout_of(model)  # tells if the file is damaged
     options: dict[str, Any] = {"max_new_tokens": COMPARED_TOKENS}
     wanted = TorchEngine(model).search(inputs["input_ids"].numpy(), inputs["attention_mask"].numpy(), **options)
     with whole_file(folder / GRAPH_FILE) as partial:
-        graph = write_graph(model, sorted(folder.glob("*.safetensors")), readout_of(model).layer)
+        graph = write_graph(model, sorted(folder.glob("*.safetensors")), attention_rows(folder))
         partial.write_bytes(graph.SerializeToString())
         engine = GraphEngine(partial, folder)
         if reason := engine.can(options):
@@ -223,8 +221,8 @@ def origin_of(name: str, sentences: Sequence[str] | None) -> tuple[str, Sequence
 
 def write_model(model: AttnSeq2SeqForConditionalGeneration, folder: Path, to: str = "onnx") -> dict[str, Any]:
     """
-    Write the files that [`ExportedModel`] reads: graphs, configurations and `exported.json`; returns the latter's
-    content.
+    Write the files that [`ExportedModel`] reads: graphs, configurations, `exported.json` and, unless the model has the
+    usual one, `alignment.json`; returns the content of `exported.json`.
 
     Args:
         model: The model, on the CPU.
@@ -236,9 +234,12 @@ def write_model(model: AttnSeq2SeqForConditionalGeneration, folder: Path, to: st
         del config.auto_map  # the model's code stays where its weights are
     config.to_json_file(folder / "config.json")
     model.generation_config.save_pretrained(folder)
+    readout = readout_of(model)
+    if readout != Readout():
+        save_readout(readout, folder)
     names = write_graphs(model, folder)
     graphs = {file: onnx.load(folder / file) for file in (ENCODER_FILE, DECODER_FILE)}
-    graphs[GRAPH_FILE] = write_graph(model, layer=readout_of(model).layer)
+    graphs[GRAPH_FILE] = write_graph(model, rows=attention_rows(folder))
     if to == "int8":
         for graph in graphs.values():
             quantize(graph)

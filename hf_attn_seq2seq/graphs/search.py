@@ -39,6 +39,7 @@ SETTINGS = {
     "begin_suppress_tokens": (INT, 1),
     "output_scores": (BOOL, 0),  # of greedy search, which does not need them itself
     "attention_heads": (INT, 1),  # layer * heads of a layer + head; those whose weights are wanted
+    "attention_shift": (INT, 0),  # 0: a token's row is that which predicted it; 1: the next, which has read it
 }
 
 
@@ -81,7 +82,7 @@ class Found(NamedTuple):
     sequences: str  # (results, 1 + steps)
     scores: str  # (results,)
     lengths: str  # (results,): chosen tokens
-    attentions: str | None  # (results, wanted heads, steps, src_len)
+    attentions: str | None  # (results, wanted heads, steps, src_len): a row for each token, 0 where it has none
 
 
 def write_limits(nodes: Nodes, vocab_size: int) -> Limits:
@@ -231,7 +232,7 @@ def write_greedy(nodes: Nodes, call: Call) -> Callable[[Nodes], Found]:
         lengths = nodes.ReduceSum(living, np.array([0, 2]), keepdims=0)
         scores = nodes.Div(nodes.Squeeze(out[2], LAST), _powers(nodes, lengths))
         rows = [nodes.Transpose(nodes.Squeeze(each, np.array([3])), perm=[1, 2, 0, 3]) for each in attention]
-        return Found(sequences, scores, lengths, rows[0] if rows else None)
+        return Found(sequences, scores, lengths, _rows_of_tokens(nodes, rows[0], lengths) if rows else None)
 
     return finish
 
@@ -413,10 +414,24 @@ def _written_out(
         weights = attention[0]
         flat = nodes.vector(nodes.size(tokens, 0), nodes.size(weights, 2), nodes.size(weights, 4))
         by_row = nodes.Gather(nodes.Reshape(weights, flat, allowzero=1), places, axis=0)
-        real = nodes.Less(nodes.Range(0, longest, 1), nodes.Unsqueeze(lengths, SECOND))  # (results, steps)
-        real = nodes.Cast(nodes.Unsqueeze(real, np.array([2, 3])), to=FLOAT)
-        attentions = nodes.Transpose(nodes.Mul(by_row, real), perm=[0, 2, 1, 3])
+        attentions = _rows_of_tokens(nodes, nodes.Transpose(by_row, perm=[0, 2, 1, 3]), lengths)
     return Found(sequences, scores, lengths, attentions)
+
+
+def _rows_of_tokens(nodes: Nodes, attentions: str, lengths: str) -> str:
+    """
+    A row of attention for each token: that of the step which chose it, or of the step `attention_shift` later. Rows
+    from beyond the hypothesis are 0.
+
+    Args:
+        attentions: `(results, heads, steps, src_len)`: those of each step.
+        lengths: `(results,)`: the steps of each hypothesis.
+    """
+    steps = nodes.size(attentions, 2)
+    from_step = nodes.Add(nodes.Range(0, steps, 1), "attention_shift")
+    real = nodes.Less(from_step, nodes.Unsqueeze(lengths, SECOND))  # (results, steps)
+    rows = nodes.Gather(attentions, nodes.Min(from_step, nodes.Sub(steps, 1)), axis=2)
+    return nodes.Mul(rows, nodes.Cast(nodes.Unsqueeze(real, np.array([1, 3])), to=FLOAT))
 
 
 def _loop(

@@ -21,13 +21,23 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.graphs.format import FORMAT, GRAPH_FILE, VERSION, checksums
+from hf_attn_seq2seq.graphs.format import (
+    FORMAT,
+    GRAPH_FILE,
+    READOUT_FILE,
+    USUAL_ROWS,
+    VERSION,
+    Rows,
+    attention_rows,
+    checksums,
+)
 from hf_attn_seq2seq.graphs.nodes import FLOAT, INT, Constants, Nodes
 from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, OutputGraph, free_axes
 from hf_attn_seq2seq.graphs.search import SETTINGS, Call, Found, Limits, Step, write_beams, write_greedy, write_limits
 from hf_attn_seq2seq.graphs.settings import Search, is_limited, why_not
 from hf_attn_seq2seq.graphs.simplify import names_read, simplify, subgraphs
 from hf_attn_seq2seq.graphs.storage import places, refer
+from hf_attn_seq2seq.messages import check_layer
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.splitting import length_limit
 from hf_attn_seq2seq.writing import whole_file
@@ -53,7 +63,7 @@ SAMPLES = ((2, 7, 3), (3, 5, 4), (5, 11, 6))  # batch, source and past lengths o
 
 
 def write_graph(
-    model: AttnSeq2SeqForConditionalGeneration, weights: Sequence[Path] = (), layer: int = -1
+    model: AttnSeq2SeqForConditionalGeneration, weights: Sequence[Path] = (), rows: Rows = USUAL_ROWS
 ) -> onnx.ModelProto:
     """
     The model's graph. Settings that its caller leaves out are those of the model's `generation_config`.
@@ -62,11 +72,10 @@ def write_graph(
         model: The model, on the CPU.
         weights: The safetensors files of the model, all in its folder, which the graph then refers to by name; none:
             the graph holds the weights itself.
-        layer: Whose attention is returned where the caller names none: an index among the decoder layers with
-            attention.
+        rows: The attention that is returned where the caller names none.
 
     Raises:
-        ValueError: The files lack a parameter of the model.
+        ValueError: The files lack a parameter of the model, or it has no such layer or head.
     """
     model = copy.deepcopy(model).float().eval()
     model.set_attn_implementation("eager")
@@ -99,7 +108,7 @@ def write_graph(
     settings = [
         (name, kind, [f"{name}_count"] * rank)
         for name, (kind, rank) in SETTINGS.items()
-        if names.attentions or name != "attention_heads"
+        if names.attentions or not name.startswith("attention_")
     ]
     shapes = (["results", "tgt_len"], ["results"], ["results"], ["results", "heads", "steps", "src_len"])
     graph = helper.make_graph(
@@ -109,7 +118,7 @@ def write_graph(
         [helper.make_tensor_value_info(*each) for each in zip(outputs, kinds, shapes)],
         [*constants.initializers.values(), *_weights(parts, _keys(model), weights)],
     )
-    defaults = _defaults(model, heads, range(len(names.attentions))[layer] if names.attentions else 0)
+    defaults = {**_search_defaults(model), **_attention_defaults(len(names.attentions), heads, rows)}
     for name, kind, shape in settings:
         value = np.asarray(defaults[name], dtype=helper.tensor_dtype_to_np_dtype(kind)).reshape([-1] * len(shape))
         graph.initializer.append(numpy_helper.from_array(value, name))
@@ -141,9 +150,7 @@ def describe(graph: onnx.ModelProto, **about: Any) -> None:
     helper.set_model_props(graph, {**found, **{name: json.dumps(value) for name, value in about.items()}})
 
 
-def save_graph(
-    model: AttnSeq2SeqForConditionalGeneration, weights: Path, folder: Path | None = None, layer: int = -1
-) -> Path:
+def save_graph(model: AttnSeq2SeqForConditionalGeneration, weights: Path, folder: Path | None = None) -> Path:
     """
     Write the graph of a saved model, which refers to the saved weights.
 
@@ -151,29 +158,41 @@ def save_graph(
         model: The model as loaded from `weights`.
         weights: The folder of the model.
         folder: Where the graph goes; None: beside the weights.
-        layer: As for [`write_graph`].
 
     Raises:
-        ValueError: The folder has no weights in safetensors, or they lack a parameter.
+        ValueError: The folder has no weights in safetensors, they lack a parameter, or its `alignment.json` names a
+            layer or head that the model does not have.
     """
     files = sorted(weights.glob("*.safetensors"))
     if not files:
         raise ValueError(f"'{weights}' has no weights in safetensors: save the model with save_pretrained.")
     path = (folder or weights) / GRAPH_FILE
     with whole_file(path) as partial:
-        partial.write_bytes(write_graph(model, files, layer).SerializeToString())
+        partial.write_bytes(write_graph(model, files, attention_rows(weights)).SerializeToString())
     return path
 
 
-def _defaults(model: AttnSeq2SeqForConditionalGeneration, heads: int, layer: int) -> dict[str, Any]:
+def _search_defaults(model: AttnSeq2SeqForConditionalGeneration) -> dict[str, Any]:
     settings = {**vars(model.generation_config), **length_limit(model)}
     if why_not(settings, limited=True) is not None:  # the graph's callers must say what they want
         settings = {"decoder_start_token_id": 0, **length_limit(model)}
-    return {
-        **Search.of(settings)._asdict(),
-        "output_scores": True,
-        "attention_heads": [layer * heads + head for head in range(heads)],
-    }
+    return {**Search.of(settings)._asdict(), "output_scores": True}
+
+
+def _attention_defaults(layers: int, heads: int, rows: Rows) -> dict[str, Any]:
+    if not layers:
+        return {}
+    try:
+        check_layer(rows.layer, layers)
+        chosen = range(heads) if rows.head is None else [range(heads)[rows.head]]
+    except (ValueError, IndexError):
+        head = "" if rows.head is None else f", head {rows.head}"
+        raise ValueError(
+            f"{READOUT_FILE} names layer {rows.layer}{head}, but the decoder has {layers} with attention, of {heads} "
+            "heads: correct it."
+        ) from None
+    first = range(layers)[rows.layer] * heads
+    return {"attention_heads": [first + head for head in chosen], "attention_shift": rows.shift}
 
 
 class _Loose(NamedTuple):

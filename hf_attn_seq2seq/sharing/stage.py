@@ -16,10 +16,9 @@ from safetensors import SafetensorError
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.decoding.loading import Translator, load_translator
 from hf_attn_seq2seq.decoding.names import resolve
-from hf_attn_seq2seq.decoding.readout import READOUT_FILE, readout_of
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, make_card
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, checksums, names_only, read_results
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, READOUT_FILE
 from hf_attn_seq2seq.graphs.writer import save_graph
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
 
@@ -83,7 +82,7 @@ def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = No
             if (source / file).is_file():
                 shutil.copyfile(source / file, folder / file)
         if (source / GRAPH_FILE).is_file():  # written anew, for the files that are shared
-            save_graph(model, folder, layer=readout_of(model).layer)  # type: ignore[arg-type]
+            save_graph(model, folder)  # type: ignore[arg-type]
         recipe = _stage_recipe(source, folder)
         results = _results(source)
         notes = _licence_notes(results.get("license", recipe.get("license"))) + _weights_notes(results, source)

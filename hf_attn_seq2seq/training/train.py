@@ -23,11 +23,12 @@ from hf_attn_seq2seq.console import make_console, run_command
 from hf_attn_seq2seq.data.prepare import REPORT, PreparedCorpus
 from hf_attn_seq2seq.data.report import report_lines
 from hf_attn_seq2seq.decoding.loading import load_aligner
-from hf_attn_seq2seq.decoding.readout import READOUT_FILE, Readout, save_readout
+from hf_attn_seq2seq.decoding.readout import Readout, save_readout
 from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
+from hf_attn_seq2seq.graphs.format import READOUT_FILE
 from hf_attn_seq2seq.messages import check_layer, shortened
 from hf_attn_seq2seq.training.fit import (
     SUMMARY_FILE,

@@ -17,8 +17,10 @@ from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
 from hf_attn_seq2seq.decoding.graph_cache import find_engine, make_engine
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, PACKAGED
+from hf_attn_seq2seq.decoding.readout import Readout, save_readout
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE, read_about
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, Rows, attention_rows, read_about
+from hf_attn_seq2seq.graphs.settings import Search
 from hf_attn_seq2seq.graphs.writer import save_graph, write_graph
 from tests.export.test_graphs import DEEP, OTHERS, TRANSFORMER, kinds
 from tests.helpers import END, padded_batch, tiny_model
@@ -160,6 +162,43 @@ def test_a_source_alone_and_in_a_batch(pair: Pair) -> None:
         assert whole.sequences[row, :width].tolist() == alone.sequences[0].tolist()
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("readout", [Readout(), Readout(0, shift=1), Readout(-2, 1, 2), Readout(1, -1, shift=40)])
+def test_unless_asked_it_returns_the_rows_that_alignment_json_names(
+    readout: Readout, beams: int, tmp_path: Path
+) -> None:
+    """Those of each token, and none from beyond the last one, whatever else is in the batch."""
+    model = tiny_model(seed=4, scale=0.5, num_attention_heads=2, tie_word_embeddings=False, **TRANSFORMER)
+    model.generation_config.eos_token_id = [END, 7]  # which it chooses, at several lengths
+    model.save_pretrained(tmp_path)
+    save_readout(readout, tmp_path)
+    engine = GraphEngine(save_graph(model, tmp_path))
+    batch = padded_batch(LENGTHS, seed=3, side="right")
+    options = {"num_beams": beams, "num_return_sequences": beams, "max_new_tokens": 14}
+    settings = Search.of({**vars(model.generation_config), **options}).inputs()
+    wanted = TorchEngine(model).search(
+        batch.input_ids.numpy(), batch.attention_mask.numpy(), layer=readout.layer, **options
+    )
+
+    def run(rows: slice, width: int) -> list[np.ndarray]:
+        sources = {"input_ids": batch.input_ids[rows, :width], "attention_mask": batch.attention_mask[rows, :width]}
+        feed = {**settings, **{name: ids.numpy() for name, ids in sources.items()}}
+        return engine.session.run(["attentions", "lengths"], feed)
+
+    found, lengths = run(slice(None), max(LENGTHS))
+    assert len(set(lengths.tolist())) > 1
+    for result, (rows, length) in enumerate(zip(found, lengths.tolist())):
+        expected = readout.rows(wanted.attentions[result][:, :length])
+        np.testing.assert_allclose(rows[:, :length].mean(0), expected, rtol=1e-3, atol=1e-5)
+        assert rows[:, :length].any() == (readout.shift < length)
+        assert not rows[:, length:].any()
+    for source, width in enumerate(LENGTHS):
+        alone, steps = run(slice(source, source + 1), width)
+        for result, length in enumerate(steps.tolist()):
+            among = found[source * beams + result]
+            np.testing.assert_allclose(alone[result][:, :length], among[:, :length, :width], rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_weights_of_16_bits_stay_in_their_file(dtype: torch.dtype, tmp_path: Path) -> None:
     model = tiny_model(scale=0.5, hidden_size=64, vocab_size=200, attention_size=64).to(dtype)
@@ -200,6 +239,39 @@ def test_a_graph_of_another_configuration_is_refused(tmp_path: Path) -> None:
         GraphEngine(graph)
 
 
+def test_a_graph_of_another_alignment_json_is_refused(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    graph = save_graph(model, tmp_path)
+    save_readout(Readout(), tmp_path)  # what is meant where there is no file
+    GraphEngine(graph)
+    for readout in (Readout(0), Readout(shift=1), Readout(head=0)):
+        save_readout(readout, tmp_path)
+        with pytest.raises(GraphProblem, match=r"written for another alignment\.json"):
+            GraphEngine(graph)
+    save_graph(model, tmp_path)
+    save_readout(Readout(head=0, end_token="excluded", threshold=0.3), tmp_path)  # not the graph's affair
+    GraphEngine(graph)
+    (tmp_path / "alignment.json").unlink()
+    with pytest.raises(GraphProblem, match=r"written for another alignment\.json"):
+        GraphEngine(graph)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "3", '["layer"]', '{"layer": "x"}', '{"shift": -1}', '{"head": true}'])
+def test_a_damaged_alignment_json_leaves_translations_alone(content: str, tmp_path: Path) -> None:
+    (tmp_path / "alignment.json").write_text(content)
+    assert attention_rows(tmp_path) == Rows()
+
+
+@pytest.mark.parametrize("readout", [Readout(layer=2), Readout(layer=-2), Readout(head=1), Readout(head=-2)])
+def test_rows_that_the_model_does_not_have(readout: Readout, tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    save_readout(readout, tmp_path)
+    with pytest.raises(ValueError, match=r"alignment\.json names layer .*, but the decoder has 1 .*, of 1 heads"):
+        save_graph(model, tmp_path)
+
+
 def test_a_broken_graph_is_refused(tmp_path: Path) -> None:
     model = tiny_model()
     model.save_pretrained(tmp_path)
@@ -211,7 +283,7 @@ def test_a_broken_graph_is_refused(tmp_path: Path) -> None:
             GraphEngine(graph)
     with pytest.raises(GraphProblem, match="There is no graph"):
         GraphEngine(tmp_path / "other.onnx")
-    newer = whole.replace(b"version\x12\x011", b"version\x12\x019")
+    newer = whole.replace(b"version\x12\x012", b"version\x12\x019")
     assert newer != whole
     graph.write_bytes(newer)
     with pytest.raises(GraphProblem, match="is of version 9 of the format"):
@@ -269,6 +341,10 @@ def test_a_graph_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert engine.path.parent.parent == tmp_path / "cache" / "graphs"
     assert len(loaded) == 1
     assert find_engine(folder) is not None
+    save_readout(Readout(shift=1), folder)
+    assert find_engine(folder) is None
+    make_engine(folder, lambda: loaded.append(1) or model)
+    assert len(loaded) == 2
     tiny_model(scale=0.7).save_pretrained(folder)
     assert find_engine(folder) is None
 
@@ -280,7 +356,7 @@ def test_the_packaged_graph_is_what_would_be_written_today() -> None:
     if here != {name: about["versions"][name] for name in here}:
         pytest.skip("another version of torch or onnx traces other nodes")
     model = load_translator([DEFAULT_MODEL], "cpu", "float32").model
-    written = write_graph(model, [folder / "model.safetensors"])
+    written = write_graph(model, [folder / "model.safetensors"], attention_rows(folder))
     assert written.graph == onnx.load(folder / GRAPH_FILE, load_external_data=False).graph, (
         "export it --to graph again"
     )
