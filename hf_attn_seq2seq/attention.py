@@ -895,6 +895,17 @@ class DecoderOutput(NamedTuple):
     cross_attentions: tuple[torch.Tensor, ...]  # (batch, heads, tgt_len, src_len), one for each layer that attends
 
 
+def newest_mask(attention_mask: torch.Tensor | None, tgt_len: int) -> torch.Tensor | None:
+    """The `(batch, tgt_len)` bool part of a target mask for the newest tokens; None where nothing is masked."""
+    if attention_mask is None:
+        return None
+    mask = attention_mask[:, -tgt_len:].bool()
+    if is_tracing(mask):
+        # A generated token is never padding, and the growing mask would compile the step anew each time.
+        return None if tgt_len == 1 else mask
+    return None if bool(mask.all()) else mask
+
+
 def recall_source(
     attention: Attention,
     encoder_states: torch.Tensor,

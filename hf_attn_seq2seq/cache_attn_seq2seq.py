@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The recurrent decoder's state as a Transformers cache: beams, assisted decoding and static caches work unaided."""
+"""A decoder's state as a Transformers cache: beams, assisted decoding and static caches work unaided."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,9 +19,9 @@ class RecurrentStateLayer(DynamicLayer):
     """
     Cache layer that keeps the newest state only, and a history only while the past is recorded.
 
-    `keys` hold the packed state `(batch, 1, steps, state_size)`, `values` the attentional vector
-    `(batch, 1, steps, hidden)`; `steps` is 1 unless the past is recorded. `cumulative_length` counts all tokens
-    consumed.
+    `keys` hold the packed state `(batch, 1, steps, state_size)`, `values` a recurrent decoder's attentional vector
+    `(batch, 1, steps, hidden)` (no numbers for other decoders); `steps` is 1 unless the past is recorded.
+    `cumulative_length` counts all tokens consumed.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -100,11 +100,15 @@ class RecurrentStateLayer(DynamicLayer):
 
 
 class AttnSeq2SeqCache(DynamicCache):
-    """The self half of a recurrent decoder's `EncoderDecoderCache`: one [`RecurrentStateLayer`] for all layers."""
+    """
+    The self half of the `EncoderDecoderCache` of a decoder that carries states: `layers` of [`RecurrentStateLayer`].
 
-    def __init__(self) -> None:
+    A recurrent decoder packs the states of all its layers into one.
+    """
+
+    def __init__(self, layers: int = 1) -> None:
         super().__init__()
-        self.layers = [RecurrentStateLayer()]
+        self.layers = [RecurrentStateLayer() for _ in range(layers)]
 
 
 class SharedSourceLayer(DynamicLayer):
@@ -172,18 +176,23 @@ class CachedState(NamedTuple):
     """The newest entry of a cache. `is_start` is None where it is known to hold one, else a scalar bool tensor."""
 
     state: torch.Tensor  # (batch, state_size)
-    attentional: torch.Tensor  # (batch, hidden)
+    attentional: torch.Tensor  # (batch, hidden), or (batch, 0) where there is none
     is_start: torch.Tensor | None
 
 
-def new_recurrent_cache() -> EncoderDecoderCache:
-    """An empty cache for a recurrent decoder: its state in the self half, the projected source in the cross half."""
-    return EncoderDecoderCache(AttnSeq2SeqCache(), DynamicCache())
+def new_state_cache(layers: int = 1) -> EncoderDecoderCache:
+    """
+    An empty cache for a decoder that carries states: these in the self half, the projected source in the cross half.
+    """
+    return EncoderDecoderCache(AttnSeq2SeqCache(layers), DynamicCache())
 
 
-def read_state(cache: Cache) -> CachedState | None:
-    """Return the newest state of the self half `cache`, or None where nothing was consumed; takes stock layers too."""
-    layer = cache.layers[0] if cache.layers else None
+def read_state(cache: Cache, layer_idx: int = 0) -> CachedState | None:
+    """
+    Return the newest state of a layer of the self half `cache`, or None where nothing was consumed; takes stock layers
+    too.
+    """
+    layer = cache.layers[layer_idx] if layer_idx < len(cache.layers) else None
     if not isinstance(layer, CacheLayerMixin) or not layer.is_initialized:
         return None
     if isinstance(layer, StaticLayer):
@@ -197,22 +206,22 @@ def read_state(cache: Cache) -> CachedState | None:
     return CachedState(layer.keys[:, 0, -1], layer.values[:, 0, -1], None)
 
 
-def keeps_history(cache: Cache) -> bool:
-    """Whether the self half `cache` wants the state after every token, not after the newest alone."""
-    layer = cache.layers[0] if cache.layers else None
+def keeps_history(cache: Cache, layer_idx: int = 0) -> bool:
+    """Whether a layer of the self half `cache` wants the state after every token, not after the newest alone."""
+    layer = cache.layers[layer_idx] if layer_idx < len(cache.layers) else None
     return not isinstance(layer, RecurrentStateLayer) or layer.record_past
 
 
-def write_state(cache: Cache, states: torch.Tensor, attentional: torch.Tensor, steps: int) -> None:
+def write_state(cache: Cache, states: torch.Tensor, attentional: torch.Tensor, steps: int, layer_idx: int = 0) -> None:
     """
-    Store the states after `steps` new tokens in the self half `cache`.
+    Store the states after `steps` new tokens in a layer of the self half `cache`.
 
     Args:
         states: `(batch, steps, state_size)` where [`keeps_history`], else `(batch, 1, state_size)`.
-        attentional: `(batch, steps or 1, hidden)`, likewise.
+        attentional: `(batch, steps or 1, hidden)`, likewise; `(batch, steps or 1, 0)` where there is none.
         steps: Number of tokens consumed.
     """
-    extra = {} if keeps_history(cache) else {"steps": steps}
+    extra = {} if keeps_history(cache, layer_idx) else {"steps": steps}
     # At least single precision: it holds sums and counts, and a static cache takes one type for good.
     dtype = torch.promote_types(torch.promote_types(states.dtype, attentional.dtype), torch.float32)
-    cache.update(states.to(dtype).unsqueeze(1), attentional.to(dtype).unsqueeze(1), 0, **extra)
+    cache.update(states.to(dtype).unsqueeze(1), attentional.to(dtype).unsqueeze(1), layer_idx, **extra)

@@ -37,6 +37,7 @@ ATTENTION_TYPES = (
 )
 ATTENTION_NORMALIZERS = ("softmax", "sparsemax", "entmax15")
 BRIDGES = ("zeros", "last", "mean", "dense")
+DECODER_MIXERS = ("attention", "average")
 
 # Kinds whose next step needs the weights of earlier steps; a Transformer decoder computes all steps at once.
 RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
@@ -53,6 +54,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "readout": ("tanh", "maxout"),
     "norm_position": ("post", "pre"),
     "position_type": ("sinusoidal", "learned", "rotary"),
+    "decoder_mixer": DECODER_MIXERS,
 }
 _POSITIVE = (
     "vocab_size",
@@ -71,6 +73,7 @@ _POSITIVE = (
     "location_filters",
     "location_kernel_size",
     "intermediate_size",
+    "average_size",
     "max_position_embeddings",
 )
 # Names in other libraries for two of our fields.
@@ -154,6 +157,13 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         recurrent_dropout: Dropout probability on the hidden-to-hidden connections of recurrent layers, with one mask
             per sequence (Gal and Ghahramani 2016).
         variational_dropout: Whether `dropout` in recurrent stacks draws one mask per sequence, instead of per step.
+        decoder_mixer: How a step of a Transformer decoder's layer learns of the steps before it: `"attention"`
+            (Vaswani et al. 2017), or `"average"`: their mean, a feed-forward network and gates (Zhang et al. 2018).
+            All but attention remember a state of fixed size and have no self-attention weights.
+        average_size: Width inside the feed-forward network of `"average"`; `None` means `intermediate_size`.
+        average_layers: How many inner layers it has; 0 leaves the network out.
+        average_act: Its activation; `None` means `hidden_act`.
+        average_gate: Whether gates weigh its result against the input.
         intermediate_size: Width of Transformer feed-forward blocks; `None` means `4 * hidden_size` on both sides.
         hidden_act: Activation of Transformer feed-forward blocks.
         norm_position: `"post"` (Vaswani et al. 2017) or `"pre"` (Xiong et al. 2020) layer normalization.
@@ -238,6 +248,11 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     recurrent_dropout: float | int = 0.0
     variational_dropout: bool = False
 
+    decoder_mixer: str = "attention"
+    average_size: int | None = None
+    average_layers: int = 1
+    average_act: str | None = None
+    average_gate: bool = True
     intermediate_size: int | None = None
     hidden_act: str = "relu"
     norm_position: str = "post"
@@ -315,6 +330,16 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     def is_recurrent_decoder(self) -> bool:
         return self.decoder_type != "transformer"
 
+    @property
+    def carries_state(self) -> bool:
+        """Whether the decoder remembers the target in states that pass from step to step, not in keys and values."""
+        return self.is_recurrent_decoder or self.decoder_mixer != "attention"
+
+    @property
+    def num_states(self) -> int:
+        """How many layers of the cache hold them: a recurrent decoder packs those of all its layers into one."""
+        return 1 if self.is_recurrent_decoder else self.decoder_layers
+
     def _refuse_misspelt_fields(self, unknown: dict[str, Any]) -> None:
         # Transformers keeps any keyword as an attribute: a misspelled `atention_type="dot"` would be ignored silently.
         fields = [name for name in type(self).__dataclass_fields__ if not name.startswith("_")]
@@ -335,6 +360,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         default("encoder_hidden_size", self.hidden_size)
         default("attention_size", self.hidden_size)
         default("intermediate_size", 4 * self.hidden_size)
+        default("average_size", self.intermediate_size)
         several = self.attention_type == "multi_head" or not self.is_recurrent_decoder
         if self.num_attention_heads is None and not several and not self.is_recurrent_encoder:
             # A single head for cross-attention, as in the papers; the encoder's self-attention is better with several.
@@ -363,10 +389,12 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         for name in ("rope_theta", "layer_norm_eps"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}={getattr(self, name)} must be greater than 0.")
-        if self.hidden_act not in ACT2FN:
-            raise ValueError(
-                f"hidden_act='{shortened(self.hidden_act)}' is unknown: choose one of {', '.join(ACT2FN)}."
-            )
+        for name in ("hidden_act", "average_act"):
+            value = getattr(self, name)
+            if value is not None and value not in ACT2FN:
+                raise ValueError(f"{name}='{shortened(value)}' is unknown: choose one of {', '.join(ACT2FN)}.")
+        if self.average_layers < 0:
+            raise ValueError(f"average_layers={self.average_layers} must be at least 0.")
         if self.location_kernel_size % 2 == 0:
             raise ValueError(
                 f"location_kernel_size={self.location_kernel_size} must be odd, so that the kernel has a center."
@@ -395,6 +423,12 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 )
             if self.input_feeding:
                 raise ValueError("input_feeding=True needs a recurrent decoder: choose decoder_type 'gru' or 'lstm'.")
+        elif self.decoder_mixer != "attention":
+            raise ValueError(
+                f"decoder_mixer='{self.decoder_mixer}' stands in for a Transformer's self-attention, which "
+                f"decoder_type='{self.decoder_type}' does not have: choose decoder_type 'transformer', or leave "
+                "decoder_mixer out."
+            )
 
     def _validate_transformer(self, side: str, width: int) -> None:
         if self.embedding_size != width:

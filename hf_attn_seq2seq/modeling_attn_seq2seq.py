@@ -29,15 +29,16 @@ from transformers.utils.import_utils import is_tracing
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .attention import Attention
-from .cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_recurrent_cache
+from .cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_state_cache
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig, target_vocabulary
 from .fused import is_plain_linear, runs_plainly
 from .messages import check_layer
+from .mixers import SelfAttention
 from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy, lengths_to_last_label
 from .recorder import record
 from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
 from .short_steps import active_steps, keep_heap, short_steps
-from .transformer import SelfAttention, TransformerDecoder, TransformerEncoder
+from .transformer import TransformerDecoder, TransformerEncoder
 
 
 ENCODERS: dict[str, type[nn.Module]] = {
@@ -452,8 +453,8 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         if use_cache and past_key_values is None:
             past_key_values = self._new_cache()
         past_len = 0 if past_key_values is None else past_key_values.get_seq_length()
-        # A Transformer also takes the square masks that Transformers builds.
-        mask_dims = (2,) if self.config.is_recurrent_decoder else (2, 4)
+        # Self-attention also takes the square masks that Transformers builds.
+        mask_dims = (2,) if self.config.carries_state else (2, 4)
         vocab_size = getattr(self.embed_tokens, "num_embeddings", self.config.decoder_vocab_size)
         sizes = (vocab_size, self.config.embedding_size)
         check_inputs("target", input_ids, inputs_embeds, attention_mask, *sizes, past_len, mask_dims)
@@ -502,8 +503,8 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         return tuple(state if index in indices else None for index, state in enumerate(states))
 
     def _new_cache(self) -> EncoderDecoderCache:
-        if self.config.is_recurrent_decoder:
-            return new_recurrent_cache()
+        if self.config.carries_state:
+            return new_state_cache(self.config.num_states)
         return EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
 
     def _check_cache(self, cache: EncoderDecoderCache | None, rows: int, past_len: int | torch.Tensor) -> None:
@@ -512,11 +513,12 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             held = layers[0].keys.shape[0]
             raise ValueError(f"The target has {rows} rows and past_key_values has {held}: they must match.")
         begun = isinstance(past_len, int) and past_len > 0
-        if begun and self.config.is_recurrent_decoder and not cache.is_updated.get(0):
+        if begun and self.config.carries_state and not cache.is_updated.get(0):
             # The model fills both halves; keys and values of another would be taken for its state.
             raise ValueError(
-                "past_key_values has tokens but no source, so it is not a recurrent decoder's state: pass what the "
-                "model itself returned. Prefix tuning needs a Transformer decoder; use prompt tuning here."
+                "past_key_values has tokens but no source, so it is not this decoder's state: pass what the model "
+                "itself returned. Prefix tuning needs a Transformer decoder with self-attention; use prompt tuning "
+                "here."
             )
 
     def _check_encoder(self, states: torch.Tensor, mask: torch.Tensor | None, rows: int) -> None:
@@ -582,7 +584,8 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
         Returns:
             `last_hidden_state` `(batch, tgt_len, hidden)` and, where asked for, `cross_attentions`: for a recurrent
             decoder one tensor `(batch, heads, tgt_len, src_len)`, for a Transformer one a layer. A recurrent stack has
-            no self-attention, so its `encoder_attentions` and `decoder_attentions` are empty.
+            no self-attention, so its `encoder_attentions` and `decoder_attentions` are empty; so are the latter with
+            another `decoder_mixer` than attention.
         """
         if encoder_outputs is None:
             encoder_outputs = self.encoder(
@@ -903,7 +906,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
                     f"{self.config.max_position_embeddings}: lower max_new_tokens."
                 )
         dynamic = generation_config.cache_implementation in (None, "dynamic")
-        if not given and dynamic and self.config.is_recurrent_decoder and generation_config.use_cache is not False:
+        if not given and dynamic and self.config.carries_state and generation_config.use_cache is not False:
             # Transformers would copy the configuration twice to make caches that are replaced below.
             model_kwargs["past_key_values"] = EncoderDecoderCache(DynamicCache(), DynamicCache())
         else:
@@ -917,8 +920,8 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         cross = cache.cross_attention_cache
         if copies > 1 and type(cross) is DynamicCache and not cross.offloading:
             cache.cross_attention_cache = SharedSourceCache(copies)
-        if self.config.is_recurrent_decoder and type(cache.self_attention_cache) is DynamicCache:
-            cache.self_attention_cache = AttnSeq2SeqCache()
+        if self.config.carries_state and type(cache.self_attention_cache) is DynamicCache:
+            cache.self_attention_cache = AttnSeq2SeqCache(self.config.num_states)
             if generation_config.is_assistant:
                 cache.activate_past_recording()
 

@@ -29,6 +29,7 @@ from .attention import (
     ask,
     build_attention,
     fixed_context,
+    newest_mask,
     recall_source,
     repeat_groups,
     summarize,
@@ -934,7 +935,7 @@ class RecurrentDecoder(nn.Module):
             past_key_values is not None and tgt_len > 1 and keeps_history(past_key_values.self_attention_cache)
         )
 
-        step_mask = self.trim_mask(attention_mask, tgt_len)
+        step_mask = newest_mask(attention_mask, tgt_len)
         masks = steps.draw_dropout(inputs_embeds)
         output_mask = LayerDropout.draw(
             self.config, inputs_embeds, self.config.hidden_size, self.config.hidden_size, self.training
@@ -997,17 +998,6 @@ class RecurrentDecoder(nn.Module):
             torch.where(cached.is_start, state, cached.state),
             torch.where(cached.is_start, attentional, cached.attentional.to(attentional.dtype)),
         )
-
-    @staticmethod
-    def trim_mask(attention_mask: torch.Tensor | None, tgt_len: int) -> torch.Tensor | None:
-        """The `(batch, tgt_len)` part of a target mask for the newest tokens; None where nothing is masked."""
-        if attention_mask is None:
-            return None
-        mask = attention_mask[:, -tgt_len:].bool()
-        if is_tracing(mask):
-            # A generated token is never padding, and the growing mask would compile the step anew each time.
-            return None if tgt_len == 1 else mask
-        return None if bool(mask.all()) else mask
 
 
 def _join_steps(outputs: list[StepsOutput]) -> StepsOutput:

@@ -1,19 +1,23 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Transformer encoder and decoder stacks (Vaswani et al. 2017); its cross-attention is any of the registry."""
+"""
+Transformer encoder and decoder stacks (Vaswani et al. 2017).
+
+The decoder's attention over the source is any of `ATTENTIONS`, and what mixes its own steps any of `MIXERS`.
+"""
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from transformers.activations import ACT2FN
-from transformers.cache_utils import Cache, EncoderDecoderCache
+from transformers.cache_utils import EncoderDecoderCache
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .attention import DecoderOutput, ask, build_attention, eager_attention_forward, recall_source, split_heads
+from .attention import DecoderOutput, ask, build_attention, newest_mask, recall_source
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .mixers import SelfAttention, build_mixer
 from .recorder import record
 
 
@@ -39,19 +43,6 @@ def rotary_angles(positions: torch.Tensor, size: int, base: float) -> torch.Tens
     """pos * base^(-2i / size): `(batch or 1, length)` to `(batch or 1, length, size / 2)`."""
     exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) / size
     return positions.unsqueeze(-1).float() * base**-exponents
-
-
-def rotate(states: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-    """
-    Turn pair (i, i + head_dim / 2) of each head by the angle of its position (Su et al. 2021, eq. 34).
-
-    Args:
-        states: `(batch, heads, length, head_dim)`.
-        angles: `(batch or 1, length, head_dim / 2)`.
-    """
-    cos, sin = angles.cos().to(states.dtype).unsqueeze(1), angles.sin().to(states.dtype).unsqueeze(1)
-    first, second = states.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
 class Positions(nn.Module):
@@ -105,64 +96,6 @@ def count_positions(mask: torch.Tensor | None, past_len: int, length: int, devic
     if mask is None or mask.dim() != 2:
         return torch.arange(length, device=device).unsqueeze(0) + past_len
     return (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -length:]
-
-
-class SelfAttention(nn.Module):
-    """Multi-head scaled dot-product self-attention (Vaswani et al. 2017, section 3.2) with grouped key-value heads."""
-
-    def __init__(self, config: AttnSeq2SeqConfig, width: int, heads: int, key_value_heads: int, causal: bool) -> None:
-        super().__init__()
-        self.config = config
-        self.num_heads = heads
-        self.num_key_value_heads = key_value_heads
-        self.num_key_value_groups = heads // key_value_heads
-        self.head_dim = width // heads
-        self.scaling = self.head_dim**-0.5
-        self.is_causal = causal
-        self.query_projection = nn.Linear(width, width)
-        self.key_projection = nn.Linear(width, key_value_heads * self.head_dim)
-        self.value_projection = nn.Linear(width, key_value_heads * self.head_dim)
-        self.output_projection = nn.Linear(width, width)
-
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        angles: torch.Tensor | None,
-        cache: Cache | None = None,
-        layer_idx: int = 0,
-        output_attentions: bool = False,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """
-        Args:
-            hidden_states: `(batch, length, width)`.
-            attention_mask: As Transformers builds it for the implementation in use.
-            angles: Rotary angles `(batch or 1, length, head_dim / 2)`, or None.
-            cache: Holds the keys and values of earlier tokens.
-
-        Returns:
-            `(batch, length, width)` and the weights `(batch, heads, length, past_len + length)`, None from fused
-            kernels.
-        """
-        queries = split_heads(self.query_projection(hidden_states), self.num_heads)
-        keys = split_heads(self.key_projection(hidden_states), self.num_key_value_heads)
-        values = split_heads(self.value_projection(hidden_states), self.num_key_value_heads)
-        if angles is not None:
-            queries, keys = rotate(queries, angles), rotate(keys, angles)
-        if cache is not None:
-            keys, values = cache.update(keys, values, layer_idx)
-        implementation = "eager" if output_attentions else self.config._attn_implementation
-        interface = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
-        output, weights = interface(
-            self,
-            queries,
-            keys,
-            values,
-            attention_mask,
-            dropout=self.config.attention_dropout if self.training else 0.0,
-            scaling=self.scaling,
-        )
-        return self.output_projection(output.flatten(2)), weights
 
 
 class FeedForward(nn.Module):
@@ -260,12 +193,16 @@ class TransformerDecoderLayerOutput(NamedTuple):
     """States of a decoder layer, and the weights where they were computed."""
 
     hidden_states: torch.Tensor  # (batch, tgt_len, hidden)
-    attentions: torch.Tensor | None  # (batch, heads, tgt_len, past_len + tgt_len)
+    attentions: torch.Tensor | None  # (batch, heads, tgt_len, past_len + tgt_len); None without self-attention
     cross_attentions: torch.Tensor | None  # (batch, heads, tgt_len, src_len)
 
 
 class TransformerDecoderLayer(GradientCheckpointingLayer):
-    """Self-attention, attention over the source, feed-forward (Vaswani et al. 2017, section 3.1)."""
+    """
+    Self-attention or another mixer, attention over the source, feed-forward (Vaswani et al. 2017, section 3.1).
+
+    Self-attention and its norm have names of their own, which are those of saved models.
+    """
 
     def __init__(self, config: AttnSeq2SeqConfig, layer_idx: int) -> None:
         super().__init__()
@@ -273,10 +210,9 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         self.layer_idx = layer_idx
         self.pre_norm = config.norm_position == "pre"
         self.dropout = config.dropout
-        self.self_attention = SelfAttention(
-            config, width, config.num_attention_heads, config.num_key_value_heads, causal=True
-        )
-        self.self_attention_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.mixer_name = "mixer" if config.carries_state else "self_attention"
+        self.add_module(self.mixer_name, build_mixer(config))
+        self.add_module(f"{self.mixer_name}_norm", nn.LayerNorm(width, eps=config.layer_norm_eps))
         self.cross_attention = build_attention(config)
         # Multi-head attention ends in a projection of its own.
         own_output = config.attention_type == "multi_head"
@@ -301,20 +237,19 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         """
         Args:
             hidden_states: `(batch, tgt_len, hidden)`.
-            attention_mask: Causal mask, as Transformers builds it for the implementation in use.
+            attention_mask: The mask that the mixer takes, or None.
             angles: Rotary angles, or None.
             steps: `(batch or 1, tgt_len)`: the step of each token, for attentions that move with it.
             encoder_hidden_states: `(batch, src_len, encoder_hidden)`.
             memory_mask: `(batch, src_len)` bool, True on real source tokens, or None.
         """
         cache = None if past_key_values is None else past_key_values.self_attention_cache
-        inputs = self.self_attention_norm(hidden_states) if self.pre_norm else hidden_states
-        update, weights = self.self_attention(
-            inputs, attention_mask, angles, cache, self.layer_idx, output_attentions=output_attentions
-        )
+        mixer, norm = getattr(self, self.mixer_name), getattr(self, f"{self.mixer_name}_norm")
+        inputs = norm(hidden_states) if self.pre_norm else hidden_states
+        update, weights = mixer(inputs, attention_mask, angles, cache, self.layer_idx, output_attentions)
         hidden_states = hidden_states + nn.functional.dropout(update, self.dropout, self.training)
         if not self.pre_norm:
-            hidden_states = self.self_attention_norm(hidden_states)
+            hidden_states = norm(hidden_states)
 
         memory = recall_source(
             self.cross_attention, encoder_hidden_states, memory_mask, past_key_values, self.layer_idx
@@ -367,25 +302,32 @@ class TransformerDecoder(nn.Module):
         output_attentions: bool = False,
         **kwargs: object,
     ) -> DecoderOutput:
-        """The arguments of [`RecurrentDecoder.forward`]; `attention_mask` may be a 4-dimensional one too."""
+        """
+        The arguments of [`RecurrentDecoder.forward`]; with self-attention, `attention_mask` may be a 4-dimensional one
+        too.
+        """
         cache = None if past_key_values is None else past_key_values.self_attention_cache
         past_len = 0 if cache is None else cache.get_seq_length()
         ranks = count_positions(attention_mask, past_len, inputs_embeds.shape[1], inputs_embeds.device)
         hidden_states = self.positions(inputs_embeds, ranks, past_len)
         angles = self.positions.angles(ranks)
-        causal_mask = create_causal_mask(
-            config=eager_config(self.config, output_attentions),
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            past_key_values=cache,
-        )
+        mask: Any
+        if self.config.carries_state:
+            mask = newest_mask(attention_mask, inputs_embeds.shape[1])
+        else:
+            mask = create_causal_mask(
+                config=eager_config(self.config, output_attentions),
+                inputs_embeds=inputs_embeds,
+                attention_mask=attention_mask,
+                past_key_values=cache,
+            )
         memory_mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         states, attentions, cross_attentions = [hidden_states], [], []
         for layer in self.layers:
             out = TransformerDecoderLayerOutput(
                 *layer(
                     hidden_states,
-                    causal_mask,
+                    mask,
                     angles,
                     ranks,
                     encoder_hidden_states,
@@ -397,7 +339,8 @@ class TransformerDecoder(nn.Module):
             hidden_states = out.hidden_states
             states.append(hidden_states)
             if output_attentions:
-                attentions.append(out.attentions)
+                if out.attentions is not None:
+                    attentions.append(out.attentions)
                 if out.cross_attentions is not None:
                     cross_attentions.append(out.cross_attentions)
         hidden_states = self.norm(hidden_states)

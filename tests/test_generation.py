@@ -20,7 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, gather_beam_attentions
 from hf_attn_seq2seq.attention import ATTENTIONS, NORMALIZERS
-from hf_attn_seq2seq.cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_recurrent_cache
+from hf_attn_seq2seq.cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_state_cache
 from hf_attn_seq2seq.decoding import Ensemble
 
 from .helpers import END, PAD, START, padded_batch, scrambled, tiny_config, tiny_model
@@ -762,7 +762,7 @@ def fill(model: AttnSeq2SeqForConditionalGeneration, cache: Any, tokens: torch.T
 
 def start_cache(model: AttnSeq2SeqForConditionalGeneration, recorded: bool = False) -> EncoderDecoderCache:
     if model.config.is_recurrent_decoder:
-        cache = new_recurrent_cache()
+        cache = new_state_cache()
     else:
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     if recorded:
@@ -793,7 +793,7 @@ def test_crop_goes_back_to_any_token(name: str, removed: int) -> None:
 
 @recurrent
 def test_crop_says_what_it_cannot_do(name: str) -> None:
-    model, cache = build(name), new_recurrent_cache()
+    model, cache = build(name), new_state_cache()
     fill(model, cache, TARGETS)
     cache.crop(0)
     assert cache.get_seq_length() == 5
@@ -864,7 +864,7 @@ def test_beams_share_their_source(name: str) -> None:
 
 @recurrent
 def test_empty_caches_can_be_moved_about(name: str) -> None:
-    model, cache = build(name), new_recurrent_cache()
+    model, cache = build(name), new_state_cache()
     assert cache.get_seq_length() == 0
     cache.reorder_cache(torch.tensor([1, 0]))
     cache.batch_repeat_interleave(2)

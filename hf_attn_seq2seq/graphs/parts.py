@@ -5,7 +5,8 @@ A model as two ONNX graphs with dynamic batch size and lengths.
 The encoder graph reads a source once and returns its states, its memory (each attention's projected keys and values)
 and the first decoder state. The decoder graph computes one step: from a token, the mask, the memory and the state, it
 returns logits, the next state and each attention's weights. A recurrent decoder's state is that of its cells and its
-attention; a Transformer's state is the keys and values of the tokens so far, initially none.
+attention; a Transformer's is the keys and values of the tokens so far, initially none, or, with another mixer than
+self-attention, the number of these tokens and the state of each layer.
 """
 
 import copy
@@ -18,6 +19,7 @@ from torch import nn
 from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
 
 from hf_attn_seq2seq.attention import Attention
+from hf_attn_seq2seq.cache_attn_seq2seq import new_state_cache, write_state
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
 
@@ -40,6 +42,8 @@ class Names(NamedTuple):
         layers = range(1 if config.is_recurrent_decoder else config.decoder_layers)
         if config.is_recurrent_decoder:
             state = ["state", "attentional"] if config.input_feeding else ["state"]
+        elif config.carries_state:
+            state = ["tokens", *(f"state.{layer}" for layer in layers)]
         else:
             state = [f"self_{part}.{layer}" for layer in layers for part in ("keys", "values")]
         return cls(
@@ -77,6 +81,7 @@ AXES = {
     "values": {0: "batch", 2: "src_len"},
     "state": {0: "batch", 1: "state_size"},  # a running attention's grows with the source
     "attentional": {0: "batch"},
+    "tokens": {0: "batch"},
     "self_keys": {0: "batch", 2: "past_len"},
     "self_values": {0: "batch", 2: "past_len"},
     "cross_attentions": {0: "batch", 3: "src_len"},
@@ -119,6 +124,9 @@ class EncoderGraph(nn.Module):
         if config.is_recurrent_decoder:
             state, attentional = self.stack.recall_state(states, states, mask, memory, None)
             return [state, attentional] if config.input_feeding else [state]
+        if config.carries_state:
+            sizes = [1, *(layer.mixer.state_size for layer in self.stack.layers)]
+            return [states.new_zeros(states.shape[0], size) for size in sizes]
         heads = config.num_key_value_heads
         empty = states.new_zeros(states.shape[0], heads, 0, config.hidden_size // config.num_attention_heads)
         return [empty + 0 for _ in range(2 * config.decoder_layers)]  # one output each
@@ -189,10 +197,17 @@ class DecoderGraph(nn.Module):
         state: tuple[torch.Tensor, ...],
     ) -> list[torch.Tensor]:
         stack = self.decoder.stack
-        past, source = _cache_of(state), _cache_of(memory)
-        cache = EncoderDecoderCache(past, source)
+        past: Any
+        if self.config.carries_state:
+            past = new_state_cache(len(stack.layers)).self_attention_cache
+            for index, each in enumerate(state[1:]):
+                write_state(past, each.unsqueeze(1), each[:, None, :0], 1, index)
+            position = state[0].long()
+        else:
+            past = _cache_of(state)
+            position = state[0].shape[2] + torch.zeros(1, 1, dtype=torch.long)
+        cache = EncoderDecoderCache(past, _cache_of(memory))
         cache.is_updated = dict.fromkeys(range(len(stack.layers)), True)
-        position = state[0].shape[2] + torch.zeros(1, 1, dtype=torch.long)
         hidden = stack.positions(embeds, position, 0)
         angles = stack.positions.angles(position)
         weights = []
@@ -203,7 +218,10 @@ class DecoderGraph(nn.Module):
             hidden = out.hidden_states
             if out.cross_attentions is not None:
                 weights.append(out.cross_attentions)
-        after = [part for layer in past.layers for part in (layer.keys, layer.values)]
+        if self.config.carries_state:
+            after = [state[0] + 1.0, *(layer.keys[:, 0, -1] for layer in past.layers)]
+        else:
+            after = [part for layer in past.layers for part in (layer.keys, layer.values)]
         return [stack.norm(hidden), *after, *weights]
 
 

@@ -20,6 +20,7 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, BR
 from hf_attn_seq2seq.decoding.exported import ExportedModel
 from hf_attn_seq2seq.export.writer import write_model
 from hf_attn_seq2seq.graphs.parts import SAMPLE_LENGTHS
+from hf_attn_seq2seq.mixers import MIXERS
 from hf_attn_seq2seq.modeling_attn_seq2seq import DECODERS, ENCODERS
 from tests.helpers import END, START, Batch, padded_batch, tiny_model
 
@@ -67,6 +68,8 @@ OTHERS: list[dict[str, Any]] = [
     {"bidirectional": False, "attention_query": "current", "decoder_vocab_size": 25},
     {**TRANSFORMER, "position_type": "learned", "norm_position": "pre", "num_key_value_heads": 2},
     {**TRANSFORMER, "position_type": "rotary", "attention_normalizer": "entmax15"},
+    *({**TRANSFORMER, "decoder_mixer": mixer} for mixer in MIXERS if mixer != "attention"),
+    {**TRANSFORMER, "decoder_mixer": "average", "average_layers": 0, "position_type": "learned"},
 ]
 
 
