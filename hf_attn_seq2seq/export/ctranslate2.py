@@ -61,6 +61,7 @@ ACTIVATIONS = {
 _HELD: dict[str, Sequence[str]] = {
     "encoder_type": ("transformer",),
     "decoder_type": ("transformer",),
+    "decoder_mixer": ("attention",),
     "attention_type": ("multi_head",),
     "attention_normalizer": ("softmax",),
     "hidden_act": tuple(ACTIVATIONS),

@@ -189,6 +189,7 @@ def test_nothing_is_written_where_numbers_differ(tmp_path: Path, monkeypatch: py
 REFUSED: dict[str, Any] = {
     "encoder_type": "gru",
     "decoder_type": "lstm",
+    "decoder_mixer": "average",
     "attention_type": "additive",
     "attention_normalizer": "entmax15",
     "hidden_act": "gelu_10",
