@@ -1,13 +1,15 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The example in Node translates as `generate()` does, by the same graph."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 import hf_attn_seq2seq
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
@@ -33,19 +35,24 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def in_node(folder: Path, sentences: list[str]) -> list[str]:
-    done = subprocess.run(
-        ["node", EXAMPLE / "translate.mjs", folder, *sentences], capture_output=True, text=True, timeout=120
-    )
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["node", EXAMPLE / "translate.mjs", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def in_node(folder: Path, sentences: list[str], *options: str) -> list[str]:
+    done = run(*options, folder, *sentences)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
 
 def in_pytorch(
-    model: AttnSeq2SeqForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, sentences: list[str]
+    model: AttnSeq2SeqForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: list[str],
+    **options: Any,
 ) -> list[str]:
     inputs = tokenizer(sentences, return_tensors="pt", padding=True)
-    sequences = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+    sequences = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **options)
     return tokenizer.batch_decode(sequences, skip_special_tokens=True)
 
 
@@ -57,22 +64,38 @@ def test_the_packaged_model_with_beams() -> None:
     assert found[:1] == in_node(PACKAGED, SENTENCES[:1])  # alone as among others
 
 
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        ("--num-beams 1", {"num_beams": 1}),
+        ("--num-beams 2 --length-penalty=-2.5", {"num_beams": 2, "length_penalty": -2.5}),
+        ("--max-length 6", {"max_new_tokens": 5}),
+    ],
+)
+def test_a_search_that_the_command_line_sets(options: str, same: dict[str, Any]) -> None:
+    model, tokenizer = hf_attn_seq2seq.load("en-fr-small")
+    found = in_node(PACKAGED, SENTENCES, *options.split())
+    assert found == in_pytorch(model, tokenizer, SENTENCES, **same)
+    assert found != in_pytorch(model, tokenizer, SENTENCES)
+
+
+@pytest.mark.parametrize("saved", [{"early_stopping": "never", "min_length": 6}, {"max_length": 5}, {}])
+def test_a_search_that_was_saved(saved: dict[str, Any], exported: Path) -> None:
+    """What `generation_config.json` says now, not when the graph was written."""
+    model, tokenizer = hf_attn_seq2seq.load(str(exported))
+    path = exported / "generation_config.json"
+    kept = {name: value for name, value in json.loads(path.read_text()).items() if name != "max_new_tokens"}
+    path.write_text(json.dumps({**kept, "num_beams": 3, **saved}))
+    longest = {} if "max_length" in saved else {"max_new_tokens": 40}  # the positions that it has
+    model.generation_config = GenerationConfig.from_pretrained(exported)
+    found = in_node(exported, ["s5 s9", "s4 s8 s15"])
+    assert found == in_pytorch(model, tokenizer, ["s5 s9", "s4 s8 s15"], **longest)
+    assert all(found)
+
+
 @pytest.mark.parametrize("beams", [1, 3])
 def test_an_exported_graph_of_two_vocabularies(beams: int, tmp_path: Path) -> None:
-    sides = []
-    for letter, size in (("s", 20), ("t", 23)):
-        names = ["<pad>", "<s>", "</s>", "<unk>", *(f"{letter}{number}" for number in range(4, size))]
-        side = Tokenizer(models.WordLevel({name: at for at, name in enumerate(names)}, unk_token="<unk>"))
-        side.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        sides.append(side)
-    tokenizer = AttnSeq2SeqTokenizer(
-        tokenizer_object=sides[0],
-        target_tokenizer_object=sides[1],
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-    )
+    tokenizer = two_vocabularies()
     model = tiny_model(seed=7, scale=0.5, decoder_vocab_size=23, tie_word_embeddings=False, **FAMILIES["transformer"])
     model.generation_config.update(num_beams=beams, max_new_tokens=9)
     model.save_pretrained(tmp_path)
@@ -84,6 +107,68 @@ def test_an_exported_graph_of_two_vocabularies(beams: int, tmp_path: Path) -> No
     assert len(set(found)) > 2
 
 
-def test_without_sentences_it_says_how_it_is_called() -> None:
-    done = subprocess.run(["node", EXAMPLE / "translate.mjs", PACKAGED], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "usage: node translate.mjs FOLDER SENTENCE...\n")
+def two_vocabularies() -> AttnSeq2SeqTokenizer:
+    sides = []
+    for letter, size in (("s", 20), ("t", 23)):
+        names = ["<pad>", "<s>", "</s>", "<unk>", *(f"{letter}{number}" for number in range(4, size))]
+        side = Tokenizer(models.WordLevel({name: at for at, name in enumerate(names)}, unk_token="<unk>"))
+        side.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        sides.append(side)
+    return AttnSeq2SeqTokenizer(
+        tokenizer_object=sides[0],
+        target_tokenizer_object=sides[1],
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+    )
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """The folder of a model with 40 learned positions, and its graph."""
+    positions = {"position_type": "learned", "max_position_embeddings": 40}
+    model = tiny_model(
+        seed=7, scale=0.5, decoder_vocab_size=23, tie_word_embeddings=False, **FAMILIES["transformer"], **positions
+    )
+    model.generation_config.max_new_tokens = 9
+    model.save_pretrained(tmp_path)
+    two_vocabularies().save_pretrained(tmp_path)
+    export_graph(str(tmp_path))
+    return tmp_path
+
+
+USAGE = "usage: node translate.mjs [--num-beams N] [--length-penalty X] [--max-length N] FOLDER SENTENCE..."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([PACKAGED], USAGE),
+        (["--num-beams", PACKAGED, "A"], USAGE),
+        (["--num-beams", "0", PACKAGED, "A"], "--num-beams is '0': give a whole number from 1 to 1000."),
+        (["--num-beams", "1001", PACKAGED, "A"], "--num-beams is '1001': give a whole number from 1 to 1000."),
+        (["--num-beams", "2.5", PACKAGED, "A"], "--num-beams is '2.5': give a whole number from 1 to 1000."),
+        (["--max-length", "1", PACKAGED, "A"], "--max-length is '1': give a whole number from 2 to 100000."),
+        (["--max-length=", PACKAGED, "A"], "--max-length is '': give a whole number from 2 to 100000."),
+        (["--length-penalty", "much", PACKAGED, "A"], "--length-penalty is 'much': give a number."),
+        (["--beams", "2", PACKAGED, "A"], "Unknown option '--beams'."),
+        ([EXAMPLE, "A"], f"'{EXAMPLE}' has no graph.onnx: give the folder of a model after"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_told(arguments: list[str | Path], said: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said)
+    assert " at " not in done.stderr.partition("\n")[2]  # no traceback
+
+
+def test_a_damaged_graph_and_a_source_that_is_too_long(exported: Path) -> None:
+    done = run(exported, " ".join(["s4"] * 60))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"The graph of '{exported}' cannot translate that (")
+    (exported / "graph.onnx").write_bytes(b"no graph")
+    done = run(exported, "s4")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"The graph of '{exported}' cannot be loaded (")

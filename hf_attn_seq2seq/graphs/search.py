@@ -41,6 +41,9 @@ SETTINGS = {
     "attention_heads": (INT, 1),  # layer * heads of a layer + head; those whose weights are wanted
     "attention_shift": (INT, 0),  # 0: a token's row is that which predicted it; 1: the next, which has read it
 }
+# Those that every caller gives; the others have what the model's own settings say as default. An input with a default
+# is beyond the reach of JavaScript: the bindings of ONNX Runtime do not pass it on.
+GIVEN = ("num_beams", "num_return_sequences", "max_new_tokens", "min_new_tokens", "length_penalty", "early_stopping")
 
 
 class Step(NamedTuple):

@@ -33,7 +33,17 @@ from hf_attn_seq2seq.graphs.format import (
 )
 from hf_attn_seq2seq.graphs.nodes import FLOAT, INT, Constants, Nodes
 from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, OutputGraph, free_axes
-from hf_attn_seq2seq.graphs.search import SETTINGS, Call, Found, Limits, Step, write_beams, write_greedy, write_limits
+from hf_attn_seq2seq.graphs.search import (
+    GIVEN,
+    SETTINGS,
+    Call,
+    Found,
+    Limits,
+    Step,
+    write_beams,
+    write_greedy,
+    write_limits,
+)
 from hf_attn_seq2seq.graphs.settings import Search, is_limited, why_not
 from hf_attn_seq2seq.graphs.simplify import names_read, simplify, subgraphs
 from hf_attn_seq2seq.graphs.storage import places, refer
@@ -66,7 +76,8 @@ def write_graph(
     model: AttnSeq2SeqForConditionalGeneration, weights: Sequence[Path] = (), rows: Rows = USUAL_ROWS
 ) -> onnx.ModelProto:
     """
-    The model's graph. Settings that its caller leaves out are those of the model's `generation_config`.
+    The model's graph. Its callers give the settings of [`GIVEN`], for which `search` in the graph's metadata has the
+    values of the model's `generation_config`; other settings that they leave out are those of `generation_config`.
 
     Args:
         model: The model, on the CPU.
@@ -120,6 +131,8 @@ def write_graph(
     )
     defaults = {**_search_defaults(model), **_attention_defaults(len(names.attentions), heads, rows)}
     for name, kind, shape in settings:
+        if name in GIVEN:
+            continue
         value = np.asarray(defaults[name], dtype=helper.tensor_dtype_to_np_dtype(kind)).reshape([-1] * len(shape))
         graph.initializer.append(numpy_helper.from_array(value, name))
     _keep_weights_apart(graph)
@@ -135,6 +148,7 @@ def write_graph(
         "layers": len(names.attentions),
         "heads": heads,
         "limited": limits is not None,
+        "search": {name: defaults[name] for name in GIVEN},
         "config": {name: getattr(model.config, name) for name in CONFIG_FIELDS},
         "files": checksums(weights[0].parent) if weights else {},
         "versions": {name: importlib.metadata.version(name) for name in ("hf_attn_seq2seq", "torch", "onnx")},

@@ -162,6 +162,23 @@ def test_a_source_alone_and_in_a_batch(pair: Pair) -> None:
         assert whole.sequences[row, :width].tolist() == alone.sequences[0].tolist()
 
 
+def test_the_search_is_set_by_plain_inputs_whose_usual_values_the_graph_tells(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.generation_config.update(num_beams=4, max_length=9, min_length=3, length_penalty=0.5, early_stopping="never")
+    model.save_pretrained(tmp_path)
+    session = GraphEngine(save_graph(model, tmp_path)).session
+    told = json.loads(session.get_modelmeta().custom_metadata_map["search"])
+    assert told == {
+        "num_beams": 4,
+        "num_return_sequences": 1,
+        "max_new_tokens": 8,
+        "min_new_tokens": 2,
+        "length_penalty": 0.5,
+        "early_stopping": 2,
+    }
+    assert {each.name for each in session.get_inputs()} == {"input_ids", "attention_mask", *told}
+
+
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("readout", [Readout(), Readout(0, shift=1), Readout(-2, 1, 2), Readout(1, -1, shift=40)])
 def test_unless_asked_it_returns_the_rows_that_alignment_json_names(
