@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
-from hf_attn_seq2seq.recurrent import LSTMCell, RecurrentCell
+from hf_attn_seq2seq.cells import LSTMCell, RecurrentCell
 
 
 # Fields of each family besides the sizes; `family_config` adds those.

@@ -19,7 +19,8 @@ from .messages import shortened
 # Incremented when older versions of this code would compute something else from a new configuration.
 FORMAT_VERSION = 1
 
-STACK_TYPES = ("gru", "lstm", "transformer")
+CELL_TYPES = ("gru", "lstm", "ssru", "min_gru", "min_lstm")
+STACK_TYPES = (*CELL_TYPES, "transformer")
 ATTENTION_TYPES = (
     "additive",
     "dot",
@@ -116,8 +117,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         hidden_size: Width of the decoder state and of the output layer's input.
         embedding_size: Width of the token embeddings; for Transformer stacks it must equal their width.
         encoder_hidden_size: Width of the encoder's output states; in a bidirectional encoder, half for each direction.
-        encoder_type, decoder_type: `"gru"` (Cho et al. 2014), `"lstm"` (Hochreiter and Schmidhuber 1997) or
-            `"transformer"` (Vaswani et al. 2017).
+        encoder_type, decoder_type: `"gru"` (Cho et al. 2014), `"lstm"` (Hochreiter and Schmidhuber 1997), `"ssru"`
+            (Kim et al. 2019), `"min_gru"`, `"min_lstm"` (Feng et al. 2024) or `"transformer"` (Vaswani et al. 2017).
         encoder_layers, decoder_layers: Depths, in layers.
         bidirectional: Whether each layer of a recurrent encoder reads in both directions.
         attention_type: One of `"additive"` (Bahdanau et al. 2015), `"dot"`, `"general"`, `"concat"`, `"local_m"`,
@@ -154,8 +155,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         dropout: Dropout probability on embeddings, between layers and before the output layer.
         attention_dropout: Dropout probability on attention weights.
         activation_dropout: Dropout probability inside Transformer feed-forward blocks.
-        recurrent_dropout: Dropout probability on the hidden-to-hidden connections of recurrent layers, with one mask
-            per sequence (Gal and Ghahramani 2016).
+        recurrent_dropout: Dropout probability on the hidden-to-hidden connections of GRU and LSTM layers, with one
+            mask per sequence (Gal and Ghahramani 2016); other cells have none.
         variational_dropout: Whether `dropout` in recurrent stacks draws one mask per sequence, instead of per step.
         decoder_mixer: How a step of a Transformer decoder's layer learns of the steps before it: `"attention"`
             (Vaswani et al. 2017), or `"average"`: their mean, a feed-forward network and gates (Zhang et al. 2018).
@@ -419,10 +420,10 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             if self.attention_type in RUNNING_STATE_ATTENTIONS:
                 raise ValueError(
                     f"attention_type='{self.attention_type}' needs the weights of earlier steps, which a Transformer "
-                    "decoder does not have: choose decoder_type 'gru' or 'lstm', or another attention_type."
+                    "decoder does not have: choose a recurrent decoder_type such as 'gru', or another attention_type."
                 )
             if self.input_feeding:
-                raise ValueError("input_feeding=True needs a recurrent decoder: choose decoder_type 'gru' or 'lstm'.")
+                raise ValueError("input_feeding=True needs a recurrent decoder: choose a decoder_type such as 'gru'.")
         elif self.decoder_mixer != "attention":
             raise ValueError(
                 f"decoder_mixer='{self.decoder_mixer}' stands in for a Transformer's self-attention, which "

@@ -30,25 +30,24 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .attention import Attention
 from .cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_state_cache
+from .cells import CELLS, RecurrentCell
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig, target_vocabulary
 from .fused import is_plain_linear, runs_plainly
 from .messages import check_layer
 from .mixers import SelfAttention
 from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy, lengths_to_last_label
 from .recorder import record
-from .recurrent import LSTMCell, RecurrentCell, RecurrentDecoder, RecurrentEncoder
+from .recurrent import RecurrentDecoder, RecurrentEncoder
 from .short_steps import active_steps, keep_heap, short_steps
 from .transformer import TransformerDecoder, TransformerEncoder
 
 
 ENCODERS: dict[str, type[nn.Module]] = {
-    "gru": RecurrentEncoder,
-    "lstm": RecurrentEncoder,
+    **dict.fromkeys(CELLS, RecurrentEncoder),
     "transformer": TransformerEncoder,
 }
 DECODERS: dict[str, type[nn.Module]] = {
-    "gru": RecurrentDecoder,
-    "lstm": RecurrentDecoder,
+    **dict.fromkeys(CELLS, RecurrentDecoder),
     "transformer": TransformerDecoder,
 }
 
@@ -183,23 +182,10 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
             init.normal_(module.weight, mean=0.0, std=module.embedding_dim**-0.5)
             if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
                 module.weight[module.padding_idx].zero_()
-        elif isinstance(module, RecurrentCell):
-            self._init_cell(module)
-        elif isinstance(module, Attention):
+        elif isinstance(module, (RecurrentCell, Attention)):
             module.init_weights()
         else:
             super()._init_weights(module)
-
-    @staticmethod
-    def _init_cell(cell: RecurrentCell) -> None:
-        recurrent = cell.hidden_projection
-        # Blocks of a loaded tensor do not carry its flag, so look at the whole.
-        if not getattr(recurrent.weight, "_is_hf_initialized", False):
-            for block in recurrent.weight.split(cell.hidden_size):
-                block.copy_(nn.init.orthogonal_(torch.empty_like(block, dtype=torch.float32)))
-        if isinstance(cell, LSTMCell) and not getattr(recurrent.bias, "_is_hf_initialized", False):
-            # Remember at first (Jozefowicz et al. 2015).
-            recurrent.bias[cell.hidden_size : 2 * cell.hidden_size].fill_(1.0)
 
     @property
     def dummy_inputs(self) -> dict[str, torch.Tensor]:

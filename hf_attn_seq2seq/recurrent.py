@@ -1,13 +1,9 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""
-Recurrent encoders and decoders: GRU and LSTM cells made of Linear parts, so that adapters and quantisation reach them.
-
-A cell's state is a tuple of `(batch, hidden)` tensors: the hidden state h, and for the LSTM the cell state c after it.
-"""
+"""Recurrent encoders and decoders: stacks of the cells in `cells.py`, with attention in the decoder."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -35,23 +31,11 @@ from .attention import (
     summarize,
 )
 from .cache_attn_seq2seq import keeps_history, read_state, write_state
+from .cells import CELLS, GatedCell, GRUCell, LSTMCell, RecurrentCell, ScanCell, State
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .fused import has_hooks, is_plain_linear, runs_plainly
 from .recorder import active_recorder, record
 from .step_loop import LoopPlan, run_steps
-
-
-State = tuple[torch.Tensor, ...]
-
-
-def _onednn_half_types() -> frozenset[torch.dtype]:
-    """The 16-bit types in which oneDNN runs recurrences on this processor; it needs AVX-512 or newer for them."""
-    asked = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
-    # Torch without oneDNN lacks these functions, and has its own kernels, which run anywhere.
-    return frozenset(dtype for dtype, name in asked.items() if getattr(torch.ops.mkldnn, name, lambda: True)())
-
-
-ONEDNN_HALF_TYPES = _onednn_half_types()  # asked once: a traced graph cannot ask
 
 
 def has_loop(inputs: torch.Tensor) -> bool:
@@ -63,242 +47,6 @@ def has_loop(inputs: torch.Tensor) -> bool:
         and runs_plainly(inputs)
         and not torch.is_autocast_enabled(inputs.device.type)
     )
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Cells
-# --------------------------------------------------------------------------------------------------------------------
-
-
-class RecurrentCell(nn.Module):
-    """
-    One direction of one recurrent layer over one or more inputs that are projected apart and summed.
-
-    Attributes:
-        gates: Blocks of `hidden` rows in the projections.
-        parts: Tensors in the state.
-        kernel: Torch's function for all steps at once.
-        step_kernel: Torch's function for one step.
-    """
-
-    gates: ClassVar[int]
-    parts: ClassVar[int]
-    kernel: ClassVar[Callable[..., Any]]
-    step_kernel: ClassVar[Callable[..., Any]]
-
-    def __init__(self, input_sizes: list[int], hidden_size: int) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        # Apart, so that what is known beforehand (the embeddings of a target) is projected once for all steps.
-        self.input_projections: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
-            nn.Linear(size, self.gates * hidden_size, bias=index == 0) for index, size in enumerate(input_sizes)
-        )
-        self.hidden_projection = nn.Linear(hidden_size, self.gates * hidden_size)
-
-    def step(self, projected: torch.Tensor, state: State, dropout_mask: torch.Tensor | None) -> State:
-        """
-        One time step.
-
-        Args:
-            projected: Sum of the projected inputs, `(batch, gates * hidden)`.
-            state: `parts` tensors `(batch, hidden)`.
-            dropout_mask: Factors `(batch, hidden)` for h in the gates, or None.
-
-        Returns:
-            The new state; its first tensor is the output.
-        """
-        hidden = state[0] if dropout_mask is None else state[0] * dropout_mask
-        return self.gate(projected, self.hidden_projection(hidden), state)
-
-    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
-        """The cell's equations; projections `(batch, gates * hidden)`."""
-        raise ValueError(f"{type(self).__name__} defines no equations.")
-
-    def one_step(self, inputs: torch.Tensor, state: State, weight: torch.Tensor, bias: torch.Tensor | None) -> State:
-        """[`step`] in torch's own kernel, from inputs `(batch, size)`, their weight and a bias that are given."""
-        hidden = self.hidden_projection
-        start = state[0] if self.parts == 1 else state
-        new = self.step_kernel(inputs, start, weight, hidden.weight, bias, hidden.bias)
-        return (new,) if self.parts == 1 else tuple(new)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the fused kernels may read the weights."""
-        return all(is_plain_linear(part) for part in (*self.input_projections, self.hidden_projection))
-
-    @classmethod
-    def has_kernel(cls, inputs: torch.Tensor) -> bool:
-        """Whether torch's fused kernel runs on this processor in the type of `inputs`, or in autocast's."""
-        return True
-
-    def can_fuse(self, inputs: torch.Tensor, dropout_mask: torch.Tensor | None) -> bool:
-        """
-        Whether [`fused`] gives what the steps would: not with dropout in the recurrence, nor with weights away, nor
-        the gates that a recorder wants, nor in a type that the processor lacks.
-        """
-        if active_recorder() is not None or dropout_mask is not None or not self.is_plain:
-            return False
-        return inputs.device == self.hidden_projection.weight.device and self.has_kernel(inputs)
-
-    def flat_weights(self) -> list[torch.Tensor]:
-        """Input weight, hidden weight, input bias, hidden bias, as torch's fused kernels take them."""
-        weights = [part.weight for part in self.input_projections]
-        return [
-            weights[0] if len(weights) == 1 else torch.cat(weights, dim=1),
-            self.hidden_projection.weight,
-            self.input_projections[0].bias,
-            self.hidden_projection.bias,
-        ]
-
-    @classmethod
-    def fused(
-        cls, inputs: torch.Tensor, state: State, weights: list[torch.Tensor], batch_sizes: torch.Tensor | None
-    ) -> tuple[torch.Tensor, State]:
-        """
-        All steps in torch's own kernel.
-
-        Args:
-            inputs: `(batch, length, input)`, or packed `(tokens, input)` with `batch_sizes`.
-            state: `parts` tensors `(directions, batch, hidden)`.
-            weights: [`flat_weights`] of each direction, one after the other.
-            batch_sizes: Rows alive at each step of packed inputs; None for padded ones.
-
-        Returns:
-            Outputs `(batch, length, directions * hidden)` or `(tokens, directions * hidden)`, and the last state.
-        """
-        start = tuple(part.contiguous() for part in state)
-        hidden = start[0] if cls.parts == 1 else start
-        bidirectional = len(weights) == 8  # not the state's shape: a traced size is a tensor
-        # To keep what backward needs is called training by cuDNN, which refuses to go backwards without.
-        train = torch.is_grad_enabled()
-        if batch_sizes is None:
-            outputs, *last = cls.kernel(inputs, hidden, weights, True, 1, 0.0, train, bidirectional, True)
-        else:
-            outputs, *last = cls.kernel(inputs, batch_sizes, hidden, weights, True, 1, 0.0, train, bidirectional)
-        return outputs, tuple(last)
-
-    def run_rows(self, tokens: torch.Tensor, rows: tuple[int, ...]) -> torch.Tensor:
-        """
-        All steps from a state of 0, in training.
-
-        Args:
-            tokens: `(tokens, input)`: the inputs of step 0, then those of step 1, and so on.
-            rows: Alive at each step, never rising.
-
-        Returns:
-            Outputs `(tokens, hidden)`.
-        """
-        plan = LoopPlan(
-            gates=self.gates,
-            layers=1,
-            hidden=self.hidden_size,
-            asks_before=False,
-            feeding=False,
-            residual=False,
-            heads=1,
-            scaling=1.0,
-            rows=rows,
-        )
-        start = tokens.new_zeros(rows[0], self.hidden_size)
-        tensors = {
-            "projected": self.input_projections[0](tokens),
-            **{f"state0_{part}": start for part in range(self.parts)},
-            "hidden0": self.hidden_projection.weight,
-            "hidden_bias0": self.hidden_projection.bias,
-        }
-        return run_steps(plan, tensors)[0]
-
-    def run(
-        self, inputs: list[torch.Tensor], state: State, dropout_mask: torch.Tensor | None
-    ) -> tuple[torch.Tensor, State]:
-        """
-        All steps of `(batch, length, size)` inputs, fused where possible.
-
-        Returns:
-            Outputs `(batch, length, hidden)` and the last state.
-        """
-        if self.can_fuse(inputs[0], dropout_mask):
-            joined = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
-            start = tuple(part.unsqueeze(0) for part in state)
-            fused, last = self.fused(joined, start, self.flat_weights(), None)
-            return fused, tuple(part.squeeze(0) for part in last)
-        projected = self.input_projections[0](inputs[0])
-        for part, projection in zip(inputs[1:], self.input_projections[1:]):
-            projected = projected + projection(part)
-        outputs = []
-        for step in projected.unbind(1):
-            state = self.step(step, state, dropout_mask)
-            outputs.append(state[0])
-        return torch.stack(outputs, dim=1), state
-
-
-class GRUCell(RecurrentCell):
-    """
-    Gated recurrent unit (Cho et al. 2014, eq. 5 to 8), with the reset gate after the product as in cuDNN and torch:
-    r, z = sigmoid(W x + U h), n = tanh(W_n x + r (U_n h + b)), h' = (1 - z) n + z h.
-    """
-
-    gates = 3
-    parts = 1
-    kernel = torch.gru
-    step_kernel = torch.gru_cell
-
-    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
-        # split, not slices: their gradients would each be padded with zeros and summed.
-        sizes = [2 * self.hidden_size, self.hidden_size]
-        gates, candidate = projected.split(sizes, dim=-1)
-        recurrent_gates, recurrent_candidate = recurrent.split(sizes, dim=-1)
-        reset, update = torch.sigmoid(gates + recurrent_gates).chunk(2, dim=-1)
-        new = torch.tanh(candidate + reset * recurrent_candidate)
-        # Not lerp: under autocast the state is in single precision and the gates are not.
-        hidden = new + update * (state[0] - new)
-        record(self, reset=reset, update=update, candidate=new, hidden_before=state[0], hidden_after=hidden)
-        return (hidden,)
-
-
-class LSTMCell(RecurrentCell):
-    """
-    Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000): i, f, o = sigmoid(W x +
-    U h), g = tanh(W_g x + U_g h), c' = f c + i g, h' = o tanh(c').
-    """
-
-    gates = 4
-    parts = 2
-    kernel = torch.lstm
-    step_kernel = torch.lstm_cell
-
-    @classmethod
-    def has_kernel(cls, inputs: torch.Tensor) -> bool:
-        # On a CPU this is oneDNN's (the GRU's is torch's own). Autocast turns the inputs to 16 bits after torch has
-        # looked whether oneDNN takes them, so what oneDNN lacks would raise an error.
-        if inputs.device.type != "cpu":
-            return True
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
-        if dtype == torch.float16 and torch.is_grad_enabled():
-            return False  # oneDNN has no gradients in it, on any processor
-        return dtype not in (torch.bfloat16, torch.float16) or dtype in ONEDNN_HALF_TYPES
-
-    def gate(self, projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
-        enter, forget, candidate, leave = (projected + recurrent).chunk(4, dim=-1)
-        enter, forget, leave = torch.sigmoid(enter), torch.sigmoid(forget), torch.sigmoid(leave)
-        candidate = torch.tanh(candidate)
-        cell = forget * state[1] + enter * candidate
-        hidden = leave * torch.tanh(cell)
-        record(
-            self,
-            input=enter,
-            forget=forget,
-            candidate=candidate,
-            output=leave,
-            hidden_before=state[0],
-            hidden_after=hidden,
-            cell_before=state[1],
-            cell_after=cell,
-        )
-        return hidden, cell
-
-
-CELLS: dict[str, type[RecurrentCell]] = {"gru": GRUCell, "lstm": LSTMCell}
 
 
 def draw_mask(like: torch.Tensor, size: int, probability: float, training: bool) -> torch.Tensor | None:
@@ -417,21 +165,24 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
         return outputs
 
     def read(self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None) -> torch.Tensor:
-        cell = self.cells[0]
-        fusable = all(each.can_fuse(inputs, dropout_mask) for each in self.cells)
-        if fusable and self.training and has_loop(inputs) and inputs.device.type == "cpu":
-            return self.read_in_training(inputs, order)
-        if fusable and (order is None or order.packed is not None):
-            batch, src_len, size = inputs.shape
-            start = (inputs.new_zeros(len(self.cells), batch, self.hidden_size),) * cell.parts
-            weights = [weight for each in self.cells for weight in each.flat_weights()]
-            if order is None:
-                return cell.fused(inputs, start, weights, None)[0]
-            tokens = inputs.reshape(-1, size).index_select(0, order.packed)
-            outputs, _ = cell.fused(tokens, start, weights, order.batch_sizes)
-            padded = outputs.new_zeros(batch * src_len, outputs.shape[-1])
-            return padded.index_copy(0, order.packed, outputs).view(batch, src_len, -1)
-        start = (inputs.new_zeros(inputs.shape[0], self.hidden_size),) * cell.parts
+        """The outputs of both directions side by side, by the fastest way that gives what the steps would."""
+        if active_recorder() is None:
+            scanning = [cell for cell in self.cells if isinstance(cell, ScanCell)]
+            if scanning:
+                return self.scan(scanning, inputs, order)
+            gated = [cell for cell in self.cells if isinstance(cell, GatedCell)]
+            if all(cell.can_fuse(inputs, dropout_mask) for cell in gated):
+                if self.training and has_loop(inputs) and inputs.device.type == "cpu":
+                    return self.read_in_training(gated, inputs, order)
+                if order is None or order.packed is not None:
+                    return self.read_fused(gated, inputs, order)
+        return self.read_stepwise(inputs, order, dropout_mask)
+
+    def read_stepwise(
+        self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """As [`read`], each direction by itself over the real tokens."""
+        start = (inputs.new_zeros(inputs.shape[0], self.hidden_size),) * self.cells[0].parts
         halves = []
         for each, reverse in zip(self.cells, (False, True)):
             if order is None:
@@ -443,7 +194,29 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
                 halves.append(take_steps(outputs, back))
         return torch.cat(halves, dim=-1)
 
-    def read_in_training(self, inputs: torch.Tensor, order: TokenOrder | None) -> torch.Tensor:
+    def scan(self, cells: list[ScanCell], inputs: torch.Tensor, order: TokenOrder | None) -> torch.Tensor:
+        """As [`read`], all steps at once: padding leaves a state as it was."""
+        start = inputs.new_zeros(inputs.shape[0], self.hidden_size)
+        mask = None if order is None else order.mask
+        halves = [
+            cell.output((cell.scan(cell.project([inputs]), start, mask, reverse),))
+            for cell, reverse in zip(cells, (False, True))
+        ]
+        return torch.cat(halves, dim=-1)
+
+    def read_fused(self, cells: list[GatedCell], inputs: torch.Tensor, order: TokenOrder | None) -> torch.Tensor:
+        """As [`read`], in torch's own kernels."""
+        batch, src_len, size = inputs.shape
+        start = (inputs.new_zeros(len(cells), batch, self.hidden_size),) * cells[0].parts
+        weights = [weight for cell in cells for weight in cell.flat_weights()]
+        if order is None:
+            return cells[0].fused(inputs, start, weights, None)[0]
+        tokens = inputs.reshape(-1, size).index_select(0, order.packed)
+        outputs, _ = cells[0].fused(tokens, start, weights, order.batch_sizes)
+        padded = outputs.new_zeros(batch * src_len, outputs.shape[-1])
+        return padded.index_copy(0, order.packed, outputs).view(batch, src_len, -1)
+
+    def read_in_training(self, cells: list[GatedCell], inputs: torch.Tensor, order: TokenOrder | None) -> torch.Tensor:
         """As [`read`], in loops whose gradients take half the time of torch's on a CPU."""
         batch, src_len, size = inputs.shape
         if order is None:
@@ -454,7 +227,7 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
             assert order.batch_sizes is not None
             rows, indices = tuple(order.batch_sizes.tolist()), [order.packed, order.packed_backward]
         halves = []
-        for cell, index in zip(self.cells, indices):
+        for cell, index in zip(cells, indices):
             outputs = cell.run_rows(inputs.reshape(-1, size).index_select(0, index), rows)
             padded = outputs.new_zeros(batch * src_len, self.hidden_size)
             halves.append(padded.index_copy(0, index, outputs).view(batch, src_len, -1))
@@ -671,7 +444,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             and (config.input_feeding or self.asks_before)
             and not (config.input_feeding and self.readout.maxout)
             and all(type(cell) in (GRUCell, LSTMCell) for cell in self.cells)
-            and all(cell.is_plain for cell in self.cells)
+            and all(is_plain_linear(part) for cell in self.cells for part in cell.linears)
             and all(is_plain_linear(part) for part in linears)
             and not any(has_hooks(part) for part in self.modules())
         )
@@ -694,7 +467,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             masks: [`draw_dropout`] of this sequence.
             lengths: Steps of each row that are wanted, `(batch,)`, at least one; None: all.
         """
-        config, cells, attention = self.config, self.cells, self.attention
+        config, attention = self.config, self.attention
+        cells = [cell for cell in self.cells if isinstance(cell, GatedCell)]
         batch, tgt_len = embeds.shape[:2]
         sizes = [tgt_len] * batch if lengths is None else lengths.tolist()
         order = sorted(range(batch), key=lambda row: -sizes[row])
@@ -828,7 +602,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             layers = list(layers)
             projected = projected_embeds[step]
             if self.asks_before:
-                query = layers[-1][0].unsqueeze(1)
+                query = self.cells[-1].output(layers[-1]).unsqueeze(1)
                 out = ask(self.attention, query, memory, attention_state, call.output_weights)
                 projected = projected + first.input_projections[1](out.context.squeeze(1))
             if config.input_feeding:
@@ -838,7 +612,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
                     inputs = drop(outputs[index - 1][-1], masks[index].inputs, config, self.training)
                     projected = cell.input_projections[0](inputs)
                 layers[index] = cell.step(projected, layers[index], masks[index].recurrent)
-                output = layers[index][0]
+                output = cell.output(layers[index])
                 if config.residual and index:
                     output = output + outputs[index - 1][-1]
                 outputs[index].append(norm(output))

@@ -23,8 +23,9 @@ from transformers.cache_utils import EncoderDecoderCache
 
 from .attention import AdditiveAttention, ConcatAttention, Memory, ask, key_mask, normalize, recall_source
 from .cache_attn_seq2seq import RecurrentStateLayer
+from .cells import CELLS, GatedCell, RecurrentCell
 from .fused import has_hooks, is_plain_linear, runs_plainly
-from .recurrent import CELLS, Readout, RecurrentCell, RecurrentDecoder, RecurrentDecoderSteps
+from .recurrent import Readout, RecurrentDecoder, RecurrentDecoderSteps
 
 
 HEAP_BYTES = 2**21, 2**25  # of tensors that glibc allocates on its heap and may return: larger ones never lie there
@@ -105,7 +106,7 @@ class PackedProducts(NamedTuple):
 
     enter: Product  # what the first cell reads, side by side
     inner: list[Product]  # what each cell above it reads
-    hidden: list[Product]  # of each cell
+    hidden: list[Product | None]  # of each cell; a scan cell has none
     readout: Product
     head: Product
 
@@ -120,7 +121,10 @@ class PackedProducts(NamedTuple):
         return cls(
             pack("enter", *first.input_projections),
             [pack(f"inner {index}", cell.input_projections[0]) for index, cell in enumerate(others)],
-            [pack(f"hidden {index}", cell.hidden_projection) for index, cell in enumerate(steps.cells)],
+            [
+                pack(f"hidden {index}", cell.hidden_projection) if isinstance(cell, GatedCell) else None
+                for index, cell in enumerate(steps.cells)
+            ],
             pack("readout", steps.readout.projection),
             pack("head", model.lm_head),
         )
@@ -148,7 +152,7 @@ class ShortSteps:
         self.device = self.table.device
         self.exact = self.table.dtype in (torch.float32, torch.float64)  # 16 bits round at each step: keep them all
         self.head = model.lm_head
-        self.cells = list(steps.cells)
+        self.cells: list[Any] = list(steps.cells)
         self.entries = list(self.cells[0].input_projections)
         self.norms = [None if type(norm) is nn.Identity else norm for norm in steps.norms]
         self.asks_before = steps.asks_before
@@ -190,7 +194,7 @@ class ShortSteps:
         linears = [
             steps.readout.projection,
             model.lm_head,
-            *(part for cell in steps.cells for part in (*cell.input_projections, cell.hidden_projection)),
+            *(part for cell in steps.cells for part in cell.linears),
         ]
         called = (model.model, decoder, decoder.embed_tokens, stack, steps, steps.readout, *steps.norms, *steps.cells)
         return (
@@ -255,7 +259,8 @@ class ShortSteps:
         packed = self.pack(rows)
         inputs, output = [embedded], embedded
         if self.asks_before:
-            context, attention_state = self.attend(kept.layers[-1][0], memory, kept.attention)
+            query = self.cells[-1].output(kept.layers[-1])
+            context, attention_state = self.attend(query, memory, kept.attention)
             inputs.append(context)
         if self.feeds:
             inputs.append(kept.attentional)
@@ -264,12 +269,16 @@ class ShortSteps:
             before = kept.layers[index]
             if packed is not None:
                 enter = packed.inner[index - 1] if index else packed.enter
-                read = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
-                state = cell.gate(enter(read), packed.hidden[index](before[0]), before)
+                projected = enter(inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1))
+                recurrent = packed.hidden[index]
+                if recurrent is None:
+                    state = cell.step(projected, before, None)
+                else:
+                    state = cell.gate(projected, recurrent(before[0]), before)
             else:
                 state = self.advance(cell, inputs, before)
             layers.append(state)
-            hidden = state[0]
+            hidden = cell.output(state)
             if self.residual and index:
                 hidden = hidden + output
             output = hidden if norm is None else norm(hidden)
@@ -321,7 +330,7 @@ class ShortSteps:
     ) -> tuple[torch.Tensor, ...]:
         """The cell's next state of inputs `(batch, size)`, on the weights as they are."""
         linears = cell.input_projections if cell is not self.cells[0] else self.entries
-        if not self.exact or (len(inputs) > 1 and len(inputs[0]) > 1):
+        if not isinstance(cell, GatedCell) or not self.exact or (len(inputs) > 1 and len(inputs[0]) > 1):
             projected = linears[0](inputs[0])
             for part, linear in zip(inputs[1:], linears[1:]):
                 projected = projected + linear(part)

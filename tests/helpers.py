@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Tiny models with weights that hide nothing, and padded batches, for all tests."""
 
+import itertools
 import os
 import resource
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.cells import CELLS, ScanCell
+from hf_attn_seq2seq.configuration_attn_seq2seq import STACK_TYPES
 
 
 PAD, START, END = 0, 1, 2
@@ -30,8 +33,26 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "transformer": {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
     "transformer-gru": {"encoder_type": "transformer", "decoder_type": "gru", "attention_type": "general"},
+    "ssru": {
+        "encoder_type": "min_gru",
+        "decoder_type": "ssru",
+        "attention_type": "general",
+        "attention_query": "current",
+        "decoder_layers": 2,
+    },
 }
 families = pytest.mark.parametrize("family", FAMILIES)
+
+SCANNED = tuple(kind for kind, cell in CELLS.items() if issubclass(cell, ScanCell))
+OTHERS = tuple(kind for kind in STACK_TYPES if kind not in SCANNED)
+# All that differ in more than the equations of a scan cell: each of these with itself, and beside some other on either
+# side.
+STACK_PAIRS = [
+    *itertools.product(OTHERS, OTHERS),
+    *((kind, kind) for kind in SCANNED),
+    *zip(SCANNED, itertools.cycle(reversed(OTHERS))),
+    *zip(itertools.cycle(OTHERS), SCANNED),
+]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, CompileConfig
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqModel
-from hf_attn_seq2seq.recurrent import RecurrentCell
+from hf_attn_seq2seq.cells import RecurrentCell
 from tests.helpers import FAMILIES, families, padded_batch, tiny_config, tiny_model
 
 

@@ -15,8 +15,8 @@ from transformers.utils import output_capturing
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.attention import ATTENTIONS
-from hf_attn_seq2seq.configuration_attn_seq2seq import _CHOICES, BRIDGES, STACK_TYPES
-from tests.helpers import scrambled, tiny_config, tiny_model
+from hf_attn_seq2seq.configuration_attn_seq2seq import _CHOICES, BRIDGES
+from tests.helpers import STACK_PAIRS, scrambled, tiny_config, tiny_model
 
 
 RECURRENT = {"encoder_type": "gru", "decoder_type": "lstm"}
@@ -231,11 +231,9 @@ def test_learned_positions_end_with_a_sentence() -> None:
 
 
 def every_pairing() -> list[Any]:
-    """Every encoder, decoder, attention and place of the norms; what else a model may have takes turns."""
+    """Encoders and decoders with every attention and place of the norms; what else a model may have takes turns."""
     found = []
-    for encoder, decoder, attention, norm in itertools.product(
-        STACK_TYPES, STACK_TYPES, ATTENTIONS, _CHOICES["norm_position"]
-    ):
+    for (encoder, decoder), attention, norm in itertools.product(STACK_PAIRS, ATTENTIONS, _CHOICES["norm_position"]):
         turn = len(found)
         fields = {
             "encoder_type": encoder,

@@ -27,7 +27,7 @@ from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.configuration_attn_seq2seq import STACK_TYPES
 from hf_attn_seq2seq.recurrent import RecurrentDecoderSteps, RecurrentEncoderLayer
 from hf_attn_seq2seq.transformer import TransformerDecoderLayer, TransformerEncoderLayer
-from tests.helpers import END, FAMILIES, families, tiny_config, tiny_model
+from tests.helpers import END, FAMILIES, STACK_PAIRS, families, tiny_config, tiny_model
 
 
 ROOT = Path(__file__).parents[1]
@@ -320,8 +320,7 @@ def overfit(**fields: Any) -> None:
         assert row[1 : 1 + len(example["labels"])] == example["labels"]
 
 
-@pytest.mark.parametrize("encoder_type", STACK_TYPES)
-@pytest.mark.parametrize("decoder_type", STACK_TYPES)
+@pytest.mark.parametrize(("encoder_type", "decoder_type"), STACK_PAIRS)
 def test_overfits_reversal(encoder_type: str, decoder_type: str) -> None:
     kind = "multi_head" if decoder_type == "transformer" else "additive"
     overfit(encoder_type=encoder_type, decoder_type=decoder_type, attention_type=kind)
