@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_attn_seq2seq.decoding.engines import Hypotheses
-from hf_attn_seq2seq.graphs.format import VERSION, checksums, read_about
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, VERSION, checksums, read_about
 from hf_attn_seq2seq.graphs.settings import NOT_SEARCH, Search, as_list, why_not
 from hf_attn_seq2seq.messages import check_layer, shortened
 
@@ -52,12 +52,47 @@ class GraphEngine:
             GraphProblem: The graph is broken, of a newer format, or was written for other weights.
             ImportError: ONNX Runtime is not installed.
         """
-        self.path, self.folder = graph, weights or graph.parent
-        self.session, about = _open(self.path, self.folder, threads, files)
+        folder = weights or graph.parent
+        self._hold(graph, folder, *_open(graph, folder, threads, files), _generation_settings(folder))
+
+    @classmethod
+    def of_weights(
+        cls,
+        graph: bytes,
+        weights: Mapping[str, np.ndarray],
+        generation_settings: Mapping[str, Any],
+        threads: int | None = None,
+    ) -> GraphEngine:
+        """
+        The engine of a graph that has no weights, and of weights given with it, which may not change while it is used.
+
+        Args:
+            graph: The content of the graph.
+            weights: By their names in the graph.
+            generation_settings: Those of the model's `generation_config`.
+            threads: As for the class.
+
+        Raises:
+            GraphProblem: The weights are not those that the graph lacks.
+            ImportError: ONNX Runtime is not installed.
+        """
+        onnxruntime = import_onnxruntime()
+        options = _session_options(onnxruntime, threads)
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in weights.values()]
+        options.add_external_initializers(list(weights), values)
+        path, about = Path(GRAPH_FILE), _checked(Path(GRAPH_FILE), graph, Path(), {})
+        engine = cls.__new__(cls)
+        engine._hold(path, path.parent, _session(onnxruntime, path, graph, options), about, generation_settings)
+        return engine
+
+    def _hold(
+        self, path: Path, folder: Path, session: Any, about: Mapping[str, Any], generation_settings: Mapping[str, Any]
+    ) -> None:
+        self.path, self.folder, self.session = path, folder, session
         self.layers, self.heads = about["layers"], about["heads"]
         self.kind, self.limited = about["kind"], about["limited"]
         self.config = SimpleNamespace(**about["config"])
-        self.generation_config = SimpleNamespace(**_generation_settings(self.folder))
+        self.generation_config = SimpleNamespace(**generation_settings)
         inputs = [*self.session.get_inputs(), *self.session.get_overridable_initializers()]
         self.inputs = {each.name for each in inputs}
 
@@ -185,17 +220,26 @@ def _open(
     except OSError:
         raise GraphProblem(f"There is no graph '{path}': {_AGAIN}.") from None
     about = _checked(path, content, weights, files)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # fatal; other errors are raised
-    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0))
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options = _session_options(onnxruntime, threads)
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
     links = [name for name in about["files"] if name.endswith(".safetensors") and (weights / name).is_symlink()]
     if links:  # as in the cache of the Hub; ONNX Runtime opens no file outside of the folder
         contents = [(weights / name).read_bytes() for name in links]
         options.add_external_initializers_from_files_in_memory(links, contents, [*map(len, contents)])
+    return _session(onnxruntime, path, content, options), about
+
+
+def _session_options(onnxruntime: Any, threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # fatal; other errors are raised
+    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0))
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _session(onnxruntime: Any, path: Path, content: bytes, options: Any) -> Any:
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]), about
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has a separate exception for each kind of damage
         raise GraphProblem(f"'{path}' cannot be loaded ({_first_line(error)}): {_AGAIN}.") from error
 

@@ -77,13 +77,18 @@ class LoadedEngine:
 
 def _state(model: PreTrainedModel) -> tuple[Any, ...]:
     """What differs after a model was changed: its modules, hooks, methods and parameters, of which it has a sample."""
-    modules = [(id(each), "forward" in vars(each) or _has_hooks(each)) for each in model.modules()]
+    modules = [(id(each), is_altered(each)) for each in model.modules()]
     parameters: list[Any] = []
     for each in model.parameters():
         values = each.detach().reshape(-1)
         sample = values[:: max(1, len(values) // _SAMPLE)].tolist()  # a change in place may leave no other trace
         parameters.append((id(each), each._version, each.data_ptr(), each.dtype, sample))
     return "generate" in vars(model), modules, parameters
+
+
+def is_altered(module: torch.nn.Module) -> bool:
+    """Whether a module may compute something else than its class does."""
+    return "forward" in vars(module) or _has_hooks(module)
 
 
 def _has_hooks(module: torch.nn.Module) -> bool:
@@ -114,7 +119,9 @@ def quick_engine(model: PreTrainedModel, engine: str = "auto") -> Engine:
         raise ValueError(f"The engine '{shortened(engine)}' is unknown: choose one of {', '.join(ENGINES)}.")
     if engine == "torch":
         return TorchEngine(model)
-    reason = _why_not_graph(model)
+    reason = why_not_graph(model)
+    if reason is None and not os.path.isdir(model.config._name_or_path):
+        reason = "a model that is not in a folder"
     if reason is None:
         try:
             return LoadedEngine(model, make_engine(Path(model.config._name_or_path), lambda: model))  # type: ignore[arg-type,return-value]
@@ -127,7 +134,7 @@ def quick_engine(model: PreTrainedModel, engine: str = "auto") -> Engine:
     return TorchEngine(model)
 
 
-def _why_not_graph(model: PreTrainedModel) -> str | None:
+def why_not_graph(model: PreTrainedModel) -> str | None:
     """None if a graph can run the model, otherwise the part of a sentence that says what it cannot."""
     if type(model) is not AttnSeq2SeqForConditionalGeneration:
         return f"a {type(model).__name__}"
@@ -135,8 +142,6 @@ def _why_not_graph(model: PreTrainedModel) -> str | None:
         return "a model that is not on the CPU"
     if any(each.dtype != torch.float32 for each in model.parameters()):
         return "a model that is not in single precision"
-    if not os.path.isdir(model.config._name_or_path):
-        return "a model that is not in a folder"
     if importlib.util.find_spec("onnxruntime") is None:
         return "without ONNX Runtime (pip install onnxruntime)"
     return None

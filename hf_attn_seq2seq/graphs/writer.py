@@ -157,6 +157,26 @@ def write_graph(
     return made
 
 
+class Structure(NamedTuple):
+    """A graph without its weights, which are given when it is opened."""
+
+    graph: bytes
+    weights: dict[str, str]  # the name in the graph of each weight, and that in the model's state dict
+
+
+def write_structure(model: AttnSeq2SeqForConditionalGeneration) -> Structure:
+    """The graph of a model without its weights: what stays the same while the model is trained."""
+    made, keys = write_graph(model), _keys(model)
+    weights = {}
+    for weight in made.graph.initializer:
+        if weight.name in keys:
+            weights[weight.name] = keys[weight.name][0]
+            weight.ClearField("raw_data")
+            weight.data_location = TensorProto.EXTERNAL
+            weight.external_data.add(key="location", value="given")
+    return Structure(made.SerializeToString(), weights)
+
+
 def describe(graph: onnx.ModelProto, **about: Any) -> None:
     """Change what a graph says of itself."""
     found = {each.key: each.value for each in graph.metadata_props}
