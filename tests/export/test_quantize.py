@@ -11,11 +11,12 @@ import pytest
 import torch
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
+from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.decoding.exported import ExportedModel
 from hf_attn_seq2seq.decoding.graph import GraphEngine
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
-from hf_attn_seq2seq.export.quantize import quantize, round_rows
+from hf_attn_seq2seq.export.quantize import _Rewriter, quantize, round_rows
 from hf_attn_seq2seq.export.writer import write_model
 from hf_attn_seq2seq.graphs.simplify import subgraphs
 from tests.helpers import padded_batch, tiny_model
@@ -267,12 +268,20 @@ SENTENCES = (
     "Where have you put my keys?",
     "It is raining.",
 )
+TRANSFORMER = {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"}
 KINDS: dict[str, dict[str, Any]] = {
     "gru": {"encoder_type": "gru", "decoder_type": "gru"},
     "lstm": {"encoder_type": "lstm", "decoder_type": "lstm", "attention_type": "multi_head", "input_feeding": True},
-    "transformer": {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
+    "transformer": {**TRANSFORMER, "norm_position": "post"},
+    "transformer-pre": {**TRANSFORMER, "norm_position": "pre"},
     "transformer-gru": {"encoder_type": "transformer", "decoder_type": "gru"},
 }
+
+
+def wide_model(kind: str, scale: float, **fields: Any) -> AttnSeq2SeqForConditionalGeneration:
+    """One whose products are large enough to be quantized."""
+    sizes = {"vocab_size": WORDS, "hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "attention_size": WIDTH}
+    return tiny_model(scale=scale, **sizes, num_attention_heads=2, **KINDS[kind], **fields)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -281,8 +290,7 @@ def test_logits_have_no_neighbours(kind: str, tmp_path: Path) -> None:
     Those of a sentence alone are those in a batch, but for what is left in single precision, whose sums follow the
     sizes, and for a value between two integers that therefore becomes the other one.
     """
-    sizes = {"vocab_size": WORDS, "hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "attention_size": WIDTH}
-    model = tiny_model(scale=0.15, **sizes, num_attention_heads=2, **KINDS[kind])
+    model = wide_model(kind, 0.15)
     write_model(model, tmp_path, "int8")
     for file in ("encoder.onnx", "decoder.onnx"):
         assert "MatMulIntegerToFloat" in operators(onnx.load(tmp_path / file, load_external_data=False).graph), file
@@ -299,6 +307,54 @@ def test_logits_have_no_neighbours(kind: str, tmp_path: Path) -> None:
     rounding = (together - expected).norm()
     assert 0 < rounding < 0.1 * expected.norm()
     assert (together - torch.cat(alone)).norm() < 0.1 * rounding
+
+
+LENGTHS = (9, 1, 11, 4, 7, 2, 14, 5)
+BATCHES = [[*range(8)], [6, 0], [1, 6, 3], [5, 4, 7, 2, 6]]  # in which each sentence is padded
+
+
+def neighbours(folder: Path, model: AttnSeq2SeqForConditionalGeneration) -> int:
+    """How often a sentence has other tokens in a batch than alone, by the int8 graph, greedily and with 4 beams."""
+    write_model(model, folder, "int8")
+    engine = GraphEngine(folder / "graph.onnx")
+    batch = padded_batch(LENGTHS, seed=3, vocab_size=WORDS)
+    count = 0
+    for beams in (1, 4):
+
+        def search(sentences: list[int], width: int) -> list[list[int]]:
+            ids, mask = (part[sentences, :width].numpy() for part in (batch.input_ids, batch.attention_mask))
+            return engine.search(ids, mask, num_beams=beams, max_new_tokens=16).sequences.tolist()  # noqa: B023
+
+        alone = [search([sentence], length)[0] for sentence, length in enumerate(LENGTHS)]
+        assert len({*map(tuple, alone)}) > len(LENGTHS) // 2  # the source matters
+        for sentences in BATCHES:
+            together = search(sentences, max(LENGTHS[sentence] for sentence in sentences))
+            for sentence, found in zip(sentences, together):
+                count += found[: len(alone[sentence])] != alone[sentence]
+    return count
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_have_no_neighbours(kind: str, seed: int, tmp_path: Path) -> None:
+    assert neighbours(tmp_path, wide_model(kind, 0.3, seed=seed, tie_word_embeddings=False)) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_one_range_for_a_batch_they_would(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As dynamic quantization has it: what shows that the test above can fail."""
+    rounded = _Rewriter._rounded
+
+    def for_the_batch(self: _Rewriter, name: str, bounded: bool) -> Any:
+        rows, nodes = rounded(self, name, bounded)
+        for node in nodes:
+            if node.op_type == "ReduceMax":
+                axes = next(each for each in node.attribute if each.name == "axes")
+                node.attribute.remove(axes)
+        return rows, nodes
+
+    monkeypatch.setattr(_Rewriter, "_rounded", for_the_batch)
+    assert neighbours(tmp_path, wide_model(kind, 0.3, seed=1, tie_word_embeddings=False)) > 0
 
 
 def test_a_translation_has_no_neighbours(tmp_path: Path) -> None:
