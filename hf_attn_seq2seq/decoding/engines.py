@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+
+from hf_attn_seq2seq.decoding.names import ENGINES
+from hf_attn_seq2seq.messages import shortened
 
 
 if TYPE_CHECKING:
@@ -31,7 +35,9 @@ class Hypotheses(NamedTuple):
 class Engine(Protocol):
     """Runs one model, or an ensemble."""
 
-    name: str  # "graph" or "torch"
+    @property
+    def name(self) -> str:
+        """ "graph" or "torch"."""
 
     @property
     def config(self) -> Any:
@@ -74,6 +80,34 @@ class LimitedEngine(Engine, Protocol):
 
     def can(self, options: Mapping[str, Any]) -> str | None:
         """None if it can search with these options, otherwise a part of a sentence that names what it cannot do."""
+
+
+def check_engine(engine: str) -> None:
+    """Raise a ValueError if there is no such engine to choose."""
+    if engine not in ENGINES:
+        raise ValueError(f"The engine '{shortened(engine)}' is unknown: choose one of {', '.join(ENGINES)}.")
+
+
+def why_not_graph(device: str | None, dtype: str) -> str | None:
+    """
+    None if a graph can run a model there, otherwise the part of a sentence that says what it cannot run.
+
+    Args:
+        device: Such as "cpu"; None: not chosen yet.
+        dtype: As for `load`.
+    """
+    if dtype not in ("auto", "float32"):
+        return f"the dtype '{shortened(dtype)}'"
+    if device not in (None, "cpu"):
+        return f"on the device '{shortened(device)}'"
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "without ONNX Runtime (pip install onnxruntime)"
+    return None
+
+
+def graph_refused(reason: str) -> ValueError:
+    """What to raise where the graph was asked for and cannot run something, as [`why_not_graph`] says."""
+    return ValueError(f"The graph cannot run {reason}: leave out the engine 'graph'.")
 
 
 def as_engine(model: PreTrainedModel | Engine) -> Engine:

@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The engine of a model that PyTorch has loaded: its graph while the model stays as it was, otherwise `generate()`."""
 
-import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -11,13 +10,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from hf_attn_seq2seq.decoding.engines import Engine, Hypotheses
+from hf_attn_seq2seq.decoding.engines import Engine, Hypotheses, check_engine, graph_refused, why_not_graph
 from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
 from hf_attn_seq2seq.decoding.graph_cache import make_engine
-from hf_attn_seq2seq.decoding.names import ENGINES
-from hf_attn_seq2seq.decoding.readout import Readout
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
-from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
 
@@ -26,9 +22,9 @@ logger = logging.getLogger(__name__)
 _SAMPLE = 16  # values of a parameter
 
 
-class LoadedEngine:
+class LoadedEngine(TorchEngine):
     """
-    The graph of a loaded model, and the model.
+    A loaded model, and its graph.
 
     The graph searches only as long as the model is what was loaded: on the CPU, with the same parameters, without
     hooks. Its settings of the search may change.
@@ -40,23 +36,13 @@ class LoadedEngine:
             model: As it was loaded.
             graph: Of the same weights.
         """
-        self.model, self.graph, self.plain = model, graph, TorchEngine(model)
+        super().__init__(model)
+        self.graph = graph
         self._loaded = _state(model)
 
     @property
     def name(self) -> str:
-        return self.graph.name if _state(self.model) == self._loaded else self.plain.name
-
-    @property
-    def config(self) -> Any:
-        return self.model.config
-
-    @property
-    def generation_config(self) -> Any:
-        return self.model.generation_config
-
-    def readout(self) -> Readout:
-        return self.plain.readout()
+        return self.graph.name if _state(self.model) == self._loaded else super().name
 
     def search(
         self,
@@ -72,7 +58,7 @@ class LoadedEngine:
         asked: dict[str, Any] = {"layer": layer, "scores": scores}
         if self.name == self.graph.name and self.graph.can(options) is None:
             return self.graph.search(input_ids, attention_mask, **asked, **options)
-        return self.plain.search(input_ids, attention_mask, **asked, **generate_options)
+        return super().search(input_ids, attention_mask, **asked, **generate_options)
 
 
 def _state(model: PreTrainedModel) -> tuple[Any, ...]:
@@ -115,11 +101,10 @@ def quick_engine(model: PreTrainedModel, engine: str = "auto") -> Engine:
         ValueError: The graph was asked for, and cannot run this model.
         ImportError: The graph was asked for, and a library is missing.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"The engine '{shortened(engine)}' is unknown: choose one of {', '.join(ENGINES)}.")
+    check_engine(engine)
     if engine == "torch":
         return TorchEngine(model)
-    reason = why_not_graph(model)
+    reason = why_no_graph_of(model)
     if reason is None and not os.path.isdir(model.config._name_or_path):
         reason = "a model that is not in a folder"
     if reason is None:
@@ -130,18 +115,13 @@ def quick_engine(model: PreTrainedModel, engine: str = "auto") -> Engine:
                 raise
             logger.info(f"PyTorch translates: {error}")
     elif engine == "graph":
-        raise ValueError(f"The graph cannot run {reason}: leave out the engine 'graph'.")
+        raise graph_refused(reason)
     return TorchEngine(model)
 
 
-def why_not_graph(model: PreTrainedModel) -> str | None:
-    """None if a graph can run the model, otherwise the part of a sentence that says what it cannot."""
+def why_no_graph_of(model: PreTrainedModel) -> str | None:
+    """[`why_not_graph`] of a model as it is."""
     if type(model) is not AttnSeq2SeqForConditionalGeneration:
-        return f"a {type(model).__name__}"
-    if model.device.type != "cpu":
-        return "a model that is not on the CPU"
-    if any(each.dtype != torch.float32 for each in model.parameters()):
-        return "a model that is not in single precision"
-    if importlib.util.find_spec("onnxruntime") is None:
-        return "without ONNX Runtime (pip install onnxruntime)"
-    return None
+        return f"the class {type(model).__name__}"
+    others = {each.dtype for each in model.parameters()} - {torch.float32}
+    return why_not_graph(model.device.type, str(others.pop()).removeprefix("torch.") if others else "float32")

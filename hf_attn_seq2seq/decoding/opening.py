@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import shutil
@@ -13,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from hf_attn_seq2seq.decoding import tokens
-from hf_attn_seq2seq.decoding.engines import Engine, FallbackEngine
+from hf_attn_seq2seq.decoding.engines import Engine, FallbackEngine, check_engine, graph_refused, why_not_graph
 from hf_attn_seq2seq.decoding.folders import (
     check_folder,
     check_search_settings,
@@ -22,7 +21,7 @@ from hf_attn_seq2seq.decoding.folders import (
 )
 from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
 from hf_attn_seq2seq.decoding.graph_cache import find_engine, make_engine
-from hf_attn_seq2seq.decoding.names import ENGINES, is_exported, resolve
+from hf_attn_seq2seq.decoding.names import is_exported, resolve
 from hf_attn_seq2seq.decoding.safety import NO_CODE, WEIGHTS, check_files, find_file, read_settings
 from hf_attn_seq2seq.graphs.format import CONFIG_FILE, GRAPH_FILE, READOUT_FILE
 from hf_attn_seq2seq.messages import shortened
@@ -108,9 +107,8 @@ def prepare(
         ValueError: A model does not exist or cannot be used, or the graph was asked for and cannot run it.
         ImportError: The graph was asked for, and ONNX Runtime is not installed.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"The engine '{shortened(engine)}' is unknown: choose one of {', '.join(ENGINES)}.")
-    reason = "is not used" if engine == "torch" else _why_not_graph(names, device, dtype)
+    check_engine(engine)
+    reason = "is not used" if engine == "torch" else _why_not_by_graph(names, device, dtype)
     folder = _folder_of(names[0]) if reason is None else None
     if folder is not None:
         try:
@@ -120,8 +118,7 @@ def prepare(
                 raise
             logger.warning(f"{error} PyTorch translates instead, which is slower.")
     elif engine == "graph":
-        reason = reason or f"'{shortened(names[0])}', which is no model of this package"
-        raise ValueError(f"The graph cannot run {reason}: leave out the engine 'graph'.")
+        raise graph_refused(reason or f"'{shortened(names[0])}', which is no model of this package")
     from hf_attn_seq2seq.decoding.loading import load_tokenizer, pick_device, read_config, read_generation_config
 
     pick_device(device)
@@ -131,18 +128,14 @@ def prepare(
     return Opening(list(names), device, dtype, tokenizer, configs, generation, None)
 
 
-def _why_not_graph(names: Sequence[str], device: str | None, dtype: str) -> str | None:
-    """None if a graph can run the models as asked for, otherwise the part of a sentence that says what it cannot."""
+def _why_not_by_graph(names: Sequence[str], device: str | None, dtype: str) -> str | None:
+    """[`why_not_graph`] of models that are still to be opened."""
     if len(names) > 1:
         return "an ensemble"
-    if dtype not in ("auto", "float32"):
-        return f"the dtype '{shortened(dtype)}'"
-    if device not in (None, "cpu"):
-        return f"on the device '{shortened(device)}'"
     if is_exported(names[0]) and not os.path.isfile(os.path.join(names[0], GRAPH_FILE)):
         return "a model that an earlier version exported (export it again)"
-    if importlib.util.find_spec("onnxruntime") is None:
-        return "without ONNX Runtime (pip install onnxruntime)"
+    if reason := why_not_graph(device, dtype):
+        return reason
     if device is None and _may_have_gpu():
         from hf_attn_seq2seq.decoding.loading import pick_device
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.decoding.engines import graph_refused
 from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import HUB_OPTIONS, NO_CODE, load, read_tokenizer
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
@@ -57,7 +58,7 @@ def pipeline(
         if torch.device(device).type == "cpu":
             searching = quick_engine(found, engine)
         elif engine == "graph":
-            raise ValueError(f"The graph cannot run on the device '{device}': choose cpu.")
+            raise graph_refused(f"on the device '{device}'")
     elif not hasattr(model, "generate"):
         raise ValueError(f"model is of type {type(model).__name__}: give a model, or its folder or name.")
     elif engine == "graph":

@@ -16,10 +16,12 @@ from hf_attn_seq2seq.decoding.scores import SearchScores
 class TorchEngine:
     """Searches with `model.generate`, on any device."""
 
-    name = "torch"
-
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
+
+    @property
+    def name(self) -> str:
+        return "torch"
 
     @property
     def config(self) -> Any:

@@ -5,7 +5,7 @@ import torch
 from transformers import PreTrainedModel
 
 from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
-from hf_attn_seq2seq.decoding.loaded import is_altered, why_not_graph
+from hf_attn_seq2seq.decoding.loaded import is_altered, why_no_graph_of
 
 
 class TrainedGraph:
@@ -51,7 +51,7 @@ class TrainedGraph:
 
 def can_have_graph(model: PreTrainedModel) -> bool:
     """Whether a graph gives the translations of this model: on the CPU, in single precision, as its class computes."""
-    return why_not_graph(model) is None and not any(
+    return why_no_graph_of(model) is None and not any(
         is_altered(module) or type(module).__module__.partition(".")[0] not in ("torch", "hf_attn_seq2seq")
         for module in model.modules()  # adapters are of other packages
     )

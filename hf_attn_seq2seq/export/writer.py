@@ -3,6 +3,7 @@
 
 import copy
 import importlib.metadata
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from hf_attn_seq2seq.export.names import COMPARED, KINDS
 from hf_attn_seq2seq.export.quantize import quantize
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE, attention_rows, checksum, checksums
 from hf_attn_seq2seq.graphs.parts import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
+from hf_attn_seq2seq.graphs.settings import as_list
 from hf_attn_seq2seq.graphs.storage import WEIGHTS_FILE, save_together
 from hf_attn_seq2seq.graphs.writer import describe, write_graph
 from hf_attn_seq2seq.messages import shortened
@@ -189,17 +191,11 @@ def export_graph(name: str, sentences: Sequence[str] | None = None) -> WrittenGr
         if reason := engine.can(options):
             raise ValueError(f"The graph of '{name}' cannot {reason}, as its generation_config.json asks.")
         found = engine.search(inputs["input_ids"].numpy(), inputs["attention_mask"].numpy(), **options)
-        equal = sum(_same(*rows) for rows in zip(found.sequences.tolist(), wanted.sequences.tolist()))
+        equal = _equal(model, found.sequences.tolist(), wanted.sequences.tolist())
         if not equal:
             raise ValueError(f"The graph of '{name}' translates in other ways than PyTorch: please report this.")
     path = folder / GRAPH_FILE
     return WrittenGraph(path, path.stat().st_size, origin, len(found.sequences), equal)
-
-
-def _same(found: list[int], wanted: list[int]) -> bool:
-    """Whether two rows are equal; the longer may end in padding."""
-    length = min(len(found), len(wanted))
-    return found[:length] == wanted[:length] and len({*found[length:], *wanted[length:]}) <= 1
 
 
 def own_model(name: str, model: Any) -> AttnSeq2SeqForConditionalGeneration:
@@ -353,19 +349,21 @@ def measure(model: Any, exported: ExportedModel, inputs: Inputs, sentences: str 
     pair: tuple[Any, Any] = (exported, model)
     options = {"num_beams": 1, "do_sample": False, "max_new_tokens": COMPARED_TOKENS}
     found, wanted = (each.generate(**inputs, **options) for each in pair)
-    width = max(found.shape[1], wanted.shape[1])
-    pad = int(model.generation_config.pad_token_id or 0)
-    found, wanted = (_padded(ids, width, pad) for ids in (found, wanted))
     logits, expected = (each(**inputs, decoder_input_ids=wanted[:, :-1]).logits for each in pair)
     return Difference(
         sentences,
         len(wanted),
-        int((found == wanted).all(1).sum()),
+        _equal(model, found.tolist(), wanted.tolist()),
         float((logits - expected).abs().max()),
         float(expected.abs().max()),
     )
 
 
-def _padded(ids: torch.Tensor, width: int, pad: int) -> torch.Tensor:
-    """`(batch, length)` ids, padded on the right to `(batch, width)`."""
-    return torch.nn.functional.pad(ids, (0, width - ids.shape[1]), value=pad)
+def _equal(model: Any, found: list[list[int]], wanted: list[list[int]]) -> int:
+    """How many rows of two searches are equal; the longer may end in padding, which beams fill with ends."""
+    settings = model.generation_config
+    filling = {settings.pad_token_id or 0, *as_list(settings.eos_token_id)}
+    return sum(
+        all(a == b if None not in (a, b) else {a, b} <= {None, *filling} for a, b in itertools.zip_longest(*rows))
+        for rows in zip(found, wanted)
+    )

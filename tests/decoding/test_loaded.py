@@ -88,8 +88,8 @@ def test_what_a_graph_cannot_run(folders: Path, model: Any) -> None:
     names = [str(folders / "gru"), str(folders / "transformer")]
     for given, said in (
         (model, "a model that is not in a folder"),
-        (load(folders / "gru", "cpu", "bfloat16").model, "a model that is not in single precision"),
-        (load_translator(names, "cpu").model, "a Ensemble"),
+        (load(folders / "gru", "cpu", "bfloat16").model, "the dtype 'bfloat16'"),
+        (load_translator(names, "cpu").model, "the class Ensemble"),
     ):
         assert quick_engine(given).name == "torch"
         with pytest.raises(ValueError, match=f"The graph cannot run {said}"):

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from hf_attn_seq2seq.decoding import command, opening, translate_n_best
+from hf_attn_seq2seq.decoding import command, engines, translate_n_best
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.opening import prepare
 from hf_attn_seq2seq.decoding.tokens import SavedTokenizer
@@ -79,9 +79,9 @@ def test_what_a_graph_cannot_run_is_run_by_pytorch(folders: Path) -> None:
 
 
 def test_without_onnx_runtime(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find_spec = opening.importlib.util.find_spec
+    find_spec = engines.importlib.util.find_spec
     monkeypatch.setattr(
-        opening.importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name)
+        engines.importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name)
     )
     assert prepare([str(folders / "gru")], "cpu").graph is None
     with pytest.raises(ValueError, match=r"cannot run without ONNX Runtime \(pip install onnxruntime\)"):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -162,6 +163,22 @@ def test_attention_is_read_as_the_model_says(model: Path, tmp_path: Path) -> Non
     made = (source, exported, model)
     shown = [pipeline(model=each)(SENTENCES[:3], return_alignments=True, max_new_tokens=6) for each in made]
     assert shown[0] == shown[1] != shown[2]
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "equal"),
+    [
+        ([1, 5, 2], [1, 5, 2], True),
+        ([1, 5, 2, 0, 0], [1, 5, 2], True),
+        ([1, 5, 2], [1, 5, 2, 2], True),  # as beams fill up
+        ([1, 5, 2], [1, 6, 2], False),
+        ([1, 5, 7], [1, 5], False),
+        ([1, 5], [1, 5, 7, 7], False),
+    ],
+)
+def test_rows_are_compared_without_their_padding(found: list[int], wanted: list[int], equal: bool) -> None:
+    model = SimpleNamespace(generation_config=SimpleNamespace(pad_token_id=0, eos_token_id=2))
+    assert writer._equal(model, [found], [wanted]) == equal
 
 
 def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
