@@ -38,7 +38,7 @@ ATTENTION_TYPES = (
 )
 ATTENTION_NORMALIZERS = ("softmax", "sparsemax", "entmax15")
 BRIDGES = ("zeros", "last", "mean", "dense")
-DECODER_MIXERS = ("attention", "average")
+DECODER_MIXERS = ("attention", "ssru", "min_gru", "average")
 
 # Kinds whose next step needs the weights of earlier steps; a Transformer decoder computes all steps at once.
 RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
@@ -74,7 +74,6 @@ _POSITIVE = (
     "location_filters",
     "location_kernel_size",
     "intermediate_size",
-    "average_size",
     "max_position_embeddings",
 )
 # Names in other libraries for two of our fields.
@@ -159,8 +158,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             mask per sequence (Gal and Ghahramani 2016); other cells have none.
         variational_dropout: Whether `dropout` in recurrent stacks draws one mask per sequence, instead of per step.
         decoder_mixer: How a step of a Transformer decoder's layer learns of the steps before it: `"attention"`
-            (Vaswani et al. 2017), or `"average"`: their mean, a feed-forward network and gates (Zhang et al. 2018).
-            All but attention remember a state of fixed size and have no self-attention weights.
+            (Vaswani et al. 2017); by the recurrent cells `"ssru"` (Kim et al. 2019) or `"min_gru"` (Feng et al. 2024);
+            or `"average"`: their mean, a feed-forward network and gates (Zhang et al. 2018). All but attention
+            remember a state of fixed size and have no self-attention weights. Transformer decoders only.
         average_size: Width inside the feed-forward network of `"average"`; `None` means `intermediate_size`.
         average_layers: How many inner layers it has; 0 leaves the network out.
         average_act: Its activation; `None` means `hidden_act`.
@@ -361,7 +361,6 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         default("encoder_hidden_size", self.hidden_size)
         default("attention_size", self.hidden_size)
         default("intermediate_size", 4 * self.hidden_size)
-        default("average_size", self.intermediate_size)
         several = self.attention_type == "multi_head" or not self.is_recurrent_decoder
         if self.num_attention_heads is None and not several and not self.is_recurrent_encoder:
             # A single head for cross-attention, as in the papers; the encoder's self-attention is better with several.
@@ -394,6 +393,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             value = getattr(self, name)
             if value is not None and value not in ACT2FN:
                 raise ValueError(f"{name}='{shortened(value)}' is unknown: choose one of {', '.join(ACT2FN)}.")
+        if self.average_size is not None and self.average_size < 1:
+            raise ValueError(f"average_size={self.average_size} must be at least 1.")
         if self.average_layers < 0:
             raise ValueError(f"average_layers={self.average_layers} must be at least 0.")
         if self.location_kernel_size % 2 == 0:

@@ -8,8 +8,8 @@ for one step or for all steps in one call, with `(batch, tgt_len, hidden)` state
 and values of every token. The other kinds ([`StateMixer`]) remember one state of fixed size in each layer, so that a
 step costs the same however long the target is; they have no weights to hand out.
 
-A new kind is a subclass of [`StateMixer`] with `mix`, one entry in `MIXERS`, and its name in the configuration's
-`DECODER_MIXERS`.
+A new kind is a subclass of [`ScanMixer`] that names a scan cell, or of [`StateMixer`] with `mix`; one entry in
+`MIXERS`; and its name in the configuration's `DECODER_MIXERS`.
 """
 
 from typing import ClassVar
@@ -22,8 +22,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .attention import at_least_single, eager_attention_forward, split_heads
 from .cache_attn_seq2seq import keeps_history, read_state, write_state
+from .cells import MinGRUCell, ScanCell, SSRUCell
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
-from .recorder import record
+from .recorder import active_recorder, record
 
 
 def rotate(states: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
@@ -169,6 +170,48 @@ class StateMixer(nn.Module):
         return outputs, None
 
 
+class ScanMixer(StateMixer):
+    """
+    Base of the kinds that run a scan cell over the steps. Its output is added to the residual sum as it is, without a
+    projection.
+    """
+
+    cell_type: ClassVar[type[ScanCell]]
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__(config)
+        self.cell = self.cell_type([config.hidden_size], config.hidden_size)
+
+    def mix(
+        self, hidden_states: torch.Tensor, mask: torch.Tensor | None, start: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        cell = self.cell
+        projected = cell.project([hidden_states])
+        if mask is None and hidden_states.shape[1] == 1:
+            forget, enter = cell.coefficients(projected)
+            states = forget * start.unsqueeze(1) + enter
+        else:
+            states = cell.scan(projected, start, mask)
+        outputs = cell.output((states,))
+        if active_recorder() is not None:
+            before = (torch.cat([start.unsqueeze(1), states[:, :-1]], dim=1),)
+            values = {**cell.gate_values(projected), **cell.state_values(before, (states,))}
+            record(self, inputs=hidden_states, hidden_before=cell.output(before), hidden_after=outputs, **values)
+        return outputs.to(hidden_states.dtype), states
+
+
+class SSRUMixer(ScanMixer):
+    """[`SSRUCell`], as in the students of Kim et al. 2019 and in Marian: h_t = relu(c_t) is the output."""
+
+    cell_type = SSRUCell
+
+
+class MinGRUMixer(ScanMixer):
+    """[`MinGRUCell`] (Feng et al. 2024)."""
+
+    cell_type = MinGRUCell
+
+
 class AverageNetwork(StateMixer):
     """
     Average attention network (Zhang et al. 2018, section 3): the mean of the inputs so far, a feed-forward network,
@@ -180,7 +223,7 @@ class AverageNetwork(StateMixer):
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
-        width, inner = config.hidden_size, config.average_size
+        width, inner = config.hidden_size, config.average_size or config.intermediate_size
         self.state_size = width + 1
         self.dropout = config.activation_dropout
         self.activation = ACT2FN[config.average_act or config.hidden_act]
@@ -213,7 +256,7 @@ class AverageNetwork(StateMixer):
             network = nn.functional.dropout(inner, self.dropout, self.training)
         network = self.output_projection(network)
         if self.input_gate is None or self.forget_gate is None:
-            record(self, mean=mean, output=network)
+            record(self, inputs=hidden_states, mean=mean, output=network)
             return network
         enter, forget = torch.sigmoid(self.input_gate(hidden_states)), torch.sigmoid(self.forget_gate(network))
         output = enter * hidden_states + forget * network
@@ -223,6 +266,8 @@ class AverageNetwork(StateMixer):
 
 MIXERS: dict[str, type[SelfAttention] | type[StateMixer]] = {
     "attention": SelfAttention,
+    "ssru": SSRUMixer,
+    "min_gru": MinGRUMixer,
     "average": AverageNetwork,
 }
 

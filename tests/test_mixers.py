@@ -90,7 +90,33 @@ def average(mixer: Any, inputs: list[Vector], fields: dict[str, Any]) -> list[Ve
     return outputs
 
 
-REFERENCES: dict[str, Callable[[Any, list[Vector], dict[str, Any]], list[Vector]]] = {"average": average}
+def ssru(mixer: Any, inputs: list[Vector], fields: dict[str, Any]) -> list[Vector]:
+    """Kim et al. 2019, section 3.1, in Marian's form."""
+    weight, bias = mixer.cell.input_projections[0].weight.tolist(), mixer.cell.forget_bias.tolist()
+    width, c, outputs = len(bias), [0.0] * len(bias), []
+    for x in inputs:
+        products = [sum(w * number for w, number in zip(row, x)) for row in weight]
+        f = sigmoid([product + b for product, b in zip(products[:width], bias)])
+        c = [gate * old + (1 - gate) * new for gate, old, new in zip(f, c, products[width:])]
+        outputs.append([max(0.0, number) for number in c])
+    return outputs
+
+
+def min_gru(mixer: Any, inputs: list[Vector], fields: dict[str, Any]) -> list[Vector]:
+    """Feng et al. 2024, section 3.1."""
+    width, outputs = mixer.state_size, [[0.0] * mixer.state_size]
+    for x in inputs:
+        products = linear(mixer.cell.input_projections[0], x)
+        z = sigmoid(products[:width])
+        outputs.append([(1 - gate) * old + gate * new for gate, old, new in zip(z, outputs[-1], products[width:])])
+    return outputs[1:]
+
+
+REFERENCES: dict[str, Callable[[Any, list[Vector], dict[str, Any]], list[Vector]]] = {
+    "ssru": ssru,
+    "min_gru": min_gru,
+    "average": average,
+}
 
 
 def test_the_registry_and_the_configuration_name_the_same_kinds() -> None:

@@ -1,5 +1,6 @@
 // The page around the chapters: what is shown of which run, keys, the player, the address.
 import { FIGURES } from "./chapters/index.js";
+import { MIXERS } from "./chapters/step_input.js";
 import { asPicture, diagram } from "./diagram.js";
 import { h, number, scientific, visible, whole } from "./dom.js";
 import { formulas, prose } from "./formula.js";
@@ -480,7 +481,9 @@ function describeModel({ document: doc, heads, layers }) {
   const kind = String(doc.attention?.type ?? "attention").replaceAll("_", "-");
   const attention = kind === "none" ? "no attention" : `${kind} attention${heads > 1 ? ` with ${heads} heads` : ""}`;
   void layers;
-  return doc.encoder && doc.decoder ? `${size(doc.encoder)} encoder, ${attention}, ${size(doc.decoder)} decoder` : doc.model.class;
+  const mixer = MIXERS[doc.decoder?.mixer];
+  const decoder = `${size(doc.decoder ?? {})} decoder${mixer ? ` with ${mixer.short}` : ""}`;
+  return doc.encoder && doc.decoder ? `${size(doc.encoder)} encoder, ${attention}, ${decoder}` : doc.model.class;
 }
 
 function keysDialog(several) {

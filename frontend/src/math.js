@@ -196,10 +196,27 @@ function finish(formula, columns, term, offset, recorded) {
   };
 }
 
-/** The new state of a GRU cell, (1 - z) n + z h, or of an LSTM cell, o tanh(f c + i n), from its recorded gates. */
-export function cellStep(gates, before) {
-  if (gates.update) {
+/**
+ * The kind of a cell, by the gates that it has.
+ * @param {(name: string) => any} gate the numbers of a gate; nothing where there is none
+ */
+export function cellKind(gate) {
+  if (gate("reset")) return "gru";
+  if (gate("update")) return "min_gru";
+  return gate("input") ? "lstm" : "ssru";
+}
+
+/** The new state of a cell from its recorded gates and the state before. */
+export function cellStep(kind, gates, before) {
+  if (kind === "gru") {
     return { hidden: Float64Array.from(gates.update, (z, i) => (1 - z) * gates.candidate[i] + z * before.hidden[i]) };
+  }
+  if (kind === "min_gru") {
+    return { hidden: Float64Array.from(gates.update, (z, i) => (1 - z) * before.hidden[i] + z * gates.candidate[i]) };
+  }
+  if (kind === "ssru") {
+    const cell = Float64Array.from(gates.forget, (f, i) => f * before.cell[i] + (1 - f) * gates.candidate[i]);
+    return { cell, hidden: cell.map((value) => Math.max(0, value)) };
   }
   const cell = Float64Array.from(gates.forget, (f, i) => f * before.cell[i] + gates.input[i] * gates.candidate[i]);
   return { cell, hidden: cell.map((value, i) => gates.output[i] * Math.tanh(value)) };

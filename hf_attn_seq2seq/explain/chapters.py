@@ -63,6 +63,29 @@ _LSTM = (
     "h' = o tanh(m')",
 )
 
+_SSRU = (
+    "f = sigmoid(W_f x + b_f)",
+    "m' = f m + (1 - f) W x",
+    "h' = max(0, m')",
+)
+_MIN_GRU = (
+    "z = sigmoid(W_z x + b_z)",
+    "n = W_n x + b_n",
+    "h' = (1 - z) h + z n",
+)
+_AVERAGE_GATES = (
+    "i = sigmoid(W_i x_t + b_i)",
+    "f = sigmoid(W_f g + b_f)",
+    "h = i x_t + f g",
+)
+_CELLS = {"gru": _GRU, "lstm": _LSTM, "ssru": _SSRU, "min_gru": _MIN_GRU}
+
+MIXERS = {
+    "ssru": "a simpler simple recurrent unit (SSRU, Kim et al. 2019, section 3.1)",
+    "min_gru": "a minimal gated recurrent unit (minGRU, Feng et al. 2024, section 3.1)",
+    "average": "an average attention network (Zhang et al. 2018, section 3)",
+}
+
 UNKNOWN = ("<unk>", "[UNK]")  # as tokenizers of this package, of SentencePiece and of BERT call it
 
 _EXTRAS = {"residual": "residual sums between layers", "layer_norm": "layer normalisation"}
@@ -169,20 +192,39 @@ def context_formula(kind: str, heads: int = 1, encoder: Mapping[str, Any] | None
 
 
 def gate_formulas(cell: str) -> tuple[str, ...]:
-    """The equations of a recurrent cell, "gru" or "lstm", in order; none for another type of layer."""
-    return {"gru": _GRU, "lstm": _LSTM}.get(cell, ())
+    """The equations of a recurrent cell, such as "gru", in order; none for another type of layer."""
+    return _CELLS.get(cell, ())
 
 
-def bridge_formula(bridge: str | None, encoder: Mapping[str, Any] | None = None, decoder_type: str = "gru") -> str:
+def mixer_formulas(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The equations of what stands in for self-attention, in order.
+
+    Args:
+        config: the fields of the model that are not at their defaults, among them `decoder_mixer`.
+    """
+    if config["decoder_mixer"] != "average":
+        return gate_formulas(config["decoder_mixer"])
+    mean = "FFN((x_1 + ... + x_t) / t)" if config.get("average_layers", 1) else "(x_1 + ... + x_t) / t"
+    return (f"g = {mean}", *_AVERAGE_GATES) if config.get("average_gate", True) else (f"h = {mean}",)
+
+
+def bridge_formula(
+    bridge: str | None,
+    encoder: Mapping[str, Any] | None = None,
+    decoder_type: str = "gru",
+    own_states: bool = False,
+) -> str:
     """How the decoder's initial state is computed.
 
     Args:
-        bridge: "dense", "last", "mean" or "zeros"; None for a decoder without a state.
+        bridge: "dense", "last", "mean" or "zeros"; None for a decoder that takes no state from the encoder.
         encoder: `document["encoder"]` of a trace.
         decoder_type: "gru" or "lstm".
+        own_states: whether that decoder has states of its own.
     """
     if bridge is None:
-        return "h_1 ... h_S are handed over; the decoder has no initial state"
+        own = "the decoder's own states begin with 0" if own_states else "the decoder has no initial state"
+        return f"h_1 ... h_S are handed over; {own}"
     cell = ", m_0 = 0" if decoder_type == "lstm" else ""
     if bridge == "dense":
         state = "[s_0; m_0]" if decoder_type == "lstm" else "s_0"
@@ -333,6 +375,12 @@ class _Facts:
     @property
     def recurrent_decoder(self) -> bool:
         return self.decoder["type"] in ("gru", "lstm")
+
+    @property
+    def mixer(self) -> str | None:
+        """What stands in for the self-attention of a Transformer decoder; None for self-attention itself."""
+        mixer = self.decoder.get("mixer")
+        return None if mixer == "attention" else mixer
 
     @property
     def asks_before(self) -> bool:
@@ -497,6 +545,8 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
         if bridge == "dense" and facts.encoder["type"] == "transformer":
             made["dense"] = "computed from the mean of the encoder's states, by a layer with its own weights"
         plain += f" Its own memory starts as a state {made[bridge]}."
+    elif facts.mixer:
+        plain += " Its own memory, a list of numbers in each of its layers, starts with zeros."
     else:
         plain += " It has no memory of its own: at each step it looks back at all tokens chosen so far."
     plain += f" Its first input is the start token {start}."
@@ -517,7 +567,7 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
         exact += f"; the initial state is {shape}: layers, parts (h, and the cell of an LSTM), width"
     if bridge == "dense":
         exact += " (after Bahdanau et al. 2015, A.2.2, which uses h_1 backward only)"
-    formula = bridge_formula(bridge, facts.encoder, facts.decoder["type"])
+    formula = bridge_formula(bridge, facts.encoder, facts.decoder["type"], facts.mixer is not None)
     if facts.kind == "none":
         formula = f"{context_formula('none', 1, facts.encoder)}; {formula}"
     return ChapterText(title, plain, f"{exact}.", formula)
@@ -559,6 +609,8 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
         exact = f"{article} {cell} of {_count(layers, 'layer')}; {shape}. {when}{fed}."
         new, old = ("s_t, m_t", "s_(t-1), m_(t-1)") if kind == "lstm" else ("s_t", "s_(t-1)")
         return ChapterText(title, plain, exact, f"{new} = {cell}({joined}, {old})")
+    if facts.mixer:
+        return _mixer_input(title, facts, plain, shape)
     plain += (
         " The decoder has no other memory: this token looks back at all tokens chosen so far, and takes from each "
         "as much as its weights say."
@@ -568,6 +620,31 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
         f"(Vaswani et al. 2017, section 3.1); {shape}."
     )
     return ChapterText(title, plain, exact, "u_t = SelfAttention(y_0, ..., y_(t-1)), with weight 0 on later tokens")
+
+
+def _mixer_input(title: str, facts: _Facts, plain: str, shape: str) -> ChapterText:
+    """The step input of a Transformer decoder without self-attention."""
+    assert facts.mixer is not None
+    if facts.mixer == "average":
+        plain += (
+            " Each layer of the decoder takes the mean of its inputs at all steps so far, in which every step counts "
+            "the same."
+        )
+        if facts.config.get("average_layers", 1):
+            plain += " A small network transforms it."
+        if facts.config.get("average_gate", True):
+            plain += " Gates, numbers from 0 to 1, say how much of it and how much of the new input go on."
+    else:
+        plain += (
+            " Each layer of the decoder keeps a memory, which every step updates: gates, numbers from 0 to 1, decide "
+            "how much of the old memory is kept. The gates depend on the input alone."
+        )
+    exact = (
+        f"{_count(facts.decoder['layers'], 'layer')} with {MIXERS[facts.mixer]} in place of self-attention; {shape}."
+    )
+    if facts.mixer == "average" and facts.config.get("average_gate", True):
+        exact += " As in Marian, i is computed from x_t alone and f from g alone."
+    return ChapterText(title, plain, exact, "; ".join(mixer_formulas(facts.config)))
 
 
 def _attention(title: str, facts: _Facts) -> ChapterText:

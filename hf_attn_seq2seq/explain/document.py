@@ -20,7 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES, DECODER_MIXERS
 from hf_attn_seq2seq.data.words import Words, word_shares
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
@@ -280,6 +280,13 @@ NEEDED = {
     "additive": ("vector",),
     "concat": ("vector",),
 }
+# What is recorded of each mixer, or none of it.
+MIXED = {
+    "ssru": ("inputs", "forget", "candidate", "cell_before", "cell_after", "hidden_before", "hidden_after"),
+    "min_gru": ("inputs", "update", "candidate", "hidden_before", "hidden_after"),
+    "average": ("inputs", "mean", "output"),
+}
+GATED = ("network", "input", "forget")  # more of an average, or none of it
 
 
 def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -299,6 +306,16 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
     sizes = {"T": len(steps), "S": len(source), "H": attention["heads"], "N": len(document["output_ids"])}
     wanted = {"encoder.embeddings": "S", "encoder.inputs": "S", "encoder.states": "S", "decoder.embeddings": "T"}
     wanted |= {"decoder.inputs": "T", "output.hidden": "T", "output.rows": "N", "output.bias": "N"}
+    mixer = document["decoder"].get("mixer") or "attention"
+    if mixer not in DECODER_MIXERS:
+        raise ValueError(f"the decoder's mixer {quoted(mixer)} is unknown")
+    for here in sorted({name.rpartition(".")[0] for name in arrays if ".mixer." in name}):
+        for names in (MIXED.get(mixer, ()), GATED if mixer == "average" else ()):
+            if any(f"{here}.{name}" in arrays for name in names):
+                wanted |= {f"{here}.{name}": "T" for name in names}
+                missing = next((name for name in names if f"{here}.{name}" not in arrays), None)
+                if missing:
+                    raise ValueError(f"{here}.{missing} is missing")
     for layer in attention["layers"]:
         here = f"attention.{layer}"
         wanted |= {f"{here}.{name}": letters for letters, names in DIMENSIONS.items() for name in names}

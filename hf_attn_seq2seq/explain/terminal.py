@@ -329,7 +329,12 @@ class _Printer:
             said_.append(f"|E y| = {_digits(np.linalg.norm(self.arrays['decoder.embeddings'][step]))}")
         top = (self.document["decoder"].get("layers") or 1) - 1
         recurrent = f"decoder.layer.{top}.hidden_after" in self.arrays
+        mixer = f"decoder.layer.{top}.mixer"
         for name, symbol in (
+            (f"{mixer}.hidden_before", f"|h| of layer {top + 1}"),
+            (f"{mixer}.hidden_after", "|h'|"),
+            (f"{mixer}.mean", f"|mean of {step + 1} inputs| of layer {top + 1}"),
+            (f"{mixer}.output", "|h|"),
             (f"decoder.layer.{top}.hidden_before", "|s_(t-1)|"),
             (f"decoder.layer.{top}.hidden_after", "|s_t|"),
             (f"attention.{self.layer}.asker", "" if recurrent else "|u_t|"),
@@ -340,6 +345,8 @@ class _Printer:
                 said_.append(f"{symbol} = {_digits(np.linalg.norm(array[step]))}")
         for gate in ("update", "reset", "input", "forget", "output"):
             array = self.arrays.get(f"decoder.layer.{top}.{gate}")
+            if array is None and gate != "output":  # a mixer has no gate of that name, but a result
+                array = self.arrays.get(f"{mixer}.{gate}")
             if array is not None:
                 said_.append(f"mean {gate} gate {array[step].mean():.2f}")
         if said_:

@@ -7,7 +7,7 @@ import platform
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -86,13 +86,11 @@ def trace(
         return trace_foreign(model, tokenizer, text, target=target, options=options)
     root = package_model(model)
     recorder = RunRecorder(root, edit_weights)
-    # A model loaded with custom code has its own recorder module.
-    home = sys.modules[type(root).__module__.rpartition(".")[0] + ".recorder"]
     with ExitStack() as stack:
         # First, because it admits one thread at a time, and the stance applies to the whole process.
         stack.enter_context(eager_attention(model))
         stack.enter_context(torch.compiler.set_stance("force_eager"))  # a compiled graph cannot be recorded
-        stack.enter_context(home.recording(recorder))
+        stack.enter_context(recording_of(root)(recorder))
         run = run_traced(model, tokenizer, text, target, options)
     arrays = _arrays(root, recorder, run)
     document = run.document
@@ -107,6 +105,12 @@ def told_readout(model: PreTrainedModel) -> dict[str, Any]:
     """The model's read-out for the document's part `attention`; empty for the default."""
     readout = readout_of(model)
     return {} if readout == Readout() else {"readout": asdict(readout)}
+
+
+def recording_of(model: nn.Module) -> Callable[[Recorder], AbstractContextManager[None]]:
+    """`recording` for a module of this package: those loaded with custom code have a recorder of their own."""
+    recording: Any = sys.modules[type(model).__module__.rpartition(".")[0] + ".recorder"].recording
+    return recording  # type: ignore[no-any-return]
 
 
 def package_model(model: nn.Module) -> Any:
@@ -613,6 +617,7 @@ def _parts(config: Any) -> dict[str, Any]:
             "input_feeding": config.input_feeding,
             "readout": config.readout if recurrent else None,
             "norm_position": None if recurrent else config.norm_position,
+            "mixer": None if recurrent else config.decoder_mixer,
         },
         "attention": {
             "type": kind,
@@ -623,7 +628,10 @@ def _parts(config: Any) -> dict[str, Any]:
             "window": config.attention_window if kind in ("local_m", "local_p") else None,
             "hard": kind == "monotonic" and config.monotonic_hard,
         },
-        "handover": {"bridge": bridge, "formula": bridge_formula(bridge, encoder, config.decoder_type)},
+        "handover": {
+            "bridge": bridge,
+            "formula": bridge_formula(bridge, encoder, config.decoder_type, config.carries_state),
+        },
     }
 
 
@@ -639,12 +647,11 @@ def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[d
         },
     ]
     if "transformer" in (config.encoder_type, config.decoder_type):
-        omitted.append(
-            {
-                "what": "queries, keys and values of the Transformer's self-attention, and its feed-forward layers",
-                "why": "size; the states of each layer contain their results",
-            }
-        )
+        attends = config.encoder_type == "transformer" or not config.carries_state
+        what = "queries, keys and values of the Transformer's self-attention, and its feed-forward layers"
+        if not attends:
+            what = "the inner numbers of the Transformer's feed-forward layers"
+        omitted.append({"what": what, "why": "size; the states of each layer contain their results"})
     if num_beams > 1:
         omitted.append(
             {"what": "the vectors of beams that did not win", "why": "size; the beam tree has their words and sums"}
@@ -717,6 +724,8 @@ def _transformer_decoder(model: Any, gather: _Gather) -> dict[str, torch.Tensor]
             arrays[f"{name}.{key}"] = gather(here, key)
         for key in gather.recorder.at(0, f"{here}.self_attention"):
             arrays[f"{name}.self_attention.{key}"] = gather.triangle(f"{here}.self_attention", key)
+        for key in gather.recorder.at(0, f"{here}.mixer"):
+            arrays[f"{name}.mixer.{key}"] = gather(f"{here}.mixer", key)
         attention = _attention(gather, f"{here}.cross_attention", module.cross_attention)
         arrays |= {f"attention.{layer}.{key}": value for key, value in attention.items()}
     return arrays

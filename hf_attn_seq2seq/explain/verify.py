@@ -18,7 +18,8 @@ from hf_attn_seq2seq.attention import repeat_groups, split_heads
 from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights
-from hf_attn_seq2seq.explain.tracing import package_model, search_options
+from hf_attn_seq2seq.explain.tracing import package_model, recording_of, search_options
+from hf_attn_seq2seq.recorder import Recorder
 
 
 # Traces are stored in single precision, so a run in double precision is no more accurate.
@@ -212,6 +213,7 @@ def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
     for layer in range(trace.document["decoder"]["layers"]):
         here = f"decoder.layer.{layer}"
         _check_self_attention(trace, here, checks)
+        _check_mixer(trace, f"{here}.mixer", checks)
         before = {
             part: trace.arrays[f"{here}.{part}_before"]
             for part in ("hidden", "cell")
@@ -230,6 +232,32 @@ def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
             checks.compare("start", "the first step starts from the initial state", before[part][0], start[index])
 
 
+def _check_mixer(trace: Trace, here: str, checks: _Checks) -> None:
+    """What stands in for the self-attention of a decoder layer: the recorded gates and states."""
+
+    def array(name: str) -> np.ndarray:
+        return trace.arrays[f"{here}.{name}"].astype(np.float64)
+
+    if f"{here}.mean" in trace.arrays:
+        inputs = array("inputs")
+        size = np.abs(inputs).cumsum(0) / np.arange(1, len(inputs) + 1)[:, None]
+        means = inputs.cumsum(0) / np.arange(1, len(inputs) + 1)[:, None]
+        what = "decoder: the sum of the inputs so far, divided by their number, gives their mean"
+        checks.compare("mixer_mean", what, means, array("mean"), len(inputs), size)
+    if f"{here}.network" in trace.arrays:
+        output = array("input") * array("inputs") + array("forget") * array("network")
+        checks.compare("decoder_gates", "decoder: gates give the next state", output, array("output"))
+    if f"{here}.hidden_before" not in trace.arrays:
+        return
+    after = {part: f"{part}_after" for part in ("hidden", "cell") if f"{here}.{part}_after" in trace.arrays}
+    before = {part: array(f"{part}_before") for part in after}
+    _check_gates(trace, here, before, after, "decoder", checks)
+    for part, values in before.items():
+        what = "each step starts from the state that the previous step left"
+        checks.compare("carry", what, values[1:], array(after[part])[:-1])
+        checks.compare("start", "the first step starts from the initial state", values[0], np.zeros_like(values[0]))
+
+
 def _check_gates(
     trace: Trace, here: str, before: dict[str, np.ndarray], after: dict[str, str], where: str, checks: _Checks
 ) -> None:
@@ -237,10 +265,16 @@ def _check_gates(
         return trace.arrays[f"{here}.{name}"].astype(np.float64)
 
     what = f"{where}: gates give the next state"
-    if "cell" in before:
+    if "cell" in before and f"{here}.input" not in trace.arrays:  # SSRU
+        cell = array("forget") * before["cell"] + (1 - array("forget")) * array("candidate")
+        checks.compare(f"{where}_gates", what, cell, array(after["cell"]))
+        hidden = np.maximum(array(after["cell"]), 0)
+    elif "cell" in before:
         cell = array("forget") * before["cell"] + array("input") * array("candidate")
         checks.compare(f"{where}_gates", what, cell, array(after["cell"]))
         hidden = array("output") * np.tanh(array(after["cell"]))
+    elif f"{here}.reset" not in trace.arrays:  # minGRU
+        hidden = (1 - array("update")) * before["hidden"] + array("update") * array("candidate")
     else:
         hidden = (1 - array("update")) * array("candidate") + array("update") * before["hidden"]
     checks.compare(f"{where}_gates", what, hidden, array(after["hidden"]))
@@ -401,7 +435,11 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         check("readout", what, stack.steps.readout, inputs, "output.hidden", stack.steps.readout)
         attentions = [stack.steps.attention]
     else:
+        below = "decoder.inputs"
         for index, layer in enumerate(stack.layers):
+            if model.config.carries_state:
+                _check_mixer_with_model(trace, layer, index, below, checks)
+            below = f"decoder.layer.{index}.states"
             inputs = [f"decoder.layer.{index}.residual", f"attention.{index}.context"]
             what = "the context gives the layer's states"
             states = f"decoder.layer.{index}.states"
@@ -418,6 +456,34 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
             merged = attention.output_projection(tensor(f"{here}.head_context").flatten(1))
             terms = _summed(attention.output_projection)
             checks.compare("heads", what, merged.numpy(), arrays[f"{here}.context"], terms)
+
+
+def _check_mixer_with_model(trace: Trace, layer: Any, index: int, below: str, checks: _Checks) -> None:
+    """What a layer reads gives every number of its mixer, and what the mixer adds to the sum."""
+
+    def tensor(name: str) -> torch.Tensor:
+        return torch.from_numpy(trace.arrays[name]).double()
+
+    here, mixer, norm = f"decoder.layer.{index}", layer.mixer, layer.mixer_norm
+    read = norm(tensor(below)) if layer.pre_norm else tensor(below)
+    recorder = _Kept()
+    with recording_of(layer)(recorder):
+        mixer(read[None], None)
+    for key, value in recorder.values.items():
+        recorded, terms = trace.arrays[f"{here}.mixer.{key}"], _summed(mixer, norm) + len(read)
+        checks.compare("mixer", "what the layer reads gives the numbers of its mixer", value[0], recorded, terms)
+    output = f"{here}.mixer.{'output' if 'output' in recorder.values else 'hidden_after'}"
+    total = tensor(below) + tensor(output)
+    what = "the mixer's output, added to what the layer reads, gives what the attention reads"
+    made, size = total if layer.pre_norm else norm(total), total.abs().numpy()
+    checks.compare("mixer_sum", what, made.numpy(), trace.arrays[f"{here}.residual"], _summed(norm), size)
+
+
+class _Kept(Recorder):
+    """The newest numbers recorded."""
+
+    def record(self, module: nn.Module, **values: torch.Tensor) -> None:
+        self.values = values
 
 
 def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:

@@ -6,9 +6,10 @@ import copy
 import numpy as np
 import pytest
 
-from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, DECODER_MIXERS
 from hf_attn_seq2seq.explain import trace
 from hf_attn_seq2seq.explain.chapters import (
+    MIXERS,
     PAPERS,
     TITLES,
     bridge_formula,
@@ -16,6 +17,7 @@ from hf_attn_seq2seq.explain.chapters import (
     context_formula,
     distinct_labels,
     gate_formulas,
+    mixer_formulas,
     said,
     score_formula,
     step_sentence,
@@ -26,6 +28,7 @@ from tests.explain.conftest import TEXT
 
 
 KEYS = ["tokens", "embeddings", "encoder", "handover", "step_input", "attention", "choice", "loop"]
+STATES = [mixer for mixer in DECODER_MIXERS if mixer != "attention"]
 MODELS = [
     *({"attention_type": kind} for kind in ATTENTION_TYPES),
     {"attention_type": "general", "attention_query": "current", "input_feeding": True, "decoder_type": "lstm"},
@@ -33,6 +36,8 @@ MODELS = [
     {"encoder_type": "transformer", "bridge": "mean"},
     {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
     {"encoder_type": "gru", "decoder_type": "transformer", "attention_type": "additive", "num_attention_heads": 2},
+    *({"decoder_type": "transformer", "attention_type": "multi_head", "decoder_mixer": kind} for kind in STATES),
+    {"decoder_type": "transformer", "attention_type": "dot", "decoder_mixer": "average", "average_gate": False},
     {"attention_type": "dot", "attention_normalizer": "entmax15", "decoder_layers": 2, "bridge": "zeros"},
 ]
 
@@ -151,6 +156,26 @@ def test_step_sentence_names_heads_and_layers(make_model, tokenizer):
     assert step_sentence(traced, 0, layer=0, head=1).endswith("[head 2, layer 1].")
     row = traced.arrays["attention.0.weights"][0, 1]
     assert said(row.max()) in step_sentence(traced, 0, layer=0, head=1)
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_a_mixer_is_named_and_its_equations_told(make_model, tokenizer, kind):
+    fields = {"decoder_type": "transformer", "attention_type": "multi_head", "decoder_mixer": kind}
+    texts = chapter_texts(trace(make_model(**fields), tokenizer, TEXT))
+    told = texts["step_input"]
+    assert f"with {MIXERS[kind]} in place of self-attention" in told.exact
+    assert told.formula == "; ".join(mixer_formulas({"decoder_mixer": kind}))
+    assert "look" not in told.plain
+    assert "memory" in texts["handover"].plain
+    assert "looks back" not in texts["handover"].plain
+
+
+def test_what_an_average_leaves_out_is_not_told(make_model, tokenizer):
+    fields = {"decoder_type": "transformer", "attention_type": "multi_head", "decoder_mixer": "average"}
+    told = chapter_texts(trace(make_model(**fields, average_gate=False, average_layers=0), tokenizer, TEXT))
+    assert told["step_input"].formula == "h = (x_1 + ... + x_t) / t"
+    assert "Gates" not in told["step_input"].plain
+    assert "small network" not in told["step_input"].plain
 
 
 def test_step_sentence_without_attention(make_model, tokenizer):

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES, DECODER_MIXERS
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain import page as page_module
@@ -192,6 +192,21 @@ def test_every_attention_is_recomputed(
         found = shown_checks(page)
         assert found
         assert max(difference for _, difference in found) < 1e-5
+
+
+@pytest.mark.parametrize("mixer", [mixer for mixer in DECODER_MIXERS if mixer != "attention"])
+def test_every_mixer_is_recomputed(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, mixer: str
+) -> None:
+    traced = trace(make_model(**TRANSFORMER, decoder_mixer=mixer), tokenizer, TEXT)
+    page = open_page(traced, "#chapter=step_input&step=3&depth=vectors")
+    found = shown_checks(page)
+    assert [what for what, _ in found if "h" in what]
+    assert max(difference for _, difference in found) < 1e-5
+    shown = page.locator(".stage").inner_text()
+    assert "In place of self-attention" in shown
+    assert "not in this page" not in shown
+    assert "2-layer Transformer decoder with " in page.locator("body").inner_text()
 
 
 @pytest.mark.parametrize("normalizer", ATTENTION_NORMALIZERS)

@@ -12,9 +12,11 @@ import torch
 from transformers import PreTrainedTokenizerBase, dynamic_module_utils
 
 from hf_attn_seq2seq import gather_beam_attentions
+from hf_attn_seq2seq.configuration_attn_seq2seq import DECODER_MIXERS
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding.alignment import Aligner, align_pairs
 from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.explain.document import GATED, MIXED
 from tests.explain.conftest import SENTENCES, TEXT
 from tests.helpers import usual_mode
 
@@ -176,6 +178,25 @@ def test_a_saved_trace_is_the_same(traced: Trace, tmp_path: Path, tensors: str |
     assert "Infinity" not in text
 
 
+@pytest.mark.parametrize("mixer", [mixer for mixer in DECODER_MIXERS if mixer != "attention"])
+def test_a_trace_of_a_mixer_is_read_whole_or_refused(
+    make_model: Callable[..., Any], tokenizer: PreTrainedTokenizerBase, tmp_path: Path, mixer: str
+) -> None:
+    path = tmp_path / "trace.json"
+    traced = trace(make_model(**TRANSFORMER, decoder_mixer=mixer), tokenizer, TEXT)
+    traced.save(path)
+    loaded = Trace.load(path)
+    assert loaded.verify().passed
+    mixed = [name for name in traced.arrays if ".mixer." in name]
+    assert {name.rpartition(".")[2] for name in mixed} == {*MIXED[mixer], *(GATED if mixer == "average" else ())}
+    for name in mixed:
+        document = traced.to_json()
+        del document["arrays"][name]
+        path.write_text(json.dumps(document), "utf-8")
+        with pytest.raises(ValueError, match=f"{name} is missing"):
+            Trace.load(path)
+
+
 def test_packed_arrays_are_the_same(traced: Trace, tmp_path: Path) -> None:
     path = tmp_path / "packed.json"
     path.write_text(json.dumps(traced.to_json(packed=True)), "utf-8")
@@ -216,6 +237,7 @@ def test_damaged_arrays(traced: Trace, tmp_path: Path) -> None:
         (lambda document: document["attention"].update(layers=[0, 5]), "attention.5.weights is missing"),
         (lambda document: document["attention"].update(heads=7), "does not begin with"),
         (lambda document: document["attention"].update(type="other"), "the attention kind 'other' is unknown"),
+        (lambda document: document["decoder"].update(mixer="other"), "the decoder's mixer 'other' is unknown"),
         (lambda document: document["steps"].pop(), "steps"),
         (lambda document: document["source"].update(tokens=[]), "0 source tokens"),
         (lambda document: document["source"]["tokens"][0].update(word=55), "word that does not exist"),

@@ -12,7 +12,7 @@ import torch
 from torch._dynamo.testing import CompileCounter
 from transformers import PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, RUNNING_STATE_ATTENTIONS
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, DECODER_MIXERS, RUNNING_STATE_ATTENTIONS
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.verify import bound
 from tests.explain.conftest import SENTENCES, TEXT
@@ -24,6 +24,7 @@ TRANSFORMER = {
     "attention_type": "multi_head",
     "decoder_layers": 2,
 }
+STATES = [mixer for mixer in DECODER_MIXERS if mixer != "attention"]
 STACKS = ("gru", "lstm", "transformer")
 MakeModel = Callable[..., Any]
 
@@ -89,13 +90,17 @@ def test_every_kind_verifies(
             "attention_type": "dot",
             "position_type": "learned",
         },
+        *({**TRANSFORMER, "decoder_mixer": mixer} for mixer in STATES),
+        {**TRANSFORMER, "decoder_mixer": "ssru", "norm_position": "pre", "encoder_type": "gru"},
+        {**TRANSFORMER, "decoder_mixer": "average", "average_gate": False},
     ],
 )
 def test_every_option_verifies(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]
 ) -> None:
-    verification = trace(make_model(**fields), tokenizer, TEXT).verify()
-    assert verification.passed, str(verification)
+    for num_beams in (1, 3):
+        verification = trace(make_model(**fields), tokenizer, TEXT, num_beams=num_beams).verify()
+        assert verification.passed, str(verification)
 
 
 # What is tampered with, and which checks must notice.
@@ -172,6 +177,41 @@ def test_a_tampered_transformer_is_noticed(
     assert check in {each.name for each in traced.verify().checks if not each.passed}
 
 
+MIXER_TAMPERED = [
+    ("ssru", "inputs", "mixer"),
+    ("ssru", "forget", "decoder_gates"),
+    ("ssru", "candidate", "decoder_gates"),
+    ("ssru", "cell_before", "carry"),
+    ("ssru", "cell_after", "decoder_gates"),
+    ("ssru", "hidden_after", "decoder_gates"),
+    ("min_gru", "update", "decoder_gates"),
+    ("min_gru", "hidden_before", "start"),
+    ("min_gru", "hidden_after", "mixer_sum"),
+    ("average", "inputs", "mixer_mean"),
+    ("average", "mean", "mixer_mean"),
+    ("average", "network", "decoder_gates"),
+    ("average", "input", "mixer"),
+    ("average", "output", "mixer_sum"),
+]
+
+
+def test_every_mixer_is_tampered_with() -> None:
+    assert {mixer for mixer, _, _ in MIXER_TAMPERED} == set(STATES)
+
+
+@pytest.mark.parametrize(("mixer", "name", "check"), MIXER_TAMPERED)
+def test_a_tampered_mixer_is_noticed(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, mixer: str, name: str, check: str
+) -> None:
+    traced = trace(make_model(**TRANSFORMER, decoder_mixer=mixer), tokenizer, TEXT)
+    assert traced.verify().passed
+    array = traced.arrays[f"decoder.layer.1.mixer.{name}"]
+    traced.arrays[f"decoder.layer.1.mixer.{name}"] = array + np.linspace(
+        0.01, 0.05, array.size, dtype=np.float32
+    ).reshape(array.shape)
+    assert check in {each.name for each in traced.verify().checks if not each.passed}
+
+
 def failed_after(traced: Trace, shift: float) -> set[str]:
     """The checks that fail once a step's logits and their log sum exp moved, so that its probabilities stay."""
     step = traced.document["steps"][1]
@@ -215,7 +255,7 @@ def test_other_weights_than_were_asked_for_are_noticed(traced: Trace) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("fields", [{}, TRANSFORMER])
+@pytest.mark.parametrize("fields", [{}, TRANSFORMER, *({**TRANSFORMER, "decoder_mixer": each} for each in STATES)])
 def test_half_precision_verifies(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any], dtype: torch.dtype
 ) -> None:

@@ -2,7 +2,43 @@ import { h } from "../dom.js";
 import { absent, section, symbol, vectorRow } from "../marks.js";
 import { cellView } from "./cells.js";
 import { selfAttention } from "./encoder.js";
-import { choice } from "../marks.js";
+import { choice, checkAll } from "../marks.js";
+import { difference, largest } from "../math.js";
+
+/** What can stand in for a decoder layer's self-attention. */
+export const MIXERS = {
+  ssru: { short: "SSRU", title: "The memory of this layer", note: "In place of self-attention, each layer keeps a memory that every step updates; its gates depend on the input alone." },
+  min_gru: { short: "minGRU", title: "The memory of this layer", note: "In place of self-attention, each layer keeps a memory that every step updates; its gates depend on the input alone." },
+  average: { short: "average attention", title: "The mean of this layer's inputs", note: "In place of self-attention, each layer takes the mean of its inputs at all steps so far." },
+};
+
+/** What a decoder layer without self-attention makes of the steps so far. */
+function mixer(view, kind, layer) {
+  const { run, step, depth } = view;
+  const get = (name) => run.row(`decoder.layer.${layer}.mixer.${name}`, step);
+  const { title, note } = MIXERS[kind];
+  const where = `at step ${step + 1}, layer ${layer + 1}`;
+  if (!get("hidden_after") && !get("output")) return section(title, note, absent(run, `decoder.layer.${layer}.mixer.hidden`, "The gates of the decoder"));
+  if (kind !== "average") {
+    const state = (when) => ({ hidden: get(`hidden_${when}`), cell: get(`cell_${when}`) });
+    return section(title, note, vectorRow("input", get("inputs"), { name: `input ${where}` }, depth), ...cellView(view, get, state("before"), state("after"), where));
+  }
+  const [inputs, mean, network, enter, forget, output] = ["inputs", "mean", "network", "input", "forget", "output"].map(get);
+  const row = (label, what, values, max) =>
+    vectorRow([label, what && h("span.row-note", {}, what)], values, { name: `${label} ${where}`, max }, depth);
+  const made = network && Float64Array.from(output, (_, i) => enter[i] * inputs[i] + forget[i] * network[i]);
+  return section(
+    title,
+    note,
+    inputs && row("input x", "at this step", inputs),
+    row("mean", `of the inputs of ${step + 1} ${step ? "steps" : "step"}`, mean),
+    network && row("g", "what a small network makes of the mean", network),
+    enter && row("input gate i", "how much of the input goes on", enter, 1),
+    forget && row("forget gate f", "how much of g goes on", forget, 1),
+    row(network ? "output h" : "what a small network makes of it", null, output),
+    made && checkAll("h = i x + f g", difference(made, output), made.length, largest(output)),
+  );
+}
 
 /** The update of the decoder's state at a step, layer by layer. */
 export function stateUpdate(app, view) {
@@ -60,7 +96,7 @@ export function stepInput(app, view) {
     const layer = Math.min(app.decoderLayer ?? decoder.layers - 1, decoder.layers - 1);
     parts.push(
       decoder.layers > 1 && choice("Layer", Array.from({ length: decoder.layers }, (_, i) => [i, String(i + 1)]), layer, (value) => app.show({ decoderLayer: value }), `${view.side} decoder layer`),
-      selfAttention(app, view, "decoder", layer, step),
+      decoder.mixer in MIXERS ? mixer(view, decoder.mixer, layer) : selfAttention(app, view, "decoder", layer, step),
     );
   }
   return parts;
