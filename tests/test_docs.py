@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from hf_attn_seq2seq import PRESETS, __version__
-from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES, BRIDGES
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES, BRIDGES, DECODER_MIXERS
 from hf_attn_seq2seq.training.recipe import MODEL_FIELDS, describe_fields, load_recipe
 from hf_attn_seq2seq_cli import COMMANDS, PROGRAM, make_parser
 from tests.documents import (
@@ -127,7 +127,7 @@ def test_every_attention_has_its_section_and_every_section_its_attention() -> No
             assert part in text, f"{kind} lacks {part}"
 
 
-@pytest.mark.parametrize("name", [*ATTENTION_NORMALIZERS, *BRIDGES, *PRESETS])
+@pytest.mark.parametrize("name", [*ATTENTION_NORMALIZERS, *BRIDGES, *DECODER_MIXERS, *PRESETS])
 def test_the_page_of_attentions_names_the_choices_around_them(name: str) -> None:
     assert f"`{name}`" in ATTENTION.read_text("utf-8")
 

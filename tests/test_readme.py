@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hf_attn_seq2seq import PRESETS, configuration_attn_seq2seq, modeling_attn_seq2seq
-from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES, BRIDGES
+from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES, BRIDGES, DECODER_MIXERS
 from tests.documents import README, make_models, run_python
 
 
@@ -21,7 +21,7 @@ def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert (tmp_path / "cat.json").is_file()
 
 
-@pytest.mark.parametrize("name", [*ATTENTION_TYPES, *ATTENTION_NORMALIZERS, *BRIDGES, *PRESETS])
+@pytest.mark.parametrize("name", [*ATTENTION_TYPES, *ATTENTION_NORMALIZERS, *BRIDGES, *DECODER_MIXERS, *PRESETS])
 def test_the_table_names_all_there_is(name: str) -> None:
     assert f"`{name}`" in README.read_text("utf-8")
 
