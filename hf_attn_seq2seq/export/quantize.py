@@ -30,6 +30,7 @@ from hf_attn_seq2seq.graphs.simplify import subgraphs
 LEVELS = 127
 PAIR_SUM = 128  # with unsigned activations of 8 bits, the largest sum of two weights that fits 16 bits
 SMALLEST = 2**14  # weights; a smaller product is as fast in single precision
+MOVES = ("Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze")  # and compute nothing
 CONTRIBUTED = "com.microsoft"  # ONNX Runtime's own operators
 
 
@@ -254,7 +255,10 @@ class _Rewriter:
         # Transposed in each graph that reads them: ONNX Runtime does so when it loads, and packs weights for their
         # product only if they are constants of its own graph, or of the next around it.
         across: dict[str, str] = {}
-        bounded = {name for node in graph.node if node.op_type == "Tanh" for name in node.output}
+        bounded: set[str] = set()
+        for node in graph.node:
+            if node.op_type == "Tanh" or (node.op_type in MOVES and node.input[0] in bounded):
+                bounded.update(node.output)
         for node in graph.node:
             weights = next(sites)
             for inner in subgraphs(node):

@@ -69,7 +69,8 @@ CONFIG_FIELDS = (
     "max_position_embeddings",
 )
 HIDDEN, LOGITS = "hidden", "logits_of_hidden"
-SAMPLES = ((2, 7, 3), (3, 5, 4), (5, 11, 6))  # batch, source and past lengths of the samples that tell sizes apart
+# Batch, source and past lengths, and beams, of the samples that tell sizes apart.
+SAMPLES = ((2, 7, 3, 5), (3, 5, 4, 6), (5, 11, 6, 4))
 
 
 def write_graph(
@@ -99,11 +100,16 @@ def write_graph(
     main.nodes += _renamed(parts["encoder"].graph.node, "encoder", about_source)
     limits = write_limits(main, model.config.decoder_vocab_size) if is_limited(vars(model.generation_config)) else None
     # What depends on weights alone is computed outside the loops, where ONNX Runtime computes it once, when loading.
-    loose = {part: _set_free(main, part, parts[part].graph, weight_names) for part in ("step", "output")}
+    made: Made = {}
+    loose = {
+        part: _set_free(main, part, traced.graph, weight_names, made)
+        for part, traced in parts.items()
+        if part != "encoder"
+    }
     # ONNX Runtime packs the weights that a loop reads in advance, but not those within an `If`: so both loops stand
     # here, and one of them takes no step.
     several = main.Greater("num_beams", 1)
-    writer = _Writer(model, names, loose["step"], loose["output"], limits)
+    writer = _Writer(model, names, loose, limits)
     branches = []
     for beams in (True, False):
         steps = main.Where(several, *(("max_new_tokens", 0) if beams else (0, "max_new_tokens")))
@@ -229,6 +235,9 @@ def _attention_defaults(layers: int, heads: int, rows: Rows) -> dict[str, Any]:
     return {"attention_heads": [first + head for head in chosen], "attention_shift": rows.shift}
 
 
+Made = dict[tuple, Sequence[str]]  # operator, inputs and attributes of a node; its outputs
+
+
 class _Loose(NamedTuple):
     """The nodes of a part that belong into a loop, and the names that they read from outside."""
 
@@ -236,13 +245,24 @@ class _Loose(NamedTuple):
     outside: dict[str, str]
 
 
-def _set_free(main: Nodes, part: str, graph: onnx.GraphProto, weight_names: Mapping[str, str]) -> _Loose:
-    """Add the nodes of a part that depend on weights alone to `main`; the result has the others."""
+def _set_free(main: Nodes, part: str, graph: onnx.GraphProto, weight_names: Mapping[str, str], made: Made) -> _Loose:
+    """
+    Add the nodes of a part that depend on weights alone to `main`; the result has the others.
+
+    Args:
+        made: What was added before, which is not made twice: a weight that is turned over would lie in memory twice.
+    """
     fixed, moving = _split(graph.node, {weight.name for weight in graph.initializer})
     known = [weight.name for weight in graph.initializer if weight.name not in weight_names]
     known += [name for node in fixed for name in node.output]
     outside = {**weight_names, **{name: f"{part}/{name}" for name in known}}
-    main.nodes += _renamed(fixed, part, outside)
+    for node, copied in zip(fixed, (_renamed([node], part, outside)[0] for node in fixed)):
+        options = sorted(each.SerializeToString() for each in copied.attribute)
+        before = made.setdefault((copied.op_type, *copied.input, *options), copied.output)
+        if before is copied.output:
+            main.nodes.append(copied)
+        else:
+            outside.update(zip(node.output, before))
     return _Loose(moving, outside)
 
 
@@ -251,8 +271,7 @@ class _Writer(NamedTuple):
 
     model: AttnSeq2SeqForConditionalGeneration
     names: Names
-    step: _Loose
-    output: _Loose
+    parts: Mapping[str, _Loose]
     limits: Limits | None
 
     def search(self, nodes: Nodes, several: str, steps: str, beams: bool) -> Callable[[Nodes], Found]:
@@ -260,11 +279,15 @@ class _Writer(NamedTuple):
         names, prefix = self.names, "beam" if beams else "greedy"
         given = {name: f"encoder/{name}" for name in (*names.memory, *names.state)}
         given["attention_mask"] = "attention_mask"
-        if beams:
+        step = self.parts["step"]
+        if beams and "beams" in self.parts:
+            step = self.parts["beams"]
+            given.update(self.for_beams(nodes, several, {name: given[name] for name in names.state}))
+        elif beams:
             given = self.for_beams(nodes, several, given)
         # What depends on the source alone is computed once and not at each step.
-        fixed, moving = _split(self.step.nodes, {*self.step.outside, *names.memory, "attention_mask"})
-        around = {**self.step.outside, **given, **{name: f"{prefix}/{name}" for node in fixed for name in node.output}}
+        fixed, moving = _split(step.nodes, {*step.outside, *names.memory, "attention_mask"})
+        around = {**step.outside, **given, **{name: f"{prefix}/{name}" for node in fixed for name in node.output}}
         nodes.nodes += _renamed(fixed, prefix, around)
 
         def make_step(body: Nodes, token: str, state: list[str]) -> Step:
@@ -275,8 +298,8 @@ class _Writer(NamedTuple):
             return Step(hidden, after, body.Concat(*attentions, axis=1) if attentions else None)
 
         def make_logits(body: Nodes, hidden: str) -> str:
-            inside = {**self.output.outside, HIDDEN: hidden}
-            body.nodes += _renamed(self.output.nodes, body.prefix, inside)
+            output = self.parts["output"]
+            body.nodes += _renamed(output.nodes, body.prefix, {**output.outside, HIDDEN: hidden})
             return f"{body.prefix}/{LOGITS}"
 
         state = {given[name]: FLOAT for name in names.state}
@@ -284,7 +307,7 @@ class _Writer(NamedTuple):
         return (write_beams if beams else write_greedy)(nodes, call)
 
     def for_beams(self, nodes: Nodes, several: str, given: dict[str, str]) -> dict[str, str]:
-        """The memory, mask and first state, once for each beam where there are several."""
+        """These values of each source, once for each beam where there are several."""
         apart, together = (Nodes(f"beam/{name}", nodes.constants) for name in ("apart", "together"))
         batch = apart.size("input_ids", 0)
         sources = apart.Unsqueeze(apart.Range(0, batch, 1), np.array([1]))
@@ -296,20 +319,35 @@ class _Writer(NamedTuple):
 
 @torch.no_grad()
 def _traced(model: AttnSeq2SeqForConditionalGeneration) -> tuple[dict[str, onnx.ModelProto], int]:
-    """The encoder, one step and the output layer, whose initializers are parameters; the number of attention heads."""
+    """
+    The encoder, one step and the output layer, whose initializers are parameters; the number of attention heads.
+
+    Where an attention can answer several beams of a source at once, there is also a step of `beams`, whose memory and
+    mask have a row for each source and whose other values a row for each beam.
+    """
     names = Names.of(model)
     encoder, decoder, output = EncoderGraph(model), DecoderGraph(model, output_layer=False), OutputGraph(model)
-    samples = [_sample(model, encoder, *sizes) for sizes in SAMPLES]
+    samples = [_sample(model, encoder, *sizes) for *sizes, _ in SAMPLES]
     for sample in samples:
         found = dict(zip(names.decoder_outputs, decoder(*(sample[name] for name in names.decoder_inputs))))
         sample[HIDDEN] = found["logits"]
+    wanted = [
+        ("encoder", encoder, samples, names.encoder_inputs, names.encoder_outputs),
+        ("step", decoder, samples, names.decoder_inputs, names.decoder_outputs),
+        ("output", output, samples, [HIDDEN], [LOGITS]),
+    ]
+    if not any(attention.moves_on for attention in encoder.attentions()):
+        of_beams = [
+            {
+                name: value.repeat_interleave(beams, 0) if name in ("decoder_input_ids", *names.state) else value
+                for name, value in sample.items()
+            }
+            for sample, (*_, beams) in zip(samples, SAMPLES)
+        ]
+        wanted.append(("beams", decoder, of_beams, names.decoder_inputs, names.decoder_outputs))
     graphs = {
-        part: simplify(_trace(graph, samples[0], inputs, outputs), _arrays(samples))
-        for part, graph, inputs, outputs in (
-            ("encoder", encoder, names.encoder_inputs, names.encoder_outputs),
-            ("step", decoder, names.decoder_inputs, names.decoder_outputs),
-            ("output", output, [HIDDEN], [LOGITS]),
-        )
+        part: simplify(_trace(graph, values[0], inputs, outputs), _arrays(values))
+        for part, graph, values, inputs, outputs in wanted
     }
     return graphs, found[names.attentions[0]].shape[1] if names.attentions else 0
 

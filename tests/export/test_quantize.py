@@ -24,6 +24,13 @@ from tests.helpers import padded_batch, tiny_model
 
 WIDTH, WORDS = 128, 200  # their product is large enough to be quantized
 RANDOM = np.random.default_rng(0)
+FIRST_STATE = RANDOM.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def the_same_numbers() -> None:
+    """Each test draws what it would draw alone."""
+    RANDOM.bit_generator.state = FIRST_STATE
 
 
 def weights(*shape: int) -> np.ndarray:
@@ -87,6 +94,11 @@ PRODUCTS = {
         helper.make_node("Tanh", ["x"], ["h"]),
         helper.make_node("Gemm", ["h", "w", "b"], ["y"]),
     ],
+    "rows of tanh": [
+        helper.make_node("Tanh", ["x"], ["h"]),
+        helper.make_node("Identity", ["h"], ["same"]),
+        helper.make_node("Gemm", ["same", "w", "b"], ["y"]),
+    ],
 }
 
 
@@ -106,6 +118,8 @@ def test_products(kind: str, opset: int) -> None:
     )
     small = quantize(copied(model))
     assert small.ByteSize() < 0.35 * w.nbytes
+    # The largest value of each row is looked for, but for those that tanh bounds.
+    assert operators(small.graph).count("ReduceMax") == ("tanh" not in kind)
     x = RANDOM.normal(0, 1, (40, WIDTH)).astype(np.float32)
     near(run(small, x=x)[0], run(model, x=x)[0])
     x[3], x[7], x[8] = 1e4 * x[3], 0, 1e-30 * x[8]
@@ -245,7 +259,7 @@ def test_rounding(columns: int) -> None:
     assert bits.dtype == np.int8
     assert (np.abs(rows - scales[:, None] * bits) <= 0.5001 * scales[:, None]).all()
     assert np.array_equal(np.abs(bits[3:7]).max(1), [0, 64, 64, 127])
-    assert (np.abs(bits[7:]).max(1) > 70).all()
+    assert (np.abs(bits[7:]).max(1) >= 63).all()  # half, where two of the largest stand side by side
 
 
 def test_pairs_fit_processors_without_vnni() -> None:

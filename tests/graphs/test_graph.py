@@ -89,6 +89,14 @@ def test_every_kind(fields: dict[str, Any], tmp_path: Path) -> None:
     assert len(pair.same((7,), seed=1, num_beams=5, num_return_sequences=5).sequences) == 5
 
 
+@pytest.mark.parametrize(("attention", "copied"), [("additive", 1), ("coverage", 4)])
+def test_beams_read_the_same_source(attention: str, copied: int) -> None:
+    """Only the state is copied for each beam, unless an attention moves on: then mask, keys and values are, too."""
+    graph = write_graph(tiny_model(attention_type=attention)).graph
+    copies = next(node for node in graph.node if node.op_type == "If")
+    assert len(copies.output) == copied
+
+
 @pytest.fixture(scope="module", params=["gru", "transformer"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     fields = {**DEEP, "attention_type": "coverage"} if request.param == "gru" else TRANSFORMER
