@@ -13,6 +13,8 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 import hf_attn_seq2seq
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
+from hf_attn_seq2seq.decoding.readout import Readout, save_readout
+from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.export.writer import export_graph
 from tests.helpers import FAMILIES, tiny_model
 
@@ -138,7 +140,37 @@ def exported(tmp_path: Path) -> Path:
     return tmp_path
 
 
-USAGE = "usage: node translate.mjs [--num-beams N] [--length-penalty X] [--max-length N] FOLDER SENTENCE..."
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("readout", [Readout(), Readout(0, head=1, shift=1)])
+def test_the_attention_is_that_which_alignment_json_names(readout: Readout, beams: int, tmp_path: Path) -> None:
+    tokenizer = two_vocabularies()
+    sizes = {"decoder_layers": 2, "num_attention_heads": 2, "decoder_vocab_size": 23, "tie_word_embeddings": False}
+    model = tiny_model(seed=7, scale=0.5, **sizes, **FAMILIES["transformer"])
+    model.generation_config.update(num_beams=beams, max_new_tokens=9)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    save_readout(readout, tmp_path)
+    export_graph(str(tmp_path))
+    sentences = ["s5 s9 s4 s19", "s4 s8 s15", "s7"]
+    inputs = tokenizer(sentences, return_tensors="np", padding=True)
+    found = TorchEngine(model).search(inputs["input_ids"], inputs["attention_mask"], layer=readout.layer)
+    expected = []
+    for ids, layer, source in zip(found.sequences.tolist(), found.attentions, inputs["input_ids"].tolist()):
+        chosen = ids[1 : ids.index(2) + 1] if 2 in ids else ids[1:]
+        rows = readout.rows(layer[:, : len(chosen)])
+        looked = [tokenizer.convert_ids_to_tokens(source[row.argmax()]) if row.any() else "" for row in rows]
+        tokens = tokenizer.target.convert_ids_to_tokens(chosen)
+        expected.append(" ".join(f"{token}<{other}" for token, other in zip(tokens, looked)))
+    lines = in_node(tmp_path, sentences, "--attention")
+    assert [line.partition(" ||| ")[2] for line in lines] == expected
+    assert [line.partition(" ||| ")[0] for line in lines] == in_node(tmp_path, sentences)
+    assert len({pair for line in expected for pair in line.split()}) > 4
+    assert any(line.endswith("<") for line in expected) == (readout.shift > 0)
+
+
+USAGE = (
+    "usage: node translate.mjs [--num-beams N] [--length-penalty X] [--max-length N] [--attention] FOLDER SENTENCE..."
+)
 
 
 @pytest.mark.parametrize(

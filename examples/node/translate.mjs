@@ -7,14 +7,20 @@ import { parseArgs } from "node:util";
 import { Tokenizer } from "@huggingface/tokenizers";
 import ort from "onnxruntime-node";
 
-const usage = "usage: node translate.mjs [--num-beams N] [--length-penalty X] [--max-length N] FOLDER SENTENCE...";
+const usage =
+  "usage: node translate.mjs [--num-beams N] [--length-penalty X] [--max-length N] [--attention] FOLDER SENTENCE...";
 const refuse = (sentence) => {
   console.error(sentence);
   process.exit(2);
 };
 
 // The command line. A value that is wrong is told before anything is loaded.
-const options = { "num-beams": { type: "string" }, "length-penalty": { type: "string" }, "max-length": { type: "string" } };
+const options = {
+  "num-beams": { type: "string" },
+  "length-penalty": { type: "string" },
+  "max-length": { type: "string" },
+  attention: { type: "boolean", default: false },
+};
 let given;
 try {
   given = parseArgs({ options, allowPositionals: true });
@@ -52,7 +58,8 @@ const session = await ort.InferenceSession.create(join(folder, "graph.onnx"), { 
 );
 
 // One batch of all sentences: a mask says which ids are tokens (1) and which only fill up a row (0).
-const rows = sentences.map((sentence) => source.encode(sentence).ids);
+const encoded = sentences.map((sentence) => source.encode(sentence));
+const rows = encoded.map(({ ids }) => ids);
 const width = Math.max(...rows.map((row) => row.length));
 const integers = (values, shape) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
 const batch = (value) =>
@@ -79,11 +86,29 @@ const inputs = {
 };
 
 // All of it happens in this call, greedily or with beams.
-const { sequences } = await session.run(inputs, ["sequences"]).catch((error) =>
+const { attention } = given.values;
+if (attention && !session.outputNames.includes("attentions")) refuse(`The model of '${folder}' has no attention.`);
+const outputs = ["sequences", ...(attention ? ["attentions", "lengths"] : [])];
+const { sequences, attentions, lengths } = await session.run(inputs, outputs).catch((error) =>
   refuse(`The graph of '${folder}' cannot translate that (${error.message}): give shorter sentences or fewer beams.`),
 );
+// The source token with the most weight in the row of each chosen token: the layer, heads and shift are those that
+// alignment.json names. A row of zeros, of what the shift moves beyond the end, has none.
+const lookedAt = (sentence, chosen) => {
+  const [, heads, steps, length] = attentions.dims;
+  return Array.from({ length: Number(lengths.data[sentence]) }, (_, step) => {
+    const weights = encoded[sentence].tokens.map((_, place) =>
+      Array.from({ length: heads }, (_, head) => ((sentence * heads + head) * steps + step) * length + place)
+        .map((at) => attentions.data[at])
+        .reduce((sum, weight) => sum + weight),
+    );
+    const most = Math.max(...weights);
+    return `${target.id_to_token(chosen[step])}<${most ? encoded[sentence].tokens[weights.indexOf(most)] : ""}`;
+  }).join(" ");
+};
 const length = sequences.dims[1];
-for (let start = 0; start < sequences.data.length; start += length) {
-  const ids = Array.from(sequences.data.slice(start, start + length), Number);
-  console.log(target.decode(ids, { skip_special_tokens: true }));
-}
+sentences.forEach((_, sentence) => {
+  const ids = Array.from(sequences.data.slice(sentence * length, (sentence + 1) * length), Number);
+  const translation = target.decode(ids, { skip_special_tokens: true });
+  console.log(attention ? `${translation} ||| ${lookedAt(sentence, ids.slice(1))}` : translation);
+});

@@ -249,9 +249,12 @@ def _checked(path: Path, content: bytes, weights: Path, files: Mapping[str, str]
     about = read_about(content)
     if about is None:
         raise GraphProblem(f"'{path}' is no graph of this package, or damaged: {_AGAIN}.")
-    if about.get("version") != VERSION:
+    version = about.get("version")
+    if isinstance(version, int) and version < VERSION:
+        raise GraphProblem(f"'{path}' is of an earlier version of this package: {_AGAIN}.")
+    if version != VERSION:
         raise GraphProblem(
-            f"'{path}' is of version {shortened(str(about.get('version')))} of the format, but this package reads "
+            f"'{path}' is of version {shortened(str(version))} of the format, but this package reads "
             f"version {VERSION}: update the package, or {_AGAIN}."
         )
     try:

@@ -308,11 +308,13 @@ def test_a_broken_graph_is_refused(tmp_path: Path) -> None:
             GraphEngine(graph)
     with pytest.raises(GraphProblem, match="There is no graph"):
         GraphEngine(tmp_path / "other.onnx")
-    newer = whole.replace(b"version\x12\x012", b"version\x12\x019")
-    assert newer != whole
-    graph.write_bytes(newer)
-    with pytest.raises(GraphProblem, match="is of version 9 of the format"):
-        GraphEngine(graph)
+    for version, message in ((b"9", "is of version 9 of the format"), (b"1", "is of an earlier version of this pack")):
+        other = whole.replace(b"version\x12\x012", b"version\x12\x01" + version)
+        assert other != whole
+        graph.write_bytes(other)
+        with pytest.raises(GraphProblem, match=message):
+            GraphEngine(graph)
+    assert find_engine(tmp_path) is None
 
 
 @pytest.mark.parametrize(
