@@ -437,13 +437,23 @@ class MinLSTMCell(ScanCell):
 
     def gate_values(self, projected: torch.Tensor) -> dict[str, torch.Tensor]:
         enter, forget, candidate = projected.chunk(3, dim=-1)
-        return {"input": torch.sigmoid(enter), "forget": torch.sigmoid(forget), "candidate": candidate}
+        keep = self.keep(enter, forget)
+        return {
+            "input": torch.sigmoid(enter),
+            "forget": torch.sigmoid(forget),
+            "keep": keep,
+            "candidate": candidate,
+        }
+
+    @staticmethod
+    def keep(enter: torch.Tensor, forget: torch.Tensor) -> torch.Tensor:
+        """f / (f + i) from logarithms, since both gates may be too small to be divided."""
+        return torch.sigmoid(nn.functional.logsigmoid(forget) - nn.functional.logsigmoid(enter))
 
     def coefficients(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         enter, forget, candidate = projected.chunk(3, dim=-1)
-        # The share i / (f + i) from logarithms: both gates may be too small to be divided.
-        share = torch.sigmoid(nn.functional.logsigmoid(enter) - nn.functional.logsigmoid(forget))
-        return 1.0 - share, share * candidate
+        keep = self.keep(enter, forget)
+        return keep, (1.0 - keep) * candidate
 
 
 CELLS: dict[str, type[RecurrentCell]] = {

@@ -4,7 +4,7 @@ import { MIXERS } from "./chapters/step_input.js";
 import { asPicture, diagram } from "./diagram.js";
 import { h, number, scientific, visible, whole } from "./dom.js";
 import { formulas, prose } from "./formula.js";
-import { argmax } from "./math.js";
+import { argmax, CELLS } from "./math.js";
 import { choice, section, table, vectors } from "./marks.js";
 import { sentenceList } from "./sentences.js";
 import { CHAPTERS, DEPTHS, START, readAddress, writeAddress } from "./state.js";
@@ -477,7 +477,7 @@ const shortName = (name) => visible(String(name).replace(/\/+$/, "").split("/").
 
 /** GRU encoder, additive attention, GRU decoder */
 function describeModel({ document: doc, heads, layers }) {
-  const size = (part) => `${part.layers > 1 ? `${part.layers}-layer ` : ""}${{ gru: "GRU", lstm: "LSTM", transformer: "Transformer" }[part.type] ?? doc.model.model_type}`;
+  const size = (part) => `${part.layers > 1 ? `${part.layers}-layer ` : ""}${CELLS[part.type]?.name ?? { transformer: "Transformer" }[part.type] ?? doc.model.model_type}`;
   const kind = String(doc.attention?.type ?? "attention").replaceAll("_", "-");
   const attention = kind === "none" ? "no attention" : `${kind} attention${heads > 1 ? ` with ${heads} heads` : ""}`;
   void layers;

@@ -196,28 +196,48 @@ function finish(formula, columns, term, offset, recorded) {
   };
 }
 
-/**
- * The kind of a cell, by the gates that it has.
- * @param {(name: string) => any} gate the numbers of a gate; nothing where there is none
- */
-export function cellKind(gate) {
-  if (gate("reset")) return "gru";
-  if (gate("update")) return "min_gru";
-  return gate("input") ? "lstm" : "ssru";
-}
+/** g(i), for each component of a vector. */
+const each = (values, g) => Float64Array.from(values, (_, i) => g(i));
 
-/** The new state of a cell from its recorded gates and the state before. */
-export function cellStep(kind, gates, before) {
-  if (kind === "gru") {
-    return { hidden: Float64Array.from(gates.update, (z, i) => (1 - z) * gates.candidate[i] + z * before.hidden[i]) };
-  }
-  if (kind === "min_gru") {
-    return { hidden: Float64Array.from(gates.update, (z, i) => (1 - z) * before.hidden[i] + z * gates.candidate[i]) };
-  }
-  if (kind === "ssru") {
-    const cell = Float64Array.from(gates.forget, (f, i) => f * before.cell[i] + (1 - f) * gates.candidate[i]);
-    return { cell, hidden: cell.map((value) => Math.max(0, value)) };
-  }
-  const cell = Float64Array.from(gates.forget, (f, i) => f * before.cell[i] + gates.input[i] * gates.candidate[i]);
-  return { cell, hidden: cell.map((value, i) => gates.output[i] * Math.tanh(value)) };
-}
+/**
+ * The recurrent cells: their name, their gates as recorded, the formula of a step, and what it gives: "hidden" and,
+ * where there is one, "cell".
+ */
+export const CELLS = {
+  gru: {
+    name: "GRU",
+    gates: ["reset", "update", "candidate"],
+    formula: "h′ = (1 − z) n + z h",
+    step: ({ update: z, candidate: n }, { hidden }) => ({ hidden: each(z, (i) => (1 - z[i]) * n[i] + z[i] * hidden[i]) }),
+  },
+  lstm: {
+    name: "LSTM",
+    gates: ["input", "forget", "candidate", "output"],
+    formula: "c′ = f c + i n, h′ = o tanh(c′)",
+    step: (gates, before) => {
+      const cell = each(gates.forget, (i) => gates.forget[i] * before.cell[i] + gates.input[i] * gates.candidate[i]);
+      return { cell, hidden: cell.map((value, i) => gates.output[i] * Math.tanh(value)) };
+    },
+  },
+  ssru: {
+    name: "SSRU",
+    gates: ["forget", "candidate"],
+    formula: "c′ = f c + (1 − f) n, h′ = max(c′, 0)",
+    step: ({ forget: f, candidate: n }, before) => {
+      const cell = each(f, (i) => f[i] * before.cell[i] + (1 - f[i]) * n[i]);
+      return { cell, hidden: cell.map((value) => Math.max(value, 0)) };
+    },
+  },
+  min_gru: {
+    name: "minGRU",
+    gates: ["update", "candidate"],
+    formula: "h′ = (1 − z) h + z n",
+    step: ({ update: z, candidate: n }, { hidden }) => ({ hidden: each(z, (i) => (1 - z[i]) * hidden[i] + z[i] * n[i]) }),
+  },
+  min_lstm: {
+    name: "minLSTM",
+    gates: ["input", "forget", "keep", "candidate"],
+    formula: "h′ = k h + (1 − k) n",
+    step: ({ keep: k, candidate: n }, { hidden }) => ({ hidden: each(k, (i) => k[i] * hidden[i] + (1 - k[i]) * n[i]) }),
+  },
+};

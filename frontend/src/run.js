@@ -1,5 +1,6 @@
 // One traced run: its document, its arrays (unpacked when they are asked for), its words.
 import { visible } from "./dom.js";
+import { CELLS } from "./math.js";
 import { isByteLevel, pieceText } from "./pieces.js";
 
 /** Numbers in row-major order. */
@@ -108,11 +109,11 @@ export class Run {
   }
 
   get recurrentDecoder() {
-    return ["gru", "lstm"].includes(this.document.decoder?.type);
+    return this.document.decoder?.type in CELLS;
   }
 
   get recurrentEncoder() {
-    return ["gru", "lstm"].includes(this.document.encoder?.type);
+    return this.document.encoder?.type in CELLS;
   }
 }
 

@@ -4,7 +4,7 @@
 Steps and source positions are counted from 1 in what is said, as in the papers. `t` is a step, `j` a source
 position, `i` a dimension; `x_j` are source tokens, `h_j` encoder states, `s_t` states of a recurrent decoder and `u_t`
 of another, `y_t` target tokens, `e_tj` scores, `a_tj` weights, `c_t` contexts, `r_t` what the output layer reads, and
-`m` is the cell of an LSTM, which papers call c too.
+`m` is the cell of an LSTM or SSRU, which papers call c too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.heatmap import closed, visible
+from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.names import TITLES
 from hf_attn_seq2seq.messages import quoted
 
@@ -48,37 +49,11 @@ PAPERS = {
     "none": "Cho et al. 2014, section 2.2",
 }
 
-_GRU = (
-    "r = sigmoid(W_r x + U_r h + b_r)",
-    "z = sigmoid(W_z x + U_z h + b_z)",
-    "n = tanh(W_n x + b_n + r (U_n h + d_n))",
-    "h' = (1 - z) n + z h",
-)
-_LSTM = (
-    "i = sigmoid(W_i x + U_i h + b_i)",
-    "f = sigmoid(W_f x + U_f h + b_f)",
-    "o = sigmoid(W_o x + U_o h + b_o)",
-    "g = tanh(W_g x + U_g h + b_g)",
-    "m' = f m + i g",
-    "h' = o tanh(m')",
-)
-
-_SSRU = (
-    "f = sigmoid(W_f x + b_f)",
-    "m' = f m + (1 - f) W x",
-    "h' = max(0, m')",
-)
-_MIN_GRU = (
-    "z = sigmoid(W_z x + b_z)",
-    "n = W_n x + b_n",
-    "h' = (1 - z) h + z n",
-)
 _AVERAGE_GATES = (
     "i = sigmoid(W_i x_t + b_i)",
     "f = sigmoid(W_f g + b_f)",
     "h = i x_t + f g",
 )
-_CELLS = {"gru": _GRU, "lstm": _LSTM, "ssru": _SSRU, "min_gru": _MIN_GRU}
 
 MIXERS = {
     "ssru": "a simpler simple recurrent unit (SSRU, Kim et al. 2019, section 3.1)",
@@ -193,7 +168,7 @@ def context_formula(kind: str, heads: int = 1, encoder: Mapping[str, Any] | None
 
 def gate_formulas(cell: str) -> tuple[str, ...]:
     """The equations of a recurrent cell, such as "gru", in order; none for another type of layer."""
-    return _CELLS.get(cell, ())
+    return CELLS[cell].formulas if cell in CELLS else ()
 
 
 def mixer_formulas(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -219,20 +194,21 @@ def bridge_formula(
     Args:
         bridge: "dense", "last", "mean" or "zeros"; None for a decoder that takes no state from the encoder.
         encoder: `document["encoder"]` of a trace.
-        decoder_type: "gru" or "lstm".
-        own_states: whether that decoder has states of its own.
+        decoder_type: A recurrent cell.
+        own_states: Whether that decoder has states of its own.
     """
     if bridge is None:
         own = "the decoder's own states begin with 0" if own_states else "the decoder has no initial state"
         return f"h_1 ... h_S are handed over; {own}"
-    cell = ", m_0 = 0" if decoder_type == "lstm" else ""
+    first, *others = CELLS[decoder_type].symbols("0").split(", ")
+    zeros = "".join(f", {symbol} = 0" for symbol in others)
     if bridge == "dense":
-        state = "[s_0; m_0]" if decoder_type == "lstm" else "s_0"
+        state = f"[{'; '.join([first, *others])}]" if others else first
         return f"{state} = tanh(W_b {_summary_symbol(encoder or {})} + b)"
     if bridge == "zeros":
-        return f"s_0 = 0{cell}"
+        return f"{first} = 0{zeros}"
     summary = "(1/S) sum_j h_j" if bridge == "mean" else _last_symbol(encoder or {})
-    return f"s_0 = {summary}{cell} (through a linear map where the widths differ)"
+    return f"{first} = {summary}{zeros} (through a linear map where the widths differ)"
 
 
 def _last_symbol(encoder: Mapping[str, Any]) -> str:
@@ -240,7 +216,7 @@ def _last_symbol(encoder: Mapping[str, Any]) -> str:
 
 
 def _summary_symbol(encoder: Mapping[str, Any]) -> str:
-    return _last_symbol(encoder) if encoder.get("type") in ("gru", "lstm") else "(1/S) sum_j h_j"
+    return _last_symbol(encoder) if encoder.get("type") in CELLS else "(1/S) sum_j h_j"
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -374,7 +350,7 @@ class _Facts:
 
     @property
     def recurrent_decoder(self) -> bool:
-        return self.decoder["type"] in ("gru", "lstm")
+        return self.decoder["type"] in CELLS
 
     @property
     def mixer(self) -> str | None:
@@ -511,14 +487,10 @@ def _encoder(title: str, facts: _Facts) -> ChapterText:
             "what comes before it."
         )
     plain += f" Gates, numbers from 0 to 1, decide how much of the old memory is kept.{stack}"
-    paper = {
-        "gru": "Cho et al. 2014, eq. 5 to 8, the reset gate r after the product; z is the update gate, n the "
-        "candidate",
-        "lstm": "Hochreiter and Schmidhuber 1997; Gers et al. 2000; i, f, o are the input, forget and output gates, g "
-        "the candidate, m the cell",
-    }[kind]
     extras = [words for name, words in _EXTRAS.items() if facts.config.get(name)]
-    exact = f"A {'bi' if both else 'uni'}directional {kind.upper()} of {_count(layers, 'layer')} ({paper})"
+    exact = (
+        f"A {'bi' if both else 'uni'}directional {CELLS[kind].name} of {_count(layers, 'layer')} ({CELLS[kind].paper})"
+    )
     exact += f" with {' and '.join(extras)}" if extras else ""
     exact += f"; {shape}, h_j = [h_j forward; h_j backward]." if both else f"; {shape}."
     return ChapterText(title, plain, exact, "; ".join(gate_formulas(kind)))
@@ -564,7 +536,8 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
     exact += f", of width {size}" if size and facts.kind != "multi_head" else ""
     if "handover.state" in facts.arrays:
         shape = facts.arrays["handover.state"].shape
-        exact += f"; the initial state is {shape}: layers, parts (h, and the cell of an LSTM), width"
+        parts = " and ".join({"hidden": "h", "cell": "m"}[part] for part in CELLS[facts.decoder["type"]].state)
+        exact += f"; the initial state is {shape}: layers, parts ({parts}), width"
     if bridge == "dense":
         exact += " (after Bahdanau et al. 2015, A.2.2, which uses h_1 backward only)"
     formula = bridge_formula(bridge, facts.encoder, facts.decoder["type"], facts.mixer is not None)
@@ -589,7 +562,7 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
             "its memory of the previous steps",
         ]
         plain += f" From it, from {' and from '.join(also)}, it computes its new memory."
-        cell = kind.upper()
+        cell = CELLS[kind].name
         context = "c" if facts.kind == "none" else "c_t"
         inputs = ["E y_(t-1)", *([context] if facts.asks_before else []), *(["r_(t-1)"] if feeding else [])]
         joined = inputs[0] if len(inputs) == 1 else f"[{'; '.join(inputs)}]"
@@ -605,10 +578,11 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
         fed = ""
         if feeding:
             fed = "; r_(t-1) is the previous input of the output layer (input feeding, Luong et al. 2015, section 3.3)"
-        article = "An" if kind == "lstm" else "A"
-        exact = f"{article} {cell} of {_count(layers, 'layer')}; {shape}. {when}{fed}."
-        new, old = ("s_t, m_t", "s_(t-1), m_(t-1)") if kind == "lstm" else ("s_t", "s_(t-1)")
-        return ChapterText(title, plain, exact, f"{new} = {cell}({joined}, {old})")
+        exact = f"{CELLS[kind].article.capitalize()} {cell} of {_count(layers, 'layer')}; {shape}. {when}{fed}."
+        new, old = (CELLS[kind].symbols(index) for index in ("t", "(t-1)"))
+        shown = "" if "hidden" in CELLS[kind].state else f"; s_t = {CELLS[kind].formulas[-1].split(' = ')[1]}"
+        shown = shown.replace("m'", "m_t")
+        return ChapterText(title, plain, exact, f"{new} = {cell}({joined}, {old}){shown}")
     if facts.mixer:
         return _mixer_input(title, facts, plain, shape)
     plain += (

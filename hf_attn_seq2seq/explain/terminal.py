@@ -32,6 +32,7 @@ from hf_attn_seq2seq.messages import shortened
 
 
 STEP_CHAPTERS = ("step_input", "attention", "choice")
+GATES = ("update", "reset", "input", "forget", "keep", "output")  # as cells record them
 
 # The colours of every view. Plain terminal colours, so that they are legible on dark and light backgrounds.
 QUERY, KEY, VALUE, SCORE = "blue", "red", "green", "magenta"
@@ -260,7 +261,7 @@ class _Printer:
         layers = self.document["encoder"].get("layers") or 1
         gates = []
         for direction in ("forward", "backward"):
-            for gate in ("update", "reset", "input", "forget", "output"):
+            for gate in GATES:
                 name = f"encoder.layer.{layers - 1}.{direction}.{gate}"
                 if name in self.arrays:
                     gates.append((f"{gate} {'>' if direction == 'forward' else '<'}", self.arrays[name].mean(-1)))
@@ -343,7 +344,7 @@ class _Printer:
             array = self.arrays.get(name) if symbol else None
             if array is not None:
                 said_.append(f"{symbol} = {_digits(np.linalg.norm(array[step]))}")
-        for gate in ("update", "reset", "input", "forget", "output"):
+        for gate in GATES:
             array = self.arrays.get(f"decoder.layer.{top}.{gate}")
             if array is None and gate != "output":  # a mixer has no gate of that name, but a result
                 array = self.arrays.get(f"{mixer}.{gate}")

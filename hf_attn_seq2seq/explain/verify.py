@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.attention import repeat_groups, split_heads
 from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
+from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights
 from hf_attn_seq2seq.explain.tracing import package_model, recording_of, search_options
@@ -191,7 +192,8 @@ def _check_encoder(trace: Trace, checks: _Checks) -> None:
                 if f"{here}.{part}" in trace.arrays:
                     after = trace.arrays[f"{here}.{part}"][order]
                     before[part] = np.concatenate([np.zeros_like(after[:1]), after[:-1]])[order]
-            _check_gates(trace, here, before, {"hidden": "hidden", "cell": "cell"}, "encoder", checks)
+            kind = trace.document["encoder"]["type"]
+            _check_gates(trace, here, kind, before, {"hidden": "hidden", "cell": "cell"}, "encoder", checks)
 
 
 def _check_self_attention(trace: Trace, here: str, checks: _Checks) -> None:
@@ -221,15 +223,16 @@ def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
         }
         if not before:
             continue
-        _check_gates(trace, here, before, {"hidden": "hidden_after", "cell": "cell_after"}, "decoder", checks)
+        kind = trace.document["decoder"]["type"]
+        _check_gates(trace, here, kind, before, {"hidden": "hidden_after", "cell": "cell_after"}, "decoder", checks)
         for part, values in before.items():
             after = trace.arrays[f"{here}.{part}_after"]
             checks.compare(
                 "carry", "each step starts from the state that the previous step left", values[1:], after[:-1]
             )
-        start = trace.arrays["handover.state"][layer]
-        for index, part in enumerate(before):
-            checks.compare("start", "the first step starts from the initial state", before[part][0], start[index])
+        start = dict(zip(CELLS[kind].state, trace.arrays["handover.state"][layer]))
+        for part, values in {"hidden": CELLS[kind].hidden(start), **start}.items():
+            checks.compare("start", "the first step starts from the initial state", before[part][0], values)
 
 
 def _check_mixer(trace: Trace, here: str, checks: _Checks) -> None:
@@ -251,7 +254,7 @@ def _check_mixer(trace: Trace, here: str, checks: _Checks) -> None:
         return
     after = {part: f"{part}_after" for part in ("hidden", "cell") if f"{here}.{part}_after" in trace.arrays}
     before = {part: array(f"{part}_before") for part in after}
-    _check_gates(trace, here, before, after, "decoder", checks)
+    _check_gates(trace, here, trace.document["decoder"]["mixer"], before, after, "decoder", checks)
     for part, values in before.items():
         what = "each step starts from the state that the previous step left"
         checks.compare("carry", what, values[1:], array(after[part])[:-1])
@@ -259,25 +262,22 @@ def _check_mixer(trace: Trace, here: str, checks: _Checks) -> None:
 
 
 def _check_gates(
-    trace: Trace, here: str, before: dict[str, np.ndarray], after: dict[str, str], where: str, checks: _Checks
+    trace: Trace,
+    here: str,
+    kind: str,
+    before: dict[str, np.ndarray],
+    after: dict[str, str],
+    where: str,
+    checks: _Checks,
 ) -> None:
-    def array(name: str) -> np.ndarray:
-        return trace.arrays[f"{here}.{name}"].astype(np.float64)
-
-    what = f"{where}: gates give the next state"
-    if "cell" in before and f"{here}.input" not in trace.arrays:  # SSRU
-        cell = array("forget") * before["cell"] + (1 - array("forget")) * array("candidate")
-        checks.compare(f"{where}_gates", what, cell, array(after["cell"]))
-        hidden = np.maximum(array(after["cell"]), 0)
-    elif "cell" in before:
-        cell = array("forget") * before["cell"] + array("input") * array("candidate")
-        checks.compare(f"{where}_gates", what, cell, array(after["cell"]))
-        hidden = array("output") * np.tanh(array(after["cell"]))
-    elif f"{here}.reset" not in trace.arrays:  # minGRU
-        hidden = (1 - array("update")) * before["hidden"] + array("update") * array("candidate")
-    else:
-        hidden = (1 - array("update")) * array("candidate") + array("update") * before["hidden"]
-    checks.compare(f"{where}_gates", what, hidden, array(after["hidden"]))
+    found = {
+        name.removeprefix(f"{here}."): array.astype(np.float64)
+        for name, array in trace.arrays.items()
+        if name.startswith(f"{here}.")
+    }
+    for name, values in CELLS[kind].step(found, before).items():
+        what = f"{where}: gates give the next state"
+        checks.compare(f"{where}_gates", what, values, found[after.get(name, name)])
 
 
 def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
@@ -501,7 +501,7 @@ def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
     below: torch.Tensor | None = None
     for index, (cell, norm) in enumerate(zip(steps.cells, steps.norms)):
         here = f"decoder.layer.{index}"
-        parts = ("hidden", "cell")[: cell.parts]
+        parts = CELLS[steps.config.decoder_type].state
         projected = sum(projection(each) for projection, each in zip(cell.input_projections, inputs))
         state = tuple(tensor(f"{here}.{part}_before") for part in parts)
         for part, made in zip(parts, cell.step(projected, state, None)):

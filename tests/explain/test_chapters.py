@@ -38,6 +38,9 @@ MODELS = [
     {"encoder_type": "gru", "decoder_type": "transformer", "attention_type": "additive", "num_attention_heads": 2},
     *({"decoder_type": "transformer", "attention_type": "multi_head", "decoder_mixer": kind} for kind in STATES),
     {"decoder_type": "transformer", "attention_type": "dot", "decoder_mixer": "average", "average_gate": False},
+    {"encoder_type": "min_gru", "decoder_type": "ssru", "attention_type": "general", "attention_query": "current"},
+    {"encoder_type": "ssru", "decoder_type": "min_lstm", "bridge": "zeros", "input_feeding": True},
+    {"encoder_type": "min_lstm", "decoder_type": "min_gru", "bidirectional": False, "bridge": "last"},
     {"attention_type": "dot", "attention_normalizer": "entmax15", "decoder_layers": 2, "bridge": "zeros"},
 ]
 

@@ -24,6 +24,7 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, AT
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain import page as page_module
+from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.chapters import TITLES, chapter_texts, step_sentence
 from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
 from hf_attn_seq2seq.explain.sentences import overview, trace_sentences
@@ -207,6 +208,36 @@ def test_every_mixer_is_recomputed(
     assert "In place of self-attention" in shown
     assert "not in this page" not in shown
     assert "2-layer Transformer decoder with " in page.locator("body").inner_text()
+
+
+FORMULAS = {
+    "gru": "h′ = (1 − z) n + z h",
+    "lstm": "c′ = f c + i n, h′ = o tanh(c′)",
+    "ssru": "c′ = f c + (1 − f) n, h′ = max(c′, 0)",
+    "min_gru": "h′ = (1 − z) h + z n",
+    "min_lstm": "h′ = k h + (1 − k) n",
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_every_cell_is_recomputed(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, kind: str
+) -> None:
+    model = make_model(encoder_type=kind, decoder_type=kind, attention_query="current")
+    page = open_page(trace(model, tokenizer, TEXT), "#chapter=encoder&step=3&source=2&depth=vectors")
+    for chapter in ("encoder", "step_input"):
+        page.click(f'[data-chapter="{chapter}"]')
+        checks = dict(shown_checks(page))
+        assert checks[FORMULAS[kind]] < 1e-5
+        worked = [text.split(" = ") for text in page.locator(".worked .formula").all_inner_texts()]
+        assert worked
+        for _, term, total in worked:
+            term = re.sub(r"tanh|max", lambda name: f"np.{name[0]}".replace("max", "maximum"), term)
+            value = eval(term.replace("×", "*").replace("−", "-").replace("⁻", "-"), {"np": np})
+            assert abs(value - float(total.replace("−", "-"))) < 2e-3
+    page.click('[data-chapter="handover"]')
+    first = page.locator("main").inner_text()
+    assert ("m0 cell" in first.replace("\n", "")) is (kind in ("lstm", "ssru"))
 
 
 @pytest.mark.parametrize("normalizer", ATTENTION_NORMALIZERS)

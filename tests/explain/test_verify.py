@@ -12,10 +12,13 @@ import torch
 from torch._dynamo.testing import CompileCounter
 from transformers import PreTrainedTokenizerBase
 
+from hf_attn_seq2seq import cells
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, DECODER_MIXERS, RUNNING_STATE_ATTENTIONS
 from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.verify import bound
 from tests.explain.conftest import SENTENCES, TEXT
+from tests.helpers import SCANNED, STACK_PAIRS
 
 
 TRANSFORMER = {
@@ -25,13 +28,23 @@ TRANSFORMER = {
     "decoder_layers": 2,
 }
 STATES = [mixer for mixer in DECODER_MIXERS if mixer != "attention"]
-STACKS = ("gru", "lstm", "transformer")
 MakeModel = Callable[..., Any]
 
 
 def kinds() -> list[Any]:
-    every = itertools.product(STACKS, STACKS, ATTENTION_TYPES)
+    """Every attention between others than scan cells, and one beside these."""
+    every = [
+        (*pair, attention)
+        for pair, attention in itertools.product(STACK_PAIRS, ATTENTION_TYPES)
+        if attention == "additive" or not {*pair} & {*SCANNED}
+    ]
     return [kind for kind in every if not (kind[1] == "transformer" and kind[2] in RUNNING_STATE_ATTENTIONS)]
+
+
+def test_every_cell_has_its_facts() -> None:
+    assert list(CELLS) == list(cells.CELLS)
+    for kind, facts in CELLS.items():
+        assert len(facts.state) == cells.CELLS[kind].parts
 
 
 @pytest.mark.parametrize(("encoder", "decoder", "attention"), kinds())
@@ -60,6 +73,8 @@ def test_every_kind_verifies(
         {"readout": "maxout"},
         {"attention_query": "current"},
         {"attention_query": "current", "input_feeding": True},
+        *({"decoder_type": kind, "attention_query": "current", "bridge": "last"} for kind in SCANNED),
+        {"encoder_type": "ssru", "decoder_type": "ssru", "input_feeding": True, "residual": True, "decoder_layers": 2},
         {"residual": True, "layer_norm": True, "encoder_layers": 2, "decoder_layers": 2},
         {"bidirectional": False},
         {"attention_normalizer": "sparsemax"},

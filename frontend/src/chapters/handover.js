@@ -66,8 +66,9 @@ export function handover(app, view) {
     const rows = [];
     for (let index = 0; index < layers; index++) {
       for (let part = 0; part < parts; part++) {
-        const what = `${part ? "cell" : "state"}${layers > 1 ? ` of layer ${index + 1}` : ""}`;
-        rows.push(vectorRow([symbol(part ? "m" : "s", "query"), h("sub", {}, "0"), ` ${what}`], state.row(index, part), { role: "query", name: `first ${what}` }, depth));
+        const isCell = part || run.document.decoder.type === "ssru";
+        const what = `${isCell ? "cell" : "state"}${layers > 1 ? ` of layer ${index + 1}` : ""}`;
+        rows.push(vectorRow([symbol(isCell ? "m" : "s", "query"), h("sub", {}, "0"), ` ${what}`], state.row(index, part), { role: "query", name: `first ${what}` }, depth));
       }
     }
     return section(

@@ -21,7 +21,7 @@ function mixer(view, kind, layer) {
   if (!get("hidden_after") && !get("output")) return section(title, note, absent(run, `decoder.layer.${layer}.mixer.hidden`, "The gates of the decoder"));
   if (kind !== "average") {
     const state = (when) => ({ hidden: get(`hidden_${when}`), cell: get(`cell_${when}`) });
-    return section(title, note, vectorRow("input", get("inputs"), { name: `input ${where}` }, depth), ...cellView(view, get, state("before"), state("after"), where));
+    return section(title, note, vectorRow("input", get("inputs"), { name: `input ${where}` }, depth), ...cellView(view, kind, get, state("before"), state("after"), where));
   }
   const [inputs, mean, network, enter, forget, output] = ["inputs", "mean", "network", "input", "forget", "output"].map(get);
   const row = (label, what, values, max) =>
@@ -50,7 +50,7 @@ export function stateUpdate(app, view) {
   if (!before || !after) return [absent(run, `decoder.layer.${layer}`, "The gates of the decoder")];
   return [
     count > 1 && choice("Layer", Array.from({ length: count }, (_, i) => [i, String(i + 1)]), layer, (value) => app.show({ decoderLayer: value }), `${view.side} decoder layer`),
-    ...cellView(view, get, { hidden: before, cell: get("cell_before") }, { hidden: after, cell: get("cell_after") }, `at step ${step + 1}`),
+    ...cellView(view, run.document.decoder.type, get, { hidden: before, cell: get("cell_before") }, { hidden: after, cell: get("cell_after") }, `at step ${step + 1}`),
   ];
 }
 
