@@ -9,12 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_attn_seq2seq.decoding import tokens
 from hf_attn_seq2seq.decoding.names import resolve
-from hf_attn_seq2seq.decoding.safety import ADAPTER, NO_CODE, find_file, read_settings
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE
+from hf_attn_seq2seq.decoding.safety import ADAPTER, NO_CODE, WEIGHTS, find_file, read_settings
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, READOUT_FILE
 from hf_attn_seq2seq.messages import quoted
 
 
+FILES = (  # that a model's folder in the cache of the Hub may have, beside the configuration
+    WEIGHTS,
+    GRAPH_FILE,
+    READOUT_FILE,
+    "generation_config.json",
+    tokens.FILE,
+    tokens.CONFIG_FILE,
+    tokens.TARGET_FILE,
+)
 SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 PADDED = 127  # tokens that a vocabulary may have beyond the tokenizer's, where it is a round number
 GENERATION = "The generation_config.json"
@@ -39,6 +49,25 @@ def check_folder(name: str) -> None:
     if not (folder / "config.json").is_file() and not (folder / ADAPTER).is_file():
         raise ValueError(f"'{name}' does not contain a trained model: config.json is missing.")
     check_settings(name)
+
+
+def fetch_all(name: str, config: Path, hub: Mapping[str, Any]) -> Path | None:
+    """
+    The folder of a model with all its files, which are fetched if it is in the cache of the Hub; None if the Hub does
+    not have its weights in one file.
+
+    Args:
+        name: A folder, or a name on the Hub.
+        config: Its `config.json`, as found by [`find_file`].
+        hub: As for `load`.
+    """
+    if not os.path.isdir(name):
+        commit = config.parent.name
+        for file in FILES:
+            find_file(name, file, {**hub, "revision": commit})
+        if not (config.parent / WEIGHTS).is_file():
+            return None
+    return config.parent
 
 
 def check_settings(folder: str) -> None:

@@ -2,7 +2,7 @@
 """The engine of a model that PyTorch has loaded: its graph while the model stays as it was, otherwise `generate()`."""
 
 import logging
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ import torch
 from transformers import PreTrainedModel
 
 from hf_attn_seq2seq.decoding.engines import Engine, Hypotheses, check_engine, graph_refused, why_not_graph
+from hf_attn_seq2seq.decoding.folders import fetch_all
 from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
 from hf_attn_seq2seq.decoding.graph_cache import make_engine
+from hf_attn_seq2seq.decoding.safety import NO_CODE, find_file
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
+from hf_attn_seq2seq.graphs.format import CONFIG_FILE
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
 
@@ -89,13 +92,14 @@ def _has_hooks(module: torch.nn.Module) -> bool:
     )
 
 
-def quick_engine(model: PreTrainedModel, engine: str = "auto") -> Engine:
+def quick_engine(model: PreTrainedModel, engine: str = "auto", hub: Mapping[str, Any] = NO_CODE) -> Engine:
     """
-    The engine for a model that was just loaded from a folder, and has not been changed since.
+    The engine for a model that was just loaded from a folder or the Hub, and has not been changed since.
 
     Args:
         model: Any encoder-decoder that supports `generate`.
         engine: "torch"; "graph"; or "auto": the graph if it gives the same translations and can be had.
+        hub: The options by which the model was loaded, as for `load`.
 
     Raises:
         ValueError: The graph was asked for, and cannot run this model.
@@ -105,18 +109,24 @@ def quick_engine(model: PreTrainedModel, engine: str = "auto") -> Engine:
     if engine == "torch":
         return TorchEngine(model)
     reason = why_no_graph_of(model)
-    if reason is None and not os.path.isdir(model.config._name_or_path):
-        reason = "a model that is not in a folder"
-    if reason is None:
+    folder = _folder_of(model, hub) if reason is None else None
+    if folder is not None:
         try:
-            return LoadedEngine(model, make_engine(Path(model.config._name_or_path), lambda: model))  # type: ignore[arg-type,return-value]
+            return LoadedEngine(model, make_engine(folder, lambda: model))  # type: ignore[arg-type,return-value]
         except (GraphProblem, ImportError, OSError) as error:
             if engine == "graph":
                 raise
             logger.info(f"PyTorch translates: {error}")
     elif engine == "graph":
-        raise graph_refused(reason)
+        raise graph_refused(reason or "a model that is not in a folder, nor its weights in one file on the Hub")
     return TorchEngine(model)
+
+
+def _folder_of(model: PreTrainedModel, hub: Mapping[str, Any]) -> Path | None:
+    """The folder that a model was loaded from, in the cache if it is on the Hub; None if there is none."""
+    name = model.config._name_or_path
+    config = find_file(name, CONFIG_FILE, {**hub, "local_files_only": True})  # on the Hub may be a newer one by now
+    return None if config is None else fetch_all(name, config, hub)
 
 
 def why_no_graph_of(model: PreTrainedModel) -> str | None:

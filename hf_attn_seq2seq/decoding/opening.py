@@ -18,27 +18,19 @@ from hf_attn_seq2seq.decoding.folders import (
     check_search_settings,
     check_search_tokens,
     check_vocabulary,
+    fetch_all,
 )
 from hf_attn_seq2seq.decoding.graph import GraphEngine, GraphProblem
 from hf_attn_seq2seq.decoding.graph_cache import find_engine, make_engine
 from hf_attn_seq2seq.decoding.names import is_exported, resolve
-from hf_attn_seq2seq.decoding.safety import NO_CODE, WEIGHTS, check_files, find_file, read_settings
-from hf_attn_seq2seq.graphs.format import CONFIG_FILE, GRAPH_FILE, READOUT_FILE
+from hf_attn_seq2seq.decoding.safety import NO_CODE, check_files, find_file, read_settings
+from hf_attn_seq2seq.graphs.format import CONFIG_FILE, GRAPH_FILE
 from hf_attn_seq2seq.messages import shortened
 
 
 logger = logging.getLogger(__name__)
 
 _MODEL_TYPE = "attn_seq2seq"
-_FILES = (  # that a folder in the cache of the Hub may have, beside the configuration
-    WEIGHTS,
-    GRAPH_FILE,
-    READOUT_FILE,
-    "generation_config.json",
-    tokens.FILE,
-    tokens.CONFIG_FILE,
-    tokens.TARGET_FILE,
-)
 # Types of the settings of a search; one of another type, or unknown, is for Transformers to check.
 _SEARCH_SETTINGS: dict[str, Any] = {
     "_from_model_config": bool,
@@ -151,12 +143,7 @@ def _folder_of(name: str) -> Path | None:
     config = find_file(resolve(name), CONFIG_FILE, NO_CODE)
     if config is None or read_settings(config).get("model_type") != _MODEL_TYPE:
         return None
-    if not os.path.isdir(resolve(name)):
-        for file in _FILES:
-            find_file(name, file, NO_CODE)
-        if not (config.parent / WEIGHTS).is_file():
-            return None
-    return config.parent
+    return fetch_all(resolve(name), config, NO_CODE)
 
 
 def _may_have_gpu() -> bool:

@@ -38,7 +38,7 @@ def pipeline(
         tokenizer: The model's tokenizer, or its folder or name; None: that of the model.
         device: As for [`transformers.Pipeline`]; None: a GPU if available.
         dtype: As for [`load`].
-        engine: What translates: "torch" is `model.generate`; "graph" the ONNX graph of a folder's model, on the CPU;
+        engine: What translates: "torch" is `model.generate`; "graph" the ONNX graph of a saved model, on the CPU;
             "auto" the graph where it gives the same translations, for a model that is given by its name. A model that
             is changed afterwards is run by `generate`.
         **options: Options of [`AttnTranslationPipeline`], and for names on the Hub also those of [`load`].
@@ -56,7 +56,7 @@ def pipeline(
         found, tokenizer = load(model or DEFAULT_MODEL, place, dtype, tokenizer, **hub)
         device = found.device if device is None else device  # an exported model stays on the CPU
         if torch.device(device).type == "cpu":
-            searching = quick_engine(found, engine)
+            searching = quick_engine(found, engine, hub)
         elif engine == "graph":
             raise graph_refused(f"on the device '{device}'")
     elif not hasattr(model, "generate"):

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from hf_attn_seq2seq.decoding import translate_n_best
 from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import load, load_translator
 from tests.decoding.conftest import SENTENCES
+from tests.hub_server import ALICE, HubServer, asking, hub  # noqa: F401
 
 
 @pytest.fixture
@@ -123,3 +125,28 @@ def test_the_pipeline_takes_the_graph_by_itself(folders: Path, loaded: Any, tmp_
     translator = pipeline(model=folder, device="cpu")
     step(translator.model)
     assert translator.engine.name == "torch"
+
+
+def test_a_model_on_the_hub(hub: HubServer, folders: Path, tmp_path: Path, loaded: Any) -> None:  # noqa: F811
+    """It has the graph that one in a folder has, of the revision and from the cache that it was loaded from."""
+    name, cache, other = "alice/loaded", tmp_path / "cache", tmp_path / "other"
+    changed = shutil.copytree(folders / "gru", tmp_path / "changed")
+    step(loaded.model)
+    loaded.model.save_pretrained(changed)
+    with asking(hub, cache):
+        api = huggingface_hub.HfApi(endpoint=hub.url, token=ALICE)
+        api.create_repo(name, exist_ok=True, private=True)
+        first = api.upload_folder(repo_id=name, folder_path=folders / "gru").oid
+        api.upload_folder(repo_id=name, folder_path=changed)
+        translations = []
+        for options in ({}, {"revision": first}, {"revision": first, "cache_dir": str(other)}):
+            by = {engine: pipeline(model=name, device="cpu", engine=engine, **options) for engine in ("auto", "torch")}
+            assert (by["auto"].engine.name, by["torch"].engine.name) == ("graph", "torch")
+            assert by["auto"](SENTENCES, num_beams=2) == by["torch"](SENTENCES, num_beams=2)
+            translations.append(by["auto"](SENTENCES))
+            weights = by["auto"].engine.graph.folder / "model.safetensors"
+            assert weights.is_symlink()
+            assert weights.is_relative_to(other if "cache_dir" in options else cache)
+        assert translations[0] != translations[1] == translations[2]
+    with asking(hub, other, token=None):  # from the cache alone, as when it was loaded
+        assert pipeline(model=name, device="cpu", local_files_only=True, revision=first).engine.name == "graph"

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import HfApi, ModelCard
 from transformers import AutoTokenizer
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
@@ -21,6 +21,7 @@ from hf_attn_seq2seq.training.evaluate import find_model, language_of, main
 from hf_attn_seq2seq.training.recipe import load_recipe, save_recipe
 from tests.card_figures import stray_figures
 from tests.decoding.test_safety import SPOILT
+from tests.hub_server import ALICE, asking, hub  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +320,18 @@ def test_any_model_is_scored_on_files(tmp_path, capsys):
     main([*two, "evaluation.bootstrap_samples=0"])  # an ensemble
     again = json.loads((tmp_path / "a.en.en-fr-small.en-fr-small.results.json").read_text("utf-8"))
     assert again["sets"]["a.en"]["scores"] == results["sets"]["a.en"]["scores"]
+
+
+def test_a_model_on_the_hub_is_run_by_its_graph(folder, tmp_path, hub):  # noqa: F811
+    source, reference = write(tmp_path / "a.en", "The cat is on the mat."), write(tmp_path / "a.fr", "Le chat.")
+    given = ["--source", source, "--reference", reference, "evaluation.bootstrap_samples=0"]
+    with asking(hub, tmp_path / "cache"):
+        api = HfApi(endpoint=hub.url, token=ALICE)
+        api.create_repo("alice/measured", exist_ok=True)
+        api.upload_folder(repo_id="alice/measured", folder_path=folder, allow_patterns=["*.json", "*.safetensors"])
+        for engine in ("graph", "torch"):  # the graph is refused where it cannot be had
+            main(["alice/measured", *given, "--engine", engine, "--output", str(tmp_path / engine)])
+    assert (tmp_path / "graph").read_text("utf-8") == (tmp_path / "torch").read_text("utf-8")
 
 
 def test_a_model_without_a_recipe_searches_as_it_was_saved_to(folder, tmp_path):
