@@ -32,15 +32,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package, ins
 
 from benchmarks.peers.workload import DECODING, RANDOM, TRAINING
 from benchmarks.rounds import (
-    ENVIRONMENTS,
     Rates,
     Spread,
     Worker,
+    add_environments,
     best,
     interpreter,
     machine,
+    make_parser,
     measure_rates,
     ratio,
+    read_options,
     table,
 )
 
@@ -118,29 +120,18 @@ def report(descriptions: Mapping[str, dict], rates: Rates, memory: Memory, about
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="(default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.4, help="CPU seconds of a measurement at least (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="2 short rounds: a trial of the script, not a measurement"
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--only", choices=("train", "decode"), help="only these columns")
     parser.add_argument(
         "--without", nargs="+", default=[], choices=(*OURS, *PEERS), metavar="SYSTEM", help=", ".join((*OURS, *PEERS))
     )
-    parser.add_argument(
-        "--environments", type=Path, default=ENVIRONMENTS, help="where install.py made them (default: %(default)s)"
-    )
+    add_environments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured in each round, too")
     return parser
 
 
 def main() -> None:
-    options = build_parser().parse_args()
-    if options.quick:
-        options.rounds, options.seconds = 2, 0.05
+    options = read_options(build_parser())
     names = [name for name in (*OURS, *PEERS) if name not in options.without]
     if options.only == "train":
         names = [name for name in names if name in TRAINED]

@@ -21,7 +21,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package, ins
 
 from benchmarks.against_peers import OURS, PEERS
 from benchmarks.peers.workload import GROWTH, SEARCHES, SOURCE_LENGTHS, TARGET_LENGTHS
-from benchmarks.rounds import ENVIRONMENTS, Rates, Spread, Worker, interpreter, machine, measure_rates, ratio, table
+from benchmarks.rounds import (
+    Rates,
+    Spread,
+    Worker,
+    add_environments,
+    interpreter,
+    machine,
+    make_parser,
+    measure_rates,
+    ratio,
+    read_options,
+    table,
+)
 
 
 def rows(rates: Rates, side: str) -> list[list[str]]:
@@ -44,14 +56,7 @@ def rows(rates: Rates, side: str) -> list[list[str]]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="(default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.3, help="CPU seconds of a measurement at least (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="2 short rounds: a trial of the script, not a measurement"
-    )
+    parser = make_parser(__doc__, rounds=7, seconds=0.3)
     parser.add_argument(
         "--systems",
         nargs="+",
@@ -61,16 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
         help=", ".join((*OURS, *PEERS)),
     )
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 5], choices=GROWTH, help="(default: 1 5)")
-    parser.add_argument(
-        "--environments", type=Path, default=ENVIRONMENTS, help="where install.py made them (default: %(default)s)"
-    )
+    add_environments(parser)
     return parser
 
 
 def main() -> None:
-    options = build_parser().parse_args()
-    if options.quick:
-        options.rounds, options.seconds = 2, 0.05
+    options = read_options(build_parser())
     try:
         pythons = {
             name: sys.executable if name in OURS else interpreter(name, options.environments)

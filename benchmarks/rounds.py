@@ -6,11 +6,13 @@ Each system is a worker (`benchmarks/peers/worker.py`) in its own environment; o
 library only: what measures should be small beside what is measured.
 """
 
+import argparse
 import json
 import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +25,41 @@ ENVIRONMENTS = ROOT / ".cache/peers"
 ONE_THREAD = {
     f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON", "VECLIB_MAXIMUM")
 }
+
+
+def make_parser(description: str | None, rounds: int = 9, seconds: float = 0.4) -> argparse.ArgumentParser:
+    """The options that all measurements in turns have; their defaults as given."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds, help="(default: %(default)s)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=seconds,
+        help="CPU seconds of a measurement at least (default: %(default)s)",
+    )
+    parser.add_argument("--quick", action="store_true", help="2 short rounds: a trial, not a measurement")
+    return parser
+
+
+def add_before(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of an earlier version")
+
+
+def add_environments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--environments", type=Path, default=ENVIRONMENTS, help="where install.py made them (default: %(default)s)"
+    )
+
+
+def read_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a parser of [`make_parser`]; one that cannot be used ends the program with a sentence."""
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.seconds = 2, 0.05
+    before = getattr(options, "before", None)
+    if before and not (before / "hf_attn_seq2seq").is_dir():
+        sys.exit(f"error: '{before}' is not a checkout of this repository: name one after --before.")
+    return options
 
 
 class Spread(NamedTuple):

@@ -84,7 +84,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     parser.add_argument("--size", type=int, nargs=2, default=(ROWS, HIDDEN), metavar=("ROWS", "HIDDEN"))
+    parser.add_argument("--quick", action="store_true", help="1 round of one length: a trial, not a measurement")
     options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.lengths = 1, [16]
     torch.set_num_threads(1)
     found = measure(tuple(options.lengths), *options.size, options.rounds)
     print(f"{machine()}, torch {torch.__version__}")

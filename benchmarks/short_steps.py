@@ -20,7 +20,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package, installed or not
 
 from benchmarks.peers.workload import DECODING
-from benchmarks.rounds import ROOT, Rates, Worker, machine, measure_rates, ratio, table
+from benchmarks.rounds import (
+    ROOT,
+    Rates,
+    Worker,
+    add_before,
+    machine,
+    make_parser,
+    measure_rates,
+    ratio,
+    read_options,
+    table,
+)
 
 
 MODELS = {"recurrent, random weights": "ours", "packaged": "packaged"}
@@ -40,22 +51,13 @@ def rows(model: str, rates: Rates) -> list[list[str]]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="(default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.4, help="CPU seconds of a measurement at least (default: %(default)s)"
-    )
-    parser.add_argument("--quick", action="store_true", help="2 short rounds: a trial, not a measurement")
-    parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of an earlier version")
+    parser = make_parser(__doc__)
+    add_before(parser)
     return parser
 
 
 def main() -> None:
-    options = build_parser().parse_args()
-    if options.quick:
-        options.rounds, options.seconds = 2, 0.05
-    if options.before and not (options.before / "hf_attn_seq2seq").is_dir():
-        sys.exit(f"error: '{options.before}' is not a checkout of this repository: name one after --before.")
+    options = read_options(build_parser())
     found: list[list[str]] = []
     for model, system in MODELS.items():
         with ExitStack() as stack:

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The benchmarks give every system the same work, and sum up what was measured as they say. No clock, no peers."""
 
+import importlib
 import shutil
 import sys
 
@@ -10,7 +11,7 @@ from benchmarks import against_peers, commands, growth, packaged, short_steps
 from benchmarks.peers import install, workload
 from benchmarks.peers.ours import END, PAD, GraphInt8, Torch, sources
 from benchmarks.peers.worker import Worker, make
-from benchmarks.rounds import Spread, best, interpreter, measure_rates, ratio, table
+from benchmarks.rounds import Spread, best, interpreter, measure_rates, ratio, read_options, table
 from benchmarks.rounds import Worker as Remote
 from hf_attn_seq2seq.decoding.parsers import translate_parser
 
@@ -177,23 +178,31 @@ def test_hashes_for_the_configurations_of_fairseq(tmp_path):
     assert hash(found["A"]()) == hash(found["A"]())
 
 
-def test_every_benchmark_can_be_tried_and_is_listed():
+def test_every_benchmark_can_be_tried_and_is_listed(monkeypatch, capsys):
     folder = commands.ROOT / "benchmarks"
     listed = (folder / "README.md").read_text("utf-8")
     scripts = [path for path in folder.glob("*.py") if "__main__" in path.read_text("utf-8")]
     assert len(scripts) > 5
     for script in scripts:
         assert f"`{script.name}`" in listed
-        assert '"--quick"' in script.read_text("utf-8")
+        monkeypatch.setattr(sys, "argv", [script.name, "--help"])
+        with pytest.raises(SystemExit):
+            importlib.import_module(f"benchmarks.{script.stem}").main()
+        assert "--quick" in capsys.readouterr().out
 
 
-def test_arguments():
-    options = against_peers.build_parser().parse_args(["--quick", "--without", "fairseq", "ctranslate2"])
-    assert options.quick
+def test_arguments(tmp_path, capsys):
+    options = read_options(against_peers.build_parser(), ["--quick", "--without", "fairseq", "ctranslate2"])
+    assert (options.rounds, options.seconds) == (2, 0.05)
     assert options.without == ["fairseq", "ctranslate2"]
     with pytest.raises(SystemExit):
         against_peers.build_parser().parse_args(["--without", "marian"])
     assert commands.build_parser().parse_args(["--lines", "5", "10"]).lines == [5, 10]
+    assert read_options(growth.build_parser(), []).rounds == 7
+    for module in (packaged, short_steps):
+        assert read_options(module.build_parser(), ["--before", str(commands.ROOT)]).before == commands.ROOT
+        with pytest.raises(SystemExit, match="is not a checkout of this repository"):
+            read_options(module.build_parser(), ["--before", str(tmp_path)])
 
 
 # Commands.
