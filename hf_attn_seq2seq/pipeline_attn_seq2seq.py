@@ -20,12 +20,21 @@ from transformers.pipelines.base import ChunkPipeline
 from transformers.utils import logging
 
 from .messages import shortened
-from .splitting import Piece, join_text, length_limit, max_source_tokens, source_language, split_text
+from .splitting import (
+    Piece,
+    join_text,
+    length_limit,
+    max_source_tokens,
+    refuse_blank,
+    source_language,
+    split_text,
+)
 
 
 logger = logging.get_logger(__name__)
 
 TASK = "attn-translation"  # Transformers refuses the name "translation"
+_INPUTS = "text, or a list, generator or KeyDataset of it"
 # The prefix of a result's keys by task, as in Transformers 4.
 RETURN_NAMES = {
     TASK: "translation",
@@ -171,7 +180,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
             inputs = list(inputs)
             for index, text in enumerate(inputs):
-                _refuse_blank(text, f"Text {index}")
+                refuse_blank(f"Text {index}", text, _INPUTS)
             if not inputs:
                 return []
         elif isinstance(inputs, Iterator):
@@ -194,7 +203,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         return_alignments: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Yield the model's inputs for each sentence of a text, `(1, src_len)`."""
-        _refuse_blank(text, "The text")
+        refuse_blank("The text", text, _INPUTS)
         if split_sentences is None:
             split_sentences = self.return_name == "translation"
         if prefix is None:
@@ -372,21 +381,6 @@ def _package_module(option: str, name: str, extra: str = "") -> Any:
         raise ImportError(
             f'{option}=True needs a package that is not installed: run pip install "hf_attn_seq2seq{extra}" ({error}).'
         ) from error
-
-
-def _refuse_blank(text: Any, name: str) -> None:
-    if not isinstance(text, str):
-        raise ValueError(
-            f"{name} is of type {type(text).__name__}: give text, or a list, generator or KeyDataset of it."
-        )
-    if not text.strip():
-        raise ValueError(f"{name} is blank: give it some words or leave it out.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{name} contains {text[error.start]!r}, half of a surrogate pair: fix its encoding."
-        ) from None
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,26 @@ class Piece(NamedTuple):
     after: str = ""
 
 
+def refuse_blank(name: str, text: Any, wanted: str = "a string") -> None:
+    """
+    Raise a ValueError for what is no text, or blank, or not valid Unicode.
+
+    Args:
+        name: What the sentence calls it, such as "The text".
+        wanted: What to give instead of something else.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{name} is of type {type(text).__name__}: give {wanted}.")
+    if not text.strip():
+        raise ValueError(f"{name} is blank: give it some words or leave it out.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # bytes of a command line that are not UTF-8 arrive like this
+        raise ValueError(
+            f"{name} is not valid Unicode from character {error.start + 1} on: encode it as UTF-8."
+        ) from None
+
+
 def split_text(text: str, language: str = "en") -> list[Piece]:
     """
     The sentences of a text and the whitespace between them, which together are the text. A line break ends a sentence.

@@ -527,7 +527,7 @@ def test_an_explanation_is_the_trace_of_the_translation(kind: str, tmp_path: Pat
         ([None], "Text 0 is of type NoneType: give text, or a list, generator or KeyDataset of it."),
         (b"a", "The text is of type bytes: give text, or a list, generator or KeyDataset of it."),
         (3, "The text is of type int: give text, or a list, generator or KeyDataset of it."),
-        ("a \ud800", "The text contains '\\ud800', half of a surrogate pair: fix its encoding."),
+        ("a \ud800", "The text is not valid Unicode from character 3 on: encode it as UTF-8."),
     ],
 )
 def test_a_text_that_is_none_is_refused(inputs: Any, sentence: str) -> None:

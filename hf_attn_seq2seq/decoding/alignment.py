@@ -18,7 +18,7 @@ from hf_attn_seq2seq.decoding.engines import Engine, as_engine
 from hf_attn_seq2seq.decoding.loading import load_readout  # noqa: F401  # as PairAttention: older models' pipelines
 from hf_attn_seq2seq.decoding.offsets import encode_with_offsets
 from hf_attn_seq2seq.decoding.readout import END_TOKEN_CHOICES, Aligner, Alignment, PairAttention, Readout
-from hf_attn_seq2seq.decoding.text import length_batches, refuse_blank
+from hf_attn_seq2seq.decoding.text import length_batches, refuse_blank_texts
 
 
 Pair = tuple[str | Words, str | Words]
@@ -46,7 +46,7 @@ def attend(
     Raises:
         ValueError: The text is blank, or the model has no attention.
     """
-    refuse_blank([text])
+    refuse_blank_texts([text])
     inputs = tokenizer([text], return_tensors="np")
     found = as_engine(model).search(**inputs, layer=layer, **options)
     weights = torch.from_numpy(found.attentions)[0]
@@ -253,7 +253,7 @@ def agreeing_readouts(
 def _cut(index: int, pair: Pair) -> tuple[Words, Words]:
     if isinstance(pair, str) or len(pair) != 2:
         raise ValueError(f"Pair {index} does not consist of a source and a target: give two texts.")
-    refuse_blank([side.text if isinstance(side, Words) else side for side in pair])
+    refuse_blank_texts([side.text if isinstance(side, Words) else side for side in pair])
     return _words(pair)
 
 

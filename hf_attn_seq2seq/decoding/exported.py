@@ -20,6 +20,7 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.graph import import_onnxruntime
 from hf_attn_seq2seq.decoding.names import DESCRIPTION
 from hf_attn_seq2seq.decoding.safety import is_plain
+from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.modeling_attn_seq2seq import (
     AttnSeq2SeqForConditionalGeneration,
     AttnSeq2SeqPreTrainedModel,
@@ -71,7 +72,7 @@ class Description(NamedTuple):
         for file in (description.encoder, description.decoder):
             if not is_plain(file, ".onnx"):
                 raise ValueError(
-                    f"'{path}' names {str(file)[:200]!r}, but may only name .onnx files in the same folder: export "
+                    f"'{path}' names {quoted(str(file))}, but may only name .onnx files in the same folder: export "
                     "the model again."
                 )
         return description

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_attn_seq2seq.messages import quoted, shortened
+
 
 HUB_OPTIONS = ("revision", "token", "trust_remote_code", "cache_dir", "local_files_only")
 NO_CODE = {"trust_remote_code": False}  # None would ask, on the terminal
@@ -129,8 +131,8 @@ def _check_kernels(name: str, settings: Any) -> None:
         for kernel in value.values() if isinstance(value, dict) else [value]:
             if key in _KERNELS and isinstance(kernel, str) and "/" in kernel:
                 raise ValueError(
-                    f"'{name}' requests code from the Hub (its config.json has {key}: '{kernel[:200]}'): remove that, "
-                    "or, if you trust it, load it in Python with trust_remote_code=True."
+                    f"'{name}' requests code from the Hub (its config.json has {key}: '{shortened(kernel)}'): remove "
+                    "that, or, if you trust it, load it in Python with trust_remote_code=True."
                 )
 
 
@@ -147,6 +149,6 @@ def _entries(settings: Any) -> Iterator[tuple[str, Any]]:
 
 def _elsewhere(path: Path | None, file: object) -> str:
     return (
-        f"'{path}' names {str(file)[:200]!r}, but may only name .json and .safetensors files in the same folder: "
+        f"'{path}' names {quoted(str(file))}, but may only name .json and .safetensors files in the same folder: "
         "download the model again, from a source that you trust."
     )

@@ -21,7 +21,7 @@ from hf_attn_seq2seq.decoding.readout import (
     spans_of,  # noqa: F401  # the pipeline that travels with older models asks for it here
 )
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
-from hf_attn_seq2seq.splitting import length_limit, source_language, split_text
+from hf_attn_seq2seq.splitting import length_limit, refuse_blank, source_language, split_text
 from hf_attn_seq2seq.splitting import max_source_tokens as source_limit
 
 
@@ -111,7 +111,7 @@ def translate_n_best(
         ValueError: A text is blank (the message names it), `n_best` exceeds the number of beams, or attention is
             needed but the model has none.
     """
-    refuse_blank(texts)
+    refuse_blank_texts(texts)
     if split_sentences:
         language = source_language(tokenizer)
         split = [split_text(text, language) for text in texts]
@@ -283,20 +283,11 @@ def length_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int | 
         start += count
 
 
-def refuse_blank(texts: Sequence[str]) -> None:
+def refuse_blank_texts(texts: Sequence[str]) -> None:
     """Raise a ValueError that names the first text that is blank or not a string."""
     if isinstance(texts, str):
         raise ValueError(
             "texts is one string: give a list of strings, or each character would be translated separately."
         )
     for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(f"Text {index} is of type {type(text).__name__}: give a string.")
-        if not text.strip():
-            raise ValueError(f"Text {index} is blank: give it some words or leave it out.")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"Text {index} is not valid Unicode from character {error.start + 1} on: encode it as UTF-8."
-            ) from None
+        refuse_blank(f"Text {index}", text)

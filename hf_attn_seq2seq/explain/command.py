@@ -22,9 +22,9 @@ from hf_attn_seq2seq.explain.figure import save_figure
 from hf_attn_seq2seq.explain.parsers import explain_parser
 from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
 from hf_attn_seq2seq.explain.terminal import print_trace
-from hf_attn_seq2seq.explain.tracing import refuse_text, trace
+from hf_attn_seq2seq.explain.tracing import trace
 from hf_attn_seq2seq.messages import shortened
-from hf_attn_seq2seq.splitting import source_language, split_text
+from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text
 
 
 CHANGE = re.compile(r"(?:(source)|(target|weights)\.(-?\d+))=(.*)", re.DOTALL)
@@ -175,7 +175,7 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
         raise ValueError(f'Give a sentence to translate: hf-attn-seq2seq explain {options.model} "...".')
     translator = load_translator([options.model])
     run: dict[str, Any] = {"num_beams": options.beams, "max_new_tokens": options.max_new_tokens, "name": options.model}
-    refuse_text("text", options.text)
+    refuse_blank("The text", options.text)
     count = 1
     if options.split_sentences and options.target is None:
         count = len(split_text(options.text, source_language(translator.tokenizer)))

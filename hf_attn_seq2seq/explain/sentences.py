@@ -15,10 +15,9 @@ from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.heatmap import visible
-from hf_attn_seq2seq.decoding.text import refuse_blank
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.tracing import trace
-from hf_attn_seq2seq.splitting import source_language, split_text
+from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def trace_sentences(
     Raises:
         ValueError: The text is blank, a target is given, or as for [`trace`], with the number of the sentence.
     """
-    refuse_blank([text])
+    refuse_blank("The text", text)
     if options.get("target") is not None:
         raise ValueError("A target belongs to one sentence: trace that sentence separately.")
     traces = []

@@ -27,7 +27,7 @@ from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.document import FORMAT, VERSION, Trace
 from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.recorder import Recorder
-from hf_attn_seq2seq.splitting import length_limit, max_source_tokens
+from hf_attn_seq2seq.splitting import length_limit, max_source_tokens, refuse_blank
 
 
 logger = logging.get_logger(__name__)
@@ -198,7 +198,7 @@ def run_traced(
     Raises:
         ValueError: As for [`trace`].
     """
-    refuse_text("text", text)
+    refuse_blank("The text", text)
     if options.num_beams < 1:
         raise ValueError(f"num_beams={options.num_beams} must be at least 1.")
     if options.num_beams > MAX_BEAMS:
@@ -335,27 +335,9 @@ def _forced_ids(tokenizer: PreTrainedTokenizerBase, target: str | Sequence[int] 
         return []
     if not isinstance(target, str) and isinstance(target, Iterable):
         return list(target)
-    refuse_text("target", target)
+    refuse_blank("The target", target)
     ids = tokenizer(text_target=[target])["input_ids"][0]
     return [*ids, ends[0]] if ends and ids[-1] not in ends else list(ids)
-
-
-def refuse_text(name: str, text: Any) -> None:
-    if not isinstance(text, str):
-        raise ValueError(f"The {name} is of type {type(text).__name__}: give a string.")
-    if not text.strip():
-        raise ValueError(f"The {name} is blank: give it some words.")
-    _refuse_surrogates(name, text)
-
-
-def _refuse_surrogates(name: str, text: str) -> None:
-    """Raise a ValueError for text that cannot be encoded as UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:  # bytes of a command line that are not UTF-8 arrive like this
-        raise ValueError(
-            f"The {name} is not valid Unicode from character {error.start + 1} on: encode it as UTF-8."
-        ) from None
 
 
 class _Names:
