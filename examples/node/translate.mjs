@@ -58,8 +58,7 @@ const session = await ort.InferenceSession.create(join(folder, "graph.onnx"), { 
 );
 
 // One batch of all sentences: a mask says which ids are tokens (1) and which only fill up a row (0).
-const encoded = sentences.map((sentence) => source.encode(sentence));
-const rows = encoded.map(({ ids }) => ids);
+const rows = sentences.map((sentence) => source.encode(sentence).ids);
 const width = Math.max(...rows.map((row) => row.length));
 const integers = (values, shape) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
 const batch = (value) =>
@@ -94,16 +93,18 @@ const { sequences, attentions, lengths } = await session.run(inputs, outputs).ca
 );
 // The source token with the most weight in the row of each chosen token: the layer, heads and shift are those that
 // alignment.json names. A row of zeros, of what the shift moves beyond the end, has none.
+const written = (vocabulary, id) => vocabulary.decode([id], { skip_special_tokens: false }).trim();
 const lookedAt = (sentence, chosen) => {
   const [, heads, steps, length] = attentions.dims;
   return Array.from({ length: Number(lengths.data[sentence]) }, (_, step) => {
-    const weights = encoded[sentence].tokens.map((_, place) =>
+    const weights = rows[sentence].map((_, place) =>
       Array.from({ length: heads }, (_, head) => ((sentence * heads + head) * steps + step) * length + place)
         .map((at) => attentions.data[at])
         .reduce((sum, weight) => sum + weight),
     );
     const most = Math.max(...weights);
-    return `${target.id_to_token(chosen[step])}<${most ? encoded[sentence].tokens[weights.indexOf(most)] : ""}`;
+    const read = most ? written(source, rows[sentence][weights.indexOf(most)]) : "";
+    return `${written(target, chosen[step])}<${read}`;
   }).join(" ");
 };
 const length = sequences.dims[1];
