@@ -76,6 +76,16 @@ MODELS: dict[str, dict[str, Any]] = {
         "decoder_layers": 2,
         "share_encoder_decoder_embeddings": True,
     },
+    "transformer_ssru": {**_TRANSFORMER, "decoder_mixer": "ssru", "decoder_layers": 2, **_FREE},
+    "gru_to_transformer_average": {
+        "decoder_type": "transformer",
+        "attention_type": "general",
+        "decoder_mixer": "average",
+        "position_type": "learned",
+        "norm_position": "pre",
+        "decoder_layers": 2,
+        **_FREE,
+    },
 }
 SEEDS = {
     "bahdanau": 67,
@@ -92,12 +102,14 @@ SEEDS = {
     "transformer_sinusoidal": 108,
     "transformer_rotary": 57,
     "transformer_pre_norm": 106,
+    "transformer_ssru": 19,
+    "gru_to_transformer_average": 15,
 }
 
 every_model = pytest.mark.parametrize("name", MODELS)
 attending = pytest.mark.parametrize("name", [name for name in MODELS if name != "gru_none"])
-recurrent = pytest.mark.parametrize(
-    "name", [name for name, fields in MODELS.items() if fields.get("decoder_type") != "transformer"]
+with_state = pytest.mark.parametrize(
+    "name", [name for name, fields in MODELS.items() if tiny_config(**fields).carries_state]
 )
 
 
@@ -679,7 +691,7 @@ def test_shapes_of_attentions_and_hidden_states(name: str, mode: str) -> None:
     assert len(outputs.cross_attentions) == len(outputs.decoder_attentions) == steps
     for step, (cross, own) in enumerate(zip(outputs.cross_attentions, outputs.decoder_attentions)):
         assert [tuple(each.shape) for each in cross] == [(rows, heads, 1, source)] * layers
-        if config.is_recurrent_decoder:
+        if config.carries_state:
             assert own == ()
         else:
             assert [tuple(each.shape) for each in own] == [(rows, heads, 1, step + 1)] * layers
@@ -762,8 +774,8 @@ def fill(model: AttnSeq2SeqForConditionalGeneration, cache: Any, tokens: torch.T
 
 
 def start_cache(model: AttnSeq2SeqForConditionalGeneration, recorded: bool = False) -> EncoderDecoderCache:
-    if model.config.is_recurrent_decoder:
-        cache = new_state_cache()
+    if model.config.carries_state:
+        cache = new_state_cache(model.config.num_states)
     else:
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     if recorded:
@@ -792,9 +804,10 @@ def test_crop_goes_back_to_any_token(name: str, removed: int) -> None:
         assert cache.get_seq_length() == 5
 
 
-@recurrent
+@with_state
 def test_crop_says_what_it_cannot_do(name: str) -> None:
-    model, cache = build(name), new_state_cache()
+    model = build(name)
+    cache = new_state_cache(model.config.num_states)
     fill(model, cache, TARGETS)
     cache.crop(0)
     assert cache.get_seq_length() == 5
@@ -863,9 +876,10 @@ def test_beams_share_their_source(name: str) -> None:
         assert held == (len(LENGTHS) if what in ("within", "repeat") else len(order))
 
 
-@recurrent
+@with_state
 def test_empty_caches_can_be_moved_about(name: str) -> None:
-    model, cache = build(name), new_state_cache()
+    model = build(name)
+    cache = new_state_cache(model.config.num_states)
     assert cache.get_seq_length() == 0
     cache.reorder_cache(torch.tensor([1, 0]))
     cache.batch_repeat_interleave(2)
@@ -879,12 +893,13 @@ def test_empty_caches_can_be_moved_about(name: str) -> None:
     torch.testing.assert_close(logits, fill(model, None, TARGETS).logits[shifted], atol=2e-4, rtol=1e-4)
 
 
-@recurrent
-def test_recurrent_cache_does_not_grow(name: str) -> None:
-    outputs = details(build(name), num_beams=3)
+@with_state
+def test_a_cache_of_states_does_not_grow(name: str) -> None:
+    model = build(name)
+    outputs = details(model, num_beams=3)
     cache = outputs.past_key_values.self_attention_cache
     assert isinstance(cache, AttnSeq2SeqCache)
-    assert [layer.keys.shape[2] for layer in cache.layers] == [1]
+    assert [layer.keys.shape[2] for layer in cache.layers] == [1] * model.config.num_states
     assert outputs.past_key_values.get_seq_length() == len(outputs.scores)
 
 

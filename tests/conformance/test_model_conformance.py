@@ -1,8 +1,9 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Transformers' common model and configuration tests, run on five encoder-decoder pairings.
+"""Transformers' common model and configuration tests, run on six kinds of encoder-decoders.
 
 Every test of `ModelTesterMixin` runs as it is, except two that index self-attention tuples, which a recurrent stack
-does not have. They are replaced by stricter ones for all five pairings, and the original runs too where it applies:
+and a Transformer decoder with another mixer do not have. They are replaced by stricter ones for all six kinds, and the
+original runs too where it applies:
 
 - `test_attention_outputs`: which attentions are there and which are empty, rows that sum to one, exact zeros on
   padding, no look ahead, the same weights however they are asked for.
@@ -113,7 +114,7 @@ class ConformanceMixin(ModelTesterMixin, GenerationTesterMixin):
         tester.run_common_tests()
 
     def test_attention_outputs(self) -> None:
-        if self._is_transformer("encoder") and self._is_transformer("decoder"):
+        if self._attends_itself("encoder") and self._attends_itself("decoder"):
             super().test_attention_outputs()
         for model_class in self.all_model_classes:
             with self.subTest(model_class.__name__):
@@ -130,7 +131,7 @@ class ConformanceMixin(ModelTesterMixin, GenerationTesterMixin):
                 self._check_same_however_asked(model_class, model, inputs, asked)
 
     def test_retain_grad_hidden_states_attentions(self) -> None:
-        if self._is_transformer("encoder") and self._is_transformer("decoder"):
+        if self._attends_itself("encoder") and self._attends_itself("decoder"):
             super().test_retain_grad_hidden_states_attentions()
         for model_class in self.all_model_classes:
             with self.subTest(model_class.__name__):
@@ -149,6 +150,10 @@ class ConformanceMixin(ModelTesterMixin, GenerationTesterMixin):
 
     def _is_transformer(self, side: str) -> bool:
         return self.fields[f"{side}_type"] == "transformer"
+
+    def _attends_itself(self, side: str) -> bool:
+        mixer = self.fields.get("decoder_mixer", "attention")
+        return self._is_transformer(side) and (side == "encoder" or mixer == "attention")
 
     def _model_and_inputs(self, model_class: type[PreTrainedModel]) -> tuple[PreTrainedModel, Inputs]:
         torch.manual_seed(0)
@@ -175,8 +180,8 @@ class ConformanceMixin(ModelTesterMixin, GenerationTesterMixin):
         decoder_is_transformer = self._is_transformer("decoder")
         config = tester.get_config()
         for kind, count, heads in (
-            ("encoder", layers if self._is_transformer("encoder") else 0, config.encoder_attention_heads),
-            ("decoder", layers if decoder_is_transformer else 0, config.num_attention_heads),
+            ("encoder", layers if self._attends_itself("encoder") else 0, config.encoder_attention_heads),
+            ("decoder", layers if self._attends_itself("decoder") else 0, config.num_attention_heads),
             ("cross", layers if decoder_is_transformer else 1, config.num_attention_heads),
         ):
             attentions = outputs[f"{kind}_attentions"]
@@ -306,4 +311,15 @@ class TestAttnSeq2SeqTransformer(ConformanceMixin, unittest.TestCase):
         "encoder_type": "transformer",
         "decoder_type": "transformer",
         "attention_type": "multi_head",
+    }
+
+
+class TestAttnSeq2SeqTransformerSSRU(ConformanceMixin, unittest.TestCase):
+    """Kim et al. 2019: a Transformer encoder, and SSRUs in the place of the decoder's self-attention."""
+
+    fields: ClassVar[dict[str, Any]] = {
+        "encoder_type": "transformer",
+        "decoder_type": "transformer",
+        "attention_type": "multi_head",
+        "decoder_mixer": "ssru",
     }
