@@ -14,7 +14,6 @@ tokens per CPU second, medians over the rounds, and their ratio to the first mod
 highest.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package, installed or not
 
-from benchmarks.rounds import Spread, machine, ratio, table
+from benchmarks.rounds import Spread, machine, make_parser, ratio, read_options, table
 from benchmarks.step import random_batch
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.decoding.graph import GraphEngine
@@ -162,17 +161,15 @@ def row(title: str, rates: Rates) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="(default: %(default)s)")
+    parser = make_parser(__doc__, rounds=7, seconds=0.3)
     parser.add_argument("--only", default="", metavar="TEXT", help="the lines that contain this, such as training")
     parser.add_argument(
         "--models", nargs="+", choices=MODELS, default=list(MODELS), help="the first is compared with (default: all)"
     )
-    parser.add_argument("--quick", action="store_true", help="small batches, 2 rounds: a trial, not a measurement")
-    options = parser.parse_args(arguments)
+    options = read_options(parser, arguments)
     torch.set_num_threads(1)
     names = options.models
-    rounds, seconds, tokens = (2, 0.0, 256) if options.quick else (options.rounds, 0.3, TOKENS)
+    rounds, seconds, tokens = options.rounds, options.seconds, 256 if options.quick else TOKENS
     print(f"{machine()}, torch {torch.__version__}; one thread, {rounds} rounds in turns")
     sizes = {name: sum(part.numel() for part in build(name).parameters()) for name in names}
     print("parameters: " + ", ".join(f"{name} {size / 1e6:.1f} million" for name, size in sizes.items()), end="\n\n")
