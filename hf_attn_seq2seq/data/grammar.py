@@ -13,6 +13,7 @@ antecedent in the sentence, and every English word has one French lexeme.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 from collections.abc import Callable, Iterable
@@ -526,18 +527,30 @@ def _capitalised(words: _Words) -> tuple[str, ...]:
 def _realise(phrase: _Phrase) -> AlignedPair:
     source, target = phrase.source, _elide_and_contract(phrase.target)
     sure, possible = set(), set()
+    concepts = [(t.sure, t.sure | t.possible) for t in target]
     for i, s in enumerate(source):
-        for j, t in enumerate(target):
-            if s.sure & t.sure:
-                sure.add((i, j))
-            if (s.sure | s.possible) & (t.sure | t.possible):
+        either = s.sure | s.possible
+        for j, (certain, all_of_them) in enumerate(concepts):
+            if not either.isdisjoint(all_of_them):
                 possible.add((i, j))
+                if not s.sure.isdisjoint(certain):
+                    sure.add((i, j))
     return AlignedPair(_capitalised(source), _capitalised(target), frozenset(sure), frozenset(possible))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The grammar
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _nouns_for(uses: frozenset[str]) -> list[_Noun]:
+    return [noun for noun in NOUNS.values() if not noun.uses.isdisjoint(uses)]
+
+
+@functools.cache
+def _adjectives_for(uses: frozenset[str]) -> list[_Adjective]:
+    return [a for a in ADJECTIVES.values() if not a.uses.isdisjoint(uses) and a.english not in _PREDICATIVE]
 
 
 class Grammar:
@@ -586,14 +599,13 @@ class Grammar:
 
     def _nouns(self, uses: Iterable[str], but: Iterable[_Noun] = ()) -> list[_Noun]:
         taken = {noun.french for noun in but}  # avoids pupil and student together: both are élève
-        return [noun for noun in NOUNS.values() if not noun.uses.isdisjoint(uses) and noun.french not in taken]
+        return [noun for noun in _nouns_for(frozenset(uses)) if noun.french not in taken]
 
     def _noun(self, uses: Iterable[str], but: Iterable[_Noun] = ()) -> _Noun:
         return self.rng.choice(self._nouns(uses, but))
 
     def _adjective(self, noun: _Noun) -> _Adjective:
-        fitting = [a for a in ADJECTIVES.values() if not a.uses.isdisjoint(noun.uses)]
-        return self.rng.choice([a for a in fitting if a.english not in _PREDICATIVE])
+        return self.rng.choice(_adjectives_for(noun.uses))
 
     def _mood(self, verb: _Verb, question: bool = False) -> _Mood:
         negation = "" if question else self._pick({"": 70, "not": 21, "never": 9})
@@ -613,9 +625,7 @@ class Grammar:
         concept = frozenset({next(self._concepts)})
 
         def words(text: str) -> _Words:
-            return tuple(
-                _Word(w[1:], possible=concept) if w.startswith("~") else _Word(w, concept) for w in text.split()
-            )
+            return tuple([_Word(w[1:], possible=concept) if w[0] == "~" else _Word(w, concept) for w in text.split()])
 
         return _Phrase(words(source), words(target))
 
