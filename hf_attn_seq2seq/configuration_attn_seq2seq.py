@@ -39,6 +39,7 @@ ATTENTION_TYPES = (
 ATTENTION_NORMALIZERS = ("softmax", "sparsemax", "entmax15")
 BRIDGES = ("zeros", "last", "mean", "dense")
 DECODER_MIXERS = ("attention", "ssru", "min_gru", "average")
+POSITION_TYPES = ("sinusoidal", "sinusoidal_halves", "learned", "rotary")
 
 # Kinds whose next step needs the weights of earlier steps; a Transformer decoder computes all steps at once.
 RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
@@ -54,8 +55,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "bridge": BRIDGES,
     "readout": ("tanh", "maxout"),
     "norm_position": ("post", "pre"),
-    "position_type": ("sinusoidal", "learned", "rotary"),
     "decoder_mixer": DECODER_MIXERS,
+    "position_type": POSITION_TYPES,
 }
 _POSITIVE = (
     "vocab_size",
@@ -74,6 +75,7 @@ _POSITIVE = (
     "location_filters",
     "location_kernel_size",
     "intermediate_size",
+    "encoder_intermediate_size",
     "max_position_embeddings",
 )
 # Names in other libraries for two of our fields.
@@ -165,15 +167,20 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         average_layers: How many inner layers it has; 0 leaves the network out.
         average_act: Its activation; `None` means `hidden_act`.
         average_gate: Whether gates weigh its result against the input.
-        intermediate_size: Width of Transformer feed-forward blocks; `None` means `4 * hidden_size` on both sides.
+        intermediate_size: Width of Transformer feed-forward blocks; `None` means `4 * hidden_size`.
+        encoder_intermediate_size: The same for a Transformer encoder; `None`: as `intermediate_size`.
         hidden_act: Activation of Transformer feed-forward blocks.
         norm_position: `"post"` (Vaswani et al. 2017) or `"pre"` (Xiong et al. 2020) layer normalization.
-        position_type: `"sinusoidal"`, `"learned"` or `"rotary"` (Su et al. 2021) positions of Transformer stacks.
+        position_type: `"sinusoidal"` (Vaswani et al. 2017), `"sinusoidal_halves"` (all sines before all cosines, as in
+            Marian and Tensor2Tensor), `"learned"` or `"rotary"` (Su et al. 2021) positions of Transformer stacks.
         max_position_embeddings: Longest sequence for learned positions, and longest source for `"location"`.
         rope_theta: Base of the rotary angles.
         layer_norm_eps: Added to the variance in layer normalization.
         tie_word_embeddings: Whether the output layer shares the target embedding table (two-way tying, Press and Wolf
             2017); needs `embedding_size == hidden_size`.
+        output_bias: Whether the output layer adds a bias.
+        zero_start: Whether the decoder reads zeros, instead of an embedding, where it is fed the start token, as Marian
+            does.
         share_encoder_decoder_embeddings: Whether source and target share one table (with `tie_word_embeddings`:
             three-way tying); needs a shared vocabulary.
         format_version: Format of the code that saved the model; a model saved by newer code is refused.
@@ -207,7 +214,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         # Names of these fields in other encoder-decoders of Transformers.
         "d_model": "hidden_size",
         "d_ff": "intermediate_size",
-        "encoder_ffn_dim": "intermediate_size",
+        "encoder_ffn_dim": "encoder_intermediate_size",
         "decoder_ffn_dim": "intermediate_size",
         "num_heads": "num_attention_heads",
         "decoder_attention_heads": "num_attention_heads",
@@ -255,6 +262,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     average_act: str | None = None
     average_gate: bool = True
     intermediate_size: int | None = None
+    encoder_intermediate_size: int | None = None
     hidden_act: str = "relu"
     norm_position: str = "post"
     position_type: str = "sinusoidal"
@@ -264,6 +272,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
 
     tie_word_embeddings: bool = True
     share_encoder_decoder_embeddings: bool = False
+    output_bias: bool = False
+    zero_start: bool = False
     use_cache: bool = True
     is_encoder_decoder: bool = True
     pad_token_id: int | None = 0
@@ -361,6 +371,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         default("encoder_hidden_size", self.hidden_size)
         default("attention_size", self.hidden_size)
         default("intermediate_size", 4 * self.hidden_size)
+        default("encoder_intermediate_size", self.intermediate_size)
         several = self.attention_type == "multi_head" or not self.is_recurrent_decoder
         if self.num_attention_heads is None and not several and not self.is_recurrent_encoder:
             # A single head for cross-attention, as in the papers; the encoder's self-attention is better with several.
@@ -445,8 +456,10 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 f"position_type='rotary' rotates pairs of numbers, so the {side}'s head size {width // heads} must be "
                 "even."
             )
-        if self.position_type == "sinusoidal" and width % 2:
-            raise ValueError(f"position_type='sinusoidal' needs an even width, not {width}, in the {side}.")
+        if self.position_type in ("sinusoidal", "sinusoidal_halves") and width % 2:
+            raise ValueError(f"position_type='{self.position_type}' needs an even width, not {width}, in the {side}.")
+        if self.position_type == "sinusoidal_halves" and width < 4:
+            raise ValueError(f"position_type='sinusoidal_halves' needs a width of 4 or more, not {width}.")
 
     def _validate_attention(self) -> None:
         kind = self.attention_type
@@ -489,6 +502,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                         f"{name}={shortened(str(token))} is outside the vocabulary of {size} tokens: use an id "
                         f"from 0 to {size - 1}."
                     )
+        if self.zero_start and self.decoder_start_token_id is None:
+            raise ValueError("zero_start=True needs decoder_start_token_id, which is not set: name a token.")
         if self.tie_word_embeddings and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"tie_word_embeddings=True needs embedding_size={self.embedding_size} equal to "

@@ -401,6 +401,14 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.embed_tokens = value  # type: ignore[assignment]
 
+    def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """`(batch, tgt_len)` ids to embeddings `(batch, tgt_len, embedding)`: with `zero_start`, the start token's is 0."""
+        embeds = self.embed_tokens(input_ids)
+        if self.config.zero_start:
+            starts = input_ids == self.config.decoder_start_token_id
+            embeds = embeds.masked_fill(starts.unsqueeze(-1), 0.0)
+        return embeds
+
     @merge_with_config_defaults
     @can_return_tuple
     def forward(
@@ -456,7 +464,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             raise ValueError("attention_type='none' has no attention weights to return: do not ask for attentions.")
 
         if inputs_embeds is None:
-            inputs_embeds = self.embed_tokens(input_ids)
+            inputs_embeds = self.embed(input_ids)
         record(self, embeddings=inputs_embeds)
         out = self.stack(
             inputs_embeds,
@@ -622,7 +630,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
         self.model = AttnSeq2SeqModel(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.decoder_vocab_size, bias=False)
+        self.lm_head = nn.Linear(config.hidden_size, config.decoder_vocab_size, bias=config.output_bias)
         # The class's name selects a causal loss, which would shift the labels a second time.
         self.loss_type = "ForMaskedLM"
         self._tied_weights_keys = self._tied_keys()

@@ -182,7 +182,7 @@ class ShortSteps:
         config = model.config
         if model.training or not config.is_recurrent_decoder or not hasattr(model, "model"):  # exported: it has graphs
             return False
-        if config.output_attentions or config.output_hidden_states:
+        if config.output_attentions or config.output_hidden_states or config.zero_start:
             return False
         decoder = getattr(getattr(model, "model", None), "decoder", None)  # exported models have no modules
         if decoder is None:

@@ -39,6 +39,21 @@ def sinusoids(positions: torch.Tensor, size: int) -> torch.Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
+def sinusoids_in_halves(positions: torch.Tensor, size: int) -> torch.Tensor:
+    """
+    PE(pos, i) = sin(pos / 10000^(i / (size / 2 - 1))), PE(pos, size / 2 + i) = cos(...), as in Marian and Tensor2Tensor:
+    the slowest wave has length 2 pi 10000, which the paper's misses by a little.
+
+    `(batch or 1, length)` positions to `(batch or 1, length, size)`.
+    """
+    exponents = torch.arange(size // 2, device=positions.device, dtype=torch.float32) / (size // 2 - 1)
+    angles = positions.unsqueeze(-1).float() * 10000.0**-exponents
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+SINUSOIDS = {"sinusoidal": sinusoids, "sinusoidal_halves": sinusoids_in_halves}
+
+
 def rotary_angles(positions: torch.Tensor, size: int, base: float) -> torch.Tensor:
     """pos * base^(-2i / size): `(batch or 1, length)` to `(batch or 1, length, size / 2)`."""
     exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) / size
@@ -67,8 +82,8 @@ class Positions(nn.Module):
             ValueError: A sequence is longer than the learned positions reach.
         """
         hidden_states = embeds * self.width**0.5
-        if self.kind == "sinusoidal":
-            hidden_states = hidden_states + sinusoids(positions, self.width).to(embeds.dtype)
+        if self.kind in SINUSOIDS:
+            hidden_states = hidden_states + SINUSOIDS[self.kind](positions, self.width).to(embeds.dtype)
         elif self.kind == "learned":
             # A static cache counts in a tensor: generate() is checked beforehand.
             if isinstance(past_len, int) and past_len + embeds.shape[1] > self.max_positions:
@@ -101,12 +116,12 @@ def count_positions(mask: torch.Tensor | None, past_len: int, length: int, devic
 class FeedForward(nn.Module):
     """max(0, x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, eq. 2), with any activation."""
 
-    def __init__(self, config: AttnSeq2SeqConfig, width: int) -> None:
+    def __init__(self, config: AttnSeq2SeqConfig, width: int, inner: int) -> None:
         super().__init__()
         self.dropout = config.activation_dropout
         self.activation = ACT2FN[config.hidden_act]
-        self.input_projection = nn.Linear(width, config.intermediate_size)
-        self.output_projection = nn.Linear(config.intermediate_size, width)
+        self.input_projection = nn.Linear(width, inner)
+        self.output_projection = nn.Linear(inner, width)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`(batch, length, width)` to the same."""
@@ -125,7 +140,7 @@ class TransformerEncoderLayer(GradientCheckpointingLayer):
         heads, key_value_heads = config.encoder_attention_heads, config.encoder_key_value_heads
         self.self_attention = SelfAttention(config, width, heads, key_value_heads, causal=False)
         self.self_attention_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.feed_forward = FeedForward(config, width)
+        self.feed_forward = FeedForward(config, width, config.encoder_intermediate_size)
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
     def forward(
@@ -220,7 +235,7 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         # What asks nothing is not normalised: a parameter without gradient would stop distributed training.
         unused = self.pre_norm and not self.cross_attention.uses_query
         self.cross_attention_norm = nn.Identity() if unused else nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.feed_forward = FeedForward(config, width)
+        self.feed_forward = FeedForward(config, width, config.intermediate_size)
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
     def forward(

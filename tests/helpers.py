@@ -32,6 +32,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "decoder_layers": 2,
     },
     "transformer": {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
+    "marian": {
+        "encoder_type": "transformer",
+        "decoder_type": "transformer",
+        "attention_type": "multi_head",
+        "position_type": "sinusoidal_halves",
+        "encoder_intermediate_size": 20,
+        "zero_start": True,
+        "output_bias": True,
+    },
     "transformer-gru": {"encoder_type": "transformer", "decoder_type": "gru", "attention_type": "general"},
     "ssru": {
         "encoder_type": "min_gru",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM
 
-from tests.helpers import families, padded_batch
+from tests.helpers import FAMILIES, families, padded_batch
 from tests.test_ecosystem import TYINGS, inputs, logits, make, tables, train_adapter, tyings
 
 
@@ -24,7 +24,7 @@ QUERY = ["query_projection"]
 
 
 def recurrent_linears(family: str) -> list[str]:
-    return QUERY if family == "transformer" else [*QUERY, "hidden_projection", "input_projections.0"]
+    return QUERY if FAMILIES[family]["decoder_type"] == "transformer" else [*QUERY, "hidden_projection", "input_projections.0"]
 
 
 ADAPTERS: dict[str, Callable[[list[str]], peft.PeftConfig]] = {

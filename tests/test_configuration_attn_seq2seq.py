@@ -48,6 +48,8 @@ def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
             "but embedding_size=128 and encoder_hidden_size=256",
         ),
         ({**TRANSFORMERS, "hidden_size": 36, "position_type": "rotary"}, "head size 9 must be even"),
+        ({**TRANSFORMERS, "hidden_size": 2, "position_type": "sinusoidal_halves"}, "needs a width of 4 or more, not 2"),
+        ({"zero_start": True, "decoder_start_token_id": None}, "zero_start=True needs decoder_start_token_id"),
         ({**TRANSFORMERS, "hidden_size": 31, "num_attention_heads": 1}, "needs an even width, not 31"),
         ({**TRANSFORMERS, "encoder_attention_heads": 3}, "must be a multiple of encoder_attention_heads=3"),
         ({"vocab_size": 30, "pad_token_id": 30}, "pad_token_id=30 is outside the vocabulary of 30 tokens"),
@@ -98,7 +100,9 @@ def test_heads_follow_each_other() -> None:
 def test_names_of_other_models_are_understood() -> None:
     config = AttnSeq2SeqConfig(**TRANSFORMERS, d_model=64, decoder_attention_heads=8, encoder_ffn_dim=96)
     assert (config.hidden_size, config.embedding_size, config.num_attention_heads) == (64, 64, 8)
-    assert config.intermediate_size == config.decoder_ffn_dim == 96
+    assert config.encoder_intermediate_size == config.encoder_ffn_dim == 96
+    assert config.intermediate_size == config.decoder_ffn_dim == 256
+    assert AttnSeq2SeqConfig(**TRANSFORMERS, decoder_ffn_dim=48).encoder_intermediate_size == 48
 
 
 def test_an_edit_is_checked_when_saved(tmp_path) -> None:

@@ -307,7 +307,7 @@ def test_lora(family: str, target: str, tmp_path: Path) -> None:
     adapted = peft.get_peft_model(model, lora)
     torch.testing.assert_close(logits(adapted), plain)
     names = [name for name, module in adapted.named_modules() if hasattr(module, "lora_A")]
-    if family != "transformer":
+    if model.config.is_recurrent_decoder:
         assert any(name.endswith("hidden_projection") for name in names)
     trained = [name for name, part in adapted.named_parameters() if part.requires_grad]
     assert trained
@@ -346,7 +346,7 @@ def test_dynamic_int8(family: str) -> None:
     for name in linears:
         assert type(small.get_submodule(name)) is torch.ao.nn.quantized.dynamic.Linear, name
     cells = [module for module in small.modules() if isinstance(module, RecurrentCell)]
-    assert bool(cells) == (family != "transformer")
+    assert bool(cells) == model.config.is_recurrent_decoder
     assert not any(cell.is_plain for cell in cells)
     result = logits(small)
     assert not torch.equal(result, expected)

@@ -2,6 +2,7 @@
 """The models' own promises: bad input is refused, attentions handed out or refused, never silently left out."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers.utils import output_capturing
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.attention import ATTENTIONS
 from hf_attn_seq2seq.configuration_attn_seq2seq import _CHOICES, BRIDGES
+from hf_attn_seq2seq.transformer import sinusoids_in_halves
 from tests.helpers import STACK_PAIRS, scrambled, tiny_config, tiny_model
 
 
@@ -216,6 +218,39 @@ def test_resizing_to_a_multiple_keeps_one_vocabulary(shared: bool, tmp_path) -> 
     torch.testing.assert_close(again(**inputs).logits, model(**inputs).logits)
 
 
+def test_sinusoids_in_halves() -> None:
+    """Against the formula, number by number."""
+    found = sinusoids_in_halves(torch.tensor([[0, 1, 7]]), 6)
+    for row, position in enumerate((0, 1, 7)):
+        angles = [position / 10000 ** (index / 2) for index in range(3)]
+        expected = [*map(math.sin, angles), *map(math.cos, angles)]
+        torch.testing.assert_close(found[0, row], torch.tensor(expected))
+
+
+@FAMILIES
+def test_the_decoder_starts_from_zeros(family: dict) -> None:
+    model = build(family, zero_start=True)
+    table, start = model.get_decoder().embed_tokens.weight, model.config.decoder_start_token_id
+    source, target = ids(2, 4), ids(2, 3)
+    target[:, 0] = start
+    embeds = nn.functional.embedding(target, table)
+    embeds[:, 0] = 0.0
+    expected = model(input_ids=source, decoder_inputs_embeds=embeds).logits
+    torch.testing.assert_close(model(input_ids=source, decoder_input_ids=target).logits, expected)
+    found = model.generate(source, max_new_tokens=5, do_sample=False)
+    with torch.no_grad():
+        table[start] = 5.0
+    if not model.config.tie_word_embeddings:
+        assert found.equal(model.generate(source, max_new_tokens=5, do_sample=False))
+    torch.testing.assert_close(model(input_ids=source, decoder_input_ids=target).logits[..., 5:], expected[..., 5:])
+
+
+def test_feed_forward_widths_apart() -> None:
+    stacks = build(TRANSFORMER, encoder_intermediate_size=12).model
+    widths = [part.stack.layers[0].feed_forward.input_projection.out_features for part in stacks.children()]
+    assert widths == [12, 24]
+
+
 def test_learned_positions_end_with_a_sentence() -> None:
     model = build(TRANSFORMER, position_type="learned", max_position_embeddings=8)
     for cache in (None, "static"):
@@ -240,7 +275,7 @@ def every_pairing() -> list[Any]:
             "decoder_type": decoder,
             "attention_type": attention,
             "norm_position": norm,
-            "position_type": _CHOICES["position_type"][turn % 3],
+            "position_type": _CHOICES["position_type"][turn % len(_CHOICES["position_type"])],
             "attention_query": _CHOICES["attention_query"][turn % 2],
             "readout": _CHOICES["readout"][turn // 2 % 2],
             "bridge": BRIDGES[turn // 3 % 4],

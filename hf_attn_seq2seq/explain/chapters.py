@@ -445,7 +445,8 @@ def _embeddings(title: str, facts: _Facts) -> ChapterText:
     if position == "learned":
         exact += " Inputs are the scaled rows plus learned rows P_j for the positions."
         return ChapterText(title, plain, exact, "sqrt(w) E x_j + P_j")
-    exact += " Inputs are the scaled rows plus sinusoids (Vaswani et al. 2017, sections 3.4 and 3.5)."
+    order = ", with all sines before all cosines" if position == "sinusoidal_halves" else ""
+    exact += f" Inputs are the scaled rows plus sinusoids (Vaswani et al. 2017, sections 3.4 and 3.5){order}."
     return ChapterText(title, plain, exact, "sqrt(w) E x_j + PE(j)")
 
 
@@ -552,6 +553,8 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
         f"At each step the decoder reads the previous token: at step {step + 1} this is {facts.fed(step)}. "
         f"Like a source token, it becomes an embedding, {facts.numbers('decoder.embeddings')}."
     )
+    if facts.config.get("zero_start"):
+        plain += " Before the first word there is no previous one: the decoder then reads zeros."
     size = facts.width("decoder.embeddings")
     shape = f"decoder embeddings are {(facts.steps, size)}" if size else "decoder embeddings are not shown"
     if facts.recurrent_decoder:

@@ -413,11 +413,11 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         made = function(*map(tensor, inputs))
         checks.compare(name, what, made.numpy(), arrays[recorded], _summed(through), whole_layers=whole_layers)
 
-    for side, part, ids in (
-        ("encoder", encoder, [token["id"] for token in trace.document["source"]["tokens"]]),
-        ("decoder", parts.decoder, [step["fed"]["id"] for step in trace.document["steps"]]),
+    for side, embed, ids in (
+        ("encoder", encoder.embed_tokens, [token["id"] for token in trace.document["source"]["tokens"]]),
+        ("decoder", parts.decoder.embed, [step["fed"]["id"] for step in trace.document["steps"]]),
     ):
-        rows = part.embed_tokens.weight[ids].numpy()
+        rows = embed(torch.tensor(ids)).numpy()
         checks.compare(
             "embeddings", "rows of the embedding tables are the embeddings", rows, arrays[f"{side}.embeddings"]
         )

@@ -35,7 +35,7 @@ from hf_attn_seq2seq.graphs.settings import why_not as why_no_graph
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.tokenization_attn_seq2seq import TARGET_FILE
-from hf_attn_seq2seq.transformer import Positions, sinusoids
+from hf_attn_seq2seq.transformer import SINUSOIDS, Positions
 
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ _HELD: dict[str, Sequence[str]] = {
     "attention_normalizer": ("softmax",),
     "hidden_act": tuple(ACTIVATIONS),
 }
-SINUSOIDS = 1024  # at least: as long as the sources that CTranslate2 takes unless it is told otherwise
+TABULATED = 1024  # positions, at least: as long as the sources that CTranslate2 takes unless it is told otherwise
 
 
 class WrittenCTranslate2(NamedTuple):
@@ -243,6 +243,7 @@ def specification(model: AttnSeq2SeqForConditionalGeneration, tokenizer: PreTrai
     decoder = TransformerDecoderSpec(config.decoder_layers, heads, num_heads_kv=_grouped(heads, groups), **common)
     _set_stack(encoder, encoder.embeddings[0], model.get_encoder())
     _set_stack(decoder, decoder.embeddings, model.get_decoder())
+    decoder.start_from_zero_embedding = config.zero_start
     _set_linear(decoder.projection, model.lm_head)
 
     spec = TransformerSpec(encoder, decoder)
@@ -292,8 +293,8 @@ def _set_positions(spec: Any, positions: Positions) -> None:
     elif positions.kind == "learned":
         spec.position_encodings.encodings = _numbers(positions.embedding.weight)
     else:  # CTranslate2's own have all sines first, at other angles
-        ranks = torch.arange(max(SINUSOIDS, positions.max_positions)).unsqueeze(0)
-        spec.position_encodings.encodings = _numbers(sinusoids(ranks, positions.width)[0])
+        ranks = torch.arange(max(TABULATED, positions.max_positions)).unsqueeze(0)
+        spec.position_encodings.encodings = _numbers(SINUSOIDS[positions.kind](ranks, positions.width)[0])
 
 
 def _set_attention(spec: Any, attention: Any) -> None:

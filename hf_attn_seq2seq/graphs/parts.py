@@ -158,7 +158,7 @@ class DecoderGraph(nn.Module):
     def forward(
         self, decoder_input_ids: torch.Tensor, attention_mask: torch.Tensor, *memory_and_state: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        embeds = self.decoder.embed_tokens(decoder_input_ids)
+        embeds = self.decoder.embed(decoder_input_ids)
         recurrent = self.config.is_recurrent_decoder
         count = 2 if recurrent else 2 * self.config.decoder_layers
         memory, state = memory_and_state[:count], memory_and_state[count:]

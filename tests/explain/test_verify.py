@@ -108,6 +108,15 @@ def test_every_kind_verifies(
         *({**TRANSFORMER, "decoder_mixer": mixer} for mixer in STATES),
         {**TRANSFORMER, "decoder_mixer": "ssru", "norm_position": "pre", "encoder_type": "gru"},
         {**TRANSFORMER, "decoder_mixer": "average", "average_gate": False},
+        {
+            "encoder_type": "transformer",
+            "decoder_type": "transformer",
+            "attention_type": "multi_head",
+            "position_type": "sinusoidal_halves",
+            "zero_start": True,
+            "output_bias": True,
+        },
+        {"zero_start": True, "output_bias": True},
     ],
 )
 def test_every_option_verifies(

@@ -30,6 +30,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "post": {},
     "pre": {"norm_position": "pre"},
     "learned": {"position_type": "learned"},
+    "marian": {
+        "position_type": "sinusoidal_halves",
+        "zero_start": True,
+        "output_bias": True,
+        "encoder_intermediate_size": 20,
+    },
     "rotary": {"position_type": "rotary", "rope_theta": 100.0},
     "untied": {"tie_word_embeddings": False, "decoder_vocab_size": 23},
     "shared": {"share_encoder_decoder_embeddings": True},

@@ -68,6 +68,8 @@ OTHERS: list[dict[str, Any]] = [
     {**TRANSFORMER, "position_type": "rotary", "attention_normalizer": "entmax15"},
     *({**TRANSFORMER, "decoder_mixer": mixer} for mixer in MIXERS if mixer != "attention"),
     {**TRANSFORMER, "decoder_mixer": "average", "average_layers": 0, "position_type": "learned"},
+    {**TRANSFORMER, "position_type": "sinusoidal_halves", "zero_start": True, "output_bias": True},
+    {"zero_start": True, "output_bias": True},
 ]
 
 
