@@ -157,7 +157,7 @@ class Attention(nn.Module):
         self.num_heads = config.num_attention_heads
         self.query_size = config.hidden_size
         self.state_width = config.encoder_hidden_size
-        self.context_size = config.encoder_hidden_size
+        self.context_size = config.context_size
         self.inner_size = config.attention_size
         self.dropout = config.attention_dropout
 
@@ -385,7 +385,6 @@ class MultiHeadAttention(Attention):
         self.head_dim = self.query_size // self.num_heads
         self.num_key_value_groups = self.num_heads // config.num_key_value_heads
         self.scaling = self.head_dim**-0.5
-        self.context_size = self.query_size
         key_value_size = config.num_key_value_heads * self.head_dim
         self.query_projection = nn.Linear(self.query_size, self.query_size)
         self.key_projection = nn.Linear(self.state_width, key_value_size)
@@ -440,14 +439,16 @@ INNER_SUMS = 2**18  # numbers held at once where no gradient needs them all
 
 
 class AdditiveAttention(Attention):
-    """e_ij = v_a^T tanh(W_a s_i + U_a h_j) (Bahdanau et al. 2015, A.1.2)."""
+    """
+    e_ij = v_a^T tanh(W_a s_i + U_a h_j) (Bahdanau et al. 2015, A.1.2); with `attention_bias`, + b inside the tanh.
+    """
 
     bias: ClassVar[bool] = False
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
         self.query_projection = nn.Linear(self.query_size, self.inner_size, bias=False)
-        self.key_projection = nn.Linear(self.state_width, self.inner_size, bias=self.bias)
+        self.key_projection = nn.Linear(self.state_width, self.inner_size, bias=self.bias or config.attention_bias)
         self.score_vector = nn.Parameter(torch.empty(self.num_heads, self.inner_size // self.num_heads))
 
     def init_weights(self) -> None:

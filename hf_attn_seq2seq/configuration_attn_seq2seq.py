@@ -38,11 +38,14 @@ ATTENTION_TYPES = (
 )
 ATTENTION_NORMALIZERS = ("softmax", "sparsemax", "entmax15")
 BRIDGES = ("zeros", "last", "mean", "dense")
+READOUTS = ("tanh", "maxout", "affine", "linear", "concat")
 DECODER_MIXERS = ("attention", "ssru", "min_gru", "average")
 POSITION_TYPES = ("sinusoidal", "sinusoidal_halves", "learned", "rotary")
 
 # Kinds whose next step needs the weights of earlier steps; a Transformer decoder computes all steps at once.
 RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
+# Kinds whose scoring network may have a bias or none; those of the others are as in their papers.
+FREE_BIAS_ATTENTIONS = ("additive", "concat")
 # Kinds that compare query and key without a projection, so that both must have the same width.
 UNPROJECTED_ATTENTIONS = ("dot", "scaled_dot")
 
@@ -53,7 +56,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "attention_normalizer": ATTENTION_NORMALIZERS,
     "attention_query": ("previous", "current"),
     "bridge": BRIDGES,
-    "readout": ("tanh", "maxout"),
+    "readout": READOUTS,
     "norm_position": ("post", "pre"),
     "decoder_mixer": DECODER_MIXERS,
     "position_type": POSITION_TYPES,
@@ -142,6 +145,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             as `num_attention_heads` and `num_key_value_heads`, or 4 (2, 1) heads if those are not set either.
         attention_size: Inner width of the scoring networks with a tanh (additive, concat, location_aware, coverage,
             monotonic, and the position network of local_p).
+        attention_bias: Whether the scoring network of `"additive"` and `"concat"` adds a bias inside its tanh.
         attention_window: `D` of local attention, which attends to `2 D + 1` source positions.
         location_filters, location_kernel_size: The convolution over the previous weights in `"location_aware"`; the
             kernel size must be odd.
@@ -149,8 +153,10 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         monotonic_hard: Whether monotonic attention selects a single position (hard attention) outside training.
         bridge: How the first decoder state is computed from the encoder: `"zeros"`, `"last"` state, `"mean"` state, or
             `"dense"` (tanh of a linear map). Recurrent decoders only.
-        readout: `"tanh"`: tanh(W [state; context]) (Luong et al. 2015, eq. 5); `"maxout"`: deep output with maxout
-            units over state, context and the previous word (Bahdanau et al. 2015, A.2.2). Recurrent decoders only.
+        readout: What the output layer reads. `"tanh"`: tanh(W [state; context] + b) (Luong et al. 2015, eq. 5);
+            `"affine"`: the same without its tanh; `"maxout"`: deep output with maxout units over state, context and
+            the previous word (Bahdanau et al. 2015, A.2.2); `"linear"`: the state alone; `"concat"`: state, context
+            and the previous word's embedding side by side. Recurrent decoders only.
         residual, layer_norm: Residual connections between, and layer normalization after, the layers of recurrent
             stacks.
         dropout: Dropout probability on embeddings, between layers and before the output layer.
@@ -177,7 +183,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         rope_theta: Base of the rotary angles.
         layer_norm_eps: Added to the variance in layer normalization.
         tie_word_embeddings: Whether the output layer shares the target embedding table (two-way tying, Press and Wolf
-            2017); needs `embedding_size == hidden_size`.
+            2017); needs an output layer that reads as many numbers as an embedding has.
         output_bias: Whether the output layer adds a bias.
         zero_start: Whether the decoder reads zeros, instead of an embedding, where it is fed the start token, as Marian
             does.
@@ -240,6 +246,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     encoder_attention_heads: int | None = None
     encoder_key_value_heads: int | None = None
     attention_size: int | None = None
+    attention_bias: bool = False
     attention_window: int = 10
     location_filters: int = 10
     location_kernel_size: int = 11
@@ -340,6 +347,18 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     @property
     def is_recurrent_decoder(self) -> bool:
         return self.decoder_type != "transformer"
+
+    @property
+    def context_size(self) -> int:
+        """Width of the context that a recurrent decoder's attention gives."""
+        return self.hidden_size if self.attention_type == "multi_head" else self.encoder_hidden_size
+
+    @property
+    def readout_size(self) -> int:
+        """Width of what the output layer reads."""
+        if self.is_recurrent_decoder and self.readout == "concat":
+            return self.hidden_size + self.context_size + self.embedding_size
+        return self.hidden_size
 
     @property
     def carries_state(self) -> bool:
@@ -468,6 +487,17 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 f"attention_type='{kind}' does not normalize scores: leave attention_normalizer at 'softmax', instead "
                 f"of '{self.attention_normalizer}'."
             )
+        if self.attention_bias and kind not in FREE_BIAS_ATTENTIONS:
+            raise ValueError(
+                f"attention_bias=True is for attention_type {' and '.join(FREE_BIAS_ATTENTIONS)}, not '{kind}': leave "
+                "it out."
+            )
+        unread = self.readout == "linear" and self.attention_query == "current" and kind != "none"
+        if unread and self.is_recurrent_decoder:
+            raise ValueError(
+                "readout='linear' leaves out the context, which nothing else reads where attention_query='current': "
+                "choose 'previous', another readout, or attention_type='none'."
+            )
         if kind in UNPROJECTED_ATTENTIONS and self.encoder_hidden_size != self.hidden_size:
             raise ValueError(
                 f"attention_type='{kind}' multiplies decoder and encoder states, so hidden_size={self.hidden_size} "
@@ -504,6 +534,11 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                     )
         if self.zero_start and self.decoder_start_token_id is None:
             raise ValueError("zero_start=True needs decoder_start_token_id, which is not set: name a token.")
+        if self.tie_word_embeddings and self.readout_size > self.hidden_size:
+            raise ValueError(
+                f"readout='{self.readout}' gives the output layer {self.readout_size} numbers, more than an embedding "
+                "has, so its weights cannot be the table's: set tie_word_embeddings=False."
+            )
         if self.tie_word_embeddings and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"tie_word_embeddings=True needs embedding_size={self.embedding_size} equal to "

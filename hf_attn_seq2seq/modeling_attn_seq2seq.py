@@ -433,7 +433,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             use_cache: Whether to return the state after these tokens.
 
         Returns:
-            `last_hidden_state` `(batch, tgt_len, hidden)`; where asked for, `cross_attentions` of `(batch, heads,
+            `last_hidden_state` `(batch, tgt_len, readout)`; where asked for, `cross_attentions` of `(batch, heads,
             tgt_len, src_len)`: row t belongs to token t fed, and predicts the next.
 
         Raises:
@@ -630,7 +630,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
         self.model = AttnSeq2SeqModel(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.decoder_vocab_size, bias=config.output_bias)
+        self.lm_head = nn.Linear(config.readout_size, config.decoder_vocab_size, bias=config.output_bias)
         # The class's name selects a causal loss, which would shift the labels a second time.
         self.loss_type = "ForMaskedLM"
         self._tied_weights_keys = self._tied_keys()

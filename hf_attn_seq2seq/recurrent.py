@@ -307,32 +307,40 @@ class Readout(nn.Module):
     """
     The attentional vector that the output layer reads.
 
-    `tanh`: tanh(W_c [c_t; h_t]) (Luong et al. 2015, eq. 5). `maxout`: the larger of each pair of U_o s_i + V_o E
-    y_(i-1) + C_o c_i (Bahdanau et al. 2015, A.2.2, there with s_(i-1); the new state has seen the context too).
+    `tanh`: tanh(W_c [h_t; c_t] + b) (Luong et al. 2015, eq. 5); `affine`: W_c [h_t; c_t] + b. `maxout`: the larger of
+    each pair of U_o s_i + V_o E y_(i-1) + C_o c_i (Bahdanau et al. 2015, A.2.2, there with s_(i-1); the new state has
+    seen the context too). Without a product: `linear`: h_t; `concat`: [h_t; c_t; E y_(t-1)].
     """
 
-    def __init__(self, config: AttnSeq2SeqConfig, context_size: int) -> None:
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__()
-        self.maxout = config.readout == "maxout"
-        inputs = config.hidden_size + context_size + (config.embedding_size if self.maxout else 0)
-        self.projection = nn.Linear(inputs, config.hidden_size * (2 if self.maxout else 1))
+        self.kind = config.readout
+        self.projection: nn.Linear | None = None
+        inputs = config.hidden_size + config.context_size
+        if self.kind == "maxout":
+            self.projection = nn.Linear(inputs + config.embedding_size, 2 * config.hidden_size)
+        elif self.kind in ("tanh", "affine"):
+            self.projection = nn.Linear(inputs, config.hidden_size)
 
     def forward(self, state: torch.Tensor, context: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        """`(..., hidden)`, `(..., context)` and `(..., embedding)` to `(..., hidden)`."""
+        """`(..., hidden)`, `(..., context)` and `(..., embedding)` to `(..., readout)`."""
         record(self, state=state, context=context)
         return self.combine(self.projection, state, context, embedding)
 
     def combine(
         self,
-        projection: Callable[[torch.Tensor], torch.Tensor],
+        projection: Callable[[torch.Tensor], torch.Tensor] | None,
         state: torch.Tensor,
         context: torch.Tensor,
         embedding: torch.Tensor,
     ) -> torch.Tensor:
-        """The readout with its product given."""
-        if self.maxout:
+        """The readout with its product given; None for the kinds that have none."""
+        if projection is None:
+            return state if self.kind == "linear" else torch.cat([state, context, embedding], dim=-1)
+        if self.kind == "maxout":
             return projection(torch.cat([state, context, embedding], dim=-1)).unflatten(-1, (-1, 2)).amax(-1)
-        return torch.tanh(projection(torch.cat([state, context], dim=-1)))
+        read = projection(torch.cat([state, context], dim=-1))
+        return torch.tanh(read) if self.kind == "tanh" else read
 
 
 class StepsInput(NamedTuple):
@@ -340,7 +348,7 @@ class StepsInput(NamedTuple):
 
     embeds: torch.Tensor  # (batch, tgt_len, embedding)
     state: torch.Tensor  # (batch, state_size)
-    attentional: torch.Tensor  # (batch, hidden)
+    attentional: torch.Tensor  # (batch, readout)
     memory: Memory
     step_mask: torch.Tensor | None  # (batch, tgt_len)
     masks: list[LayerDropout]
@@ -351,11 +359,11 @@ class StepsInput(NamedTuple):
 class StepsOutput(NamedTuple):
     """What the decoder computed for `tgt_len` steps."""
 
-    attentional: torch.Tensor  # (batch, tgt_len, hidden)
+    attentional: torch.Tensor  # (batch, tgt_len, readout)
     layer_states: tuple[torch.Tensor, ...]  # for each layer (batch, tgt_len, hidden)
     weights: torch.Tensor | None  # (batch, heads, tgt_len, src_len)
     states: torch.Tensor  # (batch, tgt_len or 1, state_size): after every step or after the last
-    newest: torch.Tensor  # (batch, hidden): the attentional vector that is fed to the next step
+    newest: torch.Tensor  # (batch, readout): the attentional vector that is fed to the next step
 
 
 class RecurrentDecoderSteps(GradientCheckpointingLayer):
@@ -377,7 +385,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         if self.asks_before:
             sizes.append(self.attention.context_size)
         if config.input_feeding:
-            sizes.append(config.hidden_size)
+            sizes.append(config.readout_size)
         self.input_sizes = [config.embedding_size] + [config.hidden_size] * (config.decoder_layers - 1)
         cell = CELLS[config.decoder_type]
         self.cells: Sequence[RecurrentCell] = nn.ModuleList(  # type: ignore[assignment]
@@ -388,7 +396,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
             for _ in range(config.decoder_layers)
         )
-        self.readout = Readout(config, self.attention.context_size)
+        self.readout = Readout(config)
 
     def draw_dropout(self, like: torch.Tensor) -> list[LayerDropout]:
         """The masks that each layer keeps through a sequence."""
@@ -412,7 +420,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         Args:
             embeds: `(batch, tgt_len, embedding)`.
             state: `(batch, state_size)`: the state of each layer, then the attention's own.
-            attentional: `(batch, hidden)`: the attentional vector of the step before.
+            attentional: `(batch, readout)`: the attentional vector of the step before.
             keys, values: The projected source, `(batch, heads, src_len, dim)`.
             memory_mask: `(batch, src_len)` bool, or None.
             step_mask: `(batch, tgt_len)` bool: steps that are False leave every state as it was; or None.
@@ -432,7 +440,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         """
         config, attention = self.config, self.attention
         named = (getattr(attention, f"{name}_projection", None) for name in ("query", "output"))
-        linears = [self.readout.projection, *(part for part in named if part is not None)]
+        linears = [part for part in (self.readout.projection, *named) if part is not None]
         return (
             self.training
             and has_loop(embeds)
@@ -442,7 +450,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             and not config.attention_dropout
             and not config.layer_norm
             and (config.input_feeding or self.asks_before)
-            and not (config.input_feeding and self.readout.maxout)
+            and not (config.input_feeding and config.readout != "tanh")
             and all(type(cell) in (GRUCell, LSTMCell) for cell in self.cells)
             and all(is_plain_linear(part) for cell in self.cells for part in cell.linears)
             and all(is_plain_linear(part) for part in linears)
@@ -458,7 +466,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         lengths: torch.Tensor | None,
     ) -> torch.Tensor:
         """
-        The attentional vectors `(batch, tgt_len, hidden)`, 0 beyond the end of a row.
+        The attentional vectors `(batch, tgt_len, readout)`, 0 beyond the end of a row.
 
         Args:
             embeds: `(batch, tgt_len, embedding)`.
@@ -545,7 +553,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         if tgt_len * batch == len(index):
             padded = torch.empty_like(attentional)
         else:
-            padded = attentional.new_zeros(batch * tgt_len, config.hidden_size)
+            padded = attentional.new_zeros(batch * tgt_len, config.readout_size)
         return padded.index_copy(0, index, attentional).view(batch, tgt_len, -1)
 
     def split_state(self, state: torch.Tensor, dtype: torch.dtype) -> tuple[list[State], torch.Tensor | None]:
@@ -712,7 +720,7 @@ class RecurrentDecoder(nn.Module):
         step_mask = newest_mask(attention_mask, tgt_len)
         masks = steps.draw_dropout(inputs_embeds)
         output_mask = LayerDropout.draw(
-            self.config, inputs_embeds, self.config.hidden_size, self.config.hidden_size, self.training
+            self.config, inputs_embeds, self.config.readout_size, self.config.hidden_size, self.training
         ).inputs
         alone = past_key_values is None and step_mask is None and not output_attentions and not output_hidden_states
         if alone and steps.can_loop(inputs_embeds):
@@ -765,7 +773,7 @@ class RecurrentDecoder(nn.Module):
         layers = self.bridge(encoder_hidden_states, mask)
         record(self.bridge, state=layers)
         state = self.steps.join_state([(layers,)], self.steps.attention.initial_state(memory))
-        attentional = inputs_embeds.new_zeros(inputs_embeds.shape[0], self.config.hidden_size)
+        attentional = inputs_embeds.new_zeros(inputs_embeds.shape[0], self.config.readout_size)
         if cached is None:
             return state, attentional
         return (

@@ -107,7 +107,7 @@ class PackedProducts(NamedTuple):
     enter: Product  # what the first cell reads, side by side
     inner: list[Product]  # what each cell above it reads
     hidden: list[Product | None]  # of each cell; a scan cell has none
-    readout: Product
+    readout: Product | None
     head: Product
 
     @classmethod
@@ -125,7 +125,7 @@ class PackedProducts(NamedTuple):
                 pack(f"hidden {index}", cell.hidden_projection) if isinstance(cell, GatedCell) else None
                 for index, cell in enumerate(steps.cells)
             ],
-            pack("readout", steps.readout.projection),
+            None if steps.readout.projection is None else pack("readout", steps.readout.projection),
             pack("head", model.lm_head),
         )
 
@@ -136,7 +136,7 @@ class KeptState(NamedTuple):
     keys: torch.Tensor
     layers: list[tuple[torch.Tensor, ...]]
     attention: torch.Tensor | None  # (batch, size)
-    attentional: torch.Tensor  # (batch, hidden)
+    attentional: torch.Tensor  # (batch, readout)
 
 
 class ShortSteps:
@@ -191,11 +191,9 @@ class ShortSteps:
         if type(stack) is not RecurrentDecoder or type(stack.steps) is not RecurrentDecoderSteps:
             return False
         steps = stack.steps
-        linears = [
-            steps.readout.projection,
-            model.lm_head,
-            *(part for cell in steps.cells for part in cell.linears),
-        ]
+        linears = [model.lm_head, *(part for cell in steps.cells for part in cell.linears)]
+        if steps.readout.projection is not None:
+            linears.append(steps.readout.projection)
         called = (model.model, decoder, decoder.embed_tokens, stack, steps, steps.readout, *steps.norms, *steps.cells)
         return (
             all(is_plain_linear(part) for part in linears)

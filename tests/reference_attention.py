@@ -241,8 +241,9 @@ def additive_score(problem: Problem, head: int, query: Vector, state: Vector) ->
 def concat_score(problem: Problem, head: int, query: Vector, state: Vector) -> float:
     """Luong et al. 2015, eq. 7: v_a^T tanh(W_a [h_t; h_s]), with W_a put together again from its two halves."""
     parameters, heads = problem.parameters, problem.config.num_attention_heads
-    halves = zip(parameters["query_projection.weight"], parameters["key_projection.weight"])
-    hidden = [math.tanh(dot(left + right, query + state)) for left, right in halves]
+    rows = parameters["query_projection.weight"], parameters["key_projection.weight"]
+    bias = parameters.get("key_projection.bias", [0.0] * len(rows[0]))
+    hidden = [math.tanh(dot(left + right, query + state) + each) for left, right, each in zip(*rows, bias)]
     return dot(parameters["score_vector"][head], part(hidden, head, heads))
 
 

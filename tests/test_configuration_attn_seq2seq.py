@@ -41,6 +41,9 @@ def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
         ({"attention_type": "none", "attention_normalizer": "sparsemax"}, "does not normalize scores"),
         ({"attention_type": "monotonic", "attention_normalizer": "entmax15"}, "does not normalize scores"),
         ({"embedding_size": 100}, "tie_word_embeddings=True needs embedding_size=100 equal to hidden_size=256"),
+        ({"readout": "concat"}, "output layer 768 numbers, more than an embedding has"),
+        ({"readout": "linear", "attention_query": "current"}, "readout='linear' leaves out the context"),
+        ({"attention_type": "general", "attention_bias": True}, "is for attention_type additive and concat, not 'gen"),
         ({"share_encoder_decoder_embeddings": True, "decoder_vocab_size": 9}, "needs a shared vocabulary"),
         ({**TRANSFORMERS, "input_feeding": True}, "input_feeding=True needs a recurrent decoder"),
         (

@@ -1006,6 +1006,9 @@ def pairings() -> list[Any]:
             turn = 0 if attention in ("monotonic", "none") else turn % len(NORMALIZERS)
             if normalizer != list(NORMALIZERS)[turn]:
                 continue
+        readout = ("tanh", "maxout", "affine", "linear", "concat")[len(allowed) // 2 % 5]
+        if readout == "linear" and len(allowed) % 2:
+            readout = "affine"  # the state alone is read where the context enters the cell
         fields = {
             "encoder_type": encoder,
             "decoder_type": decoder,
@@ -1016,7 +1019,8 @@ def pairings() -> list[Any]:
             "input_feeding": len(allowed) % 3 == 0 and decoder != "transformer",
             "bridge": ("dense", "last", "mean", "zeros")[len(allowed) % 4],
             "position_type": ("sinusoidal", "rotary", "learned")[len(allowed) % 3],
-            "tie_word_embeddings": len(allowed) % 5 == 0,
+            "readout": readout,
+            "tie_word_embeddings": len(allowed) % 5 == 0 and readout != "concat",
             "vocab_size": 12,
             "hidden_size": 8,
             "attention_size": 4,

@@ -16,7 +16,7 @@ from transformers.utils import output_capturing
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.attention import ATTENTIONS
-from hf_attn_seq2seq.configuration_attn_seq2seq import _CHOICES, BRIDGES
+from hf_attn_seq2seq.configuration_attn_seq2seq import _CHOICES, BRIDGES, FREE_BIAS_ATTENTIONS, READOUTS
 from hf_attn_seq2seq.transformer import sinusoids_in_halves
 from tests.helpers import STACK_PAIRS, scrambled, tiny_config, tiny_model
 
@@ -270,6 +270,9 @@ def every_pairing() -> list[Any]:
     found = []
     for (encoder, decoder), attention, norm in itertools.product(STACK_PAIRS, ATTENTIONS, _CHOICES["norm_position"]):
         turn = len(found)
+        readout = READOUTS[turn // 2 % len(READOUTS)]
+        if readout == "linear" and (turn % 2 or encoder == decoder == "transformer"):
+            readout = "affine"  # the state alone is read where the context enters the cell
         fields = {
             "encoder_type": encoder,
             "decoder_type": decoder,
@@ -277,7 +280,8 @@ def every_pairing() -> list[Any]:
             "norm_position": norm,
             "position_type": _CHOICES["position_type"][turn % len(_CHOICES["position_type"])],
             "attention_query": _CHOICES["attention_query"][turn % 2],
-            "readout": _CHOICES["readout"][turn // 2 % 2],
+            "readout": readout,
+            "attention_bias": attention in FREE_BIAS_ATTENTIONS and turn % 2 == 0,
             "bridge": BRIDGES[turn // 3 % 4],
             "input_feeding": turn % 5 < 2 and decoder != "transformer",
             "bidirectional": turn % 3 > 0,
@@ -285,7 +289,7 @@ def every_pairing() -> list[Any]:
             "residual": turn % 7 > 2,
             "encoder_layers": 1 + turn % 2,
             "decoder_layers": 1 + turn // 2 % 2,
-            "tie_word_embeddings": turn % 3 == 0,
+            "tie_word_embeddings": turn % 3 == 0 and readout != "concat",
         }
         try:
             tiny_config(**fields)

@@ -16,8 +16,9 @@ from torch.nn.utils import parametrizations, prune
 
 from hf_attn_seq2seq import cells, recurrent
 from hf_attn_seq2seq.cells import CELLS, GatedCell, RecurrentCell
+from hf_attn_seq2seq.configuration_attn_seq2seq import READOUTS
 from hf_attn_seq2seq.recorder import Recorder, recording
-from hf_attn_seq2seq.recurrent import Bridge, LayerDropout, RecurrentDecoder, RecurrentEncoder
+from hf_attn_seq2seq.recurrent import Bridge, LayerDropout, Readout, RecurrentDecoder, RecurrentEncoder
 from tests.helpers import scrambled, tiny_config, tiny_model
 
 
@@ -110,6 +111,26 @@ def test_a_target_at_once_equals_step_by_step(kind: str, attention: str, query: 
         ours, theirs = (getattr(out.past_key_values, half).layers[0] for out in (whole, plain))
         torch.testing.assert_close(ours.keys, theirs.keys)
         torch.testing.assert_close(ours.values, theirs.values)
+
+
+@pytest.mark.parametrize("kind", READOUTS)
+def test_readouts(kind: str) -> None:
+    """Against the formulas."""
+    config = tiny_config(readout=kind, encoder_hidden_size=10, embedding_size=7, tie_word_embeddings=False)
+    readout = scrambled(Readout(config))
+    state, context, word = torch.randn(3, 16), torch.randn(3, 10), torch.randn(3, 7)
+    found = readout(state, context, word)
+    assert found.shape == (3, config.readout_size)
+    if kind in ("linear", "concat"):
+        assert not list(readout.parameters())
+        assert found.equal(state if kind == "linear" else torch.cat([state, context, word], dim=1))
+        return
+    joined = torch.cat([state, context, *([word] if kind == "maxout" else [])], dim=1)
+    product = joined @ readout.projection.weight.T + readout.projection.bias
+    expected = {"tanh": torch.tanh(product), "affine": product, "maxout": None}[kind]
+    if expected is None:
+        expected = torch.maximum(product[:, ::2], product[:, 1::2])
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("parts", [1, 2])

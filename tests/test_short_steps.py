@@ -39,6 +39,15 @@ DEEP: dict[str, dict[str, Any]] = {
         "attention_query": "current",
     },
     "heads": {"num_attention_heads": 2, "input_feeding": True},
+    "affine": {"readout": "affine", "input_feeding": True, "output_bias": True, "attention_bias": True},
+    "linear": {"readout": "linear", "decoder_layers": 2},
+    "concat": {
+        "readout": "concat",
+        "input_feeding": True,
+        "tie_word_embeddings": False,
+        "embedding_size": 12,
+        "encoder_hidden_size": 20,
+    },
     "wide": {
         "tie_word_embeddings": False,
         "embedding_size": 12,

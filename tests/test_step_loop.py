@@ -91,6 +91,10 @@ def test_padding_of_the_source_on_any_side(side):
         {"num_attention_heads": 2, "attention_type": "general", "input_feeding": True},
         {"num_attention_heads": 4, "num_key_value_heads": 2, "attention_type": "multi_head"},
         {"readout": "maxout"},
+        {"readout": "affine"},
+        {"readout": "linear"},
+        {"readout": "concat", "tie_word_embeddings": False},
+        {"attention_bias": True},
         {"bridge": "last"},
         {"decoder_layers": 2, "dropout": 0.3, "recurrent_dropout": 0.3, "variational_dropout": True},
         {"recurrent_dropout": 0.3, "input_feeding": True},
@@ -111,10 +115,18 @@ def test_loops_of_the_encoder(encoder_type, bidirectional, padded):
     batch = batch_of("inside")
     if not padded:
         batch["attention_mask"] = torch.ones_like(batch["attention_mask"])
-    with mock.patch("hf_attn_seq2seq.recurrent.run_steps", side_effect=run_steps) as run:
+    with mock.patch("hf_attn_seq2seq.cells.run_steps", side_effect=run_steps) as run:
         found = {name: value.clone() for name, value in train(model, batch).items()}
     assert run.call_count == (4 if bidirectional else 2)
     torch.testing.assert_close(found, train(model, batch, looped=False), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("readout", ["maxout", "affine", "linear", "concat"])
+def test_a_fed_readout_that_the_loop_does_not_know(readout):
+    model = training_model(input_feeding=True, readout=readout, tie_word_embeddings=False)
+    with loops() as run:
+        model(**batch_of())
+    assert not run.called
 
 
 def test_small_blocks_are_as_good_as_large_ones():

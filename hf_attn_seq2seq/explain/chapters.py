@@ -96,13 +96,14 @@ class ChapterText:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def score_formula(kind: str, asker: str = "s_(t-1)", scaled: bool = True) -> str:
+def score_formula(kind: str, asker: str = "s_(t-1)", scaled: bool = True, bias: bool = False) -> str:
     """The score of source position `j` at step `t`.
 
     Args:
         kind: of attention, one of `ATTENTION_TYPES`.
         asker: the symbol of the decoder state that asks.
         scaled: False where a "multi_head" attention leaves out the division by sqrt(d_k), as T5's does.
+        bias: whether the network of an "additive" or "concat" attention adds one, as those of other kinds do.
 
     Raises:
         ValueError: for an unknown kind.
@@ -124,8 +125,8 @@ def score_formula(kind: str, asker: str = "s_(t-1)", scaled: bool = True) -> str
         "monotonic": ", v = g v' / |v'|",
     }.get(kind, "")
     offset = " + r" if kind == "monotonic" else ""
-    bias = "" if kind in ("additive", "concat") else " + b"
-    return f"e_tj = sum_i {_INNER[kind]}{offset}, q = W_a {asker}, k = U_a h_j{bias}{more}"
+    added = " + b" if bias or kind not in ("additive", "concat") else ""
+    return f"e_tj = sum_i {_INNER[kind]}{offset}, q = W_a {asker}, k = U_a h_j{added}{more}"
 
 
 def weights_formula(kind: str, normalizer: str = "softmax") -> str:
@@ -674,7 +675,7 @@ def _attention(title: str, facts: _Facts) -> ChapterText:
         exact += " Weight that no position selects stays on the last position, so that each row sums to 1."
     scaled = facts.attention.get("scaling", 1.0) != 1.0
     formulas = (
-        score_formula(facts.kind, facts.asker, scaled),
+        score_formula(facts.kind, facts.asker, scaled, bool(facts.config.get("attention_bias"))),
         weights_formula(facts.kind, normalizer),
         context_formula(facts.kind, facts.heads, facts.encoder),
     )
@@ -722,6 +723,9 @@ def _choice(title: str, facts: _Facts) -> ChapterText:
     readout = {
         "tanh": "r_t = tanh(W_c [s_t; c_t] + b)",
         "maxout": "r_t = maxout(U_o s_t + C_o c_t + V_o E y_(t-1) + b)",
+        "affine": "r_t = W_c [s_t; c_t] + b",
+        "linear": "r_t = s_t",
+        "concat": "r_t = [s_t; c_t; E y_(t-1)]",
     }.get(facts.decoder.get("readout") or "", "r_t = decoder(y_0 ... y_(t-1), h_1 ... h_S)")
     return ChapterText(title, plain, exact, f"{readout}; p(y_t = w) = exp(W_w r_t) / sum_w' exp(W_w' r_t)")
 

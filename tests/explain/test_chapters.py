@@ -33,7 +33,9 @@ MODELS = [
     *({"attention_type": kind} for kind in ATTENTION_TYPES),
     {"attention_type": "general", "attention_query": "current", "input_feeding": True, "decoder_type": "lstm"},
     {"encoder_type": "lstm", "encoder_layers": 2, "bidirectional": False, "bridge": "last", "readout": "maxout"},
-    {"encoder_type": "transformer", "bridge": "mean"},
+    {"encoder_type": "transformer", "bridge": "mean", "readout": "affine", "attention_bias": True},
+    {"attention_type": "none", "readout": "linear"},
+    {"attention_type": "concat", "readout": "concat", "tie_word_embeddings": False},
     {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
     {"encoder_type": "gru", "decoder_type": "transformer", "attention_type": "additive", "num_attention_heads": 2},
     *({"decoder_type": "transformer", "attention_type": "multi_head", "decoder_mixer": kind} for kind in STATES),
@@ -97,6 +99,7 @@ def test_formulas_name_the_parts_of_the_model():
     assert score_formula("multi_head", "u_t") == "e_tj = sum_i q_i k_i / sqrt(d_k), q = W^Q u_t, k = W^K h_j"
     assert "sqrt" not in score_formula("multi_head", "u_t", scaled=False)
     assert "sqrt" not in score_formula("general", "s_t")
+    assert score_formula("additive", bias=True) == f"{score_formula('additive')} + b"
     assert score_formula("additive") == "e_tj = sum_i v_i tanh(q_i + k_i), q = W_a s_(t-1), k = U_a h_j"
     assert score_formula("location", "s_t") == "e_tj = sum_i W_a[j, i] s_i, s = s_t"
     assert "tau" in weights_formula("dot", "sparsemax")

@@ -70,6 +70,16 @@ OTHERS: list[dict[str, Any]] = [
     {**TRANSFORMER, "decoder_mixer": "average", "average_layers": 0, "position_type": "learned"},
     {**TRANSFORMER, "position_type": "sinusoidal_halves", "zero_start": True, "output_bias": True},
     {"zero_start": True, "output_bias": True},
+    {"readout": "affine", "input_feeding": True, "attention_bias": True, "output_bias": True},
+    {"readout": "linear", "embedding_size": 12, "tie_word_embeddings": False},
+    {"attention_type": "none", "attention_query": "current", "readout": "linear"},
+    {
+        "readout": "concat",
+        "input_feeding": True,
+        "embedding_size": 12,
+        "encoder_hidden_size": 20,
+        "tie_word_embeddings": False,
+    },
 ]
 
 
