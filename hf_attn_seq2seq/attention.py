@@ -887,6 +887,13 @@ def build_attention(config: AttnSeq2SeqConfig) -> Attention:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+class EncoderStates(NamedTuple):
+    """What an encoder stack hands to the model."""
+
+    hidden_states: torch.Tensor  # (batch, src_len, encoder_hidden)
+    final_state: torch.Tensor | None = None  # (batch, encoder_layers, parts, encoder_hidden), where it is wanted
+
+
 class DecoderOutput(NamedTuple):
     """What a decoder stack hands to the model."""
 

@@ -29,6 +29,7 @@ def _onednn_half_types() -> frozenset[torch.dtype]:
     return frozenset(dtype for dtype, name in asked.items() if getattr(torch.ops.mkldnn, name, lambda: True)())
 
 
+HOLD = 1e4  # by which a gate is exactly 0 or 1, and which half precision holds
 ONEDNN_HALF_TYPES = _onednn_half_types()  # asked once: a traced graph cannot ask
 
 
@@ -89,18 +90,30 @@ class RecurrentCell(nn.Module):
         return state[0]
 
     def run(
-        self, inputs: list[torch.Tensor], state: State, dropout_mask: torch.Tensor | None
+        self,
+        inputs: list[torch.Tensor],
+        state: State,
+        dropout_mask: torch.Tensor | None,
+        lengths: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, State]:
         """
         All steps of `(batch, length, size)` inputs.
+
+        Args:
+            inputs: What the cell reads, in the order of its projections.
+            state: The state before.
+            dropout_mask: As for [`step`].
+            lengths: `(batch, 1)`: how many steps of each row count for the last state; None: all.
 
         Returns:
             Outputs `(batch, length, hidden)` and the last state.
         """
         outputs = []
-        for step in self.project(inputs).unbind(1):
-            state = self.step(step, state, dropout_mask)
+        for index, projected in enumerate(self.project(inputs).unbind(1)):
+            before, state = state, self.step(projected, state, dropout_mask)
             outputs.append(self.output(state))
+            if lengths is not None:
+                state = tuple(torch.where(lengths > index, new, kept) for new, kept in zip(state, before))
         return torch.stack(outputs, dim=1), state
 
 
@@ -234,14 +247,33 @@ class GatedCell(RecurrentCell):
         return run_steps(plan, tensors)[0]
 
     def run(
-        self, inputs: list[torch.Tensor], state: State, dropout_mask: torch.Tensor | None
+        self,
+        inputs: list[torch.Tensor],
+        state: State,
+        dropout_mask: torch.Tensor | None,
+        lengths: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, State]:
         if not self.can_fuse(inputs[0], dropout_mask):
-            return super().run(inputs, state, dropout_mask)
+            return super().run(inputs, state, dropout_mask, lengths)
         joined = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
         start = tuple(part.unsqueeze(0) for part in state)
-        fused, last = self.fused(joined, start, self.flat_weights(), None)
-        return fused, tuple(part.squeeze(0) for part in last)
+        weights = self.flat_weights()
+        if lengths is None:
+            fused, last = self.fused(joined, start, weights, None)
+            return fused, tuple(part.squeeze(0) for part in last)
+        joined, weights[0] = self.holding(joined, weights[0], lengths)
+        fused, (_, *others) = self.fused(joined, start, weights, None)
+        final = (lengths - 1).clamp(min=0).unsqueeze(-1).expand(-1, 1, fused.shape[-1])
+        return fused, (fused.gather(1, final).squeeze(1), *(part.squeeze(0) for part in others))
+
+    def holding(
+        self, inputs: torch.Tensor, weight: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Inputs and their weight for which the fused kernel keeps, beyond `lengths`, what of the state is no output: one
+        kernel for rows of all lengths, whose steps a traced graph must not count.
+        """
+        return inputs, weight
 
 
 class GRUCell(GatedCell):
@@ -285,6 +317,16 @@ class LSTMCell(GatedCell):
         if not getattr(bias, "_is_hf_initialized", False):
             # Remember at first (Jozefowicz et al. 2015).
             bias[self.hidden_size : 2 * self.hidden_size].fill_(1.0)
+
+    def holding(
+        self, inputs: torch.Tensor, weight: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        # One more input, 1 beyond the end, shuts the input gate and opens the forget gate: exactly 0 and 1.
+        steps = torch.arange(inputs.shape[1], device=inputs.device)
+        over = (steps >= lengths).to(inputs.dtype).unsqueeze(-1)
+        shut = weight.new_full((self.hidden_size, 1), -HOLD)
+        column = torch.cat([shut, -shut, torch.zeros_like(shut), torch.zeros_like(shut)])
+        return torch.cat([inputs, over], dim=-1), torch.cat([weight, column], dim=1)
 
     @classmethod
     def has_kernel(cls, inputs: torch.Tensor) -> bool:
@@ -349,11 +391,18 @@ class ScanCell(RecurrentCell):
         return {}
 
     def run(
-        self, inputs: list[torch.Tensor], state: State, dropout_mask: torch.Tensor | None
+        self,
+        inputs: list[torch.Tensor],
+        state: State,
+        dropout_mask: torch.Tensor | None,
+        lengths: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, State]:
         if active_recorder() is not None:
-            return super().run(inputs, state, dropout_mask)
-        states = self.scan(self.project(inputs), state[0])
+            return super().run(inputs, state, dropout_mask, lengths)
+        mask = None
+        if lengths is not None:
+            mask = torch.arange(inputs[0].shape[1], device=lengths.device) < lengths
+        states = self.scan(self.project(inputs), state[0], mask)
         return self.output((states,)), (states[:, -1],)
 
     def scan(

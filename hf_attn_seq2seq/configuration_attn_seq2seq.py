@@ -37,11 +37,15 @@ ATTENTION_TYPES = (
     "none",
 )
 ATTENTION_NORMALIZERS = ("softmax", "sparsemax", "entmax15")
-BRIDGES = ("zeros", "last", "mean", "dense")
+BRIDGES = ("zeros", "last", "mean", "dense", "final", "final_dense")
+# Those that read the state in which each layer of the encoder ends.
+FINAL_STATE_BRIDGES = ("final", "final_dense")
 READOUTS = ("tanh", "maxout", "affine", "linear", "concat")
 DECODER_MIXERS = ("attention", "ssru", "min_gru", "average")
 POSITION_TYPES = ("sinusoidal", "sinusoidal_halves", "learned", "rotary")
 
+# Cells whose state is two vectors, h and c; that of the others is one.
+TWO_PART_CELLS = ("lstm",)
 # Kinds whose next step needs the weights of earlier steps; a Transformer decoder computes all steps at once.
 RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
 # Kinds whose scoring network may have a bias or none; those of the others are as in their papers.
@@ -152,7 +156,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         monotonic_noise: Standard deviation of the noise added to monotonic energies in training.
         monotonic_hard: Whether monotonic attention selects a single position (hard attention) outside training.
         bridge: How the first decoder state is computed from the encoder: `"zeros"`, `"last"` state, `"mean"` state, or
-            `"dense"` (tanh of a linear map). Recurrent decoders only.
+            `"dense"` (tanh of a linear map); each layer from the `"final"` state, h and c, of the same layer of the
+            encoder (Sutskever et al. 2014), through linear maps where widths differ; or `"final_dense"`: relu of
+            linear maps of all layers' final states (as OpenNMT's). Recurrent decoders only.
         readout: What the output layer reads. `"tanh"`: tanh(W [state; context] + b) (Luong et al. 2015, eq. 5);
             `"affine"`: the same without its tanh; `"maxout"`: deep output with maxout units over state, context and
             the previous word (Bahdanau et al. 2015, A.2.2); `"linear"`: the state alone; `"concat"`: state, context
@@ -361,6 +367,11 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         return self.hidden_size
 
     @property
+    def needs_final_state(self) -> bool:
+        """Whether the decoder starts from the state in which each layer of the encoder ends."""
+        return self.is_recurrent_decoder and self.bridge in FINAL_STATE_BRIDGES
+
+    @property
     def carries_state(self) -> bool:
         """Whether the decoder remembers the target in states that pass from step to step, not in keys and values."""
         return self.is_recurrent_decoder or self.decoder_mixer != "attention"
@@ -455,11 +466,30 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 )
             if self.input_feeding:
                 raise ValueError("input_feeding=True needs a recurrent decoder: choose a decoder_type such as 'gru'.")
-        elif self.decoder_mixer != "attention":
+        elif self.needs_final_state:
+            self._validate_final_states()
+        if self.is_recurrent_decoder and self.decoder_mixer != "attention":
             raise ValueError(
                 f"decoder_mixer='{self.decoder_mixer}' stands in for a Transformer's self-attention, which "
                 f"decoder_type='{self.decoder_type}' does not have: choose decoder_type 'transformer', or leave "
                 "decoder_mixer out."
+            )
+
+    def _validate_final_states(self) -> None:
+        if not self.is_recurrent_encoder:
+            raise ValueError(
+                f"bridge='{self.bridge}' reads the final states of a recurrent encoder, which a Transformer does not "
+                "have: choose 'mean' or 'dense'."
+            )
+        if (self.encoder_type in TWO_PART_CELLS) != (self.decoder_type in TWO_PART_CELLS):
+            raise ValueError(
+                f"bridge='{self.bridge}' hands over h and an LSTM's c, so encoder_type='{self.encoder_type}' and "
+                f"decoder_type='{self.decoder_type}' do not fit: choose one type, or 'dense'."
+            )
+        if self.bridge == "final" and self.encoder_layers != self.decoder_layers:
+            raise ValueError(
+                f"bridge='final' hands over layer by layer, so encoder_layers={self.encoder_layers} must equal "
+                f"decoder_layers={self.decoder_layers} (or choose 'final_dense')."
             )
 
     def _validate_transformer(self, side: str, width: int) -> None:

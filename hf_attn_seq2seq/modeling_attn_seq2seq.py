@@ -4,6 +4,7 @@
 import math
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +320,29 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
         self.config.decoder_vocab_size = new_num_tokens
 
 
+@dataclass
+class EncoderOutput(BaseModelOutput):
+    """
+    What the encoder returns.
+
+    Attributes:
+        final_state: `(batch, encoder_layers, parts, encoder_hidden)`: the state in which each layer ends, both
+            directions side by side; h, and the c of an LSTM. None unless the decoder's `bridge` reads it.
+    """
+
+    final_state: torch.FloatTensor | None = None
+
+    @classmethod
+    def of(cls, outputs: Any) -> BaseModelOutput:
+        """An encoder's output, as it was returned or as a tuple, in which the second tensor is the final state."""
+        if isinstance(outputs, BaseModelOutput):
+            return outputs
+        first, *others = outputs
+        final: Any = next((part for part in others if isinstance(part, torch.Tensor)), None)
+        layers, attentions, *_ = (*(part for part in others if not isinstance(part, torch.Tensor)), None, None)
+        return cls(first, layers, attentions, final)
+
+
 class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
     """Source tokens to states: an embedding table and the stack that `encoder_type` names."""
 
@@ -348,7 +372,7 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
-    ) -> BaseModelOutput:
+    ) -> EncoderOutput:
         """
         Args:
             input_ids: `(batch, src_len)`.
@@ -356,7 +380,7 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
             inputs_embeds: `(batch, src_len, embedding)`, instead of `input_ids`.
 
         Returns:
-            `last_hidden_state` `(batch, src_len, encoder_hidden)`.
+            `last_hidden_state` `(batch, src_len, encoder_hidden)`, and `final_state` for bridges that read it.
 
         Raises:
             ValueError: No source or an empty one, one that is all padding, ids outside the vocabulary, a mask that
@@ -375,11 +399,9 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
                 )
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
-        hidden_states = self.stack(
-            inputs_embeds, attention_mask, output_attentions=bool(kwargs.get("output_attentions"))
-        )
-        record(self, embeddings=inputs_embeds, states=hidden_states)
-        return BaseModelOutput(last_hidden_state=hidden_states)
+        out = self.stack(inputs_embeds, attention_mask, output_attentions=bool(kwargs.get("output_attentions")))
+        record(self, embeddings=inputs_embeds, states=out.hidden_states)
+        return EncoderOutput(last_hidden_state=out.hidden_states, final_state=out.final_state)
 
 
 class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
@@ -420,6 +442,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
+        encoder_final_state: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPastAndCrossAttentions:
         """
@@ -431,6 +454,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             past_key_values: The state after the tokens consumed before.
             inputs_embeds: `(batch, tgt_len, embedding)`, instead of `input_ids`.
             use_cache: Whether to return the state after these tokens.
+            encoder_final_state: `(batch, encoder_layers, parts, encoder_hidden)`, for bridges that read it.
 
         Returns:
             `last_hidden_state` `(batch, tgt_len, readout)`; where asked for, `cross_attentions` of `(batch, heads,
@@ -475,6 +499,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states not in (None, False),
             wanted_lengths=kwargs.get("wanted_lengths"),
+            encoder_final_state=encoder_final_state,
         )
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=out.last_hidden_state,
@@ -568,8 +593,8 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
             attention_mask: `(batch, src_len)`, 1 on real source tokens, wherever they lie; None: all are real.
             decoder_input_ids: Target tokens, `(batch, tgt_len)`, beginning with the start token.
             decoder_attention_mask: `(batch, past_len + tgt_len)`, 1 on real target tokens; None: all are real.
-            encoder_outputs: What the encoder returned before (a `BaseModelOutput`, or a tuple that begins with the
-                states `(batch, src_len, encoder_hidden)`), instead of a source.
+            encoder_outputs: What the encoder returned before (its output, or a tuple that begins with the states
+                `(batch, src_len, encoder_hidden)`), instead of a source.
             past_key_values: The decoder's state after earlier target tokens.
             inputs_embeds: `(batch, src_len, embedding)`, instead of `input_ids`.
             decoder_inputs_embeds: `(batch, tgt_len, embedding)`, instead of `decoder_input_ids`.
@@ -585,8 +610,7 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
             encoder_outputs = self.encoder(
                 input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
             )
-        elif not isinstance(encoder_outputs, BaseModelOutput):
-            encoder_outputs = BaseModelOutput(**dict(zip(BaseModelOutput.__dataclass_fields__, encoder_outputs)))
+        encoder_outputs = EncoderOutput.of(encoder_outputs)
         decoder_outputs = self.decoder(
             input_ids=decoder_input_ids,
             attention_mask=decoder_attention_mask,
@@ -595,6 +619,7 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
             past_key_values=past_key_values,
             inputs_embeds=decoder_inputs_embeds,
             use_cache=use_cache,
+            encoder_final_state=getattr(encoder_outputs, "final_state", None),
             **kwargs,
         )
         return Seq2SeqModelOutput(

@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from .attention import (
     ConcatAttention,
     DecoderOutput,
     DotAttention,
+    EncoderStates,
     GeneralAttention,
     Memory,
     MultiHeadAttention,
@@ -88,11 +89,12 @@ class TokenOrder(NamedTuple):
 
     `first` and `backward` gather the real tokens to the front, in reading and in reversed order; `rank` and
     `backward_rank` gather them back. All are `(batch, src_len)`. `packed` lists the flat positions of the real tokens
-    step by step, `packed_backward` in reversed order, and `batch_sizes` the rows alive at each; all are None while a
-    graph is traced, for they would fix it to the lengths at hand.
+    step by step, `packed_backward` in reversed order, `batch_sizes` the rows alive at each, and `rows` where each row
+    of the batch lies among them; all are None while a graph is traced, for they would fix it to the lengths at hand.
     """
 
     mask: torch.Tensor
+    lengths: torch.Tensor  # (batch, 1)
     first: torch.Tensor
     rank: torch.Tensor
     backward: torch.Tensor
@@ -100,6 +102,7 @@ class TokenOrder(NamedTuple):
     packed: torch.Tensor | None
     packed_backward: torch.Tensor | None
     batch_sizes: torch.Tensor | None
+    rows: torch.Tensor | None
 
     @classmethod
     def of(cls, mask: torch.Tensor) -> "TokenOrder":
@@ -112,17 +115,18 @@ class TokenOrder(NamedTuple):
         slots = steps.new_zeros(batch, src_len + 1)
         first = slots.scatter(1, torch.where(mask, rank, src_len), steps)[:, :src_len]
         backward = slots.scatter(1, torch.where(mask, count - 1 - rank, src_len), steps)[:, :src_len]
-        packed = packed_backward = batch_sizes = None
+        packed = packed_backward = batch_sizes = rows = None
         if not is_tracing(mask):
             starts = src_len * torch.arange(batch, device=mask.device).unsqueeze(1)
             # A source without a token still has one state; the mask blanks it afterwards.
             lengths = count.squeeze(1).clamp(min=1).cpu()
-            (packed, batch_sizes, *_), (packed_backward, *_) = (
+            (packed, batch_sizes, _, rows), (packed_backward, *_) = (
                 pack_padded_sequence(index + starts, lengths, batch_first=True, enforce_sorted=False)
                 for index in (first, backward)
             )
         backward_rank = (count - 1 - rank).clamp(0, src_len - 1)
-        return cls(mask, first, rank.clamp(min=0), backward, backward_rank, packed, packed_backward, batch_sizes)
+        rank = rank.clamp(min=0)
+        return cls(mask, count, first, rank, backward, backward_rank, packed, packed_backward, batch_sizes, rows)
 
 
 def take_steps(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -151,73 +155,103 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
             nn.LayerNorm(config.encoder_hidden_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
         )
 
-    def forward(self, hidden_states: torch.Tensor, order: TokenOrder | None = None) -> torch.Tensor:
-        """`(batch, src_len, input)` to `(batch, src_len, encoder_hidden)`, 0 on padding."""
+    def forward(self, hidden_states: torch.Tensor, order: TokenOrder | None = None) -> tuple[torch.Tensor, ...]:
+        """
+        `(batch, src_len, input)` to `(batch, src_len, encoder_hidden)`, 0 on padding; and, where the decoder starts
+        from them, the cells' own states at their last real tokens, both directions side by side: `(batch, parts,
+        encoder_hidden)`.
+        """
         masks = LayerDropout.draw(self.config, hidden_states, self.input_size, self.hidden_size, self.training)
         inputs = drop(hidden_states, masks.inputs, self.config, self.training)
-        outputs = self.read(inputs, order, masks.recurrent)
+        outputs, final = self.read(inputs, order, masks.recurrent)
         if self.residual:
             outputs = outputs + hidden_states
         outputs = self.norm(outputs)
         if order is not None:
             outputs = outputs.masked_fill(~order.mask.unsqueeze(-1), 0.0)
         record(self, states=outputs)
-        return outputs
+        return (outputs,) if final is None else (outputs, final)
 
-    def read(self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None) -> torch.Tensor:
-        """The outputs of both directions side by side, by the fastest way that gives what the steps would."""
+    def read(
+        self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """
+        The outputs of both directions side by side, and their final state where it is wanted, by the fastest way that
+        gives what the steps would.
+        """
+        wanted = self.config.needs_final_state
         if active_recorder() is None:
             scanning = [cell for cell in self.cells if isinstance(cell, ScanCell)]
             if scanning:
-                return self.scan(scanning, inputs, order)
+                states = self.scan(scanning, inputs, order)
+                final = None
+                if wanted:
+                    mask = None if order is None else order.mask
+                    final = summarize(states, mask, "last", self.config.bidirectional).unsqueeze(1)
+                return scanning[0].output((states,)), final
             gated = [cell for cell in self.cells if isinstance(cell, GatedCell)]
             if all(cell.can_fuse(inputs, dropout_mask) for cell in gated):
-                if self.training and has_loop(inputs) and inputs.device.type == "cpu":
-                    return self.read_in_training(gated, inputs, order)
+                alone = not wanted or self.cells[0].parts == 1  # the loop gives outputs, not what else is in a state
+                if self.training and has_loop(inputs) and inputs.device.type == "cpu" and alone:
+                    outputs = self.read_in_training(gated, inputs, order)
+                    return outputs, self.shown(outputs, order).unsqueeze(1) if wanted else None
                 if order is None or order.packed is not None:
                     return self.read_fused(gated, inputs, order)
         return self.read_stepwise(inputs, order, dropout_mask)
 
+    def shown(self, outputs: torch.Tensor, order: TokenOrder | None) -> torch.Tensor:
+        """The outputs `(batch, encoder_hidden)` at the last real token of each direction."""
+        return summarize(outputs, None if order is None else order.mask, "last", self.config.bidirectional)
+
     def read_stepwise(
         self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As [`read`], each direction by itself over the real tokens."""
+        wanted = self.config.needs_final_state
         start = (inputs.new_zeros(inputs.shape[0], self.hidden_size),) * self.cells[0].parts
-        halves = []
+        halves, finals = [], []
         for each, reverse in zip(self.cells, (False, True)):
             if order is None:
-                outputs, _ = each.run([inputs.flip(1) if reverse else inputs], start, dropout_mask)
+                outputs, last = each.run([inputs.flip(1) if reverse else inputs], start, dropout_mask)
                 halves.append(outputs.flip(1) if reverse else outputs)
             else:
                 there, back = (order.backward, order.backward_rank) if reverse else (order.first, order.rank)
-                outputs, _ = each.run([take_steps(inputs, there)], start, dropout_mask)
+                lengths = order.lengths if wanted else None
+                outputs, last = each.run([take_steps(inputs, there)], start, dropout_mask, lengths)
                 halves.append(take_steps(outputs, back))
-        return torch.cat(halves, dim=-1)
+            finals.append(torch.stack(last, dim=1))
+        return torch.cat(halves, dim=-1), torch.cat(finals, dim=-1) if wanted else None
 
     def scan(self, cells: list[ScanCell], inputs: torch.Tensor, order: TokenOrder | None) -> torch.Tensor:
-        """As [`read`], all steps at once: padding leaves a state as it was."""
+        """The states of both directions, all steps at once: padding leaves a state as it was."""
         start = inputs.new_zeros(inputs.shape[0], self.hidden_size)
         mask = None if order is None else order.mask
         halves = [
-            cell.output((cell.scan(cell.project([inputs]), start, mask, reverse),))
-            for cell, reverse in zip(cells, (False, True))
+            cell.scan(cell.project([inputs]), start, mask, reverse) for cell, reverse in zip(cells, (False, True))
         ]
         return torch.cat(halves, dim=-1)
 
-    def read_fused(self, cells: list[GatedCell], inputs: torch.Tensor, order: TokenOrder | None) -> torch.Tensor:
+    def read_fused(
+        self, cells: list[GatedCell], inputs: torch.Tensor, order: TokenOrder | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As [`read`], in torch's own kernels."""
         batch, src_len, size = inputs.shape
         start = (inputs.new_zeros(len(cells), batch, self.hidden_size),) * cells[0].parts
         weights = [weight for cell in cells for weight in cell.flat_weights()]
         if order is None:
-            return cells[0].fused(inputs, start, weights, None)[0]
-        tokens = inputs.reshape(-1, size).index_select(0, order.packed)
-        outputs, _ = cells[0].fused(tokens, start, weights, order.batch_sizes)
-        padded = outputs.new_zeros(batch * src_len, outputs.shape[-1])
-        return padded.index_copy(0, order.packed, outputs).view(batch, src_len, -1)
+            outputs, last = cells[0].fused(inputs, start, weights, None)
+        else:
+            tokens = inputs.reshape(-1, size).index_select(0, order.packed)
+            packed, last = cells[0].fused(tokens, start, weights, order.batch_sizes)
+            padded = packed.new_zeros(batch * src_len, packed.shape[-1])
+            outputs = padded.index_copy(0, order.packed, packed).view(batch, src_len, -1)
+        if not self.config.needs_final_state:
+            return outputs, None
+        final = torch.stack([part.transpose(0, 1).flatten(1) for part in last], dim=1)
+        return outputs, final if order is None else final.index_select(0, order.rows)
 
     def read_in_training(self, cells: list[GatedCell], inputs: torch.Tensor, order: TokenOrder | None) -> torch.Tensor:
-        """As [`read`], in loops whose gradients take half the time of torch's on a CPU."""
+        """The outputs of [`read`], in loops whose gradients take half the time of torch's on a CPU."""
         batch, src_len, size = inputs.shape
         if order is None:
             rows = (batch,) * src_len
@@ -243,22 +277,21 @@ class RecurrentEncoder(nn.Module):
 
     def forward(
         self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None, **kwargs: object
-    ) -> torch.Tensor:
+    ) -> EncoderStates:
         """
         Args:
             inputs_embeds: `(batch, src_len, embedding)`.
             attention_mask: `(batch, src_len)`, nonzero on real tokens; None: all are real.
-
-        Returns:
-            States `(batch, src_len, encoder_hidden)`.
         """
         order = None
         if attention_mask is not None and (is_tracing(attention_mask) or not bool(attention_mask.all())):
             order = TokenOrder.of(attention_mask.bool())
         hidden_states = inputs_embeds
+        finals = []
         for layer in self.layers:
-            hidden_states = layer(hidden_states, order)
-        return hidden_states
+            hidden_states, *final = layer(hidden_states, order)
+            finals += final
+        return EncoderStates(hidden_states, torch.stack(finals, dim=1) if finals else None)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -272,7 +305,9 @@ class Bridge(nn.Module):
 
     `zeros`: 0. `last`, `mean`: that state of the encoder in each layer, through a linear map where sizes differ, and c
     = 0 for an LSTM. `dense`: tanh(W x + b) for each layer's h and c, where x is the last state of a recurrent encoder
-    (Bahdanau et al. 2015, A.2.2) or the mean state of a Transformer.
+    (Bahdanau et al. 2015, A.2.2) or the mean state of a Transformer. `final`: in each layer the state, h and c, in
+    which that layer of the encoder ends (Sutskever et al. 2014), through W x + b for h and for c where widths differ.
+    `final_dense`: relu(W x + b), where x are the final states of all layers, apart for h and c.
     """
 
     def __init__(self, config: AttnSeq2SeqConfig, parts: int) -> None:
@@ -285,10 +320,37 @@ class Bridge(nn.Module):
             self.projection = nn.Linear(config.encoder_hidden_size, config.decoder_layers * parts * config.hidden_size)
         elif self.kind in ("last", "mean") and config.encoder_hidden_size != config.hidden_size:
             self.projection = nn.Linear(config.encoder_hidden_size, config.hidden_size, bias=False)
+        elif self.kind == "final_dense":
+            inputs, outputs = config.encoder_hidden_size * config.encoder_layers, config.hidden_size
+            self.projection = nn.ModuleList(nn.Linear(inputs, config.decoder_layers * outputs) for _ in range(parts))
+        elif self.kind == "final" and config.encoder_hidden_size != config.hidden_size:
+            self.projection = nn.ModuleList(
+                nn.Linear(config.encoder_hidden_size, config.hidden_size) for _ in range(parts)
+            )
 
-    def forward(self, encoder_states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """`(batch, src_len, encoder_hidden)` to `(batch, decoder_layers * parts * hidden)`."""
+    def forward(
+        self, encoder_states: torch.Tensor, mask: torch.Tensor | None, final_state: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """
+        `(batch, src_len, encoder_hidden)` to `(batch, decoder_layers * parts * hidden)`.
+
+        Args:
+            encoder_states: The encoder's.
+            mask: `(batch, src_len)` bool, True on real tokens; None: all are real.
+            final_state: `(batch, encoder_layers, parts, encoder_hidden)`, for the kinds that read it.
+
+        Raises:
+            ValueError: It is missing.
+        """
         config = self.config
+        if config.needs_final_state:
+            if final_state is None:
+                raise ValueError(
+                    f"bridge='{self.kind}' starts the decoder from the final state of the encoder: give the encoder's "
+                    "whole output as encoder_outputs, with its final_state."
+                )
+            record(self, summary=final_state.flatten(1))
+            return self.hand_over(final_state)
         if self.kind == "zeros":
             size = config.decoder_layers * self.parts * config.hidden_size
             return encoder_states.new_zeros(encoder_states.shape[0], size)
@@ -301,6 +363,22 @@ class Bridge(nn.Module):
         record(self, summary=summary)
         state = self.projection(summary)
         return nn.functional.pad(state, (0, (self.parts - 1) * config.hidden_size)).repeat(1, config.decoder_layers)
+
+    def hand_over(self, final_state: torch.Tensor) -> torch.Tensor:
+        """`(..., encoder_layers, parts, encoder_hidden)` to `(..., decoder_layers * parts * hidden)`."""
+        if isinstance(self.projection, nn.Identity):
+            return final_state.flatten(-3)
+        parts = final_state.unbind(-2)
+        projections: Any = self.projection
+        if self.kind == "final":
+            made = [projection(part) for projection, part in zip(projections, parts)]
+        else:
+            # view, not unflatten: torch.onnx takes the shape that unflatten gives for fixed.
+            shape = (*final_state.shape[:-3], self.config.decoder_layers, self.config.hidden_size)
+            made = [
+                torch.relu(projection(part.flatten(-2))).view(shape) for projection, part in zip(projections, parts)
+            ]
+        return torch.stack(made, dim=-2).flatten(-3)
 
 
 class Readout(nn.Module):
@@ -695,6 +773,7 @@ class RecurrentDecoder(nn.Module):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         wanted_lengths: torch.Tensor | None = None,
+        encoder_final_state: torch.Tensor | None = None,
         **kwargs: object,
     ) -> DecoderOutput:
         """
@@ -708,11 +787,13 @@ class RecurrentDecoder(nn.Module):
             output_hidden_states: Whether the states of each layer are wanted.
             wanted_lengths: `(batch,)`: how many steps of each row are, at least one; None: all. What lies beyond may
                 be 0.
+            encoder_final_state: `(batch, encoder_layers, parts, encoder_hidden)`, for bridges that read it.
         """
         steps, tgt_len = self.steps, inputs_embeds.shape[1]
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         memory = recall_source(steps.attention, encoder_hidden_states, mask, past_key_values, 0)
-        state, attentional = self.recall_state(inputs_embeds, encoder_hidden_states, mask, memory, past_key_values)
+        source = EncoderStates(encoder_hidden_states, encoder_final_state)
+        state, attentional = self.recall_state(inputs_embeds, source, mask, memory, past_key_values)
         all_states = (
             past_key_values is not None and tgt_len > 1 and keeps_history(past_key_values.self_attention_cache)
         )
@@ -762,7 +843,7 @@ class RecurrentDecoder(nn.Module):
     def recall_state(
         self,
         inputs_embeds: torch.Tensor,
-        encoder_hidden_states: torch.Tensor,
+        source: EncoderStates,
         mask: torch.Tensor | None,
         memory: Memory,
         cache: EncoderDecoderCache | None,
@@ -770,7 +851,7 @@ class RecurrentDecoder(nn.Module):
         cached = None if cache is None else read_state(cache.self_attention_cache)
         if cached is not None and cached.is_start is None:
             return cached.state, cached.attentional.to(inputs_embeds.dtype)
-        layers = self.bridge(encoder_hidden_states, mask)
+        layers = self.bridge(source.hidden_states, mask, source.final_state)
         record(self.bridge, state=layers)
         state = self.steps.join_state([(layers,)], self.steps.attention.initial_state(memory))
         attentional = inputs_embeds.new_zeros(inputs_embeds.shape[0], self.config.readout_size)

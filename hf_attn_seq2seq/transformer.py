@@ -15,7 +15,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .attention import DecoderOutput, ask, build_attention, newest_mask, recall_source
+from .attention import DecoderOutput, EncoderStates, ask, build_attention, newest_mask, recall_source
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .mixers import SelfAttention, build_mixer
 from .recorder import record
@@ -181,15 +181,12 @@ class TransformerEncoder(nn.Module):
         attention_mask: torch.Tensor | None,
         output_attentions: bool = False,
         **kwargs: object,
-    ) -> torch.Tensor:
+    ) -> EncoderStates:
         """
         Args:
             inputs_embeds: `(batch, src_len, embedding)`.
             attention_mask: `(batch, src_len)`, nonzero on real tokens; None: all are real.
             output_attentions: Whether the weights of each layer will be looked at, so that they must be computed.
-
-        Returns:
-            States `(batch, src_len, encoder_hidden)`.
         """
         ranks = count_positions(attention_mask, 0, inputs_embeds.shape[1], inputs_embeds.device)
         hidden_states = self.positions(inputs_embeds, ranks, 0)
@@ -201,7 +198,7 @@ class TransformerEncoder(nn.Module):
         )
         for layer in self.layers:
             hidden_states = layer(hidden_states, mask, angles, output_attentions)
-        return self.norm(hidden_states)
+        return EncoderStates(self.norm(hidden_states))
 
 
 class TransformerDecoderLayerOutput(NamedTuple):

@@ -51,6 +51,19 @@ MODELS: dict[str, dict[str, Any]] = {
     "gru_location_aware": {"attention_type": "location_aware", "attention_query": "current"},
     "gru_monotonic": {"attention_type": "monotonic"},
     "gru_none": {"attention_type": "none", "bridge": "mean"},
+    "final_states": {
+        "encoder_type": "lstm",
+        "decoder_type": "lstm",
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_hidden_size": 12,
+        "attention_query": "current",
+        "input_feeding": True,
+        "bridge": "final",
+        "readout": "affine",
+        "attention_bias": True,
+        "output_bias": True,
+    },
     "transformer_to_gru": {"encoder_type": "transformer", "attention_normalizer": "sparsemax"},
     "gru_to_transformer": {"decoder_type": "transformer", "attention_type": "multi_head", **_FREE},
     "lstm_to_transformer_local_m": {
@@ -96,6 +109,7 @@ SEEDS = {
     "gru_location_aware": 48,
     "gru_monotonic": 1,
     "gru_none": 117,
+    "final_states": 2,
     "transformer_to_gru": 8,
     "gru_to_transformer": 92,
     "lstm_to_transformer_local_m": 111,
@@ -628,8 +642,10 @@ def test_encoder_outputs_in_place_of_a_source(name: str, num_beams: int) -> None
     model = build(name)
     options = {"attention_mask": BATCH.attention_mask, "max_new_tokens": STEPS, "num_beams": num_beams}
     with torch.no_grad():
-        states = model.get_encoder()(BATCH.input_ids, BATCH.attention_mask).last_hidden_state
-    sequences = model.generate(encoder_outputs=BaseModelOutput(states), length_penalty=0.0, **options)
+        encoded = model.get_encoder()(BATCH.input_ids, BATCH.attention_mask)
+    if not model.config.needs_final_state:
+        encoded = BaseModelOutput(encoded.last_hidden_state)
+    sequences = model.generate(encoder_outputs=encoded, length_penalty=0.0, **options)
     assert texts(sequences) == best(name, num_beams)
 
 
@@ -639,10 +655,21 @@ def test_forward_takes_encoder_outputs_of_any_form(name: str) -> None:
     target = torch.tensor([[START, 5]]).expand(len(LENGTHS), -1)
     with torch.no_grad():
         wanted = model(BATCH.input_ids, BATCH.attention_mask, target).logits
-        states = model.get_encoder()(BATCH.input_ids, BATCH.attention_mask).last_hidden_state
-        for outputs in (BaseModelOutput(states), (states,), [states, None]):
+        encoded = model.get_encoder()(BATCH.input_ids, BATCH.attention_mask)
+        states, final = encoded.last_hidden_state, encoded.final_state
+        forms: list[Any] = [encoded, encoded.to_tuple(), (states, None, None, final)]
+        if final is None:
+            forms += [BaseModelOutput(states), (states,), [states, None]]
+        for outputs in forms:
             given = model(attention_mask=BATCH.attention_mask, decoder_input_ids=target, encoder_outputs=outputs)
             torch.testing.assert_close(given.logits, wanted)
+
+
+def test_a_bridge_asks_for_the_final_state() -> None:
+    model = build("final_states")
+    states = model.get_encoder()(BATCH.input_ids, BATCH.attention_mask).last_hidden_state
+    with pytest.raises(ValueError, match="give the encoder's whole output as encoder_outputs"):
+        model(encoder_outputs=(states,), decoder_input_ids=torch.full((len(states), 1), START))
 
 
 @every_model
@@ -1006,6 +1033,10 @@ def pairings() -> list[Any]:
             turn = 0 if attention in ("monotonic", "none") else turn % len(NORMALIZERS)
             if normalizer != list(NORMALIZERS)[turn]:
                 continue
+        bridge = ("dense", "last", "mean", "zeros", "final", "final_dense")[len(allowed) % 6]
+        fits = encoder != "transformer" and (encoder == "lstm") == (decoder == "lstm")
+        if bridge.startswith("final") and decoder != "transformer" and not fits:
+            bridge = "dense"
         readout = ("tanh", "maxout", "affine", "linear", "concat")[len(allowed) // 2 % 5]
         if readout == "linear" and len(allowed) % 2:
             readout = "affine"  # the state alone is read where the context enters the cell
@@ -1017,7 +1048,7 @@ def pairings() -> list[Any]:
             # What else a pairing may have takes turns.
             "attention_query": "current" if len(allowed) % 2 else "previous",
             "input_feeding": len(allowed) % 3 == 0 and decoder != "transformer",
-            "bridge": ("dense", "last", "mean", "zeros")[len(allowed) % 4],
+            "bridge": bridge,
             "position_type": ("sinusoidal", "rotary", "learned")[len(allowed) % 3],
             "readout": readout,
             "tie_word_embeddings": len(allowed) % 5 == 0 and readout != "concat",

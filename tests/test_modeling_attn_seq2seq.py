@@ -16,7 +16,14 @@ from transformers.utils import output_capturing
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.attention import ATTENTIONS
-from hf_attn_seq2seq.configuration_attn_seq2seq import _CHOICES, BRIDGES, FREE_BIAS_ATTENTIONS, READOUTS
+from hf_attn_seq2seq.configuration_attn_seq2seq import (
+    _CHOICES,
+    BRIDGES,
+    FINAL_STATE_BRIDGES,
+    FREE_BIAS_ATTENTIONS,
+    READOUTS,
+    TWO_PART_CELLS,
+)
 from hf_attn_seq2seq.transformer import sinusoids_in_halves
 from tests.helpers import STACK_PAIRS, scrambled, tiny_config, tiny_model
 
@@ -273,6 +280,11 @@ def every_pairing() -> list[Any]:
         readout = READOUTS[turn // 2 % len(READOUTS)]
         if readout == "linear" and (turn % 2 or encoder == decoder == "transformer"):
             readout = "affine"  # the state alone is read where the context enters the cell
+        bridge = BRIDGES[turn // 3 % len(BRIDGES)]
+        layers = 1 + turn // 2 % 2
+        fits = encoder != "transformer" and (encoder in TWO_PART_CELLS) == (decoder in TWO_PART_CELLS)
+        if bridge in FINAL_STATE_BRIDGES and decoder != "transformer" and not fits:
+            bridge = "dense"
         fields = {
             "encoder_type": encoder,
             "decoder_type": decoder,
@@ -282,13 +294,13 @@ def every_pairing() -> list[Any]:
             "attention_query": _CHOICES["attention_query"][turn % 2],
             "readout": readout,
             "attention_bias": attention in FREE_BIAS_ATTENTIONS and turn % 2 == 0,
-            "bridge": BRIDGES[turn // 3 % 4],
+            "bridge": bridge,
             "input_feeding": turn % 5 < 2 and decoder != "transformer",
             "bidirectional": turn % 3 > 0,
             "layer_norm": turn % 4 > 1,
             "residual": turn % 7 > 2,
-            "encoder_layers": 1 + turn % 2,
-            "decoder_layers": 1 + turn // 2 % 2,
+            "encoder_layers": layers if bridge == "final" else 1 + turn % 2,
+            "decoder_layers": layers,
             "tie_word_embeddings": turn % 3 == 0 and readout != "concat",
         }
         try:

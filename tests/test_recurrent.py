@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations, prune
 
 from hf_attn_seq2seq import cells, recurrent
 from hf_attn_seq2seq.cells import CELLS, GatedCell, RecurrentCell
-from hf_attn_seq2seq.configuration_attn_seq2seq import READOUTS
+from hf_attn_seq2seq.configuration_attn_seq2seq import FINAL_STATE_BRIDGES, READOUTS, TWO_PART_CELLS
 from hf_attn_seq2seq.recorder import Recorder, recording
 from hf_attn_seq2seq.recurrent import Bridge, LayerDropout, Readout, RecurrentDecoder, RecurrentEncoder
 from tests.helpers import scrambled, tiny_config, tiny_model
@@ -40,7 +40,8 @@ def copy_to_torch(cell: RecurrentCell, module: nn.Module, suffix: str) -> None:
 @GATED
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_encoder_equals_torch(kind: str, bidirectional: bool) -> None:
-    config = tiny_config(encoder_type=kind, encoder_layers=2, bidirectional=bidirectional)
+    final = {"decoder_type": kind, "decoder_layers": 2, "bridge": "final"}
+    config = tiny_config(encoder_type=kind, encoder_layers=2, bidirectional=bidirectional, **final)
     encoder = scrambled(RecurrentEncoder(config)).double()
     reference = {"gru": nn.GRU, "lstm": nn.LSTM}[kind](
         16, 16 // (1 + bidirectional), 2, batch_first=True, bidirectional=bidirectional
@@ -49,15 +50,21 @@ def test_encoder_equals_torch(kind: str, bidirectional: bool) -> None:
         for cell, suffix in zip(layer.cells, (f"_l{index}", f"_l{index}_reverse")):
             copy_to_torch(cell, reference, suffix)
     inputs = torch.randn(3, 7, 16, dtype=torch.float64)
-    torch.testing.assert_close(encoder(inputs, None), reference(inputs)[0])
+    expected, last = reference(inputs)
+    found = encoder(inputs, None)
+    torch.testing.assert_close(found.hidden_states, expected)
+    last = torch.stack(last if kind == "lstm" else (last,))  # parts x (layers x directions) x batch x hidden
+    last = last.unflatten(1, (2, 1 + bidirectional)).permute(3, 1, 0, 2, 4).flatten(3)
+    torch.testing.assert_close(found.final_state, last)
 
 
 @KINDS
 @pytest.mark.parametrize("padding", MASKS)
-@pytest.mark.parametrize("path", ["packed", "traced", "loop"])
+@pytest.mark.parametrize("path", ["packed", "traced", "loop", "training"])
 def test_padding_is_as_if_it_were_not_there(kind: str, padding: str, path: str) -> None:
-    config = tiny_config(encoder_type=kind, encoder_layers=2, residual=True, layer_norm=True)
-    encoder = scrambled(RecurrentEncoder(config)).double()
+    final = {"decoder_type": kind, "decoder_layers": 2, "bridge": "final"}
+    config = tiny_config(encoder_type=kind, encoder_layers=2, residual=True, layer_norm=True, **final)
+    encoder = scrambled(RecurrentEncoder(config)).double().train(path == "training")
     mask = torch.tensor(MASKS[padding])
     inputs = torch.randn(2, 6, 16, dtype=torch.float64)
     with (
@@ -65,10 +72,12 @@ def test_padding_is_as_if_it_were_not_there(kind: str, padding: str, path: str) 
         mock.patch.object(GatedCell, "is_plain", path != "loop"),
         recording(Recorder()) if path == "loop" else nullcontext(),
     ):
-        states = encoder(inputs, mask)
+        states, ends = encoder(inputs, mask)
     for row in range(2):
         real = mask[row].bool()
-        torch.testing.assert_close(states[row, real], encoder(inputs[row : row + 1, real], None)[0])
+        alone = encoder(inputs[row : row + 1, real], None)
+        torch.testing.assert_close(states[row, real], alone.hidden_states[0])
+        torch.testing.assert_close(ends[row], alone.final_state[0])
         assert states[row, ~real].eq(0).all()
 
 
@@ -111,6 +120,10 @@ def test_a_target_at_once_equals_step_by_step(kind: str, attention: str, query: 
         ours, theirs = (getattr(out.past_key_values, half).layers[0] for out in (whole, plain))
         torch.testing.assert_close(ours.keys, theirs.keys)
         torch.testing.assert_close(ours.values, theirs.values)
+
+
+def test_the_configuration_knows_the_parts_of_cells() -> None:
+    assert tuple(kind for kind, cell in CELLS.items() if cell.parts == 2) == TWO_PART_CELLS
 
 
 @pytest.mark.parametrize("kind", READOUTS)
@@ -175,6 +188,31 @@ def test_bridges(parts: int, sizes: tuple[int, int], bidirectional: bool) -> Non
             for layer in range(2):
                 torch.testing.assert_close(layers[:, layer, 0], expected)
             assert layers[:, :, 1:].eq(0).all()  # an LSTM's c
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("encoder_hidden", [16, 12])
+@pytest.mark.parametrize("bridge", FINAL_STATE_BRIDGES)
+def test_bridges_from_final_states(kind: str, encoder_hidden: int, bridge: str) -> None:
+    layers = {"encoder_layers": 2, "decoder_layers": 2 if bridge == "final" else 3}
+    config = tiny_config(
+        encoder_type=kind, decoder_type=kind, bridge=bridge, encoder_hidden_size=encoder_hidden, **layers
+    )
+    parts = CELLS[kind].parts
+    module = scrambled(Bridge(config, parts))
+    final = torch.randn(2, 2, parts, encoder_hidden)
+    found = module(torch.randn(2, 4, encoder_hidden), None, final).unflatten(1, (config.decoder_layers, parts, 16))
+    for part in range(parts):
+        if bridge == "final_dense":
+            projection = module.projection[part]
+            joined = torch.cat([final[:, 0, part], final[:, 1, part]], dim=1)
+            expected = torch.relu(joined @ projection.weight.T + projection.bias).unflatten(1, (3, 16))
+        elif encoder_hidden == 16:
+            expected = final[:, :, part]
+        else:
+            projection = module.projection[part]
+            expected = final[:, :, part] @ projection.weight.T + projection.bias
+        torch.testing.assert_close(found[:, :, part], expected)
 
 
 @GATED

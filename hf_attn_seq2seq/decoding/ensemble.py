@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import GenerationMixin, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput, logging
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import target_vocabulary
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of
+from hf_attn_seq2seq.modeling_attn_seq2seq import EncoderOutput
 
 
 logger = logging.get_logger(__name__)
@@ -85,11 +86,15 @@ class Ensemble(PreTrainedModel, GenerationMixin):
         caches = past_key_values.caches if past_key_values is not None else [None] * len(self.members)
         log_probabilities = []
         attentions = []
-        for member, states, cache in zip(self.members, encoder_outputs.to_tuple(), caches):
+        for number, (member, cache) in enumerate(zip(self.members, caches)):
+            prefix = f"{number}."
+            parts = {
+                name.removeprefix(prefix): part for name, part in encoder_outputs.items() if name.startswith(prefix)
+            }
             outputs = member(
                 attention_mask=attention_mask,
                 decoder_input_ids=decoder_input_ids,
-                encoder_outputs=BaseModelOutput(last_hidden_state=states),
+                encoder_outputs=EncoderOutput(**parts),
                 past_key_values=cache,
                 use_cache=cache is not None,
                 output_attentions=output_attentions,
@@ -161,8 +166,16 @@ class JointEncoder(nn.Module):
         self.encoders = nn.ModuleList(encoders)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **kwargs: Any) -> ModelOutput:
-        states = (encoder(input_ids=input_ids, attention_mask=attention_mask)[0] for encoder in self.encoders)
-        return ModelOutput({f"member_{number}": state for number, state in enumerate(states)})
+        read = [encoder(input_ids=input_ids, attention_mask=attention_mask) for encoder in self.encoders]
+        parts = ("last_hidden_state", "final_state")
+        return ModelOutput(
+            {
+                f"{number}.{part}": out[part]
+                for number, out in enumerate(read)
+                for part in parts
+                if out.get(part) is not None
+            }
+        )
 
 
 class EnsembleCache:

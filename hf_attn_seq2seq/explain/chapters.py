@@ -193,7 +193,7 @@ def bridge_formula(
     """How the decoder's initial state is computed.
 
     Args:
-        bridge: "dense", "last", "mean" or "zeros"; None for a decoder that takes no state from the encoder.
+        bridge: one of `BRIDGES`; None for a decoder that takes no state from the encoder.
         encoder: `document["encoder"]` of a trace.
         decoder_type: A recurrent cell.
         own_states: Whether that decoder has states of its own.
@@ -208,6 +208,12 @@ def bridge_formula(
         return f"{state} = tanh(W_b {_summary_symbol(encoder or {})} + b)"
     if bridge == "zeros":
         return f"{first} = 0{zeros}"
+    if bridge in ("final", "final_dense"):
+        ends = {symbol: f"{symbol[0].replace('s', 'h')}_end" for symbol in (first, *others)}
+        if bridge == "final":
+            handed = ", ".join(f"{symbol} = {end}" for symbol, end in ends.items())
+            return f"{handed} of the encoder's layer (through linear maps where the widths differ)"
+        return ", ".join(f"{symbol} = relu(W [{end} of all layers] + b)" for symbol, end in ends.items())
     summary = "(1/S) sum_j h_j" if bridge == "mean" else _last_symbol(encoder or {})
     return f"{first} = {summary}{zeros} (through a linear map where the widths differ)"
 
@@ -515,6 +521,8 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
             "last": "equal to what the encoder remembers at its end",
             "mean": "equal to the mean of the encoder's states",
             "zeros": "in which all numbers are 0",
+            "final": "made of what each layer of the encoder remembers at its end, layer by layer",
+            "final_dense": "computed from what all layers of the encoder remember at their ends",
         }
         if bridge == "dense" and facts.encoder["type"] == "transformer":
             made["dense"] = "computed from the mean of the encoder's states, by a layer with its own weights"

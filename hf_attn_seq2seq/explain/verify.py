@@ -542,6 +542,12 @@ def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
         checks.compare("bridge", what, np.zeros_like(state), state)
         return
     summary = torch.from_numpy(trace.arrays["handover.summary"]).double()
+    config = bridge.config
+    if config.needs_final_state:
+        ends = summary.view(config.encoder_layers, -1, config.encoder_hidden_size)
+        _check_ends(trace, ends.numpy(), checks)
+        checks.compare("bridge", what, bridge.hand_over(ends).numpy().reshape(state.shape), state, _summed(bridge))
+        return
     if bridge.kind == "dense":
         projected = bridge.projection(summary).numpy()
         terms = _summed(bridge)
@@ -550,6 +556,18 @@ def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
     expected = np.zeros_like(state)
     expected[:, 0] = bridge.projection(summary).numpy()
     checks.compare("bridge", what, expected, state, _summed(bridge))
+
+
+def _check_ends(trace: Trace, ends: np.ndarray, checks: _Checks) -> None:
+    """The bridge reads the states in which the layers of the encoder end: `(layers, parts, encoder_hidden)`."""
+    kind = trace.document["encoder"]["type"]
+    for layer, recorded in enumerate(ends):
+        for part, name in zip(recorded, CELLS[kind].state):
+            here = f"encoder.layer.{layer}"
+            made = [trace.arrays[f"{here}.forward.{name}"][-1]]
+            if f"{here}.backward.{name}" in trace.arrays:
+                made.append(trace.arrays[f"{here}.backward.{name}"][0])
+            checks.compare("bridge", "the bridge reads the encoder's last states", np.concatenate(made), part)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
 
-from hf_attn_seq2seq.attention import Attention
+from hf_attn_seq2seq.attention import Attention, EncoderStates
 from hf_attn_seq2seq.cache_attn_seq2seq import new_state_cache, write_state
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
@@ -113,16 +113,17 @@ class EncoderGraph(nn.Module):
         return [layer.cross_attention for layer in self.stack.layers]
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        out = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        states = out.last_hidden_state
         mask = attention_mask.bool()
         memories = [attention.memory(states, mask) for attention in self.attentions()]
         projected = [part for memory in memories for part in (memory.keys, memory.values)]
-        return (states, *projected, *self.first_state(states, mask, memories[0]))
+        return (states, *projected, *self.first_state(EncoderStates(states, out.final_state), mask, memories[0]))
 
-    def first_state(self, states: torch.Tensor, mask: torch.Tensor, memory: Any) -> list[torch.Tensor]:
-        config = self.config
+    def first_state(self, source: EncoderStates, mask: torch.Tensor, memory: Any) -> list[torch.Tensor]:
+        config, states = self.config, source.hidden_states
         if config.is_recurrent_decoder:
-            state, attentional = self.stack.recall_state(states, states, mask, memory, None)
+            state, attentional = self.stack.recall_state(states, source, mask, memory, None)
             return [state, attentional] if config.input_feeding else [state]
         if config.carries_state:
             sizes = [1, *(layer.mixer.state_size for layer in self.stack.layers)]

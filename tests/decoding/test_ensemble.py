@@ -33,7 +33,7 @@ def test_a_model_twice_is_the_model(tokenizer, family, num_beams):
 
 def test_greedy_search_of_unlike_members_is_a_plain_loop():
     members = [
-        tiny_model(seed=0, **FAMILIES["lstm"]),
+        tiny_model(seed=0, **FAMILIES["lstm"], bridge="final"),
         tiny_model(seed=1, encoder_layers=1, hidden_size=24, **FAMILIES["gru"]),
         tiny_model(seed=2, decoder_layers=3, **FAMILIES["transformer"]),
     ]
