@@ -25,6 +25,7 @@ from transformers.utils.import_utils import is_tracing
 
 from .cache_attn_seq2seq import SharedSourceCache, SharedSourceLayer
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .energy import additive_scores
 from .recorder import active_recorder, record
 
 
@@ -435,9 +436,6 @@ class MultiHeadAttention(Attention):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-INNER_SUMS = 2**18  # numbers held at once where no gradient needs them all
-
-
 class AdditiveAttention(Attention):
     """
     e_ij = v_a^T tanh(W_a s_i + U_a h_j) (Bahdanau et al. 2015, A.1.2); with `attention_bias`, + b inside the tanh.
@@ -467,21 +465,7 @@ class AdditiveAttention(Attention):
     @staticmethod
     def energy(queries: torch.Tensor, keys: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
         """v^T tanh(q_i + k_j): `(batch, heads, tgt_len, dim)` and `(batch, heads, src_len, dim)` to scores."""
-
-        def score(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-            hidden = (queries.unsqueeze(3) + keys.unsqueeze(2)).tanh_()
-            if vector.shape[0] == 1:
-                return hidden @ vector[0]
-            return torch.einsum("bhtsd,hd->bhts", hidden, vector)
-
-        if torch.is_grad_enabled() or is_tracing(queries):
-            return score(queries, keys)
-        # The sums are the largest numbers of a step: a part at a time, they stay in the processor's cache.
-        width = queries[0].numel() * keys.shape[2]
-        rows = max(1, INNER_SUMS // max(1, width))
-        if rows >= len(queries):
-            return score(queries, keys)
-        return torch.cat([score(*pair) for pair in zip(queries.split(rows), keys.split(rows))])
+        return additive_scores(queries, keys, vector)
 
 
 class ConcatAttention(AdditiveAttention):

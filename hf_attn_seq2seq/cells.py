@@ -367,12 +367,24 @@ class ScanCell(RecurrentCell):
 
     parts = 1
 
+    def forward(self, projected: torch.Tensor, named: bool = False) -> Any:
+        """[`gate_values`] or [`coefficients`]: a call, for which whoever moves parameters about waits."""
+        return self.name(projected) if named else self.weigh(projected)
+
     def coefficients(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """f and g, `(..., hidden)` each, of projected inputs `(..., gates * hidden)`."""
-        raise ValueError(f"{type(self).__name__} defines no equations.")
+        return self(projected)  # type: ignore[no-any-return]
 
     def gate_values(self, projected: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the equations name, `(..., hidden)` each, for a recorder."""
+        return self(projected, named=True)  # type: ignore[no-any-return]
+
+    def weigh(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The cell's equations, for [`coefficients`]."""
+        raise ValueError(f"{type(self).__name__} defines no equations.")
+
+    def name(self, projected: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The cell's gates and candidate, for [`gate_values`]."""
         raise ValueError(f"{type(self).__name__} names no gates.")
 
     def step(self, projected: torch.Tensor, state: State, dropout_mask: torch.Tensor | None) -> State:
@@ -441,12 +453,12 @@ class SSRUCell(ScanCell):
     def init_weights(self) -> None:
         init.zeros_(self.forget_bias)
 
-    def gate_values(self, projected: torch.Tensor) -> dict[str, torch.Tensor]:
+    def name(self, projected: torch.Tensor) -> dict[str, torch.Tensor]:
         forget, candidate = projected.chunk(2, dim=-1)
         return {"forget": torch.sigmoid(forget + self.forget_bias), "candidate": candidate}
 
-    def coefficients(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        gates = self.gate_values(projected)
+    def weigh(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        gates = self.name(projected)
         forget = gates["forget"]
         return forget, (1.0 - forget) * gates["candidate"]
 
@@ -466,12 +478,12 @@ class MinGRUCell(ScanCell):
 
     gates = 2
 
-    def gate_values(self, projected: torch.Tensor) -> dict[str, torch.Tensor]:
+    def name(self, projected: torch.Tensor) -> dict[str, torch.Tensor]:
         update, candidate = projected.chunk(2, dim=-1)
         return {"update": torch.sigmoid(update), "candidate": candidate}
 
-    def coefficients(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        gates = self.gate_values(projected)
+    def weigh(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        gates = self.name(projected)
         update = gates["update"]
         return 1.0 - update, update * gates["candidate"]
 
@@ -484,7 +496,7 @@ class MinLSTMCell(ScanCell):
 
     gates = 3
 
-    def gate_values(self, projected: torch.Tensor) -> dict[str, torch.Tensor]:
+    def name(self, projected: torch.Tensor) -> dict[str, torch.Tensor]:
         enter, forget, candidate = projected.chunk(3, dim=-1)
         keep = self.keep(enter, forget)
         return {
@@ -499,7 +511,7 @@ class MinLSTMCell(ScanCell):
         """f / (f + i) from logarithms, since both gates may be too small to be divided."""
         return torch.sigmoid(nn.functional.logsigmoid(forget) - nn.functional.logsigmoid(enter))
 
-    def coefficients(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def weigh(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         enter, forget, candidate = projected.chunk(3, dim=-1)
         keep = self.keep(enter, forget)
         return keep, (1.0 - keep) * candidate

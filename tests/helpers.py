@@ -45,7 +45,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "ssru": {
         "encoder_type": "min_gru",
         "decoder_type": "ssru",
-        "attention_type": "general",
+        "attention_type": "additive",
         "attention_query": "current",
         "decoder_layers": 2,
     },
