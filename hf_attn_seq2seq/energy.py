@@ -34,7 +34,7 @@ def additive_scores(queries: torch.Tensor, keys: torch.Tensor, vector: torch.Ten
     if not torch.is_grad_enabled():
         return scores_in_blocks(queries, keys, vector)
     same = queries.dtype == keys.dtype == vector.dtype and queries.dtype in (torch.float32, torch.float64)
-    if not same or not all(runs_plainly(each) for each in (queries, keys, vector)):
+    if not same or not (runs_plainly(queries) and runs_plainly(keys)):
         return plain_scores(queries, keys, vector)
     return _Scores.apply(queries, keys, vector)  # type: ignore[no-any-return]
 

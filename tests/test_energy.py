@@ -9,6 +9,7 @@ import torch
 
 from hf_attn_seq2seq import energy
 from hf_attn_seq2seq.energy import Shape, additive_scores, plain_scores, scores_in_blocks
+from tests.helpers import tiny_model
 
 
 def inputs(heads: int = 2, tgt_len: int = 4, src_len: int = 5, batch: int = 3) -> list[torch.Tensor]:
@@ -69,6 +70,21 @@ def test_gradients(heads: int) -> None:
         loss = additive_scores(*given).square().sum()
         first, second = (torch.autograd.grad(loss, given, retain_graph=True) for _ in range(2))
         torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def test_a_model_in_training_makes_blocks() -> None:
+    model = tiny_model(attention_type="additive", attention_query="current").train()
+    batch = {"input_ids": torch.randint(3, 20, (2, 6)), "labels": torch.randint(3, 20, (2, 5))}
+    expected = model(**batch).loss
+    with (
+        mock.patch.object(energy, "BLOCK", 100),
+        mock.patch.object(energy, "scores_in_blocks", wraps=scores_in_blocks) as in_blocks,
+        mock.patch.object(energy, "plain_scores") as plain,
+    ):
+        loss = model(**batch).loss
+    assert in_blocks.called
+    assert not plain.called
+    torch.testing.assert_close(loss, expected)
 
 
 @pytest.mark.parametrize("wanted", range(3))

@@ -1,8 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Transformers' common model and configuration tests, run on six kinds of encoder-decoders.
+"""Transformers' common model and configuration tests, run on seven kinds of encoder-decoders.
 
 Every test of `ModelTesterMixin` runs as it is, except two that index self-attention tuples, which a recurrent stack
-and a Transformer decoder with another mixer do not have. They are replaced by stricter ones for all six kinds, and the
+and a Transformer decoder with another mixer do not have. They are replaced by stricter ones for all seven kinds, and the
 original runs too where it applies:
 
 - `test_attention_outputs`: which attentions are there and which are empty, rows that sum to one, exact zeros on
@@ -301,6 +301,17 @@ class TestAttnSeq2SeqTransformerGru(ConformanceMixin, unittest.TestCase):
         "norm_position": "pre",
         "position_type": "rotary",
         "attention_type": "additive",
+    }
+
+
+class TestAttnSeq2SeqScanCells(ConformanceMixin, unittest.TestCase):
+    """Kim et al. 2019 and Feng et al. 2024: cells that run over all steps at once."""
+
+    fields: ClassVar[dict[str, Any]] = {
+        "encoder_type": "min_lstm",
+        "decoder_type": "ssru",
+        "attention_type": "additive",
+        "attention_query": "current",
     }
 
 
