@@ -2,8 +2,8 @@
 """Transformers' common model and configuration tests, run on seven kinds of encoder-decoders.
 
 Every test of `ModelTesterMixin` runs as it is, except two that index self-attention tuples, which a recurrent stack
-and a Transformer decoder with another mixer do not have. They are replaced by stricter ones for all seven kinds, and the
-original runs too where it applies:
+and a Transformer decoder with another mixer do not have. They are replaced by stricter ones for all seven kinds, and
+the original runs too where it applies:
 
 - `test_attention_outputs`: which attentions are there and which are empty, rows that sum to one, exact zeros on
   padding, no look ahead, the same weights however they are asked for.
