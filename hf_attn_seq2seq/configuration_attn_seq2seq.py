@@ -191,8 +191,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         tie_word_embeddings: Whether the output layer shares the target embedding table (two-way tying, Press and Wolf
             2017); needs an output layer that reads as many numbers as an embedding has.
         output_bias: Whether the output layer adds a bias.
-        zero_start: Whether the decoder reads zeros, instead of an embedding, where it is fed the start token, as Marian
-            does.
+        zero_start: Whether the decoder reads zeros, instead of an embedding, where it is fed the start token, as in
+            Marian.
         share_encoder_decoder_embeddings: Whether source and target share one table (with `tie_word_embeddings`:
             three-way tying); needs a shared vocabulary.
         format_version: Format of the code that saved the model; a model saved by newer code is refused.

@@ -424,7 +424,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         self.embed_tokens = value  # type: ignore[assignment]
 
     def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """`(batch, tgt_len)` ids to embeddings `(batch, tgt_len, embedding)`: with `zero_start`, the start token's is 0."""
+        """`(batch, tgt_len)` ids to `(batch, tgt_len, embedding)`; with `zero_start`, 0 for the start token."""
         embeds = self.embed_tokens(input_ids)
         if self.config.zero_start:
             starts = input_ids == self.config.decoder_start_token_id

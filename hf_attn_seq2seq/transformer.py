@@ -41,8 +41,8 @@ def sinusoids(positions: torch.Tensor, size: int) -> torch.Tensor:
 
 def sinusoids_in_halves(positions: torch.Tensor, size: int) -> torch.Tensor:
     """
-    PE(pos, i) = sin(pos / 10000^(i / (size / 2 - 1))), PE(pos, size / 2 + i) = cos(...), as in Marian and Tensor2Tensor:
-    the slowest wave has length 2 pi 10000, which the paper's misses by a little.
+    PE(pos, i) = sin(pos / 10000^(i / (size / 2 - 1))), PE(pos, size / 2 + i) = cos(...), as in Marian and
+    Tensor2Tensor: the slowest wave has length 2 pi 10000, which the paper's misses by a little.
 
     `(batch or 1, length)` positions to `(batch or 1, length, size)`.
     """

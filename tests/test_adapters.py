@@ -24,7 +24,9 @@ QUERY = ["query_projection"]
 
 
 def recurrent_linears(family: str) -> list[str]:
-    return QUERY if FAMILIES[family]["decoder_type"] == "transformer" else [*QUERY, "hidden_projection", "input_projections.0"]
+    if FAMILIES[family]["decoder_type"] == "transformer":
+        return QUERY
+    return [*QUERY, "hidden_projection", "input_projections.0"]
 
 
 ADAPTERS: dict[str, Callable[[list[str]], peft.PeftConfig]] = {

@@ -54,7 +54,7 @@ def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
             "but embedding_size=128 and encoder_hidden_size=256",
         ),
         ({**TRANSFORMERS, "hidden_size": 36, "position_type": "rotary"}, "head size 9 must be even"),
-        ({**TRANSFORMERS, "hidden_size": 2, "position_type": "sinusoidal_halves"}, "needs a width of 4 or more, not 2"),
+        ({**TRANSFORMERS, "hidden_size": 2, "position_type": "sinusoidal_halves"}, "a width of 4 or more, not 2"),
         ({"zero_start": True, "decoder_start_token_id": None}, "zero_start=True needs decoder_start_token_id"),
         ({**TRANSFORMERS, "hidden_size": 31, "num_attention_heads": 1}, "needs an even width, not 31"),
         ({**TRANSFORMERS, "encoder_attention_heads": 3}, "must be a multiple of encoder_attention_heads=3"),
