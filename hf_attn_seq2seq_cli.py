@@ -42,6 +42,7 @@ COMMANDS = {
     "align": Command("training.align", "align the words of sentence pairs", "train"),
     "push": Command("sharing.command", "share a trained model on the Hub, with its model card and results", "train"),
     "app": Command("app.command", "open a web page that translates and shows how", "app"),
+    "convert": Command("convert.command", "convert a checkpoint of another toolkit, such as Marian's"),
     "export": Command("export.command", "export a model to ONNX Runtime, in full precision or 8 bits", "export"),
 }
 

@@ -127,6 +127,42 @@ def whole_folder(folder: Path, then: str = AGAIN) -> Iterator[Path]:
         clear_leftovers(folder)
 
 
+def new_output(output: str | Path) -> Path:
+    """
+    The folder that a user chose as a command's `--output`.
+
+    Raises:
+        ValueError: The name is empty, or there is something there.
+    """
+    if not str(output).strip():
+        raise ValueError("The name of --output is empty: name a new folder.")
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"'{folder}' is not a folder: name a new one as --output.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"'{folder}' exists and is not empty: name another --output, or remove it first.")
+    return folder
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[Path]:
+    """
+    Yield an empty folder that becomes `folder` when the block ends; no other run may write there meanwhile.
+
+    Raises:
+        ValueError: The folder cannot be made.
+    """
+    try:
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"'{folder}' cannot be written ({error.strerror}): name another --output.") from None
+    place = folder.resolve()
+    with sole_output(place), whole_folder(place) as made:
+        yield made
+        if place.is_dir():
+            place.rmdir()  # fails if it is no longer empty
+
+
 def clear_leftovers(folder: Path) -> Path:
     """Remove what an unfinished [`whole_folder`] left beside `folder`; returns the path of the partial folder."""
     partial, old = (folder.with_name(f".{folder.name}.{name}") for name in ("partial", "old"))

@@ -1,11 +1,11 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Export a model for ONNX Runtime, in single precision or 8 bits, or for CTranslate2."""
+"""Export a model for ONNX Runtime, in single precision or 8 bits, for CTranslate2 or for Marian."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hf_attn_seq2seq.export.names import CTRANSLATE2, GRAPH
+from hf_attn_seq2seq.export.names import CTRANSLATE2, GRAPH, MARIAN
 from hf_attn_seq2seq.export.parsers import export_parser
 from hf_attn_seq2seq.export.writer import SENTENCES, Exported, WrittenGraph, described, export, export_graph
 
@@ -31,6 +31,13 @@ def run(options: argparse.Namespace) -> None:
             f"{written.folder}: {written.bytes / 1e6:.1f} MB, for CTranslate2.\n{ctranslate2.described(written)}\n"
             f"Try it: see {written.folder / 'README.md'}"
         )
+        return
+    if options.to == MARIAN:
+        from hf_attn_seq2seq.export import marian
+
+        made = marian.export_marian(options.model, options.output, sentences)
+        sizes = ", ".join(f"{file} {size / 1e6:.1f} MB" for file, size in made.bytes.items())
+        print(f"{made.folder}: {sizes}.\n{marian.described(made)}\nTry it: see {made.folder / 'README.md'}")
         return
     print(_told(export(options.model, options.to, options.output, sentences)))
 

@@ -24,7 +24,6 @@ from hf_attn_seq2seq.export.writer import (
     SENTENCES,
     TOLERANCE,
     Inputs,
-    filled,
     new_folder,
     origin_of,
     own_model,
@@ -36,6 +35,7 @@ from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.tokenization_attn_seq2seq import TARGET_FILE
 from hf_attn_seq2seq.transformer import SINUSOIDS, Positions
+from hf_attn_seq2seq.writing import filled
 
 
 if TYPE_CHECKING:

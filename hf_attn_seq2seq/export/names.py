@@ -3,5 +3,6 @@
 
 KINDS = ("onnx", "int8")  # of folders for ONNX Runtime
 CTRANSLATE2 = "ctranslate2"  # a folder for CTranslate2
+MARIAN = "marian"  # a folder for Marian and Firefox's engine
 GRAPH = "graph"  # written into the folder of the model
 COMPARED = 16  # sentences  # by which an exported model is compared with PyTorch's

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
-from hf_attn_seq2seq.export.names import COMPARED, CTRANSLATE2, GRAPH, KINDS
+from hf_attn_seq2seq.export.names import COMPARED, CTRANSLATE2, GRAPH, KINDS, MARIAN
 
 
 EXAMPLES = """examples:
@@ -21,12 +21,13 @@ kinds:
          difference is measured and saved in exported.json
   ctranslate2
          a Transformer for CTranslate2, with equal results in single precision; needs the extra ctranslate2
+  marian a Transformer for Marian and Firefox's engine: .npz, .bin, and .bin in 8 bits, with SentencePiece vocabularies
 """
 
 
 def export_parser() -> CommandParser:
     parser = CommandParser(
-        description="Export a model for ONNX Runtime, in single precision or 8 bits, or for CTranslate2.",
+        description="Export a model for ONNX Runtime, in single precision or 8 bits, for CTranslate2 or for Marian.",
         epilog=EXAMPLES,
     )
     parser.add_argument(
@@ -38,7 +39,10 @@ def export_parser() -> CommandParser:
         f"{DEFAULT_MODEL}, which comes with this package)",
     )
     parser.add_argument(
-        "--to", choices=(*KINDS, GRAPH, CTRANSLATE2), default="onnx", help="kind of export (default: %(default)s)"
+        "--to",
+        choices=(*KINDS, GRAPH, CTRANSLATE2, MARIAN),
+        default="onnx",
+        help="kind of export (default: %(default)s)",
     )
     parser.add_argument(
         "--output", "-o", metavar="FOLDER", help="a new folder (default: the model's name and the kind)"

@@ -5,8 +5,7 @@ import copy
 import importlib.metadata
 import itertools
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +29,7 @@ from hf_attn_seq2seq.graphs.storage import WEIGHTS_FILE, save_together
 from hf_attn_seq2seq.graphs.writer import describe, write_graph
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from hf_attn_seq2seq.writing import sole_output, whole_file, whole_folder
+from hf_attn_seq2seq.writing import filled, new_output, whole_file
 
 
 COMPARED_TOKENS = 32  # of a translation
@@ -118,35 +117,10 @@ def new_folder(name: str, kind: str, output: str | Path | None) -> Path:
     Raises:
         ValueError: There is something there, or the model is an exported one.
     """
-    if output is not None and not str(output).strip():
-        raise ValueError("The name of --output is empty: name a new folder.")
-    folder = Path(output) if output is not None else _default_output(name, kind)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"'{folder}' is not a folder: name a new one as --output.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"'{folder}' exists and is not empty: name another --output, or remove it first.")
+    folder = new_output(_default_output(name, kind) if output is None else output)
     if (Path(resolve(name)) / DESCRIPTION).is_file():
         raise ValueError(f"'{name}' is already exported: name the model it was exported from.")
     return folder
-
-
-@contextmanager
-def filled(folder: Path) -> Iterator[Path]:
-    """
-    Yield an empty folder that becomes `folder` when the block ends; no other run may write there meanwhile.
-
-    Raises:
-        ValueError: The folder cannot be made.
-    """
-    try:
-        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"'{folder}' cannot be written ({error.strerror}): name another --output.") from None
-    place = folder.resolve()
-    with sole_output(place), whole_folder(place) as made:
-        yield made
-        if place.is_dir():
-            place.rmdir()  # fails if it is no longer empty
 
 
 class WrittenGraph(NamedTuple):

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hf_attn_seq2seq.protobuf import fields
+
 
 GRAPH_FILE = "graph.onnx"
 FORMAT = "hf_attn_seq2seq graph"
@@ -20,9 +22,9 @@ def read_about(content: bytes) -> dict[str, Any] | None:
     """What a graph says of itself; None if it is not one of this package's."""
     about = {}
     try:
-        for number, value in _fields(memoryview(content)):
+        for number, value in fields(memoryview(content)):
             if number == _PROPERTIES:
-                name, text = (bytes(part).decode() for _, part in _fields(value))
+                name, text = (bytes(part).decode() for _, part in fields(value))
                 about[name] = json.loads(text)
     except (ValueError, IndexError, TypeError):
         return None
@@ -75,34 +77,3 @@ def checksum(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _fields(content: memoryview) -> list[tuple[int, Any]]:
-    """The fields of a message in the wire format of Protocol Buffers; embedded messages as memory."""
-    found: list[tuple[int, Any]] = []
-    place = 0
-
-    def varint() -> int:
-        nonlocal place
-        value = shift = 0
-        while True:
-            byte = content[place]
-            place += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-            shift += 7
-
-    while place < len(content):
-        number, kind = divmod(varint(), 8)
-        if kind == 0:
-            found.append((number, varint()))
-            continue
-        if kind not in (1, 2, 5):
-            raise ValueError
-        length = {1: 8, 5: 4}.get(kind) or varint()
-        if place + length > len(content):
-            raise ValueError
-        found.append((number, content[place : place + length]))
-        place += length
-    return found
