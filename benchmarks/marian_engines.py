@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from transformers.utils import logging
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -42,6 +43,7 @@ from hf_attn_seq2seq.export import marian as export
 
 ROOT = Path(__file__).resolve().parents[1]
 EOS, UNK = 0, 1
+SCORED, COMPUTED = 40, 10  # sentences of a model that pymarian translates, and that NumPy does: both are slow
 
 
 class Kind(NamedTuple):
@@ -68,7 +70,7 @@ KINDS = [
     Kind(pre=True),
     Kind(activation="swish"),
     Kind("self-attention"),
-    Kind("self-attention", pre=True, tying="trg"),
+    Kind("self-attention", tying="trg"),
     Kind("self-attention", activation="swish", tying="none"),
     Kind("self-attention", activation="gelu", tying="src"),
     Kind("average-attention"),
@@ -99,6 +101,8 @@ def random_model(kind: Kind, seed: int, sizes: tuple[int, int]) -> tuple[dict[st
 
     def norm(name: str, pre: bool = kind.pre) -> None:
         vector(f"{name}_ln_scale{'_pre' * pre}", width, 1.0)
+        # Half of the signs are turned: else a token's own row, which goes through all layers, would repeat the token.
+        found[f"{name}_ln_scale{'_pre' * pre}"] *= rng.choice(np.array([-1.0, 1.0], np.float32), width)
         vector(f"{name}_ln_bias{'_pre' * pre}", width)
 
     def attention(name: str) -> None:
@@ -315,12 +319,16 @@ def as_text(tokenizer_file: Path, ids: Sequence[int]) -> str:
 
 
 class Int8Reference:
-    """A student's greedy search in 8 bits, from what a file holds, as an engine computes it."""
+    """
+    A student's greedy search in 8 bits, from what a file holds, as an engine computes it: with `saturates`, on AVX2,
+    whose product of 8-bit numbers overflows where two neighbours are large.
+    """
 
-    def __init__(self, content: bytes, options: dict[str, int]) -> None:
+    def __init__(self, content: bytes, options: dict[str, int], saturates: bool) -> None:
         self.stored = read_stored(content, "model")
         self.options = options
         self.shared = "Wemb" in self.stored
+        self.saturates = saturates
 
     def floats(self, name: str) -> np.ndarray:
         return np.frombuffer(self.stored[name].data, np.float32, math.prod(self.stored[name].shape))
@@ -329,11 +337,7 @@ class Int8Reference:
         """`(rows, in)` to `(rows, out)`: both sides are rounded to 8 bits."""
         _, shape, data = self.stored[name]
         matrix = np.frombuffer(data, np.int8, math.prod(shape)).reshape(shape[::-1]).astype(np.int64)
-        (multiplier,) = (
-            np.frombuffer(data, np.float32, 1, offset=math.prod(shape))
-            if math.prod(shape) % 4 == 0
-            else (np.frombuffer(bytes(data[math.prod(shape) :][:4]), np.float32))
-        )
+        multiplier = float(np.frombuffer(bytes(data[math.prod(shape) :][:4]), np.float32)[0])
         return self.rounded(inputs, matrix, multiplier, self.alpha(name), bias)
 
     def alpha(self, name: str) -> float:
@@ -346,7 +350,13 @@ class Int8Reference:
         self, inputs: np.ndarray, matrix: np.ndarray, multiplier: float, alpha: float, bias: str | None
     ) -> np.ndarray:
         whole = np.rint(inputs * np.float32(alpha)).clip(-127, 127).astype(np.int64)
-        output = (whole @ matrix.T).astype(np.float64) / (float(alpha) * float(multiplier))
+        if self.saturates and matrix.shape[1] % 32 == 0:
+            # The engine shifts by 127 to unsigned values, and a pair of products is one number of 16 bits.
+            pairs = ((whole + 127)[:, None] * matrix).reshape(len(whole), len(matrix), -1, 2).sum(-1)
+            product = pairs.clip(-(2**15), 2**15 - 1).sum(-1) - 127 * matrix.sum(1)
+        else:
+            product = whole @ matrix.T
+        output = product.astype(np.float64) / (float(alpha) * float(multiplier))
         return output + (0.0 if bias is None else self.floats(bias))
 
     def table(self, side: str) -> tuple[np.ndarray, float]:
@@ -457,9 +467,52 @@ def write_case(folder: Path, kind: Kind, seed: int, vocabs: Sequence[Path], size
     return folder
 
 
+# The small files of the tests: kind and seed of each.
+RECORDED = {
+    "student.npz": (Kind(), 57),
+    "student.bin": (Kind(), 39),
+    "two-vocabularies.npz": (Kind(tying="trg"), 45),
+    "swish.npz": (Kind(activation="swish", pre=True, tying="none"), 18),
+    "transformer.npz": (Kind("self-attention", activation="gelu", tying="src"), 18),
+    "average.npz": (Kind("average-attention", aan_depth=3, activation="swish"), 57),
+}
+RECORDED_8 = {"student.int8.bin": "student.npz", "two-vocabularies.int8.bin": "two-vocabularies.npz"}
+
+
+def record(folder: Path, engines: dict[str, Engine], lines: Sequence[str]) -> None:
+    """Write small models, and what the engines make of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabs = [folder / "source.spm", folder / "target.spm"]
+    for file, size in zip(vocabs, (130, 110)):
+        file.write_bytes(vocabulary(lines, size, "identity"))
+    sentences = [" ".join(line.split()[:4]) for line in lines[::50]][:8]
+    found: dict[str, Any] = {"sentences": sentences, "models": {}}
+    with tempfile.TemporaryDirectory() as place:
+        for name, (kind, seed) in RECORDED.items():
+            files = vocabs if kind.tying in ("trg", "none") else vocabs[:1]
+            sizes = (len(_pieces(files[0])), len(_pieces(files[-1])))
+            case = write_case(Path(place) / name, kind, seed, files, sizes)
+            (folder / name).write_bytes((case / f"model{Path(name).suffix}").read_bytes())
+            about: dict[str, Any] = {"vocabs": [file.name for file in files]}
+            about["pymarian"] = engines["pymarian"](case / "model.npz", files, sentences)
+            if kind.for_firefox and len(files) == 1:
+                about["fxtranslate"] = engines["fxtranslate"](case / "model.bin", files, sentences)["texts"]
+            found["models"][name] = about
+        for name, of in RECORDED_8.items():
+            case, files = Path(place) / of, [folder / each for each in found["models"][of]["vocabs"]]
+            export.export_marian(str(case / "converted"), case / "exported", sentences)
+            content = (case / "exported" / export.INT8_BIN).read_bytes()
+            (folder / name).write_bytes(content)
+            texts = engines["fxtranslate"](folder / name, files, sentences)["texts"]
+            found["models"][name] = {"vocabs": [file.name for file in files], "fxtranslate": texts, "of": of}
+    text = json.dumps(found, ensure_ascii=False, indent=1)
+    (folder / "recorded.json").write_text(text + "\n", encoding="utf-8")
+
+
 def cases(models: int) -> Iterator[tuple[int, Kind]]:
+    """Half of the models are such as Firefox's engine takes, in turn; the others are of every kind."""
     for seed in range(models):
-        yield seed, KINDS[seed % len(KINDS)] if seed % 2 else KINDS[seed // 2 % 2]
+        yield seed, KINDS[seed // 2 % len(KINDS)] if seed % 2 else KINDS[seed // 2 % 2]
 
 
 def main() -> None:
@@ -467,11 +520,16 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=100)
     parser.add_argument("--sentences", type=int, default=200)
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="(default: %(default)s)")
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="write the small files of the tests instead")
     options = parser.parse_args()
+    logging.disable_progress_bar()
     engines = {
         name: Engine(name, Path(interpreter(name, options.environments))) for name in ("fxtranslate", "pymarian")
     }
     lines = text_lines()
+    if options.record:
+        record(options.record, engines, lines)
+        return
     sentences = [" ".join(line.split()[: 3 + place % 8]) for place, line in enumerate(lines)][: options.sentences]
     results: dict[str, Line] = {}
 
@@ -522,7 +580,8 @@ def one(
         add("fxtranslate, single precision: exported again", texts, found)
     if kind.for_firefox:
         small = exported / export.INT8_BIN
-        found = engines["fxtranslate"](small, spms, sentences)["texts"]
+        answer = engines["fxtranslate"](small, spms, sentences)
+        found = answer["texts"]
         model = AttnSeq2SeqForConditionalGeneration.from_pretrained(converted)
         tokenizer = AttnSeq2SeqTokenizer.from_pretrained(converted)
         sizes_of = {
@@ -531,8 +590,8 @@ def one(
             "encoder": model.config.encoder_layers,
             "decoder": model.config.decoder_layers,
         }
-        reference = Int8Reference(small.read_bytes(), sizes_of)
-        some = list(sentences)[:25]
+        reference = Int8Reference(small.read_bytes(), sizes_of, answer["backend"] in ("avx2", "ssse3"))
+        some = list(sentences)[:COMPUTED]
         computed = [as_text(converted, reference.translate(tokenizer(each).input_ids)) for each in some]
         add("fxtranslate, 8 bits: the same file computed in NumPy", computed, found[: len(some)])
         convert(small, folder / "from8", spms)
@@ -542,7 +601,7 @@ def one(
             [as_text(converted, each) for each in again],
             found,
         )
-    limited = [each for each in sentences]
+    limited = list(sentences)[:SCORED]
     answer = engines["pymarian"](folder / "model.npz", files, limited)
     ids, scores = ours(converted, limited, lambda length: 2 * length)
     tokenizer = AttnSeq2SeqTokenizer.from_pretrained(converted).target

@@ -265,6 +265,9 @@ def _config(options: Options, vocabulary: _Vocabulary, found: MarianFile) -> Att
     fields: dict[str, Any] = {"norm_position": options.norm_position()}
     if autoreg == "rnn" and options.get("dec-cell", "gru", str) != "ssru":
         raise options.refuse("dec-cell", "another cell than SSRU in a Transformer's decoder")
+    if autoreg == "self-attention" and fields["norm_position"] == "pre":
+        # In training keys and values are normalized, but those of earlier steps are not while Marian translates.
+        raise options.refuse("transformer-preprocess", "self-attention that differs between training and translation")
     if autoreg == "average-attention":
         fields |= _average(options, width, fields["norm_position"])
     all_tied = options.get("tied-embeddings-all", False)

@@ -22,6 +22,7 @@ import io
 import math
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -237,7 +238,7 @@ def _read_npz(content: bytes, name: str) -> MarianFile:
                     raise ValueError(f"'{name}' holds numbers in {quoted(tensor)} that are not finite: {_WHAT}")
                 else:
                     tensors[tensor] = array
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.zlib.error):
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error):
         raise _cut_off(name) from None
     if options is None:
         raise ValueError(f"'{name}' holds no options ({OPTIONS}), so it is no model of Marian: name its .npz or .bin.")

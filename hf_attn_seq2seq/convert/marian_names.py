@@ -101,4 +101,4 @@ def _average(config: AttnSeq2SeqConfig, marian: str, layer: str) -> Iterator[Wei
 
 _MIXERS = {"attention": _self_attention, "ssru": _ssru, "average": _average}
 AUTOREG = {"self-attention": "attention", "rnn": "ssru", "average-attention": "average"}  # and ours
-ACTIVATIONS = {"relu": "relu", "swish": "silu", "gelu": "quick_gelu"}  # Marian's and ours that compute the same
+ACTIVATIONS = {"relu": "relu", "swish": "silu", "gelu": "gelu"}  # Marian's and ours that compute the same

@@ -178,7 +178,7 @@ def to_tokenizer(model: SentencePiece, name: str, size: int | None = None) -> To
     return tokenizer
 
 
-_PREFIX = {
+_PREFIX: dict[bool, list[Any]] = {
     True: [normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)],
     False: [normalizers.Replace(" ", SPACE)],
 }

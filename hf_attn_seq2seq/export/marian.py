@@ -139,10 +139,15 @@ def check(config: AttnSeq2SeqConfig) -> None:
         raise ValueError("Marian has one number of heads for all attention: export it for ONNX Runtime (--to onnx).")
     if config.encoder_hidden_size != config.hidden_size:
         raise ValueError("Marian has one width for both sides: export it for ONNX Runtime (--to onnx).")
+    if config.decoder_mixer == "attention" and config.norm_position == "pre":
+        raise ValueError(
+            "Marian does not normalize the keys of earlier steps while it translates: use norm_position='post' or "
+            "decoder_mixer='ssru', or export the model for ONNX Runtime (--to onnx)."
+        )
     if config.decoder_mixer == "average":
         if config.norm_position == "pre":
             raise ValueError("Marian averages what is not normalized: export it for ONNX Runtime (--to onnx).")
-        if config.average_layers and config.average_size == config.hidden_size:
+        if config.average_layers and (config.average_size or config.intermediate_size) == config.hidden_size:
             raise ValueError("Marian leaves out the last layer of a network of averages that is as wide as the model.")
 
 
@@ -156,7 +161,7 @@ def vocabularies(
         ValueError: They are none of SentencePiece's, or do not have the ids of the model.
     """
     config, bias = model.config, model.lm_head.bias
-    added = bias is not None and config.pad_token_id is not None and float(bias[config.pad_token_id]) <= EXCLUDED / 2
+    added = bias is not None and config.pad_token_id is not None and bias[config.pad_token_id].item() <= EXCLUDED / 2
     found = []
     for side, rows in (("source", config.vocab_size), ("target", config.decoder_vocab_size)):
         backend = getattr(tokenizer, side, tokenizer).backend_tokenizer
