@@ -9,6 +9,7 @@ recipe, and lies under that name where the page's blocks run.
 
 import re
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,15 @@ def make_models(page: Path, folder: Path) -> None:
         make_model(folder / name)
 
 
+def make_marian(folder: Path) -> Path:
+    """A folder with a small model of Marian and its vocabulary."""
+    files = ROOT / "tests/convert/marian"
+    folder.mkdir()
+    for name in ("student.bin", "source.spm"):
+        shutil.copy(files / name, folder / name)
+    return folder
+
+
 def make_model(folder: Path) -> None:
     """Save a tiny model and its tokenizer."""
     sentences = ["The cat is on the mat .", "Le chat est sur le tapis ."]
@@ -78,6 +88,8 @@ def make_model(folder: Path) -> None:
 def run_python(page: Path) -> dict[str, Any]:
     """Run the page's Python and return its names; errors tell the page's lines."""
     names: dict[str, Any] = {"__name__": "__main__"}
+    if page.stem == "marian":
+        names["marian"] = make_marian(Path("models"))
     for block in blocks(page, "python"):
         _run(page, block, names)
     for block in blocks(page, "python hub"):

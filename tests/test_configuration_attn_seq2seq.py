@@ -134,6 +134,7 @@ def test_presets_have_the_papers_sizes_and_shrink(name: str) -> None:
         "transformer_tiny": (128, 128, 4, 4),
         "transformer_base": (512, 512, 6, 6),
         "transformer_big": (1024, 1024, 6, 6),
+        "bergamot_tiny": (256, 256, 6, 2),
     }
     config = AttnSeq2SeqConfig.from_preset(name)
     assert (config.hidden_size, config.embedding_size, config.encoder_layers, config.decoder_layers) == published[name]

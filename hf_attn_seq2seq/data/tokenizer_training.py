@@ -1,14 +1,17 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Trains the tokenizer of a model: subwords, whole words, characters, or symbols separated by whitespace.
 
-All kinds except "symbol" first split text into the same words (`WORD`), so that `word_ids()` counts the same words in
-text with single spaces (extra whitespace is a word to the kinds that preserve whitespace). All end a text with `</s>`;
-the model itself prepends the decoder's start token `<s>` when it shifts the labels.
+All kinds except "symbol" and "sentencepiece" first split text into the same words (`WORD`), so that `word_ids()`
+counts the same words in text with single spaces (extra whitespace is a word to the kinds that preserve whitespace);
+the words of "sentencepiece" are those between spaces. All end a text with `</s>`; the model itself prepends the
+decoder's start token `<s>` when it shifts the labels.
 
 | kind | a token is | `byte_fallback` | decoding restores |
 |---|---|---|---|
 | `bpe` | a part of a word, by merging bytes (Sennrich et al. 2016) | always | the exact text |
 | `unigram` | a part of a word, by a language model over bytes (Kudo 2018) | always | the exact text |
+| `sentencepiece` | the same over characters, bytes if unknown | yes | text in NFKC with single spaces |
+| `sentencepiece` | the same, `<unk>` if unknown | no | text in NFKC with single spaces, except `<unk>` |
 | `word` | a word, `<unk>` if unknown | no | words in NFC with standard spacing, except `<unk>` |
 | `word` | a word with the space before it, bytes if unknown | yes | the exact text |
 | `char` | a character, bytes if unknown | yes | the exact text |
@@ -28,6 +31,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from pydantic import Field, model_validator
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from hf_attn_seq2seq.data.sentencepiece import read_sentencepiece, to_tokenizer
 from hf_attn_seq2seq.data.subword_sampling import check_sampling
 from hf_attn_seq2seq.data.words import WORD
 from hf_attn_seq2seq.messages import quoted
@@ -35,7 +39,7 @@ from hf_attn_seq2seq.settings import Settings
 from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
 
-Kind = Literal["bpe", "unigram", "word", "char", "symbol"]
+Kind = Literal["bpe", "unigram", "sentencepiece", "word", "char", "symbol"]
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")  # a token's id is its index
 PAD, BOS, EOS, UNK = SPECIAL_TOKENS
@@ -125,6 +129,40 @@ def _unigram(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
     return _over_bytes(models.Unigram(vocab, unk_id=SPECIAL_TOKENS.index(UNK)), wanted)
 
 
+def _sentencepiece(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
+    """SentencePiece's own model, which Marian reads: see `export --to marian`."""
+    try:
+        from sentencepiece import SentencePieceTrainer
+    except ImportError:
+        raise ImportError(
+            "Training a tokenizer of kind 'sentencepiece' needs sentencepiece, which is not installed: run "
+            "'pip install sentencepiece', or choose another kind."
+        ) from None
+    proto = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=(" ".join(text.split()) for text in texts),
+            model_writer=proto,
+            model_type="unigram",
+            vocab_size=wanted.vocab_size,
+            hard_vocab_limit=False,
+            byte_fallback=wanted.byte_fallback,
+            normalization_rule_name="nmt_nfkc_cf" if wanted.lowercase else "nmt_nfkc",
+            pad_id=SPECIAL_TOKENS.index(PAD),
+            bos_id=SPECIAL_TOKENS.index(BOS),
+            eos_id=SPECIAL_TOKENS.index(EOS),
+            unk_id=SPECIAL_TOKENS.index(UNK),
+            pad_piece=PAD,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:  # it counts characters that it must have
+        raise ValueError(
+            f"vocab_size is {wanted.vocab_size}, with which SentencePiece cannot spell these texts: allow more."
+        ) from error
+    return to_tokenizer(read_sentencepiece(proto.getvalue(), "the tokenizer"), "the tokenizer")
+
+
 def _word(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
     if wanted.byte_fallback:
         # BPE without merges, which first looks a word up as a whole, and otherwise splits it into bytes.
@@ -212,6 +250,7 @@ def _numbered(counted: Tokenizer, fallback: list[str], wanted: _Vocabulary) -> d
 _TRAINERS: dict[Kind, Callable[[Iterable[str], _Vocabulary], Tokenizer]] = {
     "bpe": _bpe,
     "unigram": _unigram,
+    "sentencepiece": _sentencepiece,
     "word": _word,
     "char": _char,
     "symbol": _symbol,
@@ -219,6 +258,7 @@ _TRAINERS: dict[Kind, Callable[[Iterable[str], _Vocabulary], Tokenizer]] = {
 _FALLS_BACK: dict[Kind, tuple[bool, ...]] = {  # the allowed values of byte_fallback, the default first
     "bpe": (True,),
     "unigram": (True,),
+    "sentencepiece": (True, False),
     "word": (False, True),
     "char": (True, False),
     "symbol": (False,),
@@ -239,7 +279,7 @@ def train_tokenizer(
 
     The ids of the special tokens are always `<pad>` 0, `<s>` 1, `</s>` 2, `<unk>` 3. An encoded text ends with `</s>`,
     both as a source and as `text_target=`. Special tokens written in a text are read as such; call the tokenizer with
-    `split_special_tokens=True` to read them as plain text.
+    `split_special_tokens=True` to read them as plain text, which kind `"sentencepiece"` cannot.
 
     Args:
         texts: the sentences, read once and in order, so a generator will do; empty ones are skipped.
@@ -251,7 +291,7 @@ def train_tokenizer(
         min_frequency: minimum frequency of a merge (`"bpe"`), word, character or symbol to become a token.
         lowercase: lowercase all text.
         byte_fallback: spell what is not in the vocabulary in bytes, so that no text is lost. `"bpe"` and `"unigram"`
-            always do, `"symbol"` cannot; None means yes for `"char"` and no for `"word"`.
+            always do, `"symbol"` cannot; None means yes for `"char"` and `"sentencepiece"` and no for `"word"`.
         model_max_length: the length in tokens that `truncation=True` truncates to; no limit if None.
 
     Returns:
@@ -260,7 +300,7 @@ def train_tokenizer(
     Raises:
         ValueError: for an unknown kind, a vocabulary too small for it, a number below 1, a setting that the kind does
             not have, an entry of `texts` that is not a string, or no text at all.
-        ImportError: for kind `"unigram"` if the package sentencepiece is not installed.
+        ImportError: for kinds `"unigram"` and `"sentencepiece"` if the package sentencepiece is not installed.
     """
     wanted = _checked_vocabulary(kind, vocab_size, min_frequency, lowercase, byte_fallback)
     _check_max_length(model_max_length)
@@ -275,8 +315,8 @@ def _checked_vocabulary(
         raise ValueError(f"Unknown tokenizer kind {quoted(kind)}: choose one of {', '.join(map(repr, _TRAINERS))}.")
     if min_frequency < 1:
         raise ValueError(f"min_frequency is {min_frequency}, but must be at least 1.")
-    if min_frequency > 1 and kind == "unigram":
-        raise ValueError(f"min_frequency is {min_frequency}, but kind 'unigram' has no such limit: leave it at 1.")
+    if min_frequency > 1 and kind in ("unigram", "sentencepiece"):
+        raise ValueError(f"min_frequency is {min_frequency}, but kind '{kind}' has no such limit: leave it at 1.")
     choices = _FALLS_BACK[kind]
     if byte_fallback is None:
         byte_fallback = choices[0]
@@ -425,7 +465,7 @@ def train_tokenizer_for(
 
     Raises:
         ValueError: for an entry that is not a string, or a side with no text at all.
-        ImportError: for kind `"unigram"` if the package sentencepiece is not installed.
+        ImportError: for kinds `"unigram"` and `"sentencepiece"` if the package sentencepiece is not installed.
     """
     _check_max_length(model_max_length)
     sources, targets = _not_blank(sources, "sources"), _not_blank(targets, "targets")

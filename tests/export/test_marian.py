@@ -10,12 +10,14 @@ import pytest
 import torch
 import yaml
 
+import hf_attn_seq2seq_cli as cli
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
 from hf_attn_seq2seq.convert.command import convert
 from hf_attn_seq2seq.convert.marian_file import read_marian
 from hf_attn_seq2seq.data.sentencepiece import read_sentencepiece, to_tokenizer
 from hf_attn_seq2seq.export import marian
 from hf_attn_seq2seq.export.command import main
+from tests.documents import ROOT, commands, write_recipes
 from tests.export.test_ctranslate2 import word_tokenizer
 from tests.helpers import tiny_model
 
@@ -182,3 +184,28 @@ def test_vocabularies_that_marian_cannot_hold(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=told):
             marian.export_marian(saved(other, tokenizer, tmp_path / told), tmp_path / "marian")
     assert not (tmp_path / "marian").exists()
+
+
+def test_from_the_pages_recipe_to_a_file_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's commands, on less."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs/marian.md"
+    write_recipes(page, tmp_path)
+    shrunk = ["data.train={grammar: {train_size: 60, seed: 0}}", "tokenizer.vocab_size=330", "model.hidden_size=16"]
+    shrunk += ["model.num_attention_heads=2", "model.intermediate_size=24", "model.encoder_layers=1"]
+    shrunk += ["training.max_steps=2", "training.evaluate_every=2", "training.warmup_steps=1"]
+    train_lines = [words for words in commands(page) if words[1:2] == ["train"]]
+    (train_line,) = train_lines
+    cli.main([*train_line[1:], *shrunk])
+    (tmp_path / "test.en").write_text("The small cat sees a dog.\nA dog.\n")
+    (export_line,) = [words for words in commands(page) if words[1:2] == ["export"]]
+    cli.main(export_line[1:])
+    made = tmp_path / "outputs/firefox-marian"
+    for file in (marian.NPZ, marian.BIN):
+        (made / file).unlink()
+    converted = convert(made, tmp_path / "again")
+    trained = AttnSeq2SeqForConditionalGeneration.from_pretrained(tmp_path / "outputs/firefox")
+    assert converted.tokenizer("The small cat.").input_ids[-1] == trained.config.eos_token_id == 2
+    for name, value in trained.state_dict().items():
+        limit = value.abs().max() / 127 * 0.51 if value.dim() == 2 else 0.0
+        assert (converted.model.state_dict()[name] - value).abs().max() <= limit, name
