@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from hf_attn_seq2seq.configuration_attn_seq2seq import STACK_TYPES
+from hf_attn_seq2seq.configuration_attn_seq2seq import DECODER_MIXERS, STACK_TYPES
 from hf_attn_seq2seq.recurrent import RecurrentDecoderSteps, RecurrentEncoderLayer
 from hf_attn_seq2seq.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 from tests.helpers import END, FAMILIES, STACK_PAIRS, families, tiny_config, tiny_model
@@ -329,6 +329,11 @@ def test_overfits_reversal(encoder_type: str, decoder_type: str) -> None:
 @pytest.mark.parametrize("decoder_type", STACK_TYPES)
 def test_overfits_reversal_without_attention(decoder_type: str) -> None:
     overfit(encoder_type="gru", decoder_type=decoder_type, attention_type="none")
+
+
+@pytest.mark.parametrize("mixer", [mixer for mixer in DECODER_MIXERS if mixer != "attention"])
+def test_overfits_reversal_with_a_mixer(mixer: str) -> None:
+    overfit(**FAMILIES["transformer"], decoder_mixer=mixer)
 
 
 def test_overfits_reversal_with_luong_input_feeding() -> None:

@@ -289,6 +289,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "transformer": {**TRANSFORMER, "norm_position": "post"},
     "transformer-pre": {**TRANSFORMER, "norm_position": "pre"},
     "transformer-gru": {"encoder_type": "transformer", "decoder_type": "gru"},
+    "transformer-ssru": {**TRANSFORMER, "decoder_mixer": "ssru"},
+    "transformer-average": {**TRANSFORMER, "decoder_mixer": "average"},
 }
 
 
