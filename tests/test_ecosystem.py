@@ -165,9 +165,16 @@ def test_device_map(family: str, device_map: Any, tmp_path: Path) -> None:
     torch.testing.assert_close(logits(loaded), logits(model))
 
 
-@families
-def test_disk_offload(family: str, tmp_path: Path) -> None:
-    model = make(family, tie_word_embeddings=False)
+# Beside the families, what has parameters of its own outside Linears.
+OFFLOADED: dict[str, dict[str, Any]] = {
+    **FAMILIES,
+    "transformer-ssru": {**FAMILIES["transformer"], "decoder_mixer": "ssru"},
+}
+
+
+@pytest.mark.parametrize("fields", OFFLOADED.values(), ids=OFFLOADED)
+def test_disk_offload(fields: dict[str, Any], tmp_path: Path) -> None:
+    model = tiny_model(scale=0.4, **fields, tie_word_embeddings=False)
     model.save_pretrained(tmp_path)
     places = {
         "model.encoder.embed_tokens": "cpu",
