@@ -184,6 +184,18 @@ def test_gradients_are_those_of_single_steps(kind: str) -> None:
     torch.testing.assert_close(torch.autograd.grad(total, wanted), at_once, rtol=0, atol=1e-9)
 
 
+@forms
+@pytest.mark.parametrize("tgt_len", [1, 3])
+def test_every_parameter_gets_a_gradient(kind: str, fields: dict[str, Any], tgt_len: int) -> None:
+    """Else distributed training stops."""
+    model = model_of(kind, norm_position="pre", **fields).train()
+    source = padded_batch()
+    model(source.input_ids, labels=padded_batch(seed=2).input_ids[:, :tgt_len]).loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert "mixer" not in name or parameter.grad.count_nonzero(), name
+
+
 @kinds
 def test_half_precision_holds_its_state_in_single(kind: str) -> None:
     mixer = mixer_of(kind).to(torch.bfloat16)
