@@ -208,6 +208,9 @@ def test_every_mixer_is_recomputed(
     assert "In place of self-attention" in shown
     assert "not in this page" not in shown
     assert "2-layer Transformer decoder with " in page.locator("body").inner_text()
+    page.click('[data-chapter="handover"]')
+    sentence = "The states h1 ... hS are handed over; the decoder's own states begin with 0."
+    assert sentence in page.locator(".stage").inner_text()
 
 
 FORMULAS = {

@@ -1,4 +1,5 @@
 import { h } from "../dom.js";
+import { prose } from "../formula.js";
 import { absent, section, symbol, vectorRow } from "../marks.js";
 import { vectorList } from "./embeddings.js";
 
@@ -59,7 +60,8 @@ export function handover(app, view) {
     const summary = run.row("handover.summary");
     const { formula, bridge } = run.document.handover ?? {};
     if (!state) {
-      return section("The initial state", formula ? `${formula[0].toUpperCase()}${formula.slice(1)}.` : null,
+      const sentence = formula?.startsWith("h_") ? `The states ${formula}.` : formula && `${formula[0].toUpperCase()}${formula.slice(1)}.`;
+      return section("The initial state", sentence ? prose(sentence) : null,
         !formula && absent(run, "handover.state", "The initial state"));
     }
     const [layers, parts] = state.shape;
