@@ -64,6 +64,14 @@ MODELS: dict[str, dict[str, Any]] = {
         "attention_bias": True,
         "output_bias": True,
     },
+    "min_lstm_to_ssru": {
+        "encoder_type": "min_lstm",
+        "decoder_type": "ssru",
+        "decoder_layers": 2,
+        "attention_query": "current",
+        "bridge": "last",
+    },
+    "min_gru": {"encoder_type": "ssru", "decoder_type": "min_gru", "input_feeding": True, **_FREE},
     "transformer_to_gru": {"encoder_type": "transformer", "attention_normalizer": "sparsemax"},
     "gru_to_transformer": {"decoder_type": "transformer", "attention_type": "multi_head", **_FREE},
     "lstm_to_transformer_local_m": {
@@ -110,6 +118,8 @@ SEEDS = {
     "gru_monotonic": 1,
     "gru_none": 117,
     "final_states": 2,
+    "min_lstm_to_ssru": 2,
+    "min_gru": 1,
     "transformer_to_gru": 8,
     "gru_to_transformer": 92,
     "lstm_to_transformer_local_m": 111,
