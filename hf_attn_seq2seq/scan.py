@@ -130,12 +130,19 @@ def scan_into(
     forget: torch.Tensor, enter: torch.Tensor, start: torch.Tensor, reverse: bool, states: torch.Tensor
 ) -> None:
     """Write the states in the way that suits the device; without gradients."""
-    if forget.device.type == "cpu":
-        in_place(forget, enter, start, reverse, states)
-    elif forget.shape[1]:
-        given = (forget.flip(1), enter.flip(1)) if reverse else (forget, enter)
-        found = in_pairs(*given, start)
-        states.copy_(found.flip(1) if reverse else found)
+    run = in_place if forget.device.type == "cpu" else pairs_into
+    run(forget, enter, start, reverse, states)
+
+
+def pairs_into(
+    forget: torch.Tensor, enter: torch.Tensor, start: torch.Tensor, reverse: bool, states: torch.Tensor
+) -> None:
+    """[`in_pairs`], either way, into `states`; without gradients."""
+    if not forget.shape[1]:
+        return
+    given = (forget.flip(1), enter.flip(1)) if reverse else (forget, enter)
+    found = in_pairs(*given, start)
+    states.copy_(found.flip(1) if reverse else found)
 
 
 class _Scan(torch.autograd.Function):
