@@ -282,5 +282,5 @@ def test_the_large_recipe_runs_on_a_small_stand_in(tmp_path: Path) -> None:
 def test_a_message_quotes_little_of_a_long_value(override: str) -> None:
     with pytest.raises(ValueError, match="x") as told:
         load_recipe(None, [override.format(x="x" * 1_000_000)])
-    assert len(str(told.value)) < 1000
+    assert len(str(told.value)) < 1500  # the names of all fields of a model take most of it
     assert str(told.value).count("x") <= 3 * 200
