@@ -250,7 +250,7 @@ class Engine:
     """An engine in its own environment."""
 
     def __init__(self, name: str, python: Path) -> None:
-        worker = Path(__file__).with_name("marian_worker.py")
+        worker = Path(__file__).with_name("peers") / "marian_worker.py"
         self.process = subprocess.Popen(
             [str(python), str(worker), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -521,7 +521,10 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=200)
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="(default: %(default)s)")
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="write the small files of the tests instead")
+    parser.add_argument("--quick", action="store_true", help="4 models and 10 sentences, to try it")
     options = parser.parse_args()
+    if options.quick:
+        options.models, options.sentences = 4, 10
     logging.disable_progress_bar()
     engines = {
         name: Engine(name, Path(interpreter(name, options.environments))) for name in ("fxtranslate", "pymarian")

@@ -63,14 +63,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="of the model, which is written where it is not")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="(default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="one round of few sentences, to try it")
     options = parser.parse_args()
+    if options.quick:
+        options.rounds = 1
     os.environ["OMP_NUM_THREADS"] = "1"
     lines = text_lines()
     if not options.folder.exists():
         write(options.folder, lines)
     if not options.rounds:
         return
-    sentences = [" ".join(line.split()[:WORDS]) for line in lines if len(line.split()) >= WORDS][:32]
+    sentences = [" ".join(line.split()[:WORDS]) for line in lines if len(line.split()) >= WORDS][
+        : 4 if options.quick else 32
+    ]
     engine = Engine("fxtranslate", Path(interpreter("fxtranslate", options.environments)))
     files = [options.folder / "marian/vocab.spm"]
     tokenizer = AttnSeq2SeqTokenizer.from_pretrained(options.folder / "int8").backend_tokenizer

@@ -2,8 +2,8 @@
 """
 Translates by an engine for Marian's models in its own environment: an order a line in, an answer a line out, as JSON.
 
-    PYTHON benchmarks/marian_worker.py fxtranslate
-    PYTHON benchmarks/marian_worker.py pymarian
+    PYTHON benchmarks/peers/marian_worker.py fxtranslate
+    PYTHON benchmarks/peers/marian_worker.py pymarian
 
 An order has the paths `model` and `vocabs`, and `sentences`; an answer has `texts` and, of pymarian, `scores`: the log
 probability of each token. Files must not change afterwards. It imports nothing of this package.
