@@ -66,6 +66,8 @@ PEERS = {
         ),
     ),
     "ctranslate2": Peer("ctranslate2==4.8.5", False, ("numpy==2.4.6", "tokenizers==0.23.3")),
+    # Of benchmarks/origins.py.
+    "g2p_en": Peer("g2p_en==2.1.0", True, ("numpy==2.4.6",)),
     # Of benchmarks/marian_engines.py; pymarian's wheel asks for what its evaluation needs.
     "fxtranslate": Peer("fxtranslate==0.5.0", True, ()),
     "pymarian": Peer("pymarian==1.12.31", True, ("pyyaml==6.0.4", "pypdl==1.5.6")),

@@ -1,4 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The origins by which users choose, each the module of its name in this room."""
 
-ORIGINS = {"marian": "Marian and Bergamot (.npz, .bin), such as Firefox's models"}
+# In the order in which they are asked whether a checkpoint is theirs: Marian takes every .npz and .bin.
+ORIGINS = {
+    "g2p_en": "g2p_en: its wheel, its folder or its checkpoint20.npz",
+    "marian": "Marian and Bergamot (.npz, .bin), such as Firefox's models",
+}
