@@ -5,9 +5,11 @@ own. No figures of speed: a run ends with an error if one output differs.
 
     python benchmarks/origins.py            # all, whose environments are made first where they are missing
     python benchmarks/origins.py g2p_en     # the model in its wheel, on 1,000 words that are in no dictionary
+    python benchmarks/origins.py opennmt    # models of all recurrent kinds with random weights, on 40 sentences each
 """
 
 import argparse
+import itertools
 import json
 import random
 import subprocess
@@ -38,7 +40,8 @@ def ask(origin: str, environments: Path, order: dict) -> dict:
         install(origin, unfinished)
         unfinished.rename(folder)
     command = [str(folder / "bin" / "python"), str(WORKER), origin]
-    done = subprocess.run(command, input=json.dumps(order), text=True, capture_output=True)
+    with tempfile.TemporaryDirectory() as here:  # OpenNMT-py leaves a file wherever it runs
+        done = subprocess.run(command, input=json.dumps(order), text=True, capture_output=True, cwd=here)
     if done.returncode:
         sys.exit(f"error: {origin} failed: {done.stderr[-2000:]}")
     return json.loads(done.stdout)
@@ -72,6 +75,85 @@ def g2p_en(environments: Path) -> str:
     return told(words, found, wanted)
 
 
+# Every kind of its recurrent models: encoder, cell, layers, attention and what else.
+OPENNMT = [
+    (encoder, cell, layers, attention, *more)
+    for layers, (encoder, cell), attention, more in (
+        (1 + turn % 2, kinds, attention, (f"--input_feed={turn // 2 % 2}", *extra))
+        for turn, (kinds, attention, extra) in enumerate(
+            itertools.product(
+                itertools.product(("rnn", "brnn"), ("LSTM", "GRU")),
+                ("general", "dot", "mlp", "none"),
+                ((), ("--bridge",), ("--share_decoder_embeddings", "--global_attention_function=sparsemax")),
+            )
+        )
+    )
+]
+SOURCE_WORDS, TARGET_WORDS = ([f"{side}{number}" for number in range(20)] for side in "st")
+
+
+def opennmt_order(path: Path, kind: tuple, seed: int, sentences: list[str]) -> dict:
+    """An order to write a model with random weights, and to translate by it."""
+    encoder, cell, layers, attention, *more = kind
+    options = [f"--encoder_type={encoder}", "--decoder_type=rnn", f"--rnn_type={cell}", f"--layers={layers}"]
+    options += ["--hidden_size=12", "--word_vec_size=12", f"--global_attention={attention}", *more]
+    special = ["<unk>", "<blank>", "<s>", "</s>"]
+    return {
+        "path": str(path),
+        "seed": seed,
+        "scale": 1.5,
+        "options": options,
+        "vocabs": {"src": special + SOURCE_WORDS, "tgt": special + TARGET_WORDS},
+        "sentences": sentences,
+        "search": ["--beam_size", "1"],
+    }
+
+
+def some_sentences(count: int, seed: int = 0) -> list[str]:
+    """Of the source's words and one that no vocabulary has."""
+    chance = random.Random(seed)
+    return [" ".join(chance.choices([*SOURCE_WORDS, "unheard"], k=chance.randint(1, 12))) for _ in range(count)]
+
+
+def greedy(folder: Path, sentences: list[str], longest: int) -> list[str]:
+    """What the converted model says, token after token."""
+    model, tokenizer = load(folder)
+    batch = tokenizer(sentences, padding=True, return_tensors="pt")
+    found = model.generate(**batch, max_new_tokens=longest, num_beams=1, do_sample=False)
+    return [tokenizer.decode(each, skip_special_tokens=True) for each in found]
+
+
+def opennmt(environments: Path) -> str:
+    sentences, found, wanted = some_sentences(40), [], []
+    with tempfile.TemporaryDirectory() as made:
+        for number, kind in enumerate(OPENNMT):
+            path = Path(made) / f"{number}.pt"
+            wanted += ask("opennmt", environments, opennmt_order(path, kind, number, sentences))["texts"]
+            convert(path, Path(made) / str(number))
+            found += greedy(Path(made) / str(number), sentences, 20)
+    return f"{len(OPENNMT)} models, {told(sentences * len(OPENNMT), found, wanted)}"
+
+
+# Those whose files are kept for the tests: tests/convert/opennmt.
+KEPT = {
+    "general": ("brnn", "LSTM", 2, "general", "--input_feed=1"),
+    "mlp": ("brnn", "LSTM", 2, "mlp", "--input_feed=1", "--bridge"),
+    "dot": ("rnn", "GRU", 1, "dot", "--input_feed=0", "--bridge", "--global_attention_function=sparsemax"),
+    "none": ("rnn", "GRU", 1, "none", "--input_feed=1", "--share_decoder_embeddings"),
+}
+
+
+def record(environments: Path) -> None:
+    """Write the tests' files: models, and what OpenNMT-py makes of some sentences by them."""
+    folder = Path(__file__).resolve().parents[1] / "tests/convert/opennmt"
+    sentences, texts = some_sentences(12, seed=1), {}
+    for number, (name, kind) in enumerate(KEPT.items()):
+        order = opennmt_order(folder / f"{name}.pt", kind, number, sentences)
+        texts[name] = ask("opennmt", environments, order)["texts"]
+    recorded = {"sentences": sentences, "longest": 20, "texts": texts}
+    (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
+
+
 def told(sources: list[str], found: list[str], wanted: list[str]) -> str:
     """How many outputs are equal; ends the run if one is not."""
     unlike = [each for each in zip(sources, found, wanted) if each[1] != each[2]]
@@ -81,14 +163,18 @@ def told(sources: list[str], found: list[str], wanted: list[str]) -> str:
     return f"{len(found)} of {len(wanted)} outputs are equal, {len(set(found))} of them different"
 
 
-ORIGINS: dict[str, Callable[[Path], str]] = {"g2p_en": g2p_en}
+ORIGINS: dict[str, Callable[[Path], str]] = {"g2p_en": g2p_en, "opennmt": opennmt}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("origins", nargs="*", metavar="ORIGIN", help=f"{', '.join(ORIGINS)} (default: all)")
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="(default: %(default)s)")
+    parser.add_argument("--record", action="store_true", help="write the files of tests/convert/opennmt instead")
     options = parser.parse_args()
+    if options.record:
+        record(options.environments)
+        return
     for name in options.origins or ORIGINS:
         if name not in ORIGINS:
             sys.exit(f"error: Unknown origin '{name}': choose among {', '.join(ORIGINS)}.")

@@ -4,6 +4,7 @@ Runs another toolkit's own code in its own environment: an order on standard inp
 JSON. It imports nothing of this package.
 
     PYTHON benchmarks/origins_worker.py g2p_en
+    PYTHON benchmarks/origins_worker.py opennmt
 """
 
 import json
@@ -26,10 +27,67 @@ def g2p_en(order: dict) -> dict:
     return {"texts": [" ".join(model.predict(word)) for word in order["words"]]}
 
 
+def opennmt(order: dict) -> dict:
+    for name in ("spacy", "fasttext"):
+        sys.modules[name] = mock.MagicMock()  # of transforms that nobody uses here
+    from argparse import Namespace
+
+    import onmt.opts
+    import torch
+    from onmt.inference_engine import InferenceEnginePY
+    from onmt.inputters.inputter import dict_to_vocabs
+    from onmt.model_builder import build_base_model
+    from onmt.utils.parse import ArgumentParser
+
+    torch.serialization.add_safe_globals([Namespace])  # which its torch did not ask for
+    if "options" in order:
+        parser = ArgumentParser()
+        onmt.opts.train_opts(parser)
+        paths = ["--data", "-", "--save_model", "-", "--src_vocab", "-"]
+        options, _ = parser.parse_known_args([*paths, *order["options"]])
+        options = ArgumentParser.ckpt_model_opts(options)
+        ArgumentParser.update_model_opts(options)
+        ArgumentParser.validate_model_opts(options)
+        vocabs = {**order["vocabs"], "data_task": "seq2seq", "decoder_start_token": "<s>"}
+        torch.manual_seed(order["seed"])
+        model = build_base_model(options, dict_to_vocabs(dict(vocabs)))
+        for parameter in model.parameters():
+            torch.nn.init.uniform_(parameter, -order["scale"], order["scale"])
+        with torch.no_grad():
+            for token in ("<unk>", "<blank>", "<s>"):
+                model.generator.bias[vocabs["tgt"].index(token)] = -20.0  # as a trained model has it
+        state = {name: value for name, value in model.state_dict().items() if "generator" not in name}
+        # As its own ModelSaver writes it, without a state of the optimizer.
+        checkpoint = {"model": state, "generator": model.generator.state_dict(), "vocab": vocabs, "opt": options}
+        torch.save(checkpoint, order["path"])
+    parser = ArgumentParser()
+    onmt.opts.translate_opts(parser)
+    options = parser.parse_args(
+        [
+            "--model",
+            order["path"],
+            "--src",
+            order["path"],
+            "--max_length",
+            "20",
+            "--max_length_ratio",
+            "0",
+            *order.get("search", []),
+        ]
+    )
+    ArgumentParser.validate_translate_opts(options)
+    ArgumentParser._get_all_transform_translate(options)
+    ArgumentParser._validate_transforms_opts(options)
+    ArgumentParser.validate_translate_opts_dynamic(options)
+    engine = InferenceEnginePY(options)
+    _, texts = engine.infer_list(order["sentences"])
+    return {"texts": [each[0] for each in texts]}
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a toolkit prints of itself is no answer
-    origins: dict[str, types.FunctionType] = {"g2p_en": g2p_en}
+    origins: dict[str, types.FunctionType] = {"g2p_en": g2p_en, "opennmt": opennmt}
     print(json.dumps(origins[sys.argv[1]](json.load(sys.stdin))), file=answers, flush=True)
 
 

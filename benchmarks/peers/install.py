@@ -68,6 +68,24 @@ PEERS = {
     "ctranslate2": Peer("ctranslate2==4.8.5", False, ("numpy==2.4.6", "tokenizers==0.23.3")),
     # Of benchmarks/origins.py.
     "g2p_en": Peer("g2p_en==2.1.0", True, ("numpy==2.4.6",)),
+    "opennmt": Peer(
+        "OpenNMT-py==3.5.1",
+        True,
+        (
+            TORCH,
+            "configargparse==1.9.0",
+            "ctranslate2==4.8.5",
+            "numpy==2.4.6",
+            "pyahocorasick==2.3.1",
+            "pyonmttok==1.38.1",
+            "pyyaml==6.0.4",
+            "rapidfuzz==3.14.6",
+            "sacrebleu==2.6.0",
+            "safetensors==0.8.0",
+            "six==1.17.0",
+            "tqdm==4.70.1",
+        ),
+    ),
     # Of benchmarks/marian_engines.py; pymarian's wheel asks for what its evaluation needs.
     "fxtranslate": Peer("fxtranslate==0.5.0", True, ()),
     "pymarian": Peer("pymarian==1.12.31", True, ("pyyaml==6.0.4", "pypdl==1.5.6")),

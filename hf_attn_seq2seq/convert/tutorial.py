@@ -93,7 +93,7 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
     around = "$A {end}" if kind.of_pytorch else "{start} $A {end}"
     template = around.format(start=specials.start, end=specials.end)
     told = ["Words are read between blanks: split and lower-case text as for the training."]
-    return Converted(model, tokenizer_of(*sides, specials, template), told)
+    return Converted(model, tokenizer_of(sides[0], sides[1], specials, template), told)
 
 
 def _state(source: Path) -> dict[str, torch.Tensor]:

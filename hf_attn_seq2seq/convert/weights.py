@@ -20,7 +20,7 @@ from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGener
 
 
 # Plain containers beside those that torch reads by itself.
-CONTAINERS = [argparse.Namespace]
+CONTAINERS: list[Any] = [argparse.Namespace]
 
 
 def read_torch(path: Path) -> Any:
