@@ -66,7 +66,7 @@ PEERS = {
         ),
     ),
     "ctranslate2": Peer("ctranslate2==4.8.5", False, ("numpy==2.4.6", "tokenizers==0.23.3")),
-    # Of benchmarks/origins.py.
+    # Of benchmarks/origins/prove.py.
     "g2p_en": Peer("g2p_en==2.1.0", True, ("numpy==2.4.6",)),
     "opennmt": Peer(
         "OpenNMT-py==3.5.1",

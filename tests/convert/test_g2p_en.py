@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
 The model of `g2p_en` against its description, written anew in NumPy, on random weights in its format. The proof by its
-own code and weights is `benchmarks/origins.py g2p_en`.
+own code and weights is `benchmarks/origins/prove.py g2p_en`.
 """
 
 import zipfile

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
 Models of OpenNMT-py translate here as there: small files, and what OpenNMT-py 3.5.1 made of them, as written by
-`benchmarks/origins.py --record`. All recurrent kinds are compared by `benchmarks/origins.py opennmt`.
+`benchmarks/origins/prove.py --record`. All recurrent kinds are compared by `benchmarks/origins/prove.py opennmt`.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.origins import greedy
+from benchmarks.origins.prove import greedy
 from hf_attn_seq2seq import load
 from hf_attn_seq2seq.convert.command import convert
 from hf_attn_seq2seq.convert.opennmt import recognizes

@@ -3,8 +3,8 @@
 Runs another toolkit's own code in its own environment: an order on standard input, an answer on standard output, as
 JSON. It imports nothing of this package.
 
-    PYTHON benchmarks/origins_worker.py g2p_en
-    PYTHON benchmarks/origins_worker.py opennmt
+    PYTHON benchmarks/origins/worker.py g2p_en
+    PYTHON benchmarks/origins/worker.py opennmt
 """
 
 import json

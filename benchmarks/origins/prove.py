@@ -3,9 +3,9 @@
 Whether converted models compute what their own toolkit computes, by that toolkit's own code in an environment of its
 own. No figures of speed: a run ends with an error if one output differs.
 
-    python benchmarks/origins.py            # all, whose environments are made first where they are missing
-    python benchmarks/origins.py g2p_en     # the model in its wheel, on 1,000 words that are in no dictionary
-    python benchmarks/origins.py opennmt    # models of all recurrent kinds with random weights, on 40 sentences each
+    python benchmarks/origins/prove.py            # all, whose environments are made first where they are missing
+    python benchmarks/origins/prove.py g2p_en     # the model in its wheel, on 1,000 words that are in no dictionary
+    python benchmarks/origins/prove.py opennmt    # models of all recurrent kinds with random weights, on 40 sentences each
 """
 
 import argparse
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.peers.install import install
 from benchmarks.rounds import ENVIRONMENTS
@@ -28,7 +28,7 @@ from hf_attn_seq2seq.convert.command import convert
 from hf_attn_seq2seq.decoding.text import translate
 
 
-WORKER = Path(__file__).with_name("origins_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 
 
 def ask(origin: str, environments: Path, order: dict) -> dict:
@@ -145,7 +145,7 @@ KEPT = {
 
 def record(environments: Path) -> None:
     """Write the tests' files: models, and what OpenNMT-py makes of some sentences by them."""
-    folder = Path(__file__).resolve().parents[1] / "tests/convert/opennmt"
+    folder = Path(__file__).resolve().parents[2] / "tests/convert/opennmt"
     sentences, texts = some_sentences(12, seed=1), {}
     for number, (name, kind) in enumerate(KEPT.items()):
         order = opennmt_order(folder / f"{name}.pt", kind, number, sentences)
