@@ -5,7 +5,7 @@ own. No figures of speed: a run ends with an error if one output differs.
 
     python benchmarks/origins/prove.py            # all, whose environments are made first where they are missing
     python benchmarks/origins/prove.py g2p_en     # the model in its wheel, on 1,000 words that are in no dictionary
-    python benchmarks/origins/prove.py opennmt    # models of all recurrent kinds with random weights, on 40 sentences each
+    python benchmarks/origins/prove.py opennmt    # all recurrent kinds with random weights, on 40 sentences each
 """
 
 import argparse
@@ -124,13 +124,17 @@ def greedy(folder: Path, sentences: list[str], longest: int) -> list[str]:
 
 
 def opennmt(environments: Path) -> str:
-    sentences, found, wanted = some_sentences(40), [], []
+    sentences, found = some_sentences(40), []
     with tempfile.TemporaryDirectory() as made:
-        for number, kind in enumerate(OPENNMT):
-            path = Path(made) / f"{number}.pt"
-            wanted += ask("opennmt", environments, opennmt_order(path, kind, number, sentences))["texts"]
-            convert(path, Path(made) / str(number))
-            found += greedy(Path(made) / str(number), sentences, 20)
+        paths = [Path(made) / f"{number}.pt" for number in range(len(OPENNMT))]
+        orders = [
+            opennmt_order(path, kind, number, sentences) for number, (path, kind) in enumerate(zip(paths, OPENNMT))
+        ]
+        texts = ask("opennmt", environments, {"models": orders})["texts"]
+        for path in paths:
+            convert(path, path.with_suffix(""))
+            found += greedy(path.with_suffix(""), sentences, 20)
+    wanted = [text for each in texts for text in each]
     return f"{len(OPENNMT)} models, {told(sentences * len(OPENNMT), found, wanted)}"
 
 
@@ -146,11 +150,13 @@ KEPT = {
 def record(environments: Path) -> None:
     """Write the tests' files: models, and what OpenNMT-py makes of some sentences by them."""
     folder = Path(__file__).resolve().parents[2] / "tests/convert/opennmt"
-    sentences, texts = some_sentences(12, seed=1), {}
-    for number, (name, kind) in enumerate(KEPT.items()):
-        order = opennmt_order(folder / f"{name}.pt", kind, number, sentences)
-        texts[name] = ask("opennmt", environments, order)["texts"]
-    recorded = {"sentences": sentences, "longest": 20, "texts": texts}
+    sentences = some_sentences(12, seed=1)
+    orders = [
+        opennmt_order(folder / f"{name}.pt", kind, number, sentences)
+        for number, (name, kind) in enumerate(KEPT.items())
+    ]
+    texts = ask("opennmt", environments, {"models": orders})["texts"]
+    recorded = {"sentences": sentences, "longest": 20, "texts": dict(zip(KEPT, texts))}
     (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
 
 

@@ -28,6 +28,7 @@ def g2p_en(order: dict) -> dict:
 
 
 def opennmt(order: dict) -> dict:
+    """Orders of several models, so that its imports are waited for once."""
     for name in ("spacy", "fasttext"):
         sys.modules[name] = mock.MagicMock()  # of transforms that nobody uses here
     from argparse import Namespace
@@ -40,7 +41,8 @@ def opennmt(order: dict) -> dict:
     from onmt.utils.parse import ArgumentParser
 
     torch.serialization.add_safe_globals([Namespace])  # which its torch did not ask for
-    if "options" in order:
+
+    def write(order: dict) -> None:
         parser = ArgumentParser()
         onmt.opts.train_opts(parser)
         paths = ["--data", "-", "--save_model", "-", "--src_vocab", "-"]
@@ -60,28 +62,34 @@ def opennmt(order: dict) -> dict:
         # As its own ModelSaver writes it, without a state of the optimizer.
         checkpoint = {"model": state, "generator": model.generator.state_dict(), "vocab": vocabs, "opt": options}
         torch.save(checkpoint, order["path"])
-    parser = ArgumentParser()
-    onmt.opts.translate_opts(parser)
-    options = parser.parse_args(
-        [
-            "--model",
-            order["path"],
-            "--src",
-            order["path"],
-            "--max_length",
-            "20",
-            "--max_length_ratio",
-            "0",
-            *order.get("search", []),
-        ]
-    )
-    ArgumentParser.validate_translate_opts(options)
-    ArgumentParser._get_all_transform_translate(options)
-    ArgumentParser._validate_transforms_opts(options)
-    ArgumentParser.validate_translate_opts_dynamic(options)
-    engine = InferenceEnginePY(options)
-    _, texts = engine.infer_list(order["sentences"])
-    return {"texts": [each[0] for each in texts]}
+
+    def translate(order: dict) -> list[str]:
+        parser = ArgumentParser()
+        onmt.opts.translate_opts(parser)
+        options = parser.parse_args(
+            [
+                "--model",
+                order["path"],
+                "--src",
+                order["path"],
+                "--max_length",
+                "20",
+                "--max_length_ratio",
+                "0",
+                *order.get("search", []),
+            ]
+        )
+        ArgumentParser.validate_translate_opts(options)
+        ArgumentParser._get_all_transform_translate(options)
+        ArgumentParser._validate_transforms_opts(options)
+        ArgumentParser.validate_translate_opts_dynamic(options)
+        engine = InferenceEnginePY(options)
+        _, texts = engine.infer_list(order["sentences"])
+        return [each[0] for each in texts]
+
+    for each in order["models"]:
+        write(each)
+    return {"texts": [translate(each) for each in order["models"]]}
 
 
 def main() -> None:
