@@ -19,7 +19,7 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.vocabularies import END, EXCLUDED, PAD, START, Side, Specials, tokenizer_of
 from hf_attn_seq2seq.convert.weights import Filling, Weights, flattened, gates_of, read_torch, rows_of
-from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
 
@@ -75,7 +75,7 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
     _check(options, weights, name)
     start = vocab.get("decoder_start_token", SPECIALS.start)
     if start != SPECIALS.start:
-        raise ValueError(f"'{name}' starts a target with {start!r} instead of <s>, which is not read.")
+        raise ValueError(f"'{name}' starts a target with {quoted(start)} instead of <s>, which is not read.")
     sides = [_side(vocab, part, name) for part in ("src", "tgt")]
     sizes = [weights.shape(table) for table in TABLES]
     for side, (rows, _) in zip(sides, sizes):
@@ -147,7 +147,7 @@ def _config(
             attention, readout = "additive", "affine"
     normalizer = options.get("global_attention_function", "softmax") if attention != "none" else "softmax"
     if normalizer not in NORMALIZERS:
-        raise ValueError(f"'{name}' needs global_attention_function {normalizer!r}, which there is not here.")
+        raise ValueError(f"'{name}' needs global_attention_function {quoted(normalizer)}, which there is not here.")
     source, target = (weights.left[table] for table in TABLES)
     dropout = options.get("dropout", 0.0)
     dropout = dropout[0] if isinstance(dropout, list) and dropout else dropout
