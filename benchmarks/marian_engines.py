@@ -505,8 +505,12 @@ def record(folder: Path, engines: dict[str, Engine], lines: Sequence[str]) -> No
             (folder / name).write_bytes(content)
             texts = engines["fxtranslate"](folder / name, files, sentences)["texts"]
             found["models"][name] = {"vocabs": [file.name for file in files], "fxtranslate": texts, "of": of}
-    text = json.dumps(found, ensure_ascii=False, indent=1)
-    (folder / "recorded.json").write_text(text + "\n", encoding="utf-8")
+    models = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(about, ensure_ascii=False)}" for name, about in found["models"].items()
+    )
+    told = json.dumps(found["sentences"], ensure_ascii=False)
+    text = f'{{"sentences": {told},\n"models": {{\n{models}}}}}\n'
+    (folder / "recorded.json").write_text(text, encoding="utf-8")
 
 
 def cases(models: int) -> Iterator[tuple[int, Kind]]:

@@ -221,6 +221,8 @@ class Options(NamedTuple):
         for option, (only, needed) in _ONLY.items():
             if self.values.get(option, only) != only:
                 raise self.refuse(option, needed)
+        if self.values.get("transformer-tied-layers"):
+            raise self.refuse("transformer-tied-layers", "layers that share their weights")
         inputs = self.values.get("input-types") or []
         if any(each != "sequence" for each in inputs):
             raise self.refuse("input-types", "other inputs than text")

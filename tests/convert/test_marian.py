@@ -20,7 +20,9 @@ from hf_attn_seq2seq.convert.command import convert, main
 from hf_attn_seq2seq.convert.marian_file import OPTIONS, read_marian
 from hf_attn_seq2seq.data.sentencepiece import read_sentencepiece, write_sentencepiece
 from hf_attn_seq2seq.decoding.text import translate
+from hf_attn_seq2seq.explain import trace
 from hf_attn_seq2seq.export.marian import npz_bytes
+from hf_attn_seq2seq.export.writer import export_graph
 
 
 FILES = Path(__file__).parent / "marian"
@@ -103,6 +105,25 @@ def test_the_command(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(translate(translator.model, translator.tokenizer, SENTENCES[:2], max_new_tokens=9)) == 2
 
 
+@pytest.mark.parametrize("name", ["student.bin", "transformer.npz", "average.npz", "two-vocabularies.int8.bin"])
+def test_every_number_is_explained(name: str, converted: Callable[[str], Path]) -> None:
+    """The start from zeros, the bias and the mixer are in the trace, and its checks pass."""
+    model, tokenizer = load(converted(name))
+    found = trace(model, tokenizer, SENTENCES[1], max_new_tokens=6)
+    verification = found.verify()
+    assert verification.passed, str(verification)
+    assert not found.arrays["decoder.embeddings"][0].any()
+    assert found.arrays["decoder.embeddings"][1].any()
+    assert "output.bias" in found.arrays
+
+
+@pytest.mark.parametrize("name", ["student.npz", "transformer.npz", "average.npz"])
+def test_the_graph_translates_alike(name: str, converted: Callable[[str], Path]) -> None:
+    folder = converted(name)
+    written = export_graph(str(folder), SENTENCES)
+    assert written.equal_translations == written.compared == len(SENTENCES)
+
+
 def test_a_batch_is_as_one_by_one(converted: Callable[[str], Path]) -> None:
     folder = converted("student.bin")
     together, _ = ours(folder, SENTENCES)
@@ -154,6 +175,7 @@ def changed(folder: Path, options: dict[str, Any] | None = None, **tensors: np.n
         ({"factors-dim-emb": 8}, "factors"),
         ({"input-types": ["sequence", "alignment"]}, "other inputs than text"),
         ({"transformer-train-position-embeddings": True}, "learned positions"),
+        ({"transformer-tied-layers": [1, 1]}, "layers that share their weights"),
         ({"transformer-ffn-depth": 3}, "feed-forward blocks of another depth"),
         ({"transformer-decoder-ffn-depth": 3}, "feed-forward blocks of another depth"),
         ({"transformer-ffn-activation": "tanh"}, "the activation 'tanh'"),
