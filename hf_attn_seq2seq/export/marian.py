@@ -32,6 +32,7 @@ from hf_attn_seq2seq.convert.marian_file import (
     INTGEMM8,
     OPTIONS,
     QUANT_MULT,
+    TABLE,
     VERSION,
     Stored,
     dequantized,
@@ -315,18 +316,13 @@ def quantized(tensors: Mapping[str, np.ndarray], alphas: Mapping[str, float]) ->
     """
     found = plain(tensors)
     for name, value in tensors.items():
-        if name in alphas or name.endswith("Wemb"):
+        if name in alphas or name.endswith(TABLE):
             found[name] = quantize(name, value)
         if name in alphas:
-            # What the engines call the product with a table that is the output layer too.
-            if name == "Wemb":
+            found[f"{name}{QUANT_MULT}"] = _scalar(alphas[name])
+            if name.endswith(TABLE):
+                # So the engines call the product with the output layer where a list of likely words shortens it.
                 found[f"none{QUANT_MULT}"] = _scalar(alphas[name])
-            elif name == "decoder_Wemb":
-                found[f"{name}{QUANT_MULT}"] = Stored(
-                    INTGEMM8, (1, 1), struct.pack("<bf", LARGEST, LARGEST / alphas[name])
-                )
-            else:
-                found[f"{name}{QUANT_MULT}"] = _scalar(alphas[name])
     return found
 
 
