@@ -6,6 +6,7 @@ own. No figures of speed: a run ends with an error if one output differs.
     python benchmarks/origins/prove.py            # all, whose environments are made first where they are missing
     python benchmarks/origins/prove.py g2p_en     # the model in its wheel, on 1,000 words that are in no dictionary
     python benchmarks/origins/prove.py opennmt    # all recurrent kinds with random weights, on 40 sentences each
+    python benchmarks/origins/prove.py fairseq    # the same
 """
 
 import argparse
@@ -138,6 +139,57 @@ def opennmt(environments: Path) -> str:
     return f"{len(OPENNMT)} models, {told(sentences * len(OPENNMT), found, wanted)}"
 
 
+FAIRSEQ = [
+    {
+        "arch": "lstm",
+        "encoder_layers": 1 + turn % 2,
+        "decoder_layers": 1 + turn % 2,
+        "encoder_bidirectional": both,
+        "decoder_attention": attention,
+        "share_decoder_input_output_embed": tied,
+        **dict.fromkeys(
+            ("encoder_embed_dim", "decoder_embed_dim", "decoder_hidden_size", "decoder_out_embed_dim"), 12
+        ),
+        "encoder_hidden_size": encoder_hidden,
+    }
+    for turn, (both, attention, tied, encoder_hidden) in enumerate(
+        itertools.product((False, True), ("1", "0"), (False, True), (12, 6, 8))
+    )
+]
+
+
+def fairseq_order(path: Path, options: dict, seed: int, sentences: list[str]) -> dict:
+    """An order to write a model with random weights and its dictionaries, and to translate by it."""
+    return {
+        "path": str(path),
+        "dictionaries": [str(path.parent / f"dict.{side}.txt") for side in ("src", "tgt")],
+        "words": [SOURCE_WORDS, TARGET_WORDS],
+        "seed": seed,
+        "scale": 1.5,
+        "options": options,
+        "sentences": sentences,
+        "longest": 20,
+    }
+
+
+def fairseq(environments: Path) -> str:
+    sentences, found = some_sentences(40), []
+    with tempfile.TemporaryDirectory() as made:
+        paths = [Path(made) / f"{number}.pt" for number in range(len(FAIRSEQ))]
+        orders = [
+            fairseq_order(path, kind, number, sentences) for number, (path, kind) in enumerate(zip(paths, FAIRSEQ))
+        ]
+        texts = ask("fairseq", environments, {"models": orders})["texts"]
+        for path in paths:
+            convert(path, path.with_suffix(""))
+            found += greedy(path.with_suffix(""), sentences, 20)
+    # Ours leave out special tokens, which random weights choose too.
+    wanted = [
+        " ".join(word for word in text.split() if word not in ("<s>", "<unk>")) for each in texts for text in each
+    ]
+    return f"{len(FAIRSEQ)} models, {told(sentences * len(FAIRSEQ), found, wanted)}"
+
+
 # Those whose files are kept for the tests: tests/convert/opennmt.
 KEPT = {
     "general": ("brnn", "LSTM", 2, "general", "--input_feed=1"),
@@ -147,8 +199,11 @@ KEPT = {
 }
 
 
+KEPT_FAIRSEQ = {"attention": 14, "none": 7}  # places in FAIRSEQ
+
+
 def record(environments: Path) -> None:
-    """Write the tests' files: models, and what OpenNMT-py makes of some sentences by them."""
+    """Write the tests' files: models, and what their toolkits make of some sentences by them."""
     folder = Path(__file__).resolve().parents[2] / "tests/convert/opennmt"
     sentences = some_sentences(12, seed=1)
     orders = [
@@ -157,6 +212,13 @@ def record(environments: Path) -> None:
     ]
     texts = ask("opennmt", environments, {"models": orders})["texts"]
     recorded = {"sentences": sentences, "longest": 20, "texts": dict(zip(KEPT, texts))}
+    (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
+    folder = folder.with_name("fairseq")
+    orders = [
+        fairseq_order(folder / f"{name}.pt", FAIRSEQ[turn], turn, sentences) for name, turn in KEPT_FAIRSEQ.items()
+    ]
+    texts = ask("fairseq", environments, {"models": orders})["texts"]
+    recorded = {"sentences": sentences, "longest": 20, "texts": dict(zip(KEPT_FAIRSEQ, texts))}
     (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
 
 
@@ -169,14 +231,14 @@ def told(sources: list[str], found: list[str], wanted: list[str]) -> str:
     return f"{len(found)} of {len(wanted)} outputs are equal, {len(set(found))} of them different"
 
 
-ORIGINS: dict[str, Callable[[Path], str]] = {"g2p_en": g2p_en, "opennmt": opennmt}
+ORIGINS: dict[str, Callable[[Path], str]] = {"g2p_en": g2p_en, "opennmt": opennmt, "fairseq": fairseq}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("origins", nargs="*", metavar="ORIGIN", help=f"{', '.join(ORIGINS)} (default: all)")
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="(default: %(default)s)")
-    parser.add_argument("--record", action="store_true", help="write the files of tests/convert/opennmt instead")
+    parser.add_argument("--record", action="store_true", help="write the files of tests/convert instead")
     options = parser.parse_args()
     if options.record:
         record(options.environments)

@@ -5,6 +5,7 @@ JSON. It imports nothing of this package.
 
     PYTHON benchmarks/origins/worker.py g2p_en
     PYTHON benchmarks/origins/worker.py opennmt
+    PYTHON benchmarks/origins/worker.py fairseq
 """
 
 import json
@@ -92,10 +93,52 @@ def opennmt(order: dict) -> dict:
     return {"texts": [translate(each) for each in order["models"]]}
 
 
+def fairseq(order: dict) -> dict:
+    """Orders of several models."""
+    from argparse import Namespace
+
+    import torch
+    from fairseq.data import Dictionary
+    from fairseq.models.lstm import LSTMModel, base_architecture
+    from fairseq.sequence_generator import SequenceGenerator
+
+    texts = []
+    for each in order["models"]:
+        dictionaries = []
+        for words, path in zip(each["words"], each["dictionaries"]):
+            dictionary = Dictionary()
+            for word in words:
+                dictionary.add_symbol(word)
+            dictionary.save(path)
+            dictionaries.append(dictionary)
+        options = Namespace(**each["options"], max_source_positions=100, max_target_positions=100, criterion="")
+        base_architecture(options)
+        task = Namespace(source_dictionary=dictionaries[0], target_dictionary=dictionaries[1])
+        torch.manual_seed(each["seed"])
+        model = LSTMModel.build_model(options, task).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                torch.nn.init.uniform_(parameter, -each["scale"], each["scale"])
+            if getattr(model.decoder, "fc_out", None) is not None:
+                model.decoder.fc_out.bias[dictionaries[1].bos()] = -20.0  # as a trained model has them
+                model.decoder.fc_out.bias[dictionaries[1].unk()] = -20.0
+        # The parts of a trainer's checkpoint that say what the model is.
+        kept = {"_name": "translation", "source_lang": "src", "target_lang": "tgt"}
+        torch.save({"args": None, "cfg": {"model": options, "task": kept}, "model": model.state_dict()}, each["path"])
+        search = SequenceGenerator([model], dictionaries[1], beam_size=1, max_len_a=0, max_len_b=each["longest"])
+        lines = []
+        for sentence in each["sentences"]:
+            ids = dictionaries[0].encode_line(sentence, add_if_not_exist=False).long()[None]
+            sample = {"net_input": {"src_tokens": ids, "src_lengths": torch.tensor([ids.shape[1]])}}
+            lines.append(dictionaries[1].string(search.generate([model], sample)[0][0]["tokens"]))
+        texts.append(lines)
+    return {"texts": texts}
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a toolkit prints of itself is no answer
-    origins: dict[str, types.FunctionType] = {"g2p_en": g2p_en, "opennmt": opennmt}
+    origins: dict[str, types.FunctionType] = {"g2p_en": g2p_en, "opennmt": opennmt, "fairseq": fairseq}
     print(json.dumps(origins[sys.argv[1]](json.load(sys.stdin))), file=answers, flush=True)
 
 
