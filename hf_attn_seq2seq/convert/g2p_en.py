@@ -14,6 +14,7 @@ import string
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,13 +148,14 @@ def _read(source: Path) -> dict[str, np.ndarray]:
             raise ValueError(f"There is no checkpoint20.npz in '{shortened(str(source))}': name the file.")
         source = found[-1]
     try:
+        file: Any = source if source.suffix == ".npz" else io.BytesIO()
         if source.suffix == ".whl":
             with zipfile.ZipFile(source) as wheel:
                 members = [name for name in wheel.namelist() if name.startswith(MEMBER) and name.endswith(".npz")]
-                content = wheel.read(members[0]) if members else b""
-        else:
-            content = source.read_bytes() if source.suffix == ".npz" else b""
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                file = io.BytesIO(wheel.read(members[0]) if members else b"")
+        with np.load(file, allow_pickle=False) as archive:
+            if not set(NAMES) <= set(archive.files):
+                raise ValueError("other arrays, of which none is read")
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         raise ValueError(f"'{shortened(str(source))}' is no archive of g2p_en, or damaged: get it again.") from None
