@@ -140,5 +140,5 @@ def test_keys_and_values_are_no_state_of_a_recurrent_decoder(family: str) -> Non
     """Prefix tuning puts keys and values before a decoder's own."""
     prefix = peft.PrefixTuningConfig(task_type=TASK, num_virtual_tokens=3)
     adapted = peft.get_peft_model(make(family), prefix)
-    with pytest.raises(ValueError, match="not this decoder's state.*use prompt tuning"):
+    with pytest.raises(ValueError, match=r"not this decoder's state.*use prompt tuning"):
         logits(adapted)

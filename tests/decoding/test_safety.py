@@ -465,7 +465,14 @@ def auto_loads(source: str) -> list[str]:
 
 def test_names_are_loaded_in_one_module() -> None:
     found = {path.relative_to(ROOT).as_posix(): auto_loads(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}
-    assert {file for file, loads in found.items() if loads} == {"decoding/loading.py"}
+    assert {file for file, loads in found.items() if loads} == {"decoding/loading.py", "convert/weights.py"}
+    assert found["convert/weights.py"] == ["torch.load"]  # tensors and plain containers
+    (load,) = (
+        call
+        for call in calls(ast.parse((ROOT / "convert" / "weights.py").read_text("utf-8")))
+        if ast.unparse(call.func) == "torch.load"
+    )
+    assert {keyword.arg: ast.unparse(keyword.value) for keyword in load.keywords}["weights_only"] == "True"
     assert sorted(set(found["decoding/loading.py"])) == [
         "AutoConfig.from_pretrained",
         "AutoModelForSeq2SeqLM.from_pretrained",
