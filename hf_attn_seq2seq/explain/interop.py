@@ -105,7 +105,7 @@ def inseq_model(
 
         def embed_ids(self, ids: torch.Tensor, as_targets: bool = False) -> torch.Tensor:
             if as_targets and self.decoder_int_embeds is None:
-                return self.get_decoder().get_input_embeddings()(ids) * self.embed_scale
+                return self.get_decoder().embed(ids) * self.embed_scale
             return super().embed_ids(ids, as_targets=as_targets)
 
         def encode(self, texts: Any, as_targets: bool = False, *args: Any, **kwargs: Any) -> Any:
