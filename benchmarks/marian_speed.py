@@ -4,8 +4,8 @@ The speed of a student as Firefox has them, in Firefox's engine and as a graph o
 thread, in turns.
 
     python benchmarks/peers/install.py fxtranslate
-    python benchmarks/marian_speed.py --folder /tmp/student --rounds 0   # writes the model
-    python benchmarks/marian_speed.py --folder /tmp/student
+    python benchmarks/marian_speed.py --folder student --rounds 0   # writes the model
+    python benchmarks/marian_speed.py --folder student
 
 The model has random weights and never ends a sentence, so that both write the same number of tokens: as many as the
 engine allows. Its Python interface takes one sentence at a time; the graph is shown with one and with 32. Both times

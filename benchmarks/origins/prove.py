@@ -124,19 +124,23 @@ def greedy(folder: Path, sentences: list[str], longest: int) -> list[str]:
     return [tokenizer.decode(each, skip_special_tokens=True) for each in found]
 
 
-def opennmt(environments: Path) -> str:
+def answers(
+    origin: str, environments: Path, kinds: list, order: Callable[..., dict]
+) -> tuple[list[str], list[str], list[str]]:
+    """Sentences, what converted random models of these kinds say, and what the origin's own code says of them."""
     sentences, found = some_sentences(40), []
     with tempfile.TemporaryDirectory() as made:
-        paths = [Path(made) / f"{number}.pt" for number in range(len(OPENNMT))]
-        orders = [
-            opennmt_order(path, kind, number, sentences) for number, (path, kind) in enumerate(zip(paths, OPENNMT))
-        ]
-        texts = ask("opennmt", environments, {"models": orders})["texts"]
+        paths = [Path(made) / f"{number}.pt" for number in range(len(kinds))]
+        orders = [order(path, kind, number, sentences) for number, (path, kind) in enumerate(zip(paths, kinds))]
+        texts = ask(origin, environments, {"models": orders})["texts"]
         for path in paths:
             convert(path, path.with_suffix(""))
             found += greedy(path.with_suffix(""), sentences, 20)
-    wanted = [text for each in texts for text in each]
-    return f"{len(OPENNMT)} models, {told(sentences * len(OPENNMT), found, wanted)}"
+    return sentences * len(kinds), found, [text for each in texts for text in each]
+
+
+def opennmt(environments: Path) -> str:
+    return f"{len(OPENNMT)} models, {told(*answers('opennmt', environments, OPENNMT, opennmt_order))}"
 
 
 FAIRSEQ = [
@@ -173,21 +177,10 @@ def fairseq_order(path: Path, options: dict, seed: int, sentences: list[str]) ->
 
 
 def fairseq(environments: Path) -> str:
-    sentences, found = some_sentences(40), []
-    with tempfile.TemporaryDirectory() as made:
-        paths = [Path(made) / f"{number}.pt" for number in range(len(FAIRSEQ))]
-        orders = [
-            fairseq_order(path, kind, number, sentences) for number, (path, kind) in enumerate(zip(paths, FAIRSEQ))
-        ]
-        texts = ask("fairseq", environments, {"models": orders})["texts"]
-        for path in paths:
-            convert(path, path.with_suffix(""))
-            found += greedy(path.with_suffix(""), sentences, 20)
+    sentences, found, texts = answers("fairseq", environments, FAIRSEQ, fairseq_order)
     # Ours leave out special tokens, which random weights choose too.
-    wanted = [
-        " ".join(word for word in text.split() if word not in ("<s>", "<unk>")) for each in texts for text in each
-    ]
-    return f"{len(FAIRSEQ)} models, {told(sentences * len(FAIRSEQ), found, wanted)}"
+    wanted = [" ".join(word for word in text.split() if word not in ("<s>", "<unk>")) for text in texts]
+    return f"{len(FAIRSEQ)} models, {told(sentences, found, wanted)}"
 
 
 # Those whose files are kept for the tests: tests/convert/opennmt.

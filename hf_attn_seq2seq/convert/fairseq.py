@@ -175,12 +175,10 @@ def _filled(
     config: AttnSeq2SeqConfig, weights: Weights, sides: list[Side], sizes: list[tuple[int, ...]]
 ) -> AttnSeq2SeqForConditionalGeneration:
     filling = Filling(config)
-    encoder, decoder = filling.model.model.encoder, filling.model.model.decoder
-    stack, hidden, context = decoder.stack, config.hidden_size, config.encoder_hidden_size
-    tables = [rows_of(weights.take(name, *size), side.rows) for name, size, side in zip(TABLES, sizes, sides)]
-    filling.put(encoder.embed_tokens.weight, tables[0])
-    if not config.share_encoder_decoder_embeddings:
-        filling.put(decoder.embed_tokens.weight, tables[1])
+    stack, hidden, context = filling.model.model.decoder.stack, config.hidden_size, config.encoder_hidden_size
+    filling.embeddings(
+        *(rows_of(weights.take(name, *size), side.rows) for name, size, side in zip(TABLES, sizes, sides))
+    )
     filling.encoder_cells(weights, "encoder.lstm.")
     for index, cell in enumerate(stack.steps.cells):
         filling.cell(cell, weights, f"decoder.layers.{index}.", "")

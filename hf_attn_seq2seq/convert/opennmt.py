@@ -184,13 +184,11 @@ def _filled(
     config: AttnSeq2SeqConfig, weights: Weights, sides: list[Side], sizes: list[tuple[int, ...]]
 ) -> AttnSeq2SeqForConditionalGeneration:
     filling = Filling(config)
-    encoder, decoder = filling.model.model.encoder, filling.model.model.decoder
-    stack, hidden = decoder.stack, config.hidden_size
+    stack, hidden = filling.model.model.decoder.stack, config.hidden_size
     steps = stack.steps
-    tables = [rows_of(weights.take(name, *size), side.rows) for name, size, side in zip(TABLES, sizes, sides)]
-    filling.put(encoder.embed_tokens.weight, tables[0])
-    if not config.share_encoder_decoder_embeddings:
-        filling.put(decoder.embed_tokens.weight, tables[1])
+    filling.embeddings(
+        *(rows_of(weights.take(name, *size), side.rows) for name, size, side in zip(TABLES, sizes, sides))
+    )
     filling.encoder_cells(weights, "encoder.rnn.")
     cells = _cells(weights)
     for index, cell in enumerate(steps.cells):

@@ -160,6 +160,12 @@ class Filling:
         if bias is not None:
             self.put(layer.bias, bias)
 
+    def embeddings(self, source: torch.Tensor, target: torch.Tensor) -> None:
+        """The tables of both sides, `(tokens, embedding)`; where they are one, the first."""
+        self.put(self.model.model.encoder.embed_tokens.weight, source)
+        if not self.config.share_encoder_decoder_embeddings:
+            self.put(self.model.model.decoder.embed_tokens.weight, target)
+
     def cell(self, cell: Any, weights: Weights, prefix: str, suffix: str = "_l0", bias: bool = True) -> None:
         """
         A cell from the four tensors that torch's have, whose gates lie in the same order: `weight_ih`, `weight_hh`,

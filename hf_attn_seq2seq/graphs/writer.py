@@ -256,7 +256,8 @@ def _set_free(main: Nodes, part: str, graph: onnx.GraphProto, weight_names: Mapp
     known = [weight.name for weight in graph.initializer if weight.name not in weight_names]
     known += [name for node in fixed for name in node.output]
     outside = {**weight_names, **{name: f"{part}/{name}" for name in known}}
-    for node, copied in zip(fixed, (_renamed([node], part, outside)[0] for node in fixed)):
+    for node in fixed:
+        (copied,) = _renamed([node], part, outside)
         options = sorted(each.SerializeToString() for each in copied.attribute)
         before = made.setdefault((copied.op_type, *copied.input, *options), copied.output)
         if before is copied.output:
