@@ -16,8 +16,7 @@ highest.
 
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +25,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package, installed or not
 
-from benchmarks.rounds import Spread, machine, make_parser, ratio, read_options, table
+from benchmarks.rounds import Spread, Turns, in_turns, machine, make_parser, ratio, read_options, table
 from benchmarks.step import random_batch
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.decoding.graph import GraphEngine
@@ -73,30 +72,7 @@ def build(name: str) -> AttnSeq2SeqForConditionalGeneration:
     return AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqConfig(**{**COMMON, **MODELS[name]}))
 
 
-Rates = dict[str, list[float]]  # of each model in each round
-
-
-def in_turns(runs: Mapping[str, Callable[[], object]], tokens: int, rounds: int, seconds: float = 0.0) -> Rates:
-    """
-    Tokens per CPU second of each model's run, after a round that is not kept.
-
-    Args:
-        tokens: Of a run.
-        seconds: Of CPU time that each measurement takes at least.
-    """
-    rates: Rates = {name: [] for name in runs}
-    for turn in range(-1, rounds):
-        for name in runs if turn % 2 else reversed(runs):
-            start, count = time.process_time(), 0
-            while not count or (turn >= 0 and time.process_time() - start < seconds):
-                runs[name]()
-                count += 1
-            if turn >= 0:
-                rates[name].append(count * tokens / (time.process_time() - start))
-    return rates
-
-
-def training(names: list[str], length: int, rounds: int, tokens: int = TOKENS) -> Rates:
+def training(names: list[str], length: int, rounds: int, tokens: int = TOKENS) -> Turns:
     """
     Of training steps on sentences of one length.
 
@@ -126,7 +102,7 @@ def training(names: list[str], length: int, rounds: int, tokens: int = TOKENS) -
     return rates
 
 
-def translating(names: list[str], search: Translation, rounds: int, seconds: float) -> dict[str, Rates]:
+def translating(names: list[str], search: Translation, rounds: int, seconds: float) -> dict[str, Turns]:
     """Of translating, by each engine."""
     batch = random_batch(search.batch, SOURCE_LENGTH, VOCAB_SIZE, padded=False)
     ids, mask = batch.input_ids, torch.ones_like(batch.input_ids)
@@ -154,7 +130,7 @@ def translating(names: list[str], search: Translation, rounds: int, seconds: flo
     }
 
 
-def row(title: str, rates: Rates) -> list[str]:
+def row(title: str, rates: Turns) -> list[str]:
     """The first model's tokens per second, and each other's ratio to it."""
     first, *others = rates.values()
     return [title, f"{Spread.of(first).median:.0f}", *(str(ratio(each, first)) for each in others)]

@@ -10,12 +10,13 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,6 +174,33 @@ class Worker:
         self.close()
 
 
+def added_memory(runs: Sequence[Callable[[], object]]) -> dict[str, float]:
+    """
+    Megabytes by which the runs raise the peak of the resident set, `above`, over what it was `before`, in a copy of
+    the process, so that nothing of them is left. Linux only.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+        before = _resident("VmRSS")
+        for run in runs:
+            run()
+        os.write(writing, json.dumps({"before": before, "above": _resident("VmHWM") - before}).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as answer:
+        found = answer.read()
+    os.waitpid(child, 0)
+    return json.loads(found)
+
+
+def _resident(field: str) -> float:
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
 Rates = dict[str, dict[str, list[float]]]  # cell, system: tokens per CPU second in each round
 
 
@@ -202,6 +230,29 @@ def measure_rates(workers: Sequence[Worker], cells: Sequence[str], rounds: int, 
                     rates[cell][worker.name].append(found["tokens"] / found["seconds"])
             if len(tokens) > 1:
                 raise ValueError(f"Not the same work in '{cell}': {tokens} tokens.")
+    return rates
+
+
+Turns = dict[str, list[float]]  # of each that took turns: its figure in each round
+
+
+def in_turns(runs: Mapping[str, Callable[[], object]], tokens: int, rounds: int, seconds: float = 0.0) -> Turns:
+    """
+    Tokens per CPU second of each model's run, after a round that is not kept.
+
+    Args:
+        tokens: Of a run.
+        seconds: Of CPU time that each measurement takes at least.
+    """
+    rates: Turns = {name: [] for name in runs}
+    for turn in range(-1, rounds):
+        for name in runs if turn % 2 else reversed(runs):
+            start, count = time.process_time(), 0
+            while not count or (turn >= 0 and time.process_time() - start < seconds):
+                runs[name]()
+                count += 1
+            if turn >= 0:
+                rates[name].append(count * tokens / (time.process_time() - start))
     return rates
 
 

@@ -9,14 +9,13 @@ answers in the same way.
 import importlib
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.peers.workload import SEARCHES, Decoding, Pair, training_batches
+from benchmarks.rounds import added_memory
 
 
 Run = Callable[[], int]  # does the work once; returns the number of tokens, or of what else is counted
@@ -93,31 +92,8 @@ class Worker:
         return self.system.translations(SEARCHES[cell])  # type: ignore[attr-defined]
 
     def memory(self, cell: str) -> dict[str, float]:
-        """
-        Megabytes by which the cell's batches raise the peak of the resident set above what it was `before`, measured
-        in a copy of the process, so that one cell leaves nothing to the next.
-        """
-        runs = self.runs_of(cell)
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-            before = _resident("VmRSS")
-            for run in runs:
-                run()
-            os.write(writing, json.dumps({"before": before, "above": _resident("VmHWM") - before}).encode())
-            os._exit(0)
-        os.close(writing)
-        with open(reading) as answer:
-            found = answer.read()
-        os.waitpid(child, 0)
-        return json.loads(found)
-
-
-def _resident(field: str) -> float:
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
+        """As [`added_memory`], of the cell's batches."""
+        return added_memory(self.runs_of(cell))
 
 
 def main() -> None:
