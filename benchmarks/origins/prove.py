@@ -5,19 +5,23 @@ own. No figures of speed: a run ends with an error if one output differs.
 
     python benchmarks/origins/prove.py            # all, whose environments are made first where they are missing
     python benchmarks/origins/prove.py g2p_en     # the model in its wheel, on 1,000 words that are in no dictionary
-    python benchmarks/origins/prove.py opennmt    # all recurrent kinds with random weights, on 40 sentences each
+    python benchmarks/origins/prove.py opennmt    # all kinds with random weights, on 40 sentences each
     python benchmarks/origins/prove.py fairseq    # the same
 """
 
 import argparse
 import itertools
 import json
+import math
 import random
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -26,6 +30,7 @@ from benchmarks.peers.install import install
 from benchmarks.rounds import ENVIRONMENTS
 from hf_attn_seq2seq import load
 from hf_attn_seq2seq.convert.command import convert
+from hf_attn_seq2seq.convert.weights import read_torch
 from hf_attn_seq2seq.decoding.text import translate
 
 
@@ -76,37 +81,62 @@ def g2p_en(environments: Path) -> str:
     return told(words, found, wanted)
 
 
-# Every kind of its recurrent models: encoder, cell, layers, attention and what else.
+def opennmt_options(encoder: str, cell: str, layers: int, attention: str, *more: str) -> list[str]:
+    """Options of a recurrent model."""
+    kind = [f"--encoder_type={encoder}", "--decoder_type=rnn", f"--rnn_type={cell}", f"--layers={layers}"]
+    return [*kind, "--hidden_size=12", "--word_vec_size=12", f"--global_attention={attention}", *more]
+
+
+def opennmt_transformer(layers: int, heads: int, *more: str) -> list[str]:
+    """Options of a Transformer."""
+    kind = ["--encoder_type=transformer", "--decoder_type=transformer", f"--layers={layers}", f"--heads={heads}"]
+    return [*kind, "--hidden_size=16", "--word_vec_size=16", "--transformer_ff=24", "--position_encoding", *more]
+
+
+# Every kind of its recurrent models, and of its Transformers.
 OPENNMT = [
-    (encoder, cell, layers, attention, *more)
-    for layers, (encoder, cell), attention, more in (
-        (1 + turn % 2, kinds, attention, (f"--input_feed={turn // 2 % 2}", *extra))
-        for turn, (kinds, attention, extra) in enumerate(
-            itertools.product(
-                itertools.product(("rnn", "brnn"), ("LSTM", "GRU")),
-                ("general", "dot", "mlp", "none"),
-                ((), ("--bridge",), ("--share_decoder_embeddings", "--global_attention_function=sparsemax")),
-            )
+    opennmt_options(encoder, cell, 1 + turn % 2, attention, f"--input_feed={turn // 2 % 2}", *extra)
+    for turn, ((encoder, cell), attention, extra) in enumerate(
+        itertools.product(
+            itertools.product(("rnn", "brnn"), ("LSTM", "GRU")),
+            ("general", "dot", "mlp", "none"),
+            ((), ("--bridge",), ("--share_decoder_embeddings", "--global_attention_function=sparsemax")),
+        )
+    )
+]
+OPENNMT_TRANSFORMERS = [
+    opennmt_transformer(1 + turn % 3, 4, f"--position_encoding_type={positions}", *biases, *extra)
+    for turn, (positions, biases, extra) in enumerate(
+        itertools.product(
+            ("SinusoidalInterleaved", "SinusoidalConcat"),
+            ((), ("--add_qkvbias",), ("--add_ffnbias",), ("--add_qkvbias", "--add_ffnbias")),
+            (
+                (),
+                ("--share_decoder_embeddings", "--pos_ffn_activation_fn=gelu"),
+                ("--share_embeddings", "--share_decoder_embeddings", "--norm_eps=1e-5"),
+                ("--num_kv=2", "--lambda_align=0.05", "--alignment_layer=0", "--alignment_heads=1"),
+                ("--multiquery", "--share_embeddings"),
+            ),
         )
     )
 ]
 SOURCE_WORDS, TARGET_WORDS = ([f"{side}{number}" for number in range(20)] for side in "st")
 
 
-def opennmt_order(path: Path, kind: tuple, seed: int, sentences: list[str]) -> dict:
+def opennmt_order(path: Path, options: list[str], seed: int, sentences: list[str], beams: int = 1) -> dict:
     """An order to write a model with random weights, and to translate by it."""
-    encoder, cell, layers, attention, *more = kind
-    options = [f"--encoder_type={encoder}", "--decoder_type=rnn", f"--rnn_type={cell}", f"--layers={layers}"]
-    options += ["--hidden_size=12", "--word_vec_size=12", f"--global_attention={attention}", *more]
     special = ["<unk>", "<blank>", "<s>", "</s>"]
+    words = [SOURCE_WORDS, TARGET_WORDS]
+    if "--share_embeddings" in options:
+        words = [[*SOURCE_WORDS[:12], *TARGET_WORDS]] * 2
     return {
         "path": str(path),
         "seed": seed,
         "scale": 1.5,
         "options": options,
-        "vocabs": {"src": special + SOURCE_WORDS, "tgt": special + TARGET_WORDS},
+        "vocabs": {side: special + each for side, each in zip(("src", "tgt"), words)},
         "sentences": sentences,
-        "search": ["--beam_size", "1"],
+        "search": [f"--beam_size={beams}", "--length_penalty=none"],
     }
 
 
@@ -116,31 +146,87 @@ def some_sentences(count: int, seed: int = 0) -> list[str]:
     return [" ".join(chance.choices([*SOURCE_WORDS, "unheard"], k=chance.randint(1, 12))) for _ in range(count)]
 
 
-def greedy(folder: Path, sentences: list[str], longest: int) -> list[str]:
-    """What the converted model says, token after token."""
+class Said(NamedTuple):
+    """What a model says."""
+
+    text: str
+    score: float  # the logarithm of its probability
+
+
+@torch.no_grad()
+def say(folder: Path, sentences: list[str], longest: int, **search: Any) -> list[Said]:
+    """What the converted model says, with the settings of a search that differ from its own."""
     model, tokenizer = load(folder)
     batch = tokenizer(sentences, padding=True, return_tensors="pt")
-    found = model.generate(**batch, max_new_tokens=longest, num_beams=1, do_sample=False)
-    return [tokenizer.decode(each, skip_special_tokens=True) for each in found]
+    found = model.generate(**batch, max_new_tokens=longest, do_sample=False, **search)
+    chosen = found[:, 1:]
+    logits = model(**batch, decoder_input_ids=found[:, :-1]).logits
+    scores = logits.log_softmax(-1).gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
+    ended = (chosen == tokenizer.eos_token_id).cumsum(-1).roll(1, -1)
+    ended[:, 0] = 0
+    scores = scores.masked_fill(ended > 0, 0.0).sum(-1).tolist()
+    return [Said(tokenizer.decode(each, skip_special_tokens=True), score) for each, score in zip(found, scores)]
+
+
+def greedy(folder: Path, sentences: list[str], longest: int) -> list[str]:
+    """What the converted model says, token after token."""
+    return [said.text for said in say(folder, sentences, longest, num_beams=1)]
 
 
 def answers(
-    origin: str, environments: Path, kinds: list, order: Callable[..., dict]
-) -> tuple[list[str], list[str], list[str]]:
-    """Sentences, what converted random models of these kinds say, and what the origin's own code says of them."""
-    sentences, found = some_sentences(40), []
+    origin: str, environments: Path, kinds: list, order: Callable[..., dict], **search: Any
+) -> tuple[list[str], list[Said], list[Said]]:
+    """
+    Sentences, what converted random models of these kinds say, and what the origin's own code says of them.
+
+    Args:
+        origin: Its name in the worker.
+        environments: Where its environment is.
+        kinds: What `order` takes to make a model.
+        order: Makes an order of one.
+        search: The settings of another search than a greedy one.
+    """
+    sentences, found, wanted = some_sentences(40), [], []
     with tempfile.TemporaryDirectory() as made:
         paths = [Path(made) / f"{number}.pt" for number in range(len(kinds))]
-        orders = [order(path, kind, number, sentences) for number, (path, kind) in enumerate(zip(paths, kinds))]
-        texts = ask(origin, environments, {"models": orders})["texts"]
-        for path in paths:
+        beams = {"beams": search["num_beams"]} if search else {}
+        orders = [
+            order(path, kind, number, sentences, **beams) for number, (path, kind) in enumerate(zip(paths, kinds))
+        ]
+        answer = ask(origin, environments, {"models": orders})
+        for path, texts, scores in zip(paths, answer["texts"], answer["scores"]):
             convert(path, path.with_suffix(""))
-            found += greedy(path.with_suffix(""), sentences, 20)
-    return sentences * len(kinds), found, [text for each in texts for text in each]
+            found += say(path.with_suffix(""), sentences, 20, **(search or {"num_beams": 1}))
+            wanted += [Said(text, score) for text, score in zip(texts, scores)]
+    return sentences * len(kinds), found, wanted
+
+
+def proved(sources: list[str], found: list[Said], wanted: list[Said]) -> str:
+    """How many outputs are equal; ends the run if one is not, or has another probability."""
+    for source, ours, theirs in zip(sources, found, wanted):
+        if ours.text == theirs.text and not math.isclose(ours.score, theirs.score, rel_tol=1e-4, abs_tol=1e-3):
+            sys.exit(f"error: {source!r} has the score {ours.score}, not {theirs.score}.")
+    return told(sources, [ours.text for ours in found], [theirs.text for theirs in wanted])
+
+
+def compared(found: list[Said], wanted: list[Said]) -> str:
+    """
+    How many outputs of a search with beams are equal: those of two toolkits' searches need not be, where they keep
+    others among the hypotheses that have ended.
+    """
+    unlike = [(ours.score, theirs.score) for ours, theirs in zip(found, wanted) if ours.text != theirs.text]
+    better = sum(ours > theirs for ours, theirs in unlike)
+    also = f", {better} of the others more probable here" if unlike else ""
+    return f"with five beams {len(found) - len(unlike)} of {len(wanted)} are equal{also}"
 
 
 def opennmt(environments: Path) -> str:
-    return f"{len(OPENNMT)} models, {told(*answers('opennmt', environments, OPENNMT, opennmt_order))}"
+    kinds = OPENNMT + OPENNMT_TRANSFORMERS
+    one = proved(*answers("opennmt", environments, kinds, opennmt_order))
+    # Without a penalty of length, by which the scores of both searches are the same.
+    five = {"num_beams": 5, "length_penalty": 0.0}
+    _, *more = answers("opennmt", environments, OPENNMT_TRANSFORMERS, opennmt_order, **five)
+    return f"{len(kinds)} models, {one}; {compared(*more)}"
 
 
 FAIRSEQ = [
@@ -177,42 +263,55 @@ def fairseq_order(path: Path, options: dict, seed: int, sentences: list[str]) ->
 
 
 def fairseq(environments: Path) -> str:
-    sentences, found, texts = answers("fairseq", environments, FAIRSEQ, fairseq_order)
+    sentences, found, wanted = answers("fairseq", environments, FAIRSEQ, fairseq_order)
     # Ours leave out special tokens, which random weights choose too.
-    wanted = [" ".join(word for word in text.split() if word not in ("<s>", "<unk>")) for text in texts]
-    return f"{len(FAIRSEQ)} models, {told(sentences, found, wanted)}"
+    wanted = [
+        Said(" ".join(word for word in text.split() if word not in ("<s>", "<unk>")), score) for text, score in wanted
+    ]
+    return f"{len(FAIRSEQ)} models, {proved(sentences, found, wanted)}"
 
 
 # Those whose files are kept for the tests: tests/convert/opennmt.
 KEPT = {
-    "general": ("brnn", "LSTM", 2, "general", "--input_feed=1"),
-    "mlp": ("brnn", "LSTM", 2, "mlp", "--input_feed=1", "--bridge"),
-    "dot": ("rnn", "GRU", 1, "dot", "--input_feed=0", "--bridge", "--global_attention_function=sparsemax"),
-    "none": ("rnn", "GRU", 1, "none", "--input_feed=1", "--share_decoder_embeddings"),
+    "general": opennmt_options("brnn", "LSTM", 2, "general", "--input_feed=1"),
+    "mlp": opennmt_options("brnn", "LSTM", 2, "mlp", "--input_feed=1", "--bridge"),
+    "dot": opennmt_options(
+        "rnn", "GRU", 1, "dot", "--input_feed=0", "--bridge", "--global_attention_function=sparsemax"
+    ),
+    "none": opennmt_options("rnn", "GRU", 1, "none", "--input_feed=1", "--share_decoder_embeddings"),
+    "transformer": OPENNMT_TRANSFORMERS[18],
+    "shared": OPENNMT_TRANSFORMERS[32],
 }
 
 
-KEPT_FAIRSEQ = {"attention": 14, "none": 7}  # places in FAIRSEQ
+KEPT_FAIRSEQ = {"attention": FAIRSEQ[14], "none": FAIRSEQ[7]}
+RECORDED = {"opennmt": (KEPT, opennmt_order), "fairseq": (KEPT_FAIRSEQ, fairseq_order)}
 
 
-def record(environments: Path) -> None:
+def without_sinusoids(path: Path) -> None:
+    """Leave out the tables of 5,000 sinusoids that OpenNMT-py saves with a Transformer, which would be most of it."""
+    checkpoint = read_torch(path)
+    tables = [name for name in checkpoint["model"] if name.endswith("make_embedding.pe.pe")]
+    if tables:
+        for name in tables:
+            del checkpoint["model"][name]
+        torch.save(checkpoint, path)
+
+
+def record(environments: Path, origins: list[str]) -> None:
     """Write the tests' files: models, and what their toolkits make of some sentences by them."""
-    folder = Path(__file__).resolve().parents[2] / "tests/convert/opennmt"
     sentences = some_sentences(12, seed=1)
-    orders = [
-        opennmt_order(folder / f"{name}.pt", kind, number, sentences)
-        for number, (name, kind) in enumerate(KEPT.items())
-    ]
-    texts = ask("opennmt", environments, {"models": orders})["texts"]
-    recorded = {"sentences": sentences, "longest": 20, "texts": dict(zip(KEPT, texts))}
-    (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
-    folder = folder.with_name("fairseq")
-    orders = [
-        fairseq_order(folder / f"{name}.pt", FAIRSEQ[turn], turn, sentences) for name, turn in KEPT_FAIRSEQ.items()
-    ]
-    texts = ask("fairseq", environments, {"models": orders})["texts"]
-    recorded = {"sentences": sentences, "longest": 20, "texts": dict(zip(KEPT_FAIRSEQ, texts))}
-    (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
+    for origin in origins:
+        folder = Path(__file__).resolve().parents[2] / "tests/convert" / origin
+        kept, order = RECORDED[origin]
+        orders = [
+            order(folder / f"{name}.pt", kind, number, sentences) for number, (name, kind) in enumerate(kept.items())
+        ]
+        texts = ask(origin, environments, {"models": orders})["texts"]
+        for name in kept:
+            without_sinusoids(folder / f"{name}.pt")
+        recorded = {"sentences": sentences, "longest": 20, "texts": dict(zip(kept, texts))}
+        (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
 
 
 def told(sources: list[str], found: list[str], wanted: list[str]) -> str:
@@ -234,7 +333,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write the files of tests/convert instead")
     options = parser.parse_args()
     if options.record:
-        record(options.environments)
+        record(options.environments, options.origins or list(RECORDED))
         return
     for name in options.origins or ORIGINS:
         if name not in ORIGINS:

@@ -15,6 +15,26 @@ import types
 from unittest import mock
 
 
+def scatter(model, attention: str) -> None:
+    """
+    Random weights by which a Transformer's outputs depend on the source.
+
+    Args:
+        attention: What the names of the attention over the source have in them.
+    """
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.uniform_(parameter, -0.4, 0.4)
+                parameter *= 2.0 if attention in name or parameter.shape[0] > 20 else 1.0
+            elif "norm" in name and name.endswith("weight"):
+                torch.nn.init.uniform_(parameter, 0.5, 1.5)
+            else:
+                torch.nn.init.uniform_(parameter, -0.5, 0.5)
+
+
 def g2p_en(order: dict) -> dict:
     # Its dictionary and tagger are downloaded when it is imported: the model alone is asked here.
     for name in ("nltk", "nltk.corpus", "nltk.tokenize", "inflect"):
@@ -54,8 +74,11 @@ def opennmt(order: dict) -> dict:
         vocabs = {**order["vocabs"], "data_task": "seq2seq", "decoder_start_token": "<s>"}
         torch.manual_seed(order["seed"])
         model = build_base_model(options, dict_to_vocabs(dict(vocabs)))
-        for parameter in model.parameters():
-            torch.nn.init.uniform_(parameter, -order["scale"], order["scale"])
+        if options.encoder_type == "transformer":
+            scatter(model, "context_attn")
+        else:
+            for parameter in model.parameters():
+                torch.nn.init.uniform_(parameter, -order["scale"], order["scale"])
         with torch.no_grad():
             for token in ("<unk>", "<blank>", "<s>"):
                 model.generator.bias[vocabs["tgt"].index(token)] = -20.0  # as a trained model has it
@@ -85,12 +108,13 @@ def opennmt(order: dict) -> dict:
         ArgumentParser._validate_transforms_opts(options)
         ArgumentParser.validate_translate_opts_dynamic(options)
         engine = InferenceEnginePY(options)
-        _, texts = engine.infer_list(order["sentences"])
-        return [each[0] for each in texts]
+        scores, texts = engine.infer_list(order["sentences"])
+        return [each[0] for each in texts], [float(each[0]) for each in scores]
 
     for each in order["models"]:
         write(each)
-    return {"texts": [translate(each) for each in order["models"]]}
+    texts, scores = zip(*(translate(each) for each in order["models"]))
+    return {"texts": texts, "scores": scores}
 
 
 def fairseq(order: dict) -> dict:
@@ -102,7 +126,7 @@ def fairseq(order: dict) -> dict:
     from fairseq.models.lstm import LSTMModel, base_architecture
     from fairseq.sequence_generator import SequenceGenerator
 
-    texts = []
+    texts, scores = [], []
     for each in order["models"]:
         dictionaries = []
         for words, path in zip(each["words"], each["dictionaries"]):
@@ -126,13 +150,16 @@ def fairseq(order: dict) -> dict:
         kept = {"_name": "translation", "source_lang": "src", "target_lang": "tgt"}
         torch.save({"args": None, "cfg": {"model": options, "task": kept}, "model": model.state_dict()}, each["path"])
         search = SequenceGenerator([model], dictionaries[1], beam_size=1, max_len_a=0, max_len_b=each["longest"])
-        lines = []
+        lines, sums = [], []
         for sentence in each["sentences"]:
             ids = dictionaries[0].encode_line(sentence, add_if_not_exist=False).long()[None]
             sample = {"net_input": {"src_tokens": ids, "src_lengths": torch.tensor([ids.shape[1]])}}
-            lines.append(dictionaries[1].string(search.generate([model], sample)[0][0]["tokens"]))
+            best = search.generate([model], sample)[0][0]
+            lines.append(dictionaries[1].string(best["tokens"]))
+            sums.append(best["positional_scores"].sum().item())
         texts.append(lines)
-    return {"texts": texts}
+        scores.append(sums)
+    return {"texts": texts, "scores": scores}
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from types import ModuleType
 from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.names import ORIGINS
 from hf_attn_seq2seq.convert.parsers import convert_parser
+from hf_attn_seq2seq.convert.weights import files_read_once
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.writing import filled, new_output
 
@@ -50,8 +51,9 @@ def convert(
     source, folder = Path(source), new_output(output)
     if not source.exists():
         raise ValueError(f"There is no '{shortened(str(source))}': name a checkpoint.")
-    reader = _reader(source, origin)
-    converted: Converted = reader.convert(source, [Path(each) for each in vocabularies])
+    with files_read_once():
+        reader = _reader(source, origin)
+        converted: Converted = reader.convert(source, [Path(each) for each in vocabularies])
     with filled(folder) as made:
         converted.model.save_pretrained(made)
         converted.tokenizer.save_pretrained(made)

@@ -28,10 +28,32 @@ class Specials(NamedTuple):
 
 
 class Side(NamedTuple):
-    """The tokens of one side in the order of the ids here, and the row that each has in the file; None: none."""
+    """
+    The tokens of one side in the order of the ids here, and the row that each has in the file; None: none.
+
+    The last `unread` of them are none of the vocabulary, but units into which text is split: they are read as the
+    unknown token, whose row they have.
+    """
 
     tokens: list[str]
     rows: list[int | None]
+    unread: int = 0
+
+    @property
+    def excluded(self) -> list[int]:
+        """The ids that are never chosen, since the model has no output for them."""
+        first = len(self.tokens) - self.unread
+        return [number for number, row in enumerate(self.rows) if row is None or number >= first]
+
+    def sized(self, rows: int) -> bool:
+        """Whether a table of so many rows is that of this vocabulary."""
+        return rows == sum(row is not None for row in self.rows[: len(self.rows) - self.unread])
+
+    def with_units(self, units: Sequence[str]) -> Side:
+        """With units that text is split into and this vocabulary lacks."""
+        known = set(self.tokens)
+        more = [unit for unit in units if unit not in known]
+        return Side([*self.tokens, *more], [*self.rows, *[self.rows[UNKNOWN]] * len(more)], len(more))
 
     @classmethod
     def of(cls, tokens: Sequence[str], specials: Specials, file: str) -> Side:

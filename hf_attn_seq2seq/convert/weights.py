@@ -8,6 +8,8 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,17 @@ from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGener
 
 # Plain containers beside those that torch reads by itself.
 CONTAINERS: list[Any] = [argparse.Namespace]
+_remembered: ContextVar[dict[Path, Any] | None] = ContextVar("remembered", default=None)
+
+
+@contextmanager
+def files_read_once() -> Iterator[None]:
+    """Within it, `read_torch` reads a file that several origins look at but once."""
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
 
 
 def read_torch(path: Path) -> Any:
@@ -30,6 +43,15 @@ def read_torch(path: Path) -> Any:
     Raises:
         ValueError: The file cannot be read, or holds objects of other classes, which could run any code.
     """
+    remembered = _remembered.get()
+    if remembered is None:
+        return _loaded(path)
+    if path not in remembered:
+        remembered[path] = _loaded(path)
+    return remembered[path]
+
+
+def _loaded(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(CONTAINERS):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -192,6 +214,12 @@ class Filling:
         """The model, ready to translate."""
         assert not self.missing, sorted(self.missing.values())
         return self.model.eval()
+
+
+def share_of(found: Any) -> float:
+    """A dropout probability of other options, which may list those of the parts of a training; 0 for what is none."""
+    first = found[0] if isinstance(found, list) and found else found
+    return first if isinstance(first, float) and 0.0 <= first < 1.0 else 0.0
 
 
 def rows_of(table: torch.Tensor, rows: list[int | None], without: float = 0.0) -> torch.Tensor:

@@ -1,0 +1,108 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Transformers of other toolkits, whose layers have the same parts by other names."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from hf_attn_seq2seq.convert.weights import Filling, Weights
+from hf_attn_seq2seq.messages import quoted
+
+
+class Attention(NamedTuple):
+    """What an attention and its parts are called in a layer."""
+
+    attention: str
+    norm: str
+    query: str
+    key: str
+    value: str
+    output: str
+
+
+class Stack(NamedTuple):
+    """What the parts of an encoder or a decoder are called; `layer` begins the names of those of a layer."""
+
+    layer: str  # with a place for its number
+    norm: str  # after all layers
+    self_attention: Attention
+    inner: str
+    outer: str
+    feed_forward_norm: str
+    cross_attention: Attention | None = None
+
+    def depth(self, weights: Weights) -> int:
+        """How many layers there are."""
+        count = 0
+        while f"{self.layer.format(count)}{self.inner}.weight" in weights:
+            count += 1
+        return count
+
+
+class Heads(NamedTuple):
+    """Of a stack's attention, and the width inside its feed-forward blocks."""
+
+    all: int
+    key_value: int
+    inner: int
+
+
+def heads_of(weights: Weights, names: Stack, heads: Any, width: int) -> Heads:
+    """
+    How many heads a stack has for keys and values, by the shape of its first layer's weights.
+
+    Args:
+        weights: Of the model.
+        names: What they are called.
+        heads: How many heads its options name.
+        width: How many numbers a state has.
+
+    Raises:
+        ValueError: The numbers do not fit, or there are no layers.
+    """
+    layer = names.layer.format(0)
+    inner, _ = weights.shape(f"{layer}{names.inner}.weight")
+    keys, _ = weights.shape(f"{layer}{names.self_attention.attention}.{names.self_attention.key}.weight")
+    fits = isinstance(heads, int) and heads > 0 and width % heads == 0 and keys % (width // heads) == 0
+    if not fits or heads % (keys * heads // width):
+        raise ValueError(f"'{weights.file}' has {quoted(str(heads))} heads, which do not fit its weights.")
+    return Heads(heads, keys * heads // width, inner)
+
+
+def fill_stack(filling: Filling, weights: Weights, names: Stack, stack: Any) -> None:
+    """
+    The layers of a Transformer encoder or decoder, and the norm after them where it has one.
+
+    Args:
+        filling: Takes the weights.
+        weights: Gives them.
+        names: What they are called there.
+        stack: The encoder's or the decoder's stack here.
+
+    Raises:
+        ValueError: A weight is missing, or has another shape.
+    """
+    for number, layer in enumerate(stack.layers):
+        prefix = names.layer.format(number)
+        pairs = [(names.self_attention, layer.self_attention, layer.self_attention_norm)]
+        if names.cross_attention is not None:
+            pairs.append((names.cross_attention, layer.cross_attention, layer.cross_attention_norm))
+        for theirs, attention, norm in pairs:
+            for part in ("query", "key", "value", "output"):
+                name = f"{prefix}{theirs.attention}.{getattr(theirs, part)}"
+                linear(filling, weights, name, getattr(attention, f"{part}_projection"))
+            linear(filling, weights, f"{prefix}{theirs.norm}", norm)
+        linear(filling, weights, f"{prefix}{names.inner}", layer.feed_forward.input_projection)
+        linear(filling, weights, f"{prefix}{names.outer}", layer.feed_forward.output_projection)
+        linear(filling, weights, f"{prefix}{names.feed_forward_norm}", layer.feed_forward_norm)
+    if isinstance(stack.norm, torch.nn.LayerNorm):
+        linear(filling, weights, names.norm, stack.norm)
+
+
+def linear(filling: Filling, weights: Weights, name: str, layer: Any) -> None:
+    """A layer's `weight` and `bias`; a bias that is not there is zeros, which change nothing."""
+    bias = f"{name}.bias"
+    filling.put(layer.weight, weights.take(f"{name}.weight", *layer.weight.shape))
+    filling.put(layer.bias, weights.take(bias, *layer.bias.shape) if bias in weights else torch.zeros_like(layer.bias))
