@@ -16,7 +16,6 @@ a time. Each is done on one thread; figures are by CPU time, as ratios to the fi
 with the lowest and the highest. Memory is what a training step adds, and what translating adds.
 """
 
-import gzip
 import json
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package, installed or not
 
+from benchmarks.models import Model, read_sources
 from benchmarks.rounds import (
     ROOT,
     added_memory,
@@ -41,12 +41,8 @@ from benchmarks.rounds import (
     table,
 )
 from benchmarks.step import random_batch
-from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
+from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.cells import CELLS
-from hf_attn_seq2seq.decoding.graph import GraphEngine
-from hf_attn_seq2seq.decoding.text import translate
-from hf_attn_seq2seq.export.writer import export_graph
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE
 from hf_attn_seq2seq.training.recipe import load_recipe
 
 
@@ -58,7 +54,7 @@ CHANGES = (
     "model.dropout=0.2",
     "training.epochs=8",
 )
-SEARCHES = {"greedy, 1": (1, 1), "greedy, 32": (32, 1), "5 beams, 32": (32, 5)}  # sentences at a time, beams
+SEARCHES = ("greedy, 1", "greedy, 32", "5 beams, 32")
 
 
 def changes(cell: str, width: int) -> list[str]:
@@ -97,18 +93,15 @@ class Trained(NamedTuple):
     """A model, on which work is done in turns."""
 
     model: AttnSeq2SeqForConditionalGeneration
-    tokenizer: AttnSeq2SeqTokenizer
-    engine: GraphEngine
+    graph: Model
     bleu: float
 
     @classmethod
     def of(cls, folder: Path) -> "Trained":
-        export_graph(str(folder))
         results = json.loads((folder / "results.json").read_text("utf-8"))
         return cls(
             AttnSeq2SeqForConditionalGeneration.from_pretrained(folder),
-            AttnSeq2SeqTokenizer.from_pretrained(folder),
-            GraphEngine(folder / GRAPH_FILE, threads=1),
+            Model(folder),
             results["sets"]["validation"]["scores"]["bleu_tok_lc"]["value"],
         )
 
@@ -124,11 +117,6 @@ class Trained(NamedTuple):
             optimizer.step()
 
         return step
-
-    def searcher(self, sources: list[str], batch: int, beams: int) -> Callable[[], list[str]]:
-        """A translation of the sources."""
-        options = {"batch_size": batch, "num_beams": beams, "split_sentences": False}
-        return lambda: translate(self.engine, self.tokenizer, sources, **options)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -147,13 +135,11 @@ def main(arguments: list[str] | None = None) -> None:
     if options.train:
         return
     models = {cell: Trained.of(options.output / cell) for cell in options.cells}
-    with gzip.open(options.corpus / "val.en.gz", "rt", encoding="utf-8") as lines:
-        sources = [line.strip() for line in lines][: 8 if options.quick else options.sentences]
+    sources = read_sources(options.corpus / "val.en.gz", 8 if options.quick else options.sentences)
     print(f"{machine()}, torch {torch.__version__}; one thread, {options.rounds} rounds in turns\n")
     learners = {cell: one.learner(150 if options.quick else 1500) for cell, one in models.items()}
     runs = {"training": learners} | {
-        name: {cell: one.searcher(sources, *search) for cell, one in models.items()}
-        for name, search in SEARCHES.items()
+        search: {cell: one.graph.searcher(sources, search) for cell, one in models.items()} for search in SEARCHES
     }
     memory = {
         cell: [added_memory([runs[name][cell]])["above"] for name in ("training", "5 beams, 32")] for cell in models
