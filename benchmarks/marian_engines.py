@@ -1,15 +1,23 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-Compares models of Marian here and in the engines that they are made for: Firefox's (`fxtranslate`, in Rust), and
-Marian itself (`pymarian`).
+Compares models of Marian here and in the engines that they are made for: Firefox's (`fxtranslate`, in Rust), the
+older one in WebAssembly (`@browsermt/bergamot-translator`, in Node), and Marian itself (`pymarian`).
 
-    python benchmarks/peers/install.py fxtranslate pymarian
+    python benchmarks/peers/install.py fxtranslate pymarian bergamot
     python benchmarks/marian_engines.py --models 100 --sentences 200
+    python benchmarks/marian_engines.py --trained outputs/firefox --texts test.en --sentences 200
 
 Random models of all kinds are written in Marian's formats and converted; both sides then translate the same sentences
 greedily. Scales of the weights vary, so that translations do too, which is told: on models that say one thing only, a
 wrong conversion would pass. Where an engine gives them (pymarian), the log probabilities of tokens are compared too.
 The converted models are also exported again, and the engines translate with what was written.
+
+The engine in WebAssembly reads 8 bits alone, in matrices whose sizes 64 divides, of vocabularies whose sizes 8
+divides; it ends a translation after two tokens for each of the source's, so that of a longer one its beginning is
+compared.
+
+`--trained` compares a model that this package trained (see docs/marian.md) instead of random ones, on the lines of the
+file `--texts`.
 
 In 8 bits, an engine also rounds what matrices are multiplied with. A computation of that in NumPy, which reads the
 same file, shows that multipliers and layout are as the engine takes them; the converted model, whose weights alone are
@@ -24,12 +32,14 @@ import math
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import yaml
 from transformers.utils import logging
 
 
@@ -55,6 +65,7 @@ class Kind(NamedTuple):
     tying: str = "all"  # or "src", "trg" (tied-embeddings), "none"
     aan_depth: int = 2
     aan_gate: bool = True
+    wide: bool = False  # with the sizes that fast products need
 
     @property
     def for_firefox(self) -> bool:
@@ -87,8 +98,8 @@ def random_model(kind: Kind, seed: int, sizes: tuple[int, int]) -> tuple[dict[st
         sizes: Pieces of the source's and the target's vocabulary.
     """
     rng = np.random.default_rng(seed)
-    heads, width = [(2, 16), (4, 32), (1, 16)][seed % 3]
-    inner, average = 24 + 8 * (seed % 2), 2 * width
+    heads, width = (4, 64) if kind.wide else [(2, 16), (4, 32), (1, 16)][seed % 3]
+    inner, average = 128 if kind.wide else 24 + 8 * (seed % 2), 2 * width
     encoder, decoder = 1 + seed % 3, 1 + (seed + 1) % 2
     scale, spread = 1.0 + rng.random(), 1.0 + 2.0 * rng.random()
     found: dict[str, np.ndarray] = {}
@@ -240,6 +251,15 @@ def vocabulary(lines: Sequence[str], size: int, rule: str = "nmt_nfkc") -> bytes
     return proto.getvalue()
 
 
+def word_list(lines: Sequence[str], size: int, as_yaml: bool) -> str:
+    """Marian's vocabulary of the most frequent words, with ids or one a line."""
+    counts = Counter(word for line in lines for word in line.split() if word not in ("</s>", "<unk>"))
+    words = ["</s>", "<unk>", *(word for word, _ in counts.most_common(size - 2))]
+    if as_yaml:
+        return yaml.safe_dump({word: number for number, word in enumerate(words)}, allow_unicode=True, sort_keys=False)
+    return "".join(f"{word}\n" for word in words)
+
+
 def text_lines() -> list[str]:
     """Lines of this repository's pages."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -249,10 +269,17 @@ def text_lines() -> list[str]:
 class Engine:
     """An engine in its own environment."""
 
-    def __init__(self, name: str, python: Path) -> None:
-        worker = Path(__file__).with_name("peers") / "marian_worker.py"
+    def __init__(self, name: str, environments: Path) -> None:
+        peers = Path(__file__).with_name("peers")
+        command = ["node", peers / "bergamot_worker.mjs", environments / name]
+        if name != "bergamot":
+            command = [interpreter(name, environments), peers / "marian_worker.py", name]
         self.process = subprocess.Popen(
-            [str(python), str(worker), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            list(map(str, command)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
 
     def __call__(self, model: Path, vocabs: Sequence[Path], sentences: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -261,7 +288,11 @@ class Engine:
         paths = [str(path) for path in (vocabs[0], vocabs[-1])]
         order = {"model": str(model), "vocabs": paths, "sentences": list(sentences), **more}
         print(json.dumps(order), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())  # type: ignore[no-any-return]
+        line = self.process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "The engine ended without an answer."}
+        if "error" in answer:
+            sys.exit(f"error: {model}: {answer['error']}")
+        return answer
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -467,7 +498,7 @@ def write_case(folder: Path, kind: Kind, seed: int, vocabs: Sequence[Path], size
     return folder
 
 
-# The small files of the tests: kind and seed of each.
+# The small files of the tests: kind and seed of each, and those whose vocabulary lists words.
 RECORDED = {
     "student.npz": (Kind(), 57),
     "student.bin": (Kind(), 39),
@@ -476,6 +507,7 @@ RECORDED = {
     "transformer.npz": (Kind("self-attention", activation="gelu", tying="src"), 18),
     "average.npz": (Kind("average-attention", aan_depth=3, activation="swish"), 57),
 }
+RECORDED_WORDS = {"words.npz": (Kind("self-attention", activation="swish", tying="trg"), 27)}
 RECORDED_8 = {"student.int8.bin": "student.npz", "two-vocabularies.int8.bin": "two-vocabularies.npz"}
 
 
@@ -487,10 +519,14 @@ def record(folder: Path, engines: dict[str, Engine], lines: Sequence[str]) -> No
         file.write_bytes(vocabulary(lines, size, "identity"))
     sentences = [" ".join(line.split()[:4]) for line in lines[::50]][:8]
     found: dict[str, Any] = {"sentences": sentences, "models": {}}
+    lists = [folder / "source.yml", folder / "target.txt"]
+    for file, size in zip(lists, (60, 50)):
+        file.write_text(word_list([*lines, *sentences], size, file.suffix == ".yml"), encoding="utf-8")
     with tempfile.TemporaryDirectory() as place:
-        for name, (kind, seed) in RECORDED.items():
-            files = vocabs if kind.tying in ("trg", "none") else vocabs[:1]
-            sizes = (len(_pieces(files[0])), len(_pieces(files[-1])))
+        for name, (kind, seed) in {**RECORDED, **RECORDED_WORDS}.items():
+            both = lists if name in RECORDED_WORDS else vocabs
+            files = both if kind.tying in ("trg", "none") else both[:1]
+            sizes = (_count(files[0]), _count(files[-1]))
             case = write_case(Path(place) / name, kind, seed, files, sizes)
             (folder / name).write_bytes((case / f"model{Path(name).suffix}").read_bytes())
             about: dict[str, Any] = {"vocabs": [file.name for file in files]}
@@ -513,6 +549,104 @@ def record(folder: Path, engines: dict[str, Engine], lines: Sequence[str]) -> No
     (folder / "recorded.json").write_text(text, encoding="utf-8")
 
 
+def with_words(
+    folder: Path, kind: Kind, seed: int, lines: Sequence[str], sentences: Sequence[str], engine: Engine, add: Any
+) -> None:
+    """Compare one model of words between blanks."""
+    place = folder / "words"
+    place.mkdir(parents=True)
+    sizes = (120, 90 if kind.tying in ("trg", "none") else 120)
+    suffix = ".yml" if seed % 4 else ".txt"
+    files = [place / f"{side}{suffix}" for side in ("source", "target")]
+    for file, size in zip(files, sizes):
+        file.write_text(word_list(lines, size, suffix == ".yml"), encoding="utf-8")
+    write_case(folder / "of-words", kind, seed, files, sizes)
+    some = list(sentences)[:SCORED]
+    answer = engine(folder / "of-words" / "model.npz", files, some)
+    ids, scores = ours(folder / "of-words" / "converted", some, lambda length: 2 * length)
+    add(
+        f"pymarian, words between blanks ({suffix})",
+        [as_words(folder / "of-words" / "converted", each) for each in ids],
+        answer["texts"],
+        alike(scores, answer["scores"]),
+    )
+
+
+def in_wasm(
+    folder: Path,
+    kind: Kind,
+    seed: int,
+    vocabs: Sequence[Path],
+    sentences: Sequence[str],
+    engines: dict[str, Engine],
+    add: Any,
+) -> None:
+    """Compare one exported model in 8 bits in both engines of browsers."""
+    files = vocabs if kind.tying == "trg" else vocabs[:1]
+    write_case(folder, kind, seed, files, (_count(files[0]), _count(files[-1])))
+    export.export_marian(str(folder / "converted"), folder / "exported", sentences)
+    small, spms = folder / "exported" / export.INT8_BIN, spms_of(folder / "exported")
+    found, wanted = (engines[name](small, spms, sentences)["texts"] for name in ("bergamot", "fxtranslate"))
+    what = "two vocabularies" if len(spms) == 2 else "one vocabulary"
+    add(f"bergamot, 8 bits, {what}: as fxtranslate", *cut_alike(found, wanted))
+
+
+def spms_of(folder: Path) -> list[Path]:
+    """The vocabularies of an exported model."""
+    both = [folder / "srcvocab.spm", folder / "trgvocab.spm"]
+    return both if both[0].exists() else [folder / "vocab.spm"]
+
+
+def cut_alike(found: Sequence[str], wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Texts, each cut to the length of the other where it begins with that."""
+    cut = [(one[: len(other)], other[: len(one)]) for one, other in zip(found, wanted)]
+    pairs = [pair if pair[0] == pair[1] else both for pair, both in zip(cut, zip(found, wanted))]
+    return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+def trained(folder: Path, name: str, sentences: Sequence[str], engines: dict[str, Engine], add: Any) -> None:
+    """Compare a model of this package, exported, in all engines."""
+    from hf_attn_seq2seq.decoding.loading import load_translator
+
+    loaded = load_translator([name], device="cpu", dtype="float32")
+    loaded.model.save_pretrained(folder / "model")
+    loaded.tokenizer.save_pretrained(folder / "model")
+    ids, scores = ours(folder / "model", sentences)
+    texts = [as_text(folder / "model", each) for each in ids]
+    export.export_marian(name, folder / "exported", sentences)
+    spms = spms_of(folder / "exported")
+    plain, small = folder / "exported" / export.BIN, folder / "exported" / export.INT8_BIN
+    answer = engines["pymarian"](folder / "exported" / export.NPZ, spms, sentences)
+    add("pymarian, single precision", texts, answer["texts"], alike(scores, answer["scores"]))
+    if len(spms) == 1:
+        add("fxtranslate, single precision", texts, engines["fxtranslate"](plain, spms, sentences)["texts"])
+    eight = engines["fxtranslate"](small, spms, sentences)
+    sizes = {
+        "width": loaded.model.config.hidden_size,
+        "heads": loaded.model.config.num_attention_heads,
+        "encoder": loaded.model.config.encoder_layers,
+        "decoder": loaded.model.config.decoder_layers,
+    }
+    reference = Int8Reference(small.read_bytes(), sizes, eight["backend"] in ("avx2", "ssse3"))
+    tokens = loaded.tokenizer(sentences).input_ids
+    computed = [as_text(folder / "model", reference.translate(each)) for each in tokens]
+    add("fxtranslate, 8 bits: the same file computed in NumPy", computed, eight["texts"])
+    convert(small, folder / "from8", spms)
+    again, _ = ours(folder / "from8", sentences)
+    read = [as_text(folder / "from8", each) for each in again]
+    add("fxtranslate, 8 bits: the same file converted, weights alone rounded", read, eight["texts"])
+    add("fxtranslate, 8 bits: the model before it was rounded", texts, eight["texts"])
+    if "bergamot" in engines:
+        add("bergamot, 8 bits: as fxtranslate", engines["bergamot"](small, spms, sentences)["texts"], eight["texts"])
+
+
+def as_words(folder: Path, ids: Sequence[int]) -> str:
+    """Target words with blanks between them."""
+    from hf_attn_seq2seq import AttnSeq2SeqTokenizer
+
+    return " ".join(AttnSeq2SeqTokenizer.from_pretrained(folder).target.convert_ids_to_tokens(list(ids)))
+
+
 def cases(models: int) -> Iterator[tuple[int, Kind]]:
     """Half of the models are such as Firefox's engine takes, in turn; the others are of every kind."""
     for seed in range(models):
@@ -524,15 +658,22 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=100)
     parser.add_argument("--sentences", type=int, default=200)
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="(default: %(default)s)")
+    parser.add_argument("--trained", metavar="MODEL", help="compare this model instead of random ones")
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="what it translates, a sentence a line")
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="write the small files of the tests instead")
     parser.add_argument("--quick", action="store_true", help="4 models and 10 sentences, to try it")
     options = parser.parse_args()
+    if bool(options.trained) != bool(options.texts):
+        parser.error("--trained and --texts belong together")
     if options.quick:
         options.models, options.sentences = 4, 10
     logging.disable_progress_bar()
-    engines = {
-        name: Engine(name, Path(interpreter(name, options.environments))) for name in ("fxtranslate", "pymarian")
-    }
+    names = ["fxtranslate", "pymarian"]
+    if (options.environments / "bergamot").is_dir():
+        names.append("bergamot")
+    else:
+        print("The engine in WebAssembly is left out: python benchmarks/peers/install.py bergamot")
+    engines = {name: Engine(name, options.environments) for name in names}
     lines = text_lines()
     if options.record:
         record(options.record, engines, lines)
@@ -545,11 +686,20 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
+        if options.trained:
+            texts = options.texts.read_text("utf-8").split("\n")[: options.sentences]
+            trained(root, options.trained, texts, engines, add)
+            options.models = 0
         vocabs = [root / "source.spm", root / "target.spm"]
-        for file, size in zip(vocabs, (400, 300)):
+        for file, size in zip(vocabs, (400, 304)):
             file.write_bytes(vocabulary(lines, size))
         for seed, kind in cases(options.models):
             one(root / str(seed), kind, seed, vocabs, sentences, engines, add)
+            if seed % 10 == 4 and "bergamot" in engines:
+                wide = Kind(tying="trg" if seed % 20 == 4 else "all", wide=True)
+                in_wasm(root / f"{seed}-wide", wide, seed, vocabs, sentences, engines, add)
+            if seed % 2:
+                with_words(root / str(seed), kind, seed // 2, lines, sentences, engines["pymarian"], add)
             print(f"{seed + 1} of {options.models} models", end="\r", flush=True)
     print(f"{'':<68}  equal / compared  distinct  largest difference of log p")
     for line in results.values():
@@ -570,8 +720,7 @@ def one(
     from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
 
     files = vocabs if kind.tying in ("trg", "none") else vocabs[:1]
-    sizes = tuple(len(_pieces(file)) for file in (files[0], files[-1]))
-    write_case(folder, kind, seed, files, (sizes[0], sizes[1]))
+    write_case(folder, kind, seed, files, (_count(files[0]), _count(files[-1])))
     converted = folder / "converted"
     ids, _ = ours(converted, sentences)
     texts = [as_text(converted, each) for each in ids]
@@ -579,7 +728,7 @@ def one(
     sample = folder / "sample.txt"
     sample.write_text("\n".join(sentences), encoding="utf-8")
     export.export_marian(str(converted), exported, sentences)
-    spms = [exported / name for name in (["vocab.spm"] if len(files) == 1 else ["srcvocab.spm", "trgvocab.spm"])]
+    spms = spms_of(exported)
     if kind.for_firefox and len(files) == 1:  # it cannot read two vocabularies in single precision
         found = engines["fxtranslate"](folder / "model.bin", files, sentences)["texts"]
         add("fxtranslate, single precision: converted", texts, found)
@@ -623,10 +772,11 @@ def one(
     )
 
 
-def _pieces(file: Path) -> list[Any]:
-    from hf_attn_seq2seq.data.sentencepiece import read_sentencepiece
+def _count(file: Path) -> int:
+    from hf_attn_seq2seq.convert.marian_vocabularies import Words, read_side
 
-    return read_sentencepiece(file.read_bytes(), str(file)).pieces
+    side = read_side(file)
+    return side.size if isinstance(side, Words) else len(side.pieces)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.marian_engines import Engine, most_tokens, text_lines, vocabulary
-from benchmarks.rounds import ENVIRONMENTS, interpreter
+from benchmarks.rounds import ENVIRONMENTS
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
 from hf_attn_seq2seq.convert.marian import EXCLUDED
 from hf_attn_seq2seq.data.sentencepiece import EOS, PAD, UNK, read_sentencepiece, to_tokenizer
@@ -76,7 +76,7 @@ def main() -> None:
     sentences = [" ".join(line.split()[:WORDS]) for line in lines if len(line.split()) >= WORDS][
         : 4 if options.quick else 32
     ]
-    engine = Engine("fxtranslate", Path(interpreter("fxtranslate", options.environments)))
+    engine = Engine("fxtranslate", options.environments)
     files = [options.folder / "marian/vocab.spm"]
     tokenizer = AttnSeq2SeqTokenizer.from_pretrained(options.folder / "int8").backend_tokenizer
     graph = GraphEngine(options.folder / "int8/graph.onnx", threads=1)

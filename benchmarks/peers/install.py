@@ -88,15 +88,29 @@ PEERS = {
     ),
     # Of benchmarks/marian_engines.py; pymarian's wheel asks for what its evaluation needs.
     "fxtranslate": Peer("fxtranslate==0.5.0", True, ()),
-    "pymarian": Peer("pymarian==1.12.31", True, ("pyyaml==6.0.4", "pypdl==1.5.6")),
+    "pymarian": Peer(
+        "pymarian==1.12.31",
+        True,
+        (
+            "huggingface_hub==2.4.0",
+            "portalocker==4.4.2",
+            "pypdl==1.5.6",
+            "pyyaml==6.0.4",
+            "requests==2.34.2",
+            "tqdm==4.70.1",
+        ),
+    ),
 }
+BERGAMOT = "@browsermt/bergamot-translator"  # of npm, for Node; also of benchmarks/marian_engines.py
+BERGAMOT_VERSION = "0.4.9"
+NAMES = (*PEERS, "bergamot")
 # Under fairseq's folder in an environment.
 UNHASHABLE = ("dataclass/configs.py", "models/transformer/transformer_config.py")
 
 
 def install(name: str, folder: Path) -> None:
     """
-    Make the environment of one of `PEERS`.
+    Make the environment of one of `NAMES`.
 
     Args:
         folder: A new folder, or the unfinished one of an earlier attempt.
@@ -104,15 +118,27 @@ def install(name: str, folder: Path) -> None:
     Raises:
         subprocess.CalledProcessError: pip failed; it has said why.
     """
+    if name == "bergamot":
+        install_bergamot(folder)
+        return
     peer = PEERS[name]
     venv.create(folder, with_pip=True, clear=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *peer.others], check=True)
+    if peer.others:
+        subprocess.run([*pip, *peer.others], check=True)
     subprocess.run([*pip, *(["--no-deps"] if peer.alone else []), peer.package], check=True)
     if name == "fairseq":
         (package,) = folder.glob("lib/python*/site-packages/fairseq")
         for file in UNHASHABLE:
             make_hashable(package / file)
+
+
+def install_bergamot(folder: Path) -> None:
+    """The engine in WebAssembly; its script for workers is no module, as which Node takes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = ["--no-audit", "--no-fund", "--loglevel", "error"]
+    subprocess.run(["npm", "install", *options, f"{BERGAMOT}@{BERGAMOT_VERSION}"], cwd=folder, check=True)
+    (folder / "node_modules" / BERGAMOT / "worker" / "package.json").write_text('{"type": "commonjs"}\n')
 
 
 def make_hashable(path: Path) -> None:
@@ -122,12 +148,12 @@ def make_hashable(path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("peers", nargs="*", metavar="PEER", help=f"{', '.join(PEERS)} (default: all)")
+    parser.add_argument("peers", nargs="*", metavar="PEER", help=f"{', '.join(NAMES)} (default: all)")
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="(default: %(default)s)")
     options = parser.parse_args()
-    for name in options.peers or PEERS:
-        if name not in PEERS:
-            sys.exit(f"error: Unknown peer '{name}': choose among {', '.join(PEERS)}.")
+    for name in options.peers or NAMES:
+        if name not in NAMES:
+            sys.exit(f"error: Unknown peer '{name}': choose among {', '.join(NAMES)}.")
         folder = options.environments / name
         if folder.exists():
             print(f"{name}: is there already, in {folder}")
@@ -136,8 +162,10 @@ def main() -> None:
         unfinished = folder.with_name(f".{name}")
         try:
             install(name, unfinished)
+        except FileNotFoundError:
+            sys.exit(f"error: {name} could not be installed: it needs Node and its npm.")
         except subprocess.CalledProcessError:
-            sys.exit(f"error: {name} could not be installed; pip says why above.")
+            sys.exit(f"error: {name} could not be installed; pip or npm says why above.")
         unfinished.rename(folder)
 
 

@@ -1,10 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
 Models of Marian and Bergamot, such as Firefox's: a Transformer whose decoder mixes its steps by self-attention, SSRU
-or averages, with SentencePiece vocabularies.
-
-Marian's vocabulary has no padding, and its decoder starts from zeros. Here both are one more token, `<pad>`, whose row
-of embeddings is zeros and which the bias of the output layer excludes.
+or averages.
 """
 
 from __future__ import annotations
@@ -16,25 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import yaml
-from tokenizers import Tokenizer
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.marian_file import OPTIONS, QUANT_MULT, MarianFile, read_marian
 from hf_attn_seq2seq.convert.marian_names import ACTIVATIONS, AUTOREG, Weight, tables, weights
-from hf_attn_seq2seq.data.sentencepiece import (
-    BOS,
-    EOS,
-    PAD,
-    UNK,
-    Kind,
-    SentencePiece,
-    read_sentencepiece,
-    to_tokenizer,
-)
+from hf_attn_seq2seq.convert.marian_vocabularies import IN_LINES, IN_YAML, Vocabulary
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
 
 EXCLUDED = -1e4  # a bias by which a token has probability 0, and which half precision holds
@@ -62,15 +48,15 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
     path = _model_in(source)
     found = read_marian(path)
     options = Options(found.options, str(path))
-    files = list(vocabularies) or _vocabularies(path)
+    search = _search_options(path)
+    files = list(vocabularies) or _vocabularies(path, search)
     if len(files) not in (1, 2):
         raise ValueError(f"{len(files)} vocabularies are too many: name one, or the source's and the target's.")
-    pieces = [read_sentencepiece(_read(file), str(file)) for file in files]
-    vocabulary = _Vocabulary.of(pieces, files, found, str(path))
+    vocabulary = Vocabulary.of(files, found, str(path))
     config = _config(options, vocabulary, found)
     model = _model(config, found, vocabulary, str(path))
-    _set_search(model, vocabulary, _search_options(path))
-    told = []
+    _set_search(model, vocabulary, search)
+    told = vocabulary.told()
     if found.multipliers:
         told.append(
             f"{len(found.multipliers)} matrices were in 8 bits: their weights are exactly the file's, in single "
@@ -106,28 +92,34 @@ def _model_in(source: Path) -> Path:
     return models[0]
 
 
-def _vocabularies(model: Path) -> list[Path]:
-    """The vocabularies beside a model."""
-    files = sorted(model.parent.glob("*.spm"))
-    if len(files) == 2:
-        source = [file for file in files if file.name.startswith(("src", "source"))]
+def _vocabularies(model: Path, options: dict[str, Any]) -> list[Path]:
+    """The vocabularies that `decoder.yml` names, or else those beside a model, .spm files or lists of words."""
+    named = options.get("vocabs")
+    if isinstance(named, list) and all(isinstance(each, str) for each in named):
+        # Models move, and paths in their options stay.
+        found = [next((file for file in _places(model, each) if file.is_file()), None) for each in named]
+        files = list(dict.fromkeys(file for file in found if file is not None))
+        if None not in found and len(files) in (1, 2):
+            return files
+    beside = sorted(model.parent.glob("*.spm"))
+    if not beside:
+        beside = [
+            file
+            for file in sorted(model.parent.iterdir())
+            if file.suffix in IN_LINES or (file.suffix in IN_YAML and "vocab" in file.name)
+        ]
+    if len(beside) == 2:
+        source = [file for file in beside if file.name.startswith(("src", "source"))]
         if len(source) == 1:
-            return source + [file for file in files if file not in source]
-    if len(files) == 1:
-        return files
-    beside = "no .spm file is" if not files else f"{len(files)} .spm files are"
-    raise ValueError(f"{beside} beside '{model}': name one vocabulary, or the source's and the target's, by --vocab.")
+            return source + [file for file in beside if file not in source]
+    if len(beside) == 1:
+        return beside
+    told = "no vocabulary (.spm, .yml) is" if not beside else f"{len(beside)} vocabularies are"
+    raise ValueError(f"{told} beside '{model}': name one, or the source's and the target's, by --vocab.")
 
 
-def _read(file: Path) -> bytes:
-    if file.suffix in (".yml", ".yaml", ".fsv", ".txt"):
-        raise ValueError(
-            f"'{file}' says nothing of how text is split: only SentencePiece vocabularies (.spm) are read."
-        )
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ValueError(f"'{file}' cannot be read ({error.strerror}): name a vocabulary, .spm.") from None
+def _places(model: Path, name: str) -> list[Path]:
+    return [model.parent / name, model.parent / Path(name).name]
 
 
 def _search_options(model: Path) -> dict[str, Any]:
@@ -166,6 +158,8 @@ _ONLY: dict[str, tuple[Any, str]] = {
     "factors-dim-emb": (0, "factors"),
     "lsh": (False, "hashed output layers"),
 }
+_RECURRENT = ("s2s", "amun", "nematus")
+_ASKS_BETWEEN = "attention between two cells of a decoder's layer"  # a conditional GRU (Sennrich et al. 2017)
 _ORDERS = {("", "dan", ""): "post", ("n", "da", "n"): "pre"}  # pre- and postprocess, and that of the top
 
 
@@ -217,7 +211,7 @@ class Options(NamedTuple):
         kind = self.get("type", "", str)
         if kind != "transformer":
             many = "several encoders" if "multi" in kind else f"the architecture '{shortened(kind)}'"
-            raise self.refuse("type", many)
+            raise self.refuse("type", _ASKS_BETWEEN if kind in _RECURRENT else many)
         for option, (only, needed) in _ONLY.items():
             if self.values.get(option, only) != only:
                 raise self.refuse(option, needed)
@@ -250,7 +244,7 @@ class Options(NamedTuple):
         return position
 
 
-def _config(options: Options, vocabulary: _Vocabulary, found: MarianFile) -> AttnSeq2SeqConfig:
+def _config(options: Options, vocabulary: Vocabulary, found: MarianFile) -> AttnSeq2SeqConfig:
     options.check()
     width = options.size("dim-emb")
     heads = options.size("transformer-heads", 8)
@@ -323,73 +317,12 @@ def _average(options: Options, width: int, norm_position: str) -> dict[str, Any]
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Vocabularies
-# --------------------------------------------------------------------------------------------------------------------
-
-
-class _Vocabulary(NamedTuple):
-    """The vocabularies of both sides, which have one number of ids here."""
-
-    sides: list[SentencePiece]  # one, or the source's and the target's
-    names: list[str]  # of their files
-    sizes: tuple[int, int]  # of the source's and the target's tables in the file
-    rows: int  # of the tables here
-    pad: int
-    start: int
-    end: int
-    unknown: int
-
-    @classmethod
-    def of(cls, sides: list[SentencePiece], files: Sequence[Path], found: MarianFile, name: str) -> _Vocabulary:
-        if len(sides) == 2 and sides[0] == sides[1]:
-            sides, files = sides[:1], files[:1]
-        tables = [found.tensors.get(f"{side}_Wemb", found.tensors.get("Wemb")) for side in ("encoder", "decoder")]
-        if any(table is None or table.ndim != 2 for table in tables):
-            raise ValueError(f"'{name}' holds no table of embeddings (Wemb): get the file again.")
-        sizes = tuple(len(table) for table in tables if table is not None)
-        for place, size in enumerate(sizes):
-            pieces = len(sides[place % len(sides)].pieces)
-            if pieces != size:
-                raise ValueError(
-                    f"'{files[place % len(files)]}' has {pieces} pieces and '{name}' {size} rows for them: name the "
-                    "vocabulary that belongs to the model."
-                )
-        ids = {}
-        for text, kind in ((EOS, Kind.CONTROL), (UNK, Kind.UNKNOWN), (PAD, Kind.CONTROL), (BOS, Kind.CONTROL)):
-            numbers = {side.number_of(text, kind) for side in sides}
-            if len(numbers) > 1:
-                raise ValueError(f"{quoted(text)} has another id in the source's vocabulary than in the target's.")
-            ids[text] = numbers.pop()
-        if ids[EOS] is None or ids[UNK] is None:
-            raise ValueError(f"'{files[0]}' has no {EOS} or no {UNK}, which Marian needs: name another vocabulary.")
-        largest = max(sizes)
-        pad = ids[PAD]
-        rows = largest + (pad is None)
-        if pad is None:
-            pad = largest
-        start = pad if ids[BOS] is None else ids[BOS]
-        return cls(sides, [str(file) for file in files], (sizes[0], sizes[1]), rows, pad, start, ids[EOS], ids[UNK])
-
-    def tokenizer(self) -> AttnSeq2SeqTokenizer:
-        made: list[Tokenizer] = [to_tokenizer(side, name, self.rows - 1) for side, name in zip(self.sides, self.names)]
-        target = {"target_tokenizer_object": made[1]} if len(made) == 2 else {}
-        return AttnSeq2SeqTokenizer(
-            tokenizer_object=made[0],
-            **target,
-            pad_token=PAD,
-            bos_token=made[0].id_to_token(self.start),
-            eos_token=EOS,
-            unk_token=UNK,
-        )
-
-
-# --------------------------------------------------------------------------------------------------------------------
 # Weights
 # --------------------------------------------------------------------------------------------------------------------
 
 
 def _model(
-    config: AttnSeq2SeqConfig, found: MarianFile, vocabulary: _Vocabulary, name: str
+    config: AttnSeq2SeqConfig, found: MarianFile, vocabulary: Vocabulary, name: str
 ) -> AttnSeq2SeqForConditionalGeneration:
     with torch.device("meta"):
         skeleton = AttnSeq2SeqForConditionalGeneration(config)
@@ -451,7 +384,7 @@ def _model(
     return model.eval()
 
 
-def _set_search(model: AttnSeq2SeqForConditionalGeneration, vocabulary: _Vocabulary, options: dict[str, Any]) -> None:
+def _set_search(model: AttnSeq2SeqForConditionalGeneration, vocabulary: Vocabulary, options: dict[str, Any]) -> None:
     """Search as Marian does: its beams, its penalty of length, and no unknown tokens unless they are allowed."""
     settings = model.generation_config
     students = model.config.decoder_mixer == "ssru"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class Piece(NamedTuple):
     """One token; its id is its place."""
 
     text: str
-    score: float  # its log probability, in a unigram model
+    score: float  # its log probability, in a unigram model; of BPE, the higher the earlier it is merged
     kind: Kind = Kind.NORMAL
 
 
@@ -53,6 +54,10 @@ class SentencePiece(NamedTuple):
     remove_extra_whitespaces: bool = True
     escape_whitespaces: bool = True
     whitespace_as_suffix: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.pieces)
 
     def number_of(self, text: str, kind: Kind) -> int | None:
         """The id of a piece."""
@@ -147,25 +152,20 @@ def to_tokenizer(model: SentencePiece, name: str, size: int | None = None) -> To
     """
     if reason := _why_not(model):
         raise ValueError(f"'{name}' {reason}, so no tokenizer can split text as it does: use another vocabulary.")
-    scores = [piece.score for piece in model.pieces if piece.kind == Kind.NORMAL]
-    # What is written of them in a text is no piece; a lower score would change that of unknown characters.
-    least, most = min(scores), max(scores)
-    vocabulary = [(piece.text, _score(piece, least, most)) for piece in model.pieces]
-    pad = model.number_of(PAD, Kind.CONTROL)
-    if pad is None:
+    added = []
+    if model.number_of(PAD, Kind.CONTROL) is None:
         # Ids that both sides of a model have, but this vocabulary lacks, get names that no text has.
-        wanted = len(vocabulary) if size is None else size
-        vocabulary += [(f"<unused {number}>", least) for number in range(len(vocabulary), wanted)]
-        vocabulary.append((PAD, least))
+        added = [f"<unused {number}>" for number in range(len(model.pieces), size or 0)] + [PAD]
     falls_back = any(piece.kind == Kind.BYTE for piece in model.pieces)
-    unknown = model.number_of(UNK, Kind.UNKNOWN)
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=unknown, byte_fallback=falls_back))
+    tokenizer = Tokenizer(_SPLITTERS[model.type](model, added, falls_back))
     steps: list[Any] = [normalizers.Precompiled(model.charsmap)] if model.charsmap else []
     if model.remove_extra_whitespaces:
         steps += [normalizers.Replace(Regex("^ +| +$"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     tokenizer.normalizer = normalizers.Sequence([*steps, *_PREFIX[model.add_dummy_prefix]])
-    within = any(SPACE in piece.text[1:] for piece in model.pieces if piece.kind == Kind.NORMAL)
-    if not within:  # words can be split one by one, which is faster
+    normal = {piece.text for piece in model.pieces if piece.kind == Kind.NORMAL}
+    if SPACE in normal and not any(
+        SPACE in text[1:] for text in normal
+    ):  # words can be split one by one, which is faster
         tokenizer.pre_tokenizer = pre_tokenizers.Split(SPACE, "merged_with_next")
     parts = [decoders.Replace(SPACE, " "), *([decoders.ByteFallback()] if falls_back else []), decoders.Fuse()]
     tokenizer.decoder = decoders.Sequence([*parts, *([decoders.Strip(" ", 1, 0)] if model.add_dummy_prefix else [])])
@@ -178,6 +178,36 @@ def to_tokenizer(model: SentencePiece, name: str, size: int | None = None) -> To
     return tokenizer
 
 
+def _unigram(model: SentencePiece, added: list[str], falls_back: bool) -> models.Model:
+    """The likeliest pieces (Kudo 2018)."""
+    scores = [piece.score for piece in model.pieces if piece.kind == Kind.NORMAL]
+    # What is written of them in a text is no piece; a lower score would change that of unknown characters.
+    least, most = min(scores), max(scores)
+    vocabulary = [(piece.text, _score(piece, least, most)) for piece in model.pieces]
+    vocabulary += [(text, least) for text in added]
+    return models.Unigram(vocabulary, unk_id=model.number_of(UNK, Kind.UNKNOWN), byte_fallback=falls_back)
+
+
+def _bpe(model: SentencePiece, added: list[str], falls_back: bool) -> models.Model:
+    """Of the neighbours that are a piece together, those of the highest score become one, again and again."""
+    numbers = {text: number for number, text in enumerate([*(piece.text for piece in model.pieces), *added])}
+    parts = {piece.text for piece in model.pieces if piece.kind == Kind.NORMAL}
+    merges = [
+        (piece.text[:place], piece.text[place:])
+        for piece in _merged(model)
+        for place in range(1, len(piece.text))
+        if piece.text[:place] in parts and piece.text[place:] in parts
+    ]
+    return models.BPE(vocab=numbers, merges=merges, unk_token=UNK, fuse_unk=True, byte_fallback=falls_back)
+
+
+def _merged(model: SentencePiece) -> list[Piece]:
+    """The pieces of more than one character, those that are merged first at first."""
+    longer = [piece for piece in model.pieces if piece.kind == Kind.NORMAL and len(piece.text) > 1]
+    return sorted(longer, key=lambda piece: -piece.score)
+
+
+_SPLITTERS: dict[str, Callable[[SentencePiece, list[str], bool], models.Model]] = {"unigram": _unigram, "bpe": _bpe}
 _PREFIX: dict[bool, list[Any]] = {
     True: [normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)],
     False: [normalizers.Replace(" ", SPACE)],
@@ -194,8 +224,8 @@ def _score(piece: Piece, least: float, most: float) -> float:
 
 def _why_not(model: SentencePiece) -> str | None:
     """What a tokenizer cannot do, as the end of a sentence; None: nothing."""
-    if model.type != "unigram":
-        return f"is of type '{model.type}', not 'unigram'"
+    if model.type not in _SPLITTERS:
+        return f"is of type '{model.type}', not {' or '.join(map(repr, _SPLITTERS))}"
     if model.whitespace_as_suffix or not model.escape_whitespaces:
         return "marks the ends of words instead of their beginnings"
     if any(piece.kind == Kind.UNUSED for piece in model.pieces):
@@ -208,6 +238,18 @@ def _why_not(model: SentencePiece) -> str | None:
     bytes_there = sum(piece.kind == Kind.BYTE for piece in model.pieces)
     if bytes_there not in (0, 256):
         return f"has {bytes_there} of the 256 bytes"
+    return _why_not_bpe(model) if model.type == "bpe" else None
+
+
+def _why_not_bpe(model: SentencePiece) -> str | None:
+    if any(piece.kind == Kind.USER_DEFINED for piece in model.pieces):
+        return "merges pieces, but keeps some symbols whole"
+    merged = _merged(model)
+    if len({piece.score for piece in merged}) < len(merged):
+        return "merges pieces of one score in the order of the text"
+    characters = {piece.text for piece in model.pieces if piece.kind == Kind.NORMAL}
+    if any(not characters.issuperset(piece.text) for piece in merged):
+        return "has pieces with characters that are none"
     return None
 
 
@@ -216,27 +258,47 @@ def of_tokenizer(tokenizer: Tokenizer) -> SentencePiece | None:
     content = json.loads(tokenizer.to_str())
     steps = _steps(content["normalizer"])
     escape = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
-    if content["model"]["type"] != "Unigram" or escape not in steps:
+    model = content["model"]
+    if model["type"] not in _SCORED or escape not in steps:
         return None
     charsmap = [base64.b64decode(step["precompiled_charsmap"]) for step in steps if step["type"] == "Precompiled"]
     control = {token["content"] for token in content["added_tokens"] if token["special"]}
-    byte_names = {f"<0x{byte:02X}>" for byte in range(256)} if content["model"]["byte_fallback"] else set()
+    byte_names = {f"<0x{byte:02X}>" for byte in range(256)} if model["byte_fallback"] else set()
     pieces = []
-    for number, (text, score) in enumerate(content["model"]["vocab"]):
+    for text, score in _SCORED[model["type"]](model):
         kind = Kind.NORMAL
-        if number == content["model"]["unk_id"]:
+        if text == UNK:
             kind = Kind.UNKNOWN
         elif text in control:
             kind = Kind.CONTROL
         elif text in byte_names:
             kind = Kind.BYTE
         pieces.append(Piece(text, score if kind == Kind.NORMAL else 0.0, kind))
-    return SentencePiece(
+    found = SentencePiece(
         pieces,
+        type=model["type"].lower(),
         charsmap=b"".join(charsmap),
         add_dummy_prefix=any(step["type"] == "Prepend" for step in steps),
         remove_extra_whitespaces=any(step.get("pattern") == {"Regex": " {2,}"} for step in steps),
     )
+    if found.type == "bpe" and (_why_not(found) or json.loads(to_tokenizer(found, "it").to_str())["model"] != model):
+        return None  # of another origin, which merges otherwise
+    return found
+
+
+def _of_unigram(model: dict[str, Any]) -> list[tuple[str, float]]:
+    return [(text, score) for text, score in model["vocab"]]
+
+
+def _of_bpe(model: dict[str, Any]) -> list[tuple[str, float]]:
+    """Pieces with scores by which they are merged in the order of the tokenizer's rules, as SentencePiece gives."""
+    order = dict.fromkeys(left + right for left, right in model["merges"])
+    places = {text: place for place, text in enumerate([*order, *(text for text in model["vocab"] if len(text) == 1)])}
+    by_number = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    return [(text, -float(places.get(text, 0))) for text in by_number]
+
+
+_SCORED: dict[str, Callable[[dict[str, Any]], list[tuple[str, float]]]] = {"Unigram": _of_unigram, "BPE": _of_bpe}
 
 
 def _steps(normalizer: Any) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ from hf_attn_seq2seq.convert.marian_file import (
     is_transposed,
 )
 from hf_attn_seq2seq.convert.marian_names import ACTIVATIONS, AUTOREG, OUTPUT, Weight, tables, weights
+from hf_attn_seq2seq.convert.marian_vocabularies import Words
 from hf_attn_seq2seq.data.sentencepiece import EOS, PAD, UNK, Kind, SentencePiece, of_tokenizer, write_sentencepiece
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import resolve
@@ -94,17 +95,21 @@ def export_marian(
     sides = vocabularies(model, tokenizer)
     origin, sentences = origin_of(name, sentences)
     inputs = sample(model, tokenizer, sentences)
-    tensors = tensors_of(model, [len(side.pieces) for side in sides])
-    options = options_text(model.config, [len(side.pieces) for side in sides])
+    tensors = tensors_of(model, [side.size for side in sides])
+    options = options_text(model.config, [side.size for side in sides])
     alphas = activation_multipliers(model, inputs)
     small = quantized(tensors, alphas)
     with filled(folder) as made:
         (made / NPZ).write_bytes(npz_bytes(tensors, options))
         (made / BIN).write_bytes(bin_bytes(plain(tensors), options))
         (made / INT8_BIN).write_bytes(bin_bytes(small, options))
-        files = ["vocab.spm"] if len(sides) == 1 else ["srcvocab.spm", "trgvocab.spm"]
+        files = [
+            f"{of}vocab{'.yml' if isinstance(side, Words) else '.spm'}"
+            for of, side in zip([""] if len(sides) == 1 else ["src", "trg"], sides)
+        ]
         for file, side in zip(files, sides):
-            (made / file).write_bytes(write_sentencepiece(side))
+            content = side.to_yaml() if isinstance(side, Words) else write_sentencepiece(side)
+            (made / file).write_bytes(content)
         (made / "decoder.yml").write_text(search_text(model), encoding="utf-8")
         compared, equal = compare(model, small, inputs)
         sizes = {file: (made / file).stat().st_size for file in (NPZ, BIN, INT8_BIN)}
@@ -154,32 +159,32 @@ def check(config: AttnSeq2SeqConfig) -> None:
 
 def vocabularies(
     model: AttnSeq2SeqForConditionalGeneration, tokenizer: PreTrainedTokenizerBase
-) -> list[SentencePiece]:
+) -> list[SentencePiece | Words]:
     """
     The vocabularies, one or the source's and the target's, without what [`convert`] added to them.
 
     Raises:
-        ValueError: They are none of SentencePiece's, or do not have the ids of the model.
+        ValueError: Marian has none such, or they do not have the ids of the model.
     """
     config, bias = model.config, model.lm_head.bias
     added = bias is not None and config.pad_token_id is not None and bias[config.pad_token_id].item() <= EXCLUDED / 2
-    found = []
+    found: list[SentencePiece | Words] = []
     for side, rows in (("source", config.vocab_size), ("target", config.decoder_vocab_size)):
         backend = getattr(tokenizer, side, tokenizer).backend_tokenizer
-        pieces = of_tokenizer(backend)
+        pieces = of_tokenizer(backend) or Words.of_tokenizer(backend)
         if pieces is None:
             raise ValueError(
                 f"The {side}'s tokenizer splits text otherwise than SentencePiece, as Marian does: train one of "
                 "kind 'sentencepiece'."
             )
-        if len(pieces.pieces) != rows or backend.get_vocab_size() != rows:
+        if (isinstance(pieces, SentencePiece) and pieces.size != rows) or backend.get_vocab_size() != rows:
             raise ValueError(
                 f"The {side}'s tokenizer has {backend.get_vocab_size()} tokens and the model {rows}: make them equal "
                 "(model.resize_token_embeddings)."
             )
         if pieces.number_of(EOS, Kind.CONTROL) != config.eos_token_id or pieces.number_of(UNK, Kind.UNKNOWN) is None:
             raise ValueError(f"Marian ends sentences with {EOS} and needs {UNK}: the {side}'s vocabulary has others.")
-        if added and pieces.pieces[-1].text == PAD:
+        if added and isinstance(pieces, SentencePiece) and pieces.pieces[-1].text == PAD:
             kept = pieces.pieces[:-1]
             while kept and kept[-1].text == f"<unused {len(kept) - 1}>":
                 kept = kept[:-1]
@@ -448,7 +453,12 @@ def _card(model: str, written: WrittenMarian, vocabs: Iterable[str], config: Att
     both = f'"{first}"' if not rest else f'"{first}", "{rest[0]}"'
     marian = " ".join([first, *(rest or [first])])
     engine = ""
-    if config.decoder_mixer == "ssru" and config.norm_position == "post" and config.hidden_act == "relu":
+    if (
+        first.endswith(".spm")
+        and config.decoder_mixer == "ssru"
+        and config.norm_position == "post"
+        and config.hidden_act == "relu"
+    ):
         reads = f"Path({first!r}).read_bytes(), Path({(rest or [first])[0]!r}).read_bytes()"
         engine = f"""
 In Firefox's engine (`pip install fxtranslate`), in this folder:

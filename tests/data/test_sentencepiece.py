@@ -2,11 +2,14 @@
 """Tokenizers made of SentencePiece models split text as SentencePiece does, and become the models again."""
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sentencepiece
+from tokenizers import Tokenizer
 
 from hf_attn_seq2seq.data.sentencepiece import (
     EOS,
@@ -37,11 +40,17 @@ OTHER = [
     "",
     " ",
     "x __kept__ y__kept__z",
+    "aaaa aaaaa aa a aaa ab aba abab ababa ------- ......",  # where pieces overlap themselves
 ]
 
 
 def train(
-    rule: str, byte_fallback: bool, pieces: int = 900, kind: str = "unigram", keep: Sequence[str] = ("__kept__",)
+    rule: str,
+    byte_fallback: bool,
+    pieces: int = 900,
+    kind: str = "unigram",
+    keep: Sequence[str] = ("__kept__",),
+    **more: Any,
 ) -> bytes:
     proto = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -58,13 +67,30 @@ def train(
         pad_id=-1,
         num_threads=1,
         minloglevel=2,
+        **more,
     )
     return proto.getvalue()
 
 
-@pytest.fixture(scope="module", params=[("nmt_nfkc", True), ("nmt_nfkc_cf", False), ("identity", True)])
+CASES = {
+    "unigram": {"rule": "nmt_nfkc", "byte_fallback": True},
+    "unigram, unknown": {"rule": "nmt_nfkc_cf", "byte_fallback": False},
+    "unigram, identity": {"rule": "identity", "byte_fallback": True},
+    "bpe": {"rule": "nmt_nfkc", "byte_fallback": True, "kind": "bpe", "keep": ()},
+    "bpe, unknown": {"rule": "nmt_nfkc_cf", "byte_fallback": False, "kind": "bpe", "keep": (), "pieces": 400},
+    "bpe, identity": {
+        "rule": "identity",
+        "byte_fallback": False,
+        "kind": "bpe",
+        "keep": (),
+        "split_by_whitespace": False,
+    },
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
 def content(request: pytest.FixtureRequest) -> bytes:
-    return train(*request.param)
+    return train(**CASES[request.param])
 
 
 def is_tied(line: str) -> bool:
@@ -103,6 +129,8 @@ def test_a_tokenizer_gives_its_model(content: bytes) -> None:
     model = read_sentencepiece(content, "it")
     found = of_tokenizer(to_tokenizer(model, "it"))
     assert found is not None
+    assert found.type == model.type
+    assert found.pieces[:-1] == model.pieces or model.number_of("__kept__", Kind.USER_DEFINED) is not None
     assert found.pieces[-1] == Piece(PAD, 0.0, Kind.CONTROL)
     theirs = [sentencepiece.SentencePieceProcessor(model_proto=each) for each in (content, write_sentencepiece(found))]
     for line in [*TEXT[::7], *OTHER]:
@@ -123,10 +151,32 @@ def test_ids_in_common() -> None:
 PIECES = [Piece(EOS, 0.0, Kind.CONTROL), Piece("<unk>", 0.0, Kind.UNKNOWN), Piece("▁a", -1.0), Piece("b", -2.0)]
 
 
+def test_bpe_models_that_no_tokenizer_can_be() -> None:
+    letters = [*PIECES[:2], *(Piece(text, -9.0) for text in "abc")]
+    for more, told in (
+        ([Piece("kept", 0.0, Kind.USER_DEFINED)], "merges pieces, but keeps some symbols whole"),
+        ([Piece("ab", -1.0), Piece("bc", -1.0)], "merges pieces of one score in the order of the text"),
+        ([Piece("ad", -1.0)], "has pieces with characters that are none"),
+    ):
+        with pytest.raises(ValueError, match=f"'it.spm' {told}, so no tokenizer can split text as it does"):
+            to_tokenizer(SentencePiece([*letters, *more], type="bpe"), "it.spm")
+
+
+def test_bpe_of_another_origin_is_no_model() -> None:
+    """One of the two ways to a piece is missing, so that SentencePiece would split otherwise."""
+    letters = [*PIECES[:2], *(Piece(text, -9.0) for text in "abc")]
+    merged = [Piece("ab", 0.0), Piece("bc", -1.0), Piece("abc", -2.0)]
+    whole = to_tokenizer(SentencePiece([*letters, *merged], type="bpe"), "it")
+    assert of_tokenizer(whole) is not None
+    content = json.loads(whole.to_str())
+    content["model"]["merges"].remove(["a", "bc"])
+    assert of_tokenizer(Tokenizer.from_str(json.dumps(content))) is None
+
+
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        (SentencePiece(PIECES, type="bpe"), "is of type 'bpe', not 'unigram'"),
+        (SentencePiece(PIECES, type="word"), "is of type 'word', not 'unigram' or 'bpe'"),
         (SentencePiece(PIECES, whitespace_as_suffix=True), "marks the ends of words"),
         (SentencePiece(PIECES, escape_whitespaces=False), "marks the ends of words"),
         (SentencePiece([*PIECES, Piece("c", 0.0, Kind.UNUSED)]), "has pieces that it never uses"),

@@ -14,6 +14,7 @@ import hf_attn_seq2seq_cli as cli
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
 from hf_attn_seq2seq.convert.command import convert
 from hf_attn_seq2seq.convert.marian_file import read_marian
+from hf_attn_seq2seq.convert.marian_vocabularies import read_side
 from hf_attn_seq2seq.data.sentencepiece import read_sentencepiece, to_tokenizer
 from hf_attn_seq2seq.export import marian
 from hf_attn_seq2seq.export.command import main
@@ -59,9 +60,10 @@ def test_there_and_back(name: str, tmp_path: Path) -> None:
             if option.startswith("transformer-") and option in original.options and "aan" not in option:
                 usual = original.options[option] or value  # 0: as the encoder's
                 assert value == usual or "depth-scaling" in option, option
-    files = ["vocab.spm"] if len(vocabs) == 1 else ["srcvocab.spm", "trgvocab.spm"]
+    suffix = ".spm" if vocabs[0].suffix == ".spm" else ".yml"
+    files = ["vocab"] if len(vocabs) == 1 else ["srcvocab", "trgvocab"]
     for file, vocab in zip(files, vocabs):
-        made, wanted = (read_sentencepiece(each.read_bytes(), "it") for each in (tmp_path / "marian" / file, vocab))
+        made, wanted = (read_side(each) for each in (tmp_path / "marian" / f"{file}{suffix}", vocab))
         assert made == wanted
     (tmp_path / "marian" / marian.INT8_BIN).rename(tmp_path / "eight.bin")
     (tmp_path / "marian" / marian.NPZ).unlink()
