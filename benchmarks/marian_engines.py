@@ -589,6 +589,24 @@ def in_wasm(
     found, wanted = (engines[name](small, spms, sentences)["texts"] for name in ("bergamot", "fxtranslate"))
     what = "two vocabularies" if len(spms) == 2 else "one vocabulary"
     add(f"bergamot, 8 bits, {what}: as fxtranslate", *cut_alike(found, wanted))
+    computed = in_numpy(folder / "converted", small, sentences[:COMPUTED], saturates=True)
+    add("bergamot, 8 bits: computed in NumPy, with overflow", *cut_alike(found[:COMPUTED], computed))
+
+
+def in_numpy(converted: Path, small: Path, sentences: Sequence[str], saturates: bool) -> list[str]:
+    """The translations of a file in 8 bits by NumPy; `converted` has the sizes and the tokenizer."""
+    from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqTokenizer
+
+    config = AttnSeq2SeqConfig.from_pretrained(converted)
+    sizes = {
+        "width": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "encoder": config.encoder_layers,
+        "decoder": config.decoder_layers,
+    }
+    reference = Int8Reference(small.read_bytes(), sizes, saturates)
+    tokenizer = AttnSeq2SeqTokenizer.from_pretrained(converted)
+    return [as_text(converted, reference.translate(tokenizer(each).input_ids)) for each in sentences]
 
 
 def spms_of(folder: Path) -> list[Path]:
@@ -621,15 +639,7 @@ def trained(folder: Path, name: str, sentences: Sequence[str], engines: dict[str
     if len(spms) == 1:
         add("fxtranslate, single precision", texts, engines["fxtranslate"](plain, spms, sentences)["texts"])
     eight = engines["fxtranslate"](small, spms, sentences)
-    sizes = {
-        "width": loaded.model.config.hidden_size,
-        "heads": loaded.model.config.num_attention_heads,
-        "encoder": loaded.model.config.encoder_layers,
-        "decoder": loaded.model.config.decoder_layers,
-    }
-    reference = Int8Reference(small.read_bytes(), sizes, eight["backend"] in ("avx2", "ssse3"))
-    tokens = loaded.tokenizer(sentences).input_ids
-    computed = [as_text(folder / "model", reference.translate(each)) for each in tokens]
+    computed = in_numpy(folder / "model", small, sentences, eight["backend"] in ("avx2", "ssse3"))
     add("fxtranslate, 8 bits: the same file computed in NumPy", computed, eight["texts"])
     convert(small, folder / "from8", spms)
     again, _ = ours(folder / "from8", sentences)
@@ -717,7 +727,7 @@ def one(
     add: Any,
 ) -> None:
     """Compare one model in all ways."""
-    from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
+    from hf_attn_seq2seq import AttnSeq2SeqTokenizer
 
     files = vocabs if kind.tying in ("trg", "none") else vocabs[:1]
     write_case(folder, kind, seed, files, (_count(files[0]), _count(files[-1])))
@@ -738,17 +748,8 @@ def one(
         small = exported / export.INT8_BIN
         answer = engines["fxtranslate"](small, spms, sentences)
         found = answer["texts"]
-        model = AttnSeq2SeqForConditionalGeneration.from_pretrained(converted)
-        tokenizer = AttnSeq2SeqTokenizer.from_pretrained(converted)
-        sizes_of = {
-            "width": model.config.hidden_size,
-            "heads": model.config.num_attention_heads,
-            "encoder": model.config.encoder_layers,
-            "decoder": model.config.decoder_layers,
-        }
-        reference = Int8Reference(small.read_bytes(), sizes_of, answer["backend"] in ("avx2", "ssse3"))
         some = list(sentences)[:COMPUTED]
-        computed = [as_text(converted, reference.translate(tokenizer(each).input_ids)) for each in some]
+        computed = in_numpy(converted, small, some, answer["backend"] in ("avx2", "ssse3"))
         add("fxtranslate, 8 bits: the same file computed in NumPy", computed, found[: len(some)])
         convert(small, folder / "from8", spms)
         again, _ = ours(folder / "from8", sentences)
