@@ -5,6 +5,7 @@ own. No figures of speed: a run ends with an error if one output differs.
 
     python benchmarks/origins/prove.py            # all, whose environments are made first where they are missing
     python benchmarks/origins/prove.py g2p_en     # the model in its wheel, on 1,000 words that are in no dictionary
+    python benchmarks/origins/prove.py netra      # the model in its wheel, on 1,000 words, and others with random ones
     python benchmarks/origins/prove.py opennmt    # all kinds with random weights, on 40 sentences each
     python benchmarks/origins/prove.py fairseq    # the same
 """
@@ -79,6 +80,45 @@ def g2p_en(environments: Path) -> str:
         convert(package, Path(made) / "out")
         found = translate(*load(Path(made) / "out"), words)
     return told(words, found, wanted)
+
+
+# Of its model: seed and scale, the letters that are read, and the sizes of half the encoder's states, of the decoder's
+# and of embeddings.
+NETRA = [(0, 1.5, 9, 6, 8, 5), (0, 2.5, 25, 4, 12, 7), (0, 3.5, 3, 8, 8, 8)]
+ALPHABETS = ("ethaoinsrl", "\t\nកខគឃងចាិីុ")
+
+
+def netra_order(path: Path, kind: tuple, words: list[str]) -> dict:
+    """An order to write a model with random weights into a folder, and to write words by it."""
+    path.mkdir(exist_ok=True)
+    return {"path": str(path), "kind": kind, "words": words}
+
+
+def netra(environments: Path) -> str:
+    # Some longer than all that it reads, some with capitals.
+    words = [
+        word * 4 if number % 50 == 0 else word.capitalize() if number % 7 == 0 else word
+        for number, word in enumerate(invented_words(1100))
+        if any(letter.isalpha() for letter in word)
+    ][:1000]
+    some = words[::10]
+    with tempfile.TemporaryDirectory() as made:
+        folders = [Path(made) / str(number) for number in range(len(NETRA))]
+        orders = [netra_order(path, kind, some) for path, kind in zip(folders, NETRA)]
+        answer = ask("netra", environments, {"words": words, "alphabets": ALPHABETS, "folders": orders})
+        (package,) = (environments / "netra").glob("lib/python*/site-packages/khmer_transliterator")
+        found = []
+        for number, source in enumerate((package, *folders)):
+            convert(source, Path(made) / f"out{number}")
+            found.append(translate(*load(Path(made) / f"out{number}"), some if number else words))
+        beams = translate(*load(Path(made) / "out0"), words, num_beams=3, length_penalty=0.0)
+    ours, theirs = ([text for texts in each for text in texts] for each in (found[1:], answer["of_folders"]))
+    equal = sum(map(str.__eq__, beams, answer["of_three_beams"]))
+    return (
+        f"its model, {told(words, found[0], answer['texts'])}; {len(NETRA)} models, "
+        f"{told(some * len(NETRA), ours, theirs)}; with three beams, whose search is another there, {equal} of "
+        f"{len(words)} are equal"
+    )
 
 
 def opennmt_options(encoder: str, cell: str, layers: int, attention: str, *more: str) -> list[str]:
@@ -285,6 +325,7 @@ KEPT = {
 
 
 KEPT_FAIRSEQ = {"attention": FAIRSEQ[14], "none": FAIRSEQ[7]}
+KEPT_NETRA = NETRA[1]
 RECORDED = {"opennmt": (KEPT, opennmt_order), "fairseq": (KEPT_FAIRSEQ, fairseq_order)}
 
 
@@ -303,6 +344,9 @@ def record(environments: Path, origins: list[str]) -> None:
     sentences = some_sentences(12, seed=1)
     for origin in origins:
         folder = Path(__file__).resolve().parents[2] / "tests/convert" / origin
+        if origin == "netra":
+            record_netra(environments, folder)
+            continue
         kept, order = RECORDED[origin]
         orders = [
             order(folder / f"{name}.pt", kind, number, sentences) for number, (name, kind) in enumerate(kept.items())
@@ -314,6 +358,15 @@ def record(environments: Path, origins: list[str]) -> None:
         (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
 
 
+def record_netra(environments: Path, folder: Path) -> None:
+    """The same of words and a model of netra-transliterate."""
+    words = [*invented_words(10, seed=2), "hasonetalira", "Sheen"]
+    order = {"words": [], "alphabets": ALPHABETS, "folders": [netra_order(folder, KEPT_NETRA, words)]}
+    texts = ask("netra", environments, order)["of_folders"][0]
+    recorded = json.dumps({"words": words, "texts": texts}, indent=1, ensure_ascii=False)
+    (folder / "recorded.json").write_text(recorded + "\n")
+
+
 def told(sources: list[str], found: list[str], wanted: list[str]) -> str:
     """How many outputs are equal; ends the run if one is not."""
     unlike = [each for each in zip(sources, found, wanted) if each[1] != each[2]]
@@ -323,7 +376,7 @@ def told(sources: list[str], found: list[str], wanted: list[str]) -> str:
     return f"{len(found)} of {len(wanted)} outputs are equal, {len(set(found))} of them different"
 
 
-ORIGINS: dict[str, Callable[[Path], str]] = {"g2p_en": g2p_en, "opennmt": opennmt, "fairseq": fairseq}
+ORIGINS: dict[str, Callable[[Path], str]] = {"g2p_en": g2p_en, "netra": netra, "opennmt": opennmt, "fairseq": fairseq}
 
 
 def main() -> None:
@@ -333,7 +386,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write the files of tests/convert instead")
     options = parser.parse_args()
     if options.record:
-        record(options.environments, options.origins or list(RECORDED))
+        record(options.environments, options.origins or [*RECORDED, "netra"])
         return
     for name in options.origins or ORIGINS:
         if name not in ORIGINS:

@@ -4,6 +4,7 @@ Runs another toolkit's own code in its own environment: an order on standard inp
 JSON. It imports nothing of this package.
 
     PYTHON benchmarks/origins/worker.py g2p_en
+    PYTHON benchmarks/origins/worker.py netra
     PYTHON benchmarks/origins/worker.py opennmt
     PYTHON benchmarks/origins/worker.py fairseq
 """
@@ -46,6 +47,62 @@ def g2p_en(order: dict) -> dict:
 
     model = G2p()
     return {"texts": [" ".join(model.predict(word)) for word in order["words"]]}
+
+
+def netra(order: dict) -> dict:
+    """
+    Words by the package's own model, and by models of its kind in `folders`, which are written first, with random
+    weights; each with one beam, and the package's own with three, as by default.
+    """
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
+    from pathlib import Path
+
+    from khmer_transliterator import Transliterator, _inference, _model
+    from tensorflow import keras
+
+    keras.Model.predict = lambda self, inputs, verbose=0: self.predict_on_batch(inputs)  # without its report: 50 x
+
+    def write(folder: Path, seed: int, scale: float, length: int, half: int, hidden: int, embedding: int) -> None:
+        """As its page says that it was trained, with the sizes that are given."""
+        import pickle
+
+        from keras.src.legacy.preprocessing.text import Tokenizer
+
+        alphabets = [Tokenizer(char_level=True, oov_token="<unk>", filters="") for _ in range(2)]
+        for each, text in zip(alphabets, order["alphabets"]):
+            each.fit_on_texts([text])
+        keras.utils.set_random_seed(seed)
+        layers = _model
+        letters, before = layers.Input((None,)), layers.Input((None,))
+        table, other = (layers.Embedding(len(each.word_index) + 1, embedding) for each in alphabets)
+        states = layers.Bidirectional(layers.GRU(half, return_sequences=True))(table(letters))
+        steps, _ = layers.GRU(hidden, return_sequences=True, return_state=True)(other(before))
+        context = layers.AdditiveAttention()([steps, layers.TimeDistributed(layers.Dense(hidden))(states)])
+        head = layers.Dense(len(alphabets[1].word_index) + 1, activation="softmax")
+        model = layers.Model([letters, before], head(layers.Concatenate(axis=-1)([steps, context])))
+        model.set_weights([keras.random.uniform(part.shape, -scale, scale) for part in model.get_weights()])
+        weight, bias = (part.numpy() for part in head.weights)
+        bias[[0, 1, alphabets[1].word_index["\t"]]] = -20.0  # as a trained model has them
+        head.set_weights([weight, bias])
+        model.save(folder / _inference._MODEL_PATH.name)
+        names = ("eng_tokenizer", "khm_tokenizer", "max_eng_len", "max_khm_len")
+        (folder / _inference._ASSETS_PATH.name).write_bytes(pickle.dumps(dict(zip(names, (*alphabets, length, 24)))))
+
+    own = Transliterator()
+    found = {
+        "texts": [own.transliterate(word, beam_width=1) for word in order["words"]],
+        "of_three_beams": [own.transliterate(word) for word in order["words"]],
+        "of_folders": [],
+    }
+    for each in order["folders"]:
+        folder = Path(each["path"])
+        write(folder, *each["kind"])
+        _inference._MODEL_PATH, _inference._ASSETS_PATH = (
+            folder / path.name for path in (_inference._MODEL_PATH, _inference._ASSETS_PATH)
+        )
+        random = Transliterator()
+        found["of_folders"].append([random.transliterate(word, beam_width=1) for word in each["words"]])
+    return found
 
 
 def opennmt(order: dict) -> dict:
@@ -165,7 +222,7 @@ def fairseq(order: dict) -> dict:
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a toolkit prints of itself is no answer
-    origins: dict[str, types.FunctionType] = {"g2p_en": g2p_en, "opennmt": opennmt, "fairseq": fairseq}
+    origins: dict[str, types.FunctionType] = {"g2p_en": g2p_en, "netra": netra, "opennmt": opennmt, "fairseq": fairseq}
     print(json.dumps(origins[sys.argv[1]](json.load(sys.stdin))), file=answers, flush=True)
 
 

@@ -86,6 +86,9 @@ PEERS = {
             "tqdm==4.70.1",
         ),
     ),
+    "netra": Peer(
+        "netra-transliterate==1.0.1", True, ("keras==3.15.1", "khmerspell==0.1.1", "tensorflow-cpu==2.21.0")
+    ),
     # Of benchmarks/marian_engines.py; pymarian's wheel asks for what its evaluation needs.
     "fxtranslate": Peer("fxtranslate==0.5.0", True, ()),
     "pymarian": Peer(

@@ -129,7 +129,7 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
     model.generation_config.max_new_tokens = LONGEST
     model.generation_config.num_beams = 1
     cleaned = normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()])
-    tokenizer = tokenizer_of(source_side, target_side, SPECIALS, f"$A {SPECIALS.end}", True, cleaned)
+    tokenizer = tokenizer_of(source_side, target_side, SPECIALS, f"$A {SPECIALS.end}", (True, False), cleaned)
     told = ["It says words, one at a time; g2p_en itself asks a dictionary first, and knows numbers and homographs."]
     return Converted(model, tokenizer, told)
 

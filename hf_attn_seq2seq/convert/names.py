@@ -4,6 +4,7 @@
 # In the order in which they are asked whether a checkpoint is theirs: Marian takes every .npz and .bin.
 ORIGINS = {
     "g2p_en": "g2p_en: its wheel, its folder or its checkpoint20.npz",
+    "netra": "netra-transliterate: its wheel, its folder or its .keras file",
     "opennmt": "OpenNMT-py 3, recurrent models and Transformers (.pt)",
     "fairseq": "fairseq, recurrent models such as lstm (.pt)",
     "tutorial": "a state dict of PyTorch's translation tutorial or of Trevett's pytorch-seq2seq (.pt)",

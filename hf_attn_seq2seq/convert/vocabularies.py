@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
@@ -101,7 +101,7 @@ def tokenizer_of(
     target: Side,
     specials: Specials,
     template: str,
-    characters: bool = False,
+    characters: tuple[bool, bool] = (False, False),
     normalizer: normalizers.Normalizer | None = None,
 ) -> AttnSeq2SeqTokenizer:
     """
@@ -111,7 +111,7 @@ def tokenizer_of(
         source, target: The tokens of both sides.
         specials: Their special tokens.
         template: What is put around a source, such as "$A </s>"; a target always ends in the end token.
-        characters: Whether sources are split into characters; targets are still joined by blanks.
+        characters: Whether sources, and targets, are made of characters.
         normalizer: What a source goes through first.
     """
     special = [(token, number) for number, token in enumerate(specials)]
@@ -121,16 +121,18 @@ def tokenizer_of(
         made.pre_tokenizer = (
             pre_tokenizers.Split(Regex("."), "isolated") if apart else pre_tokenizers.WhitespaceSplit()
         )
+        if apart:
+            made.decoder = decoders.Fuse()
         made.post_processor = processors.TemplateProcessing(single=around, special_tokens=special)
         made.add_special_tokens(list(specials))
         return made
 
-    first = side(source.tokens, template, characters)
+    first = side(source.tokens, template, characters[0])
     if normalizer is not None:
         first.normalizer = normalizer
     return AttnSeq2SeqTokenizer(
         tokenizer_object=first,
-        target_tokenizer_object=side(target.tokens, f"$A {specials.end}", False),
+        target_tokenizer_object=side(target.tokens, f"$A {specials.end}", characters[1]),
         pad_token=specials.pad,
         bos_token=specials.start,
         eos_token=specials.end,
