@@ -439,18 +439,33 @@ class MultiHeadAttention(Attention):
 class AdditiveAttention(Attention):
     """
     e_ij = v_a^T tanh(W_a s_i + U_a h_j) (Bahdanau et al. 2015, A.1.2); with `attention_bias`, + b inside the tanh.
+
+    With `attention_weight_norm`, g v_a / |v_a| takes the place of v_a, so that the length of the vector is a parameter
+    of its own, the gain g (Salimans and Kingma 2016, eq. 2).
     """
 
     bias: ClassVar[bool] = False
+    weight_norm: ClassVar[bool] = False
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
         self.query_projection = nn.Linear(self.query_size, self.inner_size, bias=False)
         self.key_projection = nn.Linear(self.state_width, self.inner_size, bias=self.bias or config.attention_bias)
         self.score_vector = nn.Parameter(torch.empty(self.num_heads, self.inner_size // self.num_heads))
+        normed = self.weight_norm or config.attention_weight_norm
+        self.gain = nn.Parameter(torch.empty(self.num_heads)) if normed else None
 
     def init_weights(self) -> None:
-        init.normal_(self.score_vector, mean=0.0, std=self.score_vector.shape[-1] ** -0.5)
+        std = self.score_vector.shape[-1] ** -0.5
+        init.normal_(self.score_vector, mean=0.0, std=std)
+        if self.gain is not None:
+            init.constant_(self.gain, std)
+
+    def vector(self) -> torch.Tensor:
+        """What the inner sums are multiplied by, `(heads, dim)`."""
+        if self.gain is None:
+            return self.score_vector
+        return self.gain[:, None] * (self.score_vector / self.score_vector.norm(dim=-1, keepdim=True))
 
     def project(self, encoder_states: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         keys = split_heads(self.key_projection(encoder_states), self.num_heads)
@@ -458,8 +473,9 @@ class AdditiveAttention(Attention):
 
     def score(self, query: torch.Tensor, memory: Memory) -> torch.Tensor:
         queries = split_heads(self.query_projection(query), self.num_heads)
-        scores = self.energy(queries, memory.keys, self.score_vector)
-        record(self, asker=query, query=queries, scores=scores, vector=self.score_vector)
+        vector = self.vector()
+        scores = self.energy(queries, memory.keys, vector)
+        record(self, asker=query, query=queries, scores=scores, vector=vector)
         return scores
 
     @staticmethod
@@ -640,9 +656,6 @@ class RunningAttention(AdditiveAttention):
         """Weights `(batch, heads, 1, src_len)` of one step's scores of the same shape; the state goes on with them."""
         return normalize(scores, key_mask(memory.mask), self.config.attention_normalizer)
 
-    def vector(self) -> torch.Tensor:
-        return self.score_vector
-
     def forward(
         self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
     ) -> AttentionOutput:
@@ -765,15 +778,14 @@ class MonotonicAttention(RunningAttention):
     """
 
     uses_positions = True
+    weight_norm = True
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
-        self.gain = nn.Parameter(torch.empty(self.num_heads))
         self.offset = nn.Parameter(torch.empty(self.num_heads))
 
     def init_weights(self) -> None:
         super().init_weights()
-        init.constant_(self.gain, (self.inner_size // self.num_heads) ** -0.5)
         init.constant_(self.offset, -1.0)  # start by moving on: with 0 the first tokens take half of all weight each
 
     def initial_state(self, memory: Memory) -> torch.Tensor:
@@ -782,10 +794,6 @@ class MonotonicAttention(RunningAttention):
         if memory.mask is not None:
             start = start & memory.mask
         return at_least_single(start.to(memory.values.dtype)).unsqueeze(1).expand(-1, self.num_heads, -1).flatten(1)
-
-    def vector(self) -> torch.Tensor:
-        direction = self.score_vector / self.score_vector.norm(dim=-1, keepdim=True)
-        return self.gain[:, None] * direction
 
     def energy(self, queries: torch.Tensor, keys: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         energy = super().energy(queries, keys, vector) + self.offset[:, None, None]

@@ -48,7 +48,7 @@ POSITION_TYPES = ("sinusoidal", "sinusoidal_halves", "learned", "rotary")
 TWO_PART_CELLS = ("lstm",)
 # Kinds whose next step needs the weights of earlier steps; a Transformer decoder computes all steps at once.
 RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
-# Kinds whose scoring network may have a bias or none; those of the others are as in their papers.
+# Kinds whose scoring network may have a bias and a normalised vector, or not; others are as in their papers.
 FREE_BIAS_ATTENTIONS = ("additive", "concat")
 # Kinds that compare query and key without a projection, so that both must have the same width.
 UNPROJECTED_ATTENTIONS = ("dot", "scaled_dot")
@@ -150,6 +150,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         attention_size: Inner width of the scoring networks with a tanh (additive, concat, location_aware, coverage,
             monotonic, and the position network of local_p).
         attention_bias: Whether the scoring network of `"additive"` and `"concat"` adds a bias inside its tanh.
+        attention_weight_norm: Whether its vector v is g v / |v|, with a gain g for each head (Salimans and Kingma
+            2016); with `attention_bias`, TensorFlow's `normed_bahdanau`.
         attention_window: `D` of local attention, which attends to `2 D + 1` source positions.
         location_filters, location_kernel_size: The convolution over the previous weights in `"location_aware"`; the
             kernel size must be odd.
@@ -253,6 +255,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     encoder_key_value_heads: int | None = None
     attention_size: int | None = None
     attention_bias: bool = False
+    attention_weight_norm: bool = False
     attention_window: int = 10
     location_filters: int = 10
     location_kernel_size: int = 11
@@ -517,11 +520,12 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 f"attention_type='{kind}' does not normalize scores: leave attention_normalizer at 'softmax', instead "
                 f"of '{self.attention_normalizer}'."
             )
-        if self.attention_bias and kind not in FREE_BIAS_ATTENTIONS:
-            raise ValueError(
-                f"attention_bias=True is for attention_type {' and '.join(FREE_BIAS_ATTENTIONS)}, not '{kind}': leave "
-                "it out."
-            )
+        for name in ("attention_bias", "attention_weight_norm"):
+            if getattr(self, name) and kind not in FREE_BIAS_ATTENTIONS:
+                raise ValueError(
+                    f"{name}=True is for attention_type {' and '.join(FREE_BIAS_ATTENTIONS)}, not '{kind}': leave it "
+                    "out."
+                )
         unread = self.readout == "linear" and self.attention_query == "current" and kind != "none"
         if unread and self.is_recurrent_decoder:
             raise ValueError(

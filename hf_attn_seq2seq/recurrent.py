@@ -612,7 +612,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             tensors["keys"] = repeat_groups(memory.keys, groups)
             tensors["values"] = repeat_groups(memory.values, groups)
         if isinstance(attention, AdditiveAttention):
-            tensors["vector"] = attention.score_vector
+            tensors["vector"] = attention.vector()
         if config.input_feeding:
             tensors |= _linear("readout", "readout_bias", self.readout.projection)
         plan = LoopPlan(

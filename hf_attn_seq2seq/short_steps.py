@@ -319,7 +319,7 @@ class ShortSteps:
             return out.context[:, 0], out.state
         # [`AdditiveAttention`] with one head: beams of a source are its queries.
         queries = self.attention.query_projection(query).view(memory.keys.shape[0], 1, -1, self.attention.inner_size)
-        scores = self.attention.energy(queries, memory.keys, self.attention.score_vector)
+        scores = self.attention.energy(queries, memory.keys, self.attention.vector())
         weights = normalize(scores, key_mask(memory.mask))
         return torch.matmul(weights, memory.values).view(query.shape[0], -1), None
 

@@ -233,9 +233,17 @@ def tanh_score(vector: Vector, inner: Vector) -> float:
     return dot(vector, [math.tanh(x) for x in inner])
 
 
+def score_vector(problem: Problem, head: int) -> Vector:
+    """v, or g v / |v| (Salimans and Kingma 2016, eq. 2)."""
+    v = problem.parameters["score_vector"][head]
+    if "gain" not in problem.parameters:
+        return v
+    return [problem.parameters["gain"][head] * x / math.sqrt(dot(v, v)) for x in v]
+
+
 def additive_score(problem: Problem, head: int, query: Vector, state: Vector) -> float:
     """Bahdanau et al. 2015, A.1.2: v_a^T tanh(W_a s_i + U_a h_j)."""
-    return tanh_score(problem.parameters["score_vector"][head], inner_sum(problem, head, query, state))
+    return tanh_score(score_vector(problem, head), inner_sum(problem, head, query, state))
 
 
 def concat_score(problem: Problem, head: int, query: Vector, state: Vector) -> float:
@@ -244,7 +252,7 @@ def concat_score(problem: Problem, head: int, query: Vector, state: Vector) -> f
     rows = parameters["query_projection.weight"], parameters["key_projection.weight"]
     bias = parameters.get("key_projection.bias", [0.0] * len(rows[0]))
     hidden = [math.tanh(dot(left + right, query + state) + each) for left, right, each in zip(*rows, bias)]
-    return dot(parameters["score_vector"][head], part(hidden, head, heads))
+    return dot(score_vector(problem, head), part(hidden, head, heads))
 
 
 # Steps
@@ -351,11 +359,10 @@ def coverage(problem: Problem, head: int) -> list[Row]:
 def monotonic(problem: Problem, head: int) -> list[Row]:
     """Raffel et al. 2017: energies by eq. 16, then the expected alignment or, for hard decisions, algorithm 1."""
     parameters = problem.parameters
-    v = parameters["score_vector"][head]
-    direction = [parameters["gain"][head] * x / math.sqrt(dot(v, v)) for x in v]
+    vector = score_vector(problem, head)
     energies = [
         [
-            tanh_score(direction, inner_sum(problem, head, query, state)) + parameters["offset"][head]
+            tanh_score(vector, inner_sum(problem, head, query, state)) + parameters["offset"][head]
             for state in problem.states
         ]
         for query in problem.queries

@@ -100,7 +100,8 @@ def all_cases() -> Iterator[Case]:
                     )
     for kind in FREE_BIAS_ATTENTIONS:
         yield Case(kind, {"attention_bias": True, "num_attention_heads": 1})
-        yield Case(kind, {"attention_bias": True, "num_attention_heads": 2})
+        yield Case(kind, {"attention_weight_norm": True, "num_attention_heads": 1})
+        yield Case(kind, {"attention_bias": True, "attention_weight_norm": True, "num_attention_heads": 2})
     yield Case("monotonic", {"monotonic_hard": True, "num_attention_heads": 2})
 
 

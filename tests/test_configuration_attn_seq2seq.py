@@ -47,6 +47,7 @@ def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
         ({"readout": "concat"}, "output layer 768 numbers, more than an embedding has"),
         ({"readout": "linear", "attention_query": "current"}, "readout='linear' leaves out the context"),
         ({"attention_type": "general", "attention_bias": True}, "is for attention_type additive and concat, not 'gen"),
+        ({"attention_type": "coverage", "attention_weight_norm": True}, "attention_weight_norm=True is for attention"),
         ({"share_encoder_decoder_embeddings": True, "decoder_vocab_size": 9}, "needs a shared vocabulary"),
         ({**TRANSFORMERS, "input_feeding": True}, "input_feeding=True needs a recurrent decoder"),
         (

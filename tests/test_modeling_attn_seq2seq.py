@@ -294,6 +294,7 @@ def every_pairing() -> list[Any]:
             "attention_query": _CHOICES["attention_query"][turn % 2],
             "readout": readout,
             "attention_bias": attention in FREE_BIAS_ATTENTIONS and turn % 2 == 0,
+            "attention_weight_norm": attention in FREE_BIAS_ATTENTIONS and turn % 3 == 0,
             "bridge": bridge,
             "input_feeding": turn % 5 < 2 and decoder != "transformer",
             "bidirectional": turn % 3 > 0,

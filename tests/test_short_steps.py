@@ -39,7 +39,13 @@ DEEP: dict[str, dict[str, Any]] = {
         "attention_query": "current",
     },
     "heads": {"num_attention_heads": 2, "input_feeding": True},
-    "affine": {"readout": "affine", "input_feeding": True, "output_bias": True, "attention_bias": True},
+    "affine": {
+        "readout": "affine",
+        "input_feeding": True,
+        "output_bias": True,
+        "attention_bias": True,
+        "attention_weight_norm": True,
+    },
     "linear": {"readout": "linear", "decoder_layers": 2},
     "concat": {
         "readout": "concat",

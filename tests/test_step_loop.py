@@ -95,6 +95,7 @@ def test_padding_of_the_source_on_any_side(side):
         {"readout": "linear"},
         {"readout": "concat", "tie_word_embeddings": False},
         {"attention_bias": True},
+        {"attention_weight_norm": True, "num_attention_heads": 2},
         {"bridge": "last"},
         {"decoder_layers": 2, "dropout": 0.3, "recurrent_dropout": 0.3, "variational_dropout": True},
         {"recurrent_dropout": 0.3, "input_feeding": True},

@@ -268,7 +268,7 @@ def _compare(found: Any, wanted: Mapping[str, Any], name: str, source: Path) -> 
             _compare(given, value, name, source)
         elif given != value:
             raise ValueError(
-                f"'{shortened(str(source))}' has a {name} with {field}={quoted(given)}, where {value!r} is read."
+                f"'{shortened(str(source))}' has a {name} with {field}={quoted(given)}, where {quoted(value)} is read."
             )
 
 
@@ -322,6 +322,6 @@ def _alphabet(assets: dict[str, Any], name: str, source: Path) -> list[str]:
         if fields.get(field) != value:
             raise ValueError(
                 f"'{shortened(str(source))}' has an alphabet with {field}={quoted(fields.get(field))}, where "
-                f"{value!r} is read."
+                f"{quoted(value)} is read."
             )
     return [NAMES.get(letter, letter) for letter in sorted(index, key=index.__getitem__)]

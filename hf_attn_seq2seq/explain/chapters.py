@@ -96,7 +96,9 @@ class ChapterText:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def score_formula(kind: str, asker: str = "s_(t-1)", scaled: bool = True, bias: bool = False) -> str:
+def score_formula(
+    kind: str, asker: str = "s_(t-1)", scaled: bool = True, bias: bool = False, weight_norm: bool = False
+) -> str:
     """The score of source position `j` at step `t`.
 
     Args:
@@ -104,6 +106,7 @@ def score_formula(kind: str, asker: str = "s_(t-1)", scaled: bool = True, bias: 
         asker: the symbol of the decoder state that asks.
         scaled: False where a "multi_head" attention leaves out the division by sqrt(d_k), as T5's does.
         bias: whether the network of an "additive" or "concat" attention adds one, as those of other kinds do.
+        weight_norm: whether its vector is normalised, as that of "monotonic" is.
 
     Raises:
         ValueError: for an unknown kind.
@@ -122,8 +125,7 @@ def score_formula(kind: str, asker: str = "s_(t-1)", scaled: bool = True, bias: 
     more = {
         "location_aware": ", f = U (F * a_(t-1))_j",
         "coverage": ", g_tj = sum_(t' < t) a_t'j",
-        "monotonic": ", v = g v' / |v'|",
-    }.get(kind, "")
+    }.get(kind, ", v = g v' / |v'|" if weight_norm or kind == "monotonic" else "")
     offset = " + r" if kind == "monotonic" else ""
     added = " + b" if bias or kind not in ("additive", "concat") else ""
     return f"e_tj = sum_i {_INNER[kind]}{offset}, q = W_a {asker}, k = U_a h_j{added}{more}"
@@ -683,7 +685,13 @@ def _attention(title: str, facts: _Facts) -> ChapterText:
         exact += " Weight that no position selects stays on the last position, so that each row sums to 1."
     scaled = facts.attention.get("scaling", 1.0) != 1.0
     formulas = (
-        score_formula(facts.kind, facts.asker, scaled, bool(facts.config.get("attention_bias"))),
+        score_formula(
+            facts.kind,
+            facts.asker,
+            scaled,
+            bias=bool(facts.config.get("attention_bias")),
+            weight_norm=bool(facts.config.get("attention_weight_norm")),
+        ),
         weights_formula(facts.kind, normalizer),
         context_formula(facts.kind, facts.heads, facts.encoder),
     )

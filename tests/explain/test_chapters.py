@@ -37,7 +37,7 @@ MODELS = [
     {"attention_type": "none", "readout": "linear", "bridge": "final"},
     {"encoder_type": "lstm", "decoder_type": "lstm", "bridge": "final"},
     {"encoder_type": "ssru", "decoder_type": "min_gru", "bridge": "final_dense"},
-    {"attention_type": "concat", "readout": "concat", "tie_word_embeddings": False},
+    {"attention_type": "concat", "readout": "concat", "tie_word_embeddings": False, "attention_weight_norm": True},
     {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
     {"encoder_type": "gru", "decoder_type": "transformer", "attention_type": "additive", "num_attention_heads": 2},
     *({"decoder_type": "transformer", "attention_type": "multi_head", "decoder_mixer": kind} for kind in STATES),
@@ -102,6 +102,7 @@ def test_formulas_name_the_parts_of_the_model():
     assert "sqrt" not in score_formula("multi_head", "u_t", scaled=False)
     assert "sqrt" not in score_formula("general", "s_t")
     assert score_formula("additive", bias=True) == f"{score_formula('additive')} + b"
+    assert score_formula("additive", weight_norm=True) == f"{score_formula('additive')}, v = g v' / |v'|"
     assert score_formula("additive") == "e_tj = sum_i v_i tanh(q_i + k_i), q = W_a s_(t-1), k = U_a h_j"
     assert score_formula("location", "s_t") == "e_tj = sum_i W_a[j, i] s_i, s = s_t"
     assert "tau" in weights_formula("dot", "sparsemax")

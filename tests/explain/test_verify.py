@@ -75,7 +75,7 @@ def test_every_kind_verifies(
         {"bridge": "final", "encoder_type": "ssru", "encoder_hidden_size": 8, "bidirectional": False},
         {"bridge": "final_dense", "encoder_type": "lstm", "decoder_type": "lstm", "encoder_layers": 2},
         {"readout": "maxout"},
-        {"readout": "affine", "attention_bias": True},
+        {"readout": "affine", "attention_bias": True, "attention_weight_norm": True},
         {"readout": "linear", "input_feeding": True},
         {"readout": "concat", "tie_word_embeddings": False, "input_feeding": True},
         {"attention_query": "current"},

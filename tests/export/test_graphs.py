@@ -73,7 +73,13 @@ OTHERS: list[dict[str, Any]] = [
     {**DEEP, "encoder_type": "lstm", "decoder_type": "lstm", "bridge": "final"},
     {"encoder_type": "lstm", "decoder_type": "lstm", "encoder_layers": 2, "bridge": "final_dense"},
     {"encoder_type": "ssru", "decoder_type": "ssru", "bridge": "final"},
-    {"readout": "affine", "input_feeding": True, "attention_bias": True, "output_bias": True},
+    {
+        "readout": "affine",
+        "input_feeding": True,
+        "attention_bias": True,
+        "attention_weight_norm": True,
+        "output_bias": True,
+    },
     {"readout": "linear", "embedding_size": 12, "tie_word_embeddings": False},
     {"attention_type": "none", "attention_query": "current", "readout": "linear"},
     {
