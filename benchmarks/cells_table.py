@@ -76,17 +76,19 @@ def width_of(cell: str) -> int:
 
 
 def train(cell: str, corpus: Path, output: Path) -> None:
-    """Train the model of a kind of cell in a process of its own, unless it is there."""
+    """Train the model of a kind of cell and measure it on validation, each in its own process, unless it is there."""
     if (output / "results.json").exists():
         return
-    command = [sys.executable, "-m", "hf_attn_seq2seq_cli", "train", str(RECIPE), *changes(cell, width_of(cell))]
-    command += [f"data.folder={corpus.resolve()}", f"output={output.resolve()}"]
-    print(f"{cell}: training, see {output}.log", flush=True)
     output.parent.mkdir(parents=True, exist_ok=True)
+    print(f"{cell}: training, see {output}.log", flush=True)
+    folders = [f"data.folder={corpus.resolve()}", f"output={output.resolve()}"]
+    training = ["train", str(RECIPE), *changes(cell, width_of(cell)), *folders]
+    measuring = ["evaluate", str(output.resolve()), "--set", "validation"]
     with output.with_suffix(".log").open("w") as log:
-        done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=log, stderr=log)
-    if done.returncode:
-        sys.exit(f"error: The training of {cell} failed: see {output}.log.")
+        for command in (training, measuring):
+            order = [sys.executable, "-m", "hf_attn_seq2seq_cli", *command]
+            if subprocess.run(order, cwd=ROOT, env=environment(), stdout=log, stderr=log).returncode:
+                sys.exit(f"error: The command {command[0]} failed for {cell}: see {output}.log.")
 
 
 class Trained(NamedTuple):
