@@ -12,9 +12,12 @@ from types import ModuleType
 from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.names import ORIGINS
 from hf_attn_seq2seq.convert.parsers import convert_parser
-from hf_attn_seq2seq.convert.weights import files_read_once
+from hf_attn_seq2seq.convert.weights import files_read_once, read_torch
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.writing import filled, new_output
+
+
+TORCH = (".pt", ".pth", ".ckpt")  # how files of torch.save are named
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -67,6 +70,8 @@ def _reader(source: Path, origin: str | None) -> ModuleType:
         module = importlib.import_module(f"hf_attn_seq2seq.convert.{name}")
         if origin is not None or module.recognizes(source):
             return module
+    if source.suffix in TORCH:
+        read_torch(source)  # says why, if that is why nobody knows it
     raise ValueError(
         f"'{shortened(str(source))}' is no checkpoint that is known: say whose it is by --from ({', '.join(ORIGINS)})."
     )

@@ -114,7 +114,7 @@ def _vocabularies(model: Path, options: dict[str, Any]) -> list[Path]:
             return source + [file for file in beside if file not in source]
     if len(beside) == 1:
         return beside
-    told = "no vocabulary (.spm, .yml) is" if not beside else f"{len(beside)} vocabularies are"
+    told = "No vocabulary (.spm, .yml) is" if not beside else f"{len(beside)} vocabularies are"
     raise ValueError(f"{told} beside '{model}': name one, or the source's and the target's, by --vocab.")
 
 

@@ -182,14 +182,15 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out"
     state = dict(model.state_dict())
 
-    def refused(message: str, state: Any = state, files: Any = vocabularies) -> None:
+    def refused(message: str, state: Any = state, files: Any = vocabularies, origin: str | None = "tutorial") -> None:
         torch.save(state, path)
         with pytest.raises(ValueError, match=message):
-            convert(path, output, files, "tutorial")
+            convert(path, output, files, origin)
         assert not output.exists()
 
     refused("name the source's and the target's by --vocab", files=())
     refused("asks to run 'tests.convert.test_tutorial.Both'", model)
+    refused("asks to run 'tests.convert.test_tutorial.Both'", model, origin=None)
     refused("holds no state dict", [torch.zeros(2)])
     refused("holds 'decoder.extra', which no model", {**state, "decoder.extra": torch.zeros(2)})
     refused("is of the tutorial's first version", {**state, "decoder.attn_combine.weight": torch.zeros(2, 2)})
