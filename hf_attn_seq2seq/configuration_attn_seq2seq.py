@@ -37,12 +37,13 @@ ATTENTION_TYPES = (
     "none",
 )
 ATTENTION_NORMALIZERS = ("softmax", "sparsemax", "entmax15")
-BRIDGES = ("zeros", "last", "mean", "dense", "final", "final_dense")
+BRIDGES = ("zeros", "last", "last_both", "mean", "dense", "final", "final_dense")
 # Those that read the state in which each layer of the encoder ends.
 FINAL_STATE_BRIDGES = ("final", "final_dense")
 READOUTS = ("tanh", "maxout", "affine", "linear", "concat")
 DECODER_MIXERS = ("attention", "ssru", "min_gru", "average")
-POSITION_TYPES = ("sinusoidal", "sinusoidal_halves", "learned", "rotary")
+POSITION_TYPES = ("sinusoidal", "sinusoidal_concat", "sinusoidal_halves", "learned", "rotary")
+SINUSOIDAL_POSITIONS = ("sinusoidal", "sinusoidal_concat", "sinusoidal_halves")
 
 # Cells whose state is two vectors, h and c; that of the others is one.
 TWO_PART_CELLS = ("lstm",)
@@ -157,8 +158,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             kernel size must be odd.
         monotonic_noise: Standard deviation of the noise added to monotonic energies in training.
         monotonic_hard: Whether monotonic attention selects a single position (hard attention) outside training.
-        bridge: How the first decoder state is computed from the encoder: `"zeros"`, `"last"` state, `"mean"` state, or
-            `"dense"` (tanh of a linear map); each layer from the `"final"` state, h and c, of the same layer of the
+        bridge: How the first decoder state is computed from the encoder: `"zeros"`, `"last"` state,
+            `"last_both"` (that state for h and for an LSTM's c too, as in JoeyNMT), `"mean"` state, or `"dense"` (tanh
+            of a linear map); each layer from the `"final"` state, h and c, of the same layer of the
             encoder (Sutskever et al. 2014), through linear maps where widths differ; or `"final_dense"`: relu of
             linear maps of all layers' final states (as OpenNMT's). Recurrent decoders only.
         readout: What the output layer reads. `"tanh"`: tanh(W [state; context] + b) (Luong et al. 2015, eq. 5);
@@ -185,8 +187,13 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         encoder_intermediate_size: The same for a Transformer encoder; `None`: as `intermediate_size`.
         hidden_act: Activation of Transformer feed-forward blocks.
         norm_position: `"post"` (Vaswani et al. 2017) or `"pre"` (Xiong et al. 2020) layer normalization.
-        position_type: `"sinusoidal"` (Vaswani et al. 2017), `"sinusoidal_halves"` (all sines before all cosines, as in
-            Marian and Tensor2Tensor), `"learned"` or `"rotary"` (Su et al. 2021) positions of Transformer stacks.
+        residual_alpha: What a Transformer decoder's layers multiply a sum by before they add to it: 1 in most, a
+            larger number in DeepNorm (Wang et al. 2022, alpha).
+        encoder_residual_alpha: The same for a Transformer encoder; `None`: as `residual_alpha`.
+        scale_embeddings: Whether Transformer stacks multiply embeddings by the square root of their width.
+        position_type: `"sinusoidal"` (Vaswani et al. 2017), `"sinusoidal_concat"` (the same numbers, all sines before
+            all cosines, as in Sockeye), `"sinusoidal_halves"` (in this order, at the angles of Marian and
+            Tensor2Tensor), `"learned"` or `"rotary"` (Su et al. 2021) positions of Transformer stacks.
         max_position_embeddings: Longest sequence for learned positions, and longest source for `"location"`.
         rope_theta: Base of the rotary angles.
         layer_norm_eps: Added to the variance in layer normalization.
@@ -281,6 +288,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     encoder_intermediate_size: int | None = None
     hidden_act: str = "relu"
     norm_position: str = "post"
+    residual_alpha: float | int = 1.0
+    encoder_residual_alpha: float | int | None = None
+    scale_embeddings: bool = True
     position_type: str = "sinusoidal"
     max_position_embeddings: int = 1024
     rope_theta: float = 10000.0
@@ -395,7 +405,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 raise ValueError(f"AttnSeq2SeqConfig has no field '{shortened(name)}': did you mean '{close[0]}'?")
 
     def _resolve_sizes(self) -> None:
-        def default(name: str, value: int) -> None:
+        def default(name: str, value: float) -> None:
             if getattr(self, name) is None:
                 setattr(self, name, value)
 
@@ -405,6 +415,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         default("attention_size", self.hidden_size)
         default("intermediate_size", 4 * self.hidden_size)
         default("encoder_intermediate_size", self.intermediate_size)
+        default("encoder_residual_alpha", self.residual_alpha)
         several = self.attention_type == "multi_head" or not self.is_recurrent_decoder
         if self.num_attention_heads is None and not several and not self.is_recurrent_encoder:
             # A single head for cross-attention, as in the papers; the encoder's self-attention is better with several.
@@ -430,7 +441,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
         if self.monotonic_noise < 0.0:
             raise ValueError(f"monotonic_noise={self.monotonic_noise} is a standard deviation: give 0 or more.")
-        for name in ("rope_theta", "layer_norm_eps"):
+        for name in ("rope_theta", "layer_norm_eps", "residual_alpha", "encoder_residual_alpha"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}={getattr(self, name)} must be greater than 0.")
         for name in ("hidden_act", "average_act"):
@@ -508,7 +519,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 f"position_type='rotary' rotates pairs of numbers, so the {side}'s head size {width // heads} must be "
                 "even."
             )
-        if self.position_type in ("sinusoidal", "sinusoidal_halves") and width % 2:
+        if self.position_type in SINUSOIDAL_POSITIONS and width % 2:
             raise ValueError(f"position_type='{self.position_type}' needs an even width, not {width}, in the {side}.")
         if self.position_type == "sinusoidal_halves" and width < 4:
             raise ValueError(f"position_type='sinusoidal_halves' needs a width of 4 or more, not {width}.")

@@ -304,10 +304,11 @@ class Bridge(nn.Module):
     The decoder's first state, a function of the encoder's states and their mask alone.
 
     `zeros`: 0. `last`, `mean`: that state of the encoder in each layer, through a linear map where sizes differ, and c
-    = 0 for an LSTM. `dense`: tanh(W x + b) for each layer's h and c, where x is the last state of a recurrent encoder
-    (Bahdanau et al. 2015, A.2.2) or the mean state of a Transformer. `final`: in each layer the state, h and c, in
-    which that layer of the encoder ends (Sutskever et al. 2014), through W x + b for h and for c where widths differ.
-    `final_dense`: relu(W x + b), where x are the final states of all layers, apart for h and c.
+    = 0 for an LSTM. `last_both`: as `last`, with c = h. `dense`: tanh(W x + b) for each layer's h and c, where x is
+    the last state of a recurrent encoder (Bahdanau et al. 2015, A.2.2) or the mean state of a Transformer. `final`: in
+    each layer the state, h and c, in which that layer of the encoder ends (Sutskever et al. 2014), through W x + b for
+    h and for c where widths differ. `final_dense`: relu(W x + b), where x are the final states of all layers, apart
+    for h and c.
     """
 
     def __init__(self, config: AttnSeq2SeqConfig, parts: int) -> None:
@@ -318,7 +319,7 @@ class Bridge(nn.Module):
         self.projection: nn.Module = nn.Identity()
         if self.kind == "dense":
             self.projection = nn.Linear(config.encoder_hidden_size, config.decoder_layers * parts * config.hidden_size)
-        elif self.kind in ("last", "mean") and config.encoder_hidden_size != config.hidden_size:
+        elif self.kind in ("last", "last_both", "mean") and config.encoder_hidden_size != config.hidden_size:
             self.projection = nn.Linear(config.encoder_hidden_size, config.hidden_size, bias=False)
         elif self.kind == "final_dense":
             inputs, outputs = config.encoder_hidden_size * config.encoder_layers, config.hidden_size
@@ -359,9 +360,12 @@ class Bridge(nn.Module):
             record(self, summary=summary)
             return torch.tanh(self.projection(summary))
         bidirectional = config.is_recurrent_encoder and config.bidirectional
-        summary = summarize(encoder_states, mask, self.kind, bidirectional)
+        how = "mean" if self.kind == "mean" else "last"
+        summary = summarize(encoder_states, mask, how, bidirectional)
         record(self, summary=summary)
         state = self.projection(summary)
+        if self.kind == "last_both":
+            return state.repeat(1, config.decoder_layers * self.parts)
         return nn.functional.pad(state, (0, (self.parts - 1) * config.hidden_size)).repeat(1, config.decoder_layers)
 
     def hand_over(self, final_state: torch.Tensor) -> torch.Tensor:

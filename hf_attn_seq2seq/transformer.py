@@ -39,6 +39,16 @@ def sinusoids(positions: torch.Tensor, size: int) -> torch.Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
+def sinusoids_concatenated(positions: torch.Tensor, size: int) -> torch.Tensor:
+    """
+    The numbers of [`sinusoids`], all sines before all cosines, as in Sockeye.
+
+    `(batch or 1, length)` positions to `(batch or 1, length, size)`.
+    """
+    angles = rotary_angles(positions, size, 10000.0)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
 def sinusoids_in_halves(positions: torch.Tensor, size: int) -> torch.Tensor:
     """
     PE(pos, i) = sin(pos / 10000^(i / (size / 2 - 1))), PE(pos, size / 2 + i) = cos(...), as in Marian and
@@ -51,7 +61,11 @@ def sinusoids_in_halves(positions: torch.Tensor, size: int) -> torch.Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-SINUSOIDS = {"sinusoidal": sinusoids, "sinusoidal_halves": sinusoids_in_halves}
+SINUSOIDS = {
+    "sinusoidal": sinusoids,
+    "sinusoidal_concat": sinusoids_concatenated,
+    "sinusoidal_halves": sinusoids_in_halves,
+}
 
 
 def rotary_angles(positions: torch.Tensor, size: int, base: float) -> torch.Tensor:
@@ -67,6 +81,7 @@ class Positions(nn.Module):
         super().__init__()
         self.kind = config.position_type
         self.width = width
+        self.scale = width**0.5 if config.scale_embeddings else 1.0
         self.head_dim = width // heads
         self.base = config.rope_theta
         self.max_positions = config.max_position_embeddings
@@ -76,12 +91,13 @@ class Positions(nn.Module):
 
     def forward(self, embeds: torch.Tensor, positions: torch.Tensor, past_len: int) -> torch.Tensor:
         """
-        Scale `(batch, length, width)` embeddings by sqrt(width) and add positions `(batch or 1, length)`.
+        Scale `(batch, length, width)` embeddings by sqrt(width), where the configuration says so, and add positions
+        `(batch or 1, length)`.
 
         Raises:
             ValueError: A sequence is longer than the learned positions reach.
         """
-        hidden_states = embeds * self.width**0.5
+        hidden_states = embeds * self.scale
         if self.kind in SINUSOIDS:
             hidden_states = hidden_states + SINUSOIDS[self.kind](positions, self.width).to(embeds.dtype)
         elif self.kind == "learned":
@@ -129,6 +145,14 @@ class FeedForward(nn.Module):
         return self.output_projection(nn.functional.dropout(inner, self.dropout, self.training))
 
 
+def residual_sum(
+    layer: "TransformerEncoderLayer | TransformerDecoderLayer", hidden_states: torch.Tensor, update: torch.Tensor
+) -> torch.Tensor:
+    """alpha x + f(x), for the parts of a layer: alpha is 1, or more in DeepNorm (Wang et al. 2022)."""
+    update = nn.functional.dropout(update, layer.dropout, layer.training)
+    return torch.add(update, hidden_states, alpha=layer.alpha)
+
+
 class TransformerEncoderLayer(GradientCheckpointingLayer):
     """Self-attention and feed-forward, each with a residual sum and normalisation after (post) or before (pre) it."""
 
@@ -136,6 +160,7 @@ class TransformerEncoderLayer(GradientCheckpointingLayer):
         super().__init__()
         width = config.encoder_hidden_size
         self.pre_norm = config.norm_position == "pre"
+        self.alpha = config.encoder_residual_alpha
         self.dropout = config.dropout
         heads, key_value_heads = config.encoder_attention_heads, config.encoder_key_value_heads
         self.self_attention = SelfAttention(config, width, heads, key_value_heads, causal=False)
@@ -153,11 +178,11 @@ class TransformerEncoderLayer(GradientCheckpointingLayer):
         """`(batch, src_len, encoder_hidden)` to the same."""
         inputs = self.self_attention_norm(hidden_states) if self.pre_norm else hidden_states
         update, _ = self.self_attention(inputs, attention_mask, angles, output_attentions=output_attentions)
-        hidden_states = hidden_states + nn.functional.dropout(update, self.dropout, self.training)
+        hidden_states = residual_sum(self, hidden_states, update)
         if not self.pre_norm:
             hidden_states = self.self_attention_norm(hidden_states)
         update = self.feed_forward(self.feed_forward_norm(hidden_states) if self.pre_norm else hidden_states)
-        hidden_states = hidden_states + nn.functional.dropout(update, self.dropout, self.training)
+        hidden_states = residual_sum(self, hidden_states, update)
         if not self.pre_norm:
             hidden_states = self.feed_forward_norm(hidden_states)
         record(self, states=hidden_states)
@@ -221,6 +246,7 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         width = config.hidden_size
         self.layer_idx = layer_idx
         self.pre_norm = config.norm_position == "pre"
+        self.alpha = config.residual_alpha
         self.dropout = config.dropout
         self.mixer_name = "mixer" if config.carries_state else "self_attention"
         self.add_module(self.mixer_name, build_mixer(config))
@@ -259,7 +285,7 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         mixer, norm = getattr(self, self.mixer_name), getattr(self, f"{self.mixer_name}_norm")
         inputs = norm(hidden_states) if self.pre_norm else hidden_states
         update, weights = mixer(inputs, attention_mask, angles, cache, self.layer_idx, output_attentions)
-        hidden_states = hidden_states + nn.functional.dropout(update, self.dropout, self.training)
+        hidden_states = residual_sum(self, hidden_states, update)
         if not self.pre_norm:
             hidden_states = norm(hidden_states)
 
@@ -281,12 +307,12 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
             context: `(batch, tgt_len, context)`: what the attention over the source answered.
         """
         update = self.cross_output(context)
-        hidden_states = hidden_states + nn.functional.dropout(update, self.dropout, self.training)
+        hidden_states = residual_sum(self, hidden_states, update)
         if not self.pre_norm:
             hidden_states = self.cross_attention_norm(hidden_states)
 
         update = self.feed_forward(self.feed_forward_norm(hidden_states) if self.pre_norm else hidden_states)
-        hidden_states = hidden_states + nn.functional.dropout(update, self.dropout, self.training)
+        hidden_states = residual_sum(self, hidden_states, update)
         if not self.pre_norm:
             hidden_states = self.feed_forward_norm(hidden_states)
         record(self, states=hidden_states)

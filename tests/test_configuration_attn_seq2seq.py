@@ -65,6 +65,7 @@ def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
         ({"decoder_start_token_id": 9000}, "decoder_start_token_id=9000 is outside"),
         ({"hidden_act": "new"}, "hidden_act='new' is unknown: choose one of"),
         ({"rope_theta": 0.0}, "rope_theta=0.0 must be greater than 0"),
+        ({"residual_alpha": 0.0}, "residual_alpha=0.0 must be greater than 0"),
         ({"num_layers": 2}, "no field 'num_layers': set encoder_layers and decoder_layers"),
         ({"atention_type": "dot"}, "no field 'atention_type': did you mean 'attention_type'"),
     ],

@@ -1043,7 +1043,7 @@ def pairings() -> list[Any]:
             turn = 0 if attention in ("monotonic", "none") else turn % len(NORMALIZERS)
             if normalizer != list(NORMALIZERS)[turn]:
                 continue
-        bridge = ("dense", "last", "mean", "zeros", "final", "final_dense")[len(allowed) % 6]
+        bridge = ("dense", "last", "mean", "zeros", "final", "final_dense", "last_both")[len(allowed) % 7]
         fits = encoder != "transformer" and (encoder == "lstm") == (decoder == "lstm")
         if bridge.startswith("final") and decoder != "transformer" and not fits:
             bridge = "dense"

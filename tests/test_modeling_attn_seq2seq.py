@@ -24,7 +24,7 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import (
     READOUTS,
     TWO_PART_CELLS,
 )
-from hf_attn_seq2seq.transformer import sinusoids_in_halves
+from hf_attn_seq2seq.transformer import sinusoids, sinusoids_concatenated, sinusoids_in_halves
 from tests.helpers import STACK_PAIRS, scrambled, tiny_config, tiny_model
 
 
@@ -232,6 +232,49 @@ def test_sinusoids_in_halves() -> None:
         angles = [position / 10000 ** (index / 2) for index in range(3)]
         expected = [*map(math.sin, angles), *map(math.cos, angles)]
         torch.testing.assert_close(found[0, row], torch.tensor(expected))
+
+
+def test_sinusoids_concatenated() -> None:
+    positions = torch.tensor([[0, 1, 7]])
+    sines_and_cosines = sinusoids(positions, 6).unflatten(-1, (3, 2))
+    expected = torch.cat([sines_and_cosines[..., 0], sines_and_cosines[..., 1]], dim=-1)
+    assert sinusoids_concatenated(positions, 6).equal(expected)
+
+
+def test_embeddings_are_scaled_or_not() -> None:
+    scaled, plain = (build(TRANSFORMER, tie_word_embeddings=False, scale_embeddings=each) for each in (True, False))
+    state = scaled.state_dict()
+    for name in (name for name in state if name.endswith("embed_tokens.weight")):
+        state[name] = state[name] * scaled.config.hidden_size**0.5
+    plain.load_state_dict(state)
+    inputs = {"input_ids": ids(2, 4), "decoder_input_ids": ids(2, 3)}
+    torch.testing.assert_close(plain(**inputs).logits, scaled(**inputs).logits)
+
+
+@pytest.mark.parametrize("norm_position", ["post", "pre"])
+def test_residual_alpha(norm_position: str) -> None:
+    """Against the sums written out, in both stacks."""
+    model = build(TRANSFORMER, norm_position=norm_position, residual_alpha=1.5, encoder_residual_alpha=0.5)
+    pre = norm_position == "pre"
+    encoder, decoder = (part.stack.layers[0] for part in (model.get_encoder(), model.get_decoder()))
+    states, memory = torch.randn(2, 1, 16), torch.randn(2, 4, 16)
+    attend = decoder.cross_attention
+
+    def summed(norm: Any, part: Any, alpha: float, states: torch.Tensor) -> torch.Tensor:
+        made = alpha * states + part(norm(states) if pre else states)
+        return made if pre else norm(made)
+
+    found = encoder(states, None, None)
+    expected = summed(encoder.self_attention_norm, lambda x: encoder.self_attention(x, None, None)[0], 0.5, states)
+    expected = summed(encoder.feed_forward_norm, encoder.feed_forward, 0.5, expected)
+    torch.testing.assert_close(found, expected)
+    found = decoder(states, None, None, torch.zeros(1, 1), memory, None).hidden_states
+    expected = summed(decoder.self_attention_norm, lambda x: decoder.self_attention(x, None, None)[0], 1.5, states)
+    expected = summed(
+        decoder.cross_attention_norm, lambda x: attend(x, attend.memory(memory, None)).context, 1.5, expected
+    )
+    expected = summed(decoder.feed_forward_norm, decoder.feed_forward, 1.5, expected)
+    torch.testing.assert_close(found, expected)
 
 
 @FAMILIES

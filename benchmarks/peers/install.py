@@ -7,8 +7,8 @@ Make the environments of the systems that the package is measured against, each 
 
 An environment that is there already is left as it is. fairseq is built from its source distribution, which needs a
 C++ compiler. Its configuration classes, not its models, are changed in one point: Python 3.11 wants their defaults
-hashable. JoeyNMT and fairseq are installed without what they ask for beside PyTorch, since some of it excludes
-current versions; the lists below have what their models, searches and losses import.
+hashable. JoeyNMT, fairseq and Sockeye are installed without what they ask for beside PyTorch, since some of it
+excludes current versions; the lists below have what their models, searches and losses import.
 """
 
 import argparse
@@ -89,6 +89,7 @@ PEERS = {
     "netra": Peer(
         "netra-transliterate==1.0.1", True, ("keras==3.15.1", "khmerspell==0.1.1", "tensorflow-cpu==2.21.0")
     ),
+    "sockeye": Peer("sockeye==3.1.34", True, (TORCH, "numpy==1.26.4", "pyyaml==6.0.4", "sacrebleu==2.6.0")),
     # Of benchmarks/marian_engines.py; pymarian's wheel asks for what its evaluation needs.
     "fxtranslate": Peer("fxtranslate==0.5.0", True, ()),
     "pymarian": Peer(

@@ -217,7 +217,8 @@ def bridge_formula(
             return f"{handed} of the encoder's layer (through linear maps where the widths differ)"
         return ", ".join(f"{symbol} = relu(W [{end} of all layers] + b)" for symbol, end in ends.items())
     summary = "(1/S) sum_j h_j" if bridge == "mean" else _last_symbol(encoder or {})
-    return f"{first} = {summary}{zeros} (through a linear map where the widths differ)"
+    handed = " = ".join([*others, summary]) if bridge == "last_both" else f"{summary}{zeros}"
+    return f"{first} = {handed} (through a linear map where the widths differ)"
 
 
 def _last_symbol(encoder: Mapping[str, Any]) -> str:
@@ -443,20 +444,21 @@ def _embeddings(title: str, facts: _Facts) -> ChapterText:
     if not facts.own:
         plain += " The position of each token is added too, since this encoder reads all tokens at once."
         return ChapterText(title, plain, f"{exact} Positions are encoded as in {facts.model_type} models.", "E x_j")
-    position = facts.config["position_type"]
+    position, scaled = facts.config["position_type"], facts.config.get("scale_embeddings", True)
+    row, rows = ("sqrt(w) E x_j", "scaled rows") if scaled else ("E x_j", "rows")
     if position == "rotary":
         plain += (
             " The position of each token comes in later: inside the encoder, the vectors compared are rotated by it."
         )
-        exact += " Inputs are sqrt(w) E x_j; queries and keys are rotated by their positions (Su et al. 2021, eq. 34)."
-        return ChapterText(title, plain, exact, "sqrt(w) E x_j")
+        exact += f" Inputs are {row}; queries and keys are rotated by their positions (Su et al. 2021, eq. 34)."
+        return ChapterText(title, plain, exact, row)
     plain += " Since this encoder reads all tokens at once, numbers that encode the position of each token are added."
     if position == "learned":
-        exact += " Inputs are the scaled rows plus learned rows P_j for the positions."
-        return ChapterText(title, plain, exact, "sqrt(w) E x_j + P_j")
-    order = ", with all sines before all cosines" if position == "sinusoidal_halves" else ""
-    exact += f" Inputs are the scaled rows plus sinusoids (Vaswani et al. 2017, sections 3.4 and 3.5){order}."
-    return ChapterText(title, plain, exact, "sqrt(w) E x_j + PE(j)")
+        exact += f" Inputs are the {rows} plus learned rows P_j for the positions."
+        return ChapterText(title, plain, exact, f"{row} + P_j")
+    order = "" if position == "sinusoidal" else ", with all sines before all cosines"
+    exact += f" Inputs are the {rows} plus sinusoids (Vaswani et al. 2017, sections 3.4 and 3.5){order}."
+    return ChapterText(title, plain, exact, f"{row} + PE(j)")
 
 
 def _encoder(title: str, facts: _Facts) -> ChapterText:
@@ -480,9 +482,9 @@ def _encoder(title: str, facts: _Facts) -> ChapterText:
             return ChapterText(title, plain, exact, "h_1 ... h_S = encoder(x_1 ... x_S)")
         act = facts.config["hidden_act"]
         network = "max(0, x W_1 + b_1)" if act == "relu" else f"{act}(x W_1 + b_1)"
-        return ChapterText(
-            title, plain, exact, f"softmax(Q K^T / sqrt(d_k)) V, then {network} W_2 + b_2, with residual sums"
-        )
+        alpha = facts.config.get("encoder_residual_alpha", 1.0)
+        sums = "residual sums" if alpha == 1 else f"sums to {alpha:g} times what was read"
+        return ChapterText(title, plain, exact, f"softmax(Q K^T / sqrt(d_k)) V, then {network} W_2 + b_2, with {sums}")
     both = facts.encoder["bidirectional"]
     if both:
         plain = (
@@ -521,6 +523,7 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
         made = {
             "dense": "computed from what the encoder remembers at its end, by a layer with its own weights",
             "last": "equal to what the encoder remembers at its end",
+            "last_both": "in which every part equals what the encoder remembers at its end",
             "mean": "equal to the mean of the encoder's states",
             "zeros": "in which all numbers are 0",
             "final": "made of what each layer of the encoder remembers at its end, layer by layer",

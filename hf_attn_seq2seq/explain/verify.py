@@ -473,7 +473,7 @@ def _check_mixer_with_model(trace: Trace, layer: Any, index: int, below: str, ch
         recorded, terms = trace.arrays[f"{here}.mixer.{key}"], _summed(mixer, norm) + len(read)
         checks.compare("mixer", "what the layer reads gives the numbers of its mixer", value[0], recorded, terms)
     output = f"{here}.mixer.{'output' if 'output' in recorder.values else 'hidden_after'}"
-    total = tensor(below) + tensor(output)
+    total = layer.alpha * tensor(below) + tensor(output)
     what = "the mixer's output, added to what the layer reads, gives what the attention reads"
     made, size = total if layer.pre_norm else norm(total), total.abs().numpy()
     checks.compare("mixer_sum", what, made.numpy(), trace.arrays[f"{here}.residual"], _summed(norm), size)
@@ -554,7 +554,7 @@ def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
         checks.compare("bridge", what, np.tanh(projected).reshape(state.shape), state, terms)
         return
     expected = np.zeros_like(state)
-    expected[:, 0] = bridge.projection(summary).numpy()
+    expected[:, : None if bridge.kind == "last_both" else 1] = bridge.projection(summary).numpy()
     checks.compare("bridge", what, expected, state, _summed(bridge))
 
 

@@ -58,13 +58,15 @@ ACTIVATIONS = {
     "tanh": "Tanh",
     "sigmoid": "Sigmoid",
 }
-_HELD: dict[str, Sequence[str]] = {
+_HELD: dict[str, Sequence[Any]] = {
     "encoder_type": ("transformer",),
     "decoder_type": ("transformer",),
     "decoder_mixer": ("attention",),
     "attention_type": ("multi_head",),
     "attention_normalizer": ("softmax",),
     "hidden_act": tuple(ACTIVATIONS),
+    "residual_alpha": (1.0,),
+    "encoder_residual_alpha": (1.0,),
 }
 TABULATED = 1024  # positions, at least: as long as the sources that CTranslate2 takes unless it is told otherwise
 
@@ -144,7 +146,8 @@ def check(config: AttnSeq2SeqConfig) -> None:
         value = getattr(config, field)
         if value not in held:
             raise ValueError(
-                f"CTranslate2 cannot hold a model with {field}='{shortened(value)}', only with {', '.join(held)}: "
+                f"CTranslate2 cannot hold a model with {field}='{shortened(str(value))}', only with "
+                f"{', '.join(map(str, held))}: "
                 "export it for ONNX Runtime (--to onnx)."
             )
 
@@ -243,6 +246,7 @@ def specification(model: AttnSeq2SeqForConditionalGeneration, tokenizer: PreTrai
     decoder = TransformerDecoderSpec(config.decoder_layers, heads, num_heads_kv=_grouped(heads, groups), **common)
     _set_stack(encoder, encoder.embeddings[0], model.get_encoder())
     _set_stack(decoder, decoder.embeddings, model.get_decoder())
+    encoder.scale_embeddings = decoder.scale_embeddings = config.scale_embeddings
     decoder.start_from_zero_embedding = config.zero_start
     _set_linear(decoder.projection, model.lm_head)
 
@@ -271,7 +275,7 @@ def _grouped(heads: int, key_value_heads: int) -> int | None:
 def _set_stack(spec: Any, embeddings: Any, side: Any) -> None:
     """Set one side: its table, positions and layers."""
     stack = side.stack
-    embeddings.weight = _numbers(side.embed_tokens.weight)  # CTranslate2 scales them as [`Positions`] does
+    embeddings.weight = _numbers(side.embed_tokens.weight)
     _set_positions(spec, stack.positions)
     for layer_spec, layer in zip(spec.layer, stack.layers):
         _set_attention(layer_spec.self_attention, layer.self_attention)

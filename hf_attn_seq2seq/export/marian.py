@@ -60,6 +60,9 @@ _HELD: dict[str, Sequence[Any]] = {
     "decoder_mixer": tuple(AUTOREG.values()),
     "hidden_act": tuple(ACTIVATIONS.values()),
     "position_type": ("sinusoidal_halves",),
+    "scale_embeddings": (True,),
+    "residual_alpha": (1.0,),
+    "encoder_residual_alpha": (1.0,),
     "zero_start": (True,),
     "layer_norm_eps": (LAYER_NORM_EPS,),
 }

@@ -69,6 +69,7 @@ def test_every_kind_verifies(
     [
         {"bridge": "zeros"},
         {"bridge": "last", "decoder_type": "lstm"},
+        {"bridge": "last_both", "decoder_type": "lstm", "decoder_layers": 2},
         {"bridge": "mean", "encoder_hidden_size": 8},
         {"bridge": "final"},
         {"bridge": "final", "encoder_type": "lstm", "decoder_type": "lstm", "encoder_layers": 2, "decoder_layers": 2},
@@ -123,6 +124,8 @@ def test_every_kind_verifies(
             "zero_start": True,
             "output_bias": True,
         },
+        {**TRANSFORMER, "decoder_mixer": "ssru", "residual_alpha": 1.5, "position_type": "sinusoidal_concat"},
+        {**TRANSFORMER, "residual_alpha": 1.25, "encoder_residual_alpha": 0.75, "scale_embeddings": False},
         {"zero_start": True, "output_bias": True},
     ],
 )

@@ -36,6 +36,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "output_bias": True,
         "encoder_intermediate_size": 20,
     },
+    "sockeye": {"position_type": "sinusoidal_concat", "output_bias": True, "norm_position": "pre"},
+    "unscaled": {"scale_embeddings": False},
     "rotary": {"position_type": "rotary", "rope_theta": 100.0},
     "untied": {"tie_word_embeddings": False, "decoder_vocab_size": 23},
     "shared": {"share_encoder_decoder_embeddings": True},

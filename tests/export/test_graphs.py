@@ -69,8 +69,10 @@ OTHERS: list[dict[str, Any]] = [
     *({**TRANSFORMER, "decoder_mixer": mixer} for mixer in MIXERS if mixer != "attention"),
     {**TRANSFORMER, "decoder_mixer": "average", "average_layers": 0, "position_type": "learned"},
     {**TRANSFORMER, "position_type": "sinusoidal_halves", "zero_start": True, "output_bias": True},
+    {**TRANSFORMER, "position_type": "sinusoidal_concat", "residual_alpha": 1.5, "scale_embeddings": False},
     {"zero_start": True, "output_bias": True},
     {**DEEP, "encoder_type": "lstm", "decoder_type": "lstm", "bridge": "final"},
+    {"encoder_type": "gru", "decoder_type": "lstm", "decoder_layers": 2, "bridge": "last_both"},
     {"encoder_type": "lstm", "decoder_type": "lstm", "encoder_layers": 2, "bridge": "final_dense"},
     {"encoder_type": "ssru", "decoder_type": "ssru", "bridge": "final"},
     {
