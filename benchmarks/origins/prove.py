@@ -8,6 +8,8 @@ own. No figures of speed: a run ends with an error if one output differs.
     python benchmarks/origins/prove.py netra      # the model in its wheel, on 1,000 words, and others with random ones
     python benchmarks/origins/prove.py opennmt    # all kinds with random weights, on 40 sentences each
     python benchmarks/origins/prove.py fairseq    # the same
+    python benchmarks/origins/prove.py joeynmt    # the same, Transformers too, and texts by every tokenizer
+    python benchmarks/origins/prove.py sockeye    # all Transformers
 """
 
 import argparse
@@ -27,6 +29,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+
+from benchmarks.origins import joeynmt_models, sockeye_models
 from benchmarks.peers.install import install
 from benchmarks.rounds import ENVIRONMENTS
 from hf_attn_seq2seq import load
@@ -311,6 +315,87 @@ def fairseq(environments: Path) -> str:
     return f"{len(FAIRSEQ)} models, {proved(sentences, found, wanted)}"
 
 
+def chosen(folder: Path, sentences: list[str], longest: int) -> tuple[list[str], list[str]]:
+    """What the converted model says, and the tokens that it chose, the unknown one too."""
+    model, tokenizer = load(folder)
+    batch = tokenizer(sentences, padding=True, return_tensors="pt")
+    found = model.generate(**batch, max_new_tokens=longest, num_beams=1, do_sample=False)
+    left_out = {tokenizer.pad_token, tokenizer.bos_token, tokenizer.eos_token}
+    rows = [tokenizer.target.convert_ids_to_tokens(row) for row in found]
+    texts = [tokenizer.decode(row, skip_special_tokens=True) for row in found]
+    return texts, [" ".join(token for token in row if token not in left_out) for row in rows]
+
+
+def apart(folder: Path, forced: list[str], vocabulary: list[str], wanted: list[list[float]]) -> float:
+    """How far logits of the converted model are from those of the origin, whose tokens these are, at most."""
+    model, tokenizer = load(folder)
+    source, target = tokenizer(forced[0], return_tensors="pt"), tokenizer(text_target=forced[1])["input_ids"][:-1]
+    start = model.config.decoder_start_token_id
+    found = model(**source, decoder_input_ids=torch.tensor([[start, *target]])).logits[0]
+    places = tokenizer.target.convert_tokens_to_ids(vocabulary)
+    return (found[:, places] - torch.tensor(wanted)).abs().max().item()
+
+
+def joeynmt(environments: Path) -> str:
+    sentences, lines = some_sentences(16), joeynmt_models.some_texts(40)
+    models, readers = joeynmt_models.MODELS, list(joeynmt_models.TEXTS)
+    given, found, written, differences = [], [], [], []
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        orders = [
+            joeynmt_models.order(folder / str(seed), model, seed, sentences, [SOURCE_WORDS, TARGET_WORDS])
+            for seed, model in enumerate(models)
+        ]
+        orders += [joeynmt_models.text_order(folder / name, name, seed, lines) for seed, name in enumerate(readers)]
+        answer = ask("joeynmt", environments, {"models": orders})
+        for each, split, logits in zip(orders, answer["sources"], answer["logits"]):
+            path = Path(each["path"])
+            convert(path, path.with_suffix(".out"))
+            asked = split if path.name == "subwords" else each["sentences"]  # which only subword-nmt splits
+            texts, tokens = chosen(path.with_suffix(".out"), asked, 20)
+            given += asked
+            found += tokens
+            written.append(texts)
+            if logits:
+                vocabulary = ["<unk>", "<pad>", "<s>", "</s>", *each["words"]["trg"]]
+                differences.append(apart(path.with_suffix(".out"), each["forced"], vocabulary, logits))
+    wanted = [text.removesuffix("</s>").rstrip(" ") for each in answer["tokens"] for text in each]
+    texts, theirs = ([text for each in rows[len(models) :] for text in each] for rows in (written, answer["texts"]))
+    theirs = ["" if text == "<unk>" else text for text in theirs]  # its word for nothing
+    return (
+        f"{len(models)} models and {len(readers)} ways to split text: {told(given, found, wanted)}; "
+        f"as text: {told(lines * len(readers), texts, theirs)}; {close(differences)}"
+    )
+
+
+def sockeye(environments: Path) -> str:
+    sentences, found, differences = some_sentences(12), [], []
+    with tempfile.TemporaryDirectory() as made:
+        orders = [
+            sockeye_models.order(Path(made) / str(seed), model, seed, sentences, [SOURCE_WORDS, TARGET_WORDS])
+            for seed, model in enumerate(sockeye_models.MODELS)
+        ]
+        answer = ask("sockeye", environments, {"models": orders})
+        for each, logits in zip(orders, answer["logits"]):
+            path = Path(each["path"])
+            convert(path, path.with_suffix(".out"))
+            found += chosen(path.with_suffix(".out"), sentences, each["longest"])[1]
+            vocabulary = ["<pad>", "<unk>", "<s>", "</s>", *each["words"][1]]
+            differences.append(apart(path.with_suffix(".out"), each["forced"], vocabulary, logits))
+    wanted = [text for each in answer["texts"] for text in each]
+    return f"{len(orders)} models, {told(sentences * len(orders), found, wanted)}; {close(differences)}"
+
+
+def close(differences: list[float]) -> str:
+    """
+    How far logits are apart; ends the run if they are not equal but for rounding, which random weights amplify: to
+    1.5e-3 between single and double precision in JoeyNMT itself.
+    """
+    if not max(differences) < 1e-2:
+        sys.exit(f"error: Logits differ by {max(differences):.1e} (model {differences.index(max(differences))}).")
+    return f"logits differ by {max(differences):.1e} at most"
+
+
 # Those whose files are kept for the tests: tests/convert/opennmt.
 KEPT = {
     "general": opennmt_options("brnn", "LSTM", 2, "general", "--input_feed=1"),
@@ -344,8 +429,8 @@ def record(environments: Path, origins: list[str]) -> None:
     sentences = some_sentences(12, seed=1)
     for origin in origins:
         folder = Path(__file__).resolve().parents[2] / "tests/convert" / origin
-        if origin == "netra":
-            record_netra(environments, folder)
+        if origin in RECORDERS:
+            RECORDERS[origin](environments, folder)
             continue
         kept, order = RECORDED[origin]
         orders = [
@@ -367,6 +452,47 @@ def record_netra(environments: Path, folder: Path) -> None:
     (folder / "recorded.json").write_text(recorded + "\n")
 
 
+def record_joeynmt(environments: Path, folder: Path) -> None:
+    """The same of models of JoeyNMT."""
+    sentences, lines = some_sentences(8, seed=1), joeynmt_models.some_texts(8, seed=1)
+    words = [SOURCE_WORDS, TARGET_WORDS]
+    orders = {
+        "lstm": joeynmt_models.order(folder / "lstm", joeynmt_models.RECURRENT[7], 1, sentences, words),
+        "deepnet": joeynmt_models.order(folder / "deepnet", joeynmt_models.TRANSFORMERS[15], 2, sentences, words),
+        "pieces": joeynmt_models.text_order(folder / "pieces", "some pieces", 1, lines),
+        "characters": joeynmt_models.text_order(folder / "characters", "tidy characters", 5, lines),
+    }
+    answer = ask("joeynmt", environments, {"models": list(orders.values()), "trimmed": True})
+    for name, each in orders.items():
+        for file in ("codes", "merges.model", *(["all.model"] if name != "pieces" else [])):
+            (Path(each["path"]) / file).unlink(missing_ok=True)
+    recorded = {
+        "longest": 20,
+        "sentences": {name: each["sentences"] for name, each in orders.items()},
+        "tokens": {
+            name: [text.removesuffix("</s>").rstrip(" ") for text in texts]
+            for name, texts in zip(orders, answer["tokens"])
+        },
+        "texts": {name: texts for name, texts in zip(orders, answer["texts"]) if name in ("pieces", "characters")},
+    }
+    (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
+
+
+def record_sockeye(environments: Path, folder: Path) -> None:
+    """The same of models of Sockeye."""
+    sentences = some_sentences(12, seed=1)
+    orders = {
+        name: sockeye_models.order(folder / name, model, seed, sentences, [SOURCE_WORDS, TARGET_WORDS])
+        for seed, (name, model) in enumerate(sockeye_models.KEPT.items())
+    }
+    texts = ask("sockeye", environments, {"models": list(orders.values())})["texts"]
+    recorded = {"sentences": sentences, "longest": 20, "texts": dict(zip(orders, texts))}
+    (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
+
+
+RECORDERS = {"netra": record_netra, "joeynmt": record_joeynmt, "sockeye": record_sockeye}
+
+
 def told(sources: list[str], found: list[str], wanted: list[str]) -> str:
     """How many outputs are equal; ends the run if one is not."""
     unlike = [each for each in zip(sources, found, wanted) if each[1] != each[2]]
@@ -376,7 +502,14 @@ def told(sources: list[str], found: list[str], wanted: list[str]) -> str:
     return f"{len(found)} of {len(wanted)} outputs are equal, {len(set(found))} of them different"
 
 
-ORIGINS: dict[str, Callable[[Path], str]] = {"g2p_en": g2p_en, "netra": netra, "opennmt": opennmt, "fairseq": fairseq}
+ORIGINS: dict[str, Callable[[Path], str]] = {
+    "g2p_en": g2p_en,
+    "netra": netra,
+    "opennmt": opennmt,
+    "fairseq": fairseq,
+    "joeynmt": joeynmt,
+    "sockeye": sockeye,
+}
 
 
 def main() -> None:
@@ -386,7 +519,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write the files of tests/convert instead")
     options = parser.parse_args()
     if options.record:
-        record(options.environments, options.origins or [*RECORDED, "netra"])
+        record(options.environments, options.origins or [*RECORDED, *RECORDERS])
         return
     for name in options.origins or ORIGINS:
         if name not in ORIGINS:

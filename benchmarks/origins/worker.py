@@ -7,6 +7,8 @@ JSON. It imports nothing of this package.
     PYTHON benchmarks/origins/worker.py netra
     PYTHON benchmarks/origins/worker.py opennmt
     PYTHON benchmarks/origins/worker.py fairseq
+    PYTHON benchmarks/origins/worker.py joeynmt
+    PYTHON benchmarks/origins/worker.py sockeye
 """
 
 import json
@@ -219,10 +221,186 @@ def fairseq(order: dict) -> dict:
     return {"texts": texts, "scores": scores}
 
 
+def scramble(model, scale: float) -> None:
+    """Give what is learned random values, and what is the same for every input small ones, so that outputs differ."""
+    import torch
+
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            if parameter.dim() > 1:
+                torch.nn.init.uniform_(parameter, -scale, scale)
+            elif name.endswith("weight"):  # of a norm
+                torch.nn.init.uniform_(parameter, 0.5, 1.5)
+            else:
+                torch.nn.init.uniform_(parameter, -scale / 5, scale / 5)
+
+
+def joeynmt(order: dict) -> dict:
+    """Orders of several models, each a folder as its training leaves it; texts, and the tokens of both sides."""
+    from pathlib import Path
+
+    import joeynmt.prediction
+    import torch
+    import yaml
+    from joeynmt.config import load_config, parse_global_args
+    from joeynmt.model import build_model
+    from joeynmt.vocabulary import build_vocab
+
+    def write(each: dict) -> None:
+        folder = Path(each["path"])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(each["config"]))
+        for side in ("src", "trg"):
+            words = ["<unk>", "<pad>", "<s>", "</s>", *each["words"][side]]
+            (folder / f"{side}_vocab.txt").write_text("".join(f"{word}\n" for word in words))
+        args = prepared(each)
+        src_vocab, trg_vocab = build_vocab(args.data)
+        torch.manual_seed(each["seed"])
+        model = build_model(args.model, src_vocab=src_vocab, trg_vocab=trg_vocab)
+        with torch.no_grad():
+            scramble(model, each["scale"])
+            model.decoder.output_layer.weight[trg_vocab.pad_index] = 0.0  # which its greedy search would let through
+        state = {"model_state": model.state_dict(), "optimizer_state": {}, "scheduler_state": None}
+        torch.save(state, folder / "best.ckpt")
+
+    def prepared(each: dict):
+        config = load_config(str(Path(each["path"]) / "config.yaml"))
+        config["model_dir"] = each["path"]
+        for side in ("src", "trg"):
+            part = config["data"][side]
+            part["voc_file"] = str(Path(each["path"]) / f"{side}_vocab.txt")
+            for file in ("model_file", "codes"):
+                if file in part.get("tokenizer_cfg", {}):
+                    part["tokenizer_cfg"][file] = str(Path(each["path"]) / part["tokenizer_cfg"][file])
+        return parse_global_args(config, rank=0, mode="translate")
+
+    def translate(each: dict) -> dict[str, list[str]]:
+        args = prepared(each)
+        model, _, _, data = joeynmt.prediction.prepare(args, rank=0, mode="translate")
+        for sentence in each["sentences"]:
+            data.set_item(sentence)
+        _, _, texts, tokens, *_ = joeynmt.prediction.predict(
+            model=model, data=data, device=args.device, n_gpu=0, args=args.test, autocast=args.autocast
+        )
+        sources = [" ".join(data.get_item(number, data.src_lang)) for number in range(len(data))]
+        return {
+            "texts": texts,
+            "tokens": [" ".join(each) for each in tokens],
+            "sources": sources,
+            "logits": logits(model, *each["forced"]) if "forced" in each else [],
+        }
+
+    def logits(model, source: str, target: str) -> list[list[float]]:
+        """Of every token after each of a target."""
+        (source_ids,), lengths, _ = model.src_vocab.sentences_to_ids([source.split()], bos=False, eos=True)
+        (target_ids,), _, _ = model.trg_vocab.sentences_to_ids([target.split()], bos=True, eos=False)
+        with torch.no_grad():
+            found, *_ = model._encode_decode(
+                src=torch.tensor([source_ids]),
+                trg_input=torch.tensor([target_ids]),
+                src_mask=torch.ones(1, 1, len(source_ids), dtype=torch.bool),
+                src_length=torch.tensor(lengths),
+                trg_mask=torch.ones(1, 1, len(target_ids), dtype=torch.bool),
+            )
+        return found[0].tolist()
+
+    for each in order["models"]:
+        write(each)
+    done = [translate(each) for each in order["models"]]
+    for each in order["models"] if order.get("trimmed") else []:  # sinusoids that nobody reads, to keep files small
+        path = Path(each["path"]) / "best.ckpt"
+        found = torch.load(path)
+        state = found["model_state"]
+        state |= {name: value[:, :1].clone() for name, value in state.items() if name.endswith(".pe.pe")}
+        torch.save(found, path)
+    return {kind: [each[kind] for each in done] for kind in ("texts", "tokens", "sources", "logits")}
+
+
+def sockeye(order: dict) -> dict:
+    """Orders of several models, each a folder as its training leaves it."""
+    from pathlib import Path
+
+    import torch
+    from sockeye import constants, data_io, encoder, inference, model, transformer, vocab
+
+    def write(each: dict) -> None:
+        folder = Path(each["path"])
+        folder.mkdir(parents=True, exist_ok=True)
+        vocabularies = [
+            {token: number for number, token in enumerate([*constants.VOCAB_SYMBOLS, *words])}
+            for words in each["words"]
+        ]
+        vocab.save_source_vocabs(vocabularies[:1], str(folder))
+        vocab.save_target_vocabs(vocabularies[1:], str(folder))
+        sizes = [len(each) for each in vocabularies]
+        embeddings = [encoder.EmbeddingConfig(size, each["encoder"]["model_size"], 0.0) for size in sizes]
+        longest = each["positions"]["source"], each["positions"]["target"]
+        statistics = data_io.DataStatistics(*[1] * 6, *longest, *sizes, 1.0, 0.1, [longest], [1], [1.0])
+        config = model.ModelConfig(
+            data_io.DataConfig(statistics, *longest, 1, 1),
+            *sizes,
+            *embeddings,
+            *(transformer.TransformerConfig(**each[side]) for side in ("encoder", "decoder")),
+            weight_tying_type=each["tying"],
+            dtype=each["dtype"],
+        )
+        torch.manual_seed(each["seed"])
+        made = model.SockeyeModel(config)
+        with torch.no_grad():
+            scramble(made, each["scale"])
+            for token in (constants.PAD_ID, constants.BOS_ID):
+                made.output_layer.bias[token] = -20.0  # as a trained model has them
+        made.save_config(str(folder))
+        made.save_version(str(folder))
+        made.save_parameters(str(folder / "params.best"))
+
+    def logits(each: dict) -> list[list[float]]:
+        """Of every token after each of a target."""
+        made, (source,), (target,) = model.load_model(each["path"])
+        ids = [data_io.tokens2ids(text.split(), words) for text, words in zip(each["forced"], (source, target))]
+        ids = [[*ids[0], constants.EOS_ID], [constants.BOS_ID, *ids[1]]]
+        given = [part for row in ids for part in (torch.tensor([row]).unsqueeze(2), torch.tensor([[len(row), 0]]))]
+        with torch.no_grad():
+            return made.eval()(*given)[constants.LOGITS_NAME][0].tolist()
+
+    def translate(each: dict) -> list[str]:
+        device = torch.device("cpu")
+        models, sources, targets = model.load_models(device, [each["path"]], inference_only=True)
+        models[0].eval()
+        translator = inference.Translator(
+            device,
+            "linear",
+            inference.CandidateScorer(),
+            1,
+            constants.BEAM_SEARCH_STOP_ALL,
+            models,
+            sources,
+            targets,
+            beam_size=1,
+            constant_length_ratio=-1.0,
+            max_output_length=each["longest"] - constants.SPACE_FOR_XOS,
+            greedy=True,
+        )
+        inputs = [inference.make_input_from_plain_string(*pair) for pair in enumerate(each["sentences"])]
+        return [output.translation for output in translator.translate(inputs)]
+
+    for each in order["models"]:
+        write(each)
+    models = order["models"]
+    return {"texts": [translate(each) for each in models], "logits": [logits(each) for each in models]}
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a toolkit prints of itself is no answer
-    origins: dict[str, types.FunctionType] = {"g2p_en": g2p_en, "netra": netra, "opennmt": opennmt, "fairseq": fairseq}
+    origins: dict[str, types.FunctionType] = {
+        "g2p_en": g2p_en,
+        "netra": netra,
+        "opennmt": opennmt,
+        "fairseq": fairseq,
+        "joeynmt": joeynmt,
+        "sockeye": sockeye,
+    }
     print(json.dumps(origins[sys.argv[1]](json.load(sys.stdin))), file=answers, flush=True)
 
 

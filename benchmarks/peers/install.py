@@ -44,7 +44,7 @@ PEERS = {
             "pyyaml==6.0.4",
             "sacrebleu==2.6.0",
             "sacremoses==0.2.0",
-            "sentencepiece==0.2.3",
+            "sentencepiece==0.2.1",  # later ones lack what its tokenizer calls
             "subword-nmt==0.3.8",
             "tensorboard==2.21.0",
         ),

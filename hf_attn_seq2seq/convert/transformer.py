@@ -27,7 +27,7 @@ class Stack(NamedTuple):
 
     layer: str  # with a place for its number
     norm: str  # after all layers
-    self_attention: Attention
+    self_attention: Attention | None  # None: another mixer, which is filled apart
     inner: str
     outer: str
     feed_forward_norm: str
@@ -86,7 +86,9 @@ def fill_stack(filling: Filling, weights: Weights, names: Stack, stack: Any) -> 
     """
     for number, layer in enumerate(stack.layers):
         prefix = names.layer.format(number)
-        pairs = [(names.self_attention, layer.self_attention, layer.self_attention_norm)]
+        pairs = []
+        if names.self_attention is not None:
+            pairs.append((names.self_attention, layer.self_attention, layer.self_attention_norm))
         if names.cross_attention is not None:
             pairs.append((names.cross_attention, layer.cross_attention, layer.cross_attention_norm))
         for theirs, attention, norm in pairs:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from hf_attn_seq2seq.data.sentencepiece import Kind, Piece, SentencePiece
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
@@ -114,27 +115,85 @@ def tokenizer_of(
         characters: Whether sources, and targets, are made of characters.
         normalizer: What a source goes through first.
     """
-    special = [(token, number) for number, token in enumerate(specials)]
-
-    def side(tokens: list[str], around: str, apart: bool) -> Tokenizer:
-        made = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, specials.unknown))
-        made.pre_tokenizer = (
-            pre_tokenizers.Split(Regex("."), "isolated") if apart else pre_tokenizers.WhitespaceSplit()
-        )
-        if apart:
-            made.decoder = decoders.Fuse()
-        made.post_processor = processors.TemplateProcessing(single=around, special_tokens=special)
-        made.add_special_tokens(list(specials))
-        return made
-
-    first = side(source.tokens, template, characters[0])
+    sides = []
+    for side, apart, around in zip((source, target), characters, (template, f"$A {specials.end}")):
+        splitter = pre_tokenizers.Split(Regex("."), "isolated") if apart else pre_tokenizers.WhitespaceSplit()
+        joined = [decoders.Fuse()] if apart else []
+        sides.append(word_level(side.tokens, specials, splitter, None, joined, around))
     if normalizer is not None:
-        first.normalizer = normalizer
+        sides[0].normalizer = normalizer
+    return pair_of(sides[0], sides[1], specials)
+
+
+def word_level(
+    tokens: Sequence[str],
+    specials: Specials,
+    splitter: pre_tokenizers.PreTokenizer,
+    normalizer: normalizers.Normalizer | None = None,
+    joined: Sequence[decoders.Decoder] = (),
+    template: str | None = None,
+) -> Tokenizer:
+    """
+    The tokenizer of one side whose tokens are what a text is split into.
+
+    Args:
+        tokens: In the order of their ids.
+        specials: The first of them.
+        splitter: What splits a text.
+        normalizer: What a text goes through first.
+        joined: How tokens become text; none: with blanks between them.
+        template: What is put around a text; None: the end token behind it.
+    """
+    made = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, specials.unknown))
+    made.pre_tokenizer = splitter
+    if normalizer is not None:
+        made.normalizer = normalizer
+    if joined:
+        made.decoder = decoders.Sequence(list(joined))
+    special = [(token, number) for number, token in enumerate(specials)]
+    made.post_processor = processors.TemplateProcessing(
+        single=template or f"$A {specials.end}", special_tokens=special
+    )
+    made.add_special_tokens(list(specials))
+    return made
+
+
+def pair_of(source: Tokenizer, target: Tokenizer, specials: Specials) -> AttnSeq2SeqTokenizer:
+    """The tokenizer of both sides."""
     return AttnSeq2SeqTokenizer(
-        tokenizer_object=first,
-        target_tokenizer_object=side(target.tokens, f"$A {specials.end}", characters[1]),
+        tokenizer_object=source,
+        target_tokenizer_object=target,
         pad_token=specials.pad,
         bos_token=specials.start,
         eos_token=specials.end,
         unk_token=specials.unknown,
     )
+
+
+SPLIT_INTO = (Kind.NORMAL, Kind.USER_DEFINED, Kind.BYTE)  # the pieces that text is split into
+
+
+def with_pieces(side: Side, model: SentencePiece) -> tuple[Side, SentencePiece]:
+    """
+    A vocabulary of other ids than those of the SentencePiece model that splits its text, and both as one: the side
+    with the pieces that it lacks as units, and the model with its pieces in the order of the ids here.
+
+    As in `SentencePieceProcessor.SetVocabulary`, text is not split into pieces of several characters that the
+    vocabulary lacks. Those of one character are read as the unknown token.
+
+    Args:
+        side: Its tokens behind the special ones are pieces of the model.
+        model: The model.
+    """
+    known = {piece.text: piece for piece in model.pieces if piece.kind in SPLIT_INTO}
+    tokens = set(side.tokens)
+    units: list[Piece] = []
+    for text, piece in known.items():
+        if text not in tokens:
+            never = piece.kind == Kind.NORMAL and len(text) > 1
+            # Its score is one of those by which the model weighs unknown characters.
+            units.append(piece._replace(text=f"<unused {len(units)}>") if never else piece)
+    kinds = (Kind.CONTROL, Kind.CONTROL, Kind.CONTROL, Kind.UNKNOWN)
+    special = [Piece(text, 0.0, kind) for text, kind in zip(side.tokens, kinds)]
+    pieces = [*special, *(known[token] for token in side.tokens[len(special) :]), *units]
+    return side.with_units([piece.text for piece in units]), model._replace(pieces=pieces)

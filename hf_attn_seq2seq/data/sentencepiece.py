@@ -150,7 +150,7 @@ def to_tokenizer(model: SentencePiece, name: str, size: int | None = None) -> To
     Raises:
         ValueError: It splits text in a way that no tokenizer can.
     """
-    if reason := _why_not(model):
+    if reason := why_not(model):
         raise ValueError(f"'{name}' {reason}, so no tokenizer can split text as it does: use another vocabulary.")
     added = []
     if model.number_of(PAD, Kind.CONTROL) is None:
@@ -222,7 +222,7 @@ def _score(piece: Piece, least: float, most: float) -> float:
     return least
 
 
-def _why_not(model: SentencePiece) -> str | None:
+def why_not(model: SentencePiece) -> str | None:
     """What a tokenizer cannot do, as the end of a sentence; None: nothing."""
     if model.type not in _SPLITTERS:
         return f"is of type '{model.type}', not {' or '.join(map(repr, _SPLITTERS))}"
@@ -281,7 +281,7 @@ def of_tokenizer(tokenizer: Tokenizer) -> SentencePiece | None:
         add_dummy_prefix=any(step["type"] == "Prepend" for step in steps),
         remove_extra_whitespaces=any(step.get("pattern") == {"Regex": " {2,}"} for step in steps),
     )
-    if found.type == "bpe" and (_why_not(found) or json.loads(to_tokenizer(found, "it").to_str())["model"] != model):
+    if found.type == "bpe" and (why_not(found) or json.loads(to_tokenizer(found, "it").to_str())["model"] != model):
         return None  # of another origin, which merges otherwise
     return found
 

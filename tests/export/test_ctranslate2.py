@@ -36,7 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "output_bias": True,
         "encoder_intermediate_size": 20,
     },
-    "sockeye": {"position_type": "sinusoidal_concat", "output_bias": True, "norm_position": "pre"},
+    "sockeye": {"position_type": "sinusoidal_concat", "output_bias": True},
     "unscaled": {"scale_embeddings": False},
     "rotary": {"position_type": "rotary", "rope_theta": 100.0},
     "untied": {"tie_word_embeddings": False, "decoder_vocab_size": 23},

@@ -1,0 +1,208 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+How models of JoeyNMT read and write text: their vocabularies, and tokenizers that split as JoeyNMT does (words,
+characters, SentencePiece). What another program must split, such as subword-nmt, is read as tokens between blanks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+
+from hf_attn_seq2seq.convert.options import Options
+from hf_attn_seq2seq.convert.vocabularies import SPLIT_INTO, Side, Specials, pair_of, with_pieces, word_level
+from hf_attn_seq2seq.data.sentencepiece import SPACE, read_sentencepiece, to_tokenizer, why_not
+from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
+
+
+SIDES = {"src": "src_vocab.txt", "trg": "trg_vocab.txt"}
+SPECIALS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+LEVELS = {level: level for level in ("word", "char", "bpe")}
+SPLITTERS = {name: name for name in ("sentencepiece", "subword-nmt")}
+PRETOKENIZERS = {"none": False, "moses": True}
+APART = "\ufdd0"  # no character, so that no token begins with it
+MOSES = "Its text is tokenized by Moses first: do so too (sacremoses), and detokenize the output."
+SUBWORD_NMT = "Its tokens are read between blanks: split sources by subword-nmt with its codes, as for the training."
+SENTENCEPIECE = (
+    "Its tokens are read between blanks: split sources by its SentencePiece model, as for the training, and join the "
+    "output by it (the model {})."
+)
+# In this order (joeynmt.helpers).
+QUOTES = {"’": "'", "“": '"', "”": '"'}
+SPACES: tuple[tuple[Any, str], ...] = (
+    ("\u200b", ""),
+    (Regex("[ \u3000]+"), " "),
+    *((f" {mark}", mark) for mark in "?!,.:"),
+)
+
+
+class Vocabulary(NamedTuple):
+    """
+    The tokens of one side.
+
+    Attributes:
+        side: In the order of the ids here, with the units that its SentencePiece model has beside them.
+        file: Its name, for sentences.
+        size: How many tokens it has.
+        tags: The ids here of the tokens that are never chosen: languages, and what parts a prompt from a sentence.
+    """
+
+    side: Side
+    file: str
+    size: int
+    tags: list[int]
+
+
+class Text(NamedTuple):
+    """Both sides."""
+
+    vocabularies: list[Vocabulary]
+    tokenizer: AttnSeq2SeqTokenizer
+    told: list[str]
+
+
+def read_text(options: Options, folder: Path, files: Sequence[Path]) -> Text:
+    """
+    How a model reads and writes text.
+
+    Args:
+        options: Its configuration.
+        folder: Where its checkpoint lies.
+        files: The source's and the target's vocabulary; none: those in the folder.
+
+    Raises:
+        ValueError: A file is missing or damaged, or text is read in a way that there is not here.
+    """
+    data = options.part("data")
+    if not all(isinstance(data.values.get(name), dict) for name in SIDES):
+        raise ValueError(f"'{options.file}' is not of JoeyNMT 2 (data.src and data.trg): only its models are read.")
+    files = files or [folder / name for name in SIDES.values()]
+    if len(files) != 2:
+        raise ValueError(f"{len(files)} vocabularies do not fit: name the source's and the target's by --vocab.")
+    symbols = data.part("special_symbols")
+    specials = Specials(*(symbols.get(name, default) for name, default in SPECIALS.items()))
+    vocabularies, tokenizers, told = [], [], []
+    for name, file in zip(SIDES, files):
+        part = data.part(name)
+        if part.get("has_prompt", False):
+            raise part.refuse("has_prompt", "prompts")
+        vocabulary = _vocabulary(file, symbols, specials)
+        vocabulary, tokenizer, reasons = _reader(part, vocabulary, specials, folder)
+        vocabularies.append(vocabulary)
+        tokenizers.append(tokenizer)
+        told += reasons
+    return Text(vocabularies, pair_of(tokenizers[0], tokenizers[1], specials), list(dict.fromkeys(told)))
+
+
+def _vocabulary(file: Path, symbols: Options, specials: Specials) -> Vocabulary:
+    name = shortened(str(file))
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(
+            f"'{name}' cannot be read: name the source's and the target's vocabulary by --vocab."
+        ) from None
+    parting, languages = symbols.get("sep_token", None, str), symbols.get("lang_tags", [])
+    tags = [*([parting] if parting else []), *(tag for tag in languages if isinstance(tag, str))]
+    first = (specials.unknown, specials.pad, specials.start, specials.end)  # whatever the order of the file is
+    tokens = list(dict.fromkeys([*first, *tags, *lines]))
+    side = Side.of(tokens, specials, str(file))
+    return Vocabulary(side, name, len(tokens), [side.tokens.index(tag) for tag in dict.fromkeys(tags)])
+
+
+def _reader(
+    options: Options, vocabulary: Vocabulary, specials: Specials, folder: Path
+) -> tuple[Vocabulary, Tokenizer, list[str]]:
+    """The tokenizer of one side, its vocabulary with the units that it needs, and what a user should know."""
+    level = options.choose("level", LEVELS, "", "level")
+    settings = options.part("tokenizer_cfg")
+    moses = settings.choose("pretokenizer", PRETOKENIZERS, "none", "pretokenizer")
+    told = [MOSES] if moses else []
+    # Where Moses comes between the two, text is lower-cased here alone.
+    tidy = options.get("normalize", False) and not moses
+    steps = _tidying() if tidy else []
+    lowercase = options.get("lowercase", False)
+    if lowercase:
+        # Lowercase looks at one letter at a time, but a sigma that ends a word has a form of its own.
+        steps += [normalizers.Replace(Regex(r"(?<=\p{L})Σ(?!\p{L})"), "ς"), normalizers.Lowercase()]
+    ends = _tidied() if tidy else []
+    if level == "char":
+        steps.append(normalizers.Replace(" ", SPACE))
+        joined = [decoders.Replace(SPACE, " "), decoders.Fuse(), *ends]
+        tokens = vocabulary.side.tokens
+        made = word_level(tokens, specials, _split(Regex("."), "isolated"), _normalizer(steps), joined)
+        return vocabulary, made, told
+    between = [decoders.WordPiece(prefix=APART, cleanup=False), decoders.Fuse()]
+    if level == "bpe":
+        kind = options.choose("tokenizer_type", SPLITTERS, options.get("bpe_type", "sentencepiece"), "tokenizer_type")
+        if kind == "sentencepiece":
+            file = folder / Path(settings.get("model_file", "")).name
+            reason = _why_not(file, vocabulary, specials)
+            if reason is None:
+                return _pieces(file, vocabulary, steps, ends, told)
+            told.append(SENTENCEPIECE.format(reason))
+        else:
+            told.append(SUBWORD_NMT)
+            mark = settings.get("separator", "@@")
+            between += [decoders.Replace(f"{mark} ", ""), decoders.Replace(Regex(f"{_escaped(mark)}$"), "")]
+        steps = []  # what splits text does all that comes before
+    made = word_level(vocabulary.side.tokens, specials, _split(" ", "removed"), _normalizer(steps), [*between, *ends])
+    return vocabulary, made, told
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\x{{{ord(character):x}}}" for character in text)
+
+
+def _split(pattern: Any, behavior: str) -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Split(pattern, behavior)
+
+
+def _normalizer(steps: list[Any]) -> normalizers.Normalizer | None:
+    return normalizers.Sequence(steps) if steps else None
+
+
+def _tidying() -> list[Any]:
+    """What `normalize` does to text."""
+    quotes = [normalizers.Replace(each, plain) for each, plain in QUOTES.items()]
+    spaces = [normalizers.Replace(each, instead) for each, instead in SPACES]
+    return [normalizers.NFKC(), *quotes, *spaces, normalizers.Strip()]
+
+
+def _tidied() -> list[Any]:
+    """What it does to a translation that is one text already."""
+    ends = decoders.Replace(Regex(r"^\s+|\s+$"), "")  # Strip ends the process where one blank is all there is
+    return [*(decoders.Replace(each, instead) for each, instead in SPACES), ends]
+
+
+def _why_not(file: Path, vocabulary: Vocabulary, specials: Specials) -> str | None:
+    """What no tokenizer of a SentencePiece model and a vocabulary can do, as the end of a sentence; None: nothing."""
+    if not file.is_file():
+        return "is not beside the checkpoint"
+    if specials != Specials() or vocabulary.tags:
+        return "has other special tokens"
+    model = read_sentencepiece(file.read_bytes(), shortened(str(file)))
+    known = {piece.text for piece in model.pieces if piece.kind in SPLIT_INTO}
+    if not known.issuperset(vocabulary.side.tokens[len(specials) :]):
+        return "lacks tokens of the vocabulary"
+    side, model = with_pieces(vocabulary.side, model)
+    if model.type == "bpe" and any(len(unit) > 1 for unit in side.tokens[len(vocabulary.side.tokens) :]):
+        return "merges what the vocabulary lacks"
+    return why_not(model)
+
+
+def _pieces(
+    file: Path, vocabulary: Vocabulary, steps: list[Any], ends: list[Any], told: list[str]
+) -> tuple[Vocabulary, Tokenizer, list[str]]:
+    name = shortened(str(file))
+    side, model = with_pieces(vocabulary.side, read_sentencepiece(file.read_bytes(), name))
+    tokenizer = to_tokenizer(model, name)
+    if steps:
+        tokenizer.normalizer = normalizers.Sequence([*steps, tokenizer.normalizer])
+    if ends:
+        tokenizer.decoder = decoders.Sequence([tokenizer.decoder, *ends])
+    return vocabulary._replace(side=side), tokenizer, told
