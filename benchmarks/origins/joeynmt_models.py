@@ -87,6 +87,54 @@ MIXED = [
 MODELS = [*RECURRENT, *TRANSFORMERS, *MIXED]
 
 
+NEW = ("layer_norm", "activation", "alpha")  # which JoeyNMT 1 knows nothing of
+
+
+def first_version(model: dict) -> dict:
+    """A model for JoeyNMT 1, whose Transformers are of one kind."""
+    parts = {
+        side: {name: value for name, value in model[side].items() if name not in NEW}
+        for side in ("encoder", "decoder")
+    }
+    return {**model, **parts, "initializer": "xavier"}
+
+
+FIRST_VERSION = [first_version(model) for model in (*RECURRENT[::2], *TRANSFORMERS[:5], *MIXED[:2])]
+# The level of both sides, the kind of subwords, and tokens.
+FIRST_TEXTS = {
+    "characters": ("char", "subword-nmt", [*"abcdehimnostTCA.,?!- "]),
+    "subwords": (
+        "bpe",
+        "subword-nmt",
+        [
+            "the",
+            "th@@",
+            "cat",
+            "c@@",
+            "a@@",
+            "t",
+            "on",
+            "o@@",
+            "s@@",
+            "l",
+            ".",
+            "ca@@",
+            "at@@",
+            "sat",
+            "he@@",
+            "e",
+            "i@@",
+            "it",
+        ],
+    ),
+    "pieces": (
+        "bpe",
+        "sentencepiece",
+        [f"{start}{each}" for start in ("", SPACE) for each in ("the", "cat", *"atonse.")],
+    ),
+}
+
+
 def order(path: Path, model: dict, seed: int, sentences: list[str], words: list[list[str]]) -> dict:
     """An order to write a model with random weights, whose tokens are words, and to translate by it."""
     sides = {side: {"lang": side, "level": "word"} for side in ("src", "trg")}
@@ -110,6 +158,20 @@ def order(path: Path, model: dict, seed: int, sentences: list[str], words: list[
         "sentences": sentences,
         "forced": [" ".join(source[:5]), " ".join(target[3:12])],
     }
+
+
+def first_order(
+    path: Path, model: dict, seed: int, sentences: list[str], words: list[list[str]], text: tuple = ()
+) -> dict:
+    """The same for JoeyNMT 1; `text` is of `FIRST_TEXTS`."""
+    made = order(path, model, seed, sentences, [text[2]] * 2 if text else words)
+    level, kind = text[:2] if text else ("word", "subword-nmt")
+    made["config"]["data"] = {"src": "a", "trg": "b", "level": level, "lowercase": bool(text), "max_sent_length": 50}
+    made["config"]["testing"] = {"bpe_type": kind}
+    if text:
+        made["words"] = {"src": text[2], "trg": text[2]}
+        del made["forced"]
+    return made
 
 
 # --------------------------------------------------------------------------------------------------------------------

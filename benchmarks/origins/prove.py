@@ -9,6 +9,7 @@ own. No figures of speed: a run ends with an error if one output differs.
     python benchmarks/origins/prove.py opennmt    # all kinds with random weights, on 40 sentences each
     python benchmarks/origins/prove.py fairseq    # the same
     python benchmarks/origins/prove.py joeynmt    # the same, Transformers too, and texts by every tokenizer
+    python benchmarks/origins/prove.py joeynmt1   # the same of its first version
     python benchmarks/origins/prove.py sockeye    # all Transformers
 """
 
@@ -368,6 +369,35 @@ def joeynmt(environments: Path) -> str:
     )
 
 
+def joeynmt1(environments: Path) -> str:
+    sentences, words = some_sentences(16), [SOURCE_WORDS, TARGET_WORDS]
+    models, readers = joeynmt_models.FIRST_VERSION, joeynmt_models.FIRST_TEXTS
+    given, found, wanted, differences = [], [], [], []
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        orders = [
+            joeynmt_models.first_order(folder / str(seed), model, seed, sentences, words)
+            for seed, model in enumerate(models)
+        ]
+        lines = joeynmt_models.some_texts(16)
+        orders += [
+            joeynmt_models.first_order(folder / name, models[1], seed, lines, words, text)
+            for seed, (name, text) in enumerate(readers.items())
+        ]
+        answer = ask("joeynmt1", environments, {"models": orders})
+        for place, each in enumerate(orders):
+            path, forced = Path(each["path"]), each.get("forced")
+            convert(path, path.with_suffix(".out"))
+            texts, tokens = chosen(path.with_suffix(".out"), each["sentences"], 20)
+            given += each["sentences"]
+            found += tokens if forced else texts
+            wanted += answer["tokens" if forced else "texts"][place]
+            if forced:
+                vocabulary = ["<unk>", "<pad>", "<s>", "</s>", *each["words"]["trg"]]
+                differences.append(apart(path.with_suffix(".out"), forced, vocabulary, answer["logits"][place]))
+    return f"{len(orders)} models, {told(given, found, wanted)}; {close(differences)}"
+
+
 def sockeye(environments: Path) -> str:
     sentences, found, differences = some_sentences(12), [], []
     with tempfile.TemporaryDirectory() as made:
@@ -478,6 +508,15 @@ def record_joeynmt(environments: Path, folder: Path) -> None:
     (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
 
 
+def record_joeynmt1(environments: Path, folder: Path) -> None:
+    """The same of a model of JoeyNMT 1."""
+    sentences, model = some_sentences(8, seed=1), joeynmt_models.FIRST_VERSION[14]
+    order = joeynmt_models.first_order(folder / "transformer", model, 14, sentences, [SOURCE_WORDS, TARGET_WORDS])
+    tokens = ask("joeynmt1", environments, {"models": [order], "trimmed": True})["tokens"][0]
+    recorded = {"sentences": sentences, "longest": 20, "tokens": tokens}
+    (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
+
+
 def record_sockeye(environments: Path, folder: Path) -> None:
     """The same of models of Sockeye."""
     sentences = some_sentences(12, seed=1)
@@ -490,7 +529,7 @@ def record_sockeye(environments: Path, folder: Path) -> None:
     (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
 
 
-RECORDERS = {"netra": record_netra, "joeynmt": record_joeynmt, "sockeye": record_sockeye}
+RECORDERS = {"netra": record_netra, "joeynmt": record_joeynmt, "joeynmt1": record_joeynmt1, "sockeye": record_sockeye}
 
 
 def told(sources: list[str], found: list[str], wanted: list[str]) -> str:
@@ -508,6 +547,7 @@ ORIGINS: dict[str, Callable[[Path], str]] = {
     "opennmt": opennmt,
     "fairseq": fairseq,
     "joeynmt": joeynmt,
+    "joeynmt1": joeynmt1,
     "sockeye": sockeye,
 }
 

@@ -8,6 +8,7 @@ JSON. It imports nothing of this package.
     PYTHON benchmarks/origins/worker.py opennmt
     PYTHON benchmarks/origins/worker.py fairseq
     PYTHON benchmarks/origins/worker.py joeynmt
+    PYTHON benchmarks/origins/worker.py joeynmt1
     PYTHON benchmarks/origins/worker.py sockeye
 """
 
@@ -235,6 +236,16 @@ def scramble(model, scale: float) -> None:
                 torch.nn.init.uniform_(parameter, -scale / 5, scale / 5)
 
 
+def trim(path) -> None:
+    """Leave out sinusoids that nobody reads, which would be most of a small checkpoint of JoeyNMT."""
+    import torch
+
+    found = torch.load(path)
+    state = found["model_state"]
+    state |= {name: value[:, :1].clone() for name, value in state.items() if name.endswith(".pe.pe")}
+    torch.save(found, path)
+
+
 def joeynmt(order: dict) -> dict:
     """Orders of several models, each a folder as its training leaves it; texts, and the tokens of both sides."""
     from pathlib import Path
@@ -307,13 +318,74 @@ def joeynmt(order: dict) -> dict:
     for each in order["models"]:
         write(each)
     done = [translate(each) for each in order["models"]]
-    for each in order["models"] if order.get("trimmed") else []:  # sinusoids that nobody reads, to keep files small
-        path = Path(each["path"]) / "best.ckpt"
-        found = torch.load(path)
-        state = found["model_state"]
-        state |= {name: value[:, :1].clone() for name, value in state.items() if name.endswith(".pe.pe")}
-        torch.save(found, path)
+    for each in order["models"] if order.get("trimmed") else []:
+        trim(Path(each["path"]) / "best.ckpt")
     return {kind: [each[kind] for each in done] for kind in ("texts", "tokens", "sources", "logits")}
+
+
+def joeynmt1(order: dict) -> dict:
+    """The same by JoeyNMT 1, without the library of data sets that it was written for."""
+    from pathlib import Path
+
+    names = ["matplotlib", "matplotlib.backends", "matplotlib.backends.backend_pdf", "matplotlib.figure"]
+    names += ["matplotlib.pyplot", "pkg_resources", "sacrebleu", "torch.utils.tensorboard", "torchtext"]
+    for name in (*names, "torchtext.legacy", "torchtext.legacy.data", "torchtext.legacy.datasets"):
+        sys.modules[name] = mock.MagicMock()
+    import torch
+    import yaml
+    from joeynmt.helpers import bpe_postprocess
+    from joeynmt.model import build_model
+    from joeynmt.search import greedy
+    from joeynmt.vocabulary import Vocabulary
+
+    def answer(each: dict) -> dict[str, list]:
+        folder = Path(each["path"])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(each["config"]))
+        sides = []
+        for side in ("src", "trg"):
+            made = Vocabulary(tokens=each["words"][side])
+            made.to_file(str(folder / f"{side}_vocab.txt"))
+            sides.append(Vocabulary(file=str(folder / f"{side}_vocab.txt")))
+        source, target = sides
+        torch.manual_seed(each["seed"])
+        model = build_model(each["config"]["model"], src_vocab=source, trg_vocab=target).eval()
+        with torch.no_grad():
+            scramble(model, each["scale"])
+            model.decoder.output_layer.weight[:3] = 0.0  # what is no word, and would be said as one
+        torch.save({"model_state": model.state_dict()}, folder / "best.ckpt")
+        data, kind = each["config"]["data"], each["config"]["testing"]["bpe_type"]
+
+        def given(text: str) -> dict:
+            text = text.lower() if data["lowercase"] else text
+            ids = [source.stoi[token] for token in (list(text) if data["level"] == "char" else text.split())]
+            ids.append(source.stoi["</s>"])
+            mask = torch.ones(1, 1, len(ids), dtype=torch.bool)
+            return {"src": torch.tensor([ids]), "src_length": torch.tensor([len(ids)]), "src_mask": mask}
+
+        tokens, texts = [], []
+        with torch.no_grad():
+            for sentence in each["sentences"]:
+                inputs = given(sentence)
+                states, hidden, _, _ = model(return_type="encode", **inputs)
+                ids, _ = greedy(inputs["src_mask"], 20, model, states, hidden)
+                tokens += target.arrays_to_sentences(ids)
+                texts.append(("" if data["level"] == "char" else " ").join(tokens[-1]))
+            logits = []
+            if "forced" in each:
+                ids = [target.stoi[token] for token in ("<s> " + each["forced"][1]).split()]
+                mask = torch.ones(1, 1, len(ids), dtype=torch.bool)
+                inputs = {**given(each["forced"][0]), "trg_input": torch.tensor([ids]), "trg_mask": mask}
+                found, *_ = model._encode_decode(**inputs)
+                logits = found[0].tolist()
+        if data["level"] == "bpe":
+            texts = [bpe_postprocess(text, bpe_type=kind) for text in texts]
+        return {"texts": texts, "tokens": [" ".join(row) for row in tokens], "logits": logits}
+
+    done = [answer(each) for each in order["models"]]
+    for each in order["models"] if order.get("trimmed") else []:
+        trim(Path(each["path"]) / "best.ckpt")
+    return {kind: [each[kind] for each in done] for kind in ("texts", "tokens", "logits")}
 
 
 def sockeye(order: dict) -> dict:
@@ -399,6 +471,7 @@ def main() -> None:
         "opennmt": opennmt,
         "fairseq": fairseq,
         "joeynmt": joeynmt,
+        "joeynmt1": joeynmt1,
         "sockeye": sockeye,
     }
     print(json.dumps(origins[sys.argv[1]](json.load(sys.stdin))), file=answers, flush=True)

@@ -89,6 +89,7 @@ PEERS = {
     "netra": Peer(
         "netra-transliterate==1.0.1", True, ("keras==3.15.1", "khmerspell==0.1.1", "tensorflow-cpu==2.21.0")
     ),
+    "joeynmt1": Peer("joeynmt==1.5.1", True, (TORCH, "numpy==1.26.4", "pyyaml==6.0.4")),
     "sockeye": Peer("sockeye==3.1.34", True, (TORCH, "numpy==1.26.4", "pyyaml==6.0.4", "sacrebleu==2.6.0")),
     # Of benchmarks/marian_engines.py; pymarian's wheel asks for what its evaluation needs.
     "fxtranslate": Peer("fxtranslate==0.5.0", True, ()),

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-Models of JoeyNMT 2: recurrent ones (GRU, LSTM; Bahdanau's and Luong's attention) and Transformers, as its training
-leaves them in a folder with config.yaml, best.ckpt, src_vocab.txt and trg_vocab.txt.
+Models of JoeyNMT 1 and 2: recurrent ones (GRU, LSTM; Bahdanau's and Luong's attention) and Transformers, as its
+training leaves them in a folder with config.yaml, best.ckpt, src_vocab.txt and trg_vocab.txt.
 
 The weights say what the model is; its configuration is asked for what they cannot say.
 """
@@ -16,7 +16,7 @@ import torch
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.convert.converted import Converted
-from hf_attn_seq2seq.convert.joeynmt_text import Vocabulary, read_text
+from hf_attn_seq2seq.convert.joeynmt_text import Vocabulary, is_of_first_version, read_text
 from hf_attn_seq2seq.convert.options import Options
 from hf_attn_seq2seq.convert.tables import Tables
 from hf_attn_seq2seq.convert.transformer import Attention, Stack, fill_stack, heads_of
@@ -85,8 +85,10 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
                 f"'{vocabulary.file}' has {vocabulary.size} tokens and '{weights.file}' {rows} rows for them: name "
                 "the vocabulary that belongs to the model."
             )
-    model = _model(options.part("model"), weights, [vocabulary.side for vocabulary in text.vocabularies])
-    _set_search(model, options.part("testing"), text.vocabularies[1])
+    old = is_of_first_version(options)
+    model = _model(options.part("model"), weights, [vocabulary.side for vocabulary in text.vocabularies], old)
+    if not old:  # whose search lets everything through
+        _set_search(model, options.part("testing"), text.vocabularies[1])
     return Converted(model, text.tokenizer, text.told)
 
 
@@ -113,7 +115,7 @@ def _checkpoint(source: Path) -> Path:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def _model(options: Options, weights: Weights, sides: list[Any]) -> AttnSeq2SeqForConditionalGeneration:
+def _model(options: Options, weights: Weights, sides: list[Any], old: bool) -> AttnSeq2SeqForConditionalGeneration:
     recurrent = {side: f"{side}.rnn.weight_hh_l0" in weights for side in STACKS}
     if recurrent["decoder"] and not recurrent["encoder"]:
         raise ValueError(
@@ -128,8 +130,8 @@ def _model(options: Options, weights: Weights, sides: list[Any]) -> AttnSeq2SeqF
         fields |= _recurrent_decoder(parts["decoder"], weights)
     else:
         fields |= _transformer(parts, weights, "decoder")
-        fields |= _norms(parts, weights, recurrent["encoder"])
-        fields |= _alphas(options, parts, weights, recurrent["encoder"])
+        fields |= _norms(parts, weights, recurrent["encoder"], old)
+        fields |= {} if old else _alphas(options, parts, weights, recurrent["encoder"])
     filling = Filling(AttnSeq2SeqConfig(**fields))
     model = filling.model.model
     tables.fill(filling, weights)
@@ -240,8 +242,10 @@ def _transformer(parts: Mapping[str, Options], weights: Weights, side: str) -> d
     }
 
 
-def _norms(parts: Mapping[str, Options], weights: Weights, recurrent_encoder: bool) -> dict[str, Any]:
-    """Activations, and where layers are normalized: here both stacks are alike."""
+def _norms(parts: Mapping[str, Options], weights: Weights, recurrent_encoder: bool, old: bool) -> dict[str, Any]:
+    """Activations, and where layers are normalized: here both stacks are alike, and so they are in JoeyNMT 1."""
+    if old:
+        return {"norm_position": "pre", "hidden_act": "relu"}
     sides = [side for side in STACKS if not (side == "encoder" and recurrent_encoder)]
     positions = {
         side: parts[side].choose("layer_norm", {"pre": "pre", "post": "post"}, NORMS[side], "norm") for side in sides

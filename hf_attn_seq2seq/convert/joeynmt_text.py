@@ -1,7 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-How models of JoeyNMT read and write text: their vocabularies, and tokenizers that split as JoeyNMT does (words,
-characters, SentencePiece). What another program must split, such as subword-nmt, is read as tokens between blanks.
+How models of JoeyNMT read and write text: their vocabularies, and tokenizers that split as JoeyNMT 2 does (words,
+characters, SentencePiece). What another program must split, such as subword-nmt, is read as tokens between blanks, and
+so is all text by models of JoeyNMT 1, except characters.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ SPLITTERS = {name: name for name in ("sentencepiece", "subword-nmt")}
 PRETOKENIZERS = {"none": False, "moses": True}
 APART = "\ufdd0"  # no character, so that no token begins with it
 MOSES = "Its text is tokenized by Moses first: do so too (sacremoses), and detokenize the output."
+FIRST = "Its tokens are read between blanks: clean and split sources as for the training."
 SUBWORD_NMT = "Its tokens are read between blanks: split sources by subword-nmt with its codes, as for the training."
 SENTENCEPIECE = (
     "Its tokens are read between blanks: split sources by its SentencePiece model, as for the training, and join the "
@@ -78,8 +80,11 @@ def read_text(options: Options, folder: Path, files: Sequence[Path]) -> Text:
         ValueError: A file is missing or damaged, or text is read in a way that there is not here.
     """
     data = options.part("data")
-    if not all(isinstance(data.values.get(name), dict) for name in SIDES):
-        raise ValueError(f"'{options.file}' is not of JoeyNMT 2 (data.src and data.trg): only its models are read.")
+    old = is_of_first_version(options)
+    if not old and not all(isinstance(data.values.get(name), dict) for name in SIDES):
+        raise ValueError(
+            f"'{options.file}' is of no version of JoeyNMT that is read: data.src and data.trg say nothing."
+        )
     files = files or [folder / name for name in SIDES.values()]
     if len(files) != 2:
         raise ValueError(f"{len(files)} vocabularies do not fit: name the source's and the target's by --vocab.")
@@ -87,25 +92,31 @@ def read_text(options: Options, folder: Path, files: Sequence[Path]) -> Text:
     specials = Specials(*(symbols.get(name, default) for name, default in SPECIALS.items()))
     vocabularies, tokenizers, told = [], [], []
     for name, file in zip(SIDES, files):
-        part = data.part(name)
-        if part.get("has_prompt", False):
-            raise part.refuse("has_prompt", "prompts")
-        vocabulary = _vocabulary(file, symbols, specials)
-        vocabulary, tokenizer, reasons = _reader(part, vocabulary, specials, folder)
+        vocabulary = _vocabulary(file, symbols, specials, old)
+        if old:
+            tokenizer, reasons = _reader_of_first_version(options, vocabulary, specials)
+        else:
+            vocabulary, tokenizer, reasons = _reader(data.part(name), vocabulary, specials, folder)
         vocabularies.append(vocabulary)
         tokenizers.append(tokenizer)
         told += reasons
     return Text(vocabularies, pair_of(tokenizers[0], tokenizers[1], specials), list(dict.fromkeys(told)))
 
 
-def _vocabulary(file: Path, symbols: Options, specials: Specials) -> Vocabulary:
+def is_of_first_version(options: Options) -> bool:
+    """Whether a configuration is of JoeyNMT 1, which names languages where JoeyNMT 2 has options of each side."""
+    return all(isinstance(options.part("data").values.get(name), str) for name in SIDES)
+
+
+def _vocabulary(file: Path, symbols: Options, specials: Specials, old: bool) -> Vocabulary:
     name = shortened(str(file))
     try:
-        lines = file.read_text("utf-8").splitlines()
+        text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         raise ValueError(
             f"'{name}' cannot be read: name the source's and the target's vocabulary by --vocab."
         ) from None
+    lines = text.removesuffix("\n").split("\n") if old else text.splitlines()
     parting, languages = symbols.get("sep_token", None, str), symbols.get("lang_tags", [])
     tags = [*([parting] if parting else []), *(tag for tag in languages if isinstance(tag, str))]
     first = (specials.unknown, specials.pad, specials.start, specials.end)  # whatever the order of the file is
@@ -118,6 +129,8 @@ def _reader(
     options: Options, vocabulary: Vocabulary, specials: Specials, folder: Path
 ) -> tuple[Vocabulary, Tokenizer, list[str]]:
     """The tokenizer of one side, its vocabulary with the units that it needs, and what a user should know."""
+    if options.get("has_prompt", False):
+        raise options.refuse("has_prompt", "prompts")
     level = options.choose("level", LEVELS, "", "level")
     settings = options.part("tokenizer_cfg")
     moses = settings.choose("pretokenizer", PRETOKENIZERS, "none", "pretokenizer")
@@ -125,10 +138,7 @@ def _reader(
     # Where Moses comes between the two, text is lower-cased here alone.
     tidy = options.get("normalize", False) and not moses
     steps = _tidying() if tidy else []
-    lowercase = options.get("lowercase", False)
-    if lowercase:
-        # Lowercase looks at one letter at a time, but a sigma that ends a word has a form of its own.
-        steps += [normalizers.Replace(Regex(r"(?<=\p{L})Σ(?!\p{L})"), "ς"), normalizers.Lowercase()]
+    steps += _lowering(options)
     ends = _tidied() if tidy else []
     if level == "char":
         steps.append(normalizers.Replace(" ", SPACE))
@@ -136,7 +146,7 @@ def _reader(
         tokens = vocabulary.side.tokens
         made = word_level(tokens, specials, _split(Regex("."), "isolated"), _normalizer(steps), joined)
         return vocabulary, made, told
-    between = [decoders.WordPiece(prefix=APART, cleanup=False), decoders.Fuse()]
+    between = _spaced()
     if level == "bpe":
         kind = options.choose("tokenizer_type", SPLITTERS, options.get("bpe_type", "sentencepiece"), "tokenizer_type")
         if kind == "sentencepiece":
@@ -148,10 +158,51 @@ def _reader(
         else:
             told.append(SUBWORD_NMT)
             mark = settings.get("separator", "@@")
-            between += [decoders.Replace(f"{mark} ", ""), decoders.Replace(Regex(f"{_escaped(mark)}$"), "")]
+            between += _merging(mark)
         steps = []  # what splits text does all that comes before
     made = word_level(vocabulary.side.tokens, specials, _split(" ", "removed"), _normalizer(steps), [*between, *ends])
     return vocabulary, made, told
+
+
+def _reader_of_first_version(
+    options: Options, vocabulary: Vocabulary, specials: Specials
+) -> tuple[Tokenizer, list[str]]:
+    """The tokenizer of one side, which has the options of both, and what a user should know."""
+    data, testing = options.part("data"), options.part("testing")
+    level, tokens = data.choose("level", LEVELS, "", "level"), vocabulary.side.tokens
+    lowering = _lowering(data)
+    if level == "char":
+        cleaned = _normalizer([normalizers.Strip(), *lowering])
+        return word_level(tokens, specials, _split(Regex("."), "isolated"), cleaned, [decoders.Fuse()]), []
+    joined: list[Any] = []
+    if level == "bpe" and testing.get("postprocess", True):
+        if testing.choose("bpe_type", SPLITTERS, "subword-nmt", "bpe_type") == "sentencepiece":
+            joined = [decoders.Replace(SPACE, " "), decoders.Fuse(), _stripped()]
+        else:
+            joined = [*_spaced(), *_merging("@@")]
+    return word_level(tokens, specials, pre_tokenizers.WhitespaceSplit(), _normalizer(lowering), joined), [FIRST]
+
+
+def _spaced() -> list[Any]:
+    """Tokens as one text with blanks between them."""
+    return [decoders.WordPiece(prefix=APART, cleanup=False), decoders.Fuse()]
+
+
+def _merging(mark: str) -> list[Any]:
+    """Parts of words, which end in a mark, as words."""
+    return [decoders.Replace(f"{mark} ", ""), decoders.Replace(Regex(f"{_escaped(mark)}$"), "")]
+
+
+def _lowering(options: Options) -> list[Any]:
+    if not options.get("lowercase", False):
+        return []
+    # Lowercase looks at one letter at a time, but a sigma that ends a word has a form of its own.
+    return [normalizers.Replace(Regex(r"(?<=\p{L})Σ(?!\p{L})"), "ς"), normalizers.Lowercase()]
+
+
+def _stripped() -> decoders.Decoder:
+    # Strip ends the process where one blank is all there is.
+    return decoders.Replace(Regex(r"^\s+|\s+$"), "")
 
 
 def _escaped(text: str) -> str:
@@ -175,8 +226,7 @@ def _tidying() -> list[Any]:
 
 def _tidied() -> list[Any]:
     """What it does to a translation that is one text already."""
-    ends = decoders.Replace(Regex(r"^\s+|\s+$"), "")  # Strip ends the process where one blank is all there is
-    return [*(decoders.Replace(each, instead) for each, instead in SPACES), ends]
+    return [*(decoders.Replace(each, instead) for each, instead in SPACES), _stripped()]
 
 
 def _why_not(file: Path, vocabulary: Vocabulary, specials: Specials) -> str | None:

@@ -7,7 +7,7 @@ ORIGINS = {
     "netra": "netra-transliterate: its wheel, its folder or its .keras file",
     "opennmt": "OpenNMT-py 3, recurrent models and Transformers (.pt)",
     "fairseq": "fairseq, recurrent models such as lstm (.pt)",
-    "joeynmt": "JoeyNMT 2 (a folder with config.yaml and best.ckpt)",
+    "joeynmt": "JoeyNMT 1 and 2 (a folder with config.yaml and best.ckpt)",
     "sockeye": "Sockeye 3, Transformers (a folder with params.best and config)",
     "tutorial": "a state dict of PyTorch's translation tutorial or of Trevett's pytorch-seq2seq (.pt)",
     "marian": "Marian and Bergamot (.npz, .bin), such as Firefox's models",

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-Models of JoeyNMT translate here as there: small files, and what JoeyNMT 2.3.0 made of them, as written by
-`benchmarks/origins/prove.py --record`. All kinds are compared by `benchmarks/origins/prove.py joeynmt`.
+Models of JoeyNMT translate here as there: small files, and what JoeyNMT 2.3.0 and 1.5.1 made of them, as written by
+`benchmarks/origins/prove.py --record`. All kinds are compared by `benchmarks/origins/prove.py joeynmt joeynmt1`.
 """
 
 import json
@@ -46,6 +46,16 @@ def test_against_joeynmt(name: str, tmp_path: Path) -> None:
     assert tuple(getattr(config, field) for field in FIELDS) == WANTED[name]
 
 
+def test_against_the_first_version(tmp_path: Path) -> None:
+    folder = FILES.with_name("joeynmt1")
+    recorded = json.loads((folder / "recorded.json").read_text("utf-8"))
+    converted = convert(folder / "transformer/best.ckpt", tmp_path / "out")
+    assert chosen(tmp_path / "out", recorded["sentences"], recorded["longest"])[1] == recorded["tokens"]
+    assert len(set(recorded["tokens"])) > 3
+    assert converted.model.config.norm_position == "pre"
+    assert "clean and split sources" in converted.told[0]
+
+
 @pytest.fixture
 def changed(tmp_path: Path) -> Callable[..., Path]:
     """A model of which parts of the configuration, by names with dots, or weights are others."""
@@ -73,7 +83,7 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("lstm", {"data.src": "de"}, "is not of JoeyNMT 2"),
+        ("lstm", {"data.src": "de"}, "is of no version of JoeyNMT that is read"),
         ("lstm", {"data.src.level": "syllable"}, "needs another level than word, char, bpe"),
         ("lstm", {"data.src.has_prompt": True}, "needs prompts"),
         ("lstm", {"data.src.lowercase": "yes"}, "has data.src.lowercase: 'yes', which is no value for it"),
