@@ -65,7 +65,8 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
 
     Args:
         source: The folder of its training, or a checkpoint in it.
-        vocabularies: The source's and the target's; none: `src_vocab.txt` and `trg_vocab.txt` beside the checkpoint.
+        vocabularies: The source's and the target's; none: `src_vocab.txt` and `trg_vocab.txt` beside the checkpoint,
+            or what its configuration names there.
 
     Raises:
         ValueError: A file is missing, foreign or damaged, or the model needs what there is not here.

@@ -85,7 +85,7 @@ def read_text(options: Options, folder: Path, files: Sequence[Path]) -> Text:
         raise ValueError(
             f"'{options.file}' is of no version of JoeyNMT that is read: data.src and data.trg say nothing."
         )
-    files = files or [folder / name for name in SIDES.values()]
+    files = files or [_beside(folder, name, data, old) for name in SIDES]
     if len(files) != 2:
         raise ValueError(f"{len(files)} vocabularies do not fit: name the source's and the target's by --vocab.")
     symbols = data.part("special_symbols")
@@ -101,6 +101,13 @@ def read_text(options: Options, folder: Path, files: Sequence[Path]) -> Text:
         tokenizers.append(tokenizer)
         told += reasons
     return Text(vocabularies, pair_of(tokenizers[0], tokenizers[1], specials), list(dict.fromkeys(told)))
+
+
+def _beside(folder: Path, side: str, data: Options, old: bool) -> Path:
+    """A side's vocabulary beside the checkpoint: that of the training, or of the name that the options give."""
+    file = folder / SIDES[side]
+    named = data.get(f"{side}_vocab", "") if old else data.part(side).get("voc_file", "")
+    return file if file.is_file() or not named else folder / Path(named).name
 
 
 def is_of_first_version(options: Options) -> bool:

@@ -56,6 +56,16 @@ def test_against_the_first_version(tmp_path: Path) -> None:
     assert "clean and split sources" in converted.told[0]
 
 
+def test_vocabularies_by_the_names_in_the_configuration(changed: Callable[..., Path], tmp_path: Path) -> None:
+    """As in models that people share, which were trained with files of other folders."""
+    folder = changed("lstm", {f"data.{side}.voc_file": f"elsewhere/{side}.txt" for side in ("src", "trg")})
+    for side in ("src", "trg"):
+        (folder / f"{side}_vocab.txt").rename(folder / f"{side}.txt")
+    convert(folder, tmp_path / "out")
+    sentences, longest = RECORDED["sentences"]["lstm"], RECORDED["longest"]
+    assert chosen(tmp_path / "out", sentences, longest)[1] == RECORDED["tokens"]["lstm"]
+
+
 @pytest.fixture
 def changed(tmp_path: Path) -> Callable[..., Path]:
     """A model of which parts of the configuration, by names with dots, or weights are others."""
