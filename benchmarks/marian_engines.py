@@ -66,6 +66,7 @@ class Kind(NamedTuple):
     aan_depth: int = 2
     aan_gate: bool = True
     wide: bool = False  # with the sizes that fast products need
+    cells: tuple[str, str] = ("gru", "gru")  # of recurrent models
 
     @property
     def for_firefox(self) -> bool:
@@ -73,6 +74,13 @@ class Kind(NamedTuple):
         return self.autoreg == "rnn" and self.activation == "relu" and not self.pre and self.tying in ("all", "trg")
 
 
+RECURRENT = [
+    Kind("s2s"),
+    Kind("s2s", tying="none"),
+    Kind("s2s", tying="trg", cells=("lstm", "lstm")),
+    Kind("s2s", tying="src"),
+    Kind("s2s", cells=("gru", "lstm")),
+]
 KINDS = [
     Kind(),
     Kind(tying="trg"),
@@ -229,6 +237,82 @@ def random_model(kind: Kind, seed: int, sizes: tuple[int, int]) -> tuple[dict[st
     return found, text.encode() + b"\0"
 
 
+def random_recurrent(of: Kind, seed: int, sizes: tuple[int, int]) -> tuple[dict[str, np.ndarray], bytes]:
+    """As [`random_model`], of type `s2s`."""
+    rng = np.random.default_rng(seed)
+    width, words, layers = 16 + 8 * (seed % 2), 12 + 4 * (seed % 3), 1 + seed % 2
+    scale, spread = 1.0 + rng.random(), 2.0 + 2.0 * rng.random()
+    found: dict[str, np.ndarray] = {}
+
+    def matrix(name: str, rows: int, columns: int) -> None:
+        found[name] = (scale * rng.standard_normal((rows, columns)) / math.sqrt(rows)).astype(np.float32)
+
+    def vector(name: str, size: int) -> None:
+        found[name] = (0.4 * rng.standard_normal((1, size))).astype(np.float32)
+
+    def table(name: str, size: int) -> None:
+        found[name] = (spread * rng.standard_normal((size, words)) / math.sqrt(words)).astype(np.float32)
+
+    def cell(name: str, inputs: int) -> None:
+        kind = of.cells[name.startswith("decoder")]
+        for end, columns in [("", 4 * width)] if kind == "lstm" else [("", 2 * width), ("x", width)]:
+            matrix(f"{name}_W{end}", inputs, columns)
+            matrix(f"{name}_U{end}", width, columns)
+            vector(f"{name}_b{end}", columns)
+
+    if of.tying in ("all", "src"):
+        table("Wemb", sizes[0])
+    else:
+        table("encoder_Wemb", sizes[0])
+        table("decoder_Wemb", sizes[1])
+    if of.tying in ("src", "none"):
+        table("decoder_ff_logit_l2_Wt", sizes[1])
+    cell("encoder_bi", words)
+    cell("encoder_bi_r", words)
+    cell("decoder_cell1", words)
+    cell("decoder_cell2", 2 * width)
+    for layer in range(2, layers + 1):
+        cell(f"decoder_l{layer}_cell1", width)
+    matrix("decoder_W_comb_att", width, 2 * width)
+    matrix("decoder_Wc_att", 2 * width, 2 * width)
+    vector("decoder_b_att", 2 * width)
+    matrix("decoder_U_att", 2 * width, 1)
+    matrix("decoder_ff_state_W", 2 * width, width)
+    vector("decoder_ff_state_b", width)
+    for part, rows in enumerate((words, width, 2 * width)):
+        matrix(f"decoder_ff_logit_l1_W{part}", rows, words)
+        vector(f"decoder_ff_logit_l1_b{part}", words)
+    vector("decoder_ff_logit_l2_b", sizes[1])
+    found["decoder_ff_logit_l2_b"][0, EOS] += spread
+    options = {
+        "dec-cell": of.cells[1],
+        "dec-cell-base-depth": 2,
+        "dec-cell-high-depth": 1,
+        "dec-depth": layers,
+        "dim-emb": words,
+        "dim-rnn": width,
+        "dim-vocabs": list(sizes),
+        "enc-cell": of.cells[0],
+        "enc-cell-depth": 1,
+        "enc-depth": 1,
+        "enc-type": "bidirectional",
+        "factors-combine": "sum",
+        "factors-dim-emb": 0,
+        "input-types": [],
+        "layer-normalization": False,
+        "lemma-dim-emb": 0,
+        "right-left": False,
+        "skip": seed % 4 == 1,
+        "tied-embeddings": of.tying == "trg",
+        "tied-embeddings-all": of.tying == "all",
+        "tied-embeddings-src": of.tying == "src",
+        "type": "s2s",
+        "ulr": False,
+        "version": "v1.12.31",
+    }
+    return found, yaml.safe_dump(options).encode() + b"\0"
+
+
 def vocabulary(lines: Sequence[str], size: int, rule: str = "nmt_nfkc") -> bytes:
     """A SentencePiece model with the ids of Marian's own."""
     from sentencepiece import SentencePieceTrainer
@@ -283,15 +367,18 @@ class Engine:
         )
 
     def __call__(self, model: Path, vocabs: Sequence[Path], sentences: Sequence[str], **more: Any) -> dict[str, Any]:
+        paths = [str(path) for path in (vocabs[0], vocabs[-1])]
+        return self.ask({"model": str(model), "vocabs": paths, "sentences": list(sentences), **more})
+
+    def ask(self, order: dict[str, Any]) -> dict[str, Any]:
+        """The answer to an order."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        paths = [str(path) for path in (vocabs[0], vocabs[-1])]
-        order = {"model": str(model), "vocabs": paths, "sentences": list(sentences), **more}
         print(json.dumps(order), file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
         answer: dict[str, Any] = json.loads(line) if line else {"error": "The engine ended without an answer."}
         if "error" in answer:
-            sys.exit(f"error: {model}: {answer['error']}")
+            sys.exit(f"error: {order.get('model')}: {answer['error']}")
         return answer
 
 
@@ -490,7 +577,7 @@ def alike(found: Sequence[Sequence[float]], wanted: Sequence[Sequence[float]]) -
 
 def write_case(folder: Path, kind: Kind, seed: int, vocabs: Sequence[Path], sizes: tuple[int, int]) -> Path:
     """Write a random model as `.npz` and `.bin`, and convert the former to `converted`; returns the folder."""
-    tensors, options = random_model(kind, seed, sizes)
+    tensors, options = (random_recurrent if kind.autoreg == "s2s" else random_model)(kind, seed, sizes)
     folder.mkdir(parents=True)
     (folder / "model.npz").write_bytes(export.npz_bytes(tensors, options))
     (folder / "model.bin").write_bytes(export.bin_bytes(export.plain(tensors), options))
@@ -507,7 +594,10 @@ RECORDED = {
     "transformer.npz": (Kind("self-attention", activation="gelu", tying="src"), 18),
     "average.npz": (Kind("average-attention", aan_depth=3, activation="swish"), 57),
 }
-RECORDED_WORDS = {"words.npz": (Kind("self-attention", activation="swish", tying="trg"), 27)}
+RECORDED_WORDS = {
+    "words.npz": (Kind("self-attention", activation="swish", tying="trg"), 27),
+    "s2s.npz": (Kind("s2s", tying="trg"), 6),
+}
 RECORDED_8 = {"student.int8.bin": "student.npz", "two-vocabularies.int8.bin": "two-vocabularies.npz"}
 
 
@@ -565,7 +655,7 @@ def with_words(
     answer = engine(folder / "of-words" / "model.npz", files, some)
     ids, scores = ours(folder / "of-words" / "converted", some, lambda length: 2 * length)
     add(
-        f"pymarian, words between blanks ({suffix})",
+        f"pymarian, {'s2s, ' * (kind.autoreg == 's2s')}words between blanks ({suffix})",
         [as_words(folder / "of-words" / "converted", each) for each in ids],
         answer["texts"],
         alike(scores, answer["scores"]),
@@ -629,13 +719,16 @@ def trained(folder: Path, name: str, sentences: Sequence[str], engines: dict[str
     loaded = load_translator([name], device="cpu", dtype="float32")
     loaded.model.save_pretrained(folder / "model")
     loaded.tokenizer.save_pretrained(folder / "model")
-    ids, scores = ours(folder / "model", sentences)
+    ids, _ = ours(folder / "model", sentences)
     texts = [as_text(folder / "model", each) for each in ids]
     export.export_marian(name, folder / "exported", sentences)
     spms = spms_of(folder / "exported")
     plain, small = folder / "exported" / export.BIN, folder / "exported" / export.INT8_BIN
     answer = engines["pymarian"](folder / "exported" / export.NPZ, spms, sentences)
-    add("pymarian, single precision", texts, answer["texts"], alike(scores, answer["scores"]))
+    limited, scores = ours(folder / "model", sentences, lambda length: 2 * length)
+    decoded = [loaded.tokenizer.target.decode(each, skip_special_tokens=True).strip() for each in limited]
+    marians = [text.replace(" ⁇ ", "").strip() for text in answer["texts"]]
+    add("pymarian, single precision", decoded, marians, alike(scores, answer["scores"]))
     if len(spms) == 1:
         add("fxtranslate, single precision", texts, engines["fxtranslate"](plain, spms, sentences)["texts"])
     eight = engines["fxtranslate"](small, spms, sentences)
@@ -647,7 +740,55 @@ def trained(folder: Path, name: str, sentences: Sequence[str], engines: dict[str
     add("fxtranslate, 8 bits: the same file converted, weights alone rounded", read, eight["texts"])
     add("fxtranslate, 8 bits: the model before it was rounded", texts, eight["texts"])
     if "bergamot" in engines:
-        add("bergamot, 8 bits: as fxtranslate", engines["bergamot"](small, spms, sentences)["texts"], eight["texts"])
+        found = engines["bergamot"](small, spms, sentences)["texts"]
+        add("bergamot, 8 bits: as fxtranslate", *cut_alike(found, eight["texts"]))
+
+
+# What Marian trains here, as its options.
+TRAINED: dict[str, dict[str, Any]] = {
+    "s2s": {"type": "s2s", "dim_emb": 32, "dim_rnn": 48},
+    "transformer, SSRU": {
+        "type": "transformer",
+        "dim_emb": 32,
+        "enc_depth": 2,
+        "dec_depth": 1,
+        "transformer_heads": 4,
+        "transformer_dim_ffn": 64,
+        "transformer_ffn_activation": "relu",
+        "transformer_decoder_autoreg": "rnn",
+        "dec_cell": "ssru",
+    },
+}
+
+
+def by_marian(folder: Path, engine: Engine, add: Any) -> None:
+    """Let Marian train models that turn the words of a text round, and compare them as their folders are."""
+    words = [f"w{number}" for number in range(20)]
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, rng.integers(2, 7))) for _ in range(2000)]
+    sentences = [" ".join(rng.choice([*words, "unknown"], rng.integers(1, 9))) for _ in range(100)]
+    for name, options in TRAINED.items():
+        place = folder / options["type"]
+        place.mkdir(parents=True)
+        turned = [" ".join(text.split()[::-1]) for text in texts]
+        for file, lines in (("source", texts), ("target", turned)):
+            (place / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (place / "vocab.yml").write_text(word_list(texts, len(words) + 2, True), encoding="utf-8")
+        train = {
+            "model": str(place / "model.npz"),
+            "train_sets": [str(place / "source"), str(place / "target")],
+            "vocabs": [str(place / "vocab.yml")] * 2,
+            "tied_embeddings_all": True,
+            "learn_rate": 0.005,
+            "mini_batch": 32,
+            "after_batches": 400,
+        }
+        engine.ask({"train": {**train, **options}})
+        convert(place, folder / f"{options['type']}-converted")
+        answer = engine(place / "model.npz", [place / "vocab.yml"], sentences)
+        ids, scores = ours(folder / f"{options['type']}-converted", sentences, lambda length: 2 * length)
+        found = [as_words(folder / f"{options['type']}-converted", each) for each in ids]
+        add(f"pymarian, {name}, trained by it", found, answer["texts"], alike(scores, answer["scores"]))
 
 
 def as_words(folder: Path, ids: Sequence[int]) -> str:
@@ -703,11 +844,16 @@ def main() -> None:
         vocabs = [root / "source.spm", root / "target.spm"]
         for file, size in zip(vocabs, (400, 304)):
             file.write_bytes(vocabulary(lines, size))
+        if options.models:
+            by_marian(root / "trained", engines["pymarian"], add)
         for seed, kind in cases(options.models):
             one(root / str(seed), kind, seed, vocabs, sentences, engines, add)
             if seed % 10 == 4 and "bergamot" in engines:
                 wide = Kind(tying="trg" if seed % 20 == 4 else "all", wide=True)
                 in_wasm(root / f"{seed}-wide", wide, seed, vocabs, sentences, engines, add)
+            if seed % 3 == 0:
+                recurrent, place = RECURRENT[seed % len(RECURRENT)], root / f"{seed}-s2s"
+                with_words(place, recurrent, seed, lines, sentences, engines["pymarian"], add)
             if seed % 2:
                 with_words(root / str(seed), kind, seed // 2, lines, sentences, engines["pymarian"], add)
             print(f"{seed + 1} of {options.models} models", end="\r", flush=True)

@@ -37,10 +37,10 @@ ATTENTION_TYPES = (
     "none",
 )
 ATTENTION_NORMALIZERS = ("softmax", "sparsemax", "entmax15")
-BRIDGES = ("zeros", "last", "last_both", "mean", "dense", "final", "final_dense")
+BRIDGES = ("zeros", "last", "last_both", "mean", "dense", "mean_dense", "final", "final_dense")
 # Those that read the state in which each layer of the encoder ends.
 FINAL_STATE_BRIDGES = ("final", "final_dense")
-READOUTS = ("tanh", "maxout", "affine", "linear", "concat")
+READOUTS = ("tanh", "maxout", "affine", "deep", "linear", "concat")
 DECODER_MIXERS = ("attention", "ssru", "min_gru", "average")
 POSITION_TYPES = ("sinusoidal", "sinusoidal_concat", "sinusoidal_halves", "learned", "rotary")
 SINUSOIDAL_POSITIONS = ("sinusoidal", "sinusoidal_concat", "sinusoidal_halves")
@@ -59,7 +59,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "decoder_type": STACK_TYPES,
     "attention_type": ATTENTION_TYPES,
     "attention_normalizer": ATTENTION_NORMALIZERS,
-    "attention_query": ("previous", "current"),
+    "attention_query": ("previous", "current", "between"),
     "bridge": BRIDGES,
     "readout": READOUTS,
     "norm_position": ("post", "pre"),
@@ -138,7 +138,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             2019): how scores become weights.
         attention_query: Recurrent decoders only. `"previous"`: the query is the state before the step, and the context
             is an input of the cell (Bahdanau et al. 2015); `"current"`: the query is the state after the step (Luong
-            et al. 2015).
+            et al. 2015); `"between"`: the query is the state after the first of two cells, and the context is the
+            input of the second (conditional GRU, Sennrich et al. 2017).
         input_feeding: Whether the attentional vector of a step is an input of the cell at the next step (Luong et al.
             2015, section 3.3). Recurrent decoders only.
         num_attention_heads: Heads of the attention between encoder and decoder, and of a Transformer decoder's
@@ -160,11 +161,13 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         monotonic_hard: Whether monotonic attention selects a single position (hard attention) outside training.
         bridge: How the first decoder state is computed from the encoder: `"zeros"`, `"last"` state,
             `"last_both"` (that state for h and for an LSTM's c too, as in JoeyNMT), `"mean"` state, or `"dense"` (tanh
-            of a linear map); each layer from the `"final"` state, h and c, of the same layer of the
+            of a linear map) of the last state, or of a Transformer's mean; `"mean_dense"`, the same of the mean in all
+            cases; each layer from the `"final"` state, h and c, of the same layer of the
             encoder (Sutskever et al. 2014), through linear maps where widths differ; or `"final_dense"`: relu of
             linear maps of all layers' final states (as OpenNMT's). Recurrent decoders only.
         readout: What the output layer reads. `"tanh"`: tanh(W [state; context] + b) (Luong et al. 2015, eq. 5);
-            `"affine"`: the same without its tanh; `"maxout"`: deep output with maxout units over state, context and
+            `"affine"`: the same without its tanh; `"deep"`: tanh(W [state; context; previous word] + b), as wide as an
+            embedding (Sennrich et al. 2017); `"maxout"`: deep output with maxout units over state, context and
             the previous word (Bahdanau et al. 2015, A.2.2); `"linear"`: the state alone; `"concat"`: state, context
             and the previous word's embedding side by side. Recurrent decoders only.
         residual, layer_norm: Residual connections between, and layer normalization after, the layers of recurrent
@@ -377,6 +380,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         """Width of what the output layer reads."""
         if self.is_recurrent_decoder and self.readout == "concat":
             return self.hidden_size + self.context_size + self.embedding_size
+        if self.is_recurrent_decoder and self.readout == "deep":
+            return self.embedding_size
         return self.hidden_size
 
     @property
@@ -579,12 +584,12 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                     )
         if self.zero_start and self.decoder_start_token_id is None:
             raise ValueError("zero_start=True needs decoder_start_token_id, which is not set: name a token.")
-        if self.tie_word_embeddings and self.readout_size > self.hidden_size:
+        if self.tie_word_embeddings and self.readout_size > max(self.hidden_size, self.embedding_size):
             raise ValueError(
                 f"readout='{self.readout}' gives the output layer {self.readout_size} numbers, more than an embedding "
                 "has, so its weights cannot be the table's: set tie_word_embeddings=False."
             )
-        if self.tie_word_embeddings and self.embedding_size != self.hidden_size:
+        if self.tie_word_embeddings and self.embedding_size != self.readout_size:
             raise ValueError(
                 f"tie_word_embeddings=True needs embedding_size={self.embedding_size} equal to "
                 f"hidden_size={self.hidden_size}: change one of them or set tie_word_embeddings=False."

@@ -305,10 +305,10 @@ class Bridge(nn.Module):
 
     `zeros`: 0. `last`, `mean`: that state of the encoder in each layer, through a linear map where sizes differ, and c
     = 0 for an LSTM. `last_both`: as `last`, with c = h. `dense`: tanh(W x + b) for each layer's h and c, where x is
-    the last state of a recurrent encoder (Bahdanau et al. 2015, A.2.2) or the mean state of a Transformer. `final`: in
-    each layer the state, h and c, in which that layer of the encoder ends (Sutskever et al. 2014), through W x + b for
-    h and for c where widths differ. `final_dense`: relu(W x + b), where x are the final states of all layers, apart
-    for h and c.
+    the last state of a recurrent encoder (Bahdanau et al. 2015, A.2.2) or the mean state of a Transformer;
+    `mean_dense`: the same of the mean state of any encoder (Sennrich et al. 2017, "Nematus"). `final`: in each layer
+    the state, h and c, in which that layer of the encoder ends (Sutskever et al. 2014), through W x + b for h and for
+    c where widths differ. `final_dense`: relu(W x + b), where x are the final states of all layers, apart for h and c.
     """
 
     def __init__(self, config: AttnSeq2SeqConfig, parts: int) -> None:
@@ -317,7 +317,7 @@ class Bridge(nn.Module):
         self.parts = parts
         self.kind = config.bridge
         self.projection: nn.Module = nn.Identity()
-        if self.kind == "dense":
+        if self.kind in ("dense", "mean_dense"):
             self.projection = nn.Linear(config.encoder_hidden_size, config.decoder_layers * parts * config.hidden_size)
         elif self.kind in ("last", "last_both", "mean") and config.encoder_hidden_size != config.hidden_size:
             self.projection = nn.Linear(config.encoder_hidden_size, config.hidden_size, bias=False)
@@ -355,14 +355,15 @@ class Bridge(nn.Module):
         if self.kind == "zeros":
             size = config.decoder_layers * self.parts * config.hidden_size
             return encoder_states.new_zeros(encoder_states.shape[0], size)
+        bidirectional = config.is_recurrent_encoder and config.bidirectional
         if self.kind == "dense":
             summary = fixed_context(encoder_states, mask, config)
-            record(self, summary=summary)
-            return torch.tanh(self.projection(summary))
-        bidirectional = config.is_recurrent_encoder and config.bidirectional
-        how = "mean" if self.kind == "mean" else "last"
-        summary = summarize(encoder_states, mask, how, bidirectional)
+        else:
+            how = "mean" if self.kind in ("mean", "mean_dense") else "last"
+            summary = summarize(encoder_states, mask, how, bidirectional)
         record(self, summary=summary)
+        if self.kind in ("dense", "mean_dense"):
+            return torch.tanh(self.projection(summary))
         state = self.projection(summary)
         if self.kind == "last_both":
             return state.repeat(1, config.decoder_layers * self.parts)
@@ -389,7 +390,8 @@ class Readout(nn.Module):
     """
     The attentional vector that the output layer reads.
 
-    `tanh`: tanh(W_c [h_t; c_t] + b) (Luong et al. 2015, eq. 5); `affine`: W_c [h_t; c_t] + b. `maxout`: the larger of
+    `tanh`: tanh(W_c [h_t; c_t] + b) (Luong et al. 2015, eq. 5); `affine`: W_c [h_t; c_t] + b; `deep`: tanh(W [h_t;
+    c_t; E y_(t-1)] + b), as wide as an embedding (Sennrich et al. 2017, "Nematus"). `maxout`: the larger of
     each pair of U_o s_i + V_o E y_(i-1) + C_o c_i (Bahdanau et al. 2015, A.2.2, there with s_(i-1); the new state has
     seen the context too). Without a product: `linear`: h_t; `concat`: [h_t; c_t; E y_(t-1)].
     """
@@ -403,6 +405,8 @@ class Readout(nn.Module):
             self.projection = nn.Linear(inputs + config.embedding_size, 2 * config.hidden_size)
         elif self.kind in ("tanh", "affine"):
             self.projection = nn.Linear(inputs, config.hidden_size)
+        elif self.kind == "deep":
+            self.projection = nn.Linear(inputs + config.embedding_size, config.embedding_size)
 
     def forward(self, state: torch.Tensor, context: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """`(..., hidden)`, `(..., context)` and `(..., embedding)` to `(..., readout)`."""
@@ -421,8 +425,9 @@ class Readout(nn.Module):
             return state if self.kind == "linear" else torch.cat([state, context, embedding], dim=-1)
         if self.kind == "maxout":
             return projection(torch.cat([state, context, embedding], dim=-1)).unflatten(-1, (-1, 2)).amax(-1)
-        read = projection(torch.cat([state, context], dim=-1))
-        return torch.tanh(read) if self.kind == "tanh" else read
+        words = [embedding] if self.kind == "deep" else []
+        read = projection(torch.cat([state, context, *words], dim=-1))
+        return read if self.kind == "affine" else torch.tanh(read)
 
 
 class StepsInput(NamedTuple):
@@ -453,9 +458,10 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
     The decoder's recurrence: from a state and embedded target tokens to attentional vectors and the next state.
 
     Step t, with the query `previous` (Bahdanau et al. 2015): c_t from s_(t-1), s_t = cell([E y_t; c_t], s_(t-1));
-    `current` (Luong et al. 2015): s_t = cell(E y_t, s_(t-1)), c_t from s_t. Then readout(s_t, c_t, E y_t), which input
-    feeding hands to the cell of the next step. With residual sums or normalisation, `previous` asks with the top
-    cell's own state, `current` with the top layer's output.
+    `current` (Luong et al. 2015): s_t = cell(E y_t, s_(t-1)), c_t from s_t; `between` (Sennrich et al. 2017,
+    "Nematus"): s'_t = cell(E y_t, s_(t-1)), c_t from s'_t, s_t = transition(c_t, s'_t), of which the first layer is
+    made. Then readout(s_t, c_t, E y_t), which input feeding hands to the cell of the next step. With residual sums or
+    normalisation, `previous` asks with the top cell's own state, `current` with the top layer's output.
     """
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
@@ -474,6 +480,9 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             cell(sizes if index == 0 else [config.hidden_size], config.hidden_size)
             for index in range(config.decoder_layers)
         )
+        self.transition: RecurrentCell | None = None
+        if config.attention_query == "between":
+            self.transition = cell([self.attention.context_size], config.hidden_size)
         self.norms = nn.ModuleList(
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
             for _ in range(config.decoder_layers)
@@ -511,7 +520,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             all_states: Whether the state after every step is wanted, not the last alone.
         """
         memory = self.attention.recall(keys, values, memory_mask)
-        at_once = not (self.config.input_feeding or all_states or (self.asks_before and self.attention.uses_query))
+        waits = self.transition is not None or (self.asks_before and self.attention.uses_query)
+        at_once = not (self.config.input_feeding or all_states or waits)
         run = self.run_at_once if at_once and step_mask is None else self.run_stepwise
         return run(StepsInput(embeds, state, attentional, memory, step_mask, masks, output_weights, all_states))
 
@@ -532,6 +542,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             and not config.attention_dropout
             and not config.layer_norm
             and (config.input_feeding or self.asks_before)
+            and self.transition is None
             and not (config.input_feeding and config.readout != "tanh")
             and all(type(cell) in (GRUCell, LSTMCell) for cell in self.cells)
             and all(is_plain_linear(part) for cell in self.cells for part in cell.linears)
@@ -702,11 +713,16 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
                     inputs = drop(outputs[index - 1][-1], masks[index].inputs, config, self.training)
                     projected = cell.input_projections[0](inputs)
                 layers[index] = cell.step(projected, layers[index], masks[index].recurrent)
+                if index == 0 and self.transition is not None:
+                    query = cell.output(layers[0]).unsqueeze(1)
+                    out = ask(self.attention, query, memory, attention_state, call.output_weights)
+                    projected = self.transition.input_projections[0](out.context.squeeze(1))
+                    layers[0] = self.transition.step(projected, layers[0], masks[0].recurrent)
                 output = cell.output(layers[index])
                 if config.residual and index:
                     output = output + outputs[index - 1][-1]
                 outputs[index].append(norm(output))
-            if not self.asks_before:
+            if not self.asks_before and self.transition is None:
                 query = outputs[-1][-1].unsqueeze(1)
                 out = ask(self.attention, query, memory, attention_state, call.output_weights)
             attention_state = out.state

@@ -64,6 +64,15 @@ MODELS: dict[str, dict[str, Any]] = {
         "attention_bias": True,
         "output_bias": True,
     },
+    "conditional": {
+        "decoder_layers": 2,
+        "attention_query": "between",
+        "attention_bias": True,
+        "bridge": "mean_dense",
+        "readout": "deep",
+        "embedding_size": 12,
+        "encoder_hidden_size": 20,
+    },
     "min_lstm_to_ssru": {
         "encoder_type": "min_lstm",
         "decoder_type": "ssru",
@@ -118,6 +127,7 @@ SEEDS = {
     "gru_monotonic": 1,
     "gru_none": 117,
     "final_states": 2,
+    "conditional": 1,
     "min_lstm_to_ssru": 2,
     "min_gru": 1,
     "transformer_to_gru": 8,
@@ -1048,15 +1058,18 @@ def pairings() -> list[Any]:
         if bridge.startswith("final") and decoder != "transformer" and not fits:
             bridge = "dense"
         readout = ("tanh", "maxout", "affine", "linear", "concat")[len(allowed) // 2 % 5]
-        if readout == "linear" and (len(allowed) % 2 or decoder == "ssru"):
+        query = "current" if len(allowed) % 2 else "previous"
+        if readout == "linear" and (query == "current" or decoder == "ssru"):
             readout = "affine"  # the state alone is read where the context enters the cell, and if it is not often 0
+        if len(allowed) % 11 == 3:
+            query, readout, bridge = "between", "deep", "mean_dense"
         fields = {
             "encoder_type": encoder,
             "decoder_type": decoder,
             "attention_type": attention,
             "attention_normalizer": normalizer,
             # What else a pairing may have takes turns.
-            "attention_query": "current" if len(allowed) % 2 else "previous",
+            "attention_query": query,
             "input_feeding": len(allowed) % 3 == 0 and decoder != "transformer",
             "bridge": bridge,
             "position_type": ("sinusoidal", "rotary", "learned")[len(allowed) % 3],
@@ -1104,6 +1117,7 @@ def test_every_pairing_searches_trains_and_saves(fields: dict[str, Any], tmp_pat
     source = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
     # Large logits would leave the beams no choice.
     bounded = fields["readout"] in ("tanh", "maxout") and fields["decoder_type"] not in SCANNED
+    bounded = bounded or fields["readout"] == "deep"
 
     for seed in range(40):  # until the beams change places, so that a cache that does not follow them is found out
         outputs = beams_of(scrambled(model, seed, 1.0 if bounded else 0.4), batch)

@@ -321,7 +321,8 @@ def every_pairing() -> list[Any]:
     for (encoder, decoder), attention, norm in itertools.product(STACK_PAIRS, ATTENTIONS, _CHOICES["norm_position"]):
         turn = len(found)
         readout = READOUTS[turn // 2 % len(READOUTS)]
-        if readout == "linear" and (turn % 2 or encoder == decoder == "transformer"):
+        query = _CHOICES["attention_query"][turn % 3]
+        if readout == "linear" and (query == "current" or encoder == decoder == "transformer"):
             readout = "affine"  # the state alone is read where the context enters the cell
         bridge = BRIDGES[turn // 3 % len(BRIDGES)]
         layers = 1 + turn // 2 % 2
@@ -334,7 +335,7 @@ def every_pairing() -> list[Any]:
             "attention_type": attention,
             "norm_position": norm,
             "position_type": _CHOICES["position_type"][turn % len(_CHOICES["position_type"])],
-            "attention_query": _CHOICES["attention_query"][turn % 2],
+            "attention_query": query,
             "readout": readout,
             "attention_bias": attention in FREE_BIAS_ATTENTIONS and turn % 2 == 0,
             "attention_weight_norm": attention in FREE_BIAS_ATTENTIONS and turn % 3 == 0,

@@ -95,7 +95,7 @@ def test_fused_steps_equal_the_loop(kind: str) -> None:
 
 @KINDS
 @pytest.mark.parametrize("attention", ["general", "none", "coverage", "local_m", "multi_head"])
-@pytest.mark.parametrize("query", ["previous", "current"])
+@pytest.mark.parametrize("query", ["previous", "current", "between"])
 def test_a_target_at_once_equals_step_by_step(kind: str, attention: str, query: str) -> None:
     model = tiny_model(
         decoder_type=kind,
@@ -110,8 +110,8 @@ def test_a_target_at_once_equals_step_by_step(kind: str, attention: str, query: 
     source, target = torch.randint(3, 20, (2, 5)), torch.randint(3, 20, (2, 4))
     with mock.patch.object(steps, "run_at_once", wraps=steps.run_at_once) as at_once:
         whole = model(input_ids=source, decoder_input_ids=target, use_cache=True, output_hidden_states=True)
-    # Only a query from the step before keeps the steps apart.
-    assert at_once.called == (query == "current" or attention == "none")
+    # Only a query from the step before, or a cell behind the attention, keeps the steps apart.
+    assert at_once.called == (query == "current" or (query == "previous" and attention == "none"))
     with mock.patch.object(steps, "run_at_once", steps.run_stepwise):
         plain = model(input_ids=source, decoder_input_ids=target, use_cache=True, output_hidden_states=True)
     torch.testing.assert_close(whole.logits, plain.logits)
@@ -120,6 +120,46 @@ def test_a_target_at_once_equals_step_by_step(kind: str, attention: str, query: 
         ours, theirs = (getattr(out.past_key_values, half).layers[0] for out in (whole, plain))
         torch.testing.assert_close(ours.keys, theirs.keys)
         torch.testing.assert_close(ours.values, theirs.values)
+
+
+@KINDS
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_query_between_two_cells(kind: str, layers: int) -> None:
+    """Against the equations of a conditional GRU, and in training, where nothing is dropped."""
+    model = tiny_model(
+        decoder_type=kind,
+        attention_query="between",
+        decoder_layers=layers,
+        readout="deep",
+        embedding_size=12,
+        encoder_hidden_size=20,
+        bridge="mean_dense",
+        attention_bias=True,
+        dropout=0.0,
+    ).double()
+    source, target = torch.randint(3, 20, (2, 5)), torch.randint(3, 20, (2, 4))
+    stack = model.model.decoder.stack
+    steps = stack.steps
+    encoded = model.model.encoder(source).last_hidden_state
+    memory = steps.attention.memory(encoded)
+    parts = steps.cells[0].parts
+    first = torch.tanh(encoded.mean(1) @ stack.bridge.projection.weight.T + stack.bridge.projection.bias)
+    states = [tuple(part) for part in first.unflatten(1, (layers, parts, -1)).permute(1, 2, 0, 3)]
+    read = []
+    for word in model.model.decoder.embed_tokens(target).unbind(1):
+        middle = steps.cells[0].step(steps.cells[0].project([word]), states[0], None)
+        context = steps.attention(steps.cells[0].output(middle)[:, None], memory).context[:, 0]
+        states[0] = steps.transition.step(steps.transition.project([context]), middle, None)
+        shown = steps.transition.output(states[0])
+        for layer in range(1, layers):
+            cell = steps.cells[layer]
+            states[layer] = cell.step(cell.project([shown]), states[layer], None)
+            shown = cell.output(states[layer])
+        joined = torch.cat([shown, context, word], dim=-1)
+        read.append(torch.tanh(joined @ steps.readout.projection.weight.T + steps.readout.projection.bias))
+    expected = model.lm_head(torch.stack(read, dim=1))
+    for model_ in (model.eval(), model.train()):
+        torch.testing.assert_close(model_(input_ids=source, decoder_input_ids=target).logits, expected)
 
 
 def test_the_configuration_knows_the_parts_of_cells() -> None:
@@ -138,9 +178,9 @@ def test_readouts(kind: str) -> None:
         assert not list(readout.parameters())
         assert found.equal(state if kind == "linear" else torch.cat([state, context, word], dim=1))
         return
-    joined = torch.cat([state, context, *([word] if kind == "maxout" else [])], dim=1)
+    joined = torch.cat([state, context, *([word] if kind in ("maxout", "deep") else [])], dim=1)
     product = joined @ readout.projection.weight.T + readout.projection.bias
-    expected = {"tanh": torch.tanh(product), "affine": product, "maxout": None}[kind]
+    expected = {"affine": product, "maxout": None}.get(kind, torch.tanh(product))
     if expected is None:
         expected = torch.maximum(product[:, ::2], product[:, 1::2])
     torch.testing.assert_close(found, expected)
@@ -164,7 +204,8 @@ def test_bridges(parts: int, sizes: tuple[int, int], bidirectional: bool) -> Non
     else:
         last = torch.stack([states[0, 1], states[1, 2]])
     mean = torch.stack([states[0, :2].mean(0), states[1, 1:].mean(0)])
-    for kind, summary in (("zeros", None), ("last", last), ("last_both", last), ("mean", mean), ("dense", last)):
+    kinds = {"zeros": None, "last": last, "last_both": last, "mean": mean, "dense": last, "mean_dense": mean}
+    for kind, summary in kinds.items():
         config = tiny_config(
             hidden_size=hidden,
             encoder_hidden_size=encoder_hidden,
@@ -179,7 +220,7 @@ def test_bridges(parts: int, sizes: tuple[int, int], bidirectional: bool) -> Non
         layers = state.unflatten(1, (2, parts, hidden))
         if kind == "zeros":
             assert state.eq(0).all()
-        elif kind == "dense":
+        elif kind in ("dense", "mean_dense"):
             projection = bridge.projection
             expected = torch.tanh(summary @ projection.weight.T + projection.bias)
             torch.testing.assert_close(state, expected)

@@ -6,7 +6,8 @@ Translates by an engine for Marian's models in its own environment: an order a l
     PYTHON benchmarks/peers/marian_worker.py pymarian
 
 An order has the paths `model` and `vocabs`, and `sentences`; an answer has `texts` and, of pymarian, `scores`: the log
-probability of each token. Files must not change afterwards. It imports nothing of this package.
+probability of each token. With `train`, pymarian trains a model of those options instead. Files must not change
+afterwards. It imports nothing of this package.
 """
 
 import json
@@ -27,8 +28,11 @@ def fxtranslate(order: dict) -> dict:
 
 
 def pymarian(order: dict) -> dict:
-    from pymarian import Translator
+    from pymarian import Trainer, Translator
 
+    if "train" in order:
+        Trainer(cpu_threads=1, workspace=128, overwrite=True, seed=1, quiet=True, **order["train"]).train()
+        return {}
     options = {"beam_size": 1, "allow_unk": True, "max_length_factor": 2, "normalize": 0.0, **order.get("options", {})}
     translator = Translator(
         models=order["model"],

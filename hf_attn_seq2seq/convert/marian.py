@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
 Models of Marian and Bergamot, such as Firefox's: a Transformer whose decoder mixes its steps by self-attention, SSRU
-or averages.
+or averages, and recurrent models with a conditional GRU.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import torch
 import yaml
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
+from hf_attn_seq2seq.convert import marian_s2s
 from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.marian_file import OPTIONS, QUANT_MULT, MarianFile, read_marian
-from hf_attn_seq2seq.convert.marian_names import ACTIVATIONS, AUTOREG, Weight, tables, weights
+from hf_attn_seq2seq.convert.marian_names import ACTIVATIONS, AUTOREG, Weight, output_layer, tables, weights
 from hf_attn_seq2seq.convert.marian_vocabularies import IN_LINES, IN_YAML, Vocabulary
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
@@ -146,20 +147,24 @@ _ONLY: dict[str, tuple[Any, str]] = {
     "right-left": (False, "targets written from right to left"),
     "transformer-train-positions": (False, "learned positions without scaled embeddings"),
     "transformer-train-position-embeddings": (False, "learned positions without scaled embeddings"),
+    "transformer-disable-position-embeddings": (False, "embeddings without positions"),
+    "transformer-attention-mask": ("default", "scores that depend on distances"),
     "transformer-no-projection": (False, "attention without an output projection"),
     "transformer-rnn-projection": (False, "an output projection of the decoder's cell"),
     "transformer-no-affine": (False, "layer normalization without a scale"),
     "transformer-no-bias": (False, "layer normalization without a bias"),
     "transformer-pool": (False, "pooled attention"),
     "transformer-ffn-depth": (2, "feed-forward blocks of another depth"),
-    "layer-normalization": (False, "layer normalization within the decoder's cell"),
+    "layer-normalization": (False, "layer normalization within the decoder's cells"),
     "ulr": (False, "universal language representations"),
     "lemma-dim-emb": (0, "factors"),
     "factors-dim-emb": (0, "factors"),
     "lsh": (False, "hashed output layers"),
 }
-_RECURRENT = ("s2s", "amun", "nematus")
-_ASKS_BETWEEN = "attention between two cells of a decoder's layer"  # a conditional GRU (Sennrich et al. 2017)
+_ONLY_RECURRENT = {
+    **{option: only for option, only in _ONLY.items() if not option.startswith("transformer-")},
+    **marian_s2s.ONLY,
+}
 _ORDERS = {("", "dan", ""): "post", ("n", "da", "n"): "pre"}  # pre- and postprocess, and that of the top
 
 
@@ -209,10 +214,10 @@ class Options(NamedTuple):
             ValueError: Names the option.
         """
         kind = self.get("type", "", str)
-        if kind != "transformer":
+        if kind not in ("transformer", "s2s"):
             many = "several encoders" if "multi" in kind else f"the architecture '{shortened(kind)}'"
-            raise self.refuse("type", _ASKS_BETWEEN if kind in _RECURRENT else many)
-        for option, (only, needed) in _ONLY.items():
+            raise self.refuse("type", many)
+        for option, (only, needed) in (_ONLY if kind == "transformer" else _ONLY_RECURRENT).items():
             if self.values.get(option, only) != only:
                 raise self.refuse(option, needed)
         if self.values.get("transformer-tied-layers"):
@@ -246,6 +251,42 @@ class Options(NamedTuple):
 
 def _config(options: Options, vocabulary: Vocabulary, found: MarianFile) -> AttnSeq2SeqConfig:
     options.check()
+    recurrent = options.get("type", "", str) == "s2s"
+    fields = _recurrent(options) if recurrent else _transformer(options)
+    all_tied = options.get("tied-embeddings-all", False)
+    config = AttnSeq2SeqConfig(
+        vocab_size=vocabulary.rows,
+        decoder_vocab_size=vocabulary.rows,
+        tie_word_embeddings=all_tied or options.get("tied-embeddings", False),
+        share_encoder_decoder_embeddings=all_tied or options.get("tied-embeddings-src", False),
+        output_bias=True,
+        zero_start=True,
+        pad_token_id=vocabulary.pad,
+        bos_token_id=vocabulary.start,
+        decoder_start_token_id=vocabulary.start,
+        eos_token_id=vocabulary.end,
+        **fields,
+    )
+    depth = config.encoder_layers + config.decoder_layers
+    if depth > len(found.tensors):
+        raise ValueError(f"'{options.name}' has {depth} layers by its options, but {len(found.tensors)} tensors.")
+    return config
+
+
+def _recurrent(options: Options) -> dict[str, Any]:
+    layers = options.size("dec-depth", 1)
+    option, only, needed = marian_s2s.DEEPER
+    if layers > 1 and options.values.get(option, only) != only:
+        raise options.refuse(option, needed)
+    cells = options.get("enc-cell", "gru", str), options.get("dec-cell", "gru", str)
+    for name, cell in zip(("enc-cell", "dec-cell"), cells):
+        if cell not in marian_s2s.CELLS:
+            raise options.refuse(name, f"another cell than {' or '.join(marian_s2s.CELLS)}")
+    width, embedding = options.size("dim-rnn", 1024), options.size("dim-emb", 512)
+    return marian_s2s.fields(cells, width, embedding, layers, options.get("skip", False))
+
+
+def _transformer(options: Options) -> dict[str, Any]:
     width = options.size("dim-emb")
     heads = options.size("transformer-heads", 8)
     if width % heads or width % 2 or width < 4:
@@ -266,37 +307,21 @@ def _config(options: Options, vocabulary: Vocabulary, found: MarianFile) -> Attn
         raise options.refuse("transformer-preprocess", "self-attention that differs between training and translation")
     if autoreg == "average-attention":
         fields |= _average(options, width, fields["norm_position"])
-    all_tied = options.get("tied-embeddings-all", False)
-    config = AttnSeq2SeqConfig(
-        vocab_size=vocabulary.rows,
-        decoder_vocab_size=vocabulary.rows,
-        hidden_size=width,
-        encoder_type="transformer",
-        decoder_type="transformer",
-        attention_type="multi_head",
-        encoder_layers=options.size("enc-depth", 6),
-        decoder_layers=options.size("dec-depth", 6),
-        num_attention_heads=heads,
-        decoder_mixer=AUTOREG[autoreg],
-        intermediate_size=decoder_inner,
-        encoder_intermediate_size=inner,
-        hidden_act=ACTIVATIONS[activation],
-        position_type="sinusoidal_halves",
-        layer_norm_eps=LAYER_NORM_EPS,
-        tie_word_embeddings=all_tied or options.get("tied-embeddings", False),
-        share_encoder_decoder_embeddings=all_tied or options.get("tied-embeddings-src", False),
-        output_bias=True,
-        zero_start=True,
-        pad_token_id=vocabulary.pad,
-        bos_token_id=vocabulary.start,
-        decoder_start_token_id=vocabulary.start,
-        eos_token_id=vocabulary.end,
-        **fields,
-    )
-    depth = config.encoder_layers + config.decoder_layers
-    if depth > len(found.tensors):
-        raise ValueError(f"'{options.name}' has {depth} layers by its options, but {len(found.tensors)} tensors.")
-    return config
+    return fields | {
+        "hidden_size": width,
+        "encoder_type": "transformer",
+        "decoder_type": "transformer",
+        "attention_type": "multi_head",
+        "encoder_layers": options.size("enc-depth", 6),
+        "decoder_layers": options.size("dec-depth", 6),
+        "num_attention_heads": heads,
+        "decoder_mixer": AUTOREG[autoreg],
+        "intermediate_size": decoder_inner,
+        "encoder_intermediate_size": inner,
+        "hidden_act": ACTIVATIONS[activation],
+        "position_type": "sinusoidal_halves",
+        "layer_norm_eps": LAYER_NORM_EPS,
+    }
 
 
 def _average(options: Options, width: int, norm_position: str) -> dict[str, Any]:
@@ -351,28 +376,22 @@ def _model(
             )
         return value
 
-    width = config.hidden_size
+    width = config.embedding_size
     for weight in tables(config):
         size = vocabulary.sizes[0 if "encoder" in weight.ours else 1]
+        rows = take(weight, (size, width))  # compared with the file before memory is taken for more
         table = np.zeros((vocabulary.rows, width), np.float32)
-        table[:size] = take(weight, (size, width))
+        table[:size] = rows
         state[weight.ours] = torch.from_numpy(table)
-    halves: dict[str, list[np.ndarray]] = {}
-    for weight in weights(config):
-        if weight.ours == "lm_head.bias":
-            size = vocabulary.sizes[1]
-            bias = np.full(vocabulary.rows, EXCLUDED, np.float32)
-            bias[:size] = take(weight, (size,)) if weight.marian in left else 0.0
-            state[weight.ours] = torch.from_numpy(bias)
-            continue
-        shape = shapes[weight.ours]
-        if weight.half is None:
-            state[weight.ours] = torch.from_numpy(take(weight, shape).copy())
-        else:
-            parts = halves.setdefault(weight.ours, [])
-            parts.append(take(weight, (shape[0] // 2, *shape[1:])))
-    for key, parts in halves.items():
-        state[key] = torch.from_numpy(np.concatenate(parts))
+    size = vocabulary.sizes[1]
+    bias = np.full(vocabulary.rows, EXCLUDED, np.float32)
+    output = Weight(f"{output_layer(config)}_b", "lm_head.bias", "vector")
+    bias[:size] = take(output, (size,)) if output.marian in left else 0.0
+    state[output.ours] = torch.from_numpy(bias)
+    if config.is_recurrent_decoder:
+        state |= {name: torch.from_numpy(value.copy()) for name, value in marian_s2s.weights(config, take)}
+    else:
+        state |= _stacks(config, shapes, take)
     if left:
         raise ValueError(
             f"'{name}' holds {quoted(min(left))}, which is no part of a model of its options ({OPTIONS}): this "
@@ -382,6 +401,24 @@ def _model(
     model.load_state_dict(state, strict=False)
     model.tie_weights()
     return model.eval()
+
+
+def _stacks(
+    config: AttnSeq2SeqConfig, shapes: dict[str, tuple[int, ...]], take: marian_s2s.Take
+) -> dict[str, torch.Tensor]:
+    """The weights of a Transformer's layers."""
+    state: dict[str, torch.Tensor] = {}
+    halves: dict[str, list[np.ndarray]] = {}
+    for weight in weights(config):
+        if weight.ours == "lm_head.bias":
+            continue
+        shape = shapes[weight.ours]
+        if weight.half is None:
+            state[weight.ours] = torch.from_numpy(take(weight, shape).copy())
+        else:
+            parts = halves.setdefault(weight.ours, [])
+            parts.append(take(weight, (shape[0] // 2, *shape[1:])))
+    return state | {key: torch.from_numpy(np.concatenate(parts)) for key, parts in halves.items()}
 
 
 def _set_search(model: AttnSeq2SeqForConditionalGeneration, vocabulary: Vocabulary, options: dict[str, Any]) -> None:

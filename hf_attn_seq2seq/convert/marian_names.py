@@ -48,7 +48,12 @@ def tables(config: AttnSeq2SeqConfig) -> Iterator[Weight]:
         yield Weight("encoder_Wemb", "model.encoder.embed_tokens.weight", "table")
         yield Weight("decoder_Wemb", "model.decoder.embed_tokens.weight", "table")
     if not config.tie_word_embeddings:
-        yield Weight(f"{OUTPUT}_Wt", "lm_head.weight", "table")
+        yield Weight(f"{output_layer(config)}_Wt", "lm_head.weight", "table")
+
+
+def output_layer(config: AttnSeq2SeqConfig) -> str:
+    """Marian's name of the output layer: that of a recurrent model is the second of two."""
+    return "decoder_ff_logit_l2" if config.is_recurrent_decoder else OUTPUT
 
 
 def _linear(marian: str, suffix: str, ours: str) -> Iterator[Weight]:

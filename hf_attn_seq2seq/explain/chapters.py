@@ -205,9 +205,10 @@ def bridge_formula(
         return f"h_1 ... h_S are handed over; {own}"
     first, *others = CELLS[decoder_type].symbols("0").split(", ")
     zeros = "".join(f", {symbol} = 0" for symbol in others)
-    if bridge == "dense":
+    if bridge in ("dense", "mean_dense"):
         state = f"[{'; '.join([first, *others])}]" if others else first
-        return f"{state} = tanh(W_b {_summary_symbol(encoder or {})} + b)"
+        summary = "(1/S) sum_j h_j" if bridge == "mean_dense" else _summary_symbol(encoder or {})
+        return f"{state} = tanh(W_b {summary} + b)"
     if bridge == "zeros":
         return f"{first} = 0{zeros}"
     if bridge in ("final", "final_dense"):
@@ -335,6 +336,9 @@ def chapter_texts(trace: Trace) -> dict[str, ChapterText]:
     return {key: writer(title, facts) for (key, title), writer in zip(TITLES.items(), writers)}
 
 
+ASKERS = {"previous": "s_(t-1)", "current": "s_t", "between": "s'_t"}  # by attention_query
+
+
 class _Facts:
     """What the chapters ask of a trace; parts that a model does not show are None or 0."""
 
@@ -375,7 +379,13 @@ class _Facts:
     @property
     def asker(self) -> str:
         """The symbol of the state that asks."""
-        return ("s_(t-1)" if self.asks_before else "s_t") if self.recurrent_decoder else "u_t"
+        if not self.recurrent_decoder:
+            return "u_t"
+        return ASKERS.get(self.decoder.get("query") or "", "s_t")
+
+    @property
+    def asks_between(self) -> bool:
+        return self.recurrent_decoder and self.decoder.get("query") == "between"
 
     def width(self, name: str) -> int | None:
         """The last dimension of an array, where it is there."""
@@ -522,6 +532,7 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
     if facts.recurrent_decoder:
         made = {
             "dense": "computed from what the encoder remembers at its end, by a layer with its own weights",
+            "mean_dense": "computed from the mean of the encoder's states, by a layer with its own weights",
             "last": "equal to what the encoder remembers at its end",
             "last_both": "in which every part equals what the encoder remembers at its end",
             "mean": "equal to the mean of the encoder's states",
@@ -530,7 +541,7 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
             "final_dense": "computed from what all layers of the encoder remember at their ends",
         }
         if bridge == "dense" and facts.encoder["type"] == "transformer":
-            made["dense"] = "computed from the mean of the encoder's states, by a layer with its own weights"
+            made["dense"] = made["mean_dense"]
         plain += f" Its own memory starts as a state {made[bridge]}."
     elif facts.mixer:
         plain += " Its own memory, a list of numbers in each of its layers, starts with zeros."
@@ -579,6 +590,8 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
             "its memory of the previous steps",
         ]
         plain += f" From it, from {' and from '.join(also)}, it computes its new memory."
+        if facts.asks_between:
+            plain += f" A second cell then adds {facts.reads}."
         cell = CELLS[kind].name
         context = "c" if facts.kind == "none" else "c_t"
         inputs = ["E y_(t-1)", *([context] if facts.asks_before else []), *(["r_(t-1)"] if feeding else [])]
@@ -589,9 +602,12 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
             if facts.asks_before
             else "The query is the state after the step (Luong et al. 2015)"
         )
+        if facts.asks_between:
+            when = "The query is the state between two cells, and the context enters the second (Sennrich et al. 2017)"
         if facts.kind == "none":
             when = "The fixed context enters the cell at every step, and the readout"
-            when = when if facts.asks_before else "The fixed context enters the readout, together with the new state"
+            entered = facts.asks_before or facts.asks_between
+            when = when if entered else "The fixed context enters the readout, together with the new state"
         fed = ""
         if feeding:
             fed = "; r_(t-1) is the previous input of the output layer (input feeding, Luong et al. 2015, section 3.3)"
@@ -599,7 +615,11 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
         new, old = (CELLS[kind].symbols(index) for index in ("t", "(t-1)"))
         shown = "" if "hidden" in CELLS[kind].state else f"; s_t = {CELLS[kind].formulas[-1].split(' = ')[1]}"
         shown = shown.replace("m'", "m_t")
-        return ChapterText(title, plain, exact, f"{new} = {cell}({joined}, {old}){shown}")
+        formula = f"{new} = {cell}({joined}, {old}){shown}"
+        if facts.asks_between:
+            middle = CELLS[kind].symbols("t").replace("_t", "'_t")
+            formula = f"{middle} = {cell}({joined}, {old}); {new} = {cell}'({context}, {middle}){shown}"
+        return ChapterText(title, plain, exact, formula)
     if facts.mixer:
         return _mixer_input(title, facts, plain, shape)
     plain += (
@@ -743,6 +763,7 @@ def _choice(title: str, facts: _Facts) -> ChapterText:
         "tanh": "r_t = tanh(W_c [s_t; c_t] + b)",
         "maxout": "r_t = maxout(U_o s_t + C_o c_t + V_o E y_(t-1) + b)",
         "affine": "r_t = W_c [s_t; c_t] + b",
+        "deep": "r_t = tanh(W_c [s_t; c_t; E y_(t-1)] + b)",
         "linear": "r_t = s_t",
         "concat": "r_t = [s_t; c_t; E y_(t-1)]",
     }.get(facts.decoder.get("readout") or "", "r_t = decoder(y_0 ... y_(t-1), h_1 ... h_S)")

@@ -690,10 +690,12 @@ def _recurrent_decoder(model: Any, gather: _Gather) -> dict[str, torch.Tensor]:
     }
     if "summary" in bridge:
         arrays["handover.summary"] = bridge["summary"][0]
-    for layer in range(config.decoder_layers):
-        here = f"{stack}.steps.cells.{layer}"
+    cells = {f"decoder.layer.{layer}": f"{stack}.steps.cells.{layer}" for layer in range(config.decoder_layers)}
+    if config.attention_query == "between":
+        cells["decoder.transition"] = f"{stack}.steps.transition"
+    for name, here in cells.items():
         for key in gather.recorder.at(0, here):
-            arrays[f"decoder.layer.{layer}.{key}"] = gather(here, key)
+            arrays[f"{name}.{key}"] = gather(here, key)
     attention = _attention(gather, f"{stack}.steps.attention", model.model.decoder.stack.steps.attention)
     return {**arrays, **{f"attention.0.{key}": value for key, value in attention.items()}}
 

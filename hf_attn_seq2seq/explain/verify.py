@@ -211,6 +211,9 @@ def _check_self_attention(trace: Trace, here: str, checks: _Checks) -> None:
     checks.compare("self_attention", what, made / made.sum(-1, keepdims=True), weights, length)
 
 
+TRANSITION = "decoder.transition"  # the cell behind the attention, where that asks between two
+
+
 def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
     for layer in range(trace.document["decoder"]["layers"]):
         here = f"decoder.layer.{layer}"
@@ -224,9 +227,17 @@ def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
         if not before:
             continue
         kind = trace.document["decoder"]["type"]
-        _check_gates(trace, here, kind, before, {"hidden": "hidden_after", "cell": "cell_after"}, "decoder", checks)
+        left = {"hidden": "hidden_after", "cell": "cell_after"}
+        _check_gates(trace, here, kind, before, left, "decoder", checks)
+        between = layer == 0 and f"{TRANSITION}.hidden_before" in trace.arrays
+        if between:
+            middle = {part: trace.arrays[f"{TRANSITION}.{part}_before"] for part in before}
+            _check_gates(trace, TRANSITION, kind, middle, left, "decoder", checks)
+            for part, values in middle.items():
+                after = trace.arrays[f"{here}.{part}_after"]
+                checks.compare("carry", "the second cell starts from the state that the first one left", values, after)
         for part, values in before.items():
-            after = trace.arrays[f"{here}.{part}_after"]
+            after = trace.arrays[f"{TRANSITION if between else here}.{part}_after"]
             checks.compare(
                 "carry", "each step starts from the state that the previous step left", values[1:], after[:-1]
             )
@@ -508,6 +519,16 @@ def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
             what = "the previous token, the context and the previous state give the next state"
             checks.compare("cells", what, made.numpy(), trace.arrays[f"{here}.{part}_after"], _summed(cell))
         output = tensor(f"{here}.hidden_after")
+        if index == 0 and steps.transition is not None:
+            projected = steps.transition.input_projections[0](tensor("attention.0.context"))
+            state = tuple(tensor(f"{here}.{part}_after") for part in parts)
+            for part, made in zip(parts, steps.transition.step(projected, state, None)):
+                what, recorded = (
+                    "the context and the first cell's state give the next state",
+                    f"{TRANSITION}.{part}_after",
+                )
+                checks.compare("cells", what, made.numpy(), trace.arrays[recorded], _summed(steps.transition))
+            output = tensor(f"{TRANSITION}.hidden_after")
         if steps.config.residual and below is not None:
             output = output + below
         below = norm(output)
@@ -548,7 +569,7 @@ def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
         _check_ends(trace, ends.numpy(), checks)
         checks.compare("bridge", what, bridge.hand_over(ends).numpy().reshape(state.shape), state, _summed(bridge))
         return
-    if bridge.kind == "dense":
+    if bridge.kind in ("dense", "mean_dense"):
         projected = bridge.projection(summary).numpy()
         terms = _summed(bridge)
         checks.compare("bridge", what, np.tanh(projected).reshape(state.shape), state, terms)

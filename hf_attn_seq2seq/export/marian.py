@@ -53,8 +53,6 @@ from hf_attn_seq2seq.writing import filled
 NPZ, BIN, INT8_BIN = "model.npz", "model.bin", "model.intgemm.alphas.bin"
 LARGEST = 127  # of an 8-bit value; -128 is not used
 _HELD: dict[str, Sequence[Any]] = {
-    "encoder_type": ("transformer",),
-    "decoder_type": ("transformer",),
     "attention_type": ("multi_head",),
     "attention_normalizer": ("softmax",),
     "decoder_mixer": tuple(AUTOREG.values()),
@@ -135,6 +133,8 @@ def check(config: AttnSeq2SeqConfig) -> None:
     Raises:
         ValueError: Names the field and its value.
     """
+    if config.is_recurrent_encoder or config.is_recurrent_decoder:
+        raise ValueError("Only Transformers are written for Marian: export the model for ONNX Runtime (--to onnx).")
     for field, held in _HELD.items():
         value = getattr(config, field)
         if value not in held:

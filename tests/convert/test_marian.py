@@ -110,11 +110,13 @@ def test_the_command(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(translate(translator.model, translator.tokenizer, SENTENCES[:2], max_new_tokens=9)) == 2
 
 
-@pytest.mark.parametrize("name", ["student.bin", "transformer.npz", "average.npz", "two-vocabularies.int8.bin"])
+@pytest.mark.parametrize(
+    "name", ["student.bin", "transformer.npz", "average.npz", "s2s.npz", "two-vocabularies.int8.bin"]
+)
 def test_every_number_is_explained(name: str, converted: Callable[[str], Path]) -> None:
     """The start from zeros, the bias and the mixer are in the trace, and its checks pass."""
     model, tokenizer = load(converted(name))
-    found = trace(model, tokenizer, SENTENCES[1], max_new_tokens=6)
+    found = trace(model, tokenizer, SENTENCES[1], num_beams=1, max_new_tokens=6)
     verification = found.verify()
     assert verification.passed, str(verification)
     assert not found.arrays["decoder.embeddings"][0].any()
@@ -122,7 +124,7 @@ def test_every_number_is_explained(name: str, converted: Callable[[str], Path]) 
     assert "output.bias" in found.arrays
 
 
-@pytest.mark.parametrize("name", ["student.npz", "transformer.npz", "average.npz"])
+@pytest.mark.parametrize("name", ["student.npz", "transformer.npz", "average.npz", "s2s.npz"])
 def test_the_graph_translates_alike(name: str, converted: Callable[[str], Path]) -> None:
     folder = converted(name)
     written = export_graph(str(folder), SENTENCES)
@@ -168,11 +170,22 @@ def changed(folder: Path, options: dict[str, Any] | None = None, **tensors: np.n
     return path
 
 
+RECURRENT = {"type": "s2s", "dec-cell": "gru", "dim-rnn": 8}
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"type": "multi-transformer"}, r"needs several encoders \(type: multi-transformer\)"),
-        ({"type": "s2s"}, r"needs attention between two cells of a decoder's layer \(type: s2s\)"),
+        ({"type": "nematus"}, r"needs the architecture 'nematus' \(type: nematus\)"),
+        ({"type": "s2s"}, r"another cell than gru or lstm \(dec-cell: ssru\)"),
+        ({**RECURRENT, "enc-cell": "gru-nematus"}, r"another cell than gru or lstm \(enc-cell: gru-nematus\)"),
+        ({**RECURRENT, "enc-depth": 2}, "several layers whose directions do not meet"),
+        ({**RECURRENT, "enc-cell-depth": 2}, "several cells in a layer of the encoder"),
+        ({**RECURRENT, "dec-cell-base-depth": 4}, "more or fewer than two cells around the attention"),
+        ({**RECURRENT, "dec-depth": 2, "dec-cell-high-depth": 2}, "several cells in a layer of the decoder"),
+        (RECURRENT, "holds no 'encoder_bi_W'"),
+        ({"type": "s2s", "layer-normalization": True}, "layer normalization within the decoder's cells"),
         ({"type": "lm"}, r"needs the architecture 'lm' \(type: lm\)"),
         ({"type": 7}, "option type: 7, which Marian would not take"),
         ({"dim-vocabs": [9, 9, 9]}, r"several encoders \(dim-vocabs"),
@@ -181,6 +194,8 @@ def changed(folder: Path, options: dict[str, Any] | None = None, **tensors: np.n
         ({"factors-dim-emb": 8}, "factors"),
         ({"input-types": ["sequence", "alignment"]}, "other inputs than text"),
         ({"transformer-train-position-embeddings": True}, "learned positions"),
+        ({"transformer-disable-position-embeddings": True}, "needs embeddings without positions"),
+        ({"transformer-attention-mask": "alibi"}, "scores that depend on distances"),
         ({"transformer-tied-layers": [1, 1]}, "layers that share their weights"),
         ({"transformer-ffn-depth": 3}, "feed-forward blocks of another depth"),
         ({"transformer-decoder-ffn-depth": 3}, "feed-forward blocks of another depth"),
@@ -231,7 +246,7 @@ def test_tensors_that_are_refused(tmp_path: Path) -> None:
 def test_vocabularies_that_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     path.write_bytes((FILES / "student.npz").read_bytes())
-    with pytest.raises(ValueError, match=r"no vocabulary \(\.spm, \.yml\) is beside .*: name one"):
+    with pytest.raises(ValueError, match=r"No vocabulary \(\.spm, \.yml\) is beside .*: name one"):
         convert(path, tmp_path / "made")
     with pytest.raises(ValueError, match=r"has \d+ pieces and .* rows for them"):
         convert(path, tmp_path / "made", [FILES / "target.spm"])

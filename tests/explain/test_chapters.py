@@ -39,6 +39,9 @@ MODELS = [
     {"decoder_type": "lstm", "bridge": "last_both"},
     {"encoder_type": "ssru", "decoder_type": "min_gru", "bridge": "final_dense"},
     {"attention_type": "concat", "readout": "concat", "tie_word_embeddings": False, "attention_weight_norm": True},
+    {"attention_query": "between", "readout": "deep", "bridge": "mean_dense", "decoder_layers": 2},
+    {"attention_query": "between", "decoder_type": "lstm", "attention_type": "none"},
+    {"attention_query": "between", "decoder_type": "ssru", "attention_type": "coverage", "input_feeding": True},
     {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
     {"encoder_type": "gru", "decoder_type": "transformer", "attention_type": "additive", "num_attention_heads": 2},
     {"encoder_type": "transformer", "scale_embeddings": False, "encoder_residual_alpha": 2.0},
@@ -88,7 +91,9 @@ def test_every_model_has_eight_whole_chapters(make_model, tokenizer, fields):
     assert "cat" in texts["tokens"].plain
     kind = traced.document["attention"]["type"]
     assert PAPERS[kind] in texts["attention"].exact
-    asker = {"previous": "s_(t-1)", "current": "s_t", None: "u_t"}[traced.document["decoder"]["query"]]
+    asker = {"previous": "s_(t-1)", "current": "s_t", "between": "s'_t", None: "u_t"}[
+        traced.document["decoder"]["query"]
+    ]
     if kind != "none":
         assert score_formula(kind, asker) in texts["attention"].formula
 

@@ -243,6 +243,18 @@ def test_every_cell_is_recomputed(
     assert ("m0 cell" in first.replace("\n", "")) is (kind in ("lstm", "ssru"))
 
 
+def test_both_cells_around_the_attention_are_recomputed(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = make_model(attention_query="between", readout="deep", bridge="mean_dense", decoder_layers=2)
+    page = open_page(trace(model, tokenizer, TEXT), "#chapter=step_input&step=3&depth=vectors")
+    told = {"step_input": "By the first of two cells", "loop": "what was read from the source"}
+    for chapter, text in told.items():
+        page.click(f'[data-chapter="{chapter}"]')
+        assert text in page.locator("main").inner_text()
+        assert dict(shown_checks(page))[FORMULAS["gru"]] < 1e-5
+
+
 @pytest.mark.parametrize("normalizer", ATTENTION_NORMALIZERS)
 def test_every_normalizer_is_recomputed(
     open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, normalizer: str

@@ -82,6 +82,8 @@ OTHERS: list[dict[str, Any]] = [
         "attention_weight_norm": True,
         "output_bias": True,
     },
+    {"attention_query": "between", "readout": "deep", "embedding_size": 12, "zero_start": True, "output_bias": True},
+    {**DEEP, "attention_query": "between", "decoder_type": "lstm", "attention_type": "coverage"},
     {"readout": "linear", "embedding_size": 12, "tie_word_embeddings": False},
     {"attention_type": "none", "attention_query": "current", "readout": "linear"},
     {

@@ -25,7 +25,7 @@ from tests.helpers import tiny_model
 
 FILES = Path(__file__).parents[1] / "convert/marian"
 RECORDED: dict[str, Any] = json.loads((FILES / "recorded.json").read_text("utf-8"))
-MODELS = [name for name in RECORDED["models"] if ".int8." not in name]
+MODELS = [name for name in RECORDED["models"] if ".int8." not in name and name != "s2s.npz"]  # which is read alone
 STUDENT: dict[str, Any] = {
     "encoder_type": "transformer",
     "decoder_type": "transformer",
@@ -152,7 +152,7 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
     [
         (
             {"decoder_type": "gru", "decoder_mixer": "attention"},
-            "decoder_type=gru, only with transformer",
+            "Only Transformers are written for Marian",
         ),
         ({"attention_type": "general"}, "attention_type=general"),
         ({"decoder_mixer": "min_gru"}, "decoder_mixer=min_gru, only with attention, ssru, average"),

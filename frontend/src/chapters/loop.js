@@ -1,7 +1,7 @@
 import { h, number, percent, s, visible } from "../dom.js";
 import { argmax } from "../math.js";
 import { bar, check, section, table } from "../marks.js";
-import { stateUpdate } from "./step_input.js";
+import { secondUpdate, stateUpdate } from "./step_input.js";
 
 /** Chapter 8: the word is told again; all steps; the beams; the runs with something changed. */
 export function loop(app, view) {
@@ -13,7 +13,7 @@ export function loop(app, view) {
   return [
     section("Every step, from the start token to the end", "Each chosen word is the input of the next step. Choose a step to go there.", film()),
     run.recurrentDecoder && run.document.decoder.query !== "current"
-      ? section(`How step ${step + 1} changed the memory`, "It now contains what was read from the source; the next step starts from it.", stateUpdate(app, view))
+      ? section(`How step ${step + 1} changed the memory`, "It now contains what was read from the source; the next step starts from it.", run.document.decoder.query === "between" ? secondUpdate(view) : stateUpdate(app, view))
       : null,
     section(
       "The whole translation",

@@ -44,7 +44,7 @@ function mixer(view, kind, layer) {
 export function stateUpdate(app, view) {
   const { run, step } = view;
   const count = run.document.decoder.layers;
-  const layer = Math.min(app.decoderLayer ?? count - 1, count - 1);
+  const layer = Math.min(app.decoderLayer ?? (run.document.decoder.query === "between" ? 0 : count - 1), count - 1);
   const get = (name) => run.row(`decoder.layer.${layer}.${name}`, step);
   const [before, after] = [get("hidden_before"), get("hidden_after")];
   if (!before || !after) return [absent(run, `decoder.layer.${layer}`, "The gates of the decoder")];
@@ -52,6 +52,15 @@ export function stateUpdate(app, view) {
     count > 1 && choice("Layer", Array.from({ length: count }, (_, i) => [i, String(i + 1)]), layer, (value) => app.show({ decoderLayer: value }), `${view.side} decoder layer`),
     ...cellView(view, run.document.decoder.type, get, { hidden: before, cell: get("cell_before") }, { hidden: after, cell: get("cell_after") }, `at step ${step + 1}`),
   ];
+}
+
+/** The update by the second cell, where the attention asks between two. */
+export function secondUpdate(view) {
+  const { run, step } = view;
+  const get = (name) => run.row(`decoder.transition.${name}`, step);
+  const state = (when) => ({ hidden: get(`hidden_${when}`), cell: get(`cell_${when}`) });
+  if (!get("hidden_after")) return [absent(run, "decoder.transition", "The gates of the second cell")];
+  return cellView(view, run.document.decoder.type, get, state("before"), state("after"), `of the second cell at step ${step + 1}`);
 }
 
 /** Chapter 5: what a step begins with. */
@@ -79,7 +88,9 @@ export function stepInput(app, view) {
       parts.push(section("The vector behind its last choice", "Input feeding: the vector that the output layer read at the previous step is an input too.",
         vectorRow([symbol("r", "ink"), h("sub", {}, String(step))], feeding, { name: "fed vector" }, depth)));
     }
-    if (decoder.query === "current") {
+    if (decoder.query === "between") {
+      parts.push(section("From the previous memory to the memory used as query", "By the first of two cells; the second, which reads what is read from the source, is shown in the last chapter.", stateUpdate(app, view)));
+    } else if (decoder.query === "current") {
       parts.push(section("From the previous memory to the memory used as query", null, stateUpdate(app, view)));
     } else {
       const before = run.row(`decoder.layer.${decoder.layers - 1}.hidden_before`, step);
