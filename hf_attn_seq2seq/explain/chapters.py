@@ -584,12 +584,12 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
     shape = f"decoder embeddings are {(facts.steps, size)}" if size else "decoder embeddings are not shown"
     if facts.recurrent_decoder:
         feeding = bool(facts.decoder.get("input_feeding"))
-        also = [
+        read = [
+            "it",
             *([facts.reads] if facts.asks_before else []),
             *(["the vector from which it made its last choice"] if feeding else []),
-            "its memory of the previous steps",
         ]
-        plain += f" From it, from {' and from '.join(also)}, it computes its new memory."
+        plain += f" From {', from '.join(read)} and from its memory of the previous steps, it computes its new memory."
         if facts.asks_between:
             plain += f" A second cell then adds {facts.reads}."
         cell = CELLS[kind].name
