@@ -106,7 +106,7 @@ def read_text(options: Options, folder: Path, files: Sequence[Path]) -> Text:
 def _beside(folder: Path, side: str, data: Options, old: bool) -> Path:
     """A side's vocabulary beside the checkpoint: that of the training, or of the name that the options give."""
     file = folder / SIDES[side]
-    named = data.get(f"{side}_vocab", "") if old else data.part(side).get("voc_file", "")
+    named = data.get(f"{side}_vocab", None, str) if old else data.part(side).get("voc_file", None, str)
     return file if file.is_file() or not named else folder / Path(named).name
 
 

@@ -58,6 +58,7 @@ def test_against_the_first_version(tmp_path: Path) -> None:
 
 def test_vocabularies_by_the_names_in_the_configuration(changed: Callable[..., Path], tmp_path: Path) -> None:
     """As in models that people share, which were trained with files of other folders."""
+    convert(changed("lstm", {"data.src.voc_file": None}), tmp_path / "named by nobody")
     folder = changed("lstm", {f"data.{side}.voc_file": f"elsewhere/{side}.txt" for side in ("src", "trg")})
     for side in ("src", "trg"):
         (folder / f"{side}_vocab.txt").rename(folder / f"{side}.txt")
