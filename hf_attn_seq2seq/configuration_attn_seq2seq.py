@@ -197,6 +197,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         position_type: `"sinusoidal"` (Vaswani et al. 2017), `"sinusoidal_concat"` (the same numbers, all sines before
             all cosines, as in Sockeye), `"sinusoidal_halves"` (in this order, at the angles of Marian and
             Tensor2Tensor), `"learned"` or `"rotary"` (Su et al. 2021) positions of Transformer stacks.
+        position_offset: The number of the first position, where they are sinusoidal: 0 in most, 2 in fairseq.
+        embedding_norm: Whether Transformer stacks normalize the sums of embeddings and positions.
         max_position_embeddings: Longest sequence for learned positions, and longest source for `"location"`.
         rope_theta: Base of the rotary angles.
         layer_norm_eps: Added to the variance in layer normalization.
@@ -295,6 +297,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     encoder_residual_alpha: float | int | None = None
     scale_embeddings: bool = True
     position_type: str = "sinusoidal"
+    position_offset: int = 0
+    embedding_norm: bool = False
     max_position_embeddings: int = 1024
     rope_theta: float = 10000.0
     layer_norm_eps: float = 1e-5
@@ -444,6 +448,13 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         for name in DROPOUTS:
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
+        if self.position_offset < 0:
+            raise ValueError(f"position_offset={shortened(str(self.position_offset))} must be at least 0.")
+        if self.position_offset and self.position_type not in SINUSOIDAL_POSITIONS:
+            raise ValueError(
+                f"position_offset={shortened(str(self.position_offset))} is for sinusoidal positions, not "
+                f"position_type='{self.position_type}': leave it out."
+            )
         if self.monotonic_noise < 0.0:
             raise ValueError(f"monotonic_noise={self.monotonic_noise} is a standard deviation: give 0 or more.")
         for name in ("rope_theta", "layer_norm_eps", "residual_alpha", "encoder_residual_alpha"):

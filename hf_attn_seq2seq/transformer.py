@@ -85,21 +85,24 @@ class Positions(nn.Module):
         self.head_dim = width // heads
         self.base = config.rope_theta
         self.max_positions = config.max_position_embeddings
+        self.offset = config.position_offset
         self.dropout = config.dropout
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps) if config.embedding_norm else nn.Identity()
         if self.kind == "learned":
             self.embedding = nn.Embedding(self.max_positions, width)
 
     def forward(self, embeds: torch.Tensor, positions: torch.Tensor, past_len: int) -> torch.Tensor:
         """
-        Scale `(batch, length, width)` embeddings by sqrt(width), where the configuration says so, and add positions
-        `(batch or 1, length)`.
+        Scale `(batch, length, width)` embeddings by sqrt(width), add positions `(batch or 1, length)`, and normalize
+        the sum, each where the configuration says so.
 
         Raises:
             ValueError: A sequence is longer than the learned positions reach.
         """
         hidden_states = embeds * self.scale
         if self.kind in SINUSOIDS:
-            hidden_states = hidden_states + SINUSOIDS[self.kind](positions, self.width).to(embeds.dtype)
+            places = positions + self.offset if self.offset else positions
+            hidden_states = hidden_states + SINUSOIDS[self.kind](places, self.width).to(embeds.dtype)
         elif self.kind == "learned":
             # A static cache counts in a tensor: generate() is checked beforehand.
             if isinstance(past_len, int) and past_len + embeds.shape[1] > self.max_positions:
@@ -108,6 +111,7 @@ class Positions(nn.Module):
                     f"max_position_embeddings={self.max_positions}: shorten it, or train with more learned positions."
                 )
             hidden_states = hidden_states + self.embedding(positions)
+        hidden_states = self.norm(hidden_states)
         record(self, inputs=hidden_states)
         return nn.functional.dropout(hidden_states, self.dropout, self.training)
 

@@ -66,6 +66,8 @@ def test_an_unknown_choice_lists_the_known_ones(field: str) -> None:
         ({"hidden_act": "new"}, "hidden_act='new' is unknown: choose one of"),
         ({"rope_theta": 0.0}, "rope_theta=0.0 must be greater than 0"),
         ({"residual_alpha": 0.0}, "residual_alpha=0.0 must be greater than 0"),
+        ({"position_offset": -1}, "position_offset=-1 must be at least 0"),
+        ({**TRANSFORMERS, "position_type": "learned", "position_offset": 2}, "is for sinusoidal positions, not"),
         ({"num_layers": 2}, "no field 'num_layers': set encoder_layers and decoder_layers"),
         ({"atention_type": "dot"}, "no field 'atention_type': did you mean 'attention_type'"),
     ],

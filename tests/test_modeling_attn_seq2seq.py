@@ -251,6 +251,16 @@ def test_embeddings_are_scaled_or_not() -> None:
     torch.testing.assert_close(plain(**inputs).logits, scaled(**inputs).logits)
 
 
+def test_positions_begin_later() -> None:
+    """As those of a table that begins with what comes before."""
+    model = build(TRANSFORMER, position_offset=2, embedding_norm=True)
+    positions = model.get_encoder().stack.positions.eval()
+    embeds = torch.randn(1, 3, 16)
+    table = sinusoids(torch.arange(5).unsqueeze(0), 16)
+    expected = nn.functional.layer_norm(embeds * 4.0 + table[:, 2:], (16,), positions.norm.weight, positions.norm.bias)
+    torch.testing.assert_close(positions(embeds, torch.arange(3).unsqueeze(0), 0), expected)
+
+
 @pytest.mark.parametrize("norm_position", ["post", "pre"])
 def test_residual_alpha(norm_position: str) -> None:
     """Against the sums written out, in both stacks."""
@@ -335,6 +345,7 @@ def every_pairing() -> list[Any]:
             "attention_type": attention,
             "norm_position": norm,
             "position_type": _CHOICES["position_type"][turn % len(_CHOICES["position_type"])],
+            "embedding_norm": turn % 3 == 1,
             "attention_query": query,
             "readout": readout,
             "attention_bias": attention in FREE_BIAS_ATTENTIONS and turn % 2 == 0,

@@ -7,6 +7,7 @@ own. No figures of speed: a run ends with an error if one output differs.
     python benchmarks/origins/prove.py g2p_en     # the model in its wheel, on 1,000 words that are in no dictionary
     python benchmarks/origins/prove.py netra      # the model in its wheel, on 1,000 words, and others with random ones
     python benchmarks/origins/prove.py opennmt    # all kinds with random weights, on 40 sentences each
+    python benchmarks/origins/prove.py eole       # the same
     python benchmarks/origins/prove.py fairseq    # the same
     python benchmarks/origins/prove.py joeynmt    # the same, Transformers too, and texts by every tokenizer
     python benchmarks/origins/prove.py joeynmt1   # the same of its first version
@@ -18,6 +19,7 @@ import itertools
 import json
 import math
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file, save_file
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -274,6 +277,91 @@ def opennmt(environments: Path) -> str:
     return f"{len(kinds)} models, {one}; {compared(*more)}"
 
 
+def eole_recurrent(encoder: str, cell: str, layers: int, attention: str | None, **more: Any) -> dict:
+    """A configuration of a recurrent model."""
+    sizes = {"layers": layers, "hidden_size": 12, "rnn_type": cell}
+    bridge, function = more.pop("bridge", False), more.pop("global_attention_function", "softmax")
+    attends = {"global_attention": attention, "global_attention_function": function}
+    return {
+        "architecture": "custom",
+        "embeddings": {"word_vec_size": 12, "position_encoding_type": None},
+        "encoder": {"encoder_type": encoder, "bridge": bridge, **sizes},
+        "decoder": {"decoder_type": "rnn", **sizes, **attends},
+        **more,
+    }
+
+
+def eole_transformer(layers: int, positions: str, **more: Any) -> dict:
+    """A configuration of a Transformer."""
+    return {
+        "architecture": "transformer",
+        "layers": layers,
+        "hidden_size": 16,
+        "heads": 4,
+        "transformer_ff": 24,
+        "norm_eps": 1e-6,
+        "embeddings": {"word_vec_size": 16, "position_encoding_type": positions},
+        **more,
+    }
+
+
+# Where its encoder is not told of this bias, eole trains without it, but translates with one that nobody has written.
+BIASED = {"add_qkvbias": True, "encoder": {"add_final_linear_bias": True}}
+EOLE = [
+    # With both directions and a bridge its own code fails.
+    eole_recurrent(
+        encoder, cell, 1 + turn % 2, attention, input_feed=turn // 2 % 2, bridge=bridge and encoder == "rnn", **extra
+    )
+    for turn, ((encoder, cell), attention, (bridge, extra)) in enumerate(
+        itertools.product(
+            itertools.product(("rnn", "brnn"), ("LSTM", "GRU")),
+            ("general", "dot", "mlp", None),
+            ((False, {}), (True, {"share_decoder_embeddings": True})),
+        )
+    )
+] + [
+    eole_transformer(1 + turn % 3, positions, **biases, **extra)
+    for turn, (positions, biases, extra) in enumerate(
+        itertools.product(
+            ("SinusoidalInterleaved", "SinusoidalConcat"),
+            ({}, {**BIASED, "add_ffnbias": True}, {**BIASED, "add_key_bias": False}),
+            (
+                {},
+                {"share_decoder_embeddings": True, "mlp_activation_fn": "gelu", "generator_bias": False},
+                {"share_embeddings": True, "share_decoder_embeddings": True, "norm_eps": 1e-5},
+                {"heads_kv": 2, "mlp_activation_fn": "silu"},
+            ),
+        )
+    )
+]
+
+
+def eole_order(path: Path, options: dict, seed: int, sentences: list[str], beams: int = 1) -> dict:
+    """An order to write a model with random weights, and to translate by it."""
+    special = ["<unk>", "<blank>", "<s>", "</s>"]
+    words = [SOURCE_WORDS, TARGET_WORDS]
+    if "share_embeddings" in options:
+        words = [[*SOURCE_WORDS[:12], *TARGET_WORDS]] * 2
+    names = {"unk_token": "<unk>", "pad_token": "<blank>", "bos_token": "<s>", "eos_token": "</s>"}
+    return {
+        "path": str(path),
+        "seed": seed,
+        "options": options,
+        "vocabs": {
+            **{side: special + each for side, each in zip(("src", "tgt"), words)},
+            "decoder_start_token": "<s>",
+            "specials": names,
+        },
+        "sentences": sentences,
+        "beams": beams,
+        "longest": 20,
+    }
+
+
+def eole(environments: Path) -> str:
+    return f"{len(EOLE)} models, {proved(*without_special(*answers('eole', environments, EOLE, eole_order)))}"
+
+
 FAIRSEQ = [
     {
         "arch": "lstm",
@@ -293,27 +381,73 @@ FAIRSEQ = [
 ]
 
 
-def fairseq_order(path: Path, options: dict, seed: int, sentences: list[str]) -> dict:
+FAIRSEQ_TRANSFORMERS = [
+    {
+        "arch": arch,
+        **dict.fromkeys(("encoder_embed_dim", "decoder_embed_dim"), 16),
+        **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
+        **dict.fromkeys(("encoder_learned_pos", "decoder_learned_pos"), learned),
+        "encoder_ffn_embed_dim": 20,
+        "decoder_ffn_embed_dim": 24,
+        "encoder_layers": 1 + turn % 2,
+        "decoder_layers": 1 + turn // 2 % 2,
+        **shared,
+        **more,
+    }
+    for turn, (arch, learned, shared, more) in enumerate(
+        itertools.product(
+            ("transformer_iwslt_de_en", "transformer_wmt_en_de_big_t2t"),  # normalized last, and first
+            (False, True),
+            ({}, {"share_decoder_input_output_embed": True}, {"share_all_embeddings": True}),
+            (
+                {},
+                {"layernorm_embedding": True, "encoder_attention_heads": 2},
+                {"no_scale_embedding": True, "activation_fn": "gelu"},
+                {"layernorm_embedding": True, "no_scale_embedding": True, "activation_fn": "gelu_accurate"},
+            ),
+        )
+    )
+]
+
+
+def fairseq_order(path: Path, options: dict, seed: int, sentences: list[str], beams: int = 1) -> dict:
     """An order to write a model with random weights and its dictionaries, and to translate by it."""
+    languages, words = ["src", "tgt"], [SOURCE_WORDS, TARGET_WORDS]
+    if "share_all_embeddings" in options:
+        languages, words = ["both"] * 2, [[*SOURCE_WORDS[:12], *TARGET_WORDS]] * 2
     return {
         "path": str(path),
-        "dictionaries": [str(path.parent / f"dict.{side}.txt") for side in ("src", "tgt")],
-        "words": [SOURCE_WORDS, TARGET_WORDS],
+        "languages": languages,
+        "dictionaries": [str(path.parent / f"dict.{language}.txt") for language in languages],
+        "words": words,
         "seed": seed,
         "scale": 1.5,
         "options": options,
         "sentences": sentences,
+        "beams": beams,
         "longest": 20,
     }
 
 
 def fairseq(environments: Path) -> str:
-    sentences, found, wanted = answers("fairseq", environments, FAIRSEQ, fairseq_order)
-    # Ours leave out special tokens, which random weights choose too.
-    wanted = [
-        Said(" ".join(word for word in text.split() if word not in ("<s>", "<unk>")), score) for text, score in wanted
+    kinds = FAIRSEQ + FAIRSEQ_TRANSFORMERS
+    one = proved(*without_special(*answers("fairseq", environments, kinds, fairseq_order)))
+    # Both divide a score by the length, and end once there are as many outputs as beams.
+    five = {"num_beams": 5, "length_penalty": 1.0, "early_stopping": True}
+    some = kinds[::5]  # of all architectures and positions: its search takes one sentence at a time
+    _, *more = without_special(*answers("fairseq", environments, some, fairseq_order, **five))
+    return f"{len(kinds)} models, {one}; {compared(*more)}"
+
+
+def without_special(
+    sources: list[str], found: list[Said], wanted: list[Said]
+) -> tuple[list[str], list[Said], list[Said]]:
+    """Answers without special tokens, which ours leave out, and which random weights choose too."""
+    plain = [
+        Said(" ".join(word for word in text.split() if word not in ("<s>", "<unk>", "<blank>")), score)
+        for text, score in wanted
     ]
-    return f"{len(FAIRSEQ)} models, {proved(sentences, found, wanted)}"
+    return sources, found, plain
 
 
 def chosen(folder: Path, sentences: list[str], longest: int) -> tuple[list[str], list[str]]:
@@ -439,9 +573,22 @@ KEPT = {
 }
 
 
-KEPT_FAIRSEQ = {"attention": FAIRSEQ[14], "none": FAIRSEQ[7]}
+KEPT_FAIRSEQ = {
+    "attention": FAIRSEQ[14],
+    "none": FAIRSEQ[7],
+    "transformer": {**FAIRSEQ_TRANSFORMERS[1], "encoder_layers": 1},
+    "learned": {**FAIRSEQ_TRANSFORMERS[39], "encoder_layers": 1, "decoder_layers": 1},
+}
 KEPT_NETRA = NETRA[1]
-RECORDED = {"opennmt": (KEPT, opennmt_order), "fairseq": (KEPT_FAIRSEQ, fairseq_order)}
+KEPT_EOLE = {
+    "recurrent": eole_recurrent("brnn", "LSTM", 2, "general", share_decoder_embeddings=True),
+    "transformer": eole_transformer(1, "SinusoidalInterleaved", heads_kv=2, mlp_activation_fn="silu", **BIASED),
+}
+RECORDED: dict[str, tuple[dict[str, Any], Callable[..., dict]]] = {
+    "opennmt": (KEPT, opennmt_order),
+    "eole": (KEPT_EOLE, eole_order),
+    "fairseq": (KEPT_FAIRSEQ, fairseq_order),
+}
 
 
 def without_sinusoids(path: Path) -> None:
@@ -454,6 +601,23 @@ def without_sinusoids(path: Path) -> None:
         torch.save(checkpoint, path)
 
 
+def plain_folder(folder: Path) -> None:
+    """
+    Put the files of a folder of eole in the place of links to them, without its tables of sinusoids and what says
+    where it was trained.
+    """
+    for link in [path for path in folder.iterdir() if path.is_symlink()]:
+        content = link.read_bytes()
+        link.unlink()
+        link.write_bytes(content)
+    for steps in folder.glob("step_*"):
+        shutil.rmtree(steps)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"model": config["model"]}, indent=1) + "\n")
+    for path in folder.glob("*.safetensors"):
+        save_file({name: value for name, value in load_file(path).items() if not name.endswith("pe.pe")}, path)
+
+
 def record(environments: Path, origins: list[str]) -> None:
     """Write the tests' files: models, and what their toolkits make of some sentences by them."""
     sentences = some_sentences(12, seed=1)
@@ -463,12 +627,13 @@ def record(environments: Path, origins: list[str]) -> None:
             RECORDERS[origin](environments, folder)
             continue
         kept, order = RECORDED[origin]
+        end = "" if origin == "eole" else ".pt"
         orders = [
-            order(folder / f"{name}.pt", kind, number, sentences) for number, (name, kind) in enumerate(kept.items())
+            order(folder / f"{name}{end}", kind, number, sentences) for number, (name, kind) in enumerate(kept.items())
         ]
         texts = ask(origin, environments, {"models": orders})["texts"]
         for name in kept:
-            without_sinusoids(folder / f"{name}.pt")
+            (plain_folder if origin == "eole" else without_sinusoids)(folder / f"{name}{end}")
         recorded = {"sentences": sentences, "longest": 20, "texts": dict(zip(kept, texts))}
         (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
 
@@ -545,6 +710,7 @@ ORIGINS: dict[str, Callable[[Path], str]] = {
     "g2p_en": g2p_en,
     "netra": netra,
     "opennmt": opennmt,
+    "eole": eole,
     "fairseq": fairseq,
     "joeynmt": joeynmt,
     "joeynmt1": joeynmt1,

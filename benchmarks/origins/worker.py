@@ -6,6 +6,7 @@ JSON. It imports nothing of this package.
     PYTHON benchmarks/origins/worker.py g2p_en
     PYTHON benchmarks/origins/worker.py netra
     PYTHON benchmarks/origins/worker.py opennmt
+    PYTHON benchmarks/origins/worker.py eole
     PYTHON benchmarks/origins/worker.py fairseq
     PYTHON benchmarks/origins/worker.py joeynmt
     PYTHON benchmarks/origins/worker.py joeynmt1
@@ -183,7 +184,9 @@ def fairseq(order: dict) -> dict:
 
     import torch
     from fairseq.data import Dictionary
-    from fairseq.models.lstm import LSTMModel, base_architecture
+    from fairseq.models import ARCH_CONFIG_REGISTRY
+    from fairseq.models.lstm import LSTMModel
+    from fairseq.models.transformer import TransformerModel
     from fairseq.sequence_generator import SequenceGenerator
 
     texts, scores = [], []
@@ -195,30 +198,86 @@ def fairseq(order: dict) -> dict:
                 dictionary.add_symbol(word)
             dictionary.save(path)
             dictionaries.append(dictionary)
-        options = Namespace(**each["options"], max_source_positions=100, max_target_positions=100, criterion="")
-        base_architecture(options)
+        options = Namespace(**each["options"], max_source_positions=100, max_target_positions=90, criterion="")
+        ARCH_CONFIG_REGISTRY[options.arch](options)
         task = Namespace(source_dictionary=dictionaries[0], target_dictionary=dictionaries[1])
         torch.manual_seed(each["seed"])
-        model = LSTMModel.build_model(options, task).eval()
+        kind = LSTMModel if options.arch.startswith("lstm") else TransformerModel
+        model = kind.build_model(options, task).eval()
         with torch.no_grad():
-            for parameter in model.parameters():
-                torch.nn.init.uniform_(parameter, -each["scale"], each["scale"])
+            if kind is TransformerModel:
+                scatter(model, "encoder_attn")
+            else:
+                for parameter in model.parameters():
+                    torch.nn.init.uniform_(parameter, -each["scale"], each["scale"])
             if getattr(model.decoder, "fc_out", None) is not None:
                 model.decoder.fc_out.bias[dictionaries[1].bos()] = -20.0  # as a trained model has them
                 model.decoder.fc_out.bias[dictionaries[1].unk()] = -20.0
         # The parts of a trainer's checkpoint that say what the model is.
-        kept = {"_name": "translation", "source_lang": "src", "target_lang": "tgt"}
+        kept = {"_name": "translation", **dict(zip(("source_lang", "target_lang"), each["languages"]))}
         torch.save({"args": None, "cfg": {"model": options, "task": kept}, "model": model.state_dict()}, each["path"])
-        search = SequenceGenerator([model], dictionaries[1], beam_size=1, max_len_a=0, max_len_b=each["longest"])
+        search = SequenceGenerator(
+            [model], dictionaries[1], beam_size=each["beams"], max_len_a=0, max_len_b=each["longest"]
+        )
         lines, sums = [], []
         for sentence in each["sentences"]:
             ids = dictionaries[0].encode_line(sentence, add_if_not_exist=False).long()[None]
             sample = {"net_input": {"src_tokens": ids, "src_lengths": torch.tensor([ids.shape[1]])}}
             best = search.generate([model], sample)[0][0]
             lines.append(dictionaries[1].string(best["tokens"]))
-            sums.append(best["positional_scores"].sum().item())
+            # Behind the longest output it adds an end that nobody has chosen.
+            sums.append(best["positional_scores"][: each["longest"]].sum().item())
         texts.append(lines)
         scores.append(sums)
+    return {"texts": texts, "scores": scores}
+
+
+def eole(order: dict) -> dict:
+    """Orders of several models."""
+    import torch
+    from eole.config.run import PredictConfig, TrainConfig
+    from eole.inference_engine import InferenceEnginePY
+    from eole.inputters.inputter import dict_to_vocabs
+    from eole.models.model import get_model_class
+    from eole.models.model_saver import TrainingModelSaver
+
+    def write(order: dict) -> None:
+        vocabs = dict_to_vocabs(order["vocabs"])
+        training = {"world_size": 0, "gpu_ranks": [], "compute_dtype": "fp32", "model_path": order["path"]}
+        config = TrainConfig(src_vocab="-", tgt_vocab="-", data={}, model=order["options"], training=training)
+        torch.manual_seed(order["seed"])
+        model = get_model_class(config.model).build(config.model, vocabs, config.training)
+        scatter(model, "context_attn")
+        with torch.no_grad():
+            for token in ("<unk>", "<blank>", "<s>"):
+                if model.generator.bias is not None:
+                    model.generator.bias[order["vocabs"]["tgt"].index(token)] = -20.0  # as a trained model has it
+        saver = TrainingModelSaver(order["path"], model, config, vocabs)
+        saver.update_step_dir(1)
+        saver._save_weights(model.state_dict())
+        saver._save_vocab()
+        saver._save_config()
+
+    def translate(order: dict) -> tuple[list[str], list[float]]:
+        # One sentence at a time: its recurrent encoders read the padding of a batch too.
+        search = {"beam_size": order["beams"], "length_penalty": "none", "max_length": order["longest"]}
+        config = PredictConfig(
+            model_path=[order["path"]],
+            src="-",
+            world_size=0,
+            gpu_ranks=[],
+            compute_dtype="fp32",
+            batch_size=1,
+            max_length_ratio=0,
+            **search,
+        )
+        engine = InferenceEnginePY(config)
+        scores, _, texts = engine.infer_list(order["sentences"])
+        return [each[0] for each in texts], [float(each[0]) for each in scores]
+
+    for each in order["models"]:
+        write(each)
+    texts, scores = zip(*(translate(each) for each in order["models"]))
     return {"texts": texts, "scores": scores}
 
 
@@ -469,6 +528,7 @@ def main() -> None:
         "g2p_en": g2p_en,
         "netra": netra,
         "opennmt": opennmt,
+        "eole": eole,
         "fairseq": fairseq,
         "joeynmt": joeynmt,
         "joeynmt1": joeynmt1,

@@ -91,6 +91,25 @@ PEERS = {
     ),
     "joeynmt1": Peer("joeynmt==1.5.1", True, (TORCH, "numpy==1.26.4", "pyyaml==6.0.4")),
     "sockeye": Peer("sockeye==3.1.34", True, (TORCH, "numpy==1.26.4", "pyyaml==6.0.4", "sacrebleu==2.6.0")),
+    "eole": Peer(
+        "eole==0.6.4",
+        True,
+        (
+            TORCH,
+            "huggingface_hub==2.4.0",
+            "numpy==2.4.6",
+            "pillow==12.3.0",
+            "protobuf==7.36.2",
+            "pydantic==2.14.3",
+            "pyonmttok==1.38.1",
+            "pyyaml==6.0.4",
+            "rapidfuzz==3.14.6",
+            "regex==2026.11.19",
+            "safetensors==0.8.0",
+            "six==1.17.0",
+            "tqdm==4.70.1",
+        ),
+    ),
     # Of benchmarks/marian_engines.py; pymarian's wheel asks for what its evaluation needs.
     "fxtranslate": Peer("fxtranslate==0.5.0", True, ()),
     "pymarian": Peer(

@@ -15,8 +15,9 @@ from typing import Any
 from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.opennmt_recurrent import recurrent_model
 from hf_attn_seq2seq.convert.opennmt_transformer import transformer_model
+from hf_attn_seq2seq.convert.subwords import splitting_of
 from hf_attn_seq2seq.convert.tables import Tables
-from hf_attn_seq2seq.convert.vocabularies import Side, Specials, tokenizer_of
+from hf_attn_seq2seq.convert.vocabularies import Side, Specials
 from hf_attn_seq2seq.convert.weights import Weights, flattened, read_torch
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
@@ -34,10 +35,6 @@ ONLY: dict[str, tuple[Any, str]] = {
     "model_task": ("seq2seq", "a language model"),
     "model_type": ("text", "another source than text"),
 }
-TOLD = (
-    "Its tokens are read between blanks: split text as for the training, by the same subword model, and join the "
-    "output in the same way."
-)
 
 
 def recognizes(source: Path) -> bool:
@@ -57,13 +54,12 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
 
     Args:
         source: Its checkpoint, `.pt`.
-        vocabularies: None: they are in the checkpoint.
+        vocabularies: Its vocabularies are in the checkpoint; but the SentencePiece model or the codes of subword-nmt
+            by which texts were split, one file for both sides or the source's and the target's, may be named.
 
     Raises:
-        ValueError: The file is missing, foreign or damaged, or the model needs what there is not here.
+        ValueError: A file is missing, foreign or damaged, or the model needs what there is not here.
     """
-    if vocabularies:
-        raise ValueError("A checkpoint of OpenNMT-py holds its vocabularies: leave --vocab out.")
     name = shortened(str(source))
     found = read_torch(source)
     parts = [found.get(part) if isinstance(found, Mapping) else None for part in ("model", "generator", "vocab")]
@@ -78,8 +74,8 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
         raise ValueError(f"'{name}' starts a target with {quoted(start)} instead of <s>, which is not read.")
     sides = [_side(vocab, part, name) for part in ("src", "tgt")]
     weights.shape("generator.weight")
-    converted = model_of(vars(found["opt"]), weights, sides)
-    return Converted(converted, tokenizer_of(sides[0], sides[1], SPECIALS, "$A"), [TOLD])
+    splitting = splitting_of(vocabularies, sides, SPECIALS, "$A")
+    return Converted(model_of(vars(found["opt"]), weights, splitting.sides), splitting.tokenizer, splitting.told)
 
 
 def model_of(options: dict[str, Any], weights: Weights, sides: list[Side]) -> AttnSeq2SeqForConditionalGeneration:
@@ -97,9 +93,7 @@ def model_of(options: dict[str, Any], weights: Weights, sides: list[Side]) -> At
             f"'{name}' has encoder_type {kinds[0]} and decoder_type {kinds[1]}: only recurrent models and "
             "Transformers are read."
         )
-    for option, (only, needed) in ONLY.items():
-        if options.get(option, only) not in (only, None):
-            raise ValueError(f"'{name}' needs {needed} ({option}: {options[option]}), which there is not here.")
+    check(options, name)
     if any(".emb_luts.1." in tensor for tensor in weights.left):
         raise ValueError(f"'{name}' needs features of words, which there are not here.")
     tables = Tables.of(weights, sides, *TABLES, "generator")
@@ -110,6 +104,20 @@ def model_of(options: dict[str, Any], weights: Weights, sides: list[Side]) -> At
     model = (transformer_model if transformer else recurrent_model)(options, weights, tables)
     weights.finish()
     return model
+
+
+def check(options: Mapping[str, Any], name: str) -> None:
+    """
+    Refuse options that ask for what there is not here.
+
+    Raises:
+        ValueError: Names the option.
+    """
+    for option, (only, needed) in ONLY.items():
+        if options.get(option, only) not in (only, None):
+            raise ValueError(
+                f"'{name}' needs {needed} ({option}: {quoted(str(options[option]))}), which there is not here."
+            )
 
 
 def _side(vocab: Mapping[str, Any], part: str, name: str) -> Side:

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 
+from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
+from hf_attn_seq2seq.convert.tables import Tables
+from hf_attn_seq2seq.convert.vocabularies import START
 from hf_attn_seq2seq.convert.weights import Filling, Weights
 from hf_attn_seq2seq.messages import quoted
 
@@ -69,6 +73,54 @@ def heads_of(weights: Weights, names: Stack, heads: Any, width: int) -> Heads:
     if not fits or heads % (keys * heads // width):
         raise ValueError(f"'{weights.file}' has {quoted(str(heads))} heads, which do not fit its weights.")
     return Heads(heads, keys * heads // width, inner)
+
+
+def transformer_filling(
+    weights: Weights,
+    tables: Tables,
+    stacks: Sequence[Stack],
+    heads: Sequence[Any],
+    start: int = START,
+    **fields: Any,
+) -> Filling:
+    """
+    A Transformer with the weights that all of them have.
+
+    Args:
+        weights: Gives them.
+        tables: Its embeddings and output layer.
+        stacks: What the parts of its encoder and its decoder are called.
+        heads: How many heads their options name.
+        start: The id of the token that a target starts with.
+        fields: What only its options say, as fields of a configuration.
+
+    Raises:
+        ValueError: A weight is missing, or the sizes do not fit.
+    """
+    encoder, decoder = (heads_of(weights, names, each, tables.width) for names, each in zip(stacks, heads))
+    depths = [names.depth(weights) for names in stacks]
+    config = AttnSeq2SeqConfig(
+        hidden_size=tables.width,
+        encoder_type="transformer",
+        decoder_type="transformer",
+        attention_type="multi_head",
+        encoder_layers=depths[0],
+        decoder_layers=depths[1],
+        encoder_attention_heads=encoder.all,
+        encoder_key_value_heads=encoder.key_value,
+        num_attention_heads=decoder.all,
+        num_key_value_heads=decoder.key_value,
+        encoder_intermediate_size=encoder.inner,
+        intermediate_size=decoder.inner,
+        **fields,
+        **tables.fields(weights, start),
+    )
+    filling = Filling(config)
+    tables.fill(filling, weights)
+    model = filling.model.model
+    for names, side in zip(stacks, (model.encoder, model.decoder)):
+        fill_stack(filling, weights, names, side.stack)
+    return filling
 
 
 def fill_stack(filling: Filling, weights: Weights, names: Stack, stack: Any) -> None:

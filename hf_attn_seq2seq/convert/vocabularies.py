@@ -173,27 +173,29 @@ def pair_of(source: Tokenizer, target: Tokenizer, specials: Specials) -> AttnSeq
 SPLIT_INTO = (Kind.NORMAL, Kind.USER_DEFINED, Kind.BYTE)  # the pieces that text is split into
 
 
-def with_pieces(side: Side, model: SentencePiece) -> tuple[Side, SentencePiece]:
+def with_pieces(side: Side, model: SentencePiece, restricted: bool = True) -> tuple[Side, SentencePiece]:
     """
     A vocabulary of other ids than those of the SentencePiece model that splits its text, and both as one: the side
     with the pieces that it lacks as units, and the model with its pieces in the order of the ids here.
 
-    As in `SentencePieceProcessor.SetVocabulary`, text is not split into pieces of several characters that the
-    vocabulary lacks. Those of one character are read as the unknown token.
+    Pieces that the vocabulary lacks are read as the unknown token.
 
     Args:
-        side: Its tokens behind the special ones are pieces of the model.
+        side: The vocabulary; a token that is no piece of the model is one of the lowest score.
         model: The model.
+        restricted: Whether text is not split into pieces of several characters that the vocabulary lacks, as by
+            `SentencePieceProcessor.SetVocabulary`.
     """
     known = {piece.text: piece for piece in model.pieces if piece.kind in SPLIT_INTO}
     tokens = set(side.tokens)
     units: list[Piece] = []
     for text, piece in known.items():
         if text not in tokens:
-            never = piece.kind == Kind.NORMAL and len(text) > 1
+            never = restricted and piece.kind == Kind.NORMAL and len(text) > 1
             # Its score is one of those by which the model weighs unknown characters.
             units.append(piece._replace(text=f"<unused {len(units)}>") if never else piece)
     kinds = (Kind.CONTROL, Kind.CONTROL, Kind.CONTROL, Kind.UNKNOWN)
     special = [Piece(text, 0.0, kind) for text, kind in zip(side.tokens, kinds)]
-    pieces = [*special, *(known[token] for token in side.tokens[len(special) :]), *units]
+    own = (known.get(token, Piece(token, 0.0, Kind.UNKNOWN)) for token in side.tokens[len(special) :])
+    pieces = [*special, *own, *units]
     return side.with_units([piece.text for piece in units]), model._replace(pieces=pieces)

@@ -461,14 +461,22 @@ def _embeddings(title: str, facts: _Facts) -> ChapterText:
             " The position of each token comes in later: inside the encoder, the vectors compared are rotated by it."
         )
         exact += f" Inputs are {row}; queries and keys are rotated by their positions (Su et al. 2021, eq. 34)."
-        return ChapterText(title, plain, exact, row)
+        return _inputs(title, plain, exact, row, facts)
     plain += " Since this encoder reads all tokens at once, numbers that encode the position of each token are added."
     if position == "learned":
         exact += f" Inputs are the {rows} plus learned rows P_j for the positions."
-        return ChapterText(title, plain, exact, f"{row} + P_j")
+        return _inputs(title, plain, exact, f"{row} + P_j", facts)
     order = "" if position == "sinusoidal" else ", with all sines before all cosines"
     exact += f" Inputs are the {rows} plus sinusoids (Vaswani et al. 2017, sections 3.4 and 3.5){order}."
-    return ChapterText(title, plain, exact, f"{row} + PE(j)")
+    offset = facts.config.get("position_offset", 0)
+    return _inputs(title, plain, exact, f"{row} + PE(j + {offset})" if offset else f"{row} + PE(j)", facts)
+
+
+def _inputs(title: str, plain: str, exact: str, formula: str, facts: _Facts) -> ChapterText:
+    """The chapter on a Transformer's inputs, which some models normalize."""
+    if not facts.config.get("embedding_norm", False):
+        return ChapterText(title, plain, exact, formula)
+    return ChapterText(title, plain, f"{exact} Then they are normalised.", f"LayerNorm({formula})")
 
 
 def _encoder(title: str, facts: _Facts) -> ChapterText:

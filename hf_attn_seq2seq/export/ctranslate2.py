@@ -237,6 +237,7 @@ def specification(model: AttnSeq2SeqForConditionalGeneration, tokenizer: PreTrai
     common: dict[str, Any] = {
         "pre_norm": config.norm_position == "pre",
         "activation": Activation[ACTIVATIONS[config.hidden_act]],
+        "layernorm_embedding": config.embedding_norm,
     }
     if config.position_type == "rotary":  # of all dimensions of a head (0), whose halves are pairs
         common |= {"rotary_dim": 0, "rotary_interleave": False, "rotary_base": config.rope_theta}
@@ -288,6 +289,8 @@ def _set_stack(spec: Any, embeddings: Any, side: Any) -> None:
         _set_norm(layer_spec.ffn.layer_norm, layer.feed_forward_norm)
     if spec.pre_norm:
         _set_norm(spec.layer_norm, stack.norm)
+    if hasattr(spec, "layernorm_embedding"):
+        _set_norm(spec.layernorm_embedding, stack.positions.norm)
 
 
 def _set_positions(spec: Any, positions: Positions) -> None:
@@ -297,7 +300,7 @@ def _set_positions(spec: Any, positions: Positions) -> None:
     elif positions.kind == "learned":
         spec.position_encodings.encodings = _numbers(positions.embedding.weight)
     else:  # CTranslate2's own have all sines first, at other angles
-        ranks = torch.arange(max(TABULATED, positions.max_positions)).unsqueeze(0)
+        ranks = torch.arange(max(TABULATED, positions.max_positions)).unsqueeze(0) + positions.offset
         spec.position_encodings.encodings = _numbers(SINUSOIDS[positions.kind](ranks, positions.width)[0])
 
 

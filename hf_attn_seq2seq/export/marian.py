@@ -58,6 +58,8 @@ _HELD: dict[str, Sequence[Any]] = {
     "decoder_mixer": tuple(AUTOREG.values()),
     "hidden_act": tuple(ACTIVATIONS.values()),
     "position_type": ("sinusoidal_halves",),
+    "position_offset": (0,),
+    "embedding_norm": (False,),
     "scale_embeddings": (True,),
     "residual_alpha": (1.0,),
     "encoder_residual_alpha": (1.0,),

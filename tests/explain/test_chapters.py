@@ -45,6 +45,7 @@ MODELS = [
     {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
     {"encoder_type": "gru", "decoder_type": "transformer", "attention_type": "additive", "num_attention_heads": 2},
     {"encoder_type": "transformer", "scale_embeddings": False, "encoder_residual_alpha": 2.0},
+    {"encoder_type": "transformer", "position_offset": 2, "embedding_norm": True},
     *({"decoder_type": "transformer", "attention_type": "multi_head", "decoder_mixer": kind} for kind in STATES),
     {"decoder_type": "transformer", "attention_type": "dot", "decoder_mixer": "average", "average_gate": False},
     {"encoder_type": "min_gru", "decoder_type": "ssru", "attention_type": "general", "attention_query": "current"},

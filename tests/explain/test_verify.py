@@ -135,6 +135,7 @@ def test_every_kind_verifies(
         },
         {**TRANSFORMER, "decoder_mixer": "ssru", "residual_alpha": 1.5, "position_type": "sinusoidal_concat"},
         {**TRANSFORMER, "residual_alpha": 1.25, "encoder_residual_alpha": 0.75, "scale_embeddings": False},
+        {**TRANSFORMER, "position_type": "sinusoidal_halves", "position_offset": 2, "embedding_norm": True},
         {"zero_start": True, "output_bias": True},
     ],
 )

@@ -38,6 +38,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "sockeye": {"position_type": "sinusoidal_concat", "output_bias": True},
     "unscaled": {"scale_embeddings": False},
+    "fairseq": {"position_type": "sinusoidal_halves", "position_offset": 2, "embedding_norm": True},
     "rotary": {"position_type": "rotary", "rope_theta": 100.0},
     "untied": {"tie_word_embeddings": False, "decoder_vocab_size": 23},
     "shared": {"share_encoder_decoder_embeddings": True},

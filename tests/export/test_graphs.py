@@ -70,6 +70,7 @@ OTHERS: list[dict[str, Any]] = [
     {**TRANSFORMER, "decoder_mixer": "average", "average_layers": 0, "position_type": "learned"},
     {**TRANSFORMER, "position_type": "sinusoidal_halves", "zero_start": True, "output_bias": True},
     {**TRANSFORMER, "position_type": "sinusoidal_concat", "residual_alpha": 1.5, "scale_embeddings": False},
+    {**TRANSFORMER, "position_type": "sinusoidal_halves", "position_offset": 2, "embedding_norm": True},
     {"zero_start": True, "output_bias": True},
     {**DEEP, "encoder_type": "lstm", "decoder_type": "lstm", "bridge": "final"},
     {"encoder_type": "gru", "decoder_type": "lstm", "decoder_layers": 2, "bridge": "last_both"},
