@@ -141,12 +141,14 @@ class Attention(nn.Module):
     Base of all kinds: project the source, score, normalise, sum.
 
     Attributes:
+        projects: True where the kind ends in a projection to the decoder's width.
         uses_query: False where the context is the same for every query.
         uses_positions: True where weights depend on the order of source positions, not on the states alone.
         running: True where a step needs the weights of the steps before it.
         moves_on: True where a state passes from step to step, so that queries cannot be answered in any order.
     """
 
+    projects: ClassVar[bool] = False
     uses_query: ClassVar[bool] = True
     uses_positions: ClassVar[bool] = False
     running: ClassVar[bool] = False
@@ -203,7 +205,12 @@ class Attention(nn.Module):
         raise ValueError(f"{type(self).__name__} computes its weights without scores.")
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
+        self,
+        query: torch.Tensor,
+        memory: Memory,
+        state: torch.Tensor | None = None,
+        output_weights: bool = True,
+        steps: torch.Tensor | None = None,
     ) -> AttentionOutput:
         """
         Attend.
@@ -213,6 +220,8 @@ class Attention(nn.Module):
             memory: From [`memory`] or [`recall`].
             state: `(batch, state_size)` from the step before; None at the first step.
             output_weights: False lets kinds with a fused kernel leave out weights and scores.
+            steps: `(batch or 1, tgt_len)`: the step of each query, where a decoder knows it; None: those that follow
+                on the state's.
         """
         scores = self.score(query, memory)
         weights = normalize(scores, key_mask(memory.mask), self.config.attention_normalizer)
@@ -379,6 +388,7 @@ class MultiHeadAttention(Attention):
     not softmax: no fused kernel offers that.
     """
 
+    projects = True
     is_causal = False  # read by Transformers' SDPA and flash functions
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
@@ -400,7 +410,12 @@ class MultiHeadAttention(Attention):
         )
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
+        self,
+        query: torch.Tensor,
+        memory: Memory,
+        state: torch.Tensor | None = None,
+        output_weights: bool = True,
+        steps: torch.Tensor | None = None,
     ) -> AttentionOutput:
         heads = split_heads(self.query_projection(query), self.num_heads)
         implementation = self.config._attn_implementation
@@ -518,12 +533,18 @@ class LocalMonotonicAttention(GeneralAttention):
         return torch.zeros(memory.values.shape[0], 1, device=memory.values.device)
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
+        self,
+        query: torch.Tensor,
+        memory: Memory,
+        state: torch.Tensor | None = None,
+        output_weights: bool = True,
+        steps: torch.Tensor | None = None,
     ) -> AttentionOutput:
-        state = self.initial_state(memory) if state is None else state
-        steps = state
-        if state.shape[1] != query.shape[1]:  # a Transformer decoder hands in the step of every query instead
+        if steps is None:
+            state = self.initial_state(memory) if state is None else state
             steps = state + torch.arange(query.shape[1], device=state.device, dtype=state.dtype)
+        else:
+            steps = steps.expand(query.shape[0], -1).float()
         assert memory.positions is not None
         last = memory.positions.amax(1, keepdim=True).to(steps.dtype)
         distance = self.distance(torch.minimum(steps, last)[:, None, :, None], memory)
@@ -568,7 +589,12 @@ class LocalPredictiveAttention(LocalMonotonicAttention):
         return None
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
+        self,
+        query: torch.Tensor,
+        memory: Memory,
+        state: torch.Tensor | None = None,
+        output_weights: bool = True,
+        steps: torch.Tensor | None = None,
     ) -> AttentionOutput:
         assert memory.positions is not None
         hidden = split_heads(torch.tanh(self.position_projection(query)), self.num_heads)
@@ -608,7 +634,12 @@ class LocationAttention(Attention):
         return scores.gather(-1, index.expand(*scores.shape[:3], -1))
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
+        self,
+        query: torch.Tensor,
+        memory: Memory,
+        state: torch.Tensor | None = None,
+        output_weights: bool = True,
+        steps: torch.Tensor | None = None,
     ) -> AttentionOutput:
         assert memory.positions is not None
         seen = memory.positions < self.max_positions
@@ -657,7 +688,12 @@ class RunningAttention(AdditiveAttention):
         return normalize(scores, key_mask(memory.mask), self.config.attention_normalizer)
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
+        self,
+        query: torch.Tensor,
+        memory: Memory,
+        state: torch.Tensor | None = None,
+        output_weights: bool = True,
+        steps: torch.Tensor | None = None,
     ) -> AttentionOutput:
         state = self.initial_state(memory) if state is None else state
         running = at_least_single(state).view(state.shape[0], self.num_heads, -1)
@@ -845,7 +881,12 @@ class FixedContext(Attention):
         return 1
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, state: torch.Tensor | None = None, output_weights: bool = True
+        self,
+        query: torch.Tensor,
+        memory: Memory,
+        state: torch.Tensor | None = None,
+        output_weights: bool = True,
+        steps: torch.Tensor | None = None,
     ) -> AttentionOutput:
         context = memory.values[:, 0].expand(-1, query.shape[1], -1)
         record(self, context=context)
@@ -877,6 +918,13 @@ def build_attention(config: AttnSeq2SeqConfig) -> Attention:
 # --------------------------------------------------------------------------------------------------------------------
 # What both kinds of decoder share
 # --------------------------------------------------------------------------------------------------------------------
+
+
+class EncoderLayerOutput(NamedTuple):
+    """What a layer of an encoder hands to the next."""
+
+    hidden_states: torch.Tensor  # (batch, src_len, encoder_hidden)
+    final_state: torch.Tensor | None = None  # (batch, parts, encoder_hidden), where it is wanted
 
 
 class EncoderStates(NamedTuple):
@@ -956,22 +1004,27 @@ def recall_shared(attention: Attention, layer: SharedSourceLayer, mask: torch.Te
 
 
 def ask(
-    attention: Attention, query: torch.Tensor, memory: Memory, state: torch.Tensor | None, output_weights: bool
+    attention: Attention,
+    query: torch.Tensor,
+    memory: Memory,
+    state: torch.Tensor | None,
+    output_weights: bool,
+    steps: torch.Tensor | None = None,
 ) -> AttentionOutput:
     """
     Call `attention`; where `memory` has fewer rows than the query, those that share a source ask side by side.
 
     Beams are queries like those of other steps then: no source is copied for them.
     """
-    sources, rows, steps = memory.keys.shape[0], query.shape[0], query.shape[1]
+    sources, rows, tgt_len = memory.keys.shape[0], query.shape[0], query.shape[1]
     if sources == rows:
-        return attention(query, memory, state, output_weights)
+        return attention(query, memory, state, output_weights, steps)
     out = attention(query.reshape(sources, -1, query.shape[-1]), memory, None, output_weights)
 
     def apart(values: torch.Tensor | None) -> torch.Tensor | None:
-        """`(sources, heads, copies * steps, src_len)` to `(rows, heads, steps, src_len)`."""
+        """`(sources, heads, copies * tgt_len, src_len)` to `(rows, heads, tgt_len, src_len)`."""
         if values is None:
             return None
-        return values.unflatten(2, (-1, steps)).transpose(1, 2).flatten(0, 1)
+        return values.unflatten(2, (-1, tgt_len)).transpose(1, 2).flatten(0, 1)
 
-    return AttentionOutput(out.context.reshape(rows, steps, -1), apart(out.weights), apart(out.scores), None)
+    return AttentionOutput(out.context.reshape(rows, tgt_len, -1), apart(out.weights), apart(out.scores), None)

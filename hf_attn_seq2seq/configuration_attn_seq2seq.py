@@ -53,6 +53,8 @@ RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
 FREE_BIAS_ATTENTIONS = ("additive", "concat")
 # Kinds that compare query and key without a projection, so that both must have the same width.
 UNPROJECTED_ATTENTIONS = ("dot", "scaled_dot")
+# Kinds that end in a projection to the decoder's width; the context of the others is as wide as the encoder's states.
+PROJECTING_ATTENTIONS = ("multi_head",)
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "encoder_type": STACK_TYPES,
@@ -377,7 +379,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     @property
     def context_size(self) -> int:
         """Width of the context that a recurrent decoder's attention gives."""
-        return self.hidden_size if self.attention_type == "multi_head" else self.encoder_hidden_size
+        return self.hidden_size if self.attention_type in PROJECTING_ATTENTIONS else self.encoder_hidden_size
 
     @property
     def readout_size(self) -> int:

@@ -18,6 +18,7 @@ from .attention import (
     ConcatAttention,
     DecoderOutput,
     DotAttention,
+    EncoderLayerOutput,
     EncoderStates,
     GeneralAttention,
     Memory,
@@ -155,7 +156,7 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
             nn.LayerNorm(config.encoder_hidden_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
         )
 
-    def forward(self, hidden_states: torch.Tensor, order: TokenOrder | None = None) -> tuple[torch.Tensor, ...]:
+    def forward(self, hidden_states: torch.Tensor, order: TokenOrder | None = None) -> EncoderLayerOutput:
         """
         `(batch, src_len, input)` to `(batch, src_len, encoder_hidden)`, 0 on padding; and, where the decoder starts
         from them, the cells' own states at their last real tokens, both directions side by side: `(batch, parts,
@@ -170,7 +171,7 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
         if order is not None:
             outputs = outputs.masked_fill(~order.mask.unsqueeze(-1), 0.0)
         record(self, states=outputs)
-        return (outputs,) if final is None else (outputs, final)
+        return EncoderLayerOutput(outputs, final)
 
     def read(
         self, inputs: torch.Tensor, order: TokenOrder | None, dropout_mask: torch.Tensor | None
@@ -289,8 +290,10 @@ class RecurrentEncoder(nn.Module):
         hidden_states = inputs_embeds
         finals = []
         for layer in self.layers:
-            hidden_states, *final = layer(hidden_states, order)
-            finals += final
+            out = EncoderLayerOutput(*layer(hidden_states, order))
+            hidden_states = out.hidden_states
+            if out.final_state is not None:
+                finals.append(out.final_state)
         return EncoderStates(hidden_states, torch.stack(finals, dim=1) if finals else None)
 
 

@@ -15,7 +15,15 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .attention import DecoderOutput, EncoderStates, ask, build_attention, newest_mask, recall_source
+from .attention import (
+    DecoderOutput,
+    EncoderLayerOutput,
+    EncoderStates,
+    ask,
+    build_attention,
+    newest_mask,
+    recall_source,
+)
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .mixers import SelfAttention, build_mixer
 from .recorder import record
@@ -178,7 +186,7 @@ class TransformerEncoderLayer(GradientCheckpointingLayer):
         attention_mask: torch.Tensor | None,
         angles: torch.Tensor | None,
         output_attentions: bool = False,
-    ) -> torch.Tensor:
+    ) -> EncoderLayerOutput:
         """`(batch, src_len, encoder_hidden)` to the same."""
         inputs = self.self_attention_norm(hidden_states) if self.pre_norm else hidden_states
         update, _ = self.self_attention(inputs, attention_mask, angles, output_attentions=output_attentions)
@@ -190,7 +198,7 @@ class TransformerEncoderLayer(GradientCheckpointingLayer):
         if not self.pre_norm:
             hidden_states = self.feed_forward_norm(hidden_states)
         record(self, states=hidden_states)
-        return hidden_states
+        return EncoderLayerOutput(hidden_states)
 
 
 class TransformerEncoder(nn.Module):
@@ -226,7 +234,7 @@ class TransformerEncoder(nn.Module):
             attention_mask=attention_mask,
         )
         for layer in self.layers:
-            hidden_states = layer(hidden_states, mask, angles, output_attentions)
+            hidden_states = EncoderLayerOutput(*layer(hidden_states, mask, angles, output_attentions)).hidden_states
         return EncoderStates(self.norm(hidden_states))
 
 
@@ -256,9 +264,8 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         self.add_module(self.mixer_name, build_mixer(config))
         self.add_module(f"{self.mixer_name}_norm", nn.LayerNorm(width, eps=config.layer_norm_eps))
         self.cross_attention = build_attention(config)
-        # Multi-head attention ends in a projection of its own.
-        own_output = config.attention_type == "multi_head"
-        self.cross_output = nn.Identity() if own_output else nn.Linear(self.cross_attention.context_size, width)
+        projects = self.cross_attention.projects
+        self.cross_output = nn.Identity() if projects else nn.Linear(self.cross_attention.context_size, width)
         # What asks nothing is not normalised: a parameter without gradient would stop distributed training.
         unused = self.pre_norm and not self.cross_attention.uses_query
         self.cross_attention_norm = nn.Identity() if unused else nn.LayerNorm(width, eps=config.layer_norm_eps)
@@ -297,8 +304,7 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
             self.cross_attention, encoder_hidden_states, memory_mask, past_key_values, self.layer_idx
         )
         inputs = self.cross_attention_norm(hidden_states) if self.pre_norm else hidden_states
-        steps = steps.expand(inputs.shape[0], -1).float()
-        out = ask(self.cross_attention, inputs, memory, steps, output_attentions)
+        out = ask(self.cross_attention, inputs, memory, None, output_attentions, steps)
         record(self, residual=hidden_states)
         return TransformerDecoderLayerOutput(self.add_context(hidden_states, out.context), weights, out.weights)
 

@@ -30,6 +30,7 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import (
     ATTENTION_NORMALIZERS,
     ATTENTION_TYPES,
     FREE_BIAS_ATTENTIONS,
+    PROJECTING_ATTENTIONS,
     RUNNING_STATE_ATTENTIONS,
     UNPROJECTED_ATTENTIONS,
 )
@@ -413,6 +414,7 @@ def test_registry_and_configuration_name_the_same_kinds():
     assert tuple(ATTENTIONS) == ATTENTION_TYPES
     assert tuple(NORMALIZERS) == ATTENTION_NORMALIZERS
     assert tuple(kind for kind, attention in ATTENTIONS.items() if attention.running) == RUNNING_STATE_ATTENTIONS
+    assert tuple(kind for kind, attention in ATTENTIONS.items() if attention.projects) == PROJECTING_ATTENTIONS
 
 
 @pytest.mark.parametrize(
@@ -776,9 +778,9 @@ def test_local_m_takes_the_step_of_every_query():
     inputs = random_inputs(attention, tgt_len=3)
     memory = attention.memory(inputs.states)
     steps = torch.tensor([[0.0, 1.0, 2.0], [4.0, 5.0, 6.0], [2.0, 2.0, 2.0], [0.0, 3.0, 6.0], [9.0, 0.0, 1.0]])
-    out = attention(inputs.query, memory, steps)
+    out = attention(inputs.query, memory, steps=steps)
     for place in range(3):
-        one = attention(inputs.query[:, place : place + 1], memory, steps[:, place : place + 1])
+        one = attention(inputs.query[:, place : place + 1], memory, steps=steps[:, place : place + 1])
         close(out.weights[:, :, place : place + 1], one.weights, 1e-6)
 
 

@@ -274,7 +274,7 @@ def test_residual_alpha(norm_position: str) -> None:
         made = alpha * states + part(norm(states) if pre else states)
         return made if pre else norm(made)
 
-    found = encoder(states, None, None)
+    found = encoder(states, None, None).hidden_states
     expected = summed(encoder.self_attention_norm, lambda x: encoder.self_attention(x, None, None)[0], 0.5, states)
     expected = summed(encoder.feed_forward_norm, encoder.feed_forward, 0.5, expected)
     torch.testing.assert_close(found, expected)
