@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     """Convert, and tell what came of it."""
     converted = convert(options.source, options.output, options.vocab, options.origin)
     size = sum(part.numel() for part in converted.model.parameters())
-    print(f"{options.output}: {size / 1e6:.1f} million parameters.", *converted.told, sep="\n")
+    print(f"{options.output}: {size:,} parameters.", *converted.told, sep="\n")
     print(f'Try it: hf-attn-seq2seq translate {options.output} "..."')
 
 

@@ -206,4 +206,4 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         convert(path, output, vocabularies, "tutorial")
     make("attention", tmp_path)
     main([path, "--vocab", *vocabularies, "--output", str(output)])
-    assert "million parameters" in capsys.readouterr().out
+    assert " parameters." in capsys.readouterr().out
