@@ -1019,6 +1019,7 @@ def ask(
     sources, rows, tgt_len = memory.keys.shape[0], query.shape[0], query.shape[1]
     if sources == rows:
         return attention(query, memory, state, output_weights, steps)
+    # A kind that reads a state or the steps moves on, and is never shared: see recall_shared.
     out = attention(query.reshape(sources, -1, query.shape[-1]), memory, None, output_weights)
 
     def apart(values: torch.Tensor | None) -> torch.Tensor | None:

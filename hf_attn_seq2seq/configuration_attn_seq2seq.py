@@ -460,8 +460,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         if self.monotonic_noise < 0.0:
             raise ValueError(f"monotonic_noise={self.monotonic_noise} is a standard deviation: give 0 or more.")
         for name in ("rope_theta", "layer_norm_eps", "residual_alpha", "encoder_residual_alpha"):
-            if not getattr(self, name) > 0.0:
-                raise ValueError(f"{name}={getattr(self, name)} must be greater than 0.")
+            if not 0.0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}={getattr(self, name)} must be greater than 0 and finite.")
         for name in ("hidden_act", "average_act"):
             value = getattr(self, name)
             if value is not None and value not in ACT2FN:

@@ -24,6 +24,7 @@ SPECIALS = Specials()
 FIRST = ["<s>", "<pad>", "</s>", "<unk>"]  # the ids of a dictionary before those in its file
 OVERWRITE = " #fairseq:overwrite"
 TABLES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+TIED = ("share_decoder_input_output_embed", "share_all_embeddings")  # options
 
 
 def recognizes(source: Path) -> bool:
@@ -72,7 +73,8 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
     sides = [Side.of([*FIRST, *_words(file)], SPECIALS, str(file)) for file in files]
     splitting = splitting_of(subwords, sides, SPECIALS, f"$A {SPECIALS.end}")
     output = fairseq_transformer.OUTPUT if transformer else fairseq_lstm.OUTPUT
-    tables = Tables.of(weights, splitting.sides, *TABLES, output)
+    tied = any(options.get(name) for name in TIED)
+    tables = Tables.of(weights, splitting.sides, *TABLES, output, tied)
     for side, table, file in zip(sides, TABLES, files):
         rows, _ = weights.shape(table)
         if not side.sized(rows):

@@ -139,7 +139,7 @@ def _fields(options: dict[str, Any], weights: Weights) -> dict[str, Any]:
         if options.get(option):
             raise ValueError(f"'{name}' needs {needed} ({option}), which there is not here.")
     activation = options.get("activation_fn") or "relu"
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(f"'{name}' needs activation_fn {quoted(str(activation))}, which there is not here.")
     fields: dict[str, Any] = {"position_type": "sinusoidal_halves", "position_offset": FIRST_POSITION}
     if _both(weights, "learned positions", _positions("{}")):

@@ -7,6 +7,7 @@ so is all text by models of JoeyNMT 1, except characters.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,6 +91,8 @@ def read_text(options: Options, folder: Path, files: Sequence[Path]) -> Text:
         raise ValueError(f"{len(files)} vocabularies do not fit: name the source's and the target's by --vocab.")
     symbols = data.part("special_symbols")
     specials = Specials(*(symbols.get(name, default) for name, default in SPECIALS.items()))
+    if len(set(specials)) < len(specials):
+        raise ValueError(f"'{data.file}' gives two special tokens one name: get the file again.")
     vocabularies, tokenizers, told = [], [], []
     for name, file in zip(SIDES, files):
         vocabulary = _vocabulary(file, symbols, specials, old)
@@ -107,7 +110,7 @@ def _beside(folder: Path, side: str, data: Options, old: bool) -> Path:
     """A side's vocabulary beside the checkpoint: that of the training, or of the name that the options give."""
     file = folder / SIDES[side]
     named = data.get(f"{side}_vocab", None, str) if old else data.part(side).get("voc_file", None, str)
-    return file if file.is_file() or not named else folder / Path(named).name
+    return file if os.path.isfile(file) or not named else folder / Path(named).name
 
 
 def is_of_first_version(options: Options) -> bool:
@@ -208,7 +211,7 @@ def _lowering(options: Options) -> list[Any]:
 
 
 def _stripped() -> decoders.Decoder:
-    # Strip ends the process where one blank is all there is.
+    # Not decoders.Strip, which can end the process.
     return decoders.Replace(Regex(r"^\s+|\s+$"), "")
 
 
@@ -238,11 +241,13 @@ def _tidied() -> list[Any]:
 
 def _why_not(file: Path, vocabulary: Vocabulary, specials: Specials) -> str | None:
     """What no tokenizer of a SentencePiece model and a vocabulary can do, as the end of a sentence; None: nothing."""
-    if not file.is_file():
+    try:
+        content = file.read_bytes()
+    except OSError:
         return "is not beside the checkpoint"
     if specials != Specials() or vocabulary.tags:
         return "has other special tokens"
-    model = read_sentencepiece(file.read_bytes(), shortened(str(file)))
+    model = read_sentencepiece(content, shortened(str(file)))
     known = {piece.text for piece in model.pieces if piece.kind in SPLIT_INTO}
     if not known.issuperset(vocabulary.side.tokens[len(specials) :]):
         return "lacks tokens of the vocabulary"

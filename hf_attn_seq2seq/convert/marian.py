@@ -6,6 +6,7 @@ or averages, and recurrent models with a conditional GRU.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,7 +99,7 @@ def _vocabularies(model: Path, options: dict[str, Any]) -> list[Path]:
     named = options.get("vocabs")
     if isinstance(named, list) and all(isinstance(each, str) for each in named):
         # Models move, and paths in their options stay.
-        found = [next((file for file in _places(model, each) if file.is_file()), None) for each in named]
+        found = [next((file for file in _places(model, each) if os.path.isfile(file)), None) for each in named]
         files = list(dict.fromkeys(file for file in found if file is not None))
         if None not in found and len(files) in (1, 2):
             return files

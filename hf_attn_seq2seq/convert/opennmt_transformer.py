@@ -107,7 +107,7 @@ def fields_of(
         (activation, options.get(activation, "relu"), activations),
     )
     for option, value, known in kinds:
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise ValueError(f"'{name}' needs {option} {quoted(str(value))}, which there is not here.")
     epsilon = options.get("norm_eps", epsilon)
     if not isinstance(epsilon, float) or not epsilon > 0.0:

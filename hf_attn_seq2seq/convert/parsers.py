@@ -10,6 +10,7 @@ from hf_attn_seq2seq.convert.names import ORIGINS
 EXAMPLES = """examples:
   hf-attn-seq2seq convert models/en-es --output outputs/en-es
   hf-attn-seq2seq convert model.npz --vocab source.spm target.spm --output outputs/en-es
+  hf-attn-seq2seq convert checkpoint_best.pt --vocab dict.en.txt dict.es.txt bpecodes --output outputs/en-es
   hf-attn-seq2seq translate outputs/en-es "The cat is on the mat."
 
 origins:
@@ -31,7 +32,8 @@ def convert_parser() -> CommandParser:
         type=Path,
         default=[],
         metavar="FILE",
-        help="its vocabulary, or the source's and the target's (default: what is beside it)",
+        help="its vocabulary, or the source's and the target's, and what split its text: a SentencePiece model or BPE "
+        "codes (default: what is beside it)",
     )
     parser.add_argument("--output", "-o", metavar="FOLDER", required=True, help="a new folder")
     return parser

@@ -152,7 +152,7 @@ def _stacks(position: str, mixer: str) -> dict[str, Stack]:
     }
 
 
-def _split(weights: Weights, stacks: Mapping[str, Stack], heads: int) -> None:
+def _split(weights: Weights, stacks: Mapping[str, Stack], heads: int, width: int) -> None:
     """Give queries, keys and values, which lie side by side head by head, names of their own."""
     for stack in stacks.values():
         for number in range(stack.depth(weights)):
@@ -161,11 +161,9 @@ def _split(weights: Weights, stacks: Mapping[str, Stack], heads: int) -> None:
                     continue
                 prefix = f"{stack.layer.format(number)}{attention.attention}."
                 if attention is stack.cross_attention:
-                    rows, width = weights.shape(f"{prefix}ff_kv.weight")
-                    weights.left[f"{prefix}query.weight"] = weights.take(f"{prefix}ff_q.weight", rows // 2, rows // 2)
-                    both = weights.take(f"{prefix}ff_kv.weight", rows, width)
+                    weights.left[f"{prefix}query.weight"] = weights.take(f"{prefix}ff_q.weight", width, width)
+                    both = weights.take(f"{prefix}ff_kv.weight", 2 * width, width)
                 else:
-                    rows, width = weights.shape(f"{prefix}ff_in.weight")
                     joined = weights.take(f"{prefix}ff_in.weight", 3 * width, width)
                     weights.left[f"{prefix}query.weight"], both = joined.split([width, 2 * width])
                 for name, part in zip(("key", "value"), both.unflatten(0, (heads, 2, -1)).unbind(1)):
@@ -205,7 +203,7 @@ def _model(options: Options, weights: Weights, sides: list[Side]) -> AttnSeq2Seq
     if any(each < 1 or tables.width % each for each in heads):
         raise ValueError(f"'{options.file}' has {heads} heads for {tables.width} numbers, which do not fit.")
     for (side, stack), count in zip(stacks.items(), heads):
-        _split(weights, {side: stack}, count)
+        _split(weights, {side: stack}, count, tables.width)
     inner = [weights.shape(f"{stack.layer.format(0)}{stack.inner}.weight")[0] for stack in stacks.values()]
     position_tables = _positions(weights, tables.width, fields["position_type"])
     config = AttnSeq2SeqConfig(

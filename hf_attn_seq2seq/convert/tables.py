@@ -30,13 +30,23 @@ class Tables(NamedTuple):
     width: int
 
     @classmethod
-    def of(cls, weights: Weights, sides: list[Side], source: str, target: str, output: str) -> Tables:
+    def of(
+        cls, weights: Weights, sides: list[Side], source: str, target: str, output: str, tied: bool = False
+    ) -> Tables:
         """
         Those of a file.
 
+        Args:
+            weights: Of the file.
+            sides: The vocabularies.
+            source, target, output: What the tables and the output layer are called there.
+            tied: Whether the output layer may be missing, since it is the target's table.
+
         Raises:
-            ValueError: A table is missing, or has another width than the other.
+            ValueError: A table or the output layer is missing, or one table has another width than the other.
         """
+        if not tied:
+            weights.shape(f"{output}.weight")
         widths = [weights.shape(name)[1] for name in (source, target)]
         if widths[0] != widths[1]:
             raise ValueError(

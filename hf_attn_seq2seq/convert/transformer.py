@@ -156,7 +156,14 @@ def fill_stack(filling: Filling, weights: Weights, names: Stack, stack: Any) -> 
 
 
 def linear(filling: Filling, weights: Weights, name: str, layer: Any) -> None:
-    """A layer's `weight` and `bias`; a bias that is not there is zeros, which change nothing."""
+    """
+    A layer's `weight` and `bias`; models may be without the bias of a product, which is zeros then.
+
+    Raises:
+        ValueError: One is missing, or has another shape.
+    """
     bias = f"{name}.bias"
+    if isinstance(layer, torch.nn.LayerNorm):
+        weights.shape(bias, 1)
     filling.put(layer.weight, weights.take(f"{name}.weight", *layer.weight.shape))
     filling.put(layer.bias, weights.take(bias, *layer.bias.shape) if bias in weights else torch.zeros_like(layer.bias))

@@ -163,9 +163,9 @@ def to_tokenizer(model: SentencePiece, name: str, size: int | None = None) -> To
         steps += [normalizers.Replace(Regex("^ +| +$"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     tokenizer.normalizer = normalizers.Sequence([*steps, *_PREFIX[model.add_dummy_prefix]])
     normal = {piece.text for piece in model.pieces if piece.kind == Kind.NORMAL}
-    if SPACE in normal and not any(
-        SPACE in text[1:] for text in normal
-    ):  # words can be split one by one, which is faster
+    # Words can be split one by one, which is faster, where a blank alone is a piece and none lies within a piece.
+    apart = SPACE in normal and not any(SPACE in text[1:] for text in normal)
+    if apart:
         tokenizer.pre_tokenizer = pre_tokenizers.Split(SPACE, "merged_with_next")
     parts = [decoders.Replace(SPACE, " "), *([decoders.ByteFallback()] if falls_back else []), decoders.Fuse()]
     tokenizer.decoder = decoders.Sequence([*parts, *([decoders.Strip(" ", 1, 0)] if model.add_dummy_prefix else [])])

@@ -467,6 +467,8 @@ def _embeddings(title: str, facts: _Facts) -> ChapterText:
         exact += f" Inputs are the {rows} plus learned rows P_j for the positions."
         return _inputs(title, plain, exact, f"{row} + P_j", facts)
     order = "" if position == "sinusoidal" else ", with all sines before all cosines"
+    if position == "sinusoidal_halves":
+        order += ", sine and cosine i having the angle pos / 10000^(i / (w / 2 - 1)) where w is the width"
     exact += f" Inputs are the {rows} plus sinusoids (Vaswani et al. 2017, sections 3.4 and 3.5){order}."
     offset = facts.config.get("position_offset", 0)
     return _inputs(title, plain, exact, f"{row} + PE(j + {offset})" if offset else f"{row} + PE(j)", facts)

@@ -523,11 +523,9 @@ def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
             projected = steps.transition.input_projections[0](tensor("attention.0.context"))
             state = tuple(tensor(f"{here}.{part}_after") for part in parts)
             for part, made in zip(parts, steps.transition.step(projected, state, None)):
-                what, recorded = (
-                    "the context and the first cell's state give the next state",
-                    f"{TRANSITION}.{part}_after",
-                )
-                checks.compare("cells", what, made.numpy(), trace.arrays[recorded], _summed(steps.transition))
+                what = "the context and the first cell's state give the next state"
+                recorded = trace.arrays[f"{TRANSITION}.{part}_after"]
+                checks.compare("cells", what, made.numpy(), recorded, _summed(steps.transition))
             output = tensor(f"{TRANSITION}.hidden_after")
         if steps.config.residual and below is not None:
             output = output + below

@@ -65,6 +65,16 @@ def test_against_fairseq(name: str, tmp_path: Path) -> None:
     assert config.encoder_hidden_size != config.hidden_size  # so that its projections of the state are there
 
 
+@pytest.mark.parametrize("missing", ["decoder.output_projection.weight", "encoder.layers.0.final_layer_norm.bias"])
+def test_what_is_missing_is_no_other_model(missing: str, tmp_path: Path) -> None:
+    found = read_torch(FILES / "learned.pt")
+    del found["model"][missing]
+    torch.save(found, tmp_path / "cut.pt")
+    with pytest.raises(ValueError, match=f"holds no '{missing}': get the file again"):
+        convert(tmp_path / "cut.pt", tmp_path / "out", [FILES / f"dict.{side}.txt" for side in ("src", "tgt")])
+    assert not (tmp_path / "out").exists()
+
+
 def test_weights_by_their_old_names() -> None:
     state = read_torch(FILES / "transformer.pt")["model"]
     now = renamed(state)
