@@ -39,10 +39,12 @@ class Model:
         self.engine = GraphEngine(folder / GRAPH_FILE, threads=1)
         self.tokenizer = AttnSeq2SeqTokenizer.from_pretrained(folder)
 
-    def searcher(self, sources: list[str], search: str) -> Callable[[], list[str]]:
-        """A translation of the sources in the way of `SEARCHES`."""
+    def searcher(self, sources: list[str], search: str, tokens: int | None = None) -> Callable[[], list[str]]:
+        """A translation of the sources in the way of `SEARCHES`, each of as many tokens as given, or until its end."""
         batch, beams = SEARCHES[search]
         options = {"batch_size": batch, "num_beams": beams, "split_sentences": False}
+        if tokens:
+            options |= {"min_new_tokens": tokens, "max_new_tokens": tokens}
         return lambda: translate(self.engine, self.tokenizer, sources, **options)
 
 
