@@ -215,7 +215,7 @@ def gradients(model: AttnSeq2SeqForConditionalGeneration, batch: dict[str, torch
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_gradient_checkpointing_gives_the_same_gradients(family: str, reentrant: bool, dropout: float) -> None:
     # Variational masks are drawn before the decoder's chunks, so that dropout must agree too.
-    model = make(family, dropout=dropout, recurrent_dropout=dropout, variational_dropout=True).train()
+    model = make(family, dropout=dropout, recurrent_dropout=dropout, variational_dropout=True).double().train()
     batch = dict(DataCollatorForSeq2Seq(number_tokenizer(), model=model)(reversed_sentences(3, longest=20, seed=2)))
     target_length = batch["labels"].shape[1]
     assert target_length > 10
@@ -234,7 +234,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(family: str, reentrant:
     assert checkpointed.keys() == expected.keys()
     for name, gradient in expected.items():
         assert gradient.abs().max() > 0, name
-        torch.testing.assert_close(checkpointed[name], gradient, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(checkpointed[name], gradient, rtol=1e-4, atol=1e-6)
 
 
 @families
