@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.marian_engines import Engine, most_tokens, text_lines, vocabulary
 from benchmarks.rounds import ENVIRONMENTS
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration, AttnSeq2SeqTokenizer
-from hf_attn_seq2seq.convert.marian import EXCLUDED
+from hf_attn_seq2seq.convert.vocabularies import EXCLUDED
 from hf_attn_seq2seq.data.sentencepiece import EOS, PAD, UNK, read_sentencepiece, to_tokenizer
 from hf_attn_seq2seq.decoding.graph import GraphEngine
 from hf_attn_seq2seq.export.marian import INT8_BIN, export_marian

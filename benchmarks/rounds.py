@@ -196,6 +196,7 @@ def added_memory(runs: Sequence[Callable[[], object]]) -> dict[str, float]:
 
 
 def _resident(field: str) -> float:
+    """Of this process, as Linux counts it; getrusage's peak would be that of the process that started it."""
     found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1]) / 1024

@@ -25,7 +25,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package and the loop, installed or not
 
-from benchmarks.rounds import processor
+from benchmarks.rounds import added_memory, processor
 from benchmarks.step import StepBatch, random_batch
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 
@@ -118,16 +118,8 @@ def tell_peak(name: str, sentences: str, shortest: str, longest: str, plain: str
     torch.set_num_threads(1)
     model = build(name)
     step(model, random_batch(2, 3, VOCAB_SIZE, padded=False), plain == "1")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew, from what is held now
-    base = held_kib("VmRSS")
-    step(model, Shape(int(sentences), int(shortest), int(longest)).batch(), plain == "1")
-    print((held_kib("VmHWM") - base) / 1024)
-
-
-def held_kib(field: str) -> int:
-    """Of this process, as Linux counts it; getrusage's peak would be that of the process that started it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+    batch = Shape(int(sentences), int(shortest), int(longest)).batch()
+    print(added_memory([lambda: step(model, batch, plain == "1")])["above"])
 
 
 def main() -> None:

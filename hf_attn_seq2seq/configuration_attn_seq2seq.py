@@ -50,7 +50,7 @@ TWO_PART_CELLS = ("lstm",)
 # Kinds whose next step needs the weights of earlier steps; a Transformer decoder computes all steps at once.
 RUNNING_STATE_ATTENTIONS = ("location_aware", "coverage", "monotonic")
 # Kinds whose scoring network may have a bias and a normalised vector, or not; others are as in their papers.
-FREE_BIAS_ATTENTIONS = ("additive", "concat")
+FREE_SCORE_ATTENTIONS = ("additive", "concat")
 # Kinds that compare query and key without a projection, so that both must have the same width.
 UNPROJECTED_ATTENTIONS = ("dot", "scaled_dot")
 # Kinds that end in a projection to the decoder's width; the context of the others is as wide as the encoder's states.
@@ -161,12 +161,12 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             kernel size must be odd.
         monotonic_noise: Standard deviation of the noise added to monotonic energies in training.
         monotonic_hard: Whether monotonic attention selects a single position (hard attention) outside training.
-        bridge: How the first decoder state is computed from the encoder: `"zeros"`, `"last"` state,
-            `"last_both"` (that state for h and for an LSTM's c too, as in JoeyNMT), `"mean"` state, or `"dense"` (tanh
-            of a linear map) of the last state, or of a Transformer's mean; `"mean_dense"`, the same of the mean in all
-            cases; each layer from the `"final"` state, h and c, of the same layer of the
-            encoder (Sutskever et al. 2014), through linear maps where widths differ; or `"final_dense"`: relu of
-            linear maps of all layers' final states (as OpenNMT's). Recurrent decoders only.
+        bridge: How the first decoder state is computed from the encoder: `"zeros"`, `"last"` state, `"last_both"`
+            (that state for h and for an LSTM's c too, as in JoeyNMT), `"mean"` state, or `"dense"` (tanh of a linear
+            map) of the last state, or of a Transformer's mean; `"mean_dense"`, the same of the mean in all cases; each
+            layer from the `"final"` state, h and c, of the same layer of the encoder (Sutskever et al. 2014), through
+            linear maps where widths differ; or `"final_dense"`: relu of linear maps of all layers' final states (as
+            OpenNMT's). Recurrent decoders only.
         readout: What the output layer reads. `"tanh"`: tanh(W [state; context] + b) (Luong et al. 2015, eq. 5);
             `"affine"`: the same without its tanh; `"deep"`: tanh(W [state; context; previous word] + b), as wide as an
             embedding (Sennrich et al. 2017); `"maxout"`: deep output with maxout units over state, context and
@@ -550,10 +550,10 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 f"of '{self.attention_normalizer}'."
             )
         for name in ("attention_bias", "attention_weight_norm"):
-            if getattr(self, name) and kind not in FREE_BIAS_ATTENTIONS:
+            if getattr(self, name) and kind not in FREE_SCORE_ATTENTIONS:
                 raise ValueError(
-                    f"{name}=True is for attention_type {' and '.join(FREE_BIAS_ATTENTIONS)}, not '{kind}': leave it "
-                    "out."
+                    f"{name}=True is for attention_type {' and '.join(FREE_SCORE_ATTENTIONS)}, not '{kind}': leave "
+                    "it out."
                 )
         unread = self.readout == "linear" and self.attention_query == "current" and kind != "none"
         if unread and self.is_recurrent_decoder:

@@ -29,7 +29,7 @@ from hf_attn_seq2seq.attention import (
 from hf_attn_seq2seq.configuration_attn_seq2seq import (
     ATTENTION_NORMALIZERS,
     ATTENTION_TYPES,
-    FREE_BIAS_ATTENTIONS,
+    FREE_SCORE_ATTENTIONS,
     PROJECTING_ATTENTIONS,
     RUNNING_STATE_ATTENTIONS,
     UNPROJECTED_ATTENTIONS,
@@ -99,7 +99,7 @@ def all_cases() -> Iterator[Case]:
                         kind,
                         {"attention_normalizer": normalizer, "num_attention_heads": 4, "num_key_value_heads": groups},
                     )
-    for kind in FREE_BIAS_ATTENTIONS:
+    for kind in FREE_SCORE_ATTENTIONS:
         yield Case(kind, {"attention_bias": True, "num_attention_heads": 1})
         yield Case(kind, {"attention_weight_norm": True, "num_attention_heads": 1})
         yield Case(kind, {"attention_bias": True, "attention_weight_norm": True, "num_attention_heads": 2})

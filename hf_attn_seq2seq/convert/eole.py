@@ -124,7 +124,7 @@ def _model(
             raise ValueError(f"'{name}' needs positions in a recurrent model, which there are not here.")
         if found[0] == "brnn" and "encoder.bridge.0.weight" in weights:
             raise ValueError(f"'{name}' has a bridge from both directions, which eole's own code does not run.")
-        opennmt.check(parts[1], name)
+        check_only(parts[1], opennmt.ONLY, name)
         return recurrent_model({**parts[1], **training}, weights, tables)
     if found != ("transformer", "transformer"):
         raise ValueError(

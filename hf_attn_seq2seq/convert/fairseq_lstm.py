@@ -47,19 +47,14 @@ def _config(options: dict[str, Any], weights: Weights, tables: Tables) -> AttnSe
             "decoder-hidden-size), which there is not here."
         )
     both = "encoder.lstm.weight_hh_l0_reverse" in weights
-    depths = [0, 0]
-    while f"encoder.lstm.weight_hh_l{depths[0]}" in weights:
-        depths[0] += 1
-    while f"decoder.layers.{depths[1]}.weight_hh" in weights:
-        depths[1] += 1
     attends = "decoder.attention.output_proj.weight" in weights
     return AttnSeq2SeqConfig(
         hidden_size=hidden,
         encoder_hidden_size=half * (1 + both),
         encoder_type="lstm",
         decoder_type="lstm",
-        encoder_layers=depths[0],
-        decoder_layers=depths[1],
+        encoder_layers=weights.depth("encoder.lstm.weight_hh_l{}"),
+        decoder_layers=weights.depth("decoder.layers.{}.weight_hh"),
         bidirectional=both,
         attention_type="general" if attends else "none",
         attention_query="current",

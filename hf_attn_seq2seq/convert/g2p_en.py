@@ -22,7 +22,7 @@ from tokenizers import normalizers
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.convert.converted import Converted
-from hf_attn_seq2seq.convert.vocabularies import END, EXCLUDED, PAD, START, Side, Specials, tokenizer_of
+from hf_attn_seq2seq.convert.vocabularies import EXCLUDED, IDS, Side, Specials, tokenizer_of
 from hf_attn_seq2seq.convert.weights import Filling, Weights, gates_of, rows_of
 from hf_attn_seq2seq.messages import shortened
 
@@ -100,10 +100,7 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
         tie_word_embeddings=False,
         output_bias=True,
         dropout=0.0,
-        pad_token_id=PAD,
-        bos_token_id=START,
-        decoder_start_token_id=START,
-        eos_token_id=END,
+        **IDS,
     )
     filling = Filling(config)
     parts = filling.model.model

@@ -169,7 +169,7 @@ def _recurrent_encoder(weights: Weights) -> dict[str, Any]:
     return {
         "encoder_type": cell,
         "encoder_hidden_size": 2 * half,
-        "encoder_layers": _depth(weights, "encoder.rnn.weight_hh_l{}"),
+        "encoder_layers": weights.depth("encoder.rnn.weight_hh_l{}"),
     }
 
 
@@ -186,7 +186,7 @@ def _recurrent_decoder(options: Options, weights: Weights) -> dict[str, Any]:
     return {
         "hidden_size": hidden,
         "decoder_type": cell,
-        "decoder_layers": _depth(weights, "decoder.rnn.weight_hh_l{}"),
+        "decoder_layers": weights.depth("decoder.rnn.weight_hh_l{}"),
         "attention_type": "additive" if "decoder.attention.query_layer.weight" in weights else "general",
         "attention_query": "current",
         "input_feeding": entering > width,
@@ -273,13 +273,6 @@ def _alphas(
     else:
         found = [float(parts[side].get("alpha", 1.0, int)) for side in STACKS]
     return {"encoder_residual_alpha": found[0], "residual_alpha": found[1]}
-
-
-def _depth(weights: Weights, name: str) -> int:
-    count = 0
-    while name.format(count) in weights:
-        count += 1
-    return count
 
 
 def _set_search(model: AttnSeq2SeqForConditionalGeneration, options: Options, target: Vocabulary) -> None:

@@ -16,7 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 
 from hf_attn_seq2seq.convert.options import Options
 from hf_attn_seq2seq.convert.vocabularies import SPLIT_INTO, Side, Specials, pair_of, with_pieces, word_level
-from hf_attn_seq2seq.data.sentencepiece import SPACE, read_sentencepiece, to_tokenizer, why_not
+from hf_attn_seq2seq.data.sentencepiece import SPACE, SentencePiece, read_sentencepiece, to_tokenizer, why_not
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
@@ -161,10 +161,10 @@ def _reader(
         kind = options.choose("tokenizer_type", SPLITTERS, options.get("bpe_type", "sentencepiece"), "tokenizer_type")
         if kind == "sentencepiece":
             file = folder / Path(settings.get("model_file", "")).name
-            reason = _why_not(file, vocabulary, specials)
-            if reason is None:
-                return _pieces(file, vocabulary, steps, ends, told)
-            told.append(SENTENCEPIECE.format(reason))
+            model = _model_of_pieces(file, vocabulary, specials)
+            if isinstance(model, SentencePiece):
+                return *_pieces(model, shortened(str(file)), vocabulary, steps, ends), told
+            told.append(SENTENCEPIECE.format(model))
         else:
             told.append(SUBWORD_NMT)
             mark = settings.get("separator", "@@")
@@ -239,8 +239,8 @@ def _tidied() -> list[Any]:
     return [*(decoders.Replace(each, instead) for each, instead in SPACES), _stripped()]
 
 
-def _why_not(file: Path, vocabulary: Vocabulary, specials: Specials) -> str | None:
-    """What no tokenizer of a SentencePiece model and a vocabulary can do, as the end of a sentence; None: nothing."""
+def _model_of_pieces(file: Path, vocabulary: Vocabulary, specials: Specials) -> SentencePiece | str:
+    """The SentencePiece model in a file; or, as the end of a sentence, why no tokenizer can be made of it."""
     try:
         content = file.read_bytes()
     except OSError:
@@ -251,20 +251,19 @@ def _why_not(file: Path, vocabulary: Vocabulary, specials: Specials) -> str | No
     known = {piece.text for piece in model.pieces if piece.kind in SPLIT_INTO}
     if not known.issuperset(vocabulary.side.tokens[len(specials) :]):
         return "lacks tokens of the vocabulary"
-    side, model = with_pieces(vocabulary.side, model)
+    side, ordered = with_pieces(vocabulary.side, model)
     if model.type == "bpe" and any(len(unit) > 1 for unit in side.tokens[len(vocabulary.side.tokens) :]):
         return "merges what the vocabulary lacks"
-    return why_not(model)
+    return why_not(ordered) or model
 
 
 def _pieces(
-    file: Path, vocabulary: Vocabulary, steps: list[Any], ends: list[Any], told: list[str]
-) -> tuple[Vocabulary, Tokenizer, list[str]]:
-    name = shortened(str(file))
-    side, model = with_pieces(vocabulary.side, read_sentencepiece(file.read_bytes(), name))
-    tokenizer = to_tokenizer(model, name)
+    model: SentencePiece, name: str, vocabulary: Vocabulary, steps: list[Any], ends: list[Any]
+) -> tuple[Vocabulary, Tokenizer]:
+    side, ordered = with_pieces(vocabulary.side, model)
+    tokenizer = to_tokenizer(ordered, name)
     if steps:
         tokenizer.normalizer = normalizers.Sequence([*steps, tokenizer.normalizer])
     if ends:
         tokenizer.decoder = decoders.Sequence([tokenizer.decoder, *ends])
-    return vocabulary._replace(side=side), tokenizer, told
+    return vocabulary._replace(side=side), tokenizer

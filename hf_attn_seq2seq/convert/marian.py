@@ -21,11 +21,11 @@ from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.marian_file import OPTIONS, QUANT_MULT, MarianFile, read_marian
 from hf_attn_seq2seq.convert.marian_names import ACTIVATIONS, AUTOREG, Weight, output_layer, tables, weights
 from hf_attn_seq2seq.convert.marian_vocabularies import IN_LINES, IN_YAML, Vocabulary
+from hf_attn_seq2seq.convert.vocabularies import EXCLUDED
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
 
-EXCLUDED = -1e4  # a bias by which a token has probability 0, and which half precision holds
 LAYER_NORM_EPS = 1e-6
 BEAMS = 12  # Marian's, unless it is told otherwise; the students are made for one
 ENDS = (".npz", ".bin")

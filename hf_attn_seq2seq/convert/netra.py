@@ -27,7 +27,7 @@ from tokenizers import Regex, normalizers
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.hdf5 import read_hdf5
-from hf_attn_seq2seq.convert.vocabularies import END, PAD, START, Side, Specials, tokenizer_of
+from hf_attn_seq2seq.convert.vocabularies import IDS, Side, Specials, tokenizer_of
 from hf_attn_seq2seq.convert.weights import Filling, Weights, rows_of
 from hf_attn_seq2seq.messages import quoted, shortened
 
@@ -148,10 +148,7 @@ def _filled(weights: Weights, sides: tuple[Side, Side], sizes: list[tuple[int, .
             tie_word_embeddings=False,
             output_bias=True,
             dropout=0.0,
-            pad_token_id=PAD,
-            bos_token_id=START,
-            decoder_start_token_id=START,
-            eos_token_id=END,
+            **IDS,
         )
     )
     encoder, decoder = filling.model.model.encoder, filling.model.model.decoder

@@ -14,7 +14,7 @@ from typing import Any
 
 from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.opennmt_recurrent import recurrent_model
-from hf_attn_seq2seq.convert.opennmt_transformer import transformer_model
+from hf_attn_seq2seq.convert.opennmt_transformer import check_only, transformer_model
 from hf_attn_seq2seq.convert.subwords import splitting_of
 from hf_attn_seq2seq.convert.tables import Tables
 from hf_attn_seq2seq.convert.vocabularies import Side, Specials
@@ -28,12 +28,12 @@ WORDS = "embeddings.make_embedding.emb_luts.0.weight"
 TABLES = (f"encoder.{WORDS}", f"decoder.{WORDS}")
 RECURRENT = [(encoder, decoder) for encoder in ("rnn", "brnn") for decoder in ("rnn", "ifrnn")]
 # Options that ask for what there is not here, with what an option must be.
-ONLY: dict[str, tuple[Any, str]] = {
-    "copy_attn": (False, "copying words"),
-    "coverage_attn": (False, "its coverage, which changes the source's states"),
-    "context_gate": (None, "a context gate"),
-    "model_task": ("seq2seq", "a language model"),
-    "model_type": ("text", "another source than text"),
+ONLY: dict[str, tuple[tuple[Any, ...], str]] = {
+    "copy_attn": ((False, None), "copying words"),
+    "coverage_attn": ((False, None), "its coverage, which changes the source's states"),
+    "context_gate": ((None,), "a context gate"),
+    "model_task": (("seq2seq", None), "a language model"),
+    "model_type": (("text", None), "another source than text"),
 }
 
 
@@ -73,7 +73,6 @@ def convert(source: Path, vocabularies: Sequence[Path] = ()) -> Converted:
     if start != SPECIALS.start:
         raise ValueError(f"'{name}' starts a target with {quoted(start)} instead of <s>, which is not read.")
     sides = [_side(vocab, part, name) for part in ("src", "tgt")]
-    weights.shape("generator.weight")
     splitting = splitting_of(vocabularies, sides, SPECIALS, "$A")
     return Converted(model_of(vars(found["opt"]), weights, splitting.sides), splitting.tokenizer, splitting.told)
 
@@ -93,7 +92,7 @@ def model_of(options: dict[str, Any], weights: Weights, sides: list[Side]) -> At
             f"'{name}' has encoder_type {kinds[0]} and decoder_type {kinds[1]}: only recurrent models and "
             "Transformers are read."
         )
-    check(options, name)
+    check_only(options, ONLY, name)
     if any(".emb_luts.1." in tensor for tensor in weights.left):
         raise ValueError(f"'{name}' needs features of words, which there are not here.")
     tables = Tables.of(weights, sides, *TABLES, "generator")
@@ -104,20 +103,6 @@ def model_of(options: dict[str, Any], weights: Weights, sides: list[Side]) -> At
     model = (transformer_model if transformer else recurrent_model)(options, weights, tables)
     weights.finish()
     return model
-
-
-def check(options: Mapping[str, Any], name: str) -> None:
-    """
-    Refuse options that ask for what there is not here.
-
-    Raises:
-        ValueError: Names the option.
-    """
-    for option, (only, needed) in ONLY.items():
-        if options.get(option, only) not in (only, None):
-            raise ValueError(
-                f"'{name}' needs {needed} ({option}: {quoted(str(options[option]))}), which there is not here."
-            )
 
 
 def _side(vocab: Mapping[str, Any], part: str, name: str) -> Side:

@@ -37,23 +37,19 @@ def _cells(weights: Weights) -> str:
     return "decoder.rnn.layers." if "decoder.rnn.layers.0.weight_hh" in weights else "decoder.rnn."
 
 
-def _hidden(weights: Weights, layer: int) -> str:
+def _hidden(weights: Weights) -> str:
+    """The name of the weight from state to gates, with a place for the layer's number."""
     cells = _cells(weights)
-    return f"{cells}{layer}.weight_hh" if cells.endswith("layers.") else f"{cells}weight_hh_l{layer}"
+    return f"{cells}{{}}.weight_hh" if cells.endswith("layers.") else f"{cells}weight_hh_l{{}}"
 
 
 def _config(options: dict[str, Any], weights: Weights, tables: Tables) -> AttnSeq2SeqConfig:
     name = weights.file
-    cell, hidden = gates_of(weights, _hidden(weights, 0))
+    cell, hidden = gates_of(weights, _hidden(weights).format(0))
     encoder_cell, half = gates_of(weights, "encoder.rnn.weight_hh_l0")
     both = "encoder.rnn.weight_hh_l0_reverse" in weights
     if encoder_cell != cell or half * (1 + both) != hidden:
         raise ValueError(f"'{name}' has cells of other kinds or widths in the encoder: get the file again.")
-    depths = [0, 0]
-    while f"encoder.rnn.weight_hh_l{depths[0]}" in weights:
-        depths[0] += 1
-    while _hidden(weights, depths[1]) in weights:
-        depths[1] += 1
     attention, readout = "none", "linear"
     if "decoder.attn.linear_out.weight" in weights:
         attention, readout = "dot", "tanh"
@@ -68,8 +64,8 @@ def _config(options: dict[str, Any], weights: Weights, tables: Tables) -> AttnSe
         hidden_size=hidden,
         encoder_type=cell,
         decoder_type=cell,
-        encoder_layers=depths[0],
-        decoder_layers=depths[1],
+        encoder_layers=weights.depth("encoder.rnn.weight_hh_l{}"),
+        decoder_layers=weights.depth(_hidden(weights)),
         bidirectional=both,
         attention_type=attention,
         attention_bias=attention == "additive",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hf_attn_seq2seq.convert.vocabularies import END, EXCLUDED, PAD, START, Side
+from hf_attn_seq2seq.convert.vocabularies import EXCLUDED, IDS, START, Side
 from hf_attn_seq2seq.convert.weights import Filling, Weights, rows_of
 
 
@@ -66,10 +66,8 @@ class Tables(NamedTuple):
             "share_encoder_decoder_embeddings": self.sides[0] == self.sides[1] and torch.equal(source, target),
             "tie_word_embeddings": torch.equal(head, target),
             "output_bias": f"{self.output}.bias" in weights or bool(self.sides[1].excluded),
-            "pad_token_id": PAD,
-            "bos_token_id": START,
+            **IDS,
             "decoder_start_token_id": start,
-            "eos_token_id": END,
         }
 
     def fill(self, filling: Filling, weights: Weights) -> None:

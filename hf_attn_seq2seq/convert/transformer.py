@@ -39,10 +39,7 @@ class Stack(NamedTuple):
 
     def depth(self, weights: Weights) -> int:
         """How many layers there are."""
-        count = 0
-        while f"{self.layer.format(count)}{self.inner}.weight" in weights:
-            count += 1
-        return count
+        return weights.depth(f"{self.layer}{self.inner}.weight")
 
 
 class Heads(NamedTuple):

@@ -18,10 +18,8 @@ import torch
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.convert.converted import Converted
 from hf_attn_seq2seq.convert.vocabularies import (
-    END,
     EXCLUDED,
-    PAD,
-    START,
+    IDS,
     Side,
     Specials,
     read_vocabulary,
@@ -173,7 +171,7 @@ def _config(weights: Weights, kind: _Kind, sides: list[Side], sizes: list[tuple[
     if encoder_cell != cell:
         raise ValueError(f"'{weights.file}' has a {encoder_cell} encoder and a {cell} decoder, which no tutorial has.")
     both = "encoder.rnn.weight_hh_l0_reverse" in weights
-    layers = [_layers(weights, f"{part}.rnn.weight_hh_l") for part in ("encoder", "decoder")]
+    layers = [weights.depth(f"{part}.rnn.weight_hh_l{{}}") for part in ("encoder", "decoder")]
     fields: dict[str, Any] = {"attention_type": "none"}
     if kind.attends:
         name = "Wa" if kind.of_pytorch else "attn"
@@ -199,19 +197,9 @@ def _config(weights: Weights, kind: _Kind, sides: list[Side], sizes: list[tuple[
         tie_word_embeddings=False,
         output_bias=True,
         dropout=0.0,
-        pad_token_id=PAD,
-        bos_token_id=START,
-        decoder_start_token_id=START,
-        eos_token_id=END,
+        **IDS,
         **fields,
     )
-
-
-def _layers(weights: Weights, prefix: str) -> int:
-    count = 0
-    while f"{prefix}{count}" in weights:
-        count += 1
-    return count
 
 
 def _filled(

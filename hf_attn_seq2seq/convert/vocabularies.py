@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -17,6 +17,12 @@ from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
 EXCLUDED = -1e4  # a bias by which a token has probability 0, and which half precision holds
 PAD, START, END, UNKNOWN = range(4)  # the ids of the special tokens here
+IDS: dict[str, Any] = {
+    "pad_token_id": PAD,
+    "bos_token_id": START,
+    "decoder_start_token_id": START,
+    "eos_token_id": END,
+}
 
 
 class Specials(NamedTuple):

@@ -108,6 +108,13 @@ class Weights:
             raise ValueError(f"'{self.file}' holds {quoted(name)} of shape {tuple(value.shape)}: get the file again.")
         return tuple(value.shape)
 
+    def depth(self, name: str) -> int:
+        """How many layers there are, by a tensor of each, whose name has a place for the layer's number, `{}`."""
+        count = 0
+        while name.format(count) in self:
+            count += 1
+        return count
+
     def take(self, name: str, *shape: int) -> torch.Tensor:
         """
         A tensor in single precision, which then counts as read.

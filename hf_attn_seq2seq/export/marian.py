@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
-from hf_attn_seq2seq.convert.marian import EXCLUDED, LAYER_NORM_EPS
+from hf_attn_seq2seq.convert.marian import LAYER_NORM_EPS
 from hf_attn_seq2seq.convert.marian_file import (
     ALIGNMENT,
     FLOAT32,
@@ -40,6 +40,7 @@ from hf_attn_seq2seq.convert.marian_file import (
 )
 from hf_attn_seq2seq.convert.marian_names import ACTIVATIONS, AUTOREG, OUTPUT, Weight, tables, weights
 from hf_attn_seq2seq.convert.marian_vocabularies import Words
+from hf_attn_seq2seq.convert.vocabularies import EXCLUDED
 from hf_attn_seq2seq.data.sentencepiece import EOS, PAD, UNK, Kind, SentencePiece, of_tokenizer, write_sentencepiece
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import resolve
