@@ -16,8 +16,8 @@ PACKAGE = "hf_attn_seq2seq"
 ROOT = Path(hf_attn_seq2seq.__file__).parent
 # From the ground up; what lies beside the model room needs nothing but libraries.
 ROOMS = ("", "data", "graphs", "decoding", "convert", "export", "evaluation", "training", "explain", "app", "sharing")
-# A saved model needs Transformers alone, which brings the others; sentencex is imported where it is installed.
-LIBRARIES = {"torch", "transformers", "tokenizers", "huggingface_hub", "sentencex"}
+# A saved model needs Transformers alone, which brings most; the last three are imported where they are installed.
+LIBRARIES = {"torch", "transformers", "tokenizers", "huggingface_hub", "numpy", "sentencex", "soundfile", "PIL"}
 
 
 class Import(NamedTuple):
