@@ -932,6 +932,7 @@ class EncoderStates(NamedTuple):
 
     hidden_states: torch.Tensor  # (batch, src_len, encoder_hidden)
     final_state: torch.Tensor | None = None  # (batch, encoder_layers, parts, encoder_hidden), where it is wanted
+    mask: torch.Tensor | None = None  # (batch, src_len), nonzero on real states; None: all are real
 
 
 class DecoderOutput(NamedTuple):

@@ -3,6 +3,7 @@
 
 import copy
 import difflib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -44,6 +45,8 @@ READOUTS = ("tanh", "maxout", "affine", "deep", "linear", "concat")
 DECODER_MIXERS = ("attention", "ssru", "min_gru", "average")
 POSITION_TYPES = ("sinusoidal", "sinusoidal_concat", "sinusoidal_halves", "learned", "rotary")
 SINUSOIDAL_POSITIONS = ("sinusoidal", "sinusoidal_concat", "sinusoidal_halves")
+FRONTEND_TYPES = ("tokens", "speech", "image")
+IMAGE_LAYOUTS = ("grid", "columns")
 
 # Cells whose state is two vectors, h and c; that of the others is one.
 TWO_PART_CELLS = ("lstm",)
@@ -67,6 +70,22 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "norm_position": ("post", "pre"),
     "decoder_mixer": DECODER_MIXERS,
     "position_type": POSITION_TYPES,
+    "frontend": FRONTEND_TYPES,
+    "image_layout": IMAGE_LAYOUTS,
+}
+# Channels of the convolutions of a front end, where none are given.
+_CONVOLUTIONS = {"speech": (32, 32), "image": (32, 64, 128)}
+# Fields that only one front end reads.
+_FRONTEND_FIELDS = {
+    "num_mel_bins": ("speech",),
+    "image_channels": ("image",),
+    "image_height": ("image",),
+    "image_layout": ("image",),
+    "image_backbone": ("image",),
+    "frontend_channels": ("speech", "image"),
+    "frontend_strides": ("speech", "image"),
+    "pyramid_layers": ("speech", "image"),
+    "ctc_weight": ("speech", "image"),
 }
 _POSITIVE = (
     "vocab_size",
@@ -87,6 +106,8 @@ _POSITIVE = (
     "intermediate_size",
     "encoder_intermediate_size",
     "max_position_embeddings",
+    "num_mel_bins",
+    "image_channels",
 )
 # Names in other libraries for two of our fields.
 _NAMES_ELSEWHERE = {
@@ -209,6 +230,23 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         output_bias: Whether the output layer adds a bias.
         zero_start: Whether the decoder reads zeros, instead of an embedding, where it is fed the start token, as in
             Marian.
+        frontend: What the encoder reads: `"tokens"`, `"speech"` (log-mel frames: Chan et al. 2016, "Listen, Attend and
+            Spell") or `"image"` (pixels: Xu et al. 2015, "Show, Attend and Tell"). For the latter two there is no
+            source vocabulary: `vocab_size` is the target's.
+        num_mel_bins: Numbers in a frame of speech.
+        image_channels: 1 for grey pictures, 3 for colour.
+        image_height: Height of all pictures, in pixels; None: any. `image_layout="columns"` needs it.
+        image_layout: `"grid"`: a state for each cell of what the convolutions leave, with positions in two
+            dimensions; `"columns"`: a state for each column, for lines of text.
+        image_backbone: Name of a network of `timm` to read pictures with, instead of the convolutions.
+        frontend_channels: Channels of each of the convolutions; None: 32 and 32 for speech, 32, 64 and 128 for
+            pictures.
+        frontend_strides: Their strides, each a pair: time and frequency, or height and width; None: 2 throughout.
+        pyramid_layers: Between how many layers of a recurrent encoder, from the first on, pairs of neighbouring
+            states are joined into one, so that each halves the length (Chan et al. 2016, section 3.1). Speech, and
+            pictures read in columns.
+        ctc_weight: Share of CTC in the loss, w in (1 - w) attention + w CTC, by a second output layer on the encoder
+            (Watanabe et al. 2017, eq. 21); its blank is `pad_token_id`. 0: none. Speech and pictures.
         share_encoder_decoder_embeddings: Whether source and target share one table (with `tie_word_embeddings`:
             three-way tying); needs a shared vocabulary.
         format_version: Format of the code that saved the model; a model saved by newer code is refused.
@@ -305,6 +343,17 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     rope_theta: float = 10000.0
     layer_norm_eps: float = 1e-5
 
+    frontend: str = "tokens"
+    num_mel_bins: int = 80
+    image_channels: int = 3
+    image_height: int | None = None
+    image_layout: str = "grid"
+    image_backbone: str | None = None
+    frontend_channels: list[int] | None = None
+    frontend_strides: list[list[int]] | None = None
+    pyramid_layers: int = 0
+    ctc_weight: float | int = 0.0
+
     tie_word_embeddings: bool = True
     share_encoder_decoder_embeddings: bool = False
     output_bias: bool = False
@@ -377,6 +426,27 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         return self.decoder_type != "transformer"
 
     @property
+    def reads_tokens(self) -> bool:
+        """Whether the source are tokens, so that there is a table of their embeddings."""
+        return self.frontend == "tokens"
+
+    @property
+    def frontend_stride(self) -> tuple[int, int]:
+        """
+        How much one state of the encoder stands for: `(frames, 1)` of speech, `(pixels high, pixels wide)` of a
+        picture, `(1, 1)` of tokens. A pyramid counts; a backbone of `timm`, which knows its own, does not.
+        """
+        if self.reads_tokens:
+            return 1, 1
+        strides = [] if self.image_backbone is not None else self.frontend_strides
+        first, second = (math.prod(stride[side] for stride in strides) for side in (0, 1))
+        if self.frontend == "speech":
+            return first * 2**self.pyramid_layers, 1
+        return (
+            self.image_height or first
+        ) if self.image_layout == "columns" else first, second * 2**self.pyramid_layers
+
+    @property
     def context_size(self) -> int:
         """Width of the context that a recurrent decoder's attention gives."""
         return self.hidden_size if self.attention_type in PROJECTING_ATTENTIONS else self.encoder_hidden_size
@@ -416,11 +486,14 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 raise ValueError(f"AttnSeq2SeqConfig has no field '{shortened(name)}': did you mean '{close[0]}'?")
 
     def _resolve_sizes(self) -> None:
-        def default(name: str, value: float) -> None:
+        def default(name: str, value: Any) -> None:
             if getattr(self, name) is None:
                 setattr(self, name, value)
 
         default("decoder_vocab_size", self.vocab_size)
+        if self.frontend in _CONVOLUTIONS and self.image_backbone is None:
+            default("frontend_channels", list(_CONVOLUTIONS[self.frontend]))
+            default("frontend_strides", [[2, 2] for _ in self.frontend_channels])
         default("embedding_size", self.hidden_size)
         default("encoder_hidden_size", self.hidden_size)
         default("attention_size", self.hidden_size)
@@ -474,9 +547,76 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             raise ValueError(
                 f"location_kernel_size={self.location_kernel_size} must be odd, so that the kernel has a center."
             )
+        self._validate_frontend()
         self._validate_stacks()
         self._validate_attention()
         self._validate_embeddings()
+
+    def _validate_frontend(self) -> None:
+        fields = type(self).__dataclass_fields__
+        for name, frontends in _FRONTEND_FIELDS.items():
+            if self.frontend not in frontends and getattr(self, name) != fields[name].default:
+                raise ValueError(
+                    f"{name}={shortened(str(getattr(self, name)))} is for frontend {' or '.join(frontends)}, not "
+                    f"'{self.frontend}': leave it out."
+                )
+        if not 0.0 <= self.ctc_weight < 1.0:
+            raise ValueError(f"ctc_weight={self.ctc_weight} is a share of the loss: give 0 or more, and less than 1.")
+        if self.ctc_weight and self.pad_token_id is None:
+            raise ValueError("ctc_weight needs pad_token_id, which is CTC's blank and is not set: name a token.")
+        if self.reads_tokens:
+            return
+        if self.decoder_vocab_size != self.vocab_size:
+            raise ValueError(
+                f"frontend='{self.frontend}' has no source vocabulary, vocab_size={self.vocab_size} is the target's: "
+                f"leave out decoder_vocab_size={self.decoder_vocab_size}."
+            )
+        if self.share_encoder_decoder_embeddings:
+            raise ValueError(
+                f"frontend='{self.frontend}' has no source embeddings to share: set share_encoder_decoder_embeddings="
+                "False."
+            )
+        columns = self.frontend == "image" and self.image_layout == "columns"
+        if columns and self.image_height is None:
+            raise ValueError("image_layout='columns' needs image_height, which is not set: give it in pixels.")
+        if self.image_height is not None and self.image_height < 1:
+            raise ValueError(f"image_height={self.image_height} must be at least 1.")
+        if self.image_backbone is not None:
+            if self.frontend_channels is not None or self.frontend_strides is not None:
+                raise ValueError(
+                    "image_backbone takes the place of frontend_channels and frontend_strides: leave these out."
+                )
+            if columns:
+                raise ValueError("image_backbone gives a grid: set image_layout='grid'.")
+        else:
+            self._validate_convolutions()
+        if self.pyramid_layers and not (self.is_recurrent_encoder and (columns or self.frontend == "speech")):
+            raise ValueError(
+                f"pyramid_layers={self.pyramid_layers} joins pairs of states between layers of a recurrent encoder "
+                "of speech, or of a picture's columns: choose an encoder_type such as 'lstm', or leave it out."
+            )
+        if not 0 <= self.pyramid_layers < self.encoder_layers:
+            raise ValueError(
+                f"pyramid_layers={self.pyramid_layers} must be at least 0 and less than encoder_layers="
+                f"{self.encoder_layers}, between which states are joined."
+            )
+        if self.embedding_size % 2 and self.frontend == "image" and not columns:
+            raise ValueError(
+                f"embedding_size={self.embedding_size} must be even: half of the numbers tell a cell's row and half "
+                "its column."
+            )
+
+    def _validate_convolutions(self) -> None:
+        channels, strides = self.frontend_channels, self.frontend_strides
+        if len(channels) != len(strides) or not channels:
+            raise ValueError(
+                f"frontend_channels={channels} and frontend_strides={strides} go together: give as many strides as "
+                "channels, at least one of each."
+            )
+        if any(count < 1 for count in channels):
+            raise ValueError(f"frontend_channels={channels} must each be at least 1.")
+        if any(len(pair) != 2 or min(pair) < 1 for pair in strides):
+            raise ValueError(f"frontend_strides={strides} must each be a pair of numbers of at least 1.")
 
     def _validate_stacks(self) -> None:
         if self.is_recurrent_encoder:

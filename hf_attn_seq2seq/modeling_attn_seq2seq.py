@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Attention encoder-decoders as Transformers models: `from_pretrained`, `Trainer`, `generate()`, `push_to_hub`."""
 
+import copy
 import math
 import os
 import re
@@ -33,6 +34,8 @@ from .attention import Attention
 from .cache_attn_seq2seq import AttnSeq2SeqCache, SharedSourceCache, new_state_cache
 from .cells import CELLS, RecurrentCell
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig, target_vocabulary
+from .ctc import CTCPrefixScores, ctc_loss
+from .frontend import FRONTENDS
 from .fused import is_plain_linear, runs_plainly
 from .messages import check_layer
 from .mixers import SelfAttention
@@ -175,7 +178,7 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         # A width of 0.02, Transformers' default, starves a tanh readout of gradient: scale by the sizes instead.
-        if isinstance(module, (nn.Linear, nn.Conv1d)):
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
@@ -188,10 +191,17 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
         else:
             super()._init_weights(module)
 
+    def __init__(self, config: AttnSeq2SeqConfig, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
+        frontend = FRONTENDS[config.frontend]
+        self.main_input_name = frontend.input_name
+        self.input_modalities = frontend.modality
+
     @property
     def dummy_inputs(self) -> dict[str, torch.Tensor]:
-        ids = torch.tensor([[4, 5, 2], [4, 2, 0]], device=self.device) % self.config.vocab_size
-        return {"input_ids": ids, "attention_mask": ids.ne(0).long(), "decoder_input_ids": ids[:, :1]}
+        source = FRONTENDS[self.config.frontend](self.config).dummy_inputs(self.device)
+        targets = torch.full((2, 1), self.config.decoder_start_token_id or 0, device=self.device)
+        return {**source, "decoder_input_ids": targets}
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         if self._auto_class is not None:
@@ -269,9 +279,13 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
                 module._tied_weights_keys = module._tied_keys()
 
     def get_input_embeddings(self) -> nn.Embedding:
-        return self.get_encoder().embed_tokens
+        side = self.get_encoder() if self.config.reads_tokens else self.get_decoder()
+        return side.embed_tokens
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        if not self.config.reads_tokens:
+            self.get_decoder().embed_tokens = value
+            return
         self.get_encoder().embed_tokens = value
         if self.config.share_encoder_decoder_embeddings:
             self.get_decoder().embed_tokens = value
@@ -328,23 +342,34 @@ class EncoderOutput(BaseModelOutput):
     Attributes:
         final_state: `(batch, encoder_layers, parts, encoder_hidden)`: the state in which each layer ends, both
             directions side by side; h, and the c of an LSTM. None unless the decoder's `bridge` reads it.
+        attention_mask: `(batch, states)`: the mask that belongs to the states, nonzero on real ones; None: all are.
     """
 
     final_state: torch.FloatTensor | None = None
+    attention_mask: torch.Tensor | None = None
 
     @classmethod
     def of(cls, outputs: Any) -> BaseModelOutput:
-        """An encoder's output, as it was returned or as a tuple, in which the second tensor is the final state."""
+        """An encoder's output, as it was returned or as a tuple, in which tensors are told apart by their shape."""
         if isinstance(outputs, BaseModelOutput):
             return outputs
         first, *others = outputs
-        final: Any = next((part for part in others if isinstance(part, torch.Tensor)), None)
+        tensors = {part.dim(): part for part in others if isinstance(part, torch.Tensor)}
         layers, attentions, *_ = (*(part for part in others if not isinstance(part, torch.Tensor)), None, None)
-        return cls(first, layers, attentions, final)
+        return cls(first, layers, attentions, tensors.get(4), tensors.get(2))
+
+    @staticmethod
+    def mask_of(outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
+        """The mask that belongs to the states: the encoder's own, or the one given beside an output that has none."""
+        own = getattr(outputs, "attention_mask", None)
+        return attention_mask if own is None else own
 
 
 class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
-    """Source tokens to states: an embedding table and the stack that `encoder_type` names."""
+    """
+    A source to states: the `frontend`, which for tokens is a table of embeddings, and the stack that `encoder_type`
+    names.
+    """
 
     _can_record_outputs = {
         "hidden_states": OutputRecorder(GradientCheckpointingLayer),
@@ -353,7 +378,9 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
+        self.frontend = FRONTENDS[config.frontend](config)
+        if config.reads_tokens:
+            self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
         self.stack = ENCODERS[config.encoder_type](config)
         self.gradient_checkpointing = False
         self.post_init()
@@ -371,37 +398,55 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pixel_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> EncoderOutput:
         """
         Args:
             input_ids: `(batch, src_len)`.
-            attention_mask: `(batch, src_len)`, 1 on real tokens, wherever they lie; None: all are real.
+            attention_mask: `(batch, src_len)`, 1 on real tokens or frames, wherever they lie; None: all are real.
             inputs_embeds: `(batch, src_len, embedding)`, instead of `input_ids`.
+            input_features: `(batch, frames, num_mel_bins)`, where `frontend="speech"`.
+            pixel_values: `(batch, channels, height, width)`, where `frontend="image"`.
+            pixel_mask: `(batch, height, width)`, 1 on the real pixels of pictures, whole rows and columns; None: all.
 
         Returns:
-            `last_hidden_state` `(batch, src_len, encoder_hidden)`, and `final_state` for bridges that read it.
+            `last_hidden_state` `(batch, states, encoder_hidden)`; `attention_mask` `(batch, states)`, which belongs to
+            them; and `final_state` for bridges that read it. Of tokens there is a state each.
 
         Raises:
             ValueError: No source or an empty one, one that is all padding, ids outside the vocabulary, a mask that
                 does not fit.
         """
-        config = self.config
-        # An adapter around the table has no sizes.
-        vocab_size = getattr(self.embed_tokens, "num_embeddings", config.vocab_size)
-        check_inputs("source", input_ids, inputs_embeds, attention_mask, vocab_size, config.embedding_size)
-        if attention_mask is not None and not is_tracing(attention_mask):
-            empty = (~attention_mask.bool().any(1)).nonzero()
+        given = {"input_ids": input_ids, "input_features": input_features, "pixel_values": pixel_values}
+        frontend, inputs = self.frontend, given.pop(self.main_input_name)
+        if not frontend.reads_tokens:
+            given["inputs_embeds"] = inputs_embeds
+        for name, other in given.items():
+            if other is not None:
+                raise ValueError(
+                    f"This model has frontend='{self.config.frontend}': give {self.main_input_name}, not {name}."
+                )
+        mask = pixel_mask if frontend.mask_name == "pixel_mask" else attention_mask
+        if frontend.reads_tokens:
+            # An adapter around the table has no sizes.
+            vocab_size = getattr(self.embed_tokens, "num_embeddings", self.config.vocab_size)
+            check_inputs("source", inputs, inputs_embeds, mask, vocab_size, self.config.embedding_size)
+            inputs = self.embed_tokens(inputs) if inputs_embeds is None else inputs_embeds
+        else:
+            frontend.check(inputs, mask)
+        if mask is not None and not is_tracing(mask):
+            empty = (~mask.bool().flatten(1).any(1)).nonzero()
             if len(empty):
                 raise ValueError(
-                    f"Source {int(empty[0])} of the batch is all padding: it needs at least one real token, such as "
-                    "the end token."
+                    f"Source {int(empty[0])} of the batch is all padding: it needs at least one real {frontend.unit}."
                 )
-        if inputs_embeds is None:
-            inputs_embeds = self.embed_tokens(input_ids)
-        out = self.stack(inputs_embeds, attention_mask, output_attentions=bool(kwargs.get("output_attentions")))
-        record(self, embeddings=inputs_embeds, states=out.hidden_states)
-        return EncoderOutput(last_hidden_state=out.hidden_states, final_state=out.final_state)
+        embedded = frontend(inputs, mask)
+        out = self.stack(embedded.embeds, embedded.mask, output_attentions=bool(kwargs.get("output_attentions")))
+        record(self, embeddings=embedded.embeds, states=out.hidden_states)
+        return EncoderOutput(last_hidden_state=out.hidden_states, final_state=out.final_state, attention_mask=out.mask)
 
 
 class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
@@ -585,6 +630,9 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         decoder_inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
+        input_features: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pixel_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Seq2SeqModelOutput:
         """
@@ -599,6 +647,7 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
             inputs_embeds: `(batch, src_len, embedding)`, instead of `input_ids`.
             decoder_inputs_embeds: `(batch, tgt_len, embedding)`, instead of `decoder_input_ids`.
             use_cache: Whether to return the decoder's state.
+            input_features, pixel_values, pixel_mask: Speech and pictures, as for [`AttnSeq2SeqEncoder.forward`].
 
         Returns:
             `last_hidden_state` `(batch, tgt_len, hidden)` and, where asked for, `cross_attentions`: for a recurrent
@@ -608,14 +657,20 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
         """
         if encoder_outputs is None:
             encoder_outputs = self.encoder(
-                input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                inputs_embeds=inputs_embeds,
+                input_features=input_features,
+                pixel_values=pixel_values,
+                pixel_mask=pixel_mask,
+                **kwargs,
             )
         encoder_outputs = EncoderOutput.of(encoder_outputs)
         decoder_outputs = self.decoder(
             input_ids=decoder_input_ids,
             attention_mask=decoder_attention_mask,
             encoder_hidden_states=encoder_outputs.last_hidden_state,
-            encoder_attention_mask=attention_mask,
+            encoder_attention_mask=EncoderOutput.mask_of(encoder_outputs, attention_mask),
             past_key_values=past_key_values,
             inputs_embeds=decoder_inputs_embeds,
             use_cache=use_cache,
@@ -656,6 +711,9 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         super().__init__(config)
         self.model = AttnSeq2SeqModel(config)
         self.lm_head = nn.Linear(config.readout_size, config.decoder_vocab_size, bias=config.output_bias)
+        self.ctc_head: nn.Linear | None = None
+        if config.ctc_weight:
+            self.ctc_head = nn.Linear(config.encoder_hidden_size, config.decoder_vocab_size)
         # The class's name selects a causal loss, which would shift the labels a second time.
         self.loss_type = "ForMaskedLM"
         self._tied_weights_keys = self._tied_keys()
@@ -683,6 +741,9 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         logits_to_keep: int | torch.Tensor = 0,
         label_smoothing: float = 0.0,
         output_logits: bool | None = None,
+        input_features: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pixel_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Seq2SeqLMOutput:
         """
@@ -695,10 +756,12 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
                 None: both, where logits that training leaves out are computed when they are first read, before the
                 optimizer's step. Those behind a row's last label may then be 0.
             input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, encoder_outputs, past_key_values,
-            inputs_embeds, decoder_inputs_embeds, use_cache: As for [`AttnSeq2SeqModel.forward`].
+            inputs_embeds, decoder_inputs_embeds, use_cache, input_features, pixel_values, pixel_mask: As for
+                [`AttnSeq2SeqModel.forward`].
 
         Returns:
-            `loss` (cross-entropy; the mean over labels, or the sum over `num_items_in_batch`) and `logits` `(batch,
+            `loss` (cross-entropy, with `ctc_weight` joined by that of CTC; per label, or the sum over
+            `num_items_in_batch`) and `logits` `(batch,
             tgt_len, decoder_vocab)`.
 
         Raises:
@@ -708,7 +771,8 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         if short is not None and decoder_input_ids is not None and decoder_input_ids is short.accepted:
             short.accepted = None
             cache: Any = past_key_values
-            logits = short.step(decoder_input_ids, cache, encoder_outputs[0], attention_mask)
+            mask = EncoderOutput.mask_of(encoder_outputs, attention_mask)
+            logits = short.step(decoder_input_ids, cache, encoder_outputs[0], mask)
             return Seq2SeqLMOutput(logits=logits, past_key_values=cache)
         if labels is not None:
             use_cache = False
@@ -721,6 +785,14 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         leave_out = labels is not None and self._leaves_out_logits(labels, output_logits, kwargs)
         if leave_out and past_key_values is None:
             kwargs["wanted_lengths"] = lengths_to_last_label(labels)  # type: ignore[typeddict-unknown-key]
+        if labels is not None and self.ctc_head is not None and encoder_outputs is None:
+            encoder_outputs = self.model.encoder(
+                input_features=input_features,
+                attention_mask=attention_mask,
+                pixel_values=pixel_values,
+                pixel_mask=pixel_mask,
+                **kwargs,
+            )
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -731,6 +803,9 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             inputs_embeds=inputs_embeds,
             decoder_inputs_embeds=decoder_inputs_embeds,
             use_cache=use_cache,
+            input_features=input_features,
+            pixel_values=pixel_values,
+            pixel_mask=pixel_mask,
             **kwargs,
         )
         hidden_states = outputs.last_hidden_state
@@ -750,6 +825,8 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             record(self, hidden=hidden_states, logits=logits)
             if labels is not None:
                 loss = self._loss_of(logits, labels, label_smoothing, **kwargs)
+        if loss is not None and self.ctc_head is not None:
+            loss = self._with_ctc(loss, EncoderOutput.of(encoder_outputs), attention_mask, labels, **kwargs)
         result = Seq2SeqLMOutput(
             loss=loss,
             logits=None if output_logits is False else logits,
@@ -807,6 +884,40 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         loss = nn.functional.cross_entropy(logits, labels, reduction=reduction, label_smoothing=label_smoothing)
         return loss if divisor is None else loss / divisor
 
+    def ctc_logits(self, encoder_hidden_states: torch.Tensor) -> torch.Tensor:
+        """
+        What CTC says of the encoder's states: `(batch, states, encoder_hidden)` to `(batch, states, vocab)`.
+
+        Raises:
+            ValueError: The model has no output layer for CTC.
+        """
+        if self.ctc_head is None:
+            raise ValueError(
+                "This model has no CTC: it needs ctc_weight above 0 in its configuration, from training on."
+            )
+        return self.ctc_head(encoder_hidden_states)  # type: ignore[no-any-return]
+
+    def _with_ctc(
+        self,
+        loss: torch.Tensor,
+        encoder_outputs: Any,
+        attention_mask: torch.Tensor | None,
+        labels: torch.Tensor,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """(1 - w) attention + w CTC (Watanabe et al. 2017, eq. 21), both divided by the number of labels."""
+        mask = EncoderOutput.mask_of(encoder_outputs, attention_mask)
+        logits = self.ctc_logits(encoder_outputs[0])
+        total = ctc_loss(logits, mask, labels, self.config.pad_token_id, self._end_tokens(self.config.eos_token_id))
+        divisor = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        weight = self.config.ctc_weight
+        return (1 - weight) * loss + weight * (total / divisor).to(loss.dtype)
+
+    @staticmethod
+    def _end_tokens(ends: Any) -> list[int]:
+        return [] if ends is None else [int(end) for end in (ends if isinstance(ends, (list, tuple)) else [ends])]
+
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """The decoder's input for `(batch, tgt_len)` labels; data collators call this."""
         return shift_tokens_right(labels, self.config.pad_token_id, self.config.decoder_start_token_id)
@@ -816,6 +927,9 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     def generate(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """
         Transformers' `generate`, whose helpers count the target's tokens where the source has others.
+
+        Besides its own arguments it takes `ctc_weight`, the share that CTC has in the score of a hypothesis (Watanabe
+        et al. 2017), of a model that was trained with CTC; it can also stand in `generation_config`.
 
         To detect a watermark in the output of a model with two vocabularies, pass
         `model.config.get_text_config(decoder=True)` to `WatermarkDetector`: `model.config` has the source's size.
@@ -827,6 +941,10 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
                 f"The assistant's source vocabulary has {sizes[1]} tokens and the model's has {sizes[0]}: they "
                 "must use the same source tokenizer."
             )
+        if "ctc_weight" in kwargs:
+            settings = copy.deepcopy(kwargs.pop("generation_config", None) or self.generation_config)
+            settings.ctc_weight = kwargs.pop("ctc_weight")
+            kwargs = {"generation_config": settings, **settings.update(**kwargs)}
         with target_vocabulary(), short_steps(self):
             return super().generate(*args, **kwargs)  # type: ignore[misc]
 
@@ -874,10 +992,21 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
     ) -> None:
         if generation_config.num_beams is not None and generation_config.num_beams < 1:
             raise ValueError(f"num_beams={generation_config.num_beams} must be at least 1.")
+        weight = getattr(generation_config, "ctc_weight", None)
+        if weight is not None and not 0.0 <= weight <= 1.0:
+            raise ValueError(f"ctc_weight={weight} is a share of the score: give a number from 0 to 1.")
+        if weight and self.ctc_head is None:
+            raise ValueError(
+                f"ctc_weight={weight} needs a model that was trained with CTC, and this one has none: leave it out."
+            )
         if generation_config.length_penalty is not None and not math.isfinite(generation_config.length_penalty):
             raise ValueError(f"length_penalty={generation_config.length_penalty} must be a finite number.")
         # Transformers 5 infers no mask for encoder-decoders: padding would then be read as words.
-        if model_kwargs.get("attention_mask") is None and model_kwargs.get("encoder_outputs") is None:
+        if (
+            self.config.reads_tokens
+            and model_kwargs.get("attention_mask") is None
+            and model_kwargs.get("encoder_outputs") is None
+        ):
             model_kwargs["attention_mask"] = self._prepare_attention_mask_for_generation(
                 inputs_tensor, generation_config, model_kwargs
             )
@@ -943,6 +1072,25 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             cache.self_attention_cache = AttnSeq2SeqCache(self.config.num_states)
             if generation_config.is_assistant:
                 cache.activate_past_recording()
+
+    def _get_logits_processor(self, generation_config: Any, *args: Any, **kwargs: Any) -> Any:
+        processors = super()._get_logits_processor(generation_config, *args, **kwargs)  # type: ignore[misc]
+        weight = getattr(generation_config, "ctc_weight", None)
+        if weight:
+            model_kwargs = kwargs.get("model_kwargs") or {}
+            outputs = model_kwargs["encoder_outputs"]
+            copies = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1)
+            mask = EncoderOutput.mask_of(outputs, model_kwargs.get("attention_mask"))
+            with torch.no_grad():
+                logits = self.ctc_logits(outputs[0][::copies])
+            ends = self._end_tokens(generation_config.eos_token_id)
+            blank = self.config.pad_token_id
+            start_len = kwargs.get("input_ids_seq_length") or 1
+            # Before those that forbid tokens, whose word is the last.
+            processors.insert(
+                0, CTCPrefixScores(logits, None if mask is None else mask[::copies], weight, blank, ends, start_len)
+            )
+        return processors
 
     def _refuse_mixed_vocabularies(self, generation_config: Any) -> None:
         source, target = self.config.vocab_size, self.config.decoder_vocab_size

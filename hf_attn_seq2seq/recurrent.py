@@ -130,6 +130,13 @@ class TokenOrder(NamedTuple):
         return cls(mask, count, first, rank, backward, backward_rank, packed, packed_backward, batch_sizes, rows)
 
 
+def order_of(mask: torch.Tensor | None) -> TokenOrder | None:
+    """The order of a `(batch, src_len)` mask; None where nothing is masked."""
+    if mask is None or not (is_tracing(mask) or not bool(mask.all())):
+        return None
+    return TokenOrder.of(mask.bool())
+
+
 def take_steps(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """`(batch, length, size)` states in the order of a `(batch, length)` index."""
     return states.gather(1, index.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
@@ -146,12 +153,15 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
         super().__init__()
         self.config = config
         self.input_size = config.embedding_size if layer_idx == 0 else config.encoder_hidden_size
+        self.joins_pairs = 0 < layer_idx <= config.pyramid_layers
+        if self.joins_pairs:
+            self.input_size *= 2
         directions = 2 if config.bidirectional else 1
         self.hidden_size = config.encoder_hidden_size // directions
         self.cells: Sequence[RecurrentCell] = nn.ModuleList(  # type: ignore[assignment]
             CELLS[config.encoder_type]([self.input_size], self.hidden_size) for _ in range(directions)
         )
-        self.residual = config.residual and layer_idx > 0
+        self.residual = config.residual and layer_idx > 0 and not self.joins_pairs
         self.norm = (
             nn.LayerNorm(config.encoder_hidden_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
         )
@@ -269,8 +279,24 @@ class RecurrentEncoderLayer(GradientCheckpointingLayer):
         return torch.cat(halves, dim=-1)
 
 
+def join_pairs(states: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """
+    Two neighbouring states side by side as one (Chan et al. 2016, eq. 5); an odd last one beside 0.
+
+    Args:
+        states: `(batch, src_len, size)`, 0 on padding, all of which lies behind.
+        mask: `(batch, src_len)`; None: all are real.
+
+    Returns:
+        `(batch, ceil(src_len / 2), 2 * size)`, and the mask that belongs to it.
+    """
+    batch, src_len, size = states.shape
+    padded = nn.functional.pad(states, (0, 0, 0, src_len % 2))
+    return padded.reshape(batch, (src_len + 1) // 2, 2 * size), None if mask is None else mask[:, ::2]
+
+
 class RecurrentEncoder(nn.Module):
-    """A stack of recurrent layers over embedded source tokens."""
+    """A stack of recurrent layers over embedded source tokens, or over what a front end gives."""
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__()
@@ -284,17 +310,18 @@ class RecurrentEncoder(nn.Module):
             inputs_embeds: `(batch, src_len, embedding)`.
             attention_mask: `(batch, src_len)`, nonzero on real tokens; None: all are real.
         """
-        order = None
-        if attention_mask is not None and (is_tracing(attention_mask) or not bool(attention_mask.all())):
-            order = TokenOrder.of(attention_mask.bool())
-        hidden_states = inputs_embeds
+        hidden_states, mask = inputs_embeds, attention_mask
+        order = order_of(mask)
         finals = []
         for layer in self.layers:
+            if layer.joins_pairs:
+                hidden_states, mask = join_pairs(hidden_states, mask)
+                order = order_of(mask)
             out = EncoderLayerOutput(*layer(hidden_states, order))
             hidden_states = out.hidden_states
             if out.final_state is not None:
                 finals.append(out.final_state)
-        return EncoderStates(hidden_states, torch.stack(finals, dim=1) if finals else None)
+        return EncoderStates(hidden_states, torch.stack(finals, dim=1) if finals else None, mask)
 
 
 # --------------------------------------------------------------------------------------------------------------------

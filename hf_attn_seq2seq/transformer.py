@@ -235,7 +235,7 @@ class TransformerEncoder(nn.Module):
         )
         for layer in self.layers:
             hidden_states = EncoderLayerOutput(*layer(hidden_states, mask, angles, output_attentions)).hidden_states
-        return EncoderStates(self.norm(hidden_states))
+        return EncoderStates(self.norm(hidden_states), mask=attention_mask)
 
 
 class TransformerDecoderLayerOutput(NamedTuple):

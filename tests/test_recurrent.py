@@ -72,7 +72,7 @@ def test_padding_is_as_if_it_were_not_there(kind: str, padding: str, path: str) 
         mock.patch.object(GatedCell, "is_plain", path != "loop"),
         recording(Recorder()) if path == "loop" else nullcontext(),
     ):
-        states, ends = encoder(inputs, mask)
+        states, ends, _ = encoder(inputs, mask)
     for row in range(2):
         real = mask[row].bool()
         alone = encoder(inputs[row : row + 1, real], None)

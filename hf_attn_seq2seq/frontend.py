@@ -1,0 +1,353 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+What an encoder reads: tokens, speech, or pictures, one class each, under one contract.
+
+    out = frontend(inputs, mask)      # embeds (batch, states, embedding), and the mask that belongs to them
+
+A front end may give fewer states than it was given frames or pixels, so it hands on a mask of its own. Padding, on any
+side, never changes the states of what is real.
+
+A new kind is one class, one entry in `FRONTENDS`, and its name in the configuration's `FRONTEND_TYPES`.
+"""
+
+import importlib
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import nn
+from transformers.utils.import_utils import is_tracing
+
+from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .recorder import record
+
+
+class FrontendOutput(NamedTuple):
+    """What a front end hands to the encoder's stack."""
+
+    embeds: torch.Tensor  # (batch, states, embedding)
+    mask: torch.Tensor | None  # (batch, states), nonzero on real states; None: all are real
+
+
+def to_front(
+    inputs: torch.Tensor, mask: torch.Tensor | None, dim: int = 1
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """
+    Move what is real to the front of dimension `dim`, in its order, and make padding 0.
+
+    Args:
+        inputs: `(batch, ...)`.
+        mask: `(batch, length of that dimension)`, nonzero on what is real; None: all is.
+    """
+    if mask is None:
+        return inputs, None
+    mask = mask.bool()
+    shape = [1] * inputs.dim()
+    shape[0], shape[dim] = mask.shape
+    if is_tracing(mask) or bool((mask[:, 1:] & ~mask[:, :-1]).any()):
+        order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+        inputs = inputs.gather(dim, order.view(shape).expand(inputs.shape))
+        steps = torch.arange(mask.shape[1], device=mask.device)
+        mask = steps < mask.sum(1, keepdim=True)
+    return inputs.masked_fill(~mask.view(shape), 0.0), mask
+
+
+class Frontend(nn.Module):
+    """The contract of all front ends."""
+
+    input_name: ClassVar[str]  # of the model's argument, and in a batch
+    mask_name: ClassVar[str] = "attention_mask"
+    modality: ClassVar[str]  # as Transformers calls it
+    unit: ClassVar[str]  # of which a source needs at least one, for a sentence
+    reads_tokens: ClassVar[bool] = False  # whether the encoder has a table of embeddings
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, inputs: torch.Tensor, mask: torch.Tensor | None) -> FrontendOutput:
+        """`inputs` and their mask, as the class says, to states and the mask that belongs to them."""
+        raise NotImplementedError
+
+    def check(self, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
+        """Refuse what would fail deep inside, or silently give nonsense; raises a ValueError of one sentence."""
+
+    def dummy_inputs(self, device: torch.device) -> dict[str, torch.Tensor]:
+        """A small batch of two, the second with padding."""
+        raise NotImplementedError
+
+
+class TokenFrontend(Frontend):
+    """Token ids, which the encoder's table has turned into embeddings: nothing is left to do."""
+
+    input_name = "input_ids"
+    modality = "text"
+    unit = "token, such as the end token"
+    reads_tokens = True
+
+    def forward(self, inputs: torch.Tensor, mask: torch.Tensor | None) -> FrontendOutput:
+        """`(batch, src_len, embedding)` and `(batch, src_len)`, as they are."""
+        return FrontendOutput(inputs, mask)
+
+    def dummy_inputs(self, device: torch.device) -> dict[str, torch.Tensor]:
+        ids = torch.tensor([[4, 5, 2], [4, 2, 0]], device=device) % self.config.vocab_size
+        return {"input_ids": ids, "attention_mask": ids.ne(0).long()}
+
+
+class Convolution(nn.Module):
+    """A strided 3 x 3 convolution over a plane and ReLU; where channels are normalized, each point by itself."""
+
+    def __init__(self, inputs: int, outputs: int, stride: tuple[int, int], eps: float | None = None) -> None:
+        super().__init__()
+        self.stride = stride
+        self.convolution = nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1)
+        self.norm = nn.Identity() if eps is None else nn.LayerNorm(outputs, eps=eps)
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """`(batch, inputs, height, width)` to `(batch, outputs, ceil(height / stride), ceil(width / stride))`."""
+        # The channels of a point side by side: what the norm needs, and faster on a CPU.
+        planes = self.convolution(planes.to(memory_format=torch.channels_last))
+        planes = torch.relu(self.norm(planes.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        record(self, planes=planes)
+        return planes
+
+
+class SpeechFrontend(Frontend):
+    """
+    Log-mel frames through strided convolutions over time and frequency (Dong et al. 2018, "Speech-Transformer",
+    section 3.3), then a linear map and layer normalization.
+
+    With the default of two convolutions of stride 2, a state stands for four frames.
+    """
+
+    input_name = "input_features"
+    modality = "audio"
+    unit = "frame"
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__(config)
+        channels = [1, *config.frontend_channels]
+        strides: list[tuple[int, int]] = [(time, mel) for time, mel in config.frontend_strides]
+        self.convolutions = nn.ModuleList(
+            Convolution(inputs, outputs, stride) for inputs, outputs, stride in zip(channels, channels[1:], strides)
+        )
+        bins = config.num_mel_bins
+        for _, mel in strides:
+            bins = math.ceil(bins / mel)
+        self.projection = nn.Linear(channels[-1] * bins, config.embedding_size)
+        self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
+
+    def forward(self, inputs: torch.Tensor, mask: torch.Tensor | None) -> FrontendOutput:
+        """`(batch, frames, num_mel_bins)` and `(batch, frames)` to a state for every `stride` frames."""
+        record(self, inputs=inputs)
+        frames, mask = to_front(inputs, mask)
+        planes = frames.unsqueeze(1)
+        for convolution in self.convolutions:
+            planes = convolution(planes)
+            if mask is not None:
+                mask = mask[:, :: convolution.stride[0]]
+                planes = planes.masked_fill(~mask[:, None, :, None], 0.0)
+        embeds = self.norm(self.projection(planes.transpose(1, 2).flatten(2)))
+        if mask is not None:
+            embeds = embeds.masked_fill(~mask.unsqueeze(-1), 0.0)
+        record(self, embeds=embeds)
+        return FrontendOutput(embeds, mask)
+
+    def check(self, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
+        bins = self.config.num_mel_bins
+        if inputs is None:
+            raise ValueError("This model hears: give input_features, which its processor makes of audio.")
+        if inputs.dim() != 3 or inputs.shape[-1] != bins:
+            raise ValueError(
+                f"The input_features have shape {tuple(inputs.shape)}: they must be (batch, frames, {bins}), as the "
+                "model's own processor makes them."
+            )
+        if 0 in inputs.shape:
+            raise ValueError("The input_features are empty: they need at least one utterance of one frame.")
+        if mask is not None and tuple(mask.shape) != tuple(inputs.shape[:2]):
+            raise ValueError(
+                f"The attention_mask has shape {tuple(mask.shape)}: it must be {tuple(inputs.shape[:2])}, one number "
+                "per frame."
+            )
+        if not inputs.is_floating_point():
+            raise ValueError(f"The input_features must be floating-point numbers, not {inputs.dtype}.")
+
+    def dummy_inputs(self, device: torch.device) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        features = torch.randn(2, 24, self.config.num_mel_bins, generator=generator).to(device)
+        mask = torch.ones(2, 24, dtype=torch.long, device=device)
+        mask[1, 16:] = 0
+        return {"input_features": features, "attention_mask": mask}
+
+
+class ImageFrontend(Frontend):
+    """
+    Pictures through strided convolutions, or a backbone of `timm`, then a linear map and layer normalization.
+
+    `image_layout="grid"`: a state for each cell of the grid that is left, row by row (Xu et al. 2015, section 3.1.1),
+    with the sum of sinusoidal positions of its row, in one half of the numbers, and of its column, in the other.
+    `"columns"`: a state for each column, for lines of text: what lies above each other is one vector (Shi et al.
+    2017, "CRNN", section 2.1).
+    """
+
+    input_name = "pixel_values"
+    mask_name = "pixel_mask"
+    modality = "image"
+    unit = "pixel"
+
+    def __init__(self, config: AttnSeq2SeqConfig) -> None:
+        super().__init__(config)
+        self.backbone: nn.Module | None = None
+        self.convolutions = nn.ModuleList()
+        if config.image_backbone is not None:
+            self.backbone = build_backbone(config)
+            info: Any = self.backbone.feature_info
+            width, reduction = info.channels()[-1], info.reduction()[-1]
+            self.strides: list[tuple[int, int]] = [(reduction, reduction)]
+        else:
+            channels = [config.image_channels, *config.frontend_channels]
+            self.strides = [(height, width) for height, width in config.frontend_strides]
+            self.convolutions.extend(
+                Convolution(inputs, outputs, stride, config.layer_norm_eps)
+                for inputs, outputs, stride in zip(channels, channels[1:], self.strides)
+            )
+            width = channels[-1]
+        rows = config.image_height
+        if config.image_layout == "columns":
+            for stride, _ in self.strides:
+                rows = math.ceil(rows / stride)
+            width = width * rows
+        self.projection = nn.Linear(width, config.embedding_size)
+        self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
+
+    def forward(self, inputs: torch.Tensor, mask: torch.Tensor | None) -> FrontendOutput:
+        """
+        `(batch, channels, height, width)` and `(batch, height, width)`, whose real pixels are whole rows and columns,
+        to states.
+        """
+        record(self, inputs=inputs)
+        planes, rows, columns = inputs, None, None
+        if mask is not None:
+            planes, rows = to_front(planes, mask.bool().any(2), dim=2)
+            planes, columns = to_front(planes, mask.bool().any(1), dim=3)
+        if self.backbone is not None:
+            planes = self.backbone(planes)[-1]
+        for convolution in self.convolutions:
+            planes = convolution(planes)
+            rows, columns = (
+                None if each is None else each[:, ::stride]
+                for each, stride in zip((rows, columns), convolution.stride)
+            )
+            planes = blank_outside(planes, rows, columns)
+        if self.backbone is not None:
+            height, width = self.strides[0]
+            # Some networks leave out what fills no whole cell.
+            rows = None if rows is None else rows[:, ::height][:, : planes.shape[2]]
+            columns = None if columns is None else columns[:, ::width][:, : planes.shape[3]]
+            planes = blank_outside(planes, rows, columns)
+        if self.config.image_layout == "columns":
+            states, mask = planes.permute(0, 3, 2, 1).flatten(2), columns
+        else:
+            states = planes.permute(0, 2, 3, 1).flatten(1, 2)
+            if rows is not None and columns is not None:
+                mask = (rows.unsqueeze(2) & columns.unsqueeze(1)).flatten(1)
+        embeds = self.norm(self.projection(states))
+        if self.config.image_layout == "grid":
+            embeds = embeds + grid_positions(planes.shape[2], planes.shape[3], embeds)
+        if mask is not None:
+            embeds = embeds.masked_fill(~mask.unsqueeze(-1), 0.0)
+        record(self, embeds=embeds)
+        return FrontendOutput(embeds, mask)
+
+    def check(self, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
+        config = self.config
+        height = "height" if config.image_height is None else config.image_height
+        if inputs is None:
+            raise ValueError("This model sees: give pixel_values, which its processor makes of pictures.")
+        if (
+            inputs.dim() != 4
+            or inputs.shape[1] != config.image_channels
+            or (config.image_height is not None and inputs.shape[2] != config.image_height)
+        ):
+            raise ValueError(
+                f"The pixel_values have shape {tuple(inputs.shape)}: they must be (batch, {config.image_channels}, "
+                f"{height}, width), as the model's own processor makes them."
+            )
+        if 0 in inputs.shape:
+            raise ValueError("The pixel_values are empty: they need at least one picture of one pixel.")
+        expected = (inputs.shape[0], *inputs.shape[2:])
+        if mask is not None and tuple(mask.shape) != expected:
+            raise ValueError(
+                f"The pixel_mask has shape {tuple(mask.shape)}: it must be {expected}, one number per pixel."
+            )
+        if not inputs.is_floating_point():
+            raise ValueError(f"The pixel_values must be floating-point numbers, not {inputs.dtype}.")
+
+    def dummy_inputs(self, device: torch.device) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        height = self.config.image_height or 32
+        pixels = torch.randn(2, self.config.image_channels, height, 48, generator=generator).to(device)
+        mask = torch.ones(2, height, 48, dtype=torch.long, device=device)
+        mask[1, :, 32:] = 0
+        return {"pixel_values": pixels, "pixel_mask": mask}
+
+
+def blank_outside(planes: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tensor | None) -> torch.Tensor:
+    """`(batch, channels, height, width)`, 0 outside the real rows `(batch, height)` and columns `(batch, width)`."""
+    if rows is None or columns is None:
+        return planes
+    return planes.masked_fill(~(rows[:, None, :, None] & columns[:, None, None, :]), 0.0)
+
+
+def grid_positions(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
+    """
+    `(height * width, embedding)`: half of the numbers tell the row and half the column, each by the sines and cosines
+    of Vaswani et al. 2017, section 3.5.
+    """
+    size = like.shape[-1]
+    halves = []
+    for count, numbers in ((height, size // 2), (width, size - size // 2)):
+        pairs = torch.arange(math.ceil(numbers / 2), device=like.device, dtype=torch.float32)
+        rates = torch.exp(pairs * (-2 * math.log(10000.0) / numbers))
+        angles = torch.arange(count, device=like.device, dtype=torch.float32).unsqueeze(1) * rates
+        halves.append(torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :numbers])
+    rows, columns = halves
+    grid = torch.cat([rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], dim=-1)
+    return grid.flatten(0, 1).to(like.dtype)
+
+
+def build_backbone(config: AttnSeq2SeqConfig) -> nn.Module:
+    """
+    The network of `timm` that `image_backbone` names, as far as its last map of features, with random weights.
+
+    Raises:
+        ImportError: `timm` is not installed.
+        ValueError: It has no such network, or one without maps of features.
+    """
+    try:
+        # Not an import statement: Transformers would demand the package wherever this file's code is loaded.
+        timm = importlib.import_module("timm")
+    except ImportError:
+        raise ImportError(
+            f"image_backbone='{config.image_backbone}' needs timm, which is not installed: run pip install "
+            "'hf_attn_seq2seq[timm]'."
+        ) from None
+    try:
+        return timm.create_model(
+            config.image_backbone, pretrained=False, features_only=True, in_chans=config.image_channels
+        )
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"image_backbone='{config.image_backbone}' is no network of timm that gives maps of features ({error}): "
+            "choose one of timm.list_models()."
+        ) from None
+
+
+FRONTENDS: dict[str, type[Frontend]] = {
+    "tokens": TokenFrontend,
+    "speech": SpeechFrontend,
+    "image": ImageFrontend,
+}
+
+
+__all__ = ["FRONTENDS", "Frontend", "FrontendOutput"]
