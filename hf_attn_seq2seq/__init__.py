@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hf_attn_seq2seq.configuration_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
     from hf_attn_seq2seq.decoding.loading import Translator, load
     from hf_attn_seq2seq.decoding.pipeline import pipeline
+    from hf_attn_seq2seq.feature_extraction_attn_seq2seq import AttnSeq2SeqFeatureExtractor
+    from hf_attn_seq2seq.image_processing_attn_seq2seq import AttnSeq2SeqImageProcessor
     from hf_attn_seq2seq.modeling_attn_seq2seq import (
         AttnSeq2SeqForConditionalGeneration,
         AttnSeq2SeqModel,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         gather_beam_attentions,
     )
     from hf_attn_seq2seq.pipeline_attn_seq2seq import AttnTranslationPipeline
+    from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
     from hf_attn_seq2seq.tokenization_attn_seq2seq import AttnSeq2SeqTokenizer
 
 _get, __dir__ = lazily(
@@ -30,6 +33,8 @@ _get, __dir__ = lazily(
         "configuration_attn_seq2seq": ["PRESETS", "AttnSeq2SeqConfig"],
         "decoding.loading": ["Translator", "load"],
         "decoding.pipeline": ["pipeline"],
+        "feature_extraction_attn_seq2seq": ["AttnSeq2SeqFeatureExtractor"],
+        "image_processing_attn_seq2seq": ["AttnSeq2SeqImageProcessor"],
         "modeling_attn_seq2seq": [
             "AttnSeq2SeqForConditionalGeneration",
             "AttnSeq2SeqModel",
@@ -37,6 +42,7 @@ _get, __dir__ = lazily(
             "gather_beam_attentions",
         ],
         "pipeline_attn_seq2seq": ["AttnTranslationPipeline"],
+        "processing_attn_seq2seq": ["AttnSeq2SeqProcessor"],
         "tokenization_attn_seq2seq": ["AttnSeq2SeqTokenizer"],
     },
 )
@@ -56,9 +62,12 @@ __all__ = [
     "PRESETS",
     "AttnSeq2SeqCache",
     "AttnSeq2SeqConfig",
+    "AttnSeq2SeqFeatureExtractor",
     "AttnSeq2SeqForConditionalGeneration",
+    "AttnSeq2SeqImageProcessor",
     "AttnSeq2SeqModel",
     "AttnSeq2SeqPreTrainedModel",
+    "AttnSeq2SeqProcessor",
     "AttnSeq2SeqTokenizer",
     "AttnTranslationPipeline",
     "Translator",

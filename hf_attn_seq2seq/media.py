@@ -27,6 +27,7 @@ MIN_SIDE = 2
 # Those that Pillow reads by itself: it would start another program for PostScript.
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 
+_NO_PILLOW = "Pictures need Pillow: run pip install 'hf_attn_seq2seq[image]'."
 _BLOCK = 1 << 20  # samples that are read at once
 _LENGTH_UNKNOWN = {0, 0xFFFFFFFF}  # of a WAV file that was written to a pipe
 _OGG_HEADER = 27  # bytes of a page's, before its table of segments
@@ -115,9 +116,9 @@ def read_image(
         ImportError: Pillow is not installed.
     """
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError as error:
-        raise ImportError("Pictures need Pillow: run pip install 'hf_attn_seq2seq[image]'.") from error
+        raise ImportError(_NO_PILLOW) from error
     name, file, size = _opened(source, name, "picture")
     with file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow, about what is told here by a sentence
@@ -138,7 +139,7 @@ def read_image(
             )
         try:
             image.load()
-            return eight_bits(ImageOps.exif_transpose(image))
+            return plain_image(image)
         except Exception as error:
             if isinstance(error, _WrongPixels):
                 raise ValueError(f"{name} {error}") from error
@@ -149,10 +150,13 @@ class _WrongPixels(ValueError):
     """The rest of a sentence that begins with a picture's name."""
 
 
-def eight_bits(image: "Image") -> "Image":
-    """A picture of mode "L" or "RGB", on white; one of 16 bits keeps its range."""
-    from PIL import Image
-
+def plain_image(image: "Image") -> "Image":
+    """A picture upright, of mode "L" or "RGB", on white; one of 16 bits keeps its range. A ValueError for others."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise ImportError(_NO_PILLOW) from error
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 0xFFFF:
@@ -237,4 +241,4 @@ def _is_cut(file: BinaryIO, start: bytes, size: int) -> bool:
     return False
 
 
-__all__ = ["Audio", "check_waveform", "eight_bits", "read_audio", "read_image", "resample"]
+__all__ = ["Audio", "check_waveform", "plain_image", "read_audio", "read_image", "resample"]

@@ -70,7 +70,8 @@ def own_imports(root: Path = ROOT) -> list[Import]:
 
 def model_room() -> set[str]:
     """The files that are saved with models, and what these import beside themselves."""
-    prefixes = ("configuration_", "modeling_", "tokenization_", "processing_", "pipeline_")
+    kinds = ("configuration", "modeling", "tokenization", "feature_extraction", "image_processing", "processing")
+    prefixes = tuple(f"{kind}_" for kind in (*kinds, "pipeline"))
     room = {path.name for path in ROOT.glob("*.py") if path.name.startswith(prefixes)}
     waiting = sorted(room)
     while waiting:
