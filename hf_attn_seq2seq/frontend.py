@@ -140,7 +140,7 @@ class SpeechFrontend(Frontend):
     def forward(self, inputs: torch.Tensor, mask: torch.Tensor | None) -> FrontendOutput:
         """`(batch, frames, num_mel_bins)` and `(batch, frames)` to a state for every `stride` frames."""
         record(self, inputs=inputs)
-        frames, mask = to_front(inputs, mask)
+        frames, mask = to_front(inputs.to(self.projection.weight.dtype), mask)
         planes = frames.unsqueeze(1)
         for convolution in self.convolutions:
             planes = convolution(planes)
@@ -226,7 +226,7 @@ class ImageFrontend(Frontend):
         to states.
         """
         record(self, inputs=inputs)
-        planes, rows, columns = inputs, None, None
+        planes, rows, columns = inputs.to(self.projection.weight.dtype), None, None
         if mask is not None:
             planes, rows = to_front(planes, mask.bool().any(2), dim=2)
             planes, columns = to_front(planes, mask.bool().any(1), dim=3)

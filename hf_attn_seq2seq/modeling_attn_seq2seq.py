@@ -388,6 +388,9 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
     def get_encoder(self, modality: str | None = None) -> "AttnSeq2SeqEncoder":
         return self
 
+    def get_input_embeddings(self) -> nn.Embedding | None:  # type: ignore[override]
+        return getattr(self, "embed_tokens", None)
+
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.embed_tokens = value  # type: ignore[assignment]
 

@@ -1,8 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Transformers' common model and configuration tests, run on seven kinds of encoder-decoders.
+"""Transformers' common model and configuration tests, run on nine kinds of encoder-decoders.
 
 Every test of `ModelTesterMixin` runs as it is, except two that index self-attention tuples, which a recurrent stack
-and a Transformer decoder with another mixer do not have. They are replaced by stricter ones for all seven kinds, and
+and a Transformer decoder with another mixer do not have. They are replaced by stricter ones for all nine kinds, and
 the original runs too where it applies:
 
 - `test_attention_outputs`: which attentions are there and which are empty, rows that sum to one, exact zeros on
@@ -80,12 +80,40 @@ class AttnSeq2SeqTester:
         input_ids[2, 3] = self.pad_token_id
         decoder_input_ids[0, -3:] = self.pad_token_id
         inputs = {
-            "input_ids": input_ids,
-            "attention_mask": input_ids.ne(self.pad_token_id).long(),
+            **self.prepare_source(input_ids),
             "decoder_input_ids": decoder_input_ids,
             "decoder_attention_mask": decoder_input_ids.ne(self.pad_token_id).long(),
         }
         return self.get_config(), {name: tensor.to(_common.torch_device) for name, tensor in inputs.items()}
+
+    def prepare_source(self, input_ids: torch.Tensor) -> Inputs:
+        return {"input_ids": input_ids, "attention_mask": input_ids.ne(self.pad_token_id).long()}
+
+
+class ListeningTester(AttnSeq2SeqTester):
+    """Frames in the place of tokens, one state each: what the common tests take for granted."""
+
+    def __init__(self, **fields: Any) -> None:
+        own = {"frontend": "speech", "num_mel_bins": 6, "frontend_channels": [3], "frontend_strides": [[1, 2]]}
+        super().__init__(**{**own, "share_encoder_decoder_embeddings": False, **fields})
+
+    def prepare_source(self, input_ids: torch.Tensor) -> Inputs:
+        mask = input_ids.ne(self.pad_token_id).long().sort(dim=1, descending=True).values
+        return {"input_features": torch.randn(*input_ids.shape, 6), "attention_mask": mask}
+
+
+class LookingTester(AttnSeq2SeqTester):
+    """Columns of pixels in the place of tokens."""
+
+    def __init__(self, **fields: Any) -> None:
+        own = {"frontend": "image", "image_layout": "columns", "image_height": 6}
+        convolutions = {"frontend_channels": [3], "frontend_strides": [[2, 1]]}
+        super().__init__(**{**own, **convolutions, "share_encoder_decoder_embeddings": False, **fields})
+
+    def prepare_source(self, input_ids: torch.Tensor) -> Inputs:
+        mask = input_ids.ne(self.pad_token_id).long().sort(dim=1, descending=True).values
+        pixels = torch.randn(self.batch_size, 3, 6, self.seq_length)
+        return {"pixel_values": pixels, "pixel_mask": mask.unsqueeze(1).repeat(1, 6, 1)}
 
 
 class ConformanceMixin(ModelTesterMixin, GenerationTesterMixin):
@@ -96,9 +124,10 @@ class ConformanceMixin(ModelTesterMixin, GenerationTesterMixin):
     # Must not depend on the year in the configuration file's copyright line.
     test_can_init_all_missing_weights_before_2023 = True
     fields: ClassVar[dict[str, Any]]
+    tester_class: ClassVar[type[AttnSeq2SeqTester]] = AttnSeq2SeqTester
 
     def setUp(self) -> None:
-        self.model_tester = AttnSeq2SeqTester(**self.fields)
+        self.model_tester = self.tester_class(**self.fields)
         # The mixin decides by class name which model takes labels: these tables list the library's own classes only.
         model_type = AttnSeq2SeqConfig.model_type
         for table, model_class in (
@@ -187,9 +216,11 @@ class ConformanceMixin(ModelTesterMixin, GenerationTesterMixin):
             attentions = outputs[f"{kind}_attentions"]
             self.assertIsInstance(attentions, tuple)
             self.assertEqual(len(attentions), count, f"number of {kind} attentions")
-            keys = inputs["decoder_attention_mask" if kind == "decoder" else "attention_mask"].bool()
+            source = inputs["attention_mask"] if "attention_mask" in inputs else inputs["pixel_mask"][:, 0]
+            target = inputs["decoder_attention_mask"]
+            keys = (target if kind == "decoder" else source).bool()
             # A padded position may look where it likes.
-            queries = inputs["attention_mask" if kind == "encoder" else "decoder_attention_mask"].bool()
+            queries = (source if kind == "encoder" else target).bool()
             for weights in attentions:
                 self.assertEqual(tuple(weights.shape), (tester.batch_size, heads, length, length))
                 real = weights.transpose(1, 2)[queries]  # (real queries, heads, keys)
@@ -333,4 +364,57 @@ class TestAttnSeq2SeqTransformerSSRU(ConformanceMixin, unittest.TestCase):
         "decoder_type": "transformer",
         "attention_type": "multi_head",
         "decoder_mixer": "ssru",
+    }
+
+
+class WithoutTokensMixin(ConformanceMixin):
+    """Where the source has no tokens, the common tests of its embeddings are of the target's, or of a refusal."""
+
+    def test_inputs_embeds(self) -> None:
+        config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+        for model_class in self.all_model_classes:
+            given = {**inputs, "inputs_embeds": torch.zeros(self.model_tester.batch_size, 3, config.embedding_size)}
+            with self.subTest(model_class.__name__), self.assertRaisesRegex(ValueError, "not inputs_embeds"):
+                model_class(config)(**given)
+
+    test_inputs_embeds_matches_input_ids = test_inputs_embeds
+
+    def test_resize_tokens_embeddings(self) -> None:
+        for model_class in self.all_model_classes:
+            with self.subTest(model_class.__name__):
+                config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+                model = model_class(config).to(_common.torch_device).eval()
+                model.resize_token_embeddings(config.vocab_size + 10)
+                self.assertEqual(model.config.vocab_size, self.model_tester.vocab_size + 10)
+                inputs["decoder_input_ids"][:, -2] = self.model_tester.vocab_size + 9
+                wide = model(**inputs)
+                model.resize_token_embeddings(self.model_tester.vocab_size)
+                inputs["decoder_input_ids"].clamp_(max=self.model_tester.vocab_size - 1)
+                self.assertEqual(model.get_decoder().embed_tokens.num_embeddings, self.model_tester.vocab_size)
+                if model_class is AttnSeq2SeqForConditionalGeneration:
+                    self.assertEqual(wide.logits.shape[-1], self.model_tester.vocab_size + 10)
+                    self.assertEqual(model(**inputs).logits.shape[-1], self.model_tester.vocab_size)
+
+    test_resize_embeddings_untied = test_resize_tokens_embeddings
+
+
+class TestAttnSeq2SeqListen(WithoutTokensMixin, unittest.TestCase):
+    """Speech through a convolution, with location-aware attention (Chorowski et al. 2015)."""
+
+    tester_class = ListeningTester
+    fields: ClassVar[dict[str, Any]] = {
+        "encoder_type": "lstm",
+        "decoder_type": "gru",
+        "attention_type": "location_aware",
+    }
+
+
+class TestAttnSeq2SeqLook(WithoutTokensMixin, unittest.TestCase):
+    """Pictures read in columns, by Transformer stacks."""
+
+    tester_class = LookingTester
+    fields: ClassVar[dict[str, Any]] = {
+        "encoder_type": "transformer",
+        "decoder_type": "transformer",
+        "attention_type": "multi_head",
     }
