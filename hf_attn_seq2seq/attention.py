@@ -942,6 +942,8 @@ class DecoderOutput(NamedTuple):
     hidden_states: tuple[torch.Tensor, ...]  # embeddings, then each layer, (batch, tgt_len, size)
     attentions: tuple[torch.Tensor, ...]  # self-attention weights of each layer; empty without self-attention
     cross_attentions: tuple[torch.Tensor, ...]  # (batch, heads, tgt_len, src_len), one for each layer that attends
+    gate: torch.Tensor | None = None  # (batch, tgt_len): a pointer's, before its sigmoid
+    weights: torch.Tensor | None = None  # (batch, tgt_len, src_len), mean of the heads, where the model reads them
 
 
 def newest_mask(attention_mask: torch.Tensor | None, tgt_len: int) -> torch.Tensor | None:

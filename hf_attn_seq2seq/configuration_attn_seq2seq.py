@@ -182,6 +182,12 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             kernel size must be odd.
         monotonic_noise: Standard deviation of the noise added to monotonic energies in training.
         monotonic_hard: Whether monotonic attention selects a single position (hard attention) outside training.
+        pointer: Whether a step may copy a token of the source instead of writing one (See et al. 2017, eq. 8 and 9),
+            by the attention's weights, or those of a Transformer decoder's last layer; needs a shared vocabulary. The
+            model's logits are then log-probabilities.
+        pointer_slots: How many words of a source that are outside the vocabulary can be copied: they have the ids
+            from `vocab_size` on; 0 where a vocabulary can spell everything, as subwords can.
+        coverage_loss_weight: Weight of the coverage loss in training (See et al. 2017, eq. 12 and 13); 0: none.
         bridge: How the first decoder state is computed from the encoder: `"zeros"`, `"last"` state, `"last_both"`
             (that state for h and for an LSTM's c too, as in JoeyNMT), `"mean"` state, or `"dense"` (tanh of a linear
             map) of the last state, or of a Transformer's mean; `"mean_dense"`, the same of the mean in all cases; each
@@ -228,6 +234,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         tie_word_embeddings: Whether the output layer shares the target embedding table (two-way tying, Press and Wolf
             2017); needs an output layer that reads as many numbers as an embedding has.
         output_bias: Whether the output layer adds a bias.
+        unk_token_id: The token as which words outside the vocabulary are read; only for `pointer_slots`.
         zero_start: Whether the decoder reads zeros, instead of an embedding, where it is fed the start token, as in
             Marian.
         frontend: What the encoder reads: `"tokens"`, `"speech"` (log-mel frames: Chan et al. 2016, "Listen, Attend and
@@ -313,6 +320,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     location_kernel_size: int = 11
     monotonic_noise: float = 0.0
     monotonic_hard: bool = False
+    pointer: bool = False
+    pointer_slots: int = 0
+    coverage_loss_weight: float | int = 0.0
 
     bridge: str = "dense"
     readout: str = "tanh"
@@ -364,6 +374,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     bos_token_id: int | None = 1
     eos_token_id: int | list[int] | None = 2
     decoder_start_token_id: int | None = 1
+    unk_token_id: int | None = 3
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -412,9 +423,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Any:
         config = super().get_text_config(decoder=decoder, encoder=encoder)
-        if config is self and _generating.get() and self.decoder_vocab_size != self.vocab_size:
+        if config is self and _generating.get() and self.output_size != self.vocab_size:
             config = copy.copy(self)
-            config.vocab_size = self.decoder_vocab_size
+            config.vocab_size = self.output_size
         return config
 
     @property
@@ -459,6 +470,16 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         if self.is_recurrent_decoder and self.readout == "deep":
             return self.embedding_size
         return self.hidden_size
+
+    @property
+    def output_size(self) -> int:
+        """How many tokens can be generated: the target's vocabulary and the words outside it."""
+        return self.decoder_vocab_size + self.pointer_slots
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether the model's output or loss depends on attention weights, not on contexts alone."""
+        return self.pointer or self.coverage_loss_weight > 0
 
     @property
     def needs_final_state(self) -> bool:
@@ -550,6 +571,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         self._validate_frontend()
         self._validate_stacks()
         self._validate_attention()
+        self._validate_pointer()
         self._validate_embeddings()
 
     def _validate_frontend(self) -> None:
@@ -719,6 +741,35 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 size = getattr(self, name)
                 if size % heads:
                     raise ValueError(f"{name}={size} must be a multiple of num_attention_heads={heads}.")
+
+    def _validate_pointer(self) -> None:
+        if not 0.0 <= self.coverage_loss_weight < float("inf"):
+            raise ValueError(f"coverage_loss_weight={self.coverage_loss_weight} must be 0 or more, and finite.")
+        for name in ("pointer", "coverage_loss_weight"):
+            if getattr(self, name) and self.attention_type == "none":
+                raise ValueError(
+                    f"{name}={getattr(self, name)} needs attention weights, which attention_type='none' does not "
+                    "have: choose another attention_type."
+                )
+        if self.pointer and not self.reads_tokens:
+            raise ValueError(
+                f"pointer=True copies source tokens, which frontend='{self.frontend}' does not have: leave it out."
+            )
+        if self.pointer and self.decoder_vocab_size != self.vocab_size:
+            raise ValueError(
+                f"pointer=True copies source tokens, but vocab_size={self.vocab_size} and decoder_vocab_size="
+                f"{self.decoder_vocab_size} differ: set both to the size of one shared vocabulary."
+            )
+        if self.pointer_slots < 0:
+            raise ValueError(f"pointer_slots={self.pointer_slots} must be 0 or more.")
+        if self.pointer_slots and not self.pointer:
+            raise ValueError(f"pointer_slots={self.pointer_slots} is for pointer=True: set it, or leave them out.")
+        unknown = self.unk_token_id
+        if self.pointer_slots and (unknown is None or not 0 <= unknown < self.vocab_size):
+            raise ValueError(
+                f"pointer_slots={self.pointer_slots} needs the unknown token, but unk_token_id={unknown} is not a "
+                f"token: use an id from 0 to {self.vocab_size - 1}."
+            )
 
     def _validate_embeddings(self) -> None:
         target = self.decoder_vocab_size

@@ -40,6 +40,7 @@ from .fused import is_plain_linear, runs_plainly
 from .messages import check_layer
 from .mixers import SelfAttention
 from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy, lengths_to_last_label
+from .pointer import copied_mass, coverage_loss, known_ids, mixed_log_probs, pointer_cross_entropy
 from .recorder import record
 from .recurrent import RecurrentDecoder, RecurrentEncoder
 from .short_steps import active_steps, keep_heap, short_steps
@@ -343,10 +344,12 @@ class EncoderOutput(BaseModelOutput):
         final_state: `(batch, encoder_layers, parts, encoder_hidden)`: the state in which each layer ends, both
             directions side by side; h, and the c of an LSTM. None unless the decoder's `bridge` reads it.
         attention_mask: `(batch, states)`: the mask that belongs to the states, nonzero on real ones; None: all are.
+        source_ids: `(batch, src_len)`: the tokens, for a pointer to copy; then there is a mask too. None without one.
     """
 
     final_state: torch.FloatTensor | None = None
     attention_mask: torch.Tensor | None = None
+    source_ids: torch.LongTensor | None = None
 
     @classmethod
     def of(cls, outputs: Any) -> BaseModelOutput:
@@ -354,15 +357,40 @@ class EncoderOutput(BaseModelOutput):
         if isinstance(outputs, BaseModelOutput):
             return outputs
         first, *others = outputs
-        tensors = {part.dim(): part for part in others if isinstance(part, torch.Tensor)}
+        tensors = [part for part in others if isinstance(part, torch.Tensor)]
+        final: Any = next((part for part in tensors if part.dim() == 4), None)
+        mask, ids, *_ = (*(part for part in tensors if part.dim() == 2), None, None)
         layers, attentions, *_ = (*(part for part in others if not isinstance(part, torch.Tensor)), None, None)
-        return cls(first, layers, attentions, tensors.get(4), tensors.get(2))
+        return cls(first, layers, attentions, final, mask, ids)  # type: ignore[arg-type]
 
     @staticmethod
     def mask_of(outputs: Any, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
         """The mask that belongs to the states: the encoder's own, or the one given beside an output that has none."""
         own = getattr(outputs, "attention_mask", None)
         return attention_mask if own is None else own
+
+
+@dataclass
+class DecoderModelOutput(BaseModelOutputWithPastAndCrossAttentions):
+    """
+    What the decoder returns.
+
+    Attributes:
+        pointer_gate: `(batch, tgt_len)`: p_gen before its sigmoid; None without a pointer.
+        mean_weights: `(batch, tgt_len, src_len)`: the attention that a pointer or the coverage loss reads, else None.
+    """
+
+    pointer_gate: torch.FloatTensor | None = None
+    mean_weights: torch.FloatTensor | None = None
+
+
+@dataclass
+class AttnSeq2SeqModelOutput(Seq2SeqModelOutput):
+    """What the model without an output layer returns; see [`EncoderOutput`] and [`DecoderModelOutput`]."""
+
+    pointer_gate: torch.FloatTensor | None = None
+    mean_weights: torch.FloatTensor | None = None
+    source_ids: torch.LongTensor | None = None
 
 
 class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
@@ -436,8 +464,9 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
         if frontend.reads_tokens:
             # An adapter around the table has no sizes.
             vocab_size = getattr(self.embed_tokens, "num_embeddings", self.config.vocab_size)
+            vocab_size += self.config.pointer_slots
             check_inputs("source", inputs, inputs_embeds, mask, vocab_size, self.config.embedding_size)
-            inputs = self.embed_tokens(inputs) if inputs_embeds is None else inputs_embeds
+            inputs = inputs_embeds if inputs is None else self.embed_tokens(known_ids(inputs, self.config))
         else:
             frontend.check(inputs, mask)
         if mask is not None and not is_tracing(mask):
@@ -449,7 +478,15 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
         embedded = frontend(inputs, mask)
         out = self.stack(embedded.embeds, embedded.mask, output_attentions=bool(kwargs.get("output_attentions")))
         record(self, embeddings=embedded.embeds, states=out.hidden_states)
-        return EncoderOutput(last_hidden_state=out.hidden_states, final_state=out.final_state, attention_mask=out.mask)
+        own_mask, source_ids = out.mask, input_ids if self.config.pointer else None
+        if source_ids is not None and own_mask is None:
+            own_mask = torch.ones_like(source_ids)
+        return EncoderOutput(
+            last_hidden_state=out.hidden_states,
+            final_state=out.final_state,
+            attention_mask=own_mask,
+            source_ids=source_ids,
+        )
 
 
 class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
@@ -473,7 +510,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
 
     def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
         """`(batch, tgt_len)` ids to `(batch, tgt_len, embedding)`; with `zero_start`, 0 for the start token."""
-        embeds = self.embed_tokens(input_ids)
+        embeds = self.embed_tokens(known_ids(input_ids, self.config))
         if self.config.zero_start:
             starts = input_ids == self.config.decoder_start_token_id
             embeds = embeds.masked_fill(starts.unsqueeze(-1), 0.0)
@@ -492,7 +529,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         use_cache: bool | None = None,
         encoder_final_state: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
-    ) -> BaseModelOutputWithPastAndCrossAttentions:
+    ) -> DecoderModelOutput:
         """
         Args:
             input_ids: `(batch, tgt_len)`: the tokens not consumed yet.
@@ -522,6 +559,7 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
         # Self-attention also takes the square masks that Transformers builds.
         mask_dims = (2,) if self.config.carries_state else (2, 4)
         vocab_size = getattr(self.embed_tokens, "num_embeddings", self.config.decoder_vocab_size)
+        vocab_size += self.config.pointer_slots
         sizes = (vocab_size, self.config.embedding_size)
         check_inputs("target", input_ids, inputs_embeds, attention_mask, *sizes, past_len, mask_dims)
         if encoder_hidden_states is None:
@@ -549,12 +587,14 @@ class AttnSeq2SeqDecoder(AttnSeq2SeqPreTrainedModel):
             wanted_lengths=kwargs.get("wanted_lengths"),
             encoder_final_state=encoder_final_state,
         )
-        return BaseModelOutputWithPastAndCrossAttentions(
+        return DecoderModelOutput(
             last_hidden_state=out.last_hidden_state,
             past_key_values=past_key_values,
             hidden_states=self._select_hidden_states(out.hidden_states, output_hidden_states),
             attentions=out.attentions if output_attentions else None,
             cross_attentions=out.cross_attentions if output_attentions else None,
+            pointer_gate=out.gate,
+            mean_weights=out.weights,
         )
 
     @staticmethod
@@ -637,7 +677,7 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
         pixel_values: torch.Tensor | None = None,
         pixel_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
-    ) -> Seq2SeqModelOutput:
+    ) -> AttnSeq2SeqModelOutput:
         """
         Args:
             input_ids: Source tokens, `(batch, src_len)`.
@@ -669,6 +709,12 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
                 **kwargs,
             )
         encoder_outputs = EncoderOutput.of(encoder_outputs)
+        source_ids = getattr(encoder_outputs, "source_ids", None) if input_ids is None else input_ids
+        if self.config.pointer and source_ids is None:
+            raise ValueError(
+                "A pointer copies tokens of the source: give input_ids, or encoder_outputs that the encoder made of "
+                "them, with their source_ids; beside inputs_embeds, give the tokens as source_ids of encoder_outputs."
+            )
         decoder_outputs = self.decoder(
             input_ids=decoder_input_ids,
             attention_mask=decoder_attention_mask,
@@ -680,7 +726,7 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
             encoder_final_state=getattr(encoder_outputs, "final_state", None),
             **kwargs,
         )
-        return Seq2SeqModelOutput(
+        return AttnSeq2SeqModelOutput(
             last_hidden_state=decoder_outputs.last_hidden_state,
             past_key_values=decoder_outputs.past_key_values,
             decoder_hidden_states=decoder_outputs.hidden_states,
@@ -689,6 +735,9 @@ class AttnSeq2SeqModel(AttnSeq2SeqPreTrainedModel):
             encoder_last_hidden_state=encoder_outputs.last_hidden_state,
             encoder_hidden_states=encoder_outputs.hidden_states,
             encoder_attentions=encoder_outputs.attentions,
+            pointer_gate=decoder_outputs.pointer_gate,
+            mean_weights=decoder_outputs.mean_weights,
+            source_ids=source_ids if self.config.pointer else None,
         )
 
 
@@ -811,23 +860,41 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             pixel_mask=pixel_mask,
             **kwargs,
         )
-        hidden_states = outputs.last_hidden_state
-        if isinstance(logits_to_keep, torch.Tensor):
-            hidden_states = hidden_states[:, logits_to_keep]
-        elif logits_to_keep:
-            hidden_states = hidden_states[:, -logits_to_keep:]
+        kept = logits_to_keep
+        if not isinstance(kept, torch.Tensor):
+            kept = slice(-kept, None) if kept else slice(None)
+        hidden_states = outputs.last_hidden_state[:, kept]
+        gate, weights = (
+            None if each is None else each[:, kept] for each in (outputs.pointer_gate, outputs.mean_weights)
+        )
+
+        def finish(logits: torch.Tensor) -> torch.Tensor:
+            if gate is None:
+                return logits
+            return mixed_log_probs(logits, gate, weights, outputs.source_ids, self.config.pointer_slots)
+
         if labels is not None:
             self._check_labels(labels, hidden_states)
         loss = logits = None
         if leave_out:
             assert labels is not None
             divisor = kwargs.get("num_items_in_batch")
-            loss = chunked_cross_entropy(hidden_states, self.lm_head.weight, labels, divisor, label_smoothing)
+            inputs = (hidden_states, self.lm_head.weight)
+            if gate is None:
+                loss = chunked_cross_entropy(*inputs, labels, divisor, label_smoothing)
+            else:
+                copied = copied_mass(weights, outputs.source_ids, labels)
+                loss = pointer_cross_entropy(*inputs, gate, copied, labels, divisor, label_smoothing)
         else:
-            logits = self.lm_head(hidden_states)
-            record(self, hidden=hidden_states, logits=logits)
+            written = self.lm_head(hidden_states)
+            logits = finish(written)
+            record(self, hidden=hidden_states, logits=written)
+            if gate is not None:
+                record(self, copied=weights, source_ids=outputs.source_ids, log_probs=logits)
             if labels is not None:
-                loss = self._loss_of(logits, labels, label_smoothing, **kwargs)
+                loss = self._loss_of(logits, labels, label_smoothing, written, **kwargs)
+        if labels is not None and self.training and self.config.coverage_loss_weight:
+            loss = loss + self._coverage_loss(weights, labels, kwargs.get("num_items_in_batch"))
         if loss is not None and self.ctc_head is not None:
             loss = self._with_ctc(loss, EncoderOutput.of(encoder_outputs), attention_mask, labels, **kwargs)
         result = Seq2SeqLMOutput(
@@ -842,7 +909,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             encoder_attentions=outputs.encoder_attentions,
         )
         if leave_out and output_logits is None:
-            return UnreadLogitsOutput.of(result, self.lm_head, hidden_states)
+            return UnreadLogitsOutput.of(result, self.lm_head, hidden_states, finish)
         return result
 
     def _check_labels(self, labels: torch.Tensor, hidden_states: torch.Tensor) -> None:
@@ -854,6 +921,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         if not is_tracing(labels) and labels.device.type == "cpu":
             # An adapter around the output layer has no sizes.
             vocab_size = getattr(self.lm_head, "out_features", self.config.decoder_vocab_size)
+            vocab_size += self.config.pointer_slots
             check_ids("labels", labels.masked_fill(labels == IGNORED, 0), vocab_size)
 
     def _leaves_out_logits(
@@ -876,16 +944,40 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         )
 
     def _loss_of(
-        self, logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float, **kwargs: Any
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        label_smoothing: float,
+        written: torch.Tensor,
+        **kwargs: Any,
     ) -> torch.Tensor:
-        """The loss that `loss_function` gives, or its cross-entropy with label smoothing."""
+        """
+        The loss that `loss_function` gives, or its cross-entropy with label smoothing: of a pointer's, what the output
+        layer has `written` is smoothed, as in [`pointer_cross_entropy`].
+        """
         if not label_smoothing:
             return self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
         logits, labels = logits.float().flatten(0, 1), labels.to(logits.device).flatten()
         divisor = kwargs.get("num_items_in_batch")
         reduction = "mean" if divisor is None else "sum"
-        loss = nn.functional.cross_entropy(logits, labels, reduction=reduction, label_smoothing=label_smoothing)
+        smoothed = 0.0 if self.config.pointer else label_smoothing
+        loss = nn.functional.cross_entropy(logits, labels, reduction=reduction, label_smoothing=smoothed)
+        if self.config.pointer:
+            rows = written.float().flatten(0, 1)[labels != IGNORED].log_softmax(-1).mean(-1)
+            spread = -rows.mean() if divisor is None else -rows.sum()
+            loss = (1 - label_smoothing) * loss + label_smoothing * spread
         return loss if divisor is None else loss / divisor
+
+    def _coverage_loss(
+        self, weights: torch.Tensor, labels: torch.Tensor, divisor: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """Its share of the loss (See et al. 2017, eq. 13)."""
+        real = labels.to(weights.device) != IGNORED
+        return (
+            self.config.coverage_loss_weight
+            * coverage_loss(weights, real)
+            / (real.sum() if divisor is None else divisor)
+        )
 
     def ctc_logits(self, encoder_hidden_states: torch.Tensor) -> torch.Tensor:
         """

@@ -159,12 +159,19 @@ class UnreadLogitsOutput(Seq2SeqLMOutput):
     """
 
     @classmethod
-    def of(cls, outputs: Seq2SeqLMOutput, head: nn.Linear, hidden: torch.Tensor) -> "UnreadLogitsOutput":
+    def of(
+        cls,
+        outputs: Seq2SeqLMOutput,
+        head: nn.Linear,
+        hidden: torch.Tensor,
+        finish: Callable[[torch.Tensor], torch.Tensor],
+    ) -> "UnreadLogitsOutput":
         """
         Args:
             outputs: Without logits.
             head: The output layer.
             hidden: What it reads, `(batch, tgt_len, hidden)`.
+            finish: Makes the model's logits of the layer's.
         """
         weight = head.weight.detach().flatten()
         sample = weight[:: 1 + len(weight) // SAMPLED]
@@ -178,7 +185,7 @@ class UnreadLogitsOutput(Seq2SeqLMOutput):
                     "them before the optimizer's step, or call the model with output_logits=True."
                 )
             with torch.enable_grad():
-                return head(hidden)  # type: ignore[no-any-return]
+                return finish(head(hidden))
 
         unread = cls(**outputs)
         object.__setattr__(unread, "_compute", compute)

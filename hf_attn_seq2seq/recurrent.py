@@ -36,6 +36,7 @@ from .cache_attn_seq2seq import keeps_history, read_state, write_state
 from .cells import CELLS, GatedCell, GRUCell, LSTMCell, RecurrentCell, ScanCell, State
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .fused import has_hooks, is_plain_linear, runs_plainly
+from .pointer import PointerGate
 from .recorder import active_recorder, record
 from .step_loop import LoopPlan, run_steps
 
@@ -481,6 +482,15 @@ class StepsOutput(NamedTuple):
     weights: torch.Tensor | None  # (batch, heads, tgt_len, src_len)
     states: torch.Tensor  # (batch, tgt_len or 1, state_size): after every step or after the last
     newest: torch.Tensor  # (batch, readout): the attentional vector that is fed to the next step
+    gate: torch.Tensor | None = None  # (batch, tgt_len): the pointer's, before its sigmoid
+
+
+class LoopOutput(NamedTuple):
+    """What the loop of training computed for `tgt_len` steps; 0 beyond the end of a row."""
+
+    attentional: torch.Tensor  # (batch, tgt_len, readout)
+    gate: torch.Tensor | None  # (batch, tgt_len)
+    weights: torch.Tensor | None  # (batch, heads, tgt_len, src_len), where the model reads them
 
 
 class RecurrentDecoderSteps(GradientCheckpointingLayer):
@@ -518,6 +528,9 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             for _ in range(config.decoder_layers)
         )
         self.readout = Readout(config)
+        self.pointer: PointerGate | None = None
+        if config.pointer:
+            self.pointer = PointerGate(self.attention.context_size, config.hidden_size, config.embedding_size)
 
     def draw_dropout(self, like: torch.Tensor) -> list[LayerDropout]:
         """The masks that each layer keeps through a sequence."""
@@ -587,9 +600,9 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         memory: Memory,
         masks: list[LayerDropout],
         lengths: torch.Tensor | None,
-    ) -> torch.Tensor:
+    ) -> LoopOutput:
         """
-        The attentional vectors `(batch, tgt_len, readout)`, 0 beyond the end of a row.
+        As [`run_stepwise`], without states.
 
         Args:
             embeds: `(batch, tgt_len, embedding)`.
@@ -670,14 +683,29 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             heads=attention.num_heads,
             scaling=getattr(attention, "scaling", 1.0),
             rows=rows,
+            shows=config.reads_weights,
         )
         outputs = run_steps(plan, {name: value for name, value in tensors.items() if value is not None})
-        attentional = outputs[0] if config.input_feeding else self.readout(*outputs, words)
-        if tgt_len * batch == len(index):
-            padded = torch.empty_like(attentional)
+        if config.input_feeding:
+            attentional, *shown = outputs
         else:
-            padded = attentional.new_zeros(batch * tgt_len, config.readout_size)
-        return padded.index_copy(0, index, attentional).view(batch, tgt_len, -1)
+            attentional, shown = self.readout(*outputs[:2], words), list(outputs)
+
+        def place(values: torch.Tensor) -> torch.Tensor:
+            """`(P, size)` at their places in `(batch, tgt_len, size)`."""
+            if tgt_len * batch == len(index):
+                padded = torch.empty_like(values)
+            else:
+                padded = values.new_zeros(batch * tgt_len, values.shape[-1])
+            return padded.index_copy(0, index, values).view(batch, tgt_len, -1)
+
+        gate = weights = None
+        if self.pointer is not None:
+            gate = place(self.pointer(shown[1], shown[0], words).unsqueeze(-1)).squeeze(-1)
+        if config.reads_weights:
+            by_row = torch.tensor(sorted(range(batch), key=order.__getitem__), device=embeds.device)
+            weights = nn.functional.pad(shown[2].index_select(0, by_row), (0, 0, 0, tgt_len - len(rows)))
+        return LoopOutput(place(attentional), gate, weights)
 
     def split_state(self, state: torch.Tensor, dtype: torch.dtype) -> tuple[list[State], torch.Tensor | None]:
         """The layers' states, and the attention's (None without one), of a packed `(batch, state_size)`."""
@@ -715,7 +743,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         out = ask(self.attention, layer_states[-1], memory, attention_state, call.output_weights)
         attentional = self.readout(layer_states[-1], out.context, embeds)
         joined = self.join_state(layers, out.state).unsqueeze(1)
-        return StepsOutput(attentional, tuple(layer_states), out.weights, joined, attentional[:, -1])
+        gate = None if self.pointer is None else self.pointer(out.context, layer_states[-1], embeds)
+        return StepsOutput(attentional, tuple(layer_states), out.weights, joined, attentional[:, -1], gate)
 
     def run_stepwise(self, call: StepsInput) -> StepsOutput:
         """The plain loop."""
@@ -785,6 +814,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             torch.cat(weights, dim=2) if weights else None,
             torch.stack(states, dim=1),
             attentional,
+            None if self.pointer is None else self.pointer(torch.cat(contexts, dim=1), layer_states[-1], embeds),
         )
 
 
@@ -855,8 +885,9 @@ class RecurrentDecoder(nn.Module):
         ).inputs
         alone = past_key_values is None and step_mask is None and not output_attentions and not output_hidden_states
         if alone and steps.can_loop(inputs_embeds):
-            attentional = steps.run_loop(inputs_embeds, state, memory, masks, wanted_lengths)
-            return DecoderOutput(drop(attentional, output_mask, self.config, self.training), (), (), ())
+            made = steps.run_loop(inputs_embeds, state, memory, masks, wanted_lengths)
+            attentional = drop(made.attentional, output_mask, self.config, self.training)
+            return DecoderOutput(attentional, (), (), (), made.gate, _mean_of_heads(made.weights))
         chunk = tgt_len
         if steps.gradient_checkpointing and self.training:
             # Recomputing all steps at once would need as much memory as keeping them.
@@ -873,7 +904,7 @@ class RecurrentDecoder(nn.Module):
                     memory.mask,
                     None if step_mask is None else step_mask[:, start : start + chunk],
                     masks,
-                    output_attentions,
+                    output_attentions or self.config.reads_weights,
                     all_states,
                 )
             )
@@ -888,6 +919,8 @@ class RecurrentDecoder(nn.Module):
             (inputs_embeds, *joined.layer_states),
             (),
             () if joined.weights is None else (joined.weights,),
+            joined.gate,
+            _mean_of_heads(joined.weights) if self.config.reads_weights else None,
         )
 
     def recall_state(
@@ -923,4 +956,9 @@ def _join_steps(outputs: list[StepsOutput]) -> StepsOutput:
         else torch.cat([out.weights for out in outputs if out.weights is not None], dim=2),
         torch.cat([out.states for out in outputs], dim=1),
         last.newest,
+        None if last.gate is None else torch.cat([out.gate for out in outputs if out.gate is not None], dim=1),
     )
+
+
+def _mean_of_heads(weights: torch.Tensor | None) -> torch.Tensor | None:
+    return None if weights is None else weights.mean(1)

@@ -191,7 +191,7 @@ class ShortSteps:
         if type(stack) is not RecurrentDecoder or type(stack.steps) is not RecurrentDecoderSteps:
             return False
         steps = stack.steps
-        if steps.transition is not None:
+        if steps.transition is not None or steps.pointer is not None:
             return False
         linears = [model.lm_head, *(part for cell in steps.cells for part in cell.linears)]
         if steps.readout.projection is not None:

@@ -47,6 +47,7 @@ class LoopPlan(NamedTuple):
     heads: int
     scaling: float  # of dot products; additive attention has a `vector`
     rows: tuple[int, ...]  # alive at each step, never rising
+    shows: bool = False  # whether outputs, contexts and weights are wanted beside the rest
 
     def steps(self) -> Iterator[tuple[int, int, int]]:
         """Of each step its index, its first pair and the end of its pairs."""
@@ -66,20 +67,21 @@ def plain_steps(plan: LoopPlan, tensors: Tensors) -> tuple[torch.Tensor, ...]:
     What [`run_steps`] computes, in operations that autograd knows.
 
     Returns:
-        With input feeding the attentional vectors `(P, hidden)`, else the top layer's outputs `(P, hidden)` and, with
-        attention, the contexts `(P, context)`.
+        With input feeding the attentional vectors `(P, hidden)`; without it, or where `shows`, the top layer's outputs
+        `(P, hidden)` and, with attention, the contexts `(P, context)`; where `shows`, the weights `(batch, heads,
+        steps, src_len)`, 0 beyond the end of a row.
     """
     get = tensors.get
     parts = 1 if plan.gates == 3 else 2
     states = [[tensors[f"state{layer}_{part}"] for part in range(parts)] for layer in range(plan.layers)]
     fed = states[0][0].new_zeros(plan.rows[0], plan.hidden)
-    tops, contexts, attentionals = [], [], []
+    tops, contexts, attentionals, shown = [], [], [], []
     for _, start, end in plan.steps():
         rows = end - start
         states = [[part[:rows] for part in state] for state in states]
         projected = tensors["projected"][start:end]
         if plan.asks_before:
-            context = _plain_attention(plan, tensors, states[-1][0])
+            context, weights = _plain_attention(plan, tensors, states[-1][0])
             projected = projected + context @ tensors["context"].t()
         if plan.feeding:
             projected = projected + fed[:rows] @ tensors["feeding"].t()
@@ -103,20 +105,23 @@ def plain_steps(plan: LoopPlan, tensors: Tensors) -> tuple[torch.Tensor, ...]:
                 states[layer] = [leave.sigmoid() * cell.tanh(), cell]
             output = states[layer][0] + below if plan.residual and layer else states[layer][0]
         if "keys" in tensors and not plan.asks_before:
-            context = _plain_attention(plan, tensors, output)
+            context, weights = _plain_attention(plan, tensors, output)
+        if plan.shows:
+            shown.append(nn.functional.pad(weights, (0, 0, 0, 0, 0, plan.rows[0] - rows)))
         if plan.feeding:
             joined = torch.cat([output, context], dim=1)
             fed = nn.functional.linear(joined, tensors["readout"], get("readout_bias")).tanh()
             attentionals.append(fed)
-        else:
+        if plan.shows or not plan.feeding:
             tops.append(output)
             if "keys" in tensors:
                 contexts.append(context)
-    return tuple(torch.cat(each) for each in ([attentionals] if plan.feeding else [tops, contexts]) if each)
+    joined = [torch.cat(each) for each in (attentionals, tops, contexts) if each]
+    return (*joined, torch.stack(shown, dim=2)) if plan.shows else tuple(joined)
 
 
-def _plain_attention(plan: LoopPlan, tensors: Tensors, query: torch.Tensor) -> torch.Tensor:
-    """Queries `(rows, hidden)` to contexts `(rows, context)`."""
+def _plain_attention(plan: LoopPlan, tensors: Tensors, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries `(rows, hidden)` to contexts `(rows, context)` and weights `(rows, heads, src_len)`."""
     rows = len(query)
     keys, values = tensors["keys"][:rows], tensors["values"][:rows]
     if "query" in tensors:
@@ -135,7 +140,7 @@ def _plain_attention(plan: LoopPlan, tensors: Tensors, query: torch.Tensor) -> t
     context = (weights.unsqueeze(2) @ values).view(rows, -1)
     if "output" in tensors:
         context = nn.functional.linear(context, tensors["output"], tensors.get("output_bias"))
-    return context
+    return context, weights
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -213,9 +218,14 @@ class _Loop:
         return {name: value for name, value in self.buffers.items() if name != "scratch"}
 
     def outputs(self) -> tuple[torch.Tensor, ...]:
-        if self.plan.feeding:
-            return (self.buffers["attentional"],)
-        return tuple(self.buffers[name] for name in (self.top, "contexts") if name in self.buffers)
+        return tuple(self.buffers[name] for name in self.output_names())
+
+    def output_names(self) -> list[str]:
+        plan = self.plan
+        names = ["attentional"] if plan.feeding else []
+        if plan.shows or not plan.feeding:
+            names += [self.top, *(["contexts"] if self.attends else [])]
+        return [*names, "weights"] if plan.shows else names
 
     @property
     def top(self) -> str:
@@ -377,8 +387,10 @@ class _Loop:
             for _ in range(plan.layers)
         ]
         fed: torch.Tensor | None = None  # of the attentional vectors, from the step after
+        given = dict(zip(self.output_names(), gradients))
         if self.attends:
             self.start_attention()
+            self.of_weights = given.get("weights")
         bounds = list(plan.steps())
         for step, start, end in reversed(bounds):
             rows = end - start
@@ -390,7 +402,7 @@ class _Loop:
             context = self.contexts[start:end] if self.attends else None
             if plan.feeding:
                 assert read is not None
-                above = gradients[0][start:end]
+                above = given["attentional"][start:end]
                 if fed is not None:
                     above = above.clone()
                     above[: len(fed)] += fed
@@ -399,10 +411,13 @@ class _Loop:
                 weight = tensors["readout"]
                 top = before_tanh @ weight[:, :size]
                 torch.mm(before_tanh, weight[:, size:], out=context)
+                if plan.shows:
+                    top += given[self.top][start:end]
+                    context += given["contexts"][start:end]
             else:
-                top = gradients[0][start:end]
+                top = given[self.top][start:end]
                 if context is not None:
-                    context.copy_(gradients[1][start:end])
+                    context.copy_(given["contexts"][start:end])
             if context is not None and not plan.asks_before:
                 top = top + self.attend_backward(step, start, end, context, buffers[self.top][start:end])
             for layer in range(last, -1, -1):
@@ -502,6 +517,8 @@ class _Loop:
         self.sums_by_row[:rows, :, step] = summed.view(rows, heads, -1)
         weights = self.buffers["weights"][:rows, :, step]
         slopes = torch.bmm(values, by_head).view(rows, heads, -1)
+        if self.of_weights is not None:
+            slopes += self.of_weights[:rows, :, step]
         scores = torch._softmax_backward_data(slopes, weights, -1, slopes.dtype)
         projected = query if self.queries is None else self.buffers["queries"][start:end]
         if self.additive:

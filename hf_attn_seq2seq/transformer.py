@@ -26,6 +26,7 @@ from .attention import (
 )
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .mixers import SelfAttention, build_mixer
+from .pointer import PointerGate
 from .recorder import record
 
 
@@ -264,6 +265,7 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         self.add_module(self.mixer_name, build_mixer(config))
         self.add_module(f"{self.mixer_name}_norm", nn.LayerNorm(width, eps=config.layer_norm_eps))
         self.cross_attention = build_attention(config)
+        self.shows_weights = config.reads_weights and layer_idx == config.decoder_layers - 1
         projects = self.cross_attention.projects
         self.cross_output = nn.Identity() if projects else nn.Linear(self.cross_attention.context_size, width)
         # What asks nothing is not normalised: a parameter without gradient would stop distributed training.
@@ -304,7 +306,7 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
             self.cross_attention, encoder_hidden_states, memory_mask, past_key_values, self.layer_idx
         )
         inputs = self.cross_attention_norm(hidden_states) if self.pre_norm else hidden_states
-        out = ask(self.cross_attention, inputs, memory, None, output_attentions, steps)
+        out = ask(self.cross_attention, inputs, memory, None, output_attentions or self.shows_weights, steps)
         record(self, residual=hidden_states)
         return TransformerDecoderLayerOutput(self.add_context(hidden_states, out.context), weights, out.weights)
 
@@ -339,6 +341,24 @@ class TransformerDecoder(nn.Module):
         self.layers = nn.ModuleList(TransformerDecoderLayer(config, index) for index in range(config.decoder_layers))
         pre = config.norm_position == "pre"
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if pre else nn.Identity()
+        self.pointer: PointerGate | None = None
+        if config.pointer:
+            self.pointer = PointerGate(config.encoder_hidden_size, config.hidden_size, config.embedding_size)
+
+    def gate(
+        self, weights: torch.Tensor, source: torch.Tensor, states: torch.Tensor, embeds: torch.Tensor
+    ) -> torch.Tensor | None:
+        """
+        The pointer's gate before its sigmoid, `(batch, tgt_len)`; None without one. Its context is the sum of the
+        encoder's states by the weights with which it copies.
+
+        Args:
+            weights: `(batch, tgt_len, src_len)`.
+            source: The encoder's states, `(batch, src_len, encoder_hidden)`.
+            states: `(batch, tgt_len, hidden)`.
+            embeds: `(batch, tgt_len, embedding)`.
+        """
+        return None if self.pointer is None else self.pointer(weights @ source, states, embeds)
 
     def forward(
         self,
@@ -392,4 +412,16 @@ class TransformerDecoder(nn.Module):
                 if out.cross_attentions is not None:
                     cross_attentions.append(out.cross_attentions)
         hidden_states = self.norm(hidden_states)
-        return DecoderOutput(hidden_states, (*states[:-1], hidden_states), tuple(attentions), tuple(cross_attentions))
+        weights = gate = None
+        if self.config.reads_weights:
+            assert out.cross_attentions is not None
+            weights = out.cross_attentions.mean(1)
+            gate = self.gate(weights, encoder_hidden_states, hidden_states, inputs_embeds)
+        return DecoderOutput(
+            hidden_states,
+            (*states[:-1], hidden_states),
+            tuple(attentions),
+            tuple(cross_attentions),
+            gate,
+            weights,
+        )
