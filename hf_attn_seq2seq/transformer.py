@@ -245,6 +245,7 @@ class TransformerDecoderLayerOutput(NamedTuple):
     hidden_states: torch.Tensor  # (batch, tgt_len, hidden)
     attentions: torch.Tensor | None  # (batch, heads, tgt_len, past_len + tgt_len); None without self-attention
     cross_attentions: torch.Tensor | None  # (batch, heads, tgt_len, src_len)
+    context: torch.Tensor  # (batch, tgt_len, context_size): what the attention over the source answered
 
 
 class TransformerDecoderLayer(GradientCheckpointingLayer):
@@ -308,7 +309,8 @@ class TransformerDecoderLayer(GradientCheckpointingLayer):
         inputs = self.cross_attention_norm(hidden_states) if self.pre_norm else hidden_states
         out = ask(self.cross_attention, inputs, memory, None, output_attentions or self.shows_weights, steps)
         record(self, residual=hidden_states)
-        return TransformerDecoderLayerOutput(self.add_context(hidden_states, out.context), weights, out.weights)
+        added = self.add_context(hidden_states, out.context)
+        return TransformerDecoderLayerOutput(added, weights, out.weights, out.context)
 
     def add_context(self, hidden_states: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """
@@ -343,22 +345,7 @@ class TransformerDecoder(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if pre else nn.Identity()
         self.pointer: PointerGate | None = None
         if config.pointer:
-            self.pointer = PointerGate(config.encoder_hidden_size, config.hidden_size, config.embedding_size)
-
-    def gate(
-        self, weights: torch.Tensor, source: torch.Tensor, states: torch.Tensor, embeds: torch.Tensor
-    ) -> torch.Tensor | None:
-        """
-        The pointer's gate before its sigmoid, `(batch, tgt_len)`; None without one. Its context is the sum of the
-        encoder's states by the weights with which it copies.
-
-        Args:
-            weights: `(batch, tgt_len, src_len)`.
-            source: The encoder's states, `(batch, src_len, encoder_hidden)`.
-            states: `(batch, tgt_len, hidden)`.
-            embeds: `(batch, tgt_len, embedding)`.
-        """
-        return None if self.pointer is None else self.pointer(weights @ source, states, embeds)
+            self.pointer = PointerGate(config.context_size, config.hidden_size, config.embedding_size)
 
     def forward(
         self,
@@ -412,16 +399,15 @@ class TransformerDecoder(nn.Module):
                 if out.cross_attentions is not None:
                     cross_attentions.append(out.cross_attentions)
         hidden_states = self.norm(hidden_states)
-        weights = gate = None
+        weights = None
         if self.config.reads_weights:
             assert out.cross_attentions is not None
             weights = out.cross_attentions.mean(1)
-            gate = self.gate(weights, encoder_hidden_states, hidden_states, inputs_embeds)
         return DecoderOutput(
             hidden_states,
             (*states[:-1], hidden_states),
             tuple(attentions),
             tuple(cross_attentions),
-            gate,
+            None if self.pointer is None else self.pointer(out.context, hidden_states, inputs_embeds),
             weights,
         )

@@ -179,11 +179,12 @@ def numbers(gates: int, additive: bool, **changes: Any) -> tuple[LoopPlan, dict[
     return plan, tensors
 
 
+@pytest.mark.parametrize("shows", [False, True])
 @pytest.mark.parametrize("feeding", [False, True])
 @pytest.mark.parametrize("additive", [False, True])
 @pytest.mark.parametrize("gates", [3, 4])
-def test_every_gradient_of_every_output(gates, additive, feeding):
-    plan, tensors = numbers(gates, additive, feeding=feeding)
+def test_every_gradient_of_every_output(gates, additive, feeding, shows):
+    plan, tensors = numbers(gates, additive, feeding=feeding, shows=shows)
     wanted = [value for value in tensors.values() if value.requires_grad]
     outputs = run_steps(plan, tensors), plain_steps(plan, tensors)
     torch.testing.assert_close(*outputs)

@@ -167,7 +167,9 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
         # Not the parent's own, which makes weights.
         AttnSeq2SeqPreTrainedModel.__init__(self, AttnSeq2SeqConfig.from_pretrained(folder))
         self.description = description
-        self.encoder = ExportedEncoder(Graph(folder / description.encoder), self.config.vocab_size)
+        self.encoder = ExportedEncoder(
+            Graph(folder / description.encoder), self.config.vocab_size + self.config.pointer_slots
+        )
         self.decoder_step = Graph(folder / description.decoder)
         try:
             self.generation_config = GenerationConfig.from_pretrained(folder)

@@ -167,6 +167,7 @@ class GraphEngine:
         if input_ids.size == 0:
             raise ValueError("The source is empty: give at least one token, such as the end token.")
         low, high, size = input_ids.min(), input_ids.max(), self.config.vocab_size
+        size += getattr(self.config, "pointer_slots", 0)  # words outside it, which a pointer copies
         if low < 0 or high >= size:
             raise ValueError(
                 f"input_ids hold {low if low < 0 else high}, which is outside the vocabulary of {size} tokens: use "

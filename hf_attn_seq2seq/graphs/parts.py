@@ -20,7 +20,9 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderC
 
 from hf_attn_seq2seq.attention import Attention, EncoderStates
 from hf_attn_seq2seq.cache_attn_seq2seq import new_state_cache, write_state
+from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.pointer import mixed_log_probs
 
 
 OPSET = 17
@@ -46,8 +48,9 @@ class Names(NamedTuple):
             state = ["tokens", *(f"state.{layer}" for layer in layers)]
         else:
             state = [f"self_{part}.{layer}" for layer in layers for part in ("keys", "values")]
+        memory = [f"{part}.{layer}" for layer in layers for part in ("keys", "values")]
         return cls(
-            [f"{part}.{layer}" for layer in layers for part in ("keys", "values")],
+            [*memory, *(["source_ids"] if config.pointer else [])],
             state,
             [] if config.attention_type == "none" else [f"cross_attentions.{layer}" for layer in layers],
         )
@@ -74,11 +77,12 @@ AXES = {
     "attention_mask": {0: "batch", 1: "src_len"},
     "last_hidden_state": {0: "batch", 1: "src_len"},
     "decoder_input_ids": {0: "batch"},
-    "hidden": {0: "batch"},
+    "hidden": {0: "batch", 2: "width"},
     "logits_of_hidden": {0: "batch"},
     "logits": {0: "batch"},
     "keys": {0: "batch", 2: "src_len"},
     "values": {0: "batch", 2: "src_len"},
+    "source_ids": {0: "batch", 1: "src_len"},  # as floats, like all of the memory
     "state": {0: "batch", 1: "state_size"},  # a running attention's grows with the source
     "attentional": {0: "batch"},
     "tokens": {0: "batch"},
@@ -118,6 +122,8 @@ class EncoderGraph(nn.Module):
         mask = attention_mask.bool()
         memories = [attention.memory(states, mask) for attention in self.attentions()]
         projected = [part for memory in memories for part in (memory.keys, memory.values)]
+        if self.config.pointer:
+            projected.append(input_ids.to(states.dtype))
         return (states, *projected, *self.first_state(EncoderStates(states, out.final_state), mask, memories[0]))
 
     def first_state(self, source: EncoderStates, mask: torch.Tensor, memory: Any) -> list[torch.Tensor]:
@@ -134,14 +140,28 @@ class EncoderGraph(nn.Module):
 
 
 class OutputGraph(nn.Module):
-    """The output layer: `(rows, 1, hidden)` to logits `(rows, 1, vocab)`."""
+    """
+    The output layer: `(rows, 1, hidden)` to logits `(rows, 1, vocab)`. With a pointer its input is `(rows, 1, hidden +
+    1 + 2 * src_len)`: also the gate, the weights and the source's ids.
+    """
 
     def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
         super().__init__()
+        self.config = model.config
         self.lm_head = model.get_output_embeddings()
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.lm_head(hidden)
+        return logits_of(hidden, self.lm_head, self.config)
+
+
+def logits_of(hidden: torch.Tensor, lm_head: nn.Module, config: AttnSeq2SeqConfig) -> torch.Tensor:
+    """What [`OutputGraph`] computes."""
+    if not config.pointer:
+        return lm_head(hidden)
+    size = config.readout_size
+    weights, ids = hidden[..., size + 1 :].reshape(hidden.shape[0], 2, -1).unbind(1)
+    logits, gate = lm_head(hidden[..., :size]), hidden[..., size]
+    return mixed_log_probs(logits, gate, weights.unsqueeze(1), ids.long(), config.pointer_slots)
 
 
 class DecoderGraph(nn.Module):
@@ -154,7 +174,7 @@ class DecoderGraph(nn.Module):
         super().__init__()
         self.config = model.config
         self.decoder = model.get_decoder()
-        self.lm_head = model.get_output_embeddings() if output_layer else nn.Identity()
+        self.lm_head = model.get_output_embeddings() if output_layer else None
 
     def forward(
         self, decoder_input_ids: torch.Tensor, attention_mask: torch.Tensor, *memory_and_state: torch.Tensor
@@ -162,10 +182,18 @@ class DecoderGraph(nn.Module):
         embeds = self.decoder.embed(decoder_input_ids)
         recurrent = self.config.is_recurrent_decoder
         count = 2 if recurrent else 2 * self.config.decoder_layers
-        memory, state = memory_and_state[:count], memory_and_state[count:]
+        memory, rest = memory_and_state[:count], memory_and_state[count:]
+        ids, state = (rest[0], rest[1:]) if self.config.pointer else (None, rest)
         step = self.recurrent_step if recurrent else self.transformer_step
-        hidden, *others = step(embeds, attention_mask.bool(), memory, state)
-        return (self.lm_head(hidden), *others)
+        hidden, gate, *others = step(embeds, attention_mask.bool(), memory, state)
+        if ids is not None:
+            rows = embeds.shape[0]
+            of_rows = ids.unsqueeze(1).expand(-1, rows // ids.shape[0], -1).reshape(rows, 1, -1)
+            weights = others[-1].mean(1)  # of the last layer, like the gate
+            hidden = torch.cat([hidden, gate.unsqueeze(-1), weights, of_rows], dim=-1)
+        if self.lm_head is not None:
+            hidden = logits_of(hidden, self.lm_head, self.config)
+        return (hidden, *others)
 
     def recurrent_step(
         self,
@@ -188,7 +216,7 @@ class DecoderGraph(nn.Module):
             all_states=True,  # uses matrix products, which can be quantized, and not a fused kernel of one step
         )
         after = [out.states[:, -1], out.newest] if self.config.input_feeding else [out.states[:, -1]]
-        return [out.attentional, *after, *([] if out.weights is None else [out.weights])]
+        return [out.attentional, out.gate, *after, *([] if out.weights is None else [out.weights])]
 
     def transformer_step(
         self,
@@ -223,7 +251,9 @@ class DecoderGraph(nn.Module):
             after = [state[0] + 1.0, *(layer.keys[:, 0, -1] for layer in past.layers)]
         else:
             after = [part for layer in past.layers for part in (layer.keys, layer.values)]
-        return [stack.norm(hidden), *after, *weights]
+        hidden = stack.norm(hidden)
+        gate = None if stack.pointer is None else stack.pointer(out.context, hidden, embeds)
+        return [hidden, gate, *after, *weights]
 
 
 def _cache_of(parts: tuple[torch.Tensor, ...]) -> Any:

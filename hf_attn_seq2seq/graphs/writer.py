@@ -98,7 +98,7 @@ def write_graph(
     weight_names = dict(zip(keys := _keys(model), keys))  # all parts read them; other names are of one part
     about_source = {**weight_names, **_kept("input_ids", "attention_mask")}
     main.nodes += _renamed(parts["encoder"].graph.node, "encoder", about_source)
-    limits = write_limits(main, model.config.decoder_vocab_size) if is_limited(vars(model.generation_config)) else None
+    limits = write_limits(main, model.config.output_size) if is_limited(vars(model.generation_config)) else None
     # What depends on weights alone is computed outside the loops, where ONNX Runtime computes it once, when loading.
     made: Made = {}
     loose = {
@@ -155,7 +155,8 @@ def write_graph(
         "heads": heads,
         "limited": limits is not None,
         "search": {name: defaults[name] for name in GIVEN},
-        "config": {name: getattr(model.config, name) for name in CONFIG_FIELDS},
+        "config": {name: getattr(model.config, name) for name in CONFIG_FIELDS}
+        | ({"pointer_slots": model.config.pointer_slots} if model.config.pointer_slots else {}),
         "files": checksums(weights[0].parent) if weights else {},
         "versions": {name: importlib.metadata.version(name) for name in ("hf_attn_seq2seq", "torch", "onnx")},
     }
@@ -299,12 +300,13 @@ class _Writer(NamedTuple):
             return Step(hidden, after, body.Concat(*attentions, axis=1) if attentions else None)
 
         def make_logits(body: Nodes, hidden: str) -> str:
-            output = self.parts["output"]
-            body.nodes += _renamed(output.nodes, body.prefix, {**output.outside, HIDDEN: hidden})
-            return f"{body.prefix}/{LOGITS}"
+            output, logits = self.parts["output"], f"{body.prefix}/{LOGITS}"
+            inside = {**output.outside, HIDDEN: hidden, LOGITS: logits}
+            body.nodes += _renamed(output.nodes, f"{body.prefix}/output", inside)
+            return logits
 
         state = {given[name]: FLOAT for name in names.state}
-        call = Call(make_step, make_logits, state, steps, self.limits, self.model.config.decoder_vocab_size)
+        call = Call(make_step, make_logits, state, steps, self.limits, self.model.config.output_size)
         return (write_beams if beams else write_greedy)(nodes, call)
 
     def for_beams(self, nodes: Nodes, several: str, given: dict[str, str]) -> dict[str, str]:

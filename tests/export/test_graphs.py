@@ -94,6 +94,10 @@ OTHERS: list[dict[str, Any]] = [
         "encoder_hidden_size": 20,
         "tie_word_embeddings": False,
     },
+    {"pointer": True, "pointer_slots": 3},
+    {**DEEP, "pointer": True, "attention_type": "coverage", "num_attention_heads": 2},
+    {**TRANSFORMER, "pointer": True},
+    {**TRANSFORMER, "pointer": True, "attention_type": "additive", "decoder_mixer": "ssru", "pointer_slots": 2},
 ]
 
 
