@@ -303,6 +303,7 @@ def test_the_graph_copies_words_outside_the_vocabulary(kind, beams, tmp_path: Pa
     given = batch()
     del given["labels"]
     given["input_ids"] = given["input_ids"].masked_fill(given["input_ids"] == END, VOCAB + 1)
+    given["input_ids"][:, 0] = VOCAB + 2
     engine = GraphEngine(save_graph(model, tmp_path))
     arrays = [value.numpy() for value in given.values()]
     found = engine.search(*arrays, num_beams=beams, max_new_tokens=8, scores=True)
