@@ -325,6 +325,7 @@ def test_a_saved_model_loads(tmp_path: Path):
         ({"pointer": True, "attention_type": "none"}, "pointer=True needs attention weights"),
         ({"coverage_loss_weight": 1.0, "attention_type": "none"}, "coverage_loss_weight=1.0 needs attention weights"),
         ({"pointer": True, "decoder_vocab_size": 30}, "vocab_size=20 and decoder_vocab_size=30 differ"),
+        ({"pointer": True, "frontend": "speech"}, "frontend='speech' does not have"),
         ({"pointer_slots": 4}, "pointer_slots=4 is for pointer=True"),
         ({"pointer": True, "pointer_slots": -1}, "pointer_slots=-1 must be 0 or more"),
         ({"pointer": True, "pointer_slots": 2, "unk_token_id": None}, "needs the unknown token"),
