@@ -12,6 +12,7 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
 )
+from transformers.utils import is_vision_available
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.feature_extraction_attn_seq2seq import AttnSeq2SeqFeatureExtractor
@@ -38,9 +39,10 @@ AutoModel.register(AttnSeq2SeqConfig, AttnSeq2SeqModel, exist_ok=True)
 AutoModelForSeq2SeqLM.register(AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration, exist_ok=True)
 AutoTokenizer.register(AttnSeq2SeqConfig, AttnSeq2SeqTokenizer, exist_ok=True)
 AutoFeatureExtractor.register(AttnSeq2SeqConfig, AttnSeq2SeqFeatureExtractor, exist_ok=True)
-# One class for each backend, or Transformers warns where torchvision is installed; it resizes with Pillow in any case.
-_BACKENDS = dict.fromkeys(("pil", "torchvision"), AttnSeq2SeqImageProcessor)
-AutoImageProcessor.register(AttnSeq2SeqConfig, image_processor_classes=_BACKENDS, exist_ok=True)
+if is_vision_available():  # Pillow; without it, Transformers has no such class
+    # For each backend, or Transformers warns where torchvision is installed; it resizes with Pillow in any case.
+    _BACKENDS = dict.fromkeys(("pil", "torchvision"), AttnSeq2SeqImageProcessor)
+    AutoImageProcessor.register(AttnSeq2SeqConfig, image_processor_classes=_BACKENDS, exist_ok=True)
 AutoProcessor.register(AttnSeq2SeqConfig, AttnSeq2SeqProcessor, exist_ok=True)
 
 # A saved model carries its code, so that it also loads where this package is not installed.
