@@ -50,7 +50,8 @@ AttnSeq2SeqConfig.register_for_auto_class()
 AttnSeq2SeqModel.register_for_auto_class("AutoModel")
 AttnSeq2SeqForConditionalGeneration.register_for_auto_class("AutoModelForSeq2SeqLM")
 AttnSeq2SeqFeatureExtractor.register_for_auto_class()
-AttnSeq2SeqImageProcessor.register_for_auto_class()
+if is_vision_available():
+    AttnSeq2SeqImageProcessor.register_for_auto_class()
 AttnSeq2SeqProcessor.register_for_auto_class()
 
 # Transformers' pipelines take as long to import as all its models: the task waits until somebody uses them. Either
