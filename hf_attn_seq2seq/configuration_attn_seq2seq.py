@@ -449,7 +449,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         """
         if self.reads_tokens:
             return 1, 1
-        strides = [] if self.image_backbone is not None else self.frontend_strides
+        strides = self.frontend_strides or []
         first, second = (math.prod(stride[side] for stride in strides) for side in (0, 1))
         if self.frontend == "speech":
             return first * 2**self.pyramid_layers, 1
@@ -610,7 +610,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 )
             if columns:
                 raise ValueError("image_backbone gives a grid: set image_layout='grid'.")
-        else:
+        elif self.frontend in _CONVOLUTIONS:
             self._validate_convolutions()
         if self.pyramid_layers and not (self.is_recurrent_encoder and (columns or self.frontend == "speech")):
             raise ValueError(
