@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Corpus scores: BLEU (sacreBLEU's, and tok-lc), chrF, TER, exact match, word, phone and sequence error rates.
+"""Corpus scores: BLEU (sacreBLEU's, and tok-lc), chrF, TER, exact match, ROUGE, word, phone and sequence error rates.
 
 What each counts and what it ignores: docs/metrics.md.
 
@@ -38,6 +38,9 @@ METRICS: dict[str, MetricKind] = {
     "chrf": MetricKind("chrF", True),
     "ter": MetricKind("TER", False),
     "exact_match": MetricKind("exact match", True),
+    "rouge1": MetricKind("ROUGE-1", True),
+    "rouge2": MetricKind("ROUGE-2", True),
+    "rougeL": MetricKind("ROUGE-L", True),
     "wer": MetricKind("WER", False),
     "per": MetricKind("PER", False),
     "sequence_error_rate": MetricKind("sequence error rate", False),

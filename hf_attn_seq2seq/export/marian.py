@@ -56,6 +56,7 @@ LARGEST = 127  # of an 8-bit value; -128 is not used
 _HELD: dict[str, Sequence[Any]] = {
     "attention_type": ("multi_head",),
     "attention_normalizer": ("softmax",),
+    "pointer": (False,),
     "decoder_mixer": tuple(AUTOREG.values()),
     "hidden_act": tuple(ACTIVATIONS.values()),
     "position_type": ("sinusoidal_halves",),
