@@ -32,7 +32,7 @@ def make_metric(name: str, language: str | None = None) -> Metric:
     if name.startswith("rouge"):
         from hf_attn_seq2seq.evaluation.rouge import Rouge1, Rouge2, RougeL  # which builds on this module
 
-        return {"rouge1": Rouge1, "rouge2": Rouge2, "rougeL": RougeL}[name]()
+        return {"rouge1": Rouge1, "rouge2": Rouge2, "rouge_l": RougeL}[name]()
     kinds: dict[str, type[Metric]] = {
         "chrf": CHRF,
         "ter": TER,

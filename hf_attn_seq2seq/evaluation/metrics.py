@@ -40,7 +40,7 @@ METRICS: dict[str, MetricKind] = {
     "exact_match": MetricKind("exact match", True),
     "rouge1": MetricKind("ROUGE-1", True),
     "rouge2": MetricKind("ROUGE-2", True),
-    "rougeL": MetricKind("ROUGE-L", True),
+    "rouge_l": MetricKind("ROUGE-L", True),
     "wer": MetricKind("WER", False),
     "per": MetricKind("PER", False),
     "sequence_error_rate": MetricKind("sequence error rate", False),

@@ -55,7 +55,7 @@ class RougeSignature(Signature):
 class Rouge(Rate):
     """
     The mean over the texts of the F-measure of what a text and its reference share, in percent: single words
-    (`rouge1`), pairs of words (`rouge2`) or their longest common subsequence (`rougeL`). Of several references the
+    (`rouge1`), pairs of words (`rouge2`) or their longest common subsequence (`rouge_l`). Of several references the
     best counts.
     """
 
@@ -67,8 +67,7 @@ class Rouge(Rate):
             from rouge_score.rouge_scorer import RougeScorer
         except ImportError as error:
             raise ImportError(
-                f"ROUGE needs rouge-score, which is not installed ({error}): run pip install "
-                '"hf_attn_seq2seq[train]".'
+                f'ROUGE needs rouge-score, which is not installed ({error}): run pip install "hf_attn_seq2seq[train]".'
             ) from error
         super().__init__()
         self._scorer = RougeScorer([self.kind], tokenizer=WordTokenizer())
