@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hf_attn_seq2seq.data.alignment_targets import alignment_targets
+from hf_attn_seq2seq.image_processing_attn_seq2seq import AttnSeq2SeqImageProcessor, pad_pixels
 
 
 SOURCE_BUCKET = 4  # source lengths are compared in steps of this many tokens
@@ -17,17 +18,20 @@ class TokenBudgetSampler:
     """
     Batches of indices whose longer side has at most `batch_tokens` tokens with padding; determined by seed and epoch.
 
-    Examples are sorted by target length, then by source length in steps of four tokens, with ties in random order.
+    Examples are sorted by target length, then by source length in steps of four tokens, with ties in random order; or,
+    where the source is what costs, by source length first.
     Batches are cut from that order and shuffled. Every epoch therefore has the same number of batches, which resuming
     in the middle of an epoch relies on. Process `rank` of `processes` takes every `processes`-th batch; if the number
     of batches is not a multiple of `processes`, the first ones are used twice.
 
     Args:
-        source_lengths, target_lengths: Lengths of the examples in tokens.
+        source_lengths, target_lengths: Lengths of the examples in tokens, or of sounds and pictures in the encoder's
+            states.
         batch_tokens: The maximum number of tokens on the longer side, including padding; a longer example is a batch
             by itself.
         batch_size: The maximum number of examples in a batch, or None.
         seed: Random seed of the order; the epoch is set by `set_epoch`.
+        by_source: Whether to sort by source length first.
 
     Raises:
         ValueError: The numbers of lengths differ, there are no examples, or a limit is below 1.
@@ -42,6 +46,7 @@ class TokenBudgetSampler:
         seed: int = 0,
         rank: int = 0,
         processes: int = 1,
+        by_source: bool = False,
     ) -> None:
         if len(source_lengths) != len(target_lengths):
             raise ValueError(
@@ -56,8 +61,11 @@ class TokenBudgetSampler:
         self.source_buckets = -(-np.asarray(source_lengths) // SOURCE_BUCKET)
         self.seed, self.rank, self.processes, self.epoch = seed, rank, processes, 0
         costs = np.maximum(self.target_lengths, self.source_buckets * SOURCE_BUCKET)
-        costs = costs[np.lexsort((self.source_buckets, self.target_lengths))]
-        self.boundaries = _cut(costs, batch_tokens or len(costs) * int(costs.max()), batch_size or len(costs))
+        self.sorted_by = (self.source_buckets, self.target_lengths)  # for `lexsort`: the last one first
+        if by_source:
+            self.sorted_by = self.sorted_by[::-1]
+        costs = costs[np.lexsort(self.sorted_by)]
+        self.boundaries = cut_batches(costs, batch_tokens or len(costs) * int(costs.max()), batch_size or len(costs))
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -68,7 +76,7 @@ class TokenBudgetSampler:
 
     def __iter__(self) -> Iterator[list[int]]:
         random = np.random.default_rng((self.seed, self.epoch))
-        order = np.lexsort((random.random(len(self.target_lengths)), self.source_buckets, self.target_lengths))
+        order = np.lexsort((random.random(len(self.target_lengths)), *self.sorted_by))
         batches = random.permutation(len(self.boundaries) - 1)
         batches = np.resize(
             batches, len(self) * self.processes
@@ -77,7 +85,7 @@ class TokenBudgetSampler:
             yield order[self.boundaries[batch] : self.boundaries[batch + 1]].tolist()
 
 
-def _cut(costs: np.ndarray, batch_tokens: int, batch_size: int) -> list[int]:
+def cut_batches(costs: np.ndarray, batch_tokens: int, batch_size: int) -> list[int]:
     """Start indices of batches of consecutive examples, and the end; `costs` are the lengths of the examples."""
     boundaries, longest = [0], 0
     for index, cost in enumerate(costs.tolist()):
@@ -90,15 +98,19 @@ def _cut(costs: np.ndarray, batch_tokens: int, batch_size: int) -> list[int]:
 
 def pad_batch(examples: Sequence[Mapping[str, Any]], pad_token_id: int, shift: int = 0) -> dict[str, torch.Tensor]:
     """
-    Collate examples with `input_ids` and `labels` into tensors, padded on the right.
+    Collate examples with `labels` and `input_ids`, `input_features` or `pixel_values`, padded on the right.
 
     Args:
         shift: Passed to `alignment_targets`.
 
     Returns:
         `input_ids` and `attention_mask`, `(batch, src_len)`; `labels`, `(batch, tgt_len)`, padded with -100; and, if
-        the examples have links, `alignment`, `(batch, tgt_len, src_len)`.
+        the examples have links, `alignment`, `(batch, tgt_len, src_len)`. Of sounds, `input_features`, `(batch,
+        frames, bins)`, and `attention_mask`, `(batch, frames)`; of pictures, `pixel_values`, `(batch, channels,
+        height, width)`, and `pixel_mask`, `(batch, height, width)`.
     """
+    if "input_features" in examples[0] or "pixel_values" in examples[0]:
+        return {**pad_media(examples), "labels": _pad([example["labels"] for example in examples], -100)}
     batch = {
         "input_ids": _pad([example["input_ids"] for example in examples], pad_token_id),
         "attention_mask": _pad([[1] * len(example["input_ids"]) for example in examples], 0),
@@ -118,6 +130,22 @@ def pad_batch(examples: Sequence[Mapping[str, Any]], pad_token_id: int, shift: i
         ]
         batch["alignment"] = torch.from_numpy(np.stack(targets))
     return batch
+
+
+def pad_media(examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    """The sources of a batch of sounds or of pictures; see [`pad_batch`]."""
+    if "input_features" in examples[0]:
+        frames = [example["input_features"] for example in examples]
+        count = max(map(len, frames))
+        features = np.zeros((len(frames), count, frames[0].shape[1]), np.float32)
+        mask = np.zeros((len(frames), count), np.int64)
+        for row, values in enumerate(frames):
+            features[row, : len(values)] = values
+            mask[row, : len(values)] = 1
+        return {"input_features": torch.from_numpy(features), "attention_mask": torch.from_numpy(mask)}
+    pixels, mask = pad_pixels([example["pixel_values"] for example in examples])
+    scaled = AttnSeq2SeqImageProcessor().scale(pixels)  # whose defaults are those of every recipe
+    return {"pixel_values": torch.from_numpy(scaled), "pixel_mask": torch.from_numpy(mask)}
 
 
 def _pad(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:

@@ -54,17 +54,21 @@ class Cleaner:
         rules: the rules and their limits.
         languages: codes of the source and the target language, for the language check.
         links_of: which kind of words the links count, if there are links.
+        files: whether sources are the names of files, which no rule is about: a pair is kept or dropped by its target,
+            and two sources are the same if their `content_hash` is.
     """
 
     def __init__(
         self,
         rules: CleaningSettings,
-        languages: tuple[str | None, str | None] = (None, None),
+        languages: tuple[str | None, ...] = (None, None),
         links_of: WordKind = "cut",
+        files: bool = False,
     ) -> None:
         self.rules = rules
         self.languages = languages
         self.links_of = links_of
+        self.files = files
         self._foreign_letters = [_letters_outside(scripts) for scripts in (rules.source_scripts, rules.target_scripts)]
         self._identifier: Any = None
 
@@ -73,7 +77,7 @@ class Cleaner:
         sources, targets, changed, dropped = [], [], [], []
         links = batch.get("alignment", batch.get("possible"))
         for row, (raw_source, raw_target) in enumerate(zip(batch["source"], batch["target"])):
-            source, source_changed = self.tidy(raw_source)
+            source, source_changed = (raw_source, 0) if self.files else self.tidy(raw_source)
             target, target_changed = self.tidy(raw_target)
             why = self.broken_rule(source, target)
             if why == KEPT and links is not None and links[row] and (source_changed | target_changed) & ~WHITESPACE:
@@ -90,9 +94,11 @@ class Cleaner:
             "target": targets,
             "changed": changed,
             "dropped": dropped,
-            "source_hash": sentence_hashes(sources),
+            "source_hash": np.array(batch["content_hash"], "u8") if self.files else sentence_hashes(sources),
             "target_hash": sentence_hashes(targets),
         }
+        if "group" in batch:
+            cleaned["group_hash"] = sentence_hashes([group or "" for group in batch["group"]])
         if "references" in batch:
             tidied = [texts and [self.tidy(text)[0] for text in texts] for texts in batch["references"]]
             cleaned["references"] = [texts and [text for text in texts if text.strip()] for texts in tidied]
@@ -119,6 +125,8 @@ class Cleaner:
         rules = self.rules
         if not source or not target or source.isspace() or target.isspace():
             return EMPTY
+        if self.files:
+            source = target  # which is as long, and in the language that is asked for
         longer, shorter = max(len(source), len(target)), min(len(source), len(target))
         if rules.max_characters is not None and longer > rules.max_characters:
             return LENGTH
@@ -131,7 +139,7 @@ class Cleaner:
             if foreign is not None and 2 * len(foreign.findall(text)) > sum(map(str.isalpha, text)):
                 return SCRIPT
         if rules.language_certainty is not None:
-            for text, language in zip((source, target), self.languages):
+            for text, language in zip((source, target), self.languages):  # of files, that of the target alone
                 if self._is_other_language(text, language):
                     return LANGUAGE
         return KEPT
@@ -163,7 +171,7 @@ def _loaded_once(load: Callable[..., Any], file: str) -> Any:
     return load(file, norm_probs=True)
 
 
-def language_identifier(languages: tuple[str | None, str | None]) -> Any:
+def language_identifier(languages: tuple[str | None, ...]) -> Any:
     """py3langid's language identifier, with probabilities (Lui and Baldwin 2012, "langid.py").
 
     Raises:

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Sentence pairs as training examples: `datasets` tables of tokens and, if wanted, word links."""
+"""Pairs as training examples: `datasets` tables of tokens and, if wanted, word links; sounds, pictures and tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.data.augmentation import AugmentationSettings, changed_picture, spec_augment
+from hf_attn_seq2seq.data.features import FeatureFile, FeatureReader, as_picture
 from hf_attn_seq2seq.data.links import from_pharaoh, to_pharaoh
 from hf_attn_seq2seq.data.subword_sampling import SubwordSampler
 from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, count_words, token_words, word_shares
@@ -23,12 +25,13 @@ class Examples:
     The pairs of one split of a corpus, as tokens and as text.
 
     Args:
-        encoded: Table with the columns `input_ids` and `labels`, and those of word links for guided alignment.
-        sources: The source texts, to be translated for evaluation.
+        encoded: Table with the columns `input_ids` and `labels`, and those of word links for guided alignment; or
+            sounds or pictures.
+        sources: The source texts, to be translated for evaluation, or the names of the files.
         references: The references of each of `sources`.
     """
 
-    encoded: Dataset
+    encoded: "Dataset | MediaExamples"
     sources: Sequence[str] = ()
     references: Sequence[Sequence[str]] = ()
 
@@ -69,6 +72,24 @@ def encode(
         return encoded
 
     return pairs.map(encode_rows, batched=True, num_proc=num_proc, remove_columns=pairs.column_names, desc="Tokens")
+
+
+def encode_targets(
+    pairs: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int = 256, num_proc: int | None = None
+) -> Dataset:
+    """
+    Tokenize the column `target` to `labels`, with its end token, for sources that are files; cached as by [`encode`].
+
+    Args:
+        max_length: Longer texts are truncated to this many tokens.
+        num_proc: Number of processes.
+    """
+
+    def encode_rows(rows: dict[str, list[Any]]) -> dict[str, Any]:
+        return {"labels": tokenizer(text_target=rows["target"], truncation=True, max_length=max_length)["input_ids"]}
+
+    unused = [name for name in pairs.column_names if name not in ("starts", "lengths")]
+    return pairs.map(encode_rows, batched=True, num_proc=num_proc, remove_columns=unused, desc="Tokens")
 
 
 def _words_of_tokens(words: Words, offsets: Sequence[tuple[int, int]]) -> list[int]:
@@ -205,3 +226,64 @@ class SampledExamples:
             }
             for index, source, target in zip(indices, rows["source"], rows["target"])
         ]
+
+
+class MediaExamples:
+    """
+    Sounds or pictures, read from their features when they are asked for, with the tokens of their targets.
+
+    Args:
+        encoded: Table with the columns `starts` and `lengths`, and to learn from `labels` (see [`encode_targets`]).
+        features: The features of its split.
+        reader: What computed them.
+        augmentation: How each is changed, anew in every epoch and reproducibly by seed, epoch and index; None: not.
+        seed: Random seed of the changes.
+    """
+
+    def __init__(
+        self,
+        encoded: Dataset,
+        features: FeatureFile,
+        reader: FeatureReader,
+        augmentation: AugmentationSettings | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.encoded, self.features, self.reader = encoded, features, reader
+        self.augmentation, self.seed, self.epoch = augmentation, seed, 0
+        speeds = augmentation.speed_perturbation if augmentation is not None else []
+        self.versions = [reader.speeds.index(speed) for speed in speeds] or [0]
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def lengths(self) -> np.ndarray:
+        """The frames of each sound, or the columns of pixels of each picture: as many as it can have."""
+        table = self.encoded.with_format("arrow")[:]["lengths"]
+        longest = np.array([max(row[version] for version in self.versions) for row in table.to_pylist()])
+        if self.reader.kind == "image" and self.augmentation is not None and self.reader.settings.width is None:
+            longest = np.ceil(longest * (1 + self.augmentation.stretch)).astype(np.int64)
+        return longest
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        rows = self.encoded[indices]
+        examples = [self._source(*row) for row in zip(indices, rows["starts"], rows["lengths"])]
+        if "labels" not in rows:
+            return examples
+        return [{**example, "labels": labels} for example, labels in zip(examples, rows["labels"])]
+
+    def _source(self, index: int, starts: list[int], lengths: list[int]) -> dict[str, Any]:
+        settings, random = self.augmentation, np.random.default_rng((self.seed, self.epoch, index))
+        version = 0 if len(self.versions) == 1 else int(random.integers(len(self.versions)))
+        version = self.versions[version]
+        rows = self.features.rows(starts[version], lengths[version])
+        if self.reader.kind == "audio":
+            if settings is not None and settings.spec_augment is not None:
+                rows = spec_augment(rows, settings.spec_augment, random)
+            return {"input_features": rows}
+        pixels = as_picture(rows, self.reader.settings.channels)
+        if settings is not None and settings.changes_pictures:
+            pixels = changed_picture(pixels, settings, random, fixed=self.reader.settings.width is not None)
+        return {"pixel_values": pixels}

@@ -12,7 +12,7 @@ import itertools
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,17 @@ from hf_attn_seq2seq.data.cleaning import (
     sentence_hashes,
     tidied_only,
 )
-from hf_attn_seq2seq.data.readers import BadRow, Row, file_sha256, local_folder, open_source
-from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
+from hf_attn_seq2seq.data.features import (
+    FeatureFile,
+    FeatureReader,
+    FeatureSettings,
+    FeatureWriter,
+    MediaRow,
+    content_hash,
+    media_rows,
+)
+from hf_attn_seq2seq.data.readers import BadRow, OpenSource, Row, file_sha256, local_folder, open_source
+from hf_attn_seq2seq.data.settings import FEATURES, MEDIA, DataSettings, SourceSettings
 from hf_attn_seq2seq.data.splits import (
     Components,
     Hashes,
@@ -47,6 +56,7 @@ from hf_attn_seq2seq.data.splits import (
     mapped_array,
     places_among,
 )
+from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.writing import clear_leftovers, is_plain_name, whole_folder
 
 
@@ -66,6 +76,18 @@ _CLEANED = [  # columns
     ("source_hash", pa.uint64()),
     ("target_hash", pa.uint64()),
 ]
+_GROUP_HASH = ("group_hash", pa.uint64())
+_ROW_OF_TEXT = 6  # fields of a `Row` that every corpus has
+_PLACES = [("starts", pa.list_(pa.uint64())), ("lengths", pa.list_(pa.uint64()))]  # of features in their file
+_SIZES = {
+    "audio": [("seconds", pa.float64())],
+    "image": [("width", pa.uint32()), ("height", pa.uint32())],
+}
+_OF_FILES_AND_GROUPS = dict([("group", pa.string()), *_PLACES, *_SIZES["audio"], *_SIZES["image"]])
+_COLUMNS = {**_TYPES, **_OF_FILES_AND_GROUPS}
+_MEDIA_SCHEMA = pa.schema(
+    [("file", pa.string()), ("bytes", pa.uint64()), ("modified_ns", pa.int64()), ("content_hash", pa.uint64())]
+)
 _SETTINGS_OF_NO_EFFECT = {"folder", "num_proc"}
 
 
@@ -74,7 +96,8 @@ class PreparedCorpus:
     """A folder written by `prepare_corpus`: a dataset for each split, and the report.
 
     Each dataset has the columns `source` and `target` and, if they were given, `references` (a list of additional
-    references), `alignment` and `possible` (word links in Pharaoh format).
+    references), `alignment` and `possible` (word links in Pharaoh format) and `group`. Where sources are files,
+    `source` has their names, and `features` what was computed of them.
     """
 
     folder: Path
@@ -106,6 +129,21 @@ class PreparedCorpus:
         return self.report["fingerprint"]
 
     @property
+    def is_text(self) -> bool:
+        """Whether the sources are text, and not the names of files."""
+        return "features" not in self.report
+
+    def features(self, split: str) -> FeatureFile:
+        """The features of a split: of each pair, the `lengths[0]` rows from `starts[0]` on are of the file as it is.
+
+        Raises:
+            ValueError: the file is missing or damaged.
+        """
+        kept = self.report["features"]
+        of = self.report["splits"][split]["features_of"]
+        return FeatureFile(self.folder / FEATURES / f"{of}.bin", kept["dtypes"][of], kept["row_size"])
+
+    @property
     def train(self) -> datasets.Dataset:
         return self.splits["train"]
 
@@ -119,7 +157,13 @@ class PreparedCorpus:
         return {name: split for name, split in self.splits.items() if name not in ("train", "validation")}
 
 
-def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = None) -> PreparedCorpus:
+def prepare_corpus(
+    data: DataSettings,
+    folder: Path,
+    fingerprint: str | None = None,
+    features: FeatureSettings | None = None,
+    speeds: Sequence[float] = (),
+) -> PreparedCorpus:
     """Prepares the corpus in `folder`, or returns the one that is there if its settings and files are the same.
 
     The folder appears only when it is complete: it is written beside its final place and then moved. If several
@@ -128,6 +172,8 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
     Args:
         fingerprint: the expected fingerprint; if the corpus has another one, `folder` is left unchanged and a
             ValueError is raised.
+        features: what is computed of sounds or pictures, if the sources are files; None for the defaults.
+        speeds: further versions of each training sound (see `FeatureReader`).
 
     Raises:
         ValueError: if a source cannot be read, a bad row is found and `on_bad_row` is "stop", no pair is left, or
@@ -139,12 +185,15 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
     if not data.train:
         raise ValueError("data.train has no source: name two text files, a file, a hub dataset or the grammar.")
     if data.cleaning.language_certainty is not None:
-        language_identifier((data.source_language, data.target_language))  # fails before hours of reading
+        language_identifier(data.checked_languages)  # fails before hours of reading
     data = _with_grammar_parts(data)
+    reader = None
+    if data.source_kind != "text":
+        reader = FeatureReader(data.source_kind, features or FeatureSettings(), speeds)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{folder.name}.lock"):
         clear_leftovers(folder)
-        made = _made_of_the_same(data, folder)
+        made = _made_of_the_same(data, folder, reader)
         if made is not None:
             _refuse_another(fingerprint, made.fingerprint, folder)
             return made
@@ -153,7 +202,7 @@ def prepare_corpus(data: DataSettings, folder: Path, fingerprint: str | None = N
         with whole_folder(folder) as partial:
             (partial / "work").mkdir()
             with _quiet_unless_terminal():
-                report = _Preparation(data, partial).run()
+                report = _Preparation(data, partial, reader).run()
             _refuse_another(fingerprint, report["fingerprint"], folder)
             shutil.rmtree(partial / "work")
             (partial / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -184,11 +233,17 @@ def _with_grammar_parts(data: DataSettings) -> DataSettings:
     return data.model_copy(update=changes)
 
 
-def _settings_that_count(data: DataSettings) -> dict[str, Any]:
-    return data.model_dump(mode="json", exclude=_SETTINGS_OF_NO_EFFECT)
+def _settings_that_count(data: DataSettings, reader: FeatureReader | None) -> dict[str, Any]:
+    settings = data.model_dump(mode="json", exclude=_SETTINGS_OF_NO_EFFECT)
+    for name, usual in (("source_kind", "text"), ("group", None)):  # which corpora made before these were do not have
+        if settings[name] == usual:
+            del settings[name]
+    if reader is not None:
+        settings["features"] = {**reader.settings.of_kind(reader.kind), "speeds": reader.speeds}
+    return settings
 
 
-def _made_of_the_same(data: DataSettings, folder: Path) -> PreparedCorpus | None:
+def _made_of_the_same(data: DataSettings, folder: Path, reader: FeatureReader | None) -> PreparedCorpus | None:
     """The corpus in `folder`, if this version made it from the same settings and files. Files are compared by size
     and modification time, and by content if only the time differs."""
     try:
@@ -196,7 +251,7 @@ def _made_of_the_same(data: DataSettings, folder: Path) -> PreparedCorpus | None
     except ValueError:
         return None
     report = corpus.report
-    if report.get("version") != VERSION or report.get("settings") != _settings_that_count(data):
+    if report.get("version") != VERSION or report.get("settings") != _settings_that_count(data, reader):
         return None
     for entry in report["inputs"]:
         path = data.folder / entry["file"]
@@ -204,9 +259,34 @@ def _made_of_the_same(data: DataSettings, folder: Path) -> PreparedCorpus | None
             return None
         if path.stat().st_mtime_ns != entry["modified_ns"] and file_sha256(path) != entry["sha256"]:
             return None
+    if not corpus.is_text and not _media_unchanged(corpus, data):
+        return None
     folders = {folder for source in _all_sources(data) if (folder := local_folder(source, data)) is not None}
     files = {file for folder in folders for file in _files_in(folder)}
-    return corpus if files <= {data.folder / entry["file"] for entry in report["inputs"]} else None
+    known = {data.folder / entry["file"] for entry in report["inputs"]}
+    if files and not corpus.is_text:
+        known |= {data.folder / name for name in _media(corpus.folder)["file"].to_pylist()}
+    return corpus if files <= known else None
+
+
+def _media(folder: Path) -> pa.Table:
+    """The files that the features of a corpus were computed of: name, bytes, time of modification and hash."""
+    with pa.memory_map(str(folder / MEDIA)) as file:
+        return pa.ipc.open_stream(file).read_all()
+
+
+def _media_unchanged(corpus: PreparedCorpus, data: DataSettings) -> bool:
+    try:
+        batches = _media(corpus.folder).to_batches(max_chunksize=_ROWS)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    for entry in (entry for batch in batches for entry in batch.to_pylist()):
+        path = data.folder / entry["file"]
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            return False
+        if path.stat().st_mtime_ns != entry["modified_ns"] and content_hash(path) != entry["content_hash"]:
+            return False
+    return True
 
 
 def _all_sources(data: DataSettings) -> Iterator[SourceSettings]:
@@ -268,7 +348,9 @@ class _Split:
 
     @property
     def extras(self) -> list[str]:
-        return [name for name in _TYPES if any(name in part.source.extras for part in self.parts)]
+        """The columns besides source and target."""
+        own = [name for name in _TYPES if any(name in part.source.extras for part in self.parts)]
+        return own + [name for name in self.parts[0].table.column_names if name in _OF_FILES_AND_GROUPS]
 
     def kept(self) -> int:
         return sum(int(np.count_nonzero(self.fates[rows] == KEPT)) for rows in self.chunks())
@@ -281,16 +363,19 @@ class _Split:
         """Hashes of the rows of one fate; with `references`, each reference counts as a further target of its row."""
         for part in self.parts:
             more = ["references"] if references and "references" in part.source.extras else []
-            for rows, batch in part.batches("source_hash", "target_hash", *more):
+            grouped = [name for name in part.table.column_names if name == _GROUP_HASH[0]]
+            for rows, batch in part.batches("source_hash", "target_hash", *more, *grouped):
                 chosen = self.fates[rows] == fate
                 numbers = np.flatnonzero(chosen).astype("u8") + np.uint64(rows.start)
                 batch = batch.filter(pa.array(chosen))
                 sources = batch["source_hash"].to_numpy()
-                yield Hashes(numbers, sources, batch["target_hash"].to_numpy())
+                groups = [batch[name].to_numpy() for name in grouped]
+                yield Hashes(numbers, sources, batch["target_hash"].to_numpy(), *groups)
                 if more:
                     texts = batch["references"].combine_chunks()
                     of = pc.list_parent_indices(texts).to_numpy()
-                    yield Hashes(numbers[of], sources[of], sentence_hashes(pc.list_flatten(texts).to_pylist()))
+                    hashes = sentence_hashes(pc.list_flatten(texts).to_pylist())
+                    yield Hashes(numbers[of], sources[of], hashes, *(group[of] for group in groups))
 
     def example(self, row: int) -> dict[str, Any]:
         part = next(part for part in reversed(self.parts) if part.start <= row)
@@ -333,9 +418,13 @@ class _Member:
 class _Preparation:
     """One preparation: `run` fills the folder and returns the report."""
 
-    def __init__(self, data: DataSettings, folder: Path) -> None:
+    def __init__(self, data: DataSettings, folder: Path, reader: FeatureReader | None) -> None:
         self.data = data
         self.folder = folder
+        self.reader = reader  # None: sources are text
+        self.dtypes: dict[str, str] = {}  # of the files of features
+        self.media: list[dict[str, Any]] = []  # files to note
+        self.files: set[Path] = set()  # noted ones of folders that `datasets` loads
         self.work = folder / "work"
         self.inputs: list[dict[str, Any]] = []
         self.sources: list[dict[str, Any]] = []
@@ -344,6 +433,15 @@ class _Preparation:
         self.leaks: dict[str, dict[str, Any]] = {}
 
     def run(self) -> dict[str, Any]:
+        if self.reader is None:
+            return self._run()
+        (self.folder / FEATURES).mkdir()
+        with pa.OSFile(str(self.folder / MEDIA), "wb") as sink, pa.ipc.new_stream(sink, _MEDIA_SCHEMA) as self.noted:
+            report = self._run()
+        kept = {"kind": self.reader.kind, "dtypes": self.dtypes, "row_size": self.reader.row_size}
+        return {**report, "features": kept}
+
+    def _run(self) -> dict[str, Any]:
         data = self.data
         given = {"validation": data.validation, **data.tests} if data.validation else dict(data.tests)
         held_out = [_Member(name, self._read(name, sources)) for name, sources in given.items()]
@@ -370,14 +468,14 @@ class _Preparation:
             "leaks": self.leaks,
             "sources": self.sources,
             "inputs": self.inputs,
-            "settings": _settings_that_count(data),
+            "settings": _settings_that_count(data, self.reader),
         }
 
     def _fingerprint(self) -> str:
         """Hash of everything the pairs depend on, independent of where the files are."""
         checksums = [entry["sha256"] for entry in self.inputs]
         checksums += [entry["rows_sha256"] for entry in self.sources if "rows_sha256" in entry]
-        content = [VERSION, _settings_that_count(self.data), checksums]
+        content = [VERSION, _settings_that_count(self.data, self.reader), checksums]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def _count(self, split: str, rule: str, tally: _Tally) -> None:
@@ -388,8 +486,8 @@ class _Preparation:
 
     def _read(self, name: str, sources: list[SourceSettings]) -> _Split:
         rules = self.data.cleaning if name == "train" else tidied_only(self.data.cleaning)
-        languages = (self.data.source_language, self.data.target_language)
-        cleaner = Cleaner(rules, languages, self.data.alignment_words)
+        files = self.reader is not None
+        cleaner = Cleaner(rules, self.data.checked_languages, self.data.alignment_words, files)
         tidied = {rule: _Tally() for rule in TIDYING.values()}
         parts: list[_Part] = []
         for source in sources:
@@ -397,12 +495,16 @@ class _Preparation:
             self._ingest(name, source, path)
             raw = datasets.Dataset.from_file(str(path))
             clean_path = path.with_suffix(".clean.arrow")
-            schema = pa.schema([*raw.features.arrow_schema, *_CLEANED])
+            added = [*_CLEANED, *([_GROUP_HASH] if self.data.group is not None else [])]
+            hashes = [name for name in raw.column_names if name == "content_hash"]  # which become `source_hash`
+            kept = [field for field in raw.features.arrow_schema if field.name not in hashes]
+            schema = pa.schema([*kept, *added])
             table = raw.map(
                 cleaner,
                 batched=True,
                 batch_size=_CLEANED_ROWS,
                 writer_batch_size=_CLEANED_ROWS,
+                remove_columns=hashes or None,
                 num_proc=self.data.num_proc if self.data.num_proc > 1 else None,
                 features=datasets.Features.from_arrow_schema(schema),
                 cache_file_name=str(clean_path),
@@ -435,16 +537,25 @@ class _Preparation:
         schema = pa.schema(
             [("source", pa.string()), ("target", pa.string()), ("line", pa.uint64())]
             + [(name, _TYPES[name]) for name in source.extras]
+            + ([("group", pa.string())] if self.data.group is not None else [])
+            + ([("content_hash", pa.uint64()), *_PLACES, *_SIZES[self.reader.kind]] if self.reader is not None else [])
         )
         good = bad = 0
         digest = hashlib.sha256()
         bad_examples: list[dict[str, Any]] = []
         progress = datasets.utils.tqdm(desc=f"Reading {source.name}", unit=" rows")
         with progress, closing(open_source(source, self.data)) as opened, pa.OSFile(str(path), "wb") as sink:
-            with pa.ipc.new_stream(sink, schema) as writer:
-                batch: list[Row] = []
+            with pa.ipc.new_stream(sink, schema) as writer, self._rows(split, source, opened, limit) as rows:
+                batch: list[Row | MediaRow] = []
                 characters = 0
-                for row in opened.rows:
+                for row in rows:
+                    if (
+                        self.data.group is not None
+                        and isinstance(row, Row | MediaRow)
+                        and not row.group
+                        and row.target
+                    ):
+                        row = BadRow(row.line, f"no {quoted(self.data.group)}: it says which group the row is of")
                     if isinstance(row, BadRow):
                         if self.data.on_bad_row == "stop":
                             raise ValueError(
@@ -457,17 +568,24 @@ class _Preparation:
                     else:
                         good += 1
                         batch.append(row)
-                        if source.hub is not None:
-                            digest.update(json.dumps(row).encode())
+                        if isinstance(row, MediaRow):
+                            told = (row.source, row.target, row.references, row.group, row.content_hash)
+                            digest.update(json.dumps(told).encode())
+                            self._note_media(row)
+                            progress.update()
+                        elif source.hub is not None:
+                            told = row[:_ROW_OF_TEXT] if row.group is None else (*row[:_ROW_OF_TEXT], row.group)
+                            digest.update(json.dumps(told).encode())
                         characters += len(row.source) + len(row.target)
                         if len(batch) == _READ_ROWS or characters > _READ_CHARACTERS:
                             writer.write_batch(_to_arrow(batch, schema))
-                            progress.update(len(batch))
+                            progress.update(len(batch) if self.reader is None else 0)
                             batch, characters = [], 0
                     if limit is not None and good + bad >= limit:
                         break
                 if batch:
                     writer.write_batch(_to_arrow(batch, schema))
+            self._write_media()
             for file in opened.files:
                 self._note_input(split, file.path, file.sha256())
         if not good:
@@ -475,18 +593,59 @@ class _Preparation:
             raise ValueError(f"{source.name} has no usable row among {bad}{said}.")
         folder = local_folder(source, self.data)
         for file_path in _files_in(folder) if folder is not None else []:
-            self._note_input(split, file_path, file_sha256(file_path))
+            if file_path not in self.files:
+                self._note_input(split, file_path, file_sha256(file_path))
         entry: dict[str, Any] = {
             "split": split,
             "source": source.name,
             "rows": good + bad,
             "bad_rows": {"count": bad, "examples": bad_examples},
         }
-        if source.hub is not None:  # the rows under this name may change
+        if source.hub is not None or self.reader is not None:  # the rows under this name, or files, may change
             entry["rows_sha256"] = digest.hexdigest()
         if source.revision is not None:
             entry["revision"] = source.revision
         self.sources.append(entry)
+
+    @contextmanager
+    def _rows(
+        self, split: str, source: SourceSettings, opened: OpenSource, limit: int | None
+    ) -> Iterator[Iterator[Row | MediaRow | BadRow]]:
+        """The rows of a source; if it has files, those whose features were written."""
+        if self.reader is None:
+            yield opened.rows
+            return
+        table = source.file.parent if source.file is not None else local_folder(source, self.data) or Path()
+        # What is measured is kept as exactly as it is computed; a picture is in whole numbers.
+        self.dtypes[split] = "u1" if self.reader.kind == "image" else "f2" if split == "train" else "f4"
+        path = self.folder / FEATURES / f"{split}.bin"
+        with FeatureWriter(path, self.dtypes[split], self.reader.row_size) as writer:
+            yield media_rows(
+                itertools.islice(opened.rows, limit),
+                self.reader,
+                writer,
+                base=self.data.folder / table,
+                shown_from=self.data.folder,
+                versions=split == "train",
+                processes=self.data.num_proc,
+            )
+
+    def _note_media(self, row: MediaRow) -> None:
+        """Notes the file of a row, by which a change is found later."""
+        if row.file is None:
+            return
+        stat = row.file.stat()
+        name = row.source if self.data.folder / row.source == row.file else str(row.file)
+        values = (name, stat.st_size, stat.st_mtime_ns, row.content_hash)
+        self.media.append(dict(zip(_MEDIA_SCHEMA.names, values)))
+        self.files.add(row.file)
+        if len(self.media) == _READ_ROWS:
+            self._write_media()
+
+    def _write_media(self) -> None:
+        if self.media:
+            self.noted.write_table(pa.Table.from_pylist(self.media, schema=_MEDIA_SCHEMA))
+            self.media = []
 
     def _note_input(self, split: str, path: Path, sha256: str) -> None:
         stat = path.stat()
@@ -515,12 +674,16 @@ class _Preparation:
         Additional references count as targets too.
         """
         rows, sides = held_out.hashes.rows, held_out.hashes.sides()
+        if drop and self.reader is not None:
+            del sides["target"]  # the same words, said by another
         known = {side: np.unique(values) for side, values in sides.items()}
         seen = {side: np.zeros(len(values), bool) for side, values in known.items()}
         already = [LEAK] if drop else []  # a row dropped because of one split may also leak into another
         for hashes in other.batches(*already) if other.name == "train" else [other.hashes]:
             shares = np.zeros(len(hashes.rows), bool)
             for side, values in hashes.sides().items():
+                if side not in known:
+                    continue
                 places = places_among(values, known[side])
                 seen[side][places[places >= 0]] = True
                 shares |= places >= 0
@@ -550,7 +713,9 @@ class _Preparation:
             asked = " and ".join(f"{name}_size is {size}" for name, size in sizes.items())
             raise ValueError(f"{asked}, but there are only {kept} pairs: leave some for training.")
         components = Components(train.total, self.work)
-        for side in ("source", "target"):
+        # What is said, or shown, may be the same for many files.
+        sides = ["source", *(["target"] if self.reader is None else []), *(["group"] if self.data.group else [])]
+        for side in sides:
             keys = (Keys(hashes.rows, hashes.sides()[side]) for hashes in train.hashes(references=True))
             components.join(find_repeats(keys, train.total, self.work))
         groups = components.choose(lambda rows: train.fates[rows] == KEPT, list(sizes.values()), self.data.seed)
@@ -566,7 +731,7 @@ class _Preparation:
         """Writes its rows: training pairs according to the weights of their sources, others with merged references."""
         name, split = member.name, member.split
         schema = pa.schema(
-            [("source", pa.string()), ("target", pa.string()), *((extra, _TYPES[extra]) for extra in split.extras)]
+            [("source", pa.string()), ("target", pa.string()), *((extra, _COLUMNS[extra]) for extra in split.extras)]
         )
         merge = name != "train" and self.data.group_references
         drawn = [0] * len(split.parts)
@@ -586,10 +751,16 @@ class _Preparation:
                     f"Nothing is left of {name}: relax data.cleaning, or raise the weights of its sources."
                 )
             writer.close()
-        datasets.Dataset.from_file(str(path)).save_to_disk(str(self.folder / name))
+        written = datasets.Dataset.from_file(str(path))
+        written.save_to_disk(str(self.folder / name))
+        further = _further_figures(written)
+        if self.reader is not None:
+            further["features_of"] = split.name
+        del written
         path.unlink()
         self.splits[name] = {
             "pairs": pairs,
+            **further,
             "rows_of_sources": [
                 {"source": part.source.name, "rows": number} for part, number in zip(split.parts, drawn)
             ],
@@ -608,9 +779,25 @@ class _Preparation:
                     table = batch.take(pa.array(places))
                     for column in schema.names:
                         if column not in own:
-                            table = table.append_column(column, pa.nulls(len(table), _TYPES[column]))
+                            table = table.append_column(column, pa.nulls(len(table), _COLUMNS[column]))
                     drawn[number] += len(table)
                     yield table.select(schema.names).cast(schema).combine_chunks()
+
+
+def _further_figures(split: datasets.Dataset) -> dict[str, Any]:
+    """How many groups a split has, and how long its sounds or how large its pictures are."""
+    figures: dict[str, Any] = {}
+    table = split.with_format("arrow")
+    columns = {name: table[:][name] for name in ("group", "seconds", "width", "height") if name in split.column_names}
+    for name, values in columns.items():
+        if name == "group":
+            figures["groups"] = pc.count_distinct(values).as_py()
+            continue
+        least, middle, most = pc.quantile(values, [0, 0.5, 1]).to_pylist()
+        figures[name] = {"least": round(least, 3), "median": round(middle, 3), "most": round(most, 3)}
+        if name == "seconds":
+            figures["hours"] = round(pc.sum(values).as_py() / 3600, 4)
+    return figures
 
 
 def _tally_tidying(part: _Part, raw: datasets.Dataset, tallies: dict[str, _Tally]) -> None:
@@ -635,8 +822,8 @@ def _example(source: SourceSettings, line: int, source_text: str, target_text: s
     }
 
 
-def _to_arrow(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
-    columns = dict(zip(Row._fields, zip(*rows)))
+def _to_arrow(rows: list[Row | MediaRow], schema: pa.Schema) -> pa.RecordBatch:
+    columns = dict(zip(rows[0]._fields, zip(*rows)))
     return pa.record_batch([pa.array(columns[name], schema.field(name).type) for name in schema.names], schema=schema)
 
 

@@ -63,6 +63,8 @@ class Row(NamedTuple):
     references: list[str] | None = None
     alignment: str | None = None  # Pharaoh
     possible: str | None = None  # Pharaoh
+    group: str | None = None
+    content: bytes | None = None  # of the sound or picture called `source`, if it is no file
 
 
 class BadRow(NamedTuple):
@@ -431,12 +433,13 @@ def _table_rows(
     """
     Rows from cells, or from the fault of a row; columns are given by index, from 0, or by name.
 
-    If no column is given and the first row names both languages, or `source` and `target`, it is a header.
+    If no column is given and the first row names both languages, or `source` and `target`, it is a header; so it is
+    for sounds or pictures with `audio` or `image`, and `text`.
     """
     first = next(rows)
     columns: Sequence[str | int] = (0, 1)
     if (source.source, source.target, source.header) == (None, None, None) and isinstance(first[1], list):
-        for pair in ((data.source_language, data.target_language), ("source", "target")):
+        for pair in ((data.source_language, data.target_language), ("source", "target"), *_usual_columns(data)):
             if set(pair) <= set(first[1]):
                 columns = pair
                 break
@@ -445,6 +448,7 @@ def _table_rows(
         "target": columns[1] if source.target is None else source.target,
         **{f"reference {i}": column for i, column in enumerate(source.references)},
         **{name: getattr(source, name) for name in ("alignment", "possible") if getattr(source, name) is not None},
+        **({"group": data.group} if data.group is not None else {}),
     }
     named = any(isinstance(column, str) for column in asked.values())
     names: list[str] = []
@@ -488,7 +492,13 @@ def _table_rows(
                 [cells[place] for place in references] or None,
                 cells[places["alignment"]] if "alignment" in places else None,
                 cells[places["possible"]] if "possible" in places else None,
+                cells[places["group"]] if "group" in places else None,
             )
+
+
+def _usual_columns(data: DataSettings) -> list[tuple[str, str]]:
+    """The names that most tables of sounds or pictures have."""
+    return [] if data.source_kind == "text" else [(data.source_kind, "text")]
 
 
 def _delimiter_asked(source: SourceSettings, cells: Sequence[str]) -> str:
@@ -622,7 +632,8 @@ def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -
             table = pq.ParquetFile(plain, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{file.path} is not a Parquet file, or is damaged: {in_one_line(error)}.") from error
-        names = _names_in_schema(table.schema_arrow)
+        media = table.schema_arrow.names if data.source_kind != "text" else []
+        names = _names_in_schema(table.schema_arrow, media)
         columns = _choose_columns(source, data, names)
         columns.check(names, str(file.path))
         number = 0
@@ -666,7 +677,8 @@ def _hub_rows(source: SourceSettings, data: DataSettings) -> Iterator[Row | BadR
     number = 0
     with _told_as_unreadable(source):
         if dataset.features is not None:
-            top_level, names = list(dataset.features), _names_in_schema(dataset.features.arrow_schema)
+            dataset, media = _undecoded(dataset)
+            top_level, names = list(dataset.features), _names_in_schema(dataset.features.arrow_schema, media)
         else:  # a stream may only show them in its rows
             first: dict[str, Any] = next(iter(dataset), {})
             top_level, names = list(first), _names_in(first)
@@ -685,6 +697,16 @@ def _hub_rows(source: SourceSettings, data: DataSettings) -> Iterator[Row | BadR
             yield _record_row(number, dict(zip(batch, cells)), columns)
     if not number:
         raise ValueError(f"{source.name} is empty: choose another split.")
+
+
+def _undecoded(dataset: Any) -> tuple[Any, list[str]]:
+    """A dataset whose sounds and pictures are given as their files' names and bytes, and the columns of these."""
+    from datasets import Audio, Image
+
+    media = {name: type(kind) for name, kind in dataset.features.items() if isinstance(kind, Audio | Image)}
+    for name, kind in media.items():
+        dataset = dataset.cast_column(name, kind(decode=False))
+    return dataset, list(media)
 
 
 @contextmanager
@@ -1089,10 +1111,12 @@ class _Columns(NamedTuple):
     references: list[str]
     alignment: str | None
     possible: str | None
+    group: str | None = None
+    media: bool = False  # whether a source may be a record of a file's name and its bytes
 
     def all(self) -> list[str]:
-        links = [name for name in (self.alignment, self.possible) if name is not None]
-        return [self.source, self.target, *self.references, *links]
+        more = [name for name in (self.alignment, self.possible, self.group) if name is not None]
+        return [self.source, self.target, *self.references, *more]
 
     def top_level(self, names: Sequence[str]) -> list[str]:
         return sorted({name if name in names else name.split(".")[0] for name in self.all()})
@@ -1108,17 +1132,21 @@ class _Columns(NamedTuple):
 def _choose_columns(source: SourceSettings, data: DataSettings, names: Sequence[str]) -> _Columns:
     """The columns as given; else those named after the languages, perhaps under `translation`; else the defaults."""
 
-    def choose(asked: str | int | None, language: str | None, default: str) -> str:
+    def choose(asked: str | int | None, language: str | None, *usual: str) -> str:
         if asked is not None:
             return str(asked)
-        return next((name for name in (f"translation.{language}", language) if name in names), default)
+        known = (f"translation.{language}", language, *usual[:-1])
+        return next((name for name in known if name in names), usual[-1])
 
+    own = [pair for pair in _usual_columns(data) if set(pair) <= set(names)]
     return _Columns(
-        choose(source.source, data.source_language, "source"),
-        choose(source.target, data.target_language, "target"),
+        choose(source.source, data.source_language, *(pair[0] for pair in own), "source"),
+        choose(source.target, data.target_language, *(pair[1] for pair in own), "target"),
         [str(name) for name in source.references],
         None if source.alignment is None else str(source.alignment),
         None if source.possible is None else str(source.possible),
+        data.group,
+        data.source_kind != "text",
     )
 
 
@@ -1130,10 +1158,11 @@ def _names_in(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _names_in_schema(schema: Any) -> list[str]:
+def _names_in_schema(schema: Any, whole: Sequence[str] = ()) -> list[str]:
+    """The names of the columns, with those within a record; the columns in `whole` are taken as they are."""
     import pyarrow as pa
 
-    names = []
+    names = list(whole)
     for column in schema:
         inner = [column.type.field(i).name for i in range(column.type.num_fields)]
         names += [f"{column.name}.{name}" for name in inner] if pa.types.is_struct(column.type) else [column.name]
@@ -1163,10 +1192,19 @@ def _record_row(number: int, record: dict[str, Any], columns: _Columns) -> Row |
             values = [_field(record, name) for name in columns.references]
             texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
             references = [text for text in texts if text is not None]
-        links = [None if name is None else _field(record, name) for name in (columns.alignment, columns.possible)]
+        further = (columns.alignment, columns.possible, columns.group)
+        more = [None if name is None else _field(record, name) for name in further]
     except _MissingField as missing:
         return BadRow(number, str(missing))
-    return _row(number, source, target, references, *links)
+    if columns.group is not None and isinstance(more[-1], int):
+        more[-1] = str(more[-1])  # such as a speaker's number
+    if columns.media and isinstance(source, dict):
+        name, content = source.get("path"), source.get("bytes")
+        if content is None and name is None:
+            return BadRow(number, f"no file: {quoted(columns.source)} is empty")
+        row = _row(number, name or f"row {number}", target, references, *more)
+        return row._replace(content=content) if isinstance(row, Row) else row
+    return _row(number, source, target, references, *more)
 
 
 _PHARAOH = re.compile(r"[0-9]+-[0-9]+(?: [0-9]+-[0-9]+)*")
@@ -1175,11 +1213,17 @@ _FINEST_WORDS = re.compile(r"\w+|[^\w\s]")  # an upper bound for every way of co
 
 
 def _row(
-    number: int, source: Any, target: Any, references: Any = None, alignment: Any = None, possible: Any = None
+    number: int,
+    source: Any,
+    target: Any,
+    references: Any = None,
+    alignment: Any = None,
+    possible: Any = None,
+    group: Any = None,
 ) -> Row | BadRow:
     """The row, or what is wrong with it: None is an empty side, any other value that is not text is an error."""
     source, target = "" if source is None else source, "" if target is None else target
-    for text in (source, target, *(references or [])):
+    for text in (source, target, *(references or []), *([] if group is None else [group])):
         if not isinstance(text, str):
             return BadRow(number, f"{_shown(text)} is not text")
         try:
@@ -1188,7 +1232,7 @@ def _row(
         except UnicodeEncodeError:
             return BadRow(number, "a lone surrogate, which is half a character")
     if alignment is None and possible is None:
-        return Row(source, target, number, references)
+        return Row(source, target, number, references, group=group)
     links = [_links(alignment), _links(possible)]
     for given in links:
         if given is not None and given and not _PHARAOH.fullmatch(given):
@@ -1200,7 +1244,7 @@ def _row(
                     len(index) > _MAX_DIGITS or int(index) >= total for index, total in zip(link.split("-"), words)
                 ):
                     return BadRow(number, f"the alignment link {link[:40]} is beyond the last word")
-    return Row(source, target, number, references, links[0], links[1])
+    return Row(source, target, number, references, links[0], links[1], group)
 
 
 def _shown(value: Any) -> str:

@@ -8,6 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 
+SIDES = ("source", "target", "pair", "group")  # by which two splits may share rows
+
+
 def report_tables(report: dict[str, Any]) -> Group:
     """The `report.json` of `prepare_corpus` as tables."""
     read = _table("Read", "split", "source", "rows", "bad rows")
@@ -28,13 +31,16 @@ def report_tables(report: dict[str, Any]) -> Group:
         leaks = _table("Shared between splits", "rows of", "side", "rows", "examples")
         for where, sides in report["leaks"].items():
             shown = f"{where}: dropped" if sides["dropped"] else where
-            for side in ("source", "target", "pair"):
+            for side in SIDES:
                 if side in sides:
                     leaks.add_row(shown, side, f"{sides[side]['count']:,}", _shown(sides[side]["examples"]))
         tables.append(leaks)
-    kept = _table("Kept", "split", "pairs")
+    grouped = any("groups" in figures for figures in report["splits"].values())
+    sizes = ["sizes"] if "features" in report else []
+    kept = _table("Kept", "split", "pairs", *(["groups"] if grouped else []), *sizes)
     for split, figures in report["splits"].items():
-        kept.add_row(split, f"{figures['pairs']:,}")
+        groups = [f"{figures['groups']:,}"] if grouped else []
+        kept.add_row(split, f"{figures['pairs']:,}", *groups, *([sizes_told(figures)] if sizes else []))
         if len(figures["rows_of_sources"]) > 1:
             for drawn in figures["rows_of_sources"]:
                 kept.add_row(Text(f"  from {drawn['source']}", style="dim"), Text(f"{drawn['rows']:,}", style="dim"))
@@ -47,11 +53,15 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     bad = sum(source["bad_rows"]["count"] for source in report["sources"])
     pairs = sum(figures["pairs"] for figures in report["splits"].values())
     lines = [f"{rows:,} rows read, {bad:,} of them bad; {pairs:,} pairs kept."]
+    if "features" in report:
+        told = (f"{name}: {sizes_told(figures)}" for name, figures in report["splits"].items())
+        lines += [f"{line}{_groups_told(figures)}." for line, figures in zip(told, report["splits"].values())]
     for where, sides in shared_sentences(report).items():
         counts = ", ".join(f"{count:,} by {side}" for side, count in sides.items())
+        dropped = set(sides) - ({"target"} if "features" in report else set())  # what others say or show too
         cure = (
             "; set data.cleaning.drop_leaks to remove them from the training pairs"
-            if where.endswith(" in train")
+            if where.endswith(" in train") and dropped
             else ""
         )
         lines.append(f"warning: rows of {where.replace(' in ', ' are also in ')}: {counts}{cure}.")
@@ -59,12 +69,37 @@ def report_lines(report: dict[str, Any]) -> list[str]:
 
 
 def shared_sentences(report: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """What the splits still share: for each two, such as `validation in train`, the rows by source, target, pair."""
+    """
+    What the splits still share: for each two, such as `validation in train`, the rows by source, target, pair, group.
+    """
     return {
-        where: {side: sides[side]["count"] for side in ("source", "target", "pair") if side in sides}
+        where: {side: sides[side]["count"] for side in SIDES if side in sides}
         for where, sides in report["leaks"].items()
         if not sides["dropped"]
     }
+
+
+def sizes_told(figures: dict[str, Any]) -> str:
+    """How long the sounds of a split are, or how large its pictures were, in words."""
+    if "seconds" in figures:
+        seconds = figures["seconds"]
+        return (
+            f"{figures['hours']:.2f} hours, {seconds['least']:.1f} to {seconds['most']:.1f} s "
+            f"(median {seconds['median']:.1f})"
+        )
+    return (
+        " x ".join(
+            f"{size['median']:g} ({size['least']:g} to {size['most']:g})"
+            if size["least"] != size["most"]
+            else f"{size['most']:g}"
+            for size in (figures["width"], figures["height"])
+        )
+        + " pixels"
+    )
+
+
+def _groups_told(figures: dict[str, Any]) -> str:
+    return f"; {figures['groups']:,} groups" if "groups" in figures else ""
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -72,7 +107,7 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(
             column,
-            justify="right" if column in ("rows", "pairs", "bad rows") else "left",
+            justify="right" if column in ("rows", "pairs", "groups", "bad rows") else "left",
             no_wrap=True,
             overflow="ellipsis",
             ratio=1 if column == "examples" else None,  # takes the remaining width

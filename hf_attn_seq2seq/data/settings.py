@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The `data` section of a recipe: where sentence pairs come from, how they are cleaned and how they are split."""
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,6 +15,7 @@ from hf_attn_seq2seq.writing import MAX_NAME, is_plain_name
 
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "tmx", "po"]
+SourceKind = Literal["text", "audio", "image"]
 GrammarSplit = Literal["train", "validation", "test", "test_compositional"]
 
 _SUFFIXES: dict[str, Format] = {
@@ -30,6 +32,8 @@ _SUFFIXES: dict[str, Format] = {
 _COMPRESSED = (".gz", ".xz", ".bz2")
 # The other splits, and the other contents of a corpus folder.
 RESERVED_NAMES = ("train", "validation", "tokenizer", "work", "report.json", "bad-rows.tsv")
+FEATURES, MEDIA = "features", "media.arrow"  # in the folder of a corpus of sounds or pictures
+_IN_COLUMNS = ("tsv", "csv", "jsonl", "parquet")  # the formats that can name files, or groups
 
 
 def _quoted(value: Any) -> Any:
@@ -70,7 +74,9 @@ class SourceSettings(Settings):
     hub: str | None = Field(None, description="a dataset on the Hub, or a folder that `datasets` can load")
     grammar: GrammarSettings | None = Field(None, description="the built-in grammar")
     source: str | int | None = Field(
-        None, description="text file of source sentences; with `file` or `hub`, their column (or TMX language)"
+        None,
+        description="text file of source sentences; with `file` or `hub`, their column (or TMX language); for sounds "
+        "or pictures, the column of their files, whose names are relative to the table",
     )
     target: str | int | None = Field(None, description="like `source`, for the target sentences")
     references: Annotated[list[str | int], BeforeValidator(as_list)] = Field(
@@ -211,6 +217,14 @@ class DataSettings(Settings):
     """Where the sentence pairs come from, and how they are processed."""
 
     folder: Path = Field(Path("."), description="folder that relative file names refer to")
+    source_kind: SourceKind = Field(
+        "text", description="what a source is: `text`, or a file of sound (`audio`) or a picture (`image`)"
+    )
+    group: str | None = Field(
+        None,
+        description="column of what no two splits may share, such as the speaker, the work or the package: splits "
+        "made here never do, and given ones that do are reported",
+    )
     source_language: Language = Field(None, description="code of the source language, such as en")
     target_language: Language = Field(None, description="code of the target language, such as fr")
     train: Sources = Field([], description="the sources of training pairs, mixed by their weights")
@@ -254,6 +268,36 @@ class DataSettings(Settings):
                 raise ValueError(f"Two test sets are called {quoted(name)}, ignoring case: rename one.")
             if not sources:
                 raise ValueError(f"The test set {quoted(name)} has no source: name one, or remove the set.")
-        if self.cleaning.language_certainty is not None and not (self.source_language and self.target_language):
-            raise ValueError("language_certainty needs source_language and target_language: set both.")
+        if self.cleaning.language_certainty is not None and None in self.checked_languages:
+            needed = "source_language and target_language" if self.source_kind == "text" else "target_language"
+            raise ValueError(f"language_certainty needs {needed}: set {'both' if ' and ' in needed else 'it'}.")
+        if self.source_kind != "text" or self.group is not None:
+            self._check_columns()
         return self
+
+    def _check_columns(self) -> None:
+        """Refuses sources that have no column of files, or of groups, and what needs text on both sides."""
+        asked = (
+            f"source_kind is {self.source_kind}" if self.source_kind != "text" else f"group is {quoted(self.group)}"
+        )
+        for source in itertools.chain(self.train, self.validation, *self.tests.values()):
+            if source.hub is None and (source.file is None or source.file_format not in _IN_COLUMNS):
+                raise ValueError(
+                    f"{asked}, which needs a column: {source.name} has none; give a TSV, CSV, JSONL or Parquet file, "
+                    "or a hub dataset."
+                )
+            if self.source_kind != "text" and (source.alignment is not None or source.possible is not None):
+                raise ValueError(f"{source.name} has word links, but {asked}: leave out alignment and possible.")
+        if self.source_kind == "text":
+            return
+        if self.cleaning.source_scripts:
+            raise ValueError(f"cleaning.source_scripts is about text, but {asked}: leave it out.")
+        for name in self.tests:
+            if name.casefold() in (FEATURES, MEDIA):
+                raise ValueError(f"A test set cannot be called {quoted(name)}, which is a reserved name: rename it.")
+
+    @property
+    def checked_languages(self) -> tuple[str | None, ...]:
+        """The languages of the sides that are text."""
+        sides = (self.source_language, self.target_language)
+        return sides if self.source_kind == "text" else sides[1:]

@@ -29,19 +29,21 @@ class Keys(NamedTuple):
 
 
 class Hashes(NamedTuple):
-    """Hashes of the sentences of some rows; a row with several references occurs once per reference."""
+    """Hashes of the sentences of some rows, or of their files; a row with several references occurs once for each."""
 
     rows: np.ndarray  # (number,) row numbers, uint64
     sources: np.ndarray  # (number,) uint64
     targets: np.ndarray  # (number,) uint64
+    groups: np.ndarray = np.empty(0, "u8")  # (number,) uint64, if the corpus has groups
 
     def pairs(self) -> np.ndarray:
         """One hash per pair (number,); swapping the sides changes it."""
         return _mixed(self.sources ^ np.uint64(0x9E3779B97F4A7C15)) ^ self.targets
 
     def sides(self) -> dict[str, np.ndarray]:
-        """What two splits may share: a source, a target, or a pair."""
-        return {"source": self.sources, "target": self.targets, "pair": self.pairs()}
+        """What two splits may share: a source, a target, a pair, or a group."""
+        sides = {"source": self.sources, "target": self.targets, "pair": self.pairs()}
+        return {**sides, "group": self.groups} if len(self.groups) else sides
 
 
 class Repeats(NamedTuple):

@@ -445,7 +445,7 @@ def _vocabulary(settings: TokenizerSettings, own: SideSettings | None) -> _Vocab
 
 def train_tokenizer_for(
     settings: TokenizerSettings,
-    sources: Iterable[str],
+    sources: Iterable[str] | None,
     targets: Iterable[str],
     *,
     model_max_length: int | None = None,
@@ -454,7 +454,7 @@ def train_tokenizer_for(
 
     Args:
         settings: the tokenizer section.
-        sources: the source texts, read once and in order; empty ones are skipped.
+        sources: the source texts, read once and in order; empty ones are skipped. None: sources are no text.
         targets: the target texts, likewise.
         model_max_length: the length in tokens that `truncation=True` truncates to; no limit if None.
 
@@ -468,8 +468,11 @@ def train_tokenizer_for(
         ImportError: for kinds `"unigram"` and `"sentencepiece"` if the package sentencepiece is not installed.
     """
     _check_max_length(model_max_length)
-    sources, targets = _not_blank(sources, "sources"), _not_blank(targets, "targets")
+    targets = _not_blank(targets, "targets")
     source = _vocabulary(settings, settings.source)
+    if sources is None:
+        return _wrapped(_train(targets, source), model_max_length, split_special_tokens=True)
+    sources = _not_blank(sources, "sources")
     if settings.shared:
         backend, target = _train(itertools.chain(sources, targets), source), None
     else:

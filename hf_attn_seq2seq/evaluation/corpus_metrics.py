@@ -38,6 +38,7 @@ def make_metric(name: str, language: str | None = None) -> Metric:
         "ter": TER,
         "exact_match": ExactMatch,
         "wer": WordErrorRate,
+        "cer": CharacterErrorRate,
         "per": PhoneErrorRate,
         "sequence_error_rate": SequenceErrorRate,
     }
@@ -173,10 +174,13 @@ class EditRate(Rate):
     """
 
     def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
-        tokens = hypothesis.split()
-        references = [reference.split() for reference in ref_kwargs["references"]]
+        tokens = self._tokens(hypothesis)
+        references = [self._tokens(reference) for reference in ref_kwargs["references"]]
         edits, negative_length = min((Levenshtein.distance(tokens, ref), -len(ref)) for ref in references)
         return [float(edits), float(-negative_length)]
+
+    def _tokens(self, text: str) -> list[str]:
+        return text.split()
 
 
 class WordErrorRate(EditRate):
@@ -184,6 +188,16 @@ class WordErrorRate(EditRate):
 
     name = "WER"
     unit = "word-edit"  # figures of version 0.1.0 with the unit `word` are sequence error rates
+
+
+class CharacterErrorRate(EditRate):
+    """CER: the same of characters (code points); a run of white space is one space."""
+
+    name = "CER"
+    unit = "character-edit"
+
+    def _tokens(self, text: str) -> list[str]:
+        return list(" ".join(text.split()))
 
 
 class PhoneErrorRate(EditRate):

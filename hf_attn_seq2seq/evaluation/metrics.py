@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Corpus scores: BLEU (sacreBLEU's, and tok-lc), chrF, TER, exact match, ROUGE, word, phone and sequence error rates.
+"""Corpus scores: BLEU (sacreBLEU's, and tok-lc), chrF, TER, exact match, ROUGE, and error rates of words, characters,
+phones and sequences.
 
 What each counts and what it ignores: docs/metrics.md.
 
@@ -42,6 +43,7 @@ METRICS: dict[str, MetricKind] = {
     "rouge2": MetricKind("ROUGE-2", True),
     "rouge_l": MetricKind("ROUGE-L", True),
     "wer": MetricKind("WER", False),
+    "cer": MetricKind("CER", False),
     "per": MetricKind("PER", False),
     "sequence_error_rate": MetricKind("sequence error rate", False),
 }

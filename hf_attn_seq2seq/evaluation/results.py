@@ -70,11 +70,13 @@ def measure_corpus(
     references: References,
     settings: EvaluationSettings,
     target_language: str | None = None,
+    lengths_of: Sequence[str] | None = None,
 ) -> CorpusResult:
     """Scores translations by the metrics of the settings, all together and by the length of their sources.
 
     Args:
         target_language: as in "fr" or "zh"; it decides how BLEU finds words.
+        lengths_of: texts by whose lengths the sentences are sorted, instead of the sources.
 
     Raises:
         ValueError: the corpus is empty, lengths differ, or a metric lacks its language.
@@ -88,7 +90,7 @@ def measure_corpus(
         repeated, texts = [row[0] for row in rows], [row[1] for row in rows]
         each = score_corpus(repeated, texts, metrics, target_language=target_language, bootstrap_samples=samples)
     buckets = {}
-    by_length = length_buckets(sources, settings.length_buckets, settings.length_unit)
+    by_length = length_buckets(lengths_of or sources, settings.length_buckets, settings.length_unit)
     for name, indices in by_length.items() if len(by_length) > 1 else ():
         scores = score_corpus(
             [hypotheses[index] for index in indices],

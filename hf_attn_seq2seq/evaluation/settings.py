@@ -61,6 +61,9 @@ class EvaluationSettings(Settings):
     )
     num_beams: Annotated[int, Field(ge=1)] = Field(5, description="number of beams; 1: greedy decoding")
     length_penalty: float = Field(1.0, description="above 0 favours longer translations, below 0 shorter ones")
+    ctc_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of CTC in the search, of a model that was trained with model.ctc_weight"
+    )
     max_new_tokens: Annotated[int, Field(ge=1)] = Field(128, description="maximum number of tokens in a translation")
     batch_size: Annotated[int, Field(ge=1)] = Field(64, description="sentences per batch")
     bootstrap_samples: Annotated[int, Field(ge=0)] = Field(
@@ -69,7 +72,9 @@ class EvaluationSettings(Settings):
     length_buckets: list[int] = Field(
         [10, 20, 30], description="maximum source length of each bucket for scores by length"
     )
-    length_unit: Literal["words", "characters"] = Field("words", description="unit of source lengths")
+    length_unit: Literal["words", "characters"] = Field(
+        "words", description="unit of source lengths; for sounds and pictures, of their references'"
+    )
     alignment: AlignmentSettings = Field(
         AlignmentSettings(),
         description="how word alignments are read from the attention, and gold alignments to compare with",

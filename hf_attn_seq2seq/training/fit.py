@@ -176,6 +176,7 @@ def fit(
     language: str | None = None,
     sampled: SampledExamples | None = None,
     record: Mapping[str, Any] | None = None,
+    processor: Any = None,
 ) -> TranslationTrainer:
     """
     Train `model` in place, and save it with the weights of the best `settings.metric` on the validation pairs.
@@ -190,6 +191,7 @@ def fit(
         sampled: The training pairs with subwords resampled every epoch, to use instead of the tokens in `train`, whose
             lengths still determine the batches.
         record: Further entries of `training.json`.
+        processor: What is saved with a model of speech or pictures: its processor, which has the tokenizer.
 
     Raises:
         ValueError: There are no training or validation pairs, there is no checkpoint to resume from, there are
@@ -229,6 +231,7 @@ def fit(
         language=language,
         sampled=sampled,
         callbacks=callbacks,
+        processor=processor,
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)

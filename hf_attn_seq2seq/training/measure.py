@@ -43,8 +43,9 @@ from hf_attn_seq2seq.evaluation.results import (
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
-from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES
+from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES, media_examples
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, read_languages, refuse_same_direction
+from hf_attn_seq2seq.training.recognition import recognise
 from hf_attn_seq2seq.writing import write_text
 
 
@@ -53,7 +54,13 @@ EXAMPLE_TOKENS = 8  # of the source whose attention the card shows: enough to se
 
 def search_options(settings: EvaluationSettings) -> dict[str, Any]:
     """How translations are searched for, as `model.generate` takes it."""
-    options = {"num_beams": settings.num_beams, "max_new_tokens": settings.max_new_tokens, "do_sample": False}
+    options: dict[str, Any] = {
+        "num_beams": settings.num_beams,
+        "max_new_tokens": settings.max_new_tokens,
+        "do_sample": False,
+    }
+    if settings.ctc_weight:
+        options["ctc_weight"] = settings.ctc_weight
     return {**options, "length_penalty": settings.length_penalty} if settings.num_beams > 1 else options
 
 
@@ -63,6 +70,20 @@ def translate_set(engine: Engine, tokenizer: Any, sources: Sequence[str], settin
     options: dict[str, Any] = {"batch_size": settings.batch_size, **search_options(settings)}
     texts = iter(translate(engine, tokenizer, whole, split_sentences=False, **options))  # a test set counts segments
     return [" ".join(next(texts).splitlines()) if source.strip() else "" for source in sources]
+
+
+def recognise_set(
+    recipe: Recipe, corpus: PreparedCorpus, name: str, translator: Translator, settings: EvaluationSettings
+) -> list[str]:
+    """The texts of the sounds or pictures of a set, each on one line."""
+    examples = media_examples(recipe, corpus, name)
+    options = {"batch_size": settings.batch_size, **search_options(settings)}
+    return recognise(translator.model, translator.tokenizer, examples, range(len(examples)), **options)
+
+
+def settings_record(settings: EvaluationSettings) -> dict[str, Any]:
+    """The settings as results hold them: without a field that figures measured before there was one do not have."""
+    return settings.model_dump(mode="json", exclude=set() if settings.ctc_weight else {"ctc_weight"})
 
 
 class Evaluation(NamedTuple):
@@ -148,7 +169,7 @@ def evaluate_model(
                 [{name: file[name] for name in ("split", "file", "sha256")} for file in corpus.report["inputs"]]
             ),
         },
-        "evaluation": names_only(settings.model_dump(mode="json")),
+        "evaluation": names_only(settings_record(settings)),
         "recipe": names_only(
             recipe.model_dump(
                 mode="json",
@@ -159,8 +180,14 @@ def evaluate_model(
         "sets": {},
         **describe_environment(),
     }
-    searching = quick_engine(translator.model, engine)
-    aligner = WordAligner.of(translator, folder, settings)
+    if not corpus.is_text:
+        results["source_kind"] = recipe.data.source_kind
+        results["data"]["sources"] = {
+            name: {of: value for of, value in split.items() if of not in ("pairs", "rows_of_sources", "features_of")}
+            for name, split in corpus.report["splits"].items()
+        }
+    searching = quick_engine(translator.model, engine) if corpus.is_text else None
+    aligner = WordAligner.of(translator, folder, settings) if corpus.is_text else None
     gold, path = [], recipe.data.folder / (settings.alignment.gold or "")
     if settings.alignment.gold:
         if not aligner:
@@ -180,11 +207,16 @@ def evaluate_model(
         texts = TextSet.of(sets[name], recipe.data.alignment_words)
         with console.status(f"Translating {name}, {len(texts.sources)} sentences ..."):
             started, cpu_started = time.perf_counter(), time.process_time()
-            hypotheses = translate_set(searching, translator.tokenizer, texts.sources, settings)
+            if searching is not None:
+                hypotheses = translate_set(searching, translator.tokenizer, texts.sources, settings)
+            else:
+                hypotheses = recognise_set(recipe, corpus, name, translator, settings)
             seconds_of[name] = time.perf_counter() - started
             cpu_seconds += time.process_time() - cpu_started
         with console.status(f"Scoring {name} ..."):
-            figures = as_json(measure_corpus(texts.sources, hypotheses, texts.references, settings, language))
+            of = None if corpus.is_text else [references[0] for references in texts.references]
+            measured = measure_corpus(texts.sources, hypotheses, texts.references, settings, language, of)
+            figures = as_json(measured)
             figures["translation_seconds"] = round(seconds_of[name], 3)
             if aligner and any(text.links.sure for text in texts.gold):
                 figures["alignment"] = aligner.measure(texts.gold)
@@ -194,11 +226,11 @@ def evaluate_model(
             with console.status(f"Looking at {name} ..."):
                 worst = worst_sentences(texts.sources, hypotheses, texts.references)
                 results["worst"] = {name: [asdict(one) for one in worst]}
-                if aligner:
+                if aligner and searching is not None:
                     example = example_attention(searching, translator.tokenizer, texts.sources, settings)
                     results["example"] = {"set": name, **example}
     results["speed"] = asdict(measure_speed(translator, searching, translations, seconds_of, cpu_seconds, settings))
-    if recipe.card.quote and recipe.card.sentences:
+    if recipe.card.quote and recipe.card.sentences and searching is not None:
         own = recipe.card.sentences
         pairs = zip(own, translate_set(searching, translator.tokenizer, own, settings))
         results["translations"] = [{"source": source, "translation": text} for source, text in pairs]
@@ -217,7 +249,7 @@ def evaluate_model(
 
 def measure_speed(
     translator: Translator,
-    engine: Engine,
+    engine: Engine | None,
     translations: dict[str, list[str]],
     seconds_of: dict[str, float],
     cpu_seconds: float,
@@ -239,7 +271,7 @@ def measure_speed(
         batch_size=settings.batch_size,
         threads=torch.get_num_threads(),
         device=translator.model.device.type,
-        engine=engine.name,
+        engine=engine.name if engine is not None else "torch",
     )
 
 

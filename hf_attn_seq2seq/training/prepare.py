@@ -12,7 +12,17 @@ from accelerate import PartialState
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.data.examples import Examples, SampledExamples, augment_case_punctuation, encode, join_pairs
+from hf_attn_seq2seq.data.augmentation import AugmentationSettings
+from hf_attn_seq2seq.data.examples import (
+    Examples,
+    MediaExamples,
+    SampledExamples,
+    augment_case_punctuation,
+    encode,
+    encode_targets,
+    join_pairs,
+)
+from hf_attn_seq2seq.data.features import FeatureReader
 from hf_attn_seq2seq.data.links import Link, from_pharaoh, symmetrise, to_pharaoh
 from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
@@ -49,7 +59,8 @@ def prepare(recipe: Recipe, fingerprint: str | None = None) -> Prepared:
         ValueError: Something is wrong with the data; the message says what.
     """
     with PartialState().main_process_first():
-        corpus = prepare_corpus(recipe.data, recipe.output / CORPUS_FOLDER, fingerprint)
+        speeds = recipe.augmentation.speed_perturbation
+        corpus = prepare_corpus(recipe.data, recipe.output / CORPUS_FOLDER, fingerprint, recipe.features, speeds)
         return Prepared(corpus, _tokenizer(recipe, corpus))
 
 
@@ -69,7 +80,7 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
     train = corpus.train
     tokenizer = train_tokenizer_for(
         recipe.tokenizer,
-        (row["source"] for row in train),
+        (row["source"] for row in train) if corpus.is_text else None,
         (row["target"] for row in train),
         model_max_length=recipe.training.max_length,
     )
@@ -84,10 +95,31 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
 def validation_examples(recipe: Recipe, prepared: Prepared) -> Examples:
     """The validation pairs of the recipe's corpus, with all references of each source."""
     split = prepared.corpus.validation
-    encoded = encode(split, prepared.tokenizer, recipe.training.max_length, _processes(recipe))
+    encoded: Dataset | MediaExamples
+    if prepared.corpus.is_text:
+        encoded = encode(split, prepared.tokenizer, recipe.training.max_length, _processes(recipe))
+    else:
+        encoded = media_examples(recipe, prepared.corpus, "validation", prepared.tokenizer)
     further = split["references"] if "references" in split.column_names else [[]] * len(split)
     references = [[target, *(more or [])] for target, more in zip(split["target"], further)]
     return Examples(encoded, list(split["source"]), references)
+
+
+def media_examples(
+    recipe: Recipe,
+    corpus: PreparedCorpus,
+    split: str,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    augmentation: AugmentationSettings | None = None,
+) -> MediaExamples:
+    """The sounds or pictures of a split; with a tokenizer, with the tokens of their targets."""
+    training = recipe.training
+    encoded = corpus.splits[split]
+    if tokenizer is not None:
+        encoded = encode_targets(encoded, tokenizer, training.max_length, _processes(recipe))
+    speeds = recipe.augmentation.speed_perturbation
+    reader = FeatureReader(recipe.data.source_kind, recipe.features, speeds)
+    return MediaExamples(encoded, corpus.features(split), reader, augmentation, training.seed)
 
 
 class TrainingExamples(NamedTuple):
@@ -100,6 +132,9 @@ class TrainingExamples(NamedTuple):
 def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
     """The training pairs of the recipe's corpus: joined, augmented and with word links, as the recipe says."""
     training, sampling = recipe.training, recipe.tokenizer.sampling
+    if not prepared.corpus.is_text:
+        media = media_examples(recipe, prepared.corpus, "train", prepared.tokenizer, recipe.augmentation)
+        return TrainingExamples(Examples(media), None)
     guided = training.guided_alignment
     split = prepared.corpus.train
     links_of: WordKind | None = None

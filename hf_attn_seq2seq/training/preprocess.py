@@ -24,7 +24,9 @@ def run(options: argparse.Namespace) -> None:
     fingerprint = None
     with working_in(recipe.output), writing(recipe.output):
         if (recipe.output / "config.json").exists() or checkpoints(recipe.output):
-            check_same_recipe(recipe, ("data", "tokenizer"))  # the model there would be evaluated on another corpus
+            check_same_recipe(
+                recipe, ("data", "features", "augmentation", "tokenizer")
+            )  # the model there would be evaluated on another corpus
             fingerprint = learnt_from(recipe.output)
         prepared = prepare(recipe, fingerprint)
     console = make_console()

@@ -109,7 +109,7 @@ class EvaluationSamples(TrainerCallback):
         for source, translation, references in list(rows)[: self.count]:
             lines = (("source", source), ("model", translation), ("reference", references[0]))
             shown.append("\n".join(f"  {name:<10}{printable(text)}" for name, text in lines))
-        if trainer.model.config.attention_type != "none":  # type: ignore[union-attr]
+        if self._shows_attention():
             with trainer.averaged_weights():
                 attention = attend(trainer.unwrapped(), trainer.tokenizer, trainer.sources[0], num_beams=1)
             weights = attention.weights.mean(0)
@@ -124,6 +124,11 @@ class EvaluationSamples(TrainerCallback):
         folder.mkdir(exist_ok=True)
         write_text(folder / f"step-{state.global_step:07d}.txt", text + "\n")
         tqdm.write(f"\nStep {state.global_step}: {text}\n")
+
+    def _shows_attention(self) -> bool:
+        """Whether there is attention, to words."""
+        config = self.trainer.model.config  # type: ignore[union-attr]
+        return config.attention_type != "none" and config.reads_tokens
 
 
 def readable(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hf_attn_seq2seq import PRESETS, AttnSeq2SeqConfig
-from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
+from hf_attn_seq2seq.data.augmentation import AugmentationSettings
+from hf_attn_seq2seq.data.features import FeatureSettings
+from hf_attn_seq2seq.data.settings import DataSettings, SourceKind, SourceSettings
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
 from hf_attn_seq2seq.decoding.names import resolve
-from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
+from hf_attn_seq2seq.evaluation.settings import AlignmentSettings, CardSettings, EvaluationSettings
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.settings import Settings, as_list, nearest, section_in
 from hf_attn_seq2seq.training.settings import TrainingSettings
@@ -43,6 +45,12 @@ class Recipe(Settings):
     )
     output: Path = Field(Path("outputs/model"), description="folder for the corpus, checkpoints, model and results")
     data: DataSettings = Field(default_factory=DataSettings, description="the sentence pairs")
+    features: FeatureSettings = Field(
+        default_factory=FeatureSettings, description="what the model hears or sees, if the sources are files"
+    )
+    augmentation: AugmentationSettings = Field(
+        default_factory=AugmentationSettings, description="how training sounds and pictures are changed"
+    )
     tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings, description="how text becomes tokens")
     model: dict[str, Any] = Field(
         default_factory=dict, description="`preset`, and any field of AttnSeq2SeqConfig about the architecture"
@@ -72,6 +80,45 @@ class Recipe(Settings):
             raise ValueError(f"Unknown preset '{shortened(str(preset))}': {nearest(str(preset), list(PRESETS))}")
         return fields
 
+    @model_validator(mode="after")
+    def _check_kind(self) -> "Recipe":
+        """Refuses what contradicts the kind of the sources, or needs sources that are text."""
+        for name, value in self._model_fields_of_source().items():
+            given = self.model.get(name, value)
+            if given != value:
+                raise ValueError(
+                    f"model.{name} is {quoted(given)}, but data.source_kind and features make it {quoted(value)}: "
+                    "leave it out."
+                )
+        if self.data.source_kind == "text":
+            return self
+        training, tokenizer = self.training, self.tokenizer
+        of_text = {
+            "training.join_pairs": training.join_pairs > 1,
+            "training.case_punctuation_augmentation": training.case_punctuation_augmentation,
+            "training.guided_alignment": training.guided_alignment,
+            "tokenizer.sampling": tokenizer.sampling,
+            "tokenizer.shared": not tokenizer.shared,
+            "evaluation.alignment": self.evaluation.alignment != AlignmentSettings(),
+            "card.sentences": self.card.sentences,
+        }
+        for name, is_set in of_text.items():
+            if is_set:
+                raise ValueError(
+                    f"{name} is for text on both sides, and data.source_kind is {self.data.source_kind}: leave it out."
+                )
+        return self
+
+    def _model_fields_of_source(self) -> dict[str, Any]:
+        """The fields of the configuration that the kind of the sources decides."""
+        features = self.features
+        fields: dict[SourceKind, dict[str, Any]] = {
+            "text": {"frontend": "tokens"},
+            "audio": {"frontend": "speech", "num_mel_bins": features.mel_bins},
+            "image": {"frontend": "image", "image_channels": features.channels, "image_height": features.height},
+        }
+        return fields[self.data.source_kind]
+
     def model_config_for(self, vocab_size: int, decoder_vocab_size: int | None = None) -> AttnSeq2SeqConfig:
         """
         The model's configuration, given the sizes of the vocabularies.
@@ -79,7 +126,8 @@ class Recipe(Settings):
         Raises:
             ValueError: A field has an invalid value; the message names it.
         """
-        fields = {name: value for name, value in self.model.items() if name != "preset"}
+        fields = {**self._model_fields_of_source(), **self.model}
+        fields.pop("preset", None)
         build = PRESETS[self.model["preset"]] if self.model.get("preset") else AttnSeq2SeqConfig
         return build(vocab_size=vocab_size, decoder_vocab_size=decoder_vocab_size, **fields)
 

@@ -20,6 +20,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.configuration_attn_seq2seq import DROPOUTS
 from hf_attn_seq2seq.console import make_console, run_command
+from hf_attn_seq2seq.data.features import media_processor
 from hf_attn_seq2seq.data.prepare import REPORT, PreparedCorpus
 from hf_attn_seq2seq.data.report import report_lines
 from hf_attn_seq2seq.decoding.loading import load_aligner
@@ -30,6 +31,7 @@ from hf_attn_seq2seq.evaluation.model_card import CARD_FILE
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE
 from hf_attn_seq2seq.graphs.format import READOUT_FILE
 from hf_attn_seq2seq.messages import check_layer, shortened
+from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 from hf_attn_seq2seq.training.fit import (
     SUMMARY_FILE,
     checkpoints,
@@ -65,6 +67,8 @@ from hf_attn_seq2seq.writing import writing
 # Fields that may change when a run is resumed; any other change would make it a different run.
 FREE_TO_CHANGE = {
     "data": {"folder", "num_proc"},
+    "features": set(),
+    "augmentation": set(),
     "tokenizer": set(),
     "training": {"epochs", "max_steps", "patience", "average_checkpoints", "samples", "report_to"},
 }
@@ -91,7 +95,7 @@ def check_output(recipe: Recipe, resume: bool, overwrite: bool) -> Path | None:
     if resume:
         if not can_be_resumed(recipe.output):
             raise ValueError(f"There is no checkpoint in '{recipe.output}': leave out --resume.")
-        check_same_recipe(recipe, ("data", "tokenizer", "training"))
+        check_same_recipe(recipe, ("data", "features", "augmentation", "tokenizer", "training"))
         return found[-1] if found else None
     if (found or (recipe.output / "config.json").exists()) and not overwrite:
         raise ValueError(
@@ -221,6 +225,8 @@ def check_recipe(recipe: Recipe) -> None:
     tokenizer, training = recipe.tokenizer, recipe.training
     # The vocabulary sizes are not known yet; two vocabularies are assumed to differ, as they may.
     config = recipe.model_config_for(tokenizer.vocab_size, None if tokenizer.shared else tokenizer.vocab_size + 1)
+    if recipe.data.source_kind != "text":
+        media_processor(recipe.data.source_kind, recipe.features)  # refuses sizes that do not fit
     if training.metric != "loss":
         make_metric(training.metric, recipe.data.target_language)
     available = get_available_reporting_integrations()
@@ -230,6 +236,11 @@ def check_recipe(recipe: Recipe) -> None:
                 f"training.report_to is '{shortened(tracker)}', which is not installed: choose from "
                 f"{available}, or install it."
             )
+    if recipe.evaluation.ctc_weight and not config.ctc_weight:
+        raise ValueError(
+            f"evaluation.ctc_weight is {recipe.evaluation.ctc_weight:g}, but the model learns no CTC: set "
+            "model.ctc_weight, such as 0.3."
+        )
     if training.r_drop and not any(getattr(config, name) for name in DROPOUTS):
         raise ValueError("training.r_drop needs dropout, and the model has none: set model.dropout.")
     guided = training.guided_alignment
@@ -276,6 +287,13 @@ def model_config(recipe: Recipe, prepared: Prepared) -> AttnSeq2SeqConfig:
     return recipe.model_config_for(len(tokenizer), len(tokenizer.target) if two else None)
 
 
+def model_processor(recipe: Recipe, prepared: Prepared) -> AttnSeq2SeqProcessor:
+    """The processor that is saved with a model of speech or of pictures."""
+    part = media_processor(recipe.data.source_kind, recipe.features)
+    name = "feature_extractor" if recipe.data.source_kind == "audio" else "image_processor"
+    return AttnSeq2SeqProcessor(tokenizer=prepared.tokenizer, **{name: part})
+
+
 def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
     """Train the recipe's model on a prepared corpus, and save it."""
     console = make_console(quiet=not PartialState().is_main_process)
@@ -285,8 +303,13 @@ def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
     # The default of Transformers would truncate every translation at 20 tokens.
     generation.max_new_tokens = evaluation.max_new_tokens
     generation.num_beams, generation.length_penalty = evaluation.num_beams, evaluation.length_penalty
+    if evaluation.ctc_weight:
+        generation.ctc_weight = evaluation.ctc_weight
     train, sampled = training_examples(recipe, prepared)
     validation = validation_examples(recipe, prepared)
+    processor = None
+    if not prepared.corpus.is_text:
+        processor = model_processor(recipe, prepared)
     console.print(
         f"{len(train.encoded)} training and {len(validation.encoded)} validation pairs; {len(prepared.tokenizer)} "
         f"tokens; {model.num_parameters():,} parameters.",
@@ -303,6 +326,7 @@ def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
         language=recipe.data.target_language,
         sampled=sampled,
         record={"corpus": prepared.corpus.fingerprint},
+        processor=processor,
     )
     chosen = json.loads((recipe.output / SUMMARY_FILE).read_text("utf-8"))
     console.print(

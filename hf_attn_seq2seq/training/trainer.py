@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -33,13 +33,14 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_attn_seq2seq.data.batches import TokenBudgetSampler, pad_batch
-from hf_attn_seq2seq.data.examples import SampledExamples
+from hf_attn_seq2seq.data.examples import MediaExamples, SampledExamples
 from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.trained import TrainedGraph, can_have_graph
 from hf_attn_seq2seq.evaluation.metrics import score_corpus
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
+from hf_attn_seq2seq.training.recognition import recognise, similar_batches, states_of
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.writing import writing
 
@@ -122,15 +123,16 @@ def set_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
 
 class TranslationTrainer(Seq2SeqTrainer):
     """
-    Trains on examples with `input_ids` and `labels`, and evaluates by translating.
+    Trains on examples with `input_ids` and `labels`, or on sounds or pictures, and evaluates by translating.
 
     Args:
         settings: The training section of a recipe.
-        train_dataset: A `datasets.Dataset` with the columns `input_ids` and `labels`.
-        eval_dataset: The same for the validation pairs, for their loss.
-        sources, references: The validation texts, and the references of each.
+        train_dataset: A `datasets.Dataset` with the columns `input_ids` and `labels`, or `MediaExamples`.
+        eval_dataset: The same for the validation pairs, for their loss; of sounds or pictures, also to be translated.
+        sources, references: The validation texts, or the files' names, and the references of each.
         language: Language of the targets, by which BLEU finds words.
         sampled: The training pairs with randomly sampled subwords, instead of the tokens in `train_dataset`.
+        processor: What is saved with the model, if not the tokenizer alone.
     """
 
     def __init__(
@@ -146,6 +148,7 @@ class TranslationTrainer(Seq2SeqTrainer):
         language: str | None = None,
         sampled: SampledExamples | None = None,
         callbacks: list[TrainerCallback] | None = None,
+        processor: Any = None,
     ) -> None:
         self.settings, self.sources, self.references, self.language = settings, sources, references, language
         self.sampled, guided = sampled, settings.guided_alignment
@@ -154,7 +157,7 @@ class TranslationTrainer(Seq2SeqTrainer):
             args=args,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            processing_class=tokenizer,
+            processing_class=processor or tokenizer,
             data_collator=partial(pad_batch, pad_token_id=tokenizer.pad_token_id, shift=guided.shift if guided else 0),
             callbacks=callbacks,
         )
@@ -168,17 +171,18 @@ class TranslationTrainer(Seq2SeqTrainer):
         if self.ema is not None:
             self.add_callback(_UpdateAverage(self.ema))
 
-    def sampler(self, dataset: Dataset, seed: int) -> TokenBudgetSampler:
+    def sampler(self, dataset: Dataset | MediaExamples, seed: int) -> TokenBudgetSampler:
         """The batches of this process."""
-        settings = self.settings
+        settings, media = self.settings, isinstance(dataset, MediaExamples)
         return TokenBudgetSampler(
-            token_counts(dataset, "input_ids"),
-            token_counts(dataset, "labels"),
+            states_of(self.unwrapped().config, dataset.lengths()) if media else token_counts(dataset, "input_ids"),
+            token_counts(dataset.encoded if media else dataset, "labels"),
             batch_tokens=settings.batch_tokens,
             batch_size=settings.batch_size or (None if settings.batch_tokens else 64),
             seed=seed,
             rank=self.accelerator.process_index,
             processes=self.accelerator.num_processes,
+            by_source=media,  # whose states cost most
         )
 
     def steps(self) -> int:
@@ -190,7 +194,10 @@ class TranslationTrainer(Seq2SeqTrainer):
 
     def get_train_dataloader(self) -> DataLoader:
         sampler = self.sampler(self.train_dataset, self.settings.seed)
-        self.add_callback(_SetEpoch([sampler] if self.sampled is None else [sampler, self.sampled]))
+        drawn = [
+            each for each in (self.sampled, self.train_dataset) if isinstance(each, SampledExamples | MediaExamples)
+        ]
+        self.add_callback(_SetEpoch([sampler, *drawn]))
         # A separate generator: drawing the workers' seed from the default one would change dropout.
         return DataLoader(
             self.train_dataset if self.sampled is None else self.sampled,  # type: ignore[arg-type]
@@ -286,7 +293,8 @@ class TranslationTrainer(Seq2SeqTrainer):
             loss = self._evaluation_loss(self.eval_dataset if eval_dataset is None else eval_dataset)
             metrics = {f"{metric_key_prefix}_loss": loss}
             count = len(self.sources) if self.settings.metric != "loss" else self.settings.samples
-            self.translations = self._translate_in_shards(self.sources[:count])
+            media = isinstance(self.eval_dataset, MediaExamples)
+            self.translations = self._translate_in_shards(range(count) if media else self.sources[:count])
             if self.settings.metric != "loss":
                 scores = score_corpus(
                     self.translations, self.references, [self.settings.metric], target_language=self.language
@@ -317,11 +325,16 @@ class TranslationTrainer(Seq2SeqTrainer):
         model = self.unwrapped()
         model.eval()
         sums = torch.zeros(2, dtype=torch.float64)  # negative log-likelihood, target tokens
-        order = np.argsort(token_counts(dataset, "labels"), kind="stable")
-        mine = order[self.accelerator.process_index :: self.accelerator.num_processes]
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         size = self.args.per_device_eval_batch_size
-        for start in range(0, len(mine), size):
-            batch = self.data_collator(dataset.select(mine[start : start + size]).to_list())
+        batches: Iterable[list[int]]
+        if isinstance(dataset, MediaExamples):
+            batches = similar_batches(model.config, dataset, range(rank, len(dataset), processes), size)
+        else:
+            mine = np.argsort(token_counts(dataset, "labels"), kind="stable")[rank::processes].tolist()
+            batches = (mine[start : start + size] for start in range(0, len(mine), size))
+        for indices in batches:
+            batch = self.data_collator(dataset.__getitems__(indices))
             batch = self._prepare_inputs(batch)
             with self.compute_loss_context_manager():
                 loss = self.compute_loss(model, batch)
@@ -330,17 +343,20 @@ class TranslationTrainer(Seq2SeqTrainer):
         sums = self.accelerator.reduce(sums.to(self.args.device), "sum")
         return float(sums[0] / sums[1])
 
-    def _translate_in_shards(self, sources: Sequence[str]) -> list[str]:
-        """Greedy translations; each process makes a share of them."""
+    def _translate_in_shards(self, sources: Sequence[Any]) -> list[str]:
+        """Greedy translations of texts, or of sounds or pictures by index; each process makes a share of them."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         mine = range(rank, len(sources), processes)
         translated = self._translate([sources[index] for index in mine])
         together = gather_object(list(zip(mine, translated))) if processes > 1 else list(zip(mine, translated))
         return [text for _, text in sorted(together)]
 
-    def _translate(self, sources: Sequence[str]) -> list[str]:
+    def _translate(self, sources: Sequence[Any]) -> list[str]:
         """Greedy translations by the weights that the model has now: by its graph where that is quicker, and equal."""
         model = self.unwrapped()
+        if isinstance(self.eval_dataset, MediaExamples):
+            size = self.args.per_device_eval_batch_size
+            return recognise(model, self.tokenizer, self.eval_dataset, sources, size, num_beams=1)
 
         def translated(by: PreTrainedModel | Engine) -> list[str]:
             batch_size = self.args.per_device_eval_batch_size  # sentences are not split, as in `evaluate`
@@ -439,7 +455,7 @@ def kept_weights(checkpoint: Path, model: nn.Module) -> dict[str, torch.Tensor]:
 class _SetEpoch(TrainerCallback):
     """Sets the epoch of everything that is resampled every epoch."""
 
-    def __init__(self, drawn: Sequence[TokenBudgetSampler | SampledExamples]) -> None:
+    def __init__(self, drawn: Sequence[TokenBudgetSampler | SampledExamples | MediaExamples]) -> None:
         self.drawn = drawn
 
     def on_epoch_begin(

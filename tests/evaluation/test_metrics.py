@@ -207,6 +207,14 @@ def test_phones_and_whole_sequences_by_hand():
     assert value("sequence_error_rate", ["K  AE T ", "K AE", ""], ["K AE T"] * 3) == pytest.approx(200 / 3)
 
 
+def test_the_character_error_rate_by_hand():
+    # "kitten" to "sitting" takes three edits; spaces are characters, and a run of them is one.
+    assert value("cer", ["kitten"], ["sitting"]) == pytest.approx(100 * 3 / 7)
+    assert value("cer", ["a  b ", "ab"], ["a b", "a b"]) == pytest.approx(100 * 1 / 6)
+    assert value("cer", ["ſo"], [["so", "ſo"]]) == 0
+    assert value("cer", [""], ["ab"]) == 100
+
+
 def test_the_word_error_rate_by_hand():
     hypotheses = ["the cat sat on the mat", "two dogs home now", "il dort"]
     references = ["the cat sat on a mat", "two dogs ran home", "il dort"]

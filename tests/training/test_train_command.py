@@ -326,7 +326,7 @@ def test_a_full_disk_before_the_first_checkpoint_is_gone_on_with(
 ) -> None:
     output = tmp_path / "out"
     arguments = [f"data.train.file={tsv}", f"output={output}", *SMALL]
-    with full_disk(60_000):  # room for the corpus, not for the weights
+    with full_disk(100_000):  # room for the corpus and the code, not for the weights
         said = failure(capsys, *arguments, "model.hidden_size=64")
     assert said.startswith(f"error: Cannot write '{output / 'checkpoint-7'}' (")  # PyTorch does not tell why
     assert said.endswith("): make room, and continue with --resume.\n")
