@@ -58,6 +58,8 @@ class Frontend(nn.Module):
     input_name: ClassVar[str]  # of the model's argument, and in a batch
     mask_name: ClassVar[str] = "attention_mask"
     modality: ClassVar[str]  # as Transformers calls it
+    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"  # that loads such models, beside this one
+    tasks: ClassVar[tuple[str, ...]] = ()  # of Transformers' pipelines, whose classes are in `PIPELINES`
     unit: ClassVar[str]  # of which a source needs at least one, for a sentence
     reads_tokens: ClassVar[bool] = False  # whether the encoder has a table of embeddings
 
@@ -122,6 +124,8 @@ class SpeechFrontend(Frontend):
 
     input_name = "input_features"
     modality = "audio"
+    auto_class = "AutoModelForSpeechSeq2Seq"
+    tasks = ("automatic-speech-recognition",)
     unit = "frame"
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
@@ -193,6 +197,8 @@ class ImageFrontend(Frontend):
     input_name = "pixel_values"
     mask_name = "pixel_mask"
     modality = "image"
+    auto_class = "AutoModelForImageTextToText"
+    tasks = ("image-text-to-text", "image-to-text")
     unit = "pixel"
 
     def __init__(self, config: AttnSeq2SeqConfig) -> None:

@@ -126,7 +126,11 @@ class AttnSeq2SeqImageProcessor(BaseImageProcessor):
         many = list(images) if isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4 else [images]
         if not many:
             raise ValueError("There is no picture: give at least one.")
-        values, mask = pad_pixels([self.pixels(image) for image in many])
+        return self.batch([self.pixels(image) for image in many], return_tensors)
+
+    def batch(self, pictures: Sequence[np.ndarray], return_tensors: str | None = None) -> BatchFeature:
+        """What the model takes of the results of `pixels`: as `preprocess` returns it."""
+        values, mask = pad_pixels(pictures)
         return BatchFeature({"pixel_values": self.scale(values), "pixel_mask": mask}, tensor_type=return_tensors)
 
     def fetch_images(self, image_url_or_urls: Any) -> Any:

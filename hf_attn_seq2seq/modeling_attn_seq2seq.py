@@ -211,10 +211,18 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
                 "AutoModel": "modeling_attn_seq2seq.AttnSeq2SeqModel",
                 "AutoModelForSeq2SeqLM": "modeling_attn_seq2seq.AttnSeq2SeqForConditionalGeneration",
             }
-            from .pipeline_attn_seq2seq import TASK  # and, being imported here, its file is copied too
+            # Being imported here, their files are copied too.
+            from .pipeline_attn_seq2seq import TASK, AttnTranslationPipeline
+            from .pipeline_media_attn_seq2seq import PIPELINES
 
+            frontend = FRONTENDS[self.config.frontend]
+            self.config.auto_map[frontend.auto_class] = self.config.auto_map["AutoModelForSeq2SeqLM"]
+            classes: dict[str, Any] = {task: PIPELINES[task] for task in frontend.tasks}
+            if frontend.reads_tokens:
+                classes[TASK] = AttnTranslationPipeline
             self.config.custom_pipelines = {
-                TASK: {"impl": "pipeline_attn_seq2seq.AttnTranslationPipeline", "pt": ["AutoModelForSeq2SeqLM"]}
+                task: {"impl": f"{each.__module__.split('.')[-1]}.{each.__name__}", "pt": [frontend.auto_class]}
+                for task, each in classes.items()
             }
         self._write_tying()
         weights = self._tables()
