@@ -896,9 +896,9 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
         else:
             written = self.lm_head(hidden_states)
             logits = finish(written)
-            record(self, hidden=hidden_states, logits=written)
             if gate is not None:
-                record(self, copied=weights, source_ids=outputs.source_ids, log_probs=logits)
+                record(self, copied=weights)
+            record(self, hidden=hidden_states, logits=written)
             if labels is not None:
                 loss = self._loss_of(logits, labels, label_smoothing, written, **kwargs)
         if labels is not None and self.training and self.config.coverage_loss_weight:

@@ -746,10 +746,19 @@ def _choice(title: str, facts: _Facts) -> ChapterText:
     entry = facts.document["steps"][facts.example]
     size = facts.config.get("decoder_vocab_size") or facts.config.get("vocab_size")
     every = f"each of the {size:,} target tokens" if size else "each token of the target vocabulary"
+    share = entry.get("pointer", {}).get("p_gen")
+    pointed = share is not None
     plain = (
         f"From its state and what it read, the decoder gives {every} a score, called a logit, and softmax turns the "
-        f"logits into probabilities that sum to 1: at step {facts.example + 1}, {facts.candidate(facts.example, 0)}"
+        f"logits into probabilities that sum to 1"
     )
+    if pointed:
+        plain += (
+            f". A second way to say a word is to copy it from the source: the share p_gen, {said(share)} at step "
+            f"{facts.example + 1}, is left to the softmax, and {said(1 - share)} goes to the source's words, as the "
+            "attention weighs them. Together"
+        )
+    plain += f": at step {facts.example + 1}, {facts.candidate(facts.example, 0)}"
     plain += f", then {facts.candidate(facts.example, 1)}. " if len(entry["candidates"]) > 1 else ". "
     beams = facts.run["num_beams"]
     if facts.run.get("forced"):
@@ -763,6 +772,12 @@ def _choice(title: str, facts: _Facts) -> ChapterText:
     read = f"r_t ({hidden} numbers)" if hidden else "r_t"
     bias = " + b" if "output.bias" in facts.arrays else ""
     exact = f"p(y_t | y_<t, x) = softmax(z_t), z_t = W_out {read}{bias}"
+    if pointed:
+        exact = (
+            "p(w) = p_gen P_vocab(w) + (1 - p_gen) sum over i with x_i = w of alpha_ti, P_vocab = softmax(z_t), z_t = "
+            f"W_out {read}{bias}, p_gen = sigmoid(w_c c_t + w_s s_t + w_x E y_(t-1) + b) (See et al. 2017, eq. 8 and "
+            "9); the logits shown are log p"
+        )
     if facts.config.get("tie_word_embeddings"):
         exact += "; W_out is the target embedding table (Press and Wolf 2017)"
     exact += ". These are the model's own numbers, before any logits processor of generate()."
@@ -777,7 +792,10 @@ def _choice(title: str, facts: _Facts) -> ChapterText:
         "linear": "r_t = s_t",
         "concat": "r_t = [s_t; c_t; E y_(t-1)]",
     }.get(facts.decoder.get("readout") or "", "r_t = decoder(y_0 ... y_(t-1), h_1 ... h_S)")
-    return ChapterText(title, plain, exact, f"{readout}; p(y_t = w) = exp(W_w r_t) / sum_w' exp(W_w' r_t)")
+    made = "exp(W_w r_t) / sum_w' exp(W_w' r_t)"
+    if pointed:
+        made = f"p_gen {made} + (1 - p_gen) sum_(i: x_i = w) alpha_ti"
+    return ChapterText(title, plain, exact, f"{readout}; p(y_t = w) = {made}")
 
 
 def _loop(title: str, facts: _Facts) -> ChapterText:

@@ -306,6 +306,7 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
     sizes = {"T": len(steps), "S": len(source), "H": attention["heads"], "N": len(document["output_ids"])}
     wanted = {"encoder.embeddings": "S", "encoder.inputs": "S", "encoder.states": "S", "decoder.embeddings": "T"}
     wanted |= {"decoder.inputs": "T", "output.hidden": "T", "output.rows": "N", "output.bias": "N"}
+    wanted |= {"pointer.gate": "T", "pointer.weights": "TS"}
     mixer = document["decoder"].get("mixer") or "attention"
     if mixer not in DECODER_MIXERS:
         raise ValueError(f"the decoder's mixer {quoted(mixer)} is unknown")
@@ -330,6 +331,10 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
         shape = tuple(sizes[letter] for letter in letters)
         if name in arrays and arrays[name].shape[: len(shape)] != shape:
             raise ValueError(f"{name} has the shape {arrays[name].shape}, which does not begin with {shape}")
+    if "pointer.gate" in arrays and not all(
+        "pointer" in entry for step in steps for entry in (step, step["choice"], *step["candidates"])
+    ):
+        raise ValueError("a step does not say what its pointer did")
     shown = {candidate["id"] for step in steps for candidate in step["candidates"]}
     if "output.rows" in arrays and not shown <= set(document["output_ids"]):
         raise ValueError("a candidate has no row in output.rows")

@@ -451,6 +451,10 @@ class _Printer:
             Column("p", [_digits(c["probability"]) for c in candidates], 0),
         ]
         right = []
+        pointed = "pointer" in entry
+        if pointed:
+            columns.append(Column("written", [_digits(c["pointer"]["written"]) for c in candidates], 0))
+            columns.append(Column("copied", [_digits(c["pointer"]["copied"]) for c in candidates], 0, QUERY))
         if self.depth >= 2:
             right = [
                 Column("logit", [_digits(c["logit"]) for c in candidates], 1),
@@ -458,6 +462,12 @@ class _Printer:
             ]
         bars = self.bars([c["probability"] for c in candidates], self.width([*columns, *right]) + 3)
         self.table([*columns, Column("", bars, 0, left=True), *right])
+        if pointed:
+            share = entry["pointer"]["p_gen"]
+            self.say(
+                f"p_gen = {share:.4f}: {said(share)} of the probability is written by the output layer, "
+                f"{said(1 - share)} copied from where the attention looks: p = p_gen written + (1 - p_gen) copied"
+            )
         others = f"all other tokens together {said(entry['rest'])}"
         if self.depth < 2:
             self.say(others, "dim")

@@ -19,6 +19,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, 
 from transformers.utils import logging
 
 from hf_attn_seq2seq._version import __version__
+from hf_attn_seq2seq.copying import CopyingTokenizer, extend
 from hf_attn_seq2seq.data.words import Words, cut_words, token_words, word_shares
 from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
 from hf_attn_seq2seq.decoding.offsets import token_texts
@@ -94,9 +95,11 @@ def trace(
         run = run_traced(model, tokenizer, text, target, options)
     arrays = _arrays(root, recorder, run)
     document = run.document
+    if root.config.pointer:
+        _tell_pointer(document, arrays, _Gather(recorder, run.rows)("", "logits"))
     document.update(_parts(root.config))
     document["attention"].update(told_readout(model))
-    document["omitted"] = _omitted(root.config, len(document["output_ids"]), root.config.decoder_vocab_size, num_beams)
+    document["omitted"] = _omitted(root.config, len(document["output_ids"]), root.config.output_size, num_beams)
     check_finite(arrays)
     return Trace(document, arrays, model=model, tokenizer=tokenizer)
 
@@ -205,7 +208,7 @@ def run_traced(
         raise ValueError(f"num_beams={options.num_beams} is more than a trace supports: give at most {MAX_BEAMS}.")
     if options.candidates < 1:
         raise ValueError(f"candidates={options.candidates} must be at least 1.")
-    text, inputs, offsets = _encoded(model, tokenizer, text)
+    text, inputs, offsets, words = _encoded(model, tokenizer, text)
     source_ids = inputs["input_ids"][0].tolist()
     if len(source_ids) > MAX_SOURCE_TOKENS:
         raise ValueError(
@@ -216,6 +219,7 @@ def run_traced(
     ends = _as_list(generation.eos_token_id)
     forced = _forced_ids(tokenizer, target, ends)
     vocabulary = getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size
+    vocabulary += len(words)
     for token_id in forced:
         if not isinstance(token_id, int) or not 0 <= token_id < vocabulary:
             raise ValueError(
@@ -254,6 +258,9 @@ def run_traced(
         raise ValueError("The model's outputs are not finite: its weights are damaged.")
 
     target_tokenizer = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
+    source_tokenizer: Any = getattr(tokenizer, "source", tokenizer)
+    if words:  # then both are one
+        source_tokenizer = target_tokenizer = CopyingTokenizer(tokenizer, words, model.config.vocab_size)
     start = int(outputs.sequences[0, 0])
     name_of = _Names(target_tokenizer)
     steps = [
@@ -292,7 +299,7 @@ def run_traced(
             "stopped": "end" if new_ids[-1] in ends else "limit",
             "score": score,
         },
-        "source": _source_side(tokenizer, text, source_ids, offsets),
+        "source": _source_side(source_tokenizer, text, source_ids, offsets),
         "target": _decoded_side(target_tokenizer, new_ids),
         "start": name_of(start),
         "steps": steps,
@@ -307,18 +314,25 @@ def run_traced(
     return Run(document, outputs, inputs, rows)
 
 
-def _encoded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[str, Any, Any]:
-    """The part of a text that the model reads, its inputs `(1, src_len)`, and the positions of the tokens."""
+def _encoded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[str, Any, Any, list[str]]:
+    """
+    The part of a text that the model reads, its inputs `(1, src_len)`, the positions of the tokens, and the words
+    outside the vocabulary that a pointer can copy.
+    """
     options = {"return_tensors": "pt", "return_offsets_mapping": tokenizer.is_fast}
     inputs = tokenizer([text], verbose=False, **options)
     length, limit = inputs["input_ids"].shape[1], max_source_tokens(model.config, tokenizer)
     if length > limit:
         logger.warning(f"A text of {length} tokens was truncated to the {limit} that the model reads: shorten it.")
         inputs = tokenizer([text], truncation=True, max_length=limit, **options)
-    offsets = inputs.pop("offset_mapping")[0].tolist() if tokenizer.is_fast else None
+    offsets = inputs["offset_mapping"][0].tolist() if tokenizer.is_fast else None
+    words: list[str] = []
+    if slots := getattr(model.config, "pointer_slots", 0):
+        (words,) = extend(inputs, tokenizer, [text], model.config.vocab_size, slots)
+    inputs.pop("offset_mapping", None)
     if length > limit and offsets is not None:
         text = text[: max(end for _, end in offsets)]
-    return text, inputs.to(model.device), offsets
+    return text, inputs.to(model.device), offsets, words
 
 
 def _own_limit(model: PreTrainedModel) -> int:
@@ -469,11 +483,10 @@ def _beams(
 def _source_side(
     tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int], offsets: list[list[int]] | None
 ) -> dict[str, Any]:
-    source = getattr(tokenizer, "source", tokenizer)
     if offsets is None:
-        return _decoded_side(source, ids)  # the text as decoded by a tokenizer without offsets
+        return _decoded_side(tokenizer, ids)  # the text as decoded by a tokenizer without offsets
     pieces = [text[start:end] for start, end in offsets]
-    return _side(source, text, ids, pieces, [tuple(span) for span in offsets], _special_ids(source))
+    return _side(tokenizer, text, ids, pieces, [tuple(span) for span in offsets], _special_ids(tokenizer))
 
 
 def _decoded_side(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> dict[str, Any]:
@@ -646,16 +659,47 @@ def _arrays(model: Any, recorder: RunRecorder, run: Run) -> dict[str, np.ndarray
     gather = _Gather(recorder, run.rows)
     made = _recurrent_decoder if model.config.is_recurrent_decoder else _transformer_decoder
     ids = torch.tensor(run.document["output_ids"], device=model.lm_head.weight.device)
+    known = ids < model.config.decoder_vocab_size  # words outside the vocabulary have rows of zeros
+    rows = linear_weight(model.lm_head)[ids.where(known, 0)].float() * known.unsqueeze(1)
     arrays = {
         **_encoder(model.config, recorder),
         "decoder.embeddings": gather(DECODER, "embeddings"),
         **made(model, gather),
         "output.hidden": gather("", "hidden"),
-        "output.rows": linear_weight(model.lm_head)[ids].float(),
+        "output.rows": rows,
     }
     if model.lm_head.bias is not None:
-        arrays["output.bias"] = model.lm_head.bias.detach()[ids].float()
+        arrays["output.bias"] = model.lm_head.bias.detach()[ids.where(known, 0)].float() * known
+    if model.config.pointer:
+        steps = ".steps" if model.config.is_recurrent_decoder else ""
+        arrays["pointer.gate"] = gather(f"{DECODER}.stack{steps}.pointer", "gate").flatten()
+        arrays["pointer.weights"] = gather("", "copied")
     return {name: np.ascontiguousarray(value.cpu().numpy(), dtype=np.float32) for name, value in arrays.items()}
+
+
+def _tell_pointer(document: dict[str, Any], arrays: dict[str, np.ndarray], logits: torch.Tensor) -> None:
+    """
+    Let each step of the document say what its pointer did.
+
+    Args:
+        logits: Of the output layer, `(T, vocab)`.
+    """
+    source = np.array([token["id"] for token in document["source"]["tokens"]])
+    for number, step in enumerate(document["steps"]):
+        written = logits[number].double()
+        weights = arrays["pointer.weights"][number].astype(np.float64)
+        log_probabilities = written.log_softmax(-1)
+        step["pointer"] = {
+            "p_gen": float(1 / (1 + np.exp(-np.float64(arrays["pointer.gate"][number])))),
+            "logsumexp": float(written.logsumexp(-1)),
+        }
+        for shown in (step["choice"], *step["candidates"]):
+            known = shown["id"] < len(written)
+            shown["pointer"] = {
+                "logit": float(written[shown["id"]]) if known else None,
+                "written": float(log_probabilities[shown["id"]].exp()) if known else 0.0,
+                "copied": float(weights[source == shown["id"]].sum()),
+            }
 
 
 def _encoder(config: Any, recorder: RunRecorder) -> dict[str, torch.Tensor]:

@@ -20,6 +20,7 @@ from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights
 from hf_attn_seq2seq.explain.tracing import package_model, recording_of, search_options
+from hf_attn_seq2seq.pointer import known_ids
 from hf_attn_seq2seq.recorder import Recorder
 
 
@@ -112,6 +113,7 @@ def verify_trace(
     _check_decoder_states(trace, checks)
     for layer in trace.layers:
         _check_attention(trace, layer, checks)
+    _check_pointer(trace, checks)
     _check_choices(trace, checks)
     _check_beams(trace, checks)
     if model is not None and trace.document["model"]["model_type"] == "attn_seq2seq":
@@ -350,15 +352,44 @@ def _check_choices(trace: Trace, checks: _Checks) -> None:
         place = {token_id: row for row, token_id in enumerate(trace.document["output_ids"])}
         bias = trace.arrays.get("output.bias", np.zeros(len(place)))
         for step, hidden in zip(steps, trace.arrays["output.hidden"].astype(np.float64)):
-            rows = [place[candidate["id"]] for candidate in step["candidates"]]
+            written = {each["id"]: each.get("pointer", each)["logit"] for each in step["candidates"]}
+            written = {token_id: logit for token_id, logit in written.items() if logit is not None}
+            rows = [place[token_id] for token_id in written]
             products = trace.arrays["output.rows"][rows].astype(np.float64) * hidden
             logits, size = products.sum(-1) + bias[rows], np.abs(products).sum(-1)
             what = "rows of the output layer times its input give the logits"
-            checks.compare("logits", what, logits, _logits(step), len(hidden), size)
+            checks.compare("logits", what, logits, list(written.values()), len(hidden), size)
 
 
 def _logits(step: dict[str, Any]) -> list[float]:
     return [candidate["logit"] for candidate in step["candidates"]]
+
+
+def _check_pointer(trace: Trace, checks: _Checks) -> None:
+    """What is written and what is copied give each candidate's probability (See et al. 2017, eq. 9)."""
+    if "pointer.gate" not in trace.arrays:
+        return
+    gates, weights = (trace.arrays[f"pointer.{name}"].astype(np.float64) for name in ("gate", "weights"))
+    heads = trace.arrays[f"attention.{trace.layers[-1]}.weights"].astype(np.float64)
+    checks.compare(
+        "copy_weights", "the mean of the heads is what the pointer copies by", heads.mean(1), weights, heads.shape[1]
+    )
+    source = np.array([token["id"] for token in trace.document["source"]["tokens"]])
+    for step, gate, row in zip(trace.document["steps"], gates, weights):
+        share, told = 1 / (1 + np.exp(-gate)), step["pointer"]
+        checks.compare("p_gen", "the sigmoid of the gate is p_gen", share, told["p_gen"])
+        for shown in (step["choice"], *step["candidates"]):
+            parts = shown["pointer"]
+            copied = row[source == shown["id"]].sum()
+            what = "the weights of a word's places add up to what is copied"
+            checks.compare("copied", what, copied, parts["copied"], len(row))
+            if parts["logit"] is not None:
+                written = np.exp(parts["logit"] - told["logsumexp"])
+                what = "exp(logit - log sum exp) gives what is written"
+                checks.compare("written", what, written, parts["written"], size=abs(parts["logit"]))
+            mixed = share * parts["written"] + (1 - share) * copied
+            what = "p_gen written + (1 - p_gen) copied gives p"
+            checks.compare("mixture", what, mixed, shown["probability"], len(row))
 
 
 def _check_beams(trace: Trace, checks: _Checks) -> None:
@@ -424,8 +455,10 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         made = function(*map(tensor, inputs))
         checks.compare(name, what, made.numpy(), arrays[recorded], _summed(through), whole_layers=whole_layers)
 
+    source_ids = [token["id"] for token in trace.document["source"]["tokens"]]
+    known = known_ids(torch.tensor(source_ids), model.config)
     for side, embed, ids in (
-        ("encoder", encoder.embed_tokens, [token["id"] for token in trace.document["source"]["tokens"]]),
+        ("encoder", encoder.embed_tokens, known.tolist()),
         ("decoder", parts.decoder.embed, [step["fed"]["id"] for step in trace.document["steps"]]),
     ):
         rows = embed(torch.tensor(ids)).numpy()
@@ -459,6 +492,12 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         last = [f"decoder.layer.{len(stack.layers) - 1}.states"]
         check("readout", what, stack.norm, last, "output.hidden", stack.norm)
         attentions = [layer.cross_attention for layer in stack.layers]
+    pointer = stack.steps.pointer if model.config.is_recurrent_decoder else stack.pointer
+    if pointer is not None:
+        state = "decoder.state" if model.config.is_recurrent_decoder else "output.hidden"
+        read_by_gate = [f"attention.{trace.layers[-1]}.context", state, "decoder.embeddings"]
+        what = "context, state and the token read give the gate"
+        check("gate", what, pointer, read_by_gate, "pointer.gate", pointer)
     for index, attention in zip(trace.layers, attentions):
         here = f"attention.{index}"
         _check_projections(arrays, here, attention, check)
