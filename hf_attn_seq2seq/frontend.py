@@ -45,9 +45,12 @@ def to_front(
     shape = [1] * inputs.dim()
     shape[0], shape[dim] = mask.shape
     if is_tracing(mask) or bool((mask[:, 1:] & ~mask[:, :-1]).any()):
-        order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+        length = mask.shape[1]
+        steps = torch.arange(length, device=mask.device).expand(mask.shape[0], -1)
+        # Padding is scattered into one place too many, which is cut off.
+        places = torch.where(mask, mask.long().cumsum(1) - 1, length)
+        order = steps.new_zeros(mask.shape[0], length + 1).scatter(1, places, steps)[:, :length]
         inputs = inputs.gather(dim, order.view(shape).expand(inputs.shape))
-        steps = torch.arange(mask.shape[1], device=mask.device)
         mask = steps < mask.sum(1, keepdim=True)
     return inputs.masked_fill(~mask.view(shape), 0.0), mask
 
@@ -71,10 +74,12 @@ class Frontend(nn.Module):
         """`inputs` and their mask, as the class says, to states and the mask that belongs to them."""
         raise NotImplementedError
 
-    def check(self, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
+    @classmethod
+    def check(cls, config: AttnSeq2SeqConfig, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
         """Refuse what would fail deep inside, or silently give nonsense; raises a ValueError of one sentence."""
 
-    def dummy_inputs(self, device: torch.device) -> dict[str, torch.Tensor]:
+    @classmethod
+    def dummy_inputs(cls, config: AttnSeq2SeqConfig, device: torch.device) -> dict[str, torch.Tensor]:
         """A small batch of two, the second with padding."""
         raise NotImplementedError
 
@@ -91,8 +96,9 @@ class TokenFrontend(Frontend):
         """`(batch, src_len, embedding)` and `(batch, src_len)`, as they are."""
         return FrontendOutput(inputs, mask)
 
-    def dummy_inputs(self, device: torch.device) -> dict[str, torch.Tensor]:
-        ids = torch.tensor([[4, 5, 2], [4, 2, 0]], device=device) % self.config.vocab_size
+    @classmethod
+    def dummy_inputs(cls, config: AttnSeq2SeqConfig, device: torch.device) -> dict[str, torch.Tensor]:
+        ids = torch.tensor([[4, 5, 2], [4, 2, 0]], device=device) % config.vocab_size
         return {"input_ids": ids, "attention_mask": ids.ne(0).long()}
 
 
@@ -107,8 +113,10 @@ class Convolution(nn.Module):
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         """`(batch, inputs, height, width)` to `(batch, outputs, ceil(height / stride), ceil(width / stride))`."""
-        # The channels of a point side by side: what the norm needs, and faster on a CPU.
-        planes = self.convolution(planes.to(memory_format=torch.channels_last))
+        if not is_tracing(planes):  # graphs have one order of numbers
+            # The channels of a point side by side: what the norm needs, and faster on a CPU.
+            planes = planes.to(memory_format=torch.channels_last)
+        planes = self.convolution(planes)
         planes = torch.relu(self.norm(planes.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         record(self, planes=planes)
         return planes
@@ -157,8 +165,9 @@ class SpeechFrontend(Frontend):
         record(self, embeds=embeds)
         return FrontendOutput(embeds, mask)
 
-    def check(self, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
-        bins = self.config.num_mel_bins
+    @classmethod
+    def check(cls, config: AttnSeq2SeqConfig, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
+        bins = config.num_mel_bins
         if inputs is None:
             raise ValueError("This model hears: give input_features, which its processor makes of audio.")
         if inputs.dim() != 3 or inputs.shape[-1] != bins:
@@ -176,9 +185,10 @@ class SpeechFrontend(Frontend):
         if not inputs.is_floating_point():
             raise ValueError(f"The input_features must be floating-point numbers, not {inputs.dtype}.")
 
-    def dummy_inputs(self, device: torch.device) -> dict[str, torch.Tensor]:
+    @classmethod
+    def dummy_inputs(cls, config: AttnSeq2SeqConfig, device: torch.device) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(0)
-        features = torch.randn(2, 24, self.config.num_mel_bins, generator=generator).to(device)
+        features = torch.randn(2, 24, config.num_mel_bins, generator=generator).to(device)
         mask = torch.ones(2, 24, dtype=torch.long, device=device)
         mask[1, 16:] = 0
         return {"input_features": features, "attention_mask": mask}
@@ -265,8 +275,8 @@ class ImageFrontend(Frontend):
         record(self, embeds=embeds)
         return FrontendOutput(embeds, mask)
 
-    def check(self, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
-        config = self.config
+    @classmethod
+    def check(cls, config: AttnSeq2SeqConfig, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
         height = "height" if config.image_height is None else config.image_height
         if inputs is None:
             raise ValueError("This model sees: give pixel_values, which its processor makes of pictures.")
@@ -289,10 +299,11 @@ class ImageFrontend(Frontend):
         if not inputs.is_floating_point():
             raise ValueError(f"The pixel_values must be floating-point numbers, not {inputs.dtype}.")
 
-    def dummy_inputs(self, device: torch.device) -> dict[str, torch.Tensor]:
+    @classmethod
+    def dummy_inputs(cls, config: AttnSeq2SeqConfig, device: torch.device) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(0)
-        height = self.config.image_height or 32
-        pixels = torch.randn(2, self.config.image_channels, height, 48, generator=generator).to(device)
+        height = config.image_height or 32
+        pixels = torch.randn(2, config.image_channels, height, 48, generator=generator).to(device)
         mask = torch.ones(2, height, 48, dtype=torch.long, device=device)
         mask[1, :, 32:] = 0
         return {"pixel_values": pixels, "pixel_mask": mask}

@@ -200,7 +200,7 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
 
     @property
     def dummy_inputs(self) -> dict[str, torch.Tensor]:
-        source = FRONTENDS[self.config.frontend](self.config).dummy_inputs(self.device)
+        source = FRONTENDS[self.config.frontend].dummy_inputs(self.config, self.device)
         targets = torch.full((2, 1), self.config.decoder_start_token_id or 0, device=self.device)
         return {**source, "decoder_input_ids": targets}
 
@@ -476,7 +476,7 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
             check_inputs("source", inputs, inputs_embeds, mask, vocab_size, self.config.embedding_size)
             inputs = inputs_embeds if inputs is None else self.embed_tokens(known_ids(inputs, self.config))
         else:
-            frontend.check(inputs, mask)
+            frontend.check(self.config, inputs, mask)
         if mask is not None and not is_tracing(mask):
             empty = (~mask.bool().flatten(1).any(1)).nonzero()
             if len(empty):

@@ -52,23 +52,25 @@ class Engine(Protocol):
 
     def search(
         self,
-        input_ids: np.ndarray,
-        attention_mask: np.ndarray,
+        input_ids: np.ndarray | None = None,
+        attention_mask: np.ndarray | None = None,
         *,
         layer: int | None = None,
         scores: bool = False,
         **generate_options: Any,
     ) -> Hypotheses:
         """
-        Search for the translations of a batch.
+        Search for what a batch says in the target language.
 
         Args:
-            input_ids: `(batch, src_len)`.
-            attention_mask: `(batch, src_len)`, 1 for real tokens, at any position.
+            input_ids: `(batch, src_len)`; None for a model whose source are not tokens.
+            attention_mask: `(batch, src_len)`, 1 for real tokens, or `(batch, frames)`, at any position.
             layer: Return the attention of this layer, counted among the decoder layers with attention; None: of none.
             scores: Whether to return scores.
             **generate_options: As of `model.generate`, such as `num_beams` and `num_return_sequences`; what is not
-                given is that of `generation_config`.
+                given is that of `generation_config`. Arrays among them are inputs of the model: `input_features`
+                `(batch, frames, num_mel_bins)` of one that hears; `pixel_values` `(batch, channels, height, width)`
+                and `pixel_mask` `(batch, height, width)` of one that sees.
 
         Raises:
             ValueError: An option is invalid, or attention is requested that the model does not have.
@@ -133,17 +135,21 @@ class FallbackEngine:
     def readout(self) -> Readout:
         return self.engine.readout()
 
-    def search(self, input_ids: np.ndarray, attention_mask: np.ndarray, **options: Any) -> Hypotheses:
-        settings = {name: value for name, value in options.items() if name not in ("layer", "scores")}
+    def search(self, *args: Any, **options: Any) -> Hypotheses:
+        settings = {
+            name: value
+            for name, value in options.items()
+            if name not in ("layer", "scores") and not isinstance(value, np.ndarray)
+        }
         reason = self.engine.can(settings)
         if reason is None:
-            return self.engine.search(input_ids, attention_mask, **options)
+            return self.engine.search(*args, **options)
         if reason not in self.told:
             self.told.add(reason)
             logger.warning(f"The graph cannot {reason}: PyTorch searches instead, which is slower.")
         with self.making:
             self.other = self.other or self.make_other()
-        return self.other.search(input_ids, attention_mask, **options)
+        return self.other.search(*args, **options)
 
 
 def generation_setting(model: Any, options: Mapping[str, Any], name: str, usual: Any) -> Any:

@@ -20,6 +20,8 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.graph import import_onnxruntime
 from hf_attn_seq2seq.decoding.names import DESCRIPTION
 from hf_attn_seq2seq.decoding.safety import is_plain
+from hf_attn_seq2seq.frontend import FRONTENDS
+from hf_attn_seq2seq.graphs.format import SOURCES, STATES_MASK
 from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.modeling_attn_seq2seq import (
     AttnSeq2SeqForConditionalGeneration,
@@ -103,32 +105,49 @@ class Graph:
 class ExportedEncoder(nn.Module):
     """The encoder's graph: its states, and the other inputs of the decoder's graph."""
 
-    main_input_name = "input_ids"
-
-    def __init__(self, graph: Graph, vocab_size: int) -> None:
+    def __init__(self, graph: Graph, config: AttnSeq2SeqConfig) -> None:
         super().__init__()
         self.graph = graph
-        self.vocab_size = vocab_size
+        self.config = config
+        self.vocab_size = config.vocab_size + config.pointer_slots
+        self.main_input_name, self.mask_name = SOURCES[config.frontend]
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs: Any
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pixel_mask: torch.Tensor | None = None,
+        **kwargs: Any,
     ) -> ModelOutput:
         """
         Args:
             input_ids: `(batch, src_len)`.
-            attention_mask: `(batch, src_len)`, 1 for real tokens, at any position; None: all are real.
+            attention_mask: `(batch, src_len)`, 1 for real tokens or frames, at any position; None: all are real.
+            input_features, pixel_values, pixel_mask: As for [`AttnSeq2SeqEncoder.forward`].
 
         Returns:
-            `last_hidden_state` `(batch, src_len, encoder_hidden)`, the memory and the initial state.
+            `last_hidden_state` `(batch, src_len, encoder_hidden)`, the mask that belongs to it where that is not the
+            source's own, the memory and the initial state.
 
         Raises:
-            ValueError: The source is empty, or ids are outside the vocabulary.
+            ValueError: The source is empty, ids are outside the vocabulary, or frames or pixels do not fit the model.
         """
-        if input_ids is None or input_ids.numel() == 0:
-            raise ValueError("The source is empty: give at least one token, such as the end token.")
-        check_ids("input_ids", input_ids, self.vocab_size)
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
-        feed = {"input_ids": input_ids.long(), "attention_mask": mask}
+        given = {"input_ids": input_ids, "input_features": input_features, "pixel_values": pixel_values}
+        source, mask = given[self.main_input_name], pixel_mask if self.mask_name == "pixel_mask" else attention_mask
+        if self.config.reads_tokens:
+            if source is None or source.numel() == 0:
+                raise ValueError("The source is empty: give at least one token, such as the end token.")
+            check_ids("input_ids", source, self.vocab_size)
+            source = source.long()
+        else:
+            FRONTENDS[self.config.frontend].check(self.config, source, mask)
+            source = source.float()
+        if mask is None:
+            batch, *sizes = source.shape
+            mask = torch.ones(batch, *(sizes[1:] if self.mask_name == "pixel_mask" else sizes[:1]), dtype=torch.long)
+        feed = {self.main_input_name: source, self.mask_name: mask.long()}
         return ModelOutput(self.graph(feed, self.graph.outputs))
 
 
@@ -167,9 +186,7 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
         # Not the parent's own, which makes weights.
         AttnSeq2SeqPreTrainedModel.__init__(self, AttnSeq2SeqConfig.from_pretrained(folder))
         self.description = description
-        self.encoder = ExportedEncoder(
-            Graph(folder / description.encoder), self.config.vocab_size + self.config.pointer_slots
-        )
+        self.encoder = ExportedEncoder(Graph(folder / description.encoder), self.config)
         self.decoder_step = Graph(folder / description.decoder)
         try:
             self.generation_config = GenerationConfig.from_pretrained(folder)
@@ -210,6 +227,9 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
         output_attentions: bool | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
+        input_features: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pixel_mask: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Seq2SeqLMOutput:
         """
@@ -224,6 +244,7 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
             past_key_values: The state after earlier tokens; None: start from the initial state.
             output_attentions: Whether to return `cross_attentions`.
             use_cache: Whether to return the state.
+            input_features, pixel_values, pixel_mask: As for [`ExportedEncoder`].
             logits_to_keep: Number of final positions to compute logits for; 0: all.
 
         Returns:
@@ -247,17 +268,18 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
         if output_attentions and not self.description.attentions:
             raise ValueError("attention_type='none' has no attention weights to return: leave out output_attentions.")
         if encoder_outputs is None:
-            encoder_outputs = self.encoder(input_ids, attention_mask)
+            encoder_outputs = self.encoder(input_ids, attention_mask, input_features, pixel_values, pixel_mask)
         elif any(name not in encoder_outputs for name in (*self.description.memory, *self.description.state)):
             raise ValueError(
                 "An exported model needs the encoder_outputs of its own encoder: call model.get_encoder()(...)."
             )
         cache = ExportedCache() if past_key_values is None else past_key_values
         self._check_length(cache.length + decoder_input_ids.shape[1])
-        if attention_mask is None:
-            attention_mask = torch.ones(encoder_outputs.last_hidden_state.shape[:2], dtype=torch.long)
+        mask = encoder_outputs.get(STATES_MASK, attention_mask)
+        if mask is None:
+            mask = torch.ones(encoder_outputs.last_hidden_state.shape[:2], dtype=torch.long)
         steps = [
-            self._step(token, attention_mask, encoder_outputs, cache, bool(output_attentions))
+            self._step(token, mask, encoder_outputs, cache, bool(output_attentions))
             for token in decoder_input_ids.long().split(1, dim=1)
         ]
         logits = torch.cat([step["logits"] for step in steps], dim=1)
@@ -282,11 +304,15 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
         after = [f"next_{name}" for name in about.state]
         outputs = ["logits", *after, *(about.attentions if attend else [])]
         step = self.decoder_step(
-            {"decoder_input_ids": token, "attention_mask": mask.long(), **memory, **state}, outputs
+            {"decoder_input_ids": token, self._mask_name(): mask.long(), **memory, **state}, outputs
         )
         cache.state = {name: step[next_name] for name, next_name in zip(about.state, after)}
         cache.length += 1
         return step
+
+    def _mask_name(self) -> str:
+        """Of the decoder graph's input for the mask of the encoder's states."""
+        return "attention_mask" if self.config.reads_tokens else STATES_MASK
 
     def _check_length(self, length: int) -> None:
         if self._has_learned_positions() and length > self.config.max_position_embeddings:

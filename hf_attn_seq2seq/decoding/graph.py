@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_attn_seq2seq.decoding.engines import Hypotheses
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE, VERSION, checksums, read_about
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, SOURCES, VERSION, checksums, read_about
 from hf_attn_seq2seq.graphs.settings import NOT_SEARCH, Search, as_list, why_not
 from hf_attn_seq2seq.messages import check_layer, shortened
 
@@ -91,7 +91,7 @@ class GraphEngine:
         self.path, self.folder, self.session = path, folder, session
         self.layers, self.heads = about["layers"], about["heads"]
         self.kind, self.limited = about["kind"], about["limited"]
-        self.config = SimpleNamespace(**about["config"])
+        self.config = SimpleNamespace(**{"frontend": "tokens", **about["config"]})  # early graphs name none
         self.generation_config = SimpleNamespace(**generation_settings)
         inputs = [*self.session.get_inputs(), *self.session.get_overridable_initializers()]
         self.inputs = {each.name for each in inputs}
@@ -117,23 +117,23 @@ class GraphEngine:
 
     def search(
         self,
-        input_ids: np.ndarray,
-        attention_mask: np.ndarray,
+        input_ids: np.ndarray | None = None,
+        attention_mask: np.ndarray | None = None,
         *,
         layer: int | None = None,
         scores: bool = False,
         **generate_options: Any,
     ) -> Hypotheses:
         """See [`Engine`]."""
-        settings = self._settings(generate_options)
+        arrays = {name: value for name, value in generate_options.items() if isinstance(value, np.ndarray)}
+        settings = self._settings({name: value for name, value in generate_options.items() if name not in arrays})
         if reason := why_not(settings, self.limited):
             raise ValueError(f"The graph cannot {reason}: leave that out, or choose the engine 'torch'.")
         search = Search.of(settings)
-        self._check(input_ids, search)
+        source = self._source({"input_ids": input_ids, "attention_mask": attention_mask, **arrays}, search)
         feed = {
             **search.inputs(),
-            "input_ids": np.asarray(input_ids, dtype=np.int64),
-            "attention_mask": np.asarray(attention_mask, dtype=np.int64),
+            **source,
             "output_scores": np.asarray(scores),
             "attention_heads": self._heads(layer),
             "attention_shift": np.asarray(0),  # the reader of any engine's rows shifts them itself
@@ -163,7 +163,7 @@ class GraphEngine:
         check_layer(layer, self.layers)
         return np.arange(self.heads) + layer % self.layers * self.heads
 
-    def _check(self, input_ids: np.ndarray, search: Search) -> None:
+    def _check_ids(self, input_ids: np.ndarray) -> None:
         if input_ids.size == 0:
             raise ValueError("The source is empty: give at least one token, such as the end token.")
         low, high, size = input_ids.min(), input_ids.max(), self.config.vocab_size
@@ -173,6 +173,26 @@ class GraphEngine:
                 f"input_ids hold {low if low < 0 else high}, which is outside the vocabulary of {size} tokens: use "
                 "the model's own tokenizer."
             )
+
+    def _source(self, given: Mapping[str, Any], search: Search) -> dict[str, np.ndarray]:
+        """The source and its mask, as the graph takes them."""
+        name, mask_name = SOURCES[self.config.frontend]
+        if given.get(name) is None:
+            raise ValueError(f"This model reads {name}: give them.")
+        inputs = np.asarray(given[name], dtype=np.int64 if name == "input_ids" else np.float32)
+        mask = given.get(mask_name)
+        if mask is None:
+            shape = inputs.shape if inputs.ndim == 2 else (len(inputs), *inputs.shape[2:])
+            mask = np.ones(inputs.shape[:2] if inputs.ndim == 3 else shape)
+        mask = np.asarray(mask, dtype=np.int64)
+        if name == "input_ids":
+            self._check_ids(inputs)
+        elif inputs.size == 0 or not mask.reshape(len(mask), -1).any(1).all():
+            raise ValueError("A source is empty or all padding: give at least one real frame or pixel.")
+        self._check(inputs, search)
+        return {name: inputs, mask_name: mask}
+
+    def _check(self, inputs: np.ndarray, search: Search) -> None:
         target = self.config.decoder_vocab_size
         for name, value in search._asdict().items():
             tokens = as_list(value) if name.endswith(("token_id", "tokens")) and name != "max_new_tokens" else []
@@ -180,7 +200,7 @@ class GraphEngine:
                 raise ValueError(f"{name}={shortened(str(value))} is outside the vocabulary of {target} tokens.")
         if self.config.position_type == "learned":
             limit = self.config.max_position_embeddings
-            for recurrent, length in (("encoder", input_ids.shape[1]), ("decoder", search.max_new_tokens)):
+            for recurrent, length in (("encoder", inputs.shape[1]), ("decoder", search.max_new_tokens)):
                 if getattr(self.config, f"{recurrent}_type") == "transformer" and length > limit:
                     raise ValueError(
                         f"A sequence of {length} tokens is longer than max_position_embeddings={limit}: shorten it."

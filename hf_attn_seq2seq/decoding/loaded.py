@@ -49,18 +49,20 @@ class LoadedEngine(TorchEngine):
 
     def search(
         self,
-        input_ids: np.ndarray,
-        attention_mask: np.ndarray,
+        input_ids: np.ndarray | None = None,
+        attention_mask: np.ndarray | None = None,
         *,
         layer: int | None = None,
         scores: bool = False,
         **generate_options: Any,
     ) -> Hypotheses:
         """See [`Engine`]."""
-        options = {"generation_config": self.generation_config, **generate_options}
+        arrays = {name: value for name, value in generate_options.items() if isinstance(value, np.ndarray)}
+        options = {name: value for name, value in generate_options.items() if name not in arrays}
+        options = {"generation_config": self.generation_config, **options}
         asked: dict[str, Any] = {"layer": layer, "scores": scores}
         if self.name == self.graph.name and self.graph.can(options) is None:
-            return self.graph.search(input_ids, attention_mask, **asked, **options)
+            return self.graph.search(input_ids, attention_mask, **asked, **arrays, **options)
         return super().search(input_ids, attention_mask, **asked, **generate_options)
 
 

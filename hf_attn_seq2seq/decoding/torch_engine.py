@@ -37,21 +37,25 @@ class TorchEngine:
     @torch.no_grad()
     def search(
         self,
-        input_ids: np.ndarray,
-        attention_mask: np.ndarray,
+        input_ids: np.ndarray | None = None,
+        attention_mask: np.ndarray | None = None,
         *,
         layer: int | None = None,
         scores: bool = False,
         **generate_options: Any,
     ) -> Hypotheses:
         """See [`Engine`]. Arrays among the options are further inputs of the model, such as `token_type_ids`."""
-        sources = {"input_ids": np.asarray(input_ids), "attention_mask": np.asarray(attention_mask)}
-        inputs = {
+        sources = {
+            name: np.asarray(value)
+            for name, value in (("input_ids", input_ids), ("attention_mask", attention_mask))
+            if value is not None
+        }
+        given = {
             name: torch.from_numpy(value).to(self.model.device)
             for name, value in {**sources, **generate_options}.items()
             if isinstance(value, np.ndarray)
         }
-        options = {name: value for name, value in generate_options.items() if name not in inputs}
+        options = {name: value for name, value in generate_options.items() if name not in given}
         options["return_dict_in_generate"] = True
         search = SearchScores(self.model, options)
         several = generation_setting(self.model, options, "num_return_sequences", 1) > 1
@@ -59,9 +63,9 @@ class TorchEngine:
             options = search.all_options()
         with evaluating(self.model):
             if layer is None:
-                outputs, weights = self.model.generate(**inputs, **options), None  # type: ignore[operator]
+                outputs, weights = self.model.generate(**given, **options), None  # type: ignore[operator]
             else:
-                outputs, weights = generate_attending(self.model, inputs, layer, **options)
+                outputs, weights = generate_attending(self.model, given, layer, **options)
         sequences = outputs.sequences.cpu().numpy()
         return Hypotheses(
             sequences,

@@ -59,6 +59,8 @@ ACTIVATIONS = {
     "sigmoid": "Sigmoid",
 }
 _HELD: dict[str, Sequence[Any]] = {
+    "frontend": ("tokens",),
+    "pointer": (False,),
     "encoder_type": ("transformer",),
     "decoder_type": ("transformer",),
     "decoder_mixer": ("attention",),
@@ -109,7 +111,7 @@ def export_ctranslate2(
     except ImportError:
         raise ImportError("This needs CTranslate2: pip install 'hf_attn_seq2seq[ctranslate2]'.") from None
     spec = specification(model, tokenizer)
-    origin, sentences = origin_of(name, sentences)
+    origin, sentences = origin_of(name, sentences, model)
     with filled(folder) as made:
         spec.save(str(made))
         tokenizer.save_pretrained(made)

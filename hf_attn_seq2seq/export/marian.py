@@ -54,6 +54,8 @@ from hf_attn_seq2seq.writing import filled
 NPZ, BIN, INT8_BIN = "model.npz", "model.bin", "model.intgemm.alphas.bin"
 LARGEST = 127  # of an 8-bit value; -128 is not used
 _HELD: dict[str, Sequence[Any]] = {
+    "frontend": ("tokens",),
+    "pointer": (False,),
     "attention_type": ("multi_head",),
     "attention_normalizer": ("softmax",),
     "pointer": (False,),
@@ -98,7 +100,7 @@ def export_marian(
     model, tokenizer = own_model(name, translator.model), translator.tokenizer
     check(model.config)
     sides = vocabularies(model, tokenizer)
-    origin, sentences = origin_of(name, sentences)
+    origin, sentences = origin_of(name, sentences, model)
     inputs = sample(model, tokenizer, sentences)
     tensors = tensors_of(model, [side.size for side in sides])
     options = options_text(model.config, [side.size for side in sides])

@@ -23,7 +23,7 @@ from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.export.names import COMPARED, KINDS
 from hf_attn_seq2seq.export.quantize import quantize
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE, attention_rows, checksum, checksums
-from hf_attn_seq2seq.graphs.parts import DECODER_FILE, ENCODER_FILE, OPSET, write_graphs
+from hf_attn_seq2seq.graphs.parts import DECODER_FILE, ENCODER_FILE, OPSET, sample_source, write_graphs
 from hf_attn_seq2seq.graphs.settings import as_list
 from hf_attn_seq2seq.graphs.storage import WEIGHTS_FILE, save_together
 from hf_attn_seq2seq.graphs.writer import describe, write_graph
@@ -84,7 +84,7 @@ def export(
     folder = new_folder(name, to, output)
     translator = load_translator([name], device="cpu", dtype="float32")
     model = own_model(name, translator.model)
-    origin, sentences = origin_of(name, sentences)
+    origin, sentences = origin_of(name, sentences, model)
     inputs = sample(model, translator.tokenizer, sentences)
     with filled(folder) as made:
         description = {
@@ -153,18 +153,19 @@ def export_graph(name: str, sentences: Sequence[str] | None = None) -> WrittenGr
         raise ValueError(f"'{name}' is already exported, with its graph: name the model it was exported from.")
     translator = load_translator([name], device="cpu", dtype="float32")
     model = own_model(name, translator.model)
-    origin, sentences = origin_of(name, sentences)
+    origin, sentences = origin_of(name, sentences, model)
     inputs = sample(model, translator.tokenizer, sentences)
     readout_of(model)  # tells if the file is damaged
     options: dict[str, Any] = {"max_new_tokens": COMPARED_TOKENS}
-    wanted = TorchEngine(model).search(inputs["input_ids"].numpy(), inputs["attention_mask"].numpy(), **options)
+    arrays = {name: value.numpy() for name, value in inputs.items()}
+    wanted = TorchEngine(model).search(**arrays, **options)
     with whole_file(folder / GRAPH_FILE) as partial:
         graph = write_graph(model, sorted(folder.glob("*.safetensors")), attention_rows(folder))
         partial.write_bytes(graph.SerializeToString())
         engine = GraphEngine(partial, folder)
         if reason := engine.can(options):
             raise ValueError(f"The graph of '{name}' cannot {reason}, as its generation_config.json asks.")
-        found = engine.search(inputs["input_ids"].numpy(), inputs["attention_mask"].numpy(), **options)
+        found = engine.search(**arrays, **options)
         equal = _equal(model, found.sequences.tolist(), wanted.sequences.tolist())
         if not equal:
             raise ValueError(f"The graph of '{name}' translates in other ways than PyTorch: please report this.")
@@ -181,10 +182,12 @@ def own_model(name: str, model: Any) -> AttnSeq2SeqForConditionalGeneration:
     return model
 
 
-def origin_of(name: str, sentences: Sequence[str] | None) -> tuple[str, Sequence[str] | None]:
+def origin_of(name: str, sentences: Sequence[str] | None, model: Any) -> tuple[str, Sequence[str] | None]:
     """Where the sentences of a comparison come from, and these."""
     if sentences is not None:
         return "given", sentences
+    if not model.config.reads_tokens:
+        return "random", None
     sentences = _shown_sentences(name)
     return "random" if sentences is None else "shown", sentences
 
@@ -291,7 +294,17 @@ def _shown_sentences(name: str) -> list[str] | None:
 
 
 def sample(model: Any, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str] | None) -> Inputs:
-    """Source ids and mask, `(batch, src_len)`, of the given sentences, or of random tokens with an end token."""
+    """
+    Source ids and mask, `(batch, src_len)`, of the given sentences, or of random tokens with an end token; for a model
+    that hears or sees, random frames or pixels and their mask.
+
+    Raises:
+        ValueError: There are no sentences, or the model does not read any.
+    """
+    if not model.config.reads_tokens:
+        if sentences is not None:
+            raise ValueError("This model does not read text, so no sentences can be compared: leave them out.")
+        return sample_source(model, COMPARED, 30, 11)
     if sentences is not None:
         texts = [text for text in sentences if text.strip()][:COMPARED]
         if not texts:
@@ -317,7 +330,7 @@ def measure(model: Any, exported: ExportedModel, inputs: Inputs, sentences: str 
     Args:
         model: The PyTorch model.
         exported: The exported model.
-        inputs: `input_ids` and `attention_mask`, `(batch, src_len)`.
+        inputs: A source and its mask, as of [`sample`].
         sentences: Where they come from: "given", "shown" or "random".
     """
     pair: tuple[Any, Any] = (exported, model)

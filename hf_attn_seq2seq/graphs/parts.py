@@ -2,11 +2,12 @@
 """
 A model as two ONNX graphs with dynamic batch size and lengths.
 
-The encoder graph reads a source once and returns its states, its memory (each attention's projected keys and values)
-and the first decoder state. The decoder graph computes one step: from a token, the mask, the memory and the state, it
-returns logits, the next state and each attention's weights. A recurrent decoder's state is that of its cells and its
-attention; a Transformer's is the keys and values of the tokens so far, initially none, or, with another mixer than
-self-attention, the number of these tokens and the state of each layer.
+The encoder graph reads a source once and returns its states, for sound and pictures the mask that belongs to them, its
+memory (each attention's projected keys and values) and the first decoder state. The decoder graph computes one step:
+from a token, the mask, the memory and the state, it returns logits, the next state and each attention's weights. A
+recurrent decoder's state is that of its cells and its attention; a Transformer's is the keys and values of the tokens
+so far, initially none, or, with another mixer than self-attention, the number of these tokens and the state of each
+layer.
 """
 
 import copy
@@ -21,6 +22,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderC
 from hf_attn_seq2seq.attention import Attention, EncoderStates
 from hf_attn_seq2seq.cache_attn_seq2seq import new_state_cache, write_state
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
+from hf_attn_seq2seq.graphs.format import SOURCES, STATES_MASK
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.pointer import mixed_log_probs
 
@@ -37,6 +39,8 @@ class Names(NamedTuple):
     memory: list[str]  # encoder to decoder, the same at each step
     state: list[str]  # encoder to decoder, then from step to step
     attentions: list[str]  # one per decoder layer with attention
+    source: list[str]  # the encoder's inputs: the source and its mask
+    mask: str  # the mask that belongs to the encoder's states: for tokens the source's own
 
     @classmethod
     def of(cls, model: AttnSeq2SeqForConditionalGeneration) -> "Names":
@@ -53,19 +57,22 @@ class Names(NamedTuple):
             [*memory, *(["source_ids"] if config.pointer else [])],
             state,
             [] if config.attention_type == "none" else [f"cross_attentions.{layer}" for layer in layers],
+            list(SOURCES[config.frontend]),
+            "attention_mask" if config.reads_tokens else STATES_MASK,
         )
 
     @property
     def encoder_inputs(self) -> list[str]:
-        return ["input_ids", "attention_mask"]
+        return self.source
 
     @property
     def encoder_outputs(self) -> list[str]:
-        return ["last_hidden_state", *self.memory, *self.state]
+        own = [] if self.mask in self.source else [self.mask]
+        return ["last_hidden_state", *own, *self.memory, *self.state]
 
     @property
     def decoder_inputs(self) -> list[str]:
-        return ["decoder_input_ids", "attention_mask", *self.memory, *self.state]
+        return ["decoder_input_ids", self.mask, *self.memory, *self.state]
 
     @property
     def decoder_outputs(self) -> list[str]:
@@ -75,6 +82,10 @@ class Names(NamedTuple):
 AXES = {
     "input_ids": {0: "batch", 1: "src_len"},
     "attention_mask": {0: "batch", 1: "src_len"},
+    "input_features": {0: "batch", 1: "frames"},
+    "pixel_values": {0: "batch", 2: "height", 3: "width"},
+    "pixel_mask": {0: "batch", 1: "height", 2: "width"},
+    STATES_MASK: {0: "batch", 1: "src_len"},
     "last_hidden_state": {0: "batch", 1: "src_len"},
     "decoder_input_ids": {0: "batch"},
     "hidden": {0: "batch", 2: "width"},
@@ -95,15 +106,18 @@ AXES = {
 def free_axes(names: list[str]) -> dict[str, dict[int, str]]:
     """The dynamic axes of each name; the outputs of a step are one token longer."""
     axes = {}
+    sound = "input_features" in names
     for name in names:
         new = name.startswith("next_")
         kind = name.removeprefix("next_").partition(".")[0]
+        if sound and name == "attention_mask":
+            kind = "input_features"
         axes[name] = {axis: size if size != "past_len" or not new else "length" for axis, size in AXES[kind].items()}
     return axes
 
 
 class EncoderGraph(nn.Module):
-    """Reads the source; maps `(batch, src_len)` ids and mask to [`Names.encoder_outputs`]."""
+    """Reads the source; maps it and its mask, as [`Names.source`], to [`Names.encoder_outputs`]."""
 
     def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
         super().__init__()
@@ -116,15 +130,16 @@ class EncoderGraph(nn.Module):
             return [self.stack.steps.attention]
         return [layer.cross_attention for layer in self.stack.layers]
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        out = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+    def forward(self, source: torch.Tensor, source_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        out = self.encoder(**dict(zip(SOURCES[self.config.frontend], (source, source_mask))))
         states = out.last_hidden_state
-        mask = attention_mask.bool()
+        mask = out.attention_mask.bool()
         memories = [attention.memory(states, mask) for attention in self.attentions()]
         projected = [part for memory in memories for part in (memory.keys, memory.values)]
         if self.config.pointer:
-            projected.append(input_ids.to(states.dtype))
-        return (states, *projected, *self.first_state(EncoderStates(states, out.final_state), mask, memories[0]))
+            projected.append(source.to(states.dtype))
+        own = [] if self.config.reads_tokens else [mask.long()]
+        return (states, *own, *projected, *self.first_state(EncoderStates(states, out.final_state), mask, memories[0]))
 
     def first_state(self, source: EncoderStates, mask: torch.Tensor, memory: Any) -> list[torch.Tensor]:
         config, states = self.config, source.hidden_states
@@ -278,16 +293,41 @@ def write_graphs(model: AttnSeq2SeqForConditionalGeneration, folder: Path) -> Na
     model = copy.deepcopy(model).float().eval()
     model.set_attn_implementation("eager")  # fused kernels do not return attention weights
     names = Names.of(model)
-    ids = torch.full((len(SAMPLE_LENGTHS), max(SAMPLE_LENGTHS)), model.config.pad_token_id or 0)
-    mask = (torch.arange(ids.shape[1]) < torch.tensor(SAMPLE_LENGTHS)[:, None]).long()
+    source = sample_source(model, len(SAMPLE_LENGTHS), *SAMPLE_LENGTHS)
     encoder = EncoderGraph(model)
-    _write(encoder, (ids, mask), folder / ENCODER_FILE, names.encoder_inputs, names.encoder_outputs)
+    _write(encoder, tuple(source.values()), folder / ENCODER_FILE, names.encoder_inputs, names.encoder_outputs)
     with torch.no_grad():
-        _, *projected = encoder(ids, mask)
-    decoder = DecoderGraph(model)
-    token = torch.full((len(ids), 1), model.config.decoder_start_token_id or 0)
-    _write(decoder, (token, mask, *projected), folder / DECODER_FILE, names.decoder_inputs, names.decoder_outputs)
+        known = {**source, **dict(zip(names.encoder_outputs, encoder(*source.values())))}
+    known["decoder_input_ids"] = torch.full((len(SAMPLE_LENGTHS), 1), model.config.decoder_start_token_id or 0)
+    sample = tuple(known[name] for name in names.decoder_inputs)
+    _write(DecoderGraph(model), sample, folder / DECODER_FILE, names.decoder_inputs, names.decoder_outputs)
     return names
+
+
+def sample_source(
+    model: AttnSeq2SeqForConditionalGeneration, batch: int, length: int, shorter: int
+) -> dict[str, torch.Tensor]:
+    """
+    A random source of so many states and its mask, by [`Names.source`]; in its second row, so many of them are real.
+
+    A picture in two dimensions is `length` states wide, and two high.
+    """
+    config = model.config
+    generator = torch.Generator().manual_seed(0)
+    name, mask_name = SOURCES[config.frontend]
+    high, wide = config.frontend_stride
+    if config.reads_tokens:
+        source = torch.randint(config.vocab_size, (batch, length), generator=generator)
+    elif config.frontend == "speech":
+        length, shorter = high * length, high * shorter
+        source = torch.randn(batch, length, config.num_mel_bins, generator=generator)
+    else:
+        length, shorter = wide * length, wide * shorter
+        height = config.image_height or 2 * high + batch
+        source = torch.randn(batch, config.image_channels, height, length, generator=generator)
+    mask = torch.ones(batch, *([source.shape[2]] if source.dim() == 4 else []), length, dtype=torch.long)
+    mask[1, ..., shorter:] = 0
+    return {name: source, mask_name: mask}
 
 
 def _write(

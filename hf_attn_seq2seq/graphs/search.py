@@ -71,6 +71,7 @@ class Limits(NamedTuple):
 class Call(NamedTuple):
     """What a search is written for."""
 
+    source: str  # an input of the graph with a row for each source
     make_step: MakeStep
     make_logits: MakeLogits
     state: Mapping[str, int]  # the first state, with its element types
@@ -185,7 +186,7 @@ def write_greedy(nodes: Nodes, call: Call) -> Callable[[Nodes], Found]:
     Returns:
         What writes the nodes that bring the search's outputs into their form.
     """
-    batch = nodes.size("input_ids", 0)
+    batch = nodes.size(call.source, 0)
     column = nodes.vector(batch, 1)
     goes_on = _table(nodes, call.vocab_size, 1, 0)
     is_end = nodes.Equal(goes_on, 0)
@@ -247,7 +248,7 @@ def write_beams(nodes: Nodes, call: Call) -> Callable[[Nodes], Found]:
     At each step every beam's best continuations compete. The best `num_beams` that do not end go on; those that end
     there, if they are among the best `num_beams` continuations, compete with the hypotheses found before.
     """
-    batch, beams = nodes.size("input_ids", 0), "num_beams"
+    batch, beams = nodes.size(call.source, 0), "num_beams"
     grid, column = nodes.vector(batch, beams), nodes.vector(batch, 1)
     kept = nodes.Mul(nodes.Max(nodes.Add(nodes.Size("eos_token_id"), 1), 2), beams)  # continuations of a source
     kept_row = nodes.Unsqueeze(kept, FIRST)

@@ -72,6 +72,7 @@ _LIMITS = (
 # Other settings, and the values by which they do nothing; None always is one.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "do_sample": (False,),
+    "ctc_weight": (0.0,),
     "num_beam_groups": (1,),
     "diversity_penalty": (0.0,),
     "repetition_penalty": (1.0,),

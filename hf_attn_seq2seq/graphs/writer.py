@@ -32,7 +32,15 @@ from hf_attn_seq2seq.graphs.format import (
     checksums,
 )
 from hf_attn_seq2seq.graphs.nodes import FLOAT, INT, Constants, Nodes
-from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, OutputGraph, free_axes
+from hf_attn_seq2seq.graphs.parts import (
+    OPSET,
+    DecoderGraph,
+    EncoderGraph,
+    Names,
+    OutputGraph,
+    free_axes,
+    sample_source,
+)
 from hf_attn_seq2seq.graphs.search import (
     GIVEN,
     SETTINGS,
@@ -57,6 +65,7 @@ IR_VERSION = 10  # which ONNX Runtime has read since 1.18
 # What the engine needs to know of the model's configuration.
 CONFIG_FIELDS = (
     "model_type",
+    "frontend",
     "is_encoder_decoder",
     "vocab_size",
     "decoder_vocab_size",
@@ -96,7 +105,7 @@ def write_graph(
     constants = Constants()
     main = Nodes("main", constants)
     weight_names = dict(zip(keys := _keys(model), keys))  # all parts read them; other names are of one part
-    about_source = {**weight_names, **_kept("input_ids", "attention_mask")}
+    about_source = {**weight_names, **_kept(*names.source)}
     main.nodes += _renamed(parts["encoder"].graph.node, "encoder", about_source)
     limits = write_limits(main, model.config.output_size) if is_limited(vars(model.generation_config)) else None
     # What depends on weights alone is computed outside the loops, where ONNX Runtime computes it once, when loading.
@@ -121,7 +130,7 @@ def write_graph(
     outputs = ["sequences", "scores", "lengths", *(["attentions"] if names.attentions else [])]
     for found, output in zip(results, outputs):
         main.nodes.append(helper.make_node("Identity", [found], [output]))
-    inputs = [("input_ids", INT, ["batch", "src_len"]), ("attention_mask", INT, ["batch", "src_len"])]
+    inputs = _inputs(model)
     settings = [
         (name, kind, [f"{name}_count"] * rank)
         for name, (kind, rank) in SETTINGS.items()
@@ -213,6 +222,18 @@ def save_graph(model: AttnSeq2SeqForConditionalGeneration, weights: Path, folder
     return path
 
 
+def _inputs(model: AttnSeq2SeqForConditionalGeneration) -> list[tuple[str, int, list[str | int]]]:
+    """Names, types and shapes of the source and its mask."""
+    config, names = model.config, Names.of(model).source
+    shapes: dict[str, tuple[list[str | int], list[str | int]]] = {
+        "tokens": (["batch", "src_len"], ["batch", "src_len"]),
+        "speech": (["batch", "frames", config.num_mel_bins], ["batch", "frames"]),
+        "image": (["batch", config.image_channels, "height", "width"], ["batch", "height", "width"]),
+    }
+    kinds = (INT if config.reads_tokens else FLOAT, INT)
+    return list(zip(names, kinds, shapes[config.frontend]))
+
+
 def _search_defaults(model: AttnSeq2SeqForConditionalGeneration) -> dict[str, Any]:
     settings = {**vars(model.generation_config), **length_limit(model)}
     if why_not(settings, limited=True) is not None:  # the graph's callers must say what they want
@@ -280,7 +301,7 @@ class _Writer(NamedTuple):
         """Write one search; the result is as of [`write_beams`]."""
         names, prefix = self.names, "beam" if beams else "greedy"
         given = {name: f"encoder/{name}" for name in (*names.memory, *names.state)}
-        given["attention_mask"] = "attention_mask"
+        given[names.mask] = names.mask if names.mask in names.source else f"encoder/{names.mask}"
         step = self.parts["step"]
         if beams and "beams" in self.parts:
             step = self.parts["beams"]
@@ -288,7 +309,7 @@ class _Writer(NamedTuple):
         elif beams:
             given = self.for_beams(nodes, several, given)
         # What depends on the source alone is computed once and not at each step.
-        fixed, moving = _split(step.nodes, {*step.outside, *names.memory, "attention_mask"})
+        fixed, moving = _split(step.nodes, {*step.outside, *names.memory, names.mask})
         around = {**step.outside, **given, **{name: f"{prefix}/{name}" for node in fixed for name in node.output}}
         nodes.nodes += _renamed(fixed, prefix, around)
 
@@ -306,16 +327,16 @@ class _Writer(NamedTuple):
             return logits
 
         state = {given[name]: FLOAT for name in names.state}
-        call = Call(make_step, make_logits, state, steps, self.limits, self.model.config.output_size)
+        call = Call(names.source[0], make_step, make_logits, state, steps, self.limits, self.model.config.output_size)
         return (write_beams if beams else write_greedy)(nodes, call)
 
     def for_beams(self, nodes: Nodes, several: str, given: dict[str, str]) -> dict[str, str]:
         """These values of each source, once for each beam where there are several."""
         apart, together = (Nodes(f"beam/{name}", nodes.constants) for name in ("apart", "together"))
-        batch = apart.size("input_ids", 0)
+        batch = apart.size(self.names.source[0], 0)
         sources = apart.Unsqueeze(apart.Range(0, batch, 1), np.array([1]))
         rows = apart.Reshape(apart.Expand(sources, apart.vector(batch, "num_beams")), np.array([-1]))
-        kinds = [INT if name == "attention_mask" else FLOAT for name in given]
+        kinds = [INT if name == self.names.mask else FLOAT for name in given]
         values = [apart.Gather(value, rows, axis=0) for value in given.values()]
         return dict(zip(given, nodes.choice(several, apart, together, list(zip(values, given.values(), kinds)))))
 
@@ -362,16 +383,14 @@ def _sample(
     """Values for all inputs of both graphs, with free sizes of that size."""
     names = Names.of(model)
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(model.config.vocab_size, (batch, src_len), generator=generator)
-    mask = torch.ones(batch, src_len, dtype=torch.long)
-    mask[1, src_len - 2 :] = 0
-    values = dict(zip(names.encoder_outputs, encoder(ids, mask)))
+    source = sample_source(model, batch, src_len, src_len - 2)
+    values = dict(zip(names.encoder_outputs, encoder(*source.values())))
     for name in names.state:
         if name.startswith("self_"):
             shape = list(values[name].shape)
             values[name] = torch.randn(*shape[:2], past, shape[3], generator=generator)
     token = torch.zeros(batch, 1, dtype=torch.long)
-    return {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": token, **values}
+    return {**source, "decoder_input_ids": token, **values}
 
 
 def _arrays(samples: list[dict[str, torch.Tensor]]) -> list[dict[str, np.ndarray]]:
