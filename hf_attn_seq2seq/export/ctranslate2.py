@@ -66,7 +66,6 @@ _HELD: dict[str, Sequence[Any]] = {
     "decoder_mixer": ("attention",),
     "attention_type": ("multi_head",),
     "attention_normalizer": ("softmax",),
-    "pointer": (False,),
     "hidden_act": tuple(ACTIVATIONS),
     "residual_alpha": (1.0,),
     "encoder_residual_alpha": (1.0,),

@@ -58,7 +58,6 @@ _HELD: dict[str, Sequence[Any]] = {
     "pointer": (False,),
     "attention_type": ("multi_head",),
     "attention_normalizer": ("softmax",),
-    "pointer": (False,),
     "decoder_mixer": tuple(AUTOREG.values()),
     "hidden_act": tuple(ACTIVATIONS.values()),
     "position_type": ("sinusoidal_halves",),
