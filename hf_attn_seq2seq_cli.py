@@ -38,6 +38,7 @@ COMMANDS = {
     "train": Command("training.train", "train a recipe's model", "train"),
     "evaluate": Command("training.evaluate", "measure a trained model, or compare two", "train"),
     "translate": Command("decoding.command", "translate a sentence, a file or standard input"),
+    "transcribe": Command("decoding.transcribe", "write down what sounds say or pictures show"),
     "explain": Command("explain.command", "show how a translation is made, step by step, number by number", "explain"),
     "align": Command("training.align", "align the words of sentence pairs", "train"),
     "push": Command("sharing.command", "share a trained model on the Hub, with its model card and results", "train"),
@@ -51,8 +52,8 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = (f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items())
     return (
-        f"usage: {PROGRAM} COMMAND ...\n\nAttention encoder-decoders: translate, explain, train, evaluate, share.\n\n"
-        + "commands:\n"
+        f"usage: {PROGRAM} COMMAND ...\n\n"
+        + "Attention encoder-decoders: translate, transcribe, explain, train, evaluate, share.\n\ncommands:\n"
         + "\n".join(lines)
         + f"\n\n{PROGRAM} COMMAND --help lists a command's options; {PROGRAM} --version prints the version."
     )

@@ -20,7 +20,7 @@ from .resampling import HIGHEST_RATE, LOWEST_RATE, resample
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_SECONDS = 3600.0
+MAX_SECONDS = 600.0
 MAX_SIDE = 16_384  # pixels
 MAX_PIXELS = 1 << 26
 MIN_SIDE = 2

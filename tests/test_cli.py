@@ -85,7 +85,7 @@ def test_version(capsys):
     ("name", "hint"),
     [
         ("trian", "did you mean 'train'?"),
-        ("xyzzy", "choose one of preprocess, train, evaluate, translate, explain, align, push, app, convert, export."),
+        ("xyzzy", f"choose one of {', '.join(cli.COMMANDS)}."),
     ],
 )
 def test_an_unknown_command_gets_the_nearest(name, hint, capsys):

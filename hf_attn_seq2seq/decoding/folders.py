@@ -25,7 +25,15 @@ FILES = (  # that a model's folder in the cache of the Hub may have, beside the 
     tokens.CONFIG_FILE,
     tokens.TARGET_FILE,
 )
-SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+SETTINGS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+)
+READ = {"tokens": "text", "speech": "speech", "image": "pictures"}  # what models read, by their front end
 PADDED = 127  # tokens that a vocabulary may have beyond the tokenizer's, where it is a round number
 GENERATION = "The generation_config.json"
 _DERIVED = ("results.json", "training_args.bin", GRAPH_FILE)
@@ -75,6 +83,28 @@ def check_settings(folder: str) -> None:
     for file in SETTINGS:  # Transformers would continue without some of them
         if os.path.isfile(os.path.join(folder, file)):
             read_settings(Path(folder, file))
+
+
+def check_reads(name: str, config: Any, *frontends: str) -> None:
+    """
+    Check that a model reads what a command gives it.
+
+    Args:
+        name: Of the model.
+        config: Its configuration, of this package or another, or settings of its file.
+        frontends: Those that fit.
+
+    Raises:
+        ValueError: The model reads something else.
+    """
+    settings = config if isinstance(config, Mapping) else vars(config)
+    frontend = settings.get("frontend") or "tokens"
+    if frontend not in frontends:
+        command = "translate" if frontend == "tokens" else "transcribe"
+        wanted = " or ".join(READ[each] for each in frontends)
+        raise ValueError(
+            f"'{name}' reads {READ.get(frontend, quoted(frontend))}, not {wanted}: use hf-attn-seq2seq {command}."
+        )
 
 
 def check_search_settings(name: str, settings: Mapping[str, Any]) -> None:

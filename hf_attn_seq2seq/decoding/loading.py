@@ -17,6 +17,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSeq2SeqLM,
+    AutoProcessor,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
@@ -29,8 +30,10 @@ from hf_attn_seq2seq.decoding.ensemble import Ensemble
 from hf_attn_seq2seq.decoding.exported import ExportedModel
 from hf_attn_seq2seq.decoding.folders import (
     GENERATION,
+    READ,
     SAVE,
     check_folder,
+    check_reads,
     check_search_settings,
     check_search_tokens,
     check_settings,
@@ -48,6 +51,7 @@ from hf_attn_seq2seq.decoding.readout import Aligner, Readout, find_readout, kee
 from hf_attn_seq2seq.decoding.safety import HUB_OPTIONS, NO_CODE, check_files
 from hf_attn_seq2seq.graphs.format import READOUT_FILE
 from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 
 
 _PICKLE = "pytorch_model.bin"
@@ -58,6 +62,13 @@ class Translator(NamedTuple):
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+
+
+class Recognizer(NamedTuple):
+    """A model that hears or sees, and its processor."""
+
+    model: PreTrainedModel
+    processor: AttnSeq2SeqProcessor
 
 
 def load(
@@ -137,6 +148,25 @@ def load_translator(
         check_vocabulary(name, len(tokenizer), model.config.vocab_size, own)
     model = models[0] if len(models) == 1 else Ensemble(models)
     return Translator(model.to(place).eval(), tokenizer)  # type: ignore[arg-type]
+
+
+def load_recognizer(
+    name: str | Path, device: str | None = None, dtype: str = "auto", hub: Mapping[str, Any] = NO_CODE
+) -> Recognizer:
+    """
+    Load a model that hears or sees, and its processor.
+
+    Args:
+        name, device, dtype, hub: As for [`load_translator`].
+
+    Raises:
+        ValueError: As for [`load_translator`]; the model reads text; or its processor is missing or does not fit.
+    """
+    name = str(name)
+    config = read_config(name, hub)
+    check_reads(name, config, "speech", "image")
+    processor = read_processor(name, config, hub)
+    return Recognizer(load_translator([name], device, dtype, processor.tokenizer, hub).model, processor)
 
 
 def load_exported(folder: str | Path) -> Translator:
@@ -261,6 +291,45 @@ def read_tokenizer(name: str, hub: Mapping[str, Any] = NO_CODE) -> PreTrainedTok
     check_settings(resolve(name))
     check_files(resolve(name), hub)
     return _load_tokenizer(name, hub)
+
+
+def read_processor(name: str, config: Any, hub: Mapping[str, Any] = NO_CODE) -> AttnSeq2SeqProcessor:
+    """
+    The processor of a model that hears or sees; `config` is the result of [`read_config`], `hub` as for [`load`].
+
+    Raises:
+        ValueError: It is missing or damaged, or does not fit the model.
+        ImportError: Pillow is not installed, which pictures need.
+    """
+    try:
+        processor = AutoProcessor.from_pretrained(resolve(name), **hub)
+    except ImportError as error:
+        raise ImportError("Pictures need Pillow: run pip install 'hf_attn_seq2seq[image]'.") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        reason = shortened(" ".join(str(error).split()).rstrip("."))
+        raise ValueError(f"The processor of '{name}' cannot be used ({reason}): {SAVE}.") from error
+    if not isinstance(processor, AttnSeq2SeqProcessor):
+        raise ValueError(f"'{name}' has no processor: save it there with processor.save_pretrained(...).")
+    if processor.hears:
+        part = processor.feature_extractor
+        pairs = {"frames of {} numbers": (part.feature_size, config.num_mel_bins)}
+    else:
+        part = processor.image_processor
+        height = part.height if config.image_height is None else config.image_height
+        pairs = {
+            "pictures of {} channels": (part.channels, config.image_channels),
+            "pictures {} pixels high": (part.height, height),
+        }
+    made = "sounds" if processor.hears else "pictures"
+    if processor.hears != (config.frontend == "speech"):
+        pairs = {"{}": (made, READ[config.frontend])}
+    for words, (own, needed) in pairs.items():
+        if own != needed:
+            raise ValueError(
+                f"The processor of '{name}' is for {words.format(own)}, and the model reads {words.format(needed)}: "
+                "use the processor that the model was trained with."
+            )
+    return processor
 
 
 def _load_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase:

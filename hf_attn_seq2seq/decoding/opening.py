@@ -15,6 +15,7 @@ from hf_attn_seq2seq.decoding import tokens
 from hf_attn_seq2seq.decoding.engines import Engine, FallbackEngine, check_engine, graph_refused, why_not_graph
 from hf_attn_seq2seq.decoding.folders import (
     check_folder,
+    check_reads,
     check_search_settings,
     check_search_tokens,
     check_vocabulary,
@@ -116,6 +117,8 @@ def prepare(
     pick_device(device)
     tokenizer = load_tokenizer(names)
     configs = [read_config(name) for name in names]
+    for name, config in zip(names, configs):
+        check_reads(name, config, "tokens")
     generation = read_generation_config(names[0], configs[0])
     return Opening(list(names), device, dtype, tokenizer, configs, generation, None)
 
@@ -143,6 +146,7 @@ def _folder_of(name: str) -> Path | None:
     config = find_file(resolve(name), CONFIG_FILE, NO_CODE)
     if config is None or read_settings(config).get("model_type") != _MODEL_TYPE:
         return None
+    check_reads(name, read_settings(config), "tokens")
     return fetch_all(resolve(name), config, NO_CODE)
 
 

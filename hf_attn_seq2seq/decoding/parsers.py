@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The options of `translate`. What is imported here takes no time, so that `--help` is answered at once."""
+"""The options of this room's commands. What is imported here takes no time, so that `--help` is answered at once."""
 
 from pathlib import Path
 
@@ -101,6 +101,76 @@ def translate_parser() -> CommandParser:
         "--processes", type=int, default=1, metavar="N", help="batches translated at once (default %(default)s)"
     )
     work.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
+    work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if available)")
+    work.add_argument("--dtype", choices=DTYPES, default="auto")
+    return parser
+
+
+TRANSCRIBE_EXAMPLES = """examples:
+  hf-attn-seq2seq transcribe outputs/an4 speech.flac
+  hf-attn-seq2seq transcribe outputs/an4 recordings/*.wav --num-beams 5 --ctc-weight 0.3 --format tsv
+  hf-attn-seq2seq transcribe outputs/fraktur test.tsv --output test.txt
+
+formats:
+  text   what was recognized
+  tsv    the file, a tab, and what was recognized
+  jsonl  one JSON object per line: file, text and, of a file that cannot be used, error
+Such a file is told and its line has no text; the others are done, and the exit status is 1.
+"""
+
+
+def transcribe_parser() -> CommandParser:
+    parser = CommandParser(
+        description="Write down what sounds say or pictures show. The output has one line per file, in order.",
+        epilog=TRANSCRIBE_EXAMPLES,
+    )
+    parser.add_argument("model", metavar="MODEL", help="folder of a trained model, or its name on the Hub")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="sounds (WAV, FLAC, Ogg, MP3), or pictures (PNG, JPEG, WebP, GIF, BMP, TIFF); a .tsv or .csv is a table "
+        "whose first line names its columns, with files relative to it",
+    )
+    parser.add_argument(
+        "--column", metavar="NAME", help="of a table, with the files (default: audio, image, file, path)"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--output", "-o", type=Path, metavar="FILE", help="(default: standard output)")
+    output.add_argument("--format", choices=("text", "tsv", "jsonl"), default="text", help="(default %(default)s)")
+    search = parser.add_argument_group("search")
+    search.add_argument(
+        "--num-beams", "--beams", type=int, metavar="N", help="1 is greedy search (default: the model's setting)"
+    )
+    search.add_argument(
+        "--ctc-weight",
+        type=float,
+        metavar="X",
+        help="share of CTC in the score, from 0 to 1, of a model trained with it (default: the model's setting)",
+    )
+    search.add_argument(
+        "--length-penalty",
+        type=float,
+        metavar="X",
+        help="above 0 favours longer texts (default: the model's setting)",
+    )
+    search.add_argument(
+        "--max-new-tokens",
+        type=int,
+        metavar="N",
+        help="maximum length of a text (default: the model's setting, or 256)",
+    )
+    work = parser.add_argument_group("work")
+    work.add_argument(
+        "--max-seconds",
+        type=float,
+        default=600.0,
+        metavar="X",
+        help="longer sounds are not used (default %(default)g)",
+    )
+    work.add_argument(
+        "--batch-size", type=int, default=16, metavar="N", help="files decoded at once (default %(default)s)"
+    )
     work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if available)")
     work.add_argument("--dtype", choices=DTYPES, default="auto")
     return parser

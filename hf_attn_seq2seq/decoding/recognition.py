@@ -1,0 +1,104 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Files of sounds or pictures through a model, in batches of similar length; one that cannot be used is told."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from transformers import BatchFeature
+
+from hf_attn_seq2seq.decoding.loading import Recognizer
+from hf_attn_seq2seq.media import MAX_SECONDS, read_audio, read_image
+from hf_attn_seq2seq.resampling import resample
+from hf_attn_seq2seq.splitting import length_limit
+
+
+BATCH_SIZE = 16
+_AHEAD = 8  # batches that are read before they are sorted by length
+
+
+class Transcript(NamedTuple):
+    """What a model wrote for a file."""
+
+    file: str
+    text: str  # on one line; empty where there is an error
+    error: str | None = None  # why the file was not used: a sentence that names it
+
+
+def transcribe(
+    recognizer: Recognizer,
+    files: Iterable[str | os.PathLike[str]],
+    *,
+    batch_size: int = BATCH_SIZE,
+    max_seconds: float | None = MAX_SECONDS,
+    **generate_options: Any,
+) -> Iterator[Transcript]:
+    """
+    Yield what the model writes for each file, in order. Files are read as they are needed.
+
+    ```python
+    for transcript in transcribe(load_recognizer("outputs/an4"), ["a.flac", "b.wav"]):
+        print(transcript.error or transcript.text)
+    ```
+
+    Args:
+        recognizer: The result of [`load_recognizer`].
+        files: Sounds for a model that hears, pictures for one that sees.
+        batch_size: Number of files that are decoded at once.
+        max_seconds: Longer sounds are not used; None: there is no limit.
+        **generate_options: Passed to `model.generate`, such as `num_beams=5`; the defaults are the model's settings.
+    """
+    names = map(os.fspath, files)
+    for size in itertools.chain([batch_size], itertools.repeat(batch_size * _AHEAD)):  # the first are soon there
+        window = list(itertools.islice(names, size))
+        if not window:
+            return
+        features: dict[int, np.ndarray] = {}
+        found: dict[int, Transcript] = {}
+        for number, name in enumerate(window):
+            try:
+                features[number] = read_features(recognizer, name, max_seconds)
+            except ValueError as error:
+                found[number] = Transcript(name, "", str(error))
+        time = 0 if recognizer.processor.hears else -1
+        order = sorted(features, key=lambda number: features[number].shape[time])
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            texts = decode(recognizer, [features.pop(number) for number in batch], **generate_options)
+            found.update((number, Transcript(window[number], text)) for number, text in zip(batch, texts))
+        yield from (found[number] for number in range(len(window)))
+
+
+def read_features(recognizer: Recognizer, name: str, max_seconds: float | None = MAX_SECONDS) -> np.ndarray:
+    """
+    What the processor makes of a file: `(frames, num_mel_bins)`, or pixels `(channels, height, width)`.
+
+    Raises:
+        ValueError: The file cannot be used; the sentence begins with its name.
+    """
+    processor = recognizer.processor
+    if processor.hears:
+        extractor = processor.feature_extractor
+        waveform, rate = read_audio(name, max_seconds=max_seconds)
+        return extractor.extract(resample(waveform, rate, extractor.sampling_rate))
+    picture = read_image(name)
+    try:
+        return processor.image_processor.pixels(picture)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+@torch.no_grad()
+def decode(recognizer: Recognizer, features: list[np.ndarray], **generate_options: Any) -> list[str]:
+    """The texts for a batch of the results of [`read_features`], each on one line."""
+    model, processor = recognizer
+    if processor.hears:
+        inputs = processor.feature_extractor.pad(BatchFeature({"input_features": features}), return_tensors="pt")
+    else:
+        inputs = processor.image_processor.batch(features, return_tensors="pt")
+    options = {**length_limit(model, generate_options), **generate_options}
+    sequences = model.generate(**inputs.to(model.device), **options)  # type: ignore[operator]
+    return [" ".join(text.split()) for text in processor.batch_decode(sequences, skip_special_tokens=True)]
