@@ -44,7 +44,7 @@ def extend(
     found: list[list[str]] = [[] for _ in texts] if sources is None else [list(words) for words in sources]
     for text, ids, spans, words in zip(texts, encoding["input_ids"], offsets, found):
         for index, (token, (start, end)) in enumerate(zip(ids, spans)):
-            if token != unknown or start == end:
+            if int(token) != unknown or start == end:
                 continue
             word = text[start:end].strip()
             if word not in words and sources is None and len(words) < slots:

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pipelines.base import ChunkPipeline
 from transformers.utils import logging
 
+from .copying import CopyingTokenizer, extend
 from .messages import shortened
 from .splitting import (
     Piece,
@@ -215,13 +216,19 @@ class AttnTranslationPipeline(ChunkPipeline):
             inputs = self._encode(prefix + piece.sentence, truncation, return_alignments, src_lang, tgt_lang)
             if return_alignments:  # positions in the sentence; tokens of the prefix have none
                 inputs["offset_mapping"] = (inputs["offset_mapping"] - len(prefix)).clamp(min=0)
+            else:
+                inputs.pop("offset_mapping", None)
             yield {**inputs, "prefix": prefix, "piece": piece, "is_last": number == len(pieces)}
 
     def _encode(
         self, text: str, truncation: bool | str, offsets: bool, src_lang: str | None, tgt_lang: str | None
     ) -> dict[str, Any]:
+        slots = getattr(self.model.config, "pointer_slots", 0)
+
         def encode(**options: Any) -> dict[str, Any]:
-            options.update(return_tensors="pt", return_offsets_mapping=offsets and self.tokenizer.is_fast)
+            options.update(
+                return_tensors="pt", return_offsets_mapping=(offsets or slots > 0) and self.tokenizer.is_fast
+            )
             if hasattr(self.tokenizer, "_build_translation_inputs"):
                 inputs = self.tokenizer._build_translation_inputs(
                     text, src_lang=src_lang, tgt_lang=tgt_lang, **options
@@ -240,13 +247,16 @@ class AttnTranslationPipeline(ChunkPipeline):
                 self.tokenizer, text, inputs["input_ids"][0].tolist()
             )
             inputs["offset_mapping"] = torch.tensor([found])
+        if slots:
+            ids = {name: inputs[name] for name in ("input_ids", "offset_mapping")}
+            (inputs["copied"],) = extend(ids, self.tokenizer, [text], self.model.config.vocab_size, slots)
         return inputs
 
     def _forward(  # type: ignore[override]
         self, inputs: dict[str, Any], return_alignments: bool = False, explain: bool = False, **options: Any
     ) -> dict[str, Any]:
         kept: dict[str, Any] = {
-            name: inputs.pop(name) for name in ("piece", "is_last", "offset_mapping") if name in inputs
+            name: inputs.pop(name) for name in ("piece", "is_last", "offset_mapping", "copied") if name in inputs
         }
         prefix, batch = inputs.pop("prefix"), len(inputs["input_ids"])
         forced = inputs.pop("forced_bos_token_id", None)  # the target's language, for one sentence or for each
@@ -338,8 +348,14 @@ class AttnTranslationPipeline(ChunkPipeline):
 
     def _join(self, chunks: list[dict[str, Any]], rows: list[torch.Tensor], clean_up: bool | None) -> str:
         options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": clean_up}
-        texts = [str(self.tokenizer.decode(ids, **options)) for ids in rows]
+        texts = [str(self._names(chunk).decode(ids, **options)) for chunk, ids in zip(chunks, rows)]
         return "".join(join_text([Piece(*chunk["piece"]) for chunk in chunks], texts))
+
+    def _names(self, chunk: dict[str, Any]) -> Any:
+        """The tokenizer, which for a pointer knows the words of this source that are outside the vocabulary."""
+        if "copied" not in chunk:
+            return self.tokenizer
+        return CopyingTokenizer(self.tokenizer, chunk["copied"], self.model.config.vocab_size)
 
     def _alignment(self, chunks: list[dict[str, Any]], number: int) -> dict[str, Any]:
         """The word links of all sentences of a text, with words counted through the whole text."""
@@ -359,7 +375,7 @@ class AttnTranslationPipeline(ChunkPipeline):
                 layer,
                 words.cut_words(chunk["piece"][1]),
                 chunk["offset_mapping"][0].tolist(),
-                decoding.token_texts(self.tokenizer, ids, special),
+                decoding.token_texts(self._names(chunk), ids, special),
             )
             links += sorted((len(source_words) + i, len(target_words) + j) for i, j in found)
             source_words += source.words()

@@ -9,6 +9,7 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.copying import extend
 from hf_attn_seq2seq.data.augmentation import AugmentationSettings, changed_picture, spec_augment
 from hf_attn_seq2seq.data.features import FeatureFile, FeatureReader, as_picture
 from hf_attn_seq2seq.data.links import from_pharaoh, to_pharaoh
@@ -42,6 +43,7 @@ def encode(
     max_length: int = 256,
     num_proc: int | None = None,
     links_of: WordKind | None = None,
+    slots: int = 0,
 ) -> Dataset:
     """
     Tokenize the columns `source` and `target` to `input_ids` and `labels`, each with its end token.
@@ -54,10 +56,13 @@ def encode(
         links_of: Which kind of words the column `alignment` counts: as found by `cut_words`, or separated by
             whitespace. The result then also has `links`, a flat list of index pairs, and `source_words` and
             `target_words`, the word of each token or -1.
+        slots: How many words outside the vocabulary have ids of their own in a source and its target, for a pointer
+            to copy (`pointer_slots` of the model).
     """
 
     def encode_rows(rows: dict[str, list[Any]]) -> dict[str, Any]:
-        options = {"truncation": True, "max_length": max_length, "return_offsets_mapping": links_of is not None}
+        options = {"truncation": True, "max_length": max_length}
+        options["return_offsets_mapping"] = links_of is not None or slots > 0
         sources, targets = tokenizer(rows["source"], **options), tokenizer(text_target=rows["target"], **options)
         encoded = {"input_ids": sources["input_ids"], "labels": targets["input_ids"]}
         if links_of is not None:
@@ -69,6 +74,9 @@ def encode(
                     _words_of_tokens(WORDS[links_of](text), offsets)
                     for text, offsets in zip(texts, tokens["offset_mapping"])
                 ]
+        if slots:
+            words = extend(sources, tokenizer, rows["source"], len(tokenizer), slots)
+            extend(targets, tokenizer, rows["target"], len(tokenizer), slots, words)
         return encoded
 
     return pairs.map(encode_rows, batched=True, num_proc=num_proc, remove_columns=pairs.column_names, desc="Tokens")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tokenizers.models import WordLevel, WordPiece
 
+from hf_attn_seq2seq.copying import CopyingTokenizer, extend
 from hf_attn_seq2seq.data.words import Words, split_words, word_shares
 from hf_attn_seq2seq.decoding.engines import Engine, as_engine, generation_setting
 from hf_attn_seq2seq.decoding.offsets import encode_with_offsets, token_texts
@@ -145,29 +146,42 @@ def translate_n_best(
     readout = engine.readout() if attending else Readout()
     if attention_layer is not None:
         readout = replace(readout, layer=attention_layer)
+    slots = getattr(engine.config, "pointer_slots", 0)
     limit = min(max_source_tokens or source_limit(engine.config, tokenizer), sys.maxsize)
 
     results: list[list[Translation]] = [[] for _ in texts]
     for indices in length_batches([len(text) for text in texts], batch_size):
         batch = [texts[index] for index in indices]
         encoding: dict[str, Any] = {"padding": True, "truncation": True, "max_length": limit, "return_tensors": "np"}
-        if attending:
+        if attending or slots:
             inputs, offsets = encode_with_offsets(tokenizer, batch, **encoding)
         else:
             inputs = tokenizer(batch, **encoding)
+        names: list[Any] = [tokenizer] * len(batch)
+        if slots:
+            ids = {"input_ids": inputs["input_ids"], "offset_mapping": offsets}
+            copied = extend(ids, tokenizer, batch, engine.config.vocab_size, slots)
+            names = [CopyingTokenizer(tokenizer, words, engine.config.vocab_size) for words in copied]
         if max_source_tokens is None:
             _tell_what_is_cut(tokenizer, batch, inputs, limit)
         layer = readout.layer if attending else None
         hypotheses = engine.search(**inputs, layer=layer, scores=scores, **generate_options)
-        if hypotheses.attentions is None:
+        if hypotheses.attentions is None and not slots:
             texts_found = tokenizer.batch_decode(hypotheses.sequences.tolist(), skip_special_tokens=True)
             translations = [Translation(text) for text in texts_found]
+        elif hypotheses.attentions is None:
+            rows = enumerate(hypotheses.sequences.tolist())
+            translations = [
+                Translation(names[row // n_best].decode(ids, skip_special_tokens=True)) for row, ids in rows
+            ]
         else:
             translations = []
             for row, ids in enumerate(hypotheses.sequences[:, 1:].tolist()):  # after the start token
                 source = Source(batch[row // n_best], offsets[row // n_best], _words_of_tokens(inputs, row // n_best))
                 translations.append(
-                    _with_attention(tokenizer, source, ids, hypotheses.attentions[row], readout, links, unknown_words)
+                    _with_attention(
+                        names[row // n_best], source, ids, hypotheses.attentions[row], readout, links, unknown_words
+                    )
                 )
         if hypotheses.scores is not None:
             scored = zip(translations, hypotheses.scores.tolist())

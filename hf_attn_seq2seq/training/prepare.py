@@ -97,7 +97,9 @@ def validation_examples(recipe: Recipe, prepared: Prepared) -> Examples:
     split = prepared.corpus.validation
     encoded: Dataset | MediaExamples
     if prepared.corpus.is_text:
-        encoded = encode(split, prepared.tokenizer, recipe.training.max_length, _processes(recipe))
+        encoded = encode(
+            split, prepared.tokenizer, recipe.training.max_length, _processes(recipe), slots=_slots(recipe)
+        )
     else:
         encoded = media_examples(recipe, prepared.corpus, "validation", prepared.tokenizer)
     further = split["references"] if "references" in split.column_names else [[]] * len(split)
@@ -120,6 +122,11 @@ def media_examples(
     speeds = recipe.augmentation.speed_perturbation
     reader = FeatureReader(recipe.data.source_kind, recipe.features, speeds)
     return MediaExamples(encoded, corpus.features(split), reader, augmentation, training.seed)
+
+
+def _slots(recipe: Recipe) -> int:
+    """How many words outside the vocabulary the model can copy from a source."""
+    return recipe.model.get("pointer_slots") or 0
 
 
 class TrainingExamples(NamedTuple):
@@ -147,7 +154,7 @@ def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
         split = join_pairs(split, training.join_pairs, training.seed, links_of)
     if training.case_punctuation_augmentation:
         split = augment_case_punctuation(split, training.case_punctuation_augmentation, training.seed, links_of)
-    encoded = encode(split, prepared.tokenizer, training.max_length, _processes(recipe), links_of)
+    encoded = encode(split, prepared.tokenizer, training.max_length, _processes(recipe), links_of, _slots(recipe))
     sampled = None
     if sampling:
         sampled = SampledExamples(split, prepared.tokenizer, sampling, training.max_length, training.seed)
