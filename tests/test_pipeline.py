@@ -397,11 +397,41 @@ def test_tokenizers_of_many_languages() -> None:
         pipeline("translation", model=model, tokenizer=tokenizer)("hello")
 
 
-@pytest.mark.parametrize(("task", "name"), [("summarization", "summary"), ("text2text-generation", "generated")])
-def test_other_tasks_of_version_4_take_a_text_as_a_whole(task: str, name: str) -> None:
-    model = own_model()
-    expected = [{f"{name}_text": plainly(model, TOKENIZER, LONG)[0]}]
-    assert pipeline(task, model=model, tokenizer=TOKENIZER)(LONG) == expected
+OTHER_TASKS = pytest.mark.parametrize(
+    ("task", "name"), [("summarization", "summary"), ("text2text-generation", "generated")]
+)
+
+
+@pytest.mark.parametrize("kind", [*FAMILIES, "pointer", "bart", "t5", "m2m_100"])
+@OTHER_TASKS
+def test_other_tasks_of_version_4_take_a_text_as_a_whole(task: str, name: str, kind: str) -> None:
+    if kind in FAMILIES or kind == "pointer":
+        model = own_model("gru", pointer=True) if kind == "pointer" else own_model(kind)
+    else:
+        model = foreign_model(kind)
+        model.generation_config.max_new_tokens = LENGTH
+    summarizer = pipeline(task, model=model, tokenizer=TOKENIZER)
+    for options in ({}, {"num_beams": 3, "num_return_sequences": 2}):
+        expected = [{f"{name}_text": text} for text in plainly(model, TOKENIZER, LONG, **options)]
+        assert summarizer(LONG, **options) == expected
+    texts = [LONG, SENTENCES[0]]
+    expected = [{f"{name}_text": plainly(model, TOKENIZER, text)[0]} for text in texts]
+    assert summarizer(texts, batch_size=2) == expected
+
+
+@OTHER_TASKS
+def test_other_tasks_have_the_prefix_and_the_options_of_the_model(task: str, name: str) -> None:
+    model = foreign_model("t5")
+    model.generation_config.max_new_tokens = LENGTH
+    model.config.task_specific_params = {task: {"prefix": "summarize: ", "num_beams": 3}}
+    expected = plainly(model, TOKENIZER, f"summarize: {LONG}", num_beams=3)
+    assert pipeline(task, model=model, tokenizer=TOKENIZER)(LONG) == [{f"{name}_text": expected[0]}]
+
+
+@OTHER_TASKS
+def test_no_included_model_is_for_other_tasks(task: str, name: str) -> None:
+    with pytest.raises(ValueError, match=f"No included model is for '{task}': give one as model"):
+        pipeline(task)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -639,6 +669,7 @@ def test_the_pipeline_travels_with_the_weights(tmp_path: Path) -> None:
         translate.save_pretrained(tmp_path / kind)
         expected.append(translate(texts, num_beams=2))
     assert sorted(path.name for path in (tmp_path / "marian").glob("*.py")) == [
+        "copying.py",
         "messages.py",
         "pipeline_attn_seq2seq.py",
         "splitting.py",

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""`pipeline`: the translation pipeline of a model or its name."""
+"""`pipeline`: translation, summaries and other text from text, by a model or its name."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from hf_attn_seq2seq.decoding.engines import graph_refused
 from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import HUB_OPTIONS, NO_CODE, load, read_tokenizer
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
-from hf_attn_seq2seq.pipeline_attn_seq2seq import AttnTranslationPipeline
+from hf_attn_seq2seq.pipeline_attn_seq2seq import RETURN_NAMES, AttnTranslationPipeline
 
 
 def pipeline(
@@ -25,16 +25,19 @@ def pipeline(
     **options: Any,
 ) -> AttnTranslationPipeline:
     """
-    A translator like `transformers.pipeline("translation")` in version 4, for any encoder-decoder.
+    A pipeline like those of Transformers 4 for any encoder-decoder: `translation`, `translation_xx_to_yy`,
+    `summarization` and `text2text-generation`.
 
     ```python
     translator = pipeline("translation", model="outputs/demo")
     translator("The cat is on the mat.")  # [{"translation_text": "Le chat est sur le tapis."}]
+    summarizer = pipeline("summarization", model="outputs/debian-summaries", num_beams=5)
+    summarizer("This package provides ...")  # [{"summary_text": "..."}]
     ```
 
     Args:
         task: As for [`AttnTranslationPipeline`].
-        model: The model, or its name as for [`load`]; None: the model included in this package.
+        model: The model, or its name as for [`load`]; None: the model included in this package, which translates.
         tokenizer: The model's tokenizer, or its folder or name; None: that of the model.
         device: As for [`transformers.Pipeline`]; None: a GPU if available.
         dtype: As for [`load`].
@@ -44,8 +47,11 @@ def pipeline(
         **options: Options of [`AttnTranslationPipeline`], and for names on the Hub also those of [`load`].
 
     Raises:
-        ValueError: The model does not exist, is not an encoder-decoder, or has no tokenizer.
+        ValueError: The model does not exist, is not an encoder-decoder, or has no tokenizer; none is given for another
+            task than translation.
     """
+    if model is None and RETURN_NAMES.get(task, "translation") != "translation":
+        raise ValueError(f"No included model is for '{task}': give one as model=, or its folder or name.")
     if device == -1:  # which Transformers takes for the CPU, or for the model's device
         device = "cpu"
     hub = {**NO_CODE, **{name: options.pop(name) for name in HUB_OPTIONS if name in options}}
