@@ -6,6 +6,9 @@ import { h, number, scientific, visible, whole } from "./dom.js";
 import { formulas, prose } from "./formula.js";
 import { argmax, CELLS } from "./math.js";
 import { choice, section, table, vectors } from "./marks.js";
+import { readings } from "./media/drawings.js";
+import { mediaAsPicture, mediaPicture } from "./media/picture.js";
+import { hears, inLine } from "./media/places.js";
 import { sentenceList } from "./sentences.js";
 import { CHAPTERS, DEPTHS, START, readAddress, writeAddress } from "./state.js";
 
@@ -152,7 +155,7 @@ export class App {
       const box = this.root.querySelector(`[data-scroll="${CSS.escape(name)}"]`);
       if (box) [box.scrollLeft, box.scrollTop] = [left, top];
     }
-    for (const box of this.root.querySelectorAll(".diagram, .heat-box")) reveal(box);
+    for (const box of this.root.querySelectorAll(".diagram, .heat-box, .layers")) reveal(box);
     if (focused) this.root.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 
@@ -176,7 +179,7 @@ export class App {
 
   head(views) {
     const parts = [
-      h("div.brand", {}, h("h1", {}, "How this translation was made"), this.runs.length > 1 ? this.runChoice() : null),
+      h("div.brand", {}, h("h1", {}, `How this ${views[0].run.made.toLowerCase()} was made`), this.runs.length > 1 ? this.runChoice() : null),
       h("div.pictures", { class: views.length > 1 ? "double" : "" }, views.map((view) => this.picture(view, views.length > 1))),
     ];
     const attends = views.some(({ run }) => run.attends);
@@ -185,7 +188,7 @@ export class App {
       h(
         "div.under-picture",
         {},
-        h("p.caption", {}, attends
+        h("p.caption", {}, views[0].run.input ? mediaCaption(views[0]) : attends
           ? "The thicker a line, the more was read from that word. Lines show what the model looked at; they do not prove why it chose a word."
           : views[0].run.fixed ? "There are no lines between words: this model reads the whole source from a single vector, c." : "This model does not reveal where it looked."),
         words ? choice("Show", [["tokens", "pieces"], ["words", "words"]], this.state.level, (level) => this.set({ level }), "level") : null,
@@ -201,7 +204,7 @@ export class App {
       "figure.picture",
       {},
       h("figcaption", {}, named || this.runs.length > 1 ? h("b", {}, run.name) : null, h("span", {}, describeModel(run)), named ? null : h("span.model-name", {}, shortName(model.name))),
-      diagram(this, view),
+      (run.input ? mediaPicture : diagram)(this, view),
     );
   }
 
@@ -312,18 +315,21 @@ export class App {
 
   saveJson() {
     const { run } = this.views()[0];
-    const arrays = Object.fromEntries(Object.keys(run.packed).map((name) => {
+    // What the page has in 8 bits alone is not what the run recorded.
+    const exact = Object.keys(run.packed).filter((name) => run.packed[name].low === undefined);
+    const arrays = Object.fromEntries(exact.map((name) => {
       const { shape, data } = run.array(name);
       return [name, { shape, values: Array.from(data, (value) => Number(value.toPrecision(9))) }];
     }));
     const left = (this.packed.left_out).map(({ what, why }) => ({ what, why }));
-    const text = JSON.stringify({ ...run.document, omitted: [...(run.document.omitted ?? []), ...left], children: [], arrays });
+    const text = JSON.stringify({ ...withMedia(run.document), omitted: [...(run.document.omitted ?? []), ...left], children: [], arrays });
     save(new Blob([text], { type: "application/json" }), "trace.json");
   }
 
   async savePng() {
     const { run } = this.views()[0];
-    save(await asPicture(this.masthead.querySelector(".diagram"), run.target.text), "attention.png");
+    const picture = run.input ? mediaAsPicture(this.masthead.querySelector(".media"), run.target.text) : asPicture(this.masthead.querySelector(".diagram"), run.target.text);
+    save(await picture, "attention.png");
   }
 
   // ------------------------------------------------------------------------------------------------------- the player
@@ -434,13 +440,16 @@ export class App {
 
   /** The number under the pointer. */
   read(event) {
-    const drawing = event.target.closest?.(".wave");
-    const known = drawing && vectors.get(drawing);
-    this.reading.classList.toggle("on", Boolean(known));
-    if (!known) return;
+    const drawing = event.target.closest?.(".wave, .canvas-box, .layer-line");
+    const [known, tell] = [drawing && vectors.get(drawing), drawing && readings.get(drawing)];
+    this.reading.classList.toggle("on", Boolean(known || tell));
+    if (!known && !tell) return;
     const place = drawing.getBoundingClientRect();
-    const index = clamp(Math.floor(((event.clientX - place.left) / place.width) * known.values.length), 0, known.values.length - 1);
-    this.reading.textContent = `${index + 1}: ${number(known.values[index], 5)}`;
+    if (tell) this.reading.textContent = tell((event.clientX - place.left) / place.width, (event.clientY - place.top) / place.height);
+    else {
+      const index = clamp(Math.floor(((event.clientX - place.left) / place.width) * known.values.length), 0, known.values.length - 1);
+      this.reading.textContent = `${index + 1}: ${number(known.values[index], 5)}`;
+    }
     const { width } = this.reading.getBoundingClientRect();
     this.reading.style.setProperty("left", `${clamp(event.clientX - width / 2, 8, innerWidth - width - 8)}px`);
     this.reading.style.setProperty("top", `${place.top - 32}px`);
@@ -457,10 +466,27 @@ export class App {
   }
 }
 
+/** A document with the sound or picture that the page keeps beside it. */
+function withMedia(doc) {
+  const kept = doc.input?.media && document.getElementById(doc.input.media.element);
+  if (!kept) return doc;
+  const base64 = kept.getAttribute("src").split(",", 2)[1];
+  return { ...doc, input: { ...doc.input, media: { type: doc.input.media.type, base64 } } };
+}
+
+/** What the picture of the whole shows. */
+function mediaCaption({ run, inStep }) {
+  if (run.fixed) return "This model reads the whole source from a single vector, c.";
+  if (!run.attends) return "This model does not reveal where it looked.";
+  const look = hears(run) ? "listened" : "looked";
+  if (!inLine(run)) return `${inStep ? "What is veiled was hardly read; purple is what was read." : "Purple is what was read for each word."} The number is the largest weight of a patch. It shows where the model ${look}, not why it chose a word.`;
+  return `Each word hangs from the ${hears(run) ? "sound" : "pixels"} that ${hears(run) ? "was" : "were"} read for it: the stronger the colour, the more.${inStep ? " What is veiled was hardly read for this one." : ""} It shows where the model ${look}, not why it chose a word.`;
+}
+
 /** Scrolls a box, and nothing else, so far that what is chosen in it can be seen. */
 function reveal(box) {
   const place = box.getBoundingClientRect();
-  for (const chosen of box.querySelectorAll(".target .current, .in-row.in-column")) {
+  for (const chosen of box.querySelectorAll(".target .current, .layer.current, .in-row.in-column")) {
     const here = chosen.getBoundingClientRect();
     if (here.left < place.left || here.right > place.right) box.scrollLeft += (here.left + here.right - place.left - place.right) / 2;
     if (here.top < place.top || here.bottom > place.bottom) box.scrollTop += (here.top + here.bottom - place.top - place.bottom) / 2;

@@ -78,7 +78,7 @@ export function diagram(app, view) {
 }
 
 /** Arrow keys walk along a row of words; without this, each would be a stop of the tab key. */
-function roam(event) {
+export function roam(event) {
   const ahead = event.currentTarget.dir === "rtl" ? -1 : 1;
   const moves = { ArrowRight: ahead, ArrowDown: 1, ArrowLeft: -ahead, ArrowUp: -1 };
   if (!(event.key in moves)) return;

@@ -1,4 +1,5 @@
 import "./style.css";
+import "./media.css";
 import { App } from "./app.js";
 import { Run } from "./run.js";
 

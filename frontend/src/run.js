@@ -1,6 +1,7 @@
 // One traced run: its document, its arrays (unpacked when they are asked for), its words.
 import { visible } from "./dom.js";
 import { CELLS } from "./math.js";
+import { boxes } from "./media/places.js";
 import { isByteLevel, pieceText } from "./pieces.js";
 
 /** Numbers in row-major order. */
@@ -21,9 +22,11 @@ class Tensor {
   }
 }
 
-function unpack(base64) {
+/** Numbers of 32 bits, or of 8 between a lowest and a highest. */
+function unpack(base64, { low, high }) {
   const text = atob(base64);
   const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  if (low !== undefined) return Float32Array.from(bytes, (byte) => low + (byte / 255) * (high - low));
   const view = new DataView(bytes.buffer);
   return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }
@@ -49,6 +52,12 @@ export class Run {
     const { source, target, attention } = this.document;
     this.byteLevel = { source: isByteLevel(source.tokens), target: isByteLevel(target.tokens) };
     this.source = side(source, this.byteLevel.source);
+    // Of a recording or a picture, the tokens of the source are the states of the encoder.
+    this.input = this.document.input ?? null;
+    this.boxes = this.input && boxes(this);
+    this.unit = this.input ? (this.input.kind === "audio" ? "frame" : this.input.layout === "columns" ? "column" : "patch") : "token";
+    this.units = this.unit === "patch" ? "patches" : `${this.unit}s`;
+    this.made = this.input ? (this.input.kind === "audio" ? "Transcription" : "Text") : "Translation";
     this.target = side(target, this.byteLevel.target);
     this.steps = this.document.steps;
     // A page that had to leave much out may not have the weights of all layers.
@@ -62,9 +71,26 @@ export class Run {
   array(name) {
     if (!this.unpacked.has(name)) {
       const entry = this.packed[name];
-      this.unpacked.set(name, entry ? new Tensor(entry.shape, unpack(this.pool[entry.at])) : null);
+      this.unpacked.set(name, entry ? new Tensor(entry.shape, unpack(this.pool[entry.at], entry)) : null);
     }
     return this.unpacked.get(name);
+  }
+
+  /** The source tokens as an array has them: below the joins of a pyramid there are more. */
+  tokensOf(array) {
+    const { tokens } = this.source;
+    const [count] = array.shape;
+    if (count === tokens.length) return tokens;
+    return Array.from({ length: count }, (_, index) => ({ ...tokens[Math.floor((index * tokens.length) / count)], index, label: `${index + 1}` }));
+  }
+
+  /** Which row of such an array a source token stands for, and the other way round. */
+  rowAt(array, source) {
+    return Math.floor((source * array.shape[0]) / this.source.tokens.length);
+  }
+
+  sourceAt(array, row) {
+    return Math.floor((row * this.source.tokens.length) / array.shape[0]);
   }
 
   /** One row of an array, or null. @returns {Float32Array|null} */

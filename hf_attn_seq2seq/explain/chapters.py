@@ -18,6 +18,7 @@ import numpy as np
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.heatmap import closed, visible
 from hf_attn_seq2seq.explain.cells import CELLS
+from hf_attn_seq2seq.explain.media_chapters import Told, front_end, looked_where, not_proof, nouns, received
 from hf_attn_seq2seq.explain.names import TITLES
 from hf_attn_seq2seq.messages import quoted
 
@@ -311,14 +312,16 @@ def _looked(facts: _Facts, step: int, layer: int = -1, head: int | None = None) 
     if not facts.attends:
         return "looked at the source in a way that this model does not reveal"
     row = facts.trace.weights(layer=layer, head=head)[step]
-    order = np.argsort(-row, kind="stable")
-    first = f"{facts.at(order[0])} ({said(row[order[0]])})"
     notes = []
     if facts.heads > 1:
         notes.append(f"the mean of its {facts.heads} heads" if head is None else f"head {head + 1}")
     if facts.layers > 1:
         notes.append(f"layer {facts.trace.attended(layer) + 1}")
     note = f" [{', '.join(notes)}]" if notes else ""
+    if facts.input is not None:
+        return looked_where(facts.input, row, said, note)
+    order = np.argsort(-row, kind="stable")
+    first = f"{facts.at(order[0])} ({said(row[order[0]])})"
     if row[order[0]] > 0.5 or len(row) == 1:
         return f"looked mostly at {first}{note}"
     return f"looked most at {first}, then at {facts.at(order[1])} ({said(row[order[1]])}){note}"
@@ -332,7 +335,8 @@ def _looked(facts: _Facts, step: int, layer: int = -1, head: int | None = None) 
 def chapter_texts(trace: Trace) -> dict[str, ChapterText]:
     """The eight chapters of a run, in order, with its own words and its model's own parts."""
     facts = _Facts(trace)
-    writers = (_tokens, _embeddings, _encoder, _handover, _step_input, _attention, _choice, _loop)
+    begin = (_tokens, _embeddings) if facts.input is None else (_received, _front_end)
+    writers = (*begin, _encoder, _handover, _step_input, _attention, _choice, _loop)
     return {key: writer(title, facts) for (key, title), writer in zip(TITLES.items(), writers)}
 
 
@@ -349,6 +353,8 @@ class _Facts:
         self.encoder = self.document["encoder"]
         self.decoder = self.document["decoder"]
         self.attention = self.document["attention"]
+        self.input = trace.input
+        self.nouns = nouns(self.input)
         self.run = self.document["run"]
         self.source = self.document["source"]["tokens"]
         self.target = self.document["target"]["tokens"]
@@ -398,7 +404,13 @@ class _Facts:
 
     @property
     def reads(self) -> str:
-        return "the one list for the whole text" if self.kind == "none" else "what it reads of the source"
+        whole = self.nouns.whole
+        return f"the one list for the whole {whole}" if self.kind == "none" else f"what it reads of the {self.source_}"
+
+    @property
+    def source_(self) -> str:
+        """What it attends to, in a sentence."""
+        return "source" if self.input is None else self.nouns.whole
 
     def chosen(self, step: int) -> str:
         return _quoted(self.target[step])
@@ -416,6 +428,27 @@ class _Facts:
         label = _quoted(self.source[position])
         same = sum(_quoted(token) == label for token in self.source)
         return f"{label} at position {position + 1}" if same > 1 else label
+
+
+def proof_note(trace: Trace) -> str:
+    """What a weight does not show."""
+    return NOT_PROOF if trace.input is None else not_proof(trace.input)
+
+
+def _received(title: str, facts: _Facts) -> ChapterText:
+    assert facts.input is not None
+    return _told(received(facts.input))
+
+
+def _front_end(title: str, facts: _Facts) -> ChapterText:
+    assert facts.input is not None
+    vectors = facts.arrays.get("encoder.embeddings")
+    numbers = facts.numbers("encoder.embeddings")
+    return _told(front_end(facts.input, numbers, None if vectors is None else vectors.shape))
+
+
+def _told(told: Told) -> ChapterText:
+    return ChapterText(told.title, told.plain, told.exact, told.formula)
 
 
 def _tokens(title: str, facts: _Facts) -> ChapterText:
@@ -483,15 +516,16 @@ def _inputs(title: str, plain: str, exact: str, formula: str, facts: _Facts) -> 
 
 def _encoder(title: str, facts: _Facts) -> ChapterText:
     kind, layers = facts.encoder["type"], facts.encoder["layers"]
+    one, many, whole = facts.nouns.one, facts.nouns.many, facts.nouns.whole
     states = facts.numbers("encoder.states")
     width = facts.width("encoder.states")
     shape = f"states are {(len(facts.source), width)}" if width else "states are not shown"
     stack = f" There are {layers} such layers, each reading the output of the one below." if layers > 1 else ""
     if kind == "transformer":
         plain = (
-            "Every token looks at all tokens, itself included, and takes from each as much as its weights say; then a "
-            f"small network transforms each token separately.{stack} At the end each token has {states}, its state, "
-            "which describes the token in the context of the whole sentence."
+            f"Every {one} looks at all {many}, itself included, and takes from each as much as its weights say; then "
+            f"a small network transforms each {one} separately.{stack} At the end each {one} has {states}, its state, "
+            f"which describes the {one} in the context of the whole {'sentence' if facts.input is None else whole}."
         )
         heads, norm = facts.config.get("encoder_attention_heads"), facts.config.get("norm_position")
         exact = f"{_count(layers, 'Transformer layer')}"
@@ -506,19 +540,25 @@ def _encoder(title: str, facts: _Facts) -> ChapterText:
         sums = "residual sums" if alpha == 1 else f"sums to {alpha:g} times what was read"
         return ChapterText(title, plain, exact, f"softmax(Q K^T / sqrt(d_k)) V, then {network} W_2 + b_2, with {sums}")
     both = facts.encoder["bidirectional"]
+    forwards, backwards = facts.nouns.forwards, facts.nouns.backwards
     if both:
         plain = (
-            "One reader goes through the tokens from left to right, another from right to left, and each keeps a "
-            f"memory that it updates at every token. What both remember at a token, {states}, is the state of "
-            "that token: it describes the token and what is around it."
+            f"One reader goes through the {many} {forwards}, another {backwards}, and each keeps a "
+            f"memory that it updates at every {one}. What both remember at a {one}, {states}, is the state of "
+            f"that {one}: it describes the {one} and what is around it."
         )
     else:
         plain = (
-            "A reader goes through the tokens from left to right and keeps a memory that it updates at every "
-            f"token. What it remembers at a token, {states}, is the state of that token: it describes the token and "
+            f"A reader goes through the {many} {forwards} and keeps a memory that it updates at every "
+            f"{one}. What it remembers at a {one}, {states}, is the state of that {one}: it describes the {one} and "
             "what comes before it."
         )
     plain += f" Gates, numbers from 0 to 1, decide how much of the old memory is kept.{stack}"
+    if facts.input is not None and facts.input["joins"]:
+        below = "the first layer" if facts.input["joins"] == 1 else f"each of the first {facts.input['joins']} layers"
+        plain += (
+            f" After {below}, neighbours are joined in pairs, so that {_count(len(facts.source), one, many)} remain."
+        )
     extras = [words for name, words in _EXTRAS.items() if facts.config.get(name)]
     exact = (
         f"A {'bi' if both else 'uni'}directional {CELLS[kind].name} of {_count(layers, 'layer')} ({CELLS[kind].paper})"
@@ -534,11 +574,13 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
     bridge = facts.document["handover"].get("bridge")
     if facts.kind == "none":
         plain = (
-            f"However long the source is, the decoder receives a single {facts.numbers('encoder.states')[2:]}. "
-            "Everything it will ever know about the source must fit in there."
+            f"However long the {facts.source_} is, the decoder receives a single "
+            f"{facts.numbers('encoder.states')[2:]}. Everything it will ever know about the {facts.source_} must fit "
+            "in there."
         )
     else:
-        plain = f"The decoder receives the states of all {_count(count, 'token')} and can look at them at every step."
+        states = _count(count, facts.nouns.one, facts.nouns.many)
+        plain = f"The decoder receives the states of all {states} and can look at them at every step."
     if facts.recurrent_decoder:
         made = {
             "dense": "computed from what the encoder remembers at its end, by a layer with its own weights",
@@ -584,9 +626,12 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
 
 def _step_input(title: str, facts: _Facts) -> ChapterText:
     step, kind = facts.example, facts.decoder["type"]
+    numbers = facts.numbers("decoder.embeddings")
+    becomes = f"Like a source token, it becomes an embedding, {numbers}."
+    if facts.input is not None:
+        becomes = f"Its number selects a row of a table, its embedding: {numbers}."
     plain = (
-        f"At each step the decoder reads the previous token: at step {step + 1} this is {facts.fed(step)}. "
-        f"Like a source token, it becomes an embedding, {facts.numbers('decoder.embeddings')}."
+        f"At each step the decoder reads the previous token: at step {step + 1} this is {facts.fed(step)}. {becomes}"
     )
     if facts.config.get("zero_start"):
         plain += " Before the first word there is no previous one: the decoder then reads zeros."
@@ -672,26 +717,30 @@ def _attention(title: str, facts: _Facts) -> ChapterText:
     if facts.kind == "none":
         plain = (
             "This model has no attention. At every step the decoder has the same single list of numbers for the whole "
-            "source, and cannot look at individual words again: attention was invented to solve this problem."
+            f"{facts.source_}, and cannot look at individual "
+            f"{'words' if facts.input is None else facts.nouns.many} again: attention was invented to solve this "
+            "problem."
         )
         exact = f"The context is fixed ({PAPERS['none']}; Sutskever et al. 2014): no query, no scores, no weights."
         return ChapterText(title, plain, exact, context_formula("none", 1, facts.encoder))
+    one, units = facts.nouns.one, facts.nouns.many
+    key_of = "source token" if facts.input is None else one
     asks = "Before reading the token, the decoder's memory" if facts.asks_before else "The decoder's state"
     if facts.kind == "location":
         plain = (
-            f"{asks} alone decides which positions of the source to look at: a score for the first position, the "
-            "second, and so on, whatever the tokens are. "
+            f"{asks} alone decides which positions of the {facts.source_} to look at: a score for the first position, "
+            f"the second, and so on, whatever the {units} are. "
         )
     else:
         plain = (
-            f"{asks} asks a question, the query, which is compared with a key of every source token: the better they "
+            f"{asks} asks a question, the query, which is compared with a key of every {key_of}: the better they "
             "match, the higher the score. "
         )
     plain += {
-        "local_m": "Only tokens near the same position as the step can be looked at. ",
-        "local_p": "It first predicts a position, and only tokens near that position can be looked at. ",
+        "local_m": f"Only {units} near the same position as the step can be looked at. ",
+        "local_p": f"It first predicts a position, and only {units} near that position can be looked at. ",
         "location_aware": "The score also depends on where the previous step looked. ",
-        "coverage": "The score also depends on how much attention each token has already received. ",
+        "coverage": f"The score also depends on how much attention each {one} has already received. ",
         "monotonic": "It moves right from where the previous step looked; each score says how likely it stops there. ",
     }.get(facts.kind, "")
     normalizer = facts.attention.get("normalizer") or "softmax"
@@ -702,7 +751,7 @@ def _attention(title: str, facts: _Facts) -> ChapterText:
         parts += [f"each of {_count(facts.layers, 'layer')}"] if facts.layers > 1 else []
         many = f", separately in {' in '.join(parts)}"
     plain += (
-        f"{rule} turns the scores into weights that sum to 1, and the context is the sum of the tokens' values, each "
+        f"{rule} turns the scores into weights that sum to 1, and the context is the sum of the {units}' values, each "
         f"multiplied by its weight{many}. "
     )
     plain += (

@@ -16,9 +16,11 @@ from hf_attn_seq2seq.decoding.command import FILE_NAME
 from hf_attn_seq2seq.decoding.heatmap import MIN_WIDTH, closed, visible
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, looks_like_path, names_model
+from hf_attn_seq2seq.decoding.processors import load_processor
 from hf_attn_seq2seq.explain.document import Trace, check_side_file
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import save_figure
+from hf_attn_seq2seq.explain.media_chapters import nouns
 from hf_attn_seq2seq.explain.parsers import explain_parser
 from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
 from hf_attn_seq2seq.explain.terminal import print_trace
@@ -27,7 +29,9 @@ from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text
 
 
-CHANGE = re.compile(r"(?:(source)|(target|weights)\.(-?\d+))=(.*)", re.DOTALL)
+SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2")
+CHANGE = re.compile(r"(?:(source|mute|cover)|(target|weights)\.(-?\d+))=(.*)", re.DOTALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,7 +65,11 @@ def run(options: argparse.Namespace) -> None:
     made = _trace(options, console)
     traced = made.shown
     read = "".join(each.document["source"]["text"] for each in made.sentences)
-    if options.text is not None and len("".join(read.split())) < len("".join(options.text.split())):
+    if (
+        traced.input is None
+        and options.text is not None
+        and len("".join(read.split())) < len("".join(options.text.split()))
+    ):
         print("warning: the text is longer than the model can read, and was truncated.", file=sys.stderr)
     if options.step is not None:
         options.step = from_one("step", options.step, len(traced.document["steps"]))
@@ -130,16 +138,24 @@ def _check_files(options: argparse.Namespace) -> None:
 
 
 def _check_shown(options: argparse.Namespace) -> None:
-    """Refuse what would do nothing, and the name of a file in the place of a text."""
+    """Refuse what would do nothing."""
     for name in ("kind", "level"):
         if getattr(options, name) is not None and not options.figure:
             raise ValueError(f"--{name} only applies to a picture: add --figure, or leave it out.")
     options.kind, options.level = options.kind or "alignment", options.level or "word"
-    text = options.text
-    if text is not None and os.path.isfile(text) and (looks_like_path(text) or FILE_NAME.fullmatch(text)):
-        raise ValueError(
-            f"'{shortened(text)}' is a file: give its text, as in hf-attn-seq2seq explain \"$(cat FILE)\"."
-        )
+
+
+def _refuse_file(text: str, model: str) -> None:
+    """Refuse the name of a file in the place of a text."""
+    if not os.path.isfile(text) or not (looks_like_path(text) or FILE_NAME.fullmatch(text)):
+        return
+    for suffixes, what, verb in ((SOUNDS, "recording", "hears"), (PICTURES, "picture", "sees")):
+        if Path(text).suffix.lower() in suffixes:
+            raise ValueError(
+                f"'{shortened(text)}' is a {what}, but '{shortened(model)}' reads text: give a model that {verb}, or "
+                "a sentence."
+            )
+    raise ValueError(f"'{shortened(text)}' is a file: give its text, as in hf-attn-seq2seq explain \"$(cat FILE)\".")
 
 
 class _Traced(NamedTuple):
@@ -172,10 +188,21 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
             raise ValueError(f"'{options.model}' is a saved trace of one sentence: give a model to trace another.")
         return _Traced([Trace.load(options.model)], 0)
     if options.text is None:
+        suffix = Path(options.model).suffix.lower()
+        if os.path.isfile(options.model) and suffix in (*SOUNDS, *PICTURES):
+            what, verb = ("recording", "hears") if suffix in SOUNDS else ("picture", "sees")
+            raise ValueError(
+                f"'{options.model}' is a {what}: name the model that {verb} it before it, as in hf-attn-seq2seq "
+                f"explain MODEL {options.model}."
+            )
         raise ValueError(f'Give a sentence to translate: hf-attn-seq2seq explain {options.model} "...".')
     translator = load_translator([options.model])
     run: dict[str, Any] = {"num_beams": options.beams, "max_new_tokens": options.max_new_tokens, "name": options.model}
     refuse_blank("The text", options.text)
+    if not reads_tokens(translator.model):
+        processor = load_processor(options.model)
+        return _Traced([trace(translator.model, processor, options.text, options.target, **run)], 0)
+    _refuse_file(options.text, options.model)
     count = 1
     if options.split_sentences and options.target is None:
         count = len(split_text(options.text, source_language(translator.tokenizer)))
@@ -202,12 +229,23 @@ def from_one(name: str, number: int, count: int) -> int:
     return number - 1 if number > 0 else number % count
 
 
+def reads_tokens(model: Any) -> bool:
+    """Whether a model reads text, and not a recording or a picture."""
+    return bool(getattr(model.config, "reads_tokens", True))
+
+
 def _trace_other(options: argparse.Namespace, traced: Trace) -> Trace:
     translator = load_translator([options.compare])
+    if reads_tokens(translator.model) != (traced.input is None):
+        raise ValueError(
+            f"'{options.compare}' cannot stand next to '{options.model}': only one of them reads text, so give "
+            "another."
+        )
+    hears = traced.input is not None
     return trace(
         translator.model,
-        translator.tokenizer,
-        traced.document["source"]["text"],
+        load_processor(options.compare) if hears else translator.tokenizer,
+        options.text if hears else traced.document["source"]["text"],
         options.target,
         num_beams=options.beams,
         max_new_tokens=options.max_new_tokens,
@@ -225,11 +263,14 @@ def read_change(text: str) -> dict[str, Any]:
     match = CHANGE.fullmatch(text)
     if not match:
         raise ValueError(
-            f"'{text}' is not a change: write source=TEXT, target.STEP=WORD or weights.STEP=uniform (see --help)."
+            f"'{text}' is not a change: write source=TEXT, target.STEP=WORD, weights.STEP=uniform, mute=FROM-TO or "
+            "cover=ROW,COLUMN (see --help)."
         )
     source, kind, step, value = match.groups()
-    if source:
+    if source == "source":
         return {"source": value}
+    if source:
+        return {source: _part_of_input(source, value)}
     if kind == "target":
         return {"target": {int(step): value}}
     if value == "uniform":
@@ -241,13 +282,47 @@ def read_change(text: str) -> dict[str, Any]:
     return {"weights": {int(step): numbers}}
 
 
+RANGE = re.compile(r"(\d+(?:\.\d*)?)-(\d+(?:\.\d*)?)")
+
+
+def _part_of_input(kind: str, value: str) -> tuple[float, ...]:
+    """The numbers of `mute=FROM-TO` and `cover=...`."""
+    numbers = RANGE.fullmatch(value)
+    if numbers:
+        return tuple(float(number) for number in numbers.groups())
+    parts = value.split(",")
+    whole = all(part.strip().isdecimal() for part in parts)
+    if kind == "mute" or not whole or len(parts) not in (1, 2, 4):
+        how = "mute=FROM-TO, in seconds, such as mute=0.5-1.2"
+        if kind == "cover":
+            how = "cover=ROW,COLUMN, cover=FROM-TO or cover=LEFT,TOP,RIGHT,BOTTOM"
+        raise ValueError(f"'{kind}={value}' is not a part to {kind}: write {how}.")
+    return tuple(int(part) for part in parts)
+
+
+def _covered(numbers: tuple[float, ...], traced: Trace) -> int | tuple[float, ...]:
+    """What `cover=...` covers: a patch, counted from 0, or a part of the picture."""
+    document = traced.input
+    if document is None or document["kind"] != "image" or len(numbers) == 4:
+        return numbers
+    if all(isinstance(number, float) for number in numbers):
+        return numbers[0], 0, numbers[1], document["height"]
+    if len(numbers) == 1:
+        return from_one(nouns(document).one, int(numbers[0]), len(document["boxes"]))
+    row = from_one("row of patches", int(numbers[0]), document["rows"])
+    return row * document["columns"] + from_one("column of patches", int(numbers[1]), document["columns"])
+
+
 def _counted_from_zero(change: dict[str, Any], traced: Trace) -> dict[str, Any]:
     ((kind, wanted),) = change.items()
-    if kind == "source":
+    if kind in ("source", "mute"):
         return change
+    if kind == "cover":
+        return {"cover": _covered(wanted, traced)}
     ((step, value),) = wanted.items()
     if isinstance(value, int):
-        value = from_one("source token", value, len(traced.source_tokens))
+        one = "source token" if traced.input is None else nouns(traced.input).one
+        value = from_one(one, value, len(traced.source_tokens))
     return {kind: {from_one("step", step, len(traced.document["steps"])): value}}
 
 

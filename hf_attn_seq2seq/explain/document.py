@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES, DECODER_MIXERS
 from hf_attn_seq2seq.data.words import Words, word_shares
+from hf_attn_seq2seq.explain.media import check_input
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
 from hf_attn_seq2seq.writing import whole_file, write_text
@@ -34,20 +35,22 @@ if TYPE_CHECKING:
     from hf_attn_seq2seq.explain.verify import Verification
 
 FORMAT = "hf_attn_seq2seq.trace"
-VERSION = 1
+VERSION, MEDIA_VERSION = 1, 2  # of the trace of a text, and of that of a recording or a picture
 SCHEMA_FILE = Path(__file__).with_name("trace.schema.json")
 
 
 @dataclass
 class Trace:
     """
-    The numbers of a run. In array shapes, T is steps, S source tokens and H heads; there is no padding.
+    The numbers of a run. In array shapes, T is steps, S source tokens, or states of a recording or a picture, and H
+    heads; there is no padding.
 
     Attributes:
         document: Tokens, steps, choices, beams, versions: plain values, as described in `trace.schema.json`.
         arrays: The vectors and matrices, float32, by name, such as `attention.0.weights` `(T, H, S)`.
         children: Traces of what-if runs that started from this one.
-        model, tokenizer: The traced model and its tokenizer, if still loaded; not saved.
+        model, tokenizer: The traced model and its tokenizer or processor, if still loaded; not saved.
+        received: The recording or picture that was traced, likewise; None for a text.
     """
 
     document: dict[str, Any]
@@ -55,6 +58,7 @@ class Trace:
     children: list[Trace] = field(default_factory=list)
     model: Any = field(default=None, repr=False)
     tokenizer: Any = field(default=None, repr=False)
+    received: Any = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"Trace({self.document['source']['text']!r} -> {self.document['target']['text']!r})"
@@ -71,6 +75,11 @@ class Trace:
     @property
     def target_tokens(self) -> list[str]:
         return [token["token"] for token in self.document["target"]["tokens"]]
+
+    @property
+    def input(self) -> dict[str, Any] | None:
+        """What the model heard or saw; None for a text."""
+        return self.document.get("input")
 
     @property
     def layers(self) -> list[int]:
@@ -154,6 +163,8 @@ class Trace:
         """
         from hf_attn_seq2seq.decoding.readout import PairAttention, Readout
 
+        if self.input is not None:
+            raise ValueError("A recording or a picture has no words to align: read its weights instead.")
         self.attended()  # refuses a run without attention
         (source, source_shares), (target, target_shares) = self.words("source"), self.words("target")
         weights = np.stack([self.arrays[f"attention.{layer}.weights"].swapaxes(0, 1) for layer in self.layers])
@@ -164,6 +175,11 @@ class Trace:
         """Other measures of importance for the choices, next to the weights; see [`faithfulness`]."""
         from hf_attn_seq2seq.explain.faithfulness import faithfulness
 
+        if self.input is not None:
+            raise ValueError(
+                "Other measures of importance are of the tokens of a text: mute or cover a part of the input instead "
+                "(trace.what_if)."
+            )
         self.check_model()
         return faithfulness(self.model, self.tokenizer, self, **options)
 
@@ -229,9 +245,9 @@ class Trace:
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ValueError(f"'{path}' is not a trace of this package: save one with --json or trace.save().")
         version = document.get("version")
-        if isinstance(version, int) and version > VERSION:
+        if isinstance(version, int) and version > MEDIA_VERSION:
             raise ValueError(
-                f"'{path}' is a trace of version {version}, but this package reads up to {VERSION}: update it."
+                f"'{path}' is a trace of version {version}, but this package reads up to {MEDIA_VERSION}: update it."
             )
         _check_schema(document, path)
         sides: dict[str, dict[str, np.ndarray]] = {}
@@ -304,7 +320,13 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
         if any(token["word"] is not None and not 0 <= token["word"] < words for token in document[side]["tokens"]):
             raise ValueError(f"a {side} token belongs to a word that does not exist")
     sizes = {"T": len(steps), "S": len(source), "H": attention["heads"], "N": len(document["output_ids"])}
-    wanted = {"encoder.embeddings": "S", "encoder.inputs": "S", "encoder.states": "S", "decoder.embeddings": "T"}
+    wanted = {"encoder.states": "S", "decoder.embeddings": "T"}
+    if (document.get("input") is None) != (document["version"] == VERSION):
+        raise ValueError(f"what it received does not belong to a trace of version {document['version']}")
+    if document.get("input") is None:
+        wanted |= {"encoder.embeddings": "S", "encoder.inputs": "S"}
+    else:
+        check_input(document, arrays)
     wanted |= {"decoder.inputs": "T", "output.hidden": "T", "output.rows": "N", "output.bias": "N"}
     wanted |= {"pointer.gate": "T", "pointer.weights": "TS"}
     mixer = document["decoder"].get("mixer") or "attention"

@@ -31,6 +31,7 @@ from hf_attn_seq2seq.decoding.heatmap import (
 from hf_attn_seq2seq.decoding.word_attention import word_attention
 from hf_attn_seq2seq.explain.chapters import distinct_labels, said, step_sentence, token_label
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.media_figure import draw_step, largest, save_media_alignment
 from hf_attn_seq2seq.explain.names import FIGURES, FigureKind
 
 
@@ -79,7 +80,7 @@ def save_figure(
     if step is not None and kind != "step":
         raise ValueError(f"A figure of kind '{kind}' shows all steps: leave out the step, or choose kind 'step'.")
     if kind == "alignment":
-        return _alignment(trace, path, layer, head, level)
+        return (_alignment if trace.input is None else _media_alignment)(trace, path, layer, head, level)
     if kind == "step":
         chosen = trace.check_step(min(1, len(trace.document["steps"]) - 1) if step is None else step)
         return _step(trace, path, chosen, layer, head)
@@ -131,6 +132,17 @@ def _alignment(
     else:
         sources, targets = _labels(trace, "source"), _labels(trace, "target")
     return save_heatmap(weights, sources, targets, path, title=f"{_title(trace)}{_which(trace, layer, head)}")
+
+
+def _media_alignment(
+    trace: Trace, path: str | os.PathLike[str], layer: int, head: int | None, level: Literal["word", "subword"]
+) -> str:
+    weights, targets = trace.weights(layer, head), _labels(trace, "target")
+    if level == "word":
+        side = _Side.of(trace, "target")
+        shares = side.shares / np.maximum(side.shares.sum(axis=0), 1e-9)  # means over the tokens of a word
+        weights, targets = shares.T @ weights, side.labels
+    return save_media_alignment(trace, path, weights, targets, f"{_title(trace)}{_which(trace, layer, head)}")
 
 
 class _Side(NamedTuple):
@@ -272,6 +284,8 @@ def _panels(trace: Trace, step: int, layer: int, head: int | None) -> list[Panel
 
 def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, head: int | None) -> str:
     entry = trace.document["steps"][step]
+    if trace.input is not None and trace.layers:
+        return _media_step(trace, path, step, layer, head)
     sources = _labels(trace, "source")
     panels = _panels(trace, step, layer, head) if trace.layers else []
     if len(sources) > MAX_TOKENS:
@@ -332,6 +346,44 @@ def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, hea
             color=FAINT_INK,
             linespacing=1.4,
         )
+        return figure
+
+    write_figure(draw, path, _title(trace), alt_text)
+    return alt_text
+
+
+def _media_step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, head: int | None) -> str:
+    entry, weights = trace.document["steps"][step], trace.weights(layer, head)[step]
+    sentence = step_sentence(trace, step, layer=layer, head=head)
+    labels = distinct_labels(entry["candidates"])
+    probabilities = np.array([candidate["probability"] for candidate in entry["candidates"]])
+    chosen = next(i for i, c in enumerate(entry["candidates"]) if c["id"] == entry["choice"]["id"])
+    top = ", ".join(f"“{label}” {said(float(p))}" for label, p in zip(labels[:3], probabilities))
+    alt_text = (
+        f"Step {step + 1} of {len(trace.document['steps'])} for {_title(trace)}. {sentence} "
+        f"Largest weights: {largest(trace, weights)}. Most probable words: {top}."
+    )
+    assert trace.input is not None
+    shape = trace.input.get("width", 3), trace.input.get("height", 1)
+
+    def draw() -> Any:
+        marked = [
+            ("▸ " if i == chosen else "") + shorten(label, MAX_FIGURE_LABEL, "…") for i, label in enumerate(labels)
+        ]
+        high = max(2.4, 0.27 * len(labels))
+        # A picture keeps its proportions; a spectrogram is as wide as reads well.
+        wide = min(6.0, max(2.4, high * shape[0] / shape[1])) if trace.input["kind"] == "image" else 6.0
+        right = 0.9 + max(map(cell_len, marked)) * 0.085
+        width = wide + right + 2.0
+        figure = _new_figure(width, high)
+        draw_step(figure, (0, 0, wide / width, 1), trace, weights)
+        axes = figure.add_axes(
+            ((wide + right) / width, 1 - 0.27 * len(labels) / high, 2.0 / width, 0.27 * len(labels) / high)
+        )
+        _bars(axes, Panel("probability of the next word", "$p$", probabilities, "#4d4658", True), marked, chosen)
+        figure.text(0, 1 + 0.55 / high, wrapped(sentence, max(width, 6), 12), va="bottom", **TITLE)
+        note = f"{_which(trace, layer, head).strip(' ()')}. ".lstrip(". ") + "▸ marks the choice."
+        figure.text(0, -0.5 / high, wrapped(note, max(width, 4), 9), va="top", size=9, color=FAINT_INK)
         return figure
 
     write_figure(draw, path, _title(trace), alt_text)

@@ -17,14 +17,19 @@ EXAMPLES = """examples:
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --compare outputs/demo-none --html two.html
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat. It sleeps." --faithfulness --html page.html
   hf-attn-seq2seq explain cat.json --chapter attention --depth vectors
+  hf-attn-seq2seq explain outputs/an4 audio.flac --what-if mute=0.5-1.2 --html heard.html
+  hf-attn-seq2seq explain outputs/openmoji picture.png --what-if cover=2,3 --html seen.html
 
 what-if changes (each changes one thing, and the real model runs again):
-  source=TEXT        translate another sentence
+  source=TEXT        translate another sentence, or hear or see another file
   target.STEP=WORD   force this word at a step, or a token by its name, such as </s>
   weights.STEP=HOW   set the weights of a step: uniform; a source word or the number of a source token, which gets
                      all the weight; or numbers separated by commas
+  mute=FROM-TO       make a part of a recording silent, in seconds
+  cover=PART         cover a part of a picture: ROW,COLUMN of a patch; FROM-TO, pixels from the left; or
+                     LEFT,TOP,RIGHT,BOTTOM, in pixels
 
-Steps, source tokens, sentences, layers and heads are counted from 1, as in the output; -1 is the last.
+Steps, source tokens, patches, sentences, layers and heads are counted from 1, as in the output; -1 is the last.
 """
 
 
@@ -41,7 +46,9 @@ def explain_parser() -> CommandParser:
         help="folder of a trained model, its name on the Hub, or a trace saved with --json (default: "
         f"{DEFAULT_MODEL}, English to French, included in this package)",
     )
-    parser.add_argument("text", nargs="?", help="the sentence to translate")
+    parser.add_argument(
+        "text", nargs="?", help="the sentence to translate; a sound file, or a picture, for a model that hears or sees"
+    )
     parser.add_argument(
         "--train-tour",
         action="store_true",

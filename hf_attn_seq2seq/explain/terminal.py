@@ -17,16 +17,18 @@ from rich.text import Text
 
 from hf_attn_seq2seq.decoding.heatmap import closed, shorten, visible
 from hf_attn_seq2seq.explain.chapters import (
-    NOT_PROOF,
     TITLES,
     chapter_texts,
     distinct_labels,
+    proof_note,
     said,
     step_sentence,
     token_label,
 )
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.ledger import recompute_weights
+from hf_attn_seq2seq.explain.media_chapters import nouns
+from hf_attn_seq2seq.explain.media_terminal import drawn_input, drawn_weights, heights, resampled
 from hf_attn_seq2seq.explain.names import DEPTHS, Depth
 from hf_attn_seq2seq.messages import shortened
 
@@ -40,6 +42,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 MAX_LABEL = 18
 BAR = (8, 24)  # minimum and maximum, in columns
 LEDGER_TERMS = 8
+PLACES = 10  # frames or patches of a recording or a picture that a table shows
 
 
 def print_trace(
@@ -113,6 +116,7 @@ class _Printer:
     def __post_init__(self) -> None:
         self.document = self.trace.document
         self.arrays = self.trace.arrays
+        self.input, self.nouns = self.trace.input, nouns(self.trace.input)
         self.mark = "~" if self.plain else "…"
         self.words = {side: [token_label(t) for t in self.document[side]["tokens"]] for side in ("source", "target")}
 
@@ -136,7 +140,7 @@ class _Printer:
                 self.say(text.exact, "dim")
                 self.say(text.formula, SCORE if key == "attention" else "")
             if key == "attention" and self.trace.layers:
-                self.say(NOT_PROOF, "dim")
+                self.say(proof_note(self.trace), "dim")
             if key in writers:
                 writers[key]()
             elif chapter == key:
@@ -234,7 +238,19 @@ class _Printer:
             Text(f"{model['name']}: {model['class']}, {model['parameters']:,} parameters; {how}", style="dim")
         )
 
+    def draw(self, lines: Iterable[str], style: str = "") -> None:
+        for line in lines:
+            self.console.print(Text(f"  {line}", style=style), soft_wrap=True)
+
+    @property
+    def drawing_width(self) -> int:
+        return max(self.console.width - 4, 8)
+
     def tokens(self) -> None:
+        if self.input is not None and self.depth >= 1:
+            self.console.print()
+            self.draw(drawn_input(self.input, self.arrays, self.drawing_width, self.plain))
+            return
         if self.depth < 2:
             return
         tokens = self.document["source"]["tokens"]
@@ -253,7 +269,7 @@ class _Printer:
         )
 
     def embeddings(self) -> None:
-        self.lengths("encoder.embeddings", "|E x_j|")
+        self.lengths("encoder.embeddings", "|E x_j|" if self.input is None else "|x_j|")
         if "encoder.inputs" in self.arrays:
             self.lengths("encoder.inputs", "|input|")
 
@@ -276,6 +292,9 @@ class _Printer:
             return
         rows = self.arrays[name]
         norms = np.linalg.norm(rows, axis=-1)
+        if self.input is not None:
+            self.many_lengths(header, norms, more, note)
+            return
         columns = [
             Column("j", _counted(norms), 0),
             Column("source", [self.label(word) for word in self.words["source"]], 0, left=True),
@@ -292,6 +311,16 @@ class _Printer:
             for word, row in zip(self.words["source"], rows):
                 self.vector(self.label(word), row)
 
+    def many_lengths(self, header: str, norms: np.ndarray, more: Sequence[tuple[str, np.ndarray]], note: str) -> None:
+        """The lengths of the vectors of frames or patches, in their order, on one line."""
+        low, high = _digits(norms.min()), _digits(norms.max())
+        self.say(f"{header} of the {len(norms)} {self.nouns.many}, in order, from {low} to {high}:")
+        columns = min(len(norms), self.drawing_width)
+        self.draw([heights(resampled(norms, columns), self.plain)], KEY)
+        if self.depth >= 2 and more:
+            self.say("; ".join(f"mean {gate}: {means.mean():.2f}" for gate, means in more))
+            self.say(note, "dim")
+
     def handover(self) -> None:
         if self.depth < 2:
             return
@@ -303,7 +332,8 @@ class _Printer:
                     self.vector(title, array)
         if self.depth >= 3 and self.trace.layers and f"attention.{self.layer}.keys" in self.arrays:
             head = self.head or 0
-            for j, word in enumerate(self.words["source"]):
+            for j in self.places(self.trace.weights(self.layer).mean(0)):
+                word = self.words["source"][j]
                 self.vector(f"key {self.label(word)}", self.arrays[f"attention.{self.layer}.keys"][head, j], KEY)
                 self.vector(f"value {self.label(word)}", self.arrays[f"attention.{self.layer}.values"][head, j], VALUE)
 
@@ -372,33 +402,46 @@ class _Printer:
         if head is None and (numbers and f"attention.{self.layer}.scores" in self.arrays):
             head = 0  # scores are one head's
         table = StepTable.of(self.trace, step, self.layer, head)
-        words = [self.label(word) for word in self.words["source"]]
-        columns = [Column("j", _counted(words), 0), Column("source", words, 0, left=True)]
+        if self.input is not None:
+            self.draw(drawn_weights(self.input, table.weights, self.drawing_width, self.plain), SCORE)
+        places = self.places(table.weights)
+        words = [self.label(self.words["source"][j]) for j in places]
+        source = "source" if self.input is None else self.nouns.one
+        columns = [Column("j", [str(j + 1) for j in places], 0), Column(source, words, 0, left=True)]
         if numbers and table.scores is not None:
-            columns.append(Column("score", [_digits(x) for x in table.scores], 1, SCORE))
-            columns.append(Column("scaled", [_digits(x) for x in table.scaled], 5, SCORE))
+            columns.append(Column("score", [_digits(x) for x in table.scores[places]], 1, SCORE))
+            columns.append(Column("scaled", [_digits(x) for x in table.scaled[places]], 5, SCORE))
             for index, (header, cells) in enumerate(table.between.items()):
                 footer = _digits(cells.sum()) if header == EXP else ""
-                columns.append(Column(header, [_digits(x) for x in cells], 4 + index, SCORE, footer=footer))
+                columns.append(Column(header, [_digits(x) for x in cells[places]], 4 + index, SCORE, footer=footer))
         total = _digits(table.weights.sum()) if numbers else ""
-        columns.append(Column("weight", [_digits(x) for x in table.weights], 0, SCORE, footer=total))
+        columns.append(Column("weight", [_digits(x) for x in table.weights[places]], 0, SCORE, footer=total))
         right = []
         if numbers and table.values is not None:
             lengths = np.linalg.norm(table.values, axis=-1)
             right = [
-                Column("|v|", [_digits(x) for x in lengths], 3, VALUE),
-                Column("a|v|", [_digits(x) for x in table.weights * lengths], 2, VALUE),
+                Column("|v|", [_digits(x) for x in lengths[places]], 3, VALUE),
+                Column("a|v|", [_digits(x) for x in (table.weights * lengths)[places]], 2, VALUE),
             ]
             right[-1] = right[-1]._replace(footer=f"|c| {_digits(np.linalg.norm(table.context))}")
         taken = self.width([*columns, *right]) + 3
-        columns.append(Column("", self.bars(table.weights, taken), 0, SCORE, left=True))
+        columns.append(Column("", self.bars(table.weights[places], taken), 0, SCORE, left=True))
         if numbers:
-            columns[1] = columns[1]._replace(footer="sum")
-        self.table([*columns, *right], self.which(head))
+            columns[1] = columns[1]._replace(footer="sum" if len(places) == len(table.weights) else "sum of all")
+        notes = [self.which(head)]
+        if len(places) < len(table.weights):
+            notes.append(f"The {len(places)} {self.nouns.many} with the largest weights, of {len(table.weights)}.")
+        self.table([*columns, *right], " ".join(filter(None, notes)))
         if numbers:
             self.say(table.check(), "dim")
         if self.depth >= 3:
             self.step_vectors(step, table)
+
+    def places(self, weights: np.ndarray) -> list[int]:
+        """The source tokens that a table shows: of many frames or patches, those with the largest weights."""
+        if self.input is None or len(weights) <= PLACES:
+            return list(range(len(weights)))
+        return sorted(np.argsort(-weights, kind="stable")[:PLACES].tolist())
 
     def which(self, head: int | None) -> str:
         """Which head and layer a table shows, if there are several."""
@@ -498,7 +541,7 @@ class _Printer:
         if self.trace.layers:
             weights = self.trace.weights(self.layer, self.head)
             looks = [self.label(self.words["source"][row.argmax()]) for row in weights]
-            columns.append(Column("looked most at", looks, 0, left=True))
+            columns.append(Column(f"{self.nouns.looked} most at", looks, 0, left=True))
             if self.depth >= 1:
                 columns.append(Column("weight", [_digits(row.max()) for row in weights], 2, SCORE))
         if self.depth >= 1:

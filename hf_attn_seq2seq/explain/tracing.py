@@ -6,8 +6,8 @@ from __future__ import annotations
 import platform
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
 from hf_attn_seq2seq.decoding.offsets import token_texts
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, spans_of
 from hf_attn_seq2seq.explain.chapters import bridge_formula
-from hf_attn_seq2seq.explain.document import FORMAT, VERSION, Trace
+from hf_attn_seq2seq.explain.document import FORMAT, MEDIA_VERSION, VERSION, Trace
 from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.recorder import Recorder
 from hf_attn_seq2seq.splitting import length_limit, max_source_tokens, refuse_blank
@@ -45,7 +45,7 @@ EditWeights = Callable[[int, int, torch.Tensor], torch.Tensor]
 def trace(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    text: str,
+    text: Any,
     target: str | Sequence[int] | None = None,
     *,
     num_beams: int | None = None,
@@ -56,13 +56,15 @@ def trace(
     edit_weights: EditWeights | None = None,
 ) -> Trace:
     """
-    Translate one text and record everything that the run computes.
+    Translate one text, transcribe one recording or read one picture, and record everything that the run computes.
 
     Args:
         model: A model of this package, or any encoder-decoder of Transformers, for which less is recorded (`omitted`
             lists what is missing).
-        tokenizer: The model's tokenizer.
-        text: One sentence; [`trace_sentences`] traces those of a longer text.
+        tokenizer: The model's tokenizer; of one that hears or sees, its processor.
+        text: One sentence; [`trace_sentences`] traces those of a longer text. For a model that hears: a sound file, or
+            a waveform `(samples,)` at the processor's sampling rate; for one that sees: a file, or a picture of Pillow
+            or as an array.
         target: A translation (or the ids of its first tokens) that the decoder is forced to produce; None: its own.
         num_beams: 1 is greedy search; at most 1000; None: the model's setting, or 1 if a target is given.
         max_new_tokens: Maximum length of the translation, at most 512; None: the model's setting, or 256.
@@ -73,8 +75,8 @@ def trace(
             src_len)`; for what-if runs.
 
     Raises:
-        ValueError: The text is blank or too long, the target is blank or outside the vocabulary, a number is out of
-            range, or the model's outputs are not finite.
+        ValueError: The text is blank or too long, the recording or picture cannot be used, the target is blank or
+            outside the vocabulary, a number is out of range, or the model's outputs are not finite.
     """
     if num_beams is None:
         num_beams = 1 if target is not None else model.generation_config.num_beams or 1
@@ -87,21 +89,69 @@ def trace(
         return trace_foreign(model, tokenizer, text, target=target, options=options)
     root = package_model(model)
     recorder = RunRecorder(root, edit_weights)
+    if not root.config.reads_tokens:
+        return _trace_received(model, root, tokenizer, text, target, options, recorder)
+    if not isinstance(text, str):
+        raise ValueError(f"This model reads text, and not a source of type {type(text).__name__}: give it a sentence.")
+    with _recorded(model, root, recorder):
+        run = run_traced(model, tokenizer, text, target, options)
+    return _finished(model, root, tokenizer, recorder, run, {}, [])
+
+
+@contextmanager
+def _recorded(model: PreTrainedModel, root: Any, recorder: RunRecorder) -> Iterator[None]:
+    """Inside this context, the recorder hears of every number."""
     with ExitStack() as stack:
         # First, because it admits one thread at a time, and the stance applies to the whole process.
         stack.enter_context(eager_attention(model))
         stack.enter_context(torch.compiler.set_stance("force_eager"))  # a compiled graph cannot be recorded
         stack.enter_context(recording_of(root)(recorder))
-        run = run_traced(model, tokenizer, text, target, options)
-    arrays = _arrays(root, recorder, run)
-    document = run.document
-    if root.config.pointer:
+        yield
+
+
+def _finished(
+    model: PreTrainedModel,
+    root: Any,
+    tokenizer: Any,
+    recorder: RunRecorder,
+    run: Run,
+    more: dict[str, np.ndarray],
+    omitted: list[dict[str, str]],
+) -> Trace:
+    """The trace of a recorded run, with the arrays and omissions of its front end."""
+    arrays = {**more, **_arrays(root, recorder, run)}
+    document, config = run.document, root.config
+    if config.pointer:
         _tell_pointer(document, arrays, _Gather(recorder, run.rows)("", "logits"))
-    document.update(_parts(root.config))
+    document.update(_parts(config))
     document["attention"].update(told_readout(model))
-    document["omitted"] = _omitted(root.config, len(document["output_ids"]), root.config.output_size, num_beams)
+    shown, num_beams = len(document["output_ids"]), document["run"]["num_beams"]
+    document["omitted"] = [*omitted, *_omitted(config, shown, config.output_size, num_beams)]
     check_finite(arrays)
     return Trace(document, arrays, model=model, tokenizer=tokenizer)
+
+
+def _trace_received(
+    model: PreTrainedModel,
+    root: Any,
+    processor: Any,
+    source: Any,
+    target: str | Sequence[int] | None,
+    options: RunOptions,
+    recorder: RunRecorder,
+) -> Trace:
+    """[`trace`] of a recording or a picture."""
+    from hf_attn_seq2seq.explain.media import Received
+    from hf_attn_seq2seq.explain.media_tracing import front_end_arrays, read_received, receive
+
+    received = source if isinstance(source, Received) else receive(root, processor, source)
+    with _recorded(model, root, recorder):
+        reading, document = read_received(root, received, recorder)
+        run = run_traced(model, processor.tokenizer, reading, target, options)
+    run.document.update(version=MEDIA_VERSION, input=document)
+    traced = _finished(model, root, processor, recorder, run, *front_end_arrays(root, received, recorder))
+    traced.received = received
+    return traced
 
 
 def told_readout(model: PreTrainedModel) -> dict[str, Any]:
@@ -139,6 +189,21 @@ class RunOptions(NamedTuple):
     length_penalty: float | None = None
     candidates: int = CANDIDATES
     name: str | None = None
+
+
+class Reading(NamedTuple):
+    """
+    What a model reads.
+
+    Attributes:
+        inputs: Of `generate()`, of one source.
+        side: Makes the document's part `source`, after the run.
+        words: Words outside the vocabulary that a pointer can copy.
+    """
+
+    inputs: Any
+    side: Callable[[], dict[str, Any]]
+    words: Sequence[str] = ()
 
 
 class Run(NamedTuple):
@@ -190,7 +255,7 @@ def search_options(num_beams: int, max_new_tokens: int, length_penalty: float) -
 def run_traced(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    text: str,
+    source: str | Reading,
     target: str | Sequence[int] | None,
     options: RunOptions,
     **generate_options: Any,
@@ -198,28 +263,26 @@ def run_traced(
     """
     Run `generate()` and record what any encoder-decoder returns: tokens, choices, beams and the stop.
 
+    Args:
+        source: A text, or what another front end reads.
+
     Raises:
         ValueError: As for [`trace`].
     """
-    refuse_blank("The text", text)
+    if isinstance(source, str):
+        refuse_blank("The text", source)
     if options.num_beams < 1:
         raise ValueError(f"num_beams={options.num_beams} must be at least 1.")
     if options.num_beams > MAX_BEAMS:
         raise ValueError(f"num_beams={options.num_beams} is more than a trace supports: give at most {MAX_BEAMS}.")
     if options.candidates < 1:
         raise ValueError(f"candidates={options.candidates} must be at least 1.")
-    text, inputs, offsets, words = _encoded(model, tokenizer, text)
-    source_ids = inputs["input_ids"][0].tolist()
-    if len(source_ids) > MAX_SOURCE_TOKENS:
-        raise ValueError(
-            f"The text has {len(source_ids)} tokens, but a trace supports at most {MAX_SOURCE_TOKENS}: trace it "
-            "sentence by sentence."
-        )
+    reading = read_text(model, tokenizer, source) if isinstance(source, str) else source
     generation = model.generation_config
     ends = _as_list(generation.eos_token_id)
     forced = _forced_ids(tokenizer, target, ends)
     vocabulary = getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size
-    vocabulary += len(words)
+    vocabulary += len(reading.words)
     for token_id in forced:
         if not isinstance(token_id, int) or not 0 <= token_id < vocabulary:
             raise ValueError(
@@ -241,7 +304,7 @@ def run_traced(
     watcher = Watcher(forced)
     with evaluating(model):
         outputs = model.generate(  # type: ignore[operator]
-            **inputs,
+            **reading.inputs,
             **search_options(options.num_beams, limit, penalty),
             output_logits=True,
             output_scores=True,
@@ -258,9 +321,8 @@ def run_traced(
         raise ValueError("The model's outputs are not finite: its weights are damaged.")
 
     target_tokenizer = getattr(tokenizer, "target", tokenizer)  # of two vocabularies
-    source_tokenizer: Any = getattr(tokenizer, "source", tokenizer)
-    if words:  # then both are one
-        source_tokenizer = target_tokenizer = CopyingTokenizer(tokenizer, words, model.config.vocab_size)
+    if reading.words:
+        target_tokenizer = CopyingTokenizer(tokenizer, reading.words, model.config.vocab_size)
     start = int(outputs.sequences[0, 0])
     name_of = _Names(target_tokenizer)
     steps = [
@@ -299,7 +361,7 @@ def run_traced(
             "stopped": "end" if new_ids[-1] in ends else "limit",
             "score": score,
         },
-        "source": _source_side(source_tokenizer, text, source_ids, offsets),
+        "source": reading.side(),
         "target": _decoded_side(target_tokenizer, new_ids),
         "start": name_of(start),
         "steps": steps,
@@ -311,7 +373,22 @@ def run_traced(
     if options.num_beams > 1:
         early_stopping = generation.early_stopping or False
         document["beams"] = _beams(watcher, new_ids, name_of, ends, float(penalty), early_stopping)
-    return Run(document, outputs, inputs, rows)
+    return Run(document, outputs, reading.inputs, rows)
+
+
+def read_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> Reading:
+    """A text as the model reads it; raises a ValueError if it has too many tokens."""
+    text, inputs, offsets, words = _encoded(model, tokenizer, text)
+    ids = inputs["input_ids"][0].tolist()
+    if len(ids) > MAX_SOURCE_TOKENS:
+        raise ValueError(
+            f"The text has {len(ids)} tokens, but a trace supports at most {MAX_SOURCE_TOKENS}: trace it sentence by "
+            "sentence."
+        )
+    source: Any = getattr(tokenizer, "source", tokenizer)
+    if words:  # then both sides have one vocabulary
+        source = CopyingTokenizer(tokenizer, words, model.config.vocab_size)
+    return Reading(inputs, lambda: _source_side(source, text, ids, offsets), words)
 
 
 def _encoded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[str, Any, Any, list[str]]:

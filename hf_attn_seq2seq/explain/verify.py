@@ -455,21 +455,24 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         made = function(*map(tensor, inputs))
         checks.compare(name, what, made.numpy(), arrays[recorded], _summed(through), whole_layers=whole_layers)
 
-    source_ids = [token["id"] for token in trace.document["source"]["tokens"]]
-    known = known_ids(torch.tensor(source_ids), model.config)
-    for side, embed, ids in (
-        ("encoder", encoder.embed_tokens, known.tolist()),
-        ("decoder", parts.decoder.embed, [step["fed"]["id"] for step in trace.document["steps"]]),
-    ):
+    sides = [("decoder", parts.decoder.embed, [step["fed"]["id"] for step in trace.document["steps"]])]
+    if trace.input is None:
+        source_ids = [token["id"] for token in trace.document["source"]["tokens"]]
+        known = known_ids(torch.tensor(source_ids), model.config)
+        sides.insert(0, ("encoder", encoder.embed_tokens, known.tolist()))
+    else:
+        _check_front_end(trace, encoder.frontend, checks)
+    for side, embed, ids in sides:
         rows = embed(torch.tensor(ids)).numpy()
         checks.compare(
             "embeddings", "rows of the embedding tables are the embeddings", rows, arrays[f"{side}.embeddings"]
         )
 
     def read(embeddings: torch.Tensor) -> torch.Tensor:
-        return encoder(inputs_embeds=embeddings[None]).last_hidden_state[0]
+        return encoder.stack(embeddings[None], None).hidden_states[0]  # type: ignore[no-any-return]
 
-    what = "the encoder computes the states from the embeddings"
+    given = "embeddings" if trace.input is None else "vectors of the front end"
+    what = f"the encoder computes the states from the {given}"
     check("encoder", what, read, ["encoder.embeddings"], "encoder.states", encoder, whole_layers=True)
     if model.config.is_recurrent_decoder:
         _check_bridge(trace, stack.bridge, checks)
@@ -506,6 +509,28 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
             merged = attention.output_projection(tensor(f"{here}.head_context").flatten(1))
             terms = _summed(attention.output_projection)
             checks.compare("heads", what, merged.numpy(), arrays[f"{here}.context"], terms)
+
+
+def _check_front_end(trace: Trace, front_end: Any, checks: _Checks) -> None:
+    """What was heard or seen gives each convolution's maps, and these the vectors that the encoder reads."""
+    assert trace.input is not None
+    hears = trace.input["kind"] == "audio"
+    name = "input.features" if hears else "input.pixels"
+    if name not in trace.arrays:
+        return
+    given = torch.from_numpy(trace.arrays[name]).double()[None]
+    planes = given[:, None] if hears else given
+    for index, convolution in enumerate(front_end.convolutions):
+        planes = convolution(planes)
+        recorded = trace.arrays.get(f"frontend.layer.{index}")
+        if recorded is not None:
+            what = f"the {'frames' if hears else 'pixels'} give the maps of the convolutions, one after another"
+            terms = FORMULA + convolution.convolution.weight[0].numel()
+            checks.compare("convolutions", what, planes[0].numpy(), recorded, terms, whole_layers=True)
+            planes = torch.from_numpy(recorded).double()[None]
+    embeds, terms = front_end(given, None).embeds[0], FORMULA + _summed(front_end) + 9 * len(front_end.convolutions)
+    what = "the front end gives the vectors that the encoder reads"
+    checks.compare("front_end", what, embeds.numpy(), trace.arrays["encoder.embeddings"], terms, whole_layers=True)
 
 
 def _check_mixer_with_model(trace: Trace, layer: Any, index: int, below: str, checks: _Checks) -> None:
@@ -628,14 +653,27 @@ def _check_ends(trace: Trace, ends: np.ndarray, checks: _Checks) -> None:
             checks.compare("bridge", "the bridge reads the encoder's last states", np.concatenate(made), part)
 
 
+def _inputs(trace: Trace, model: Any) -> dict[str, torch.Tensor] | None:
+    """What the model read, as its inputs; None if the trace lacks it."""
+    if trace.input is None:
+        source = torch.tensor([[token["id"] for token in trace.document["source"]["tokens"]]], device=model.device)
+        return {"input_ids": source, "attention_mask": torch.ones_like(source)}
+    name = "input.features" if trace.input["kind"] == "audio" else "input.pixels"
+    if name not in trace.arrays:
+        return None
+    given = torch.from_numpy(trace.arrays[name])[None].to(model.device, model.dtype)
+    return {package_model(model).main_input_name: given}
+
+
 @torch.no_grad()
 def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, checks: _Checks) -> None:
     """Compare with untraced `generate()`, and with all steps at once."""
     document = trace.document
     run, steps = document["run"], document["steps"]
     ids = [step["choice"]["id"] for step in steps]
-    source = torch.tensor([[token["id"] for token in document["source"]["tokens"]]], device=model.device)
-    inputs = {"input_ids": source, "attention_mask": torch.ones_like(source)}
+    inputs = _inputs(trace, model)
+    if inputs is None:  # a page saves a trace without what was heard
+        return
     what_if = document["what_if"]
     with evaluating(model):
         if not run["forced"] and what_if is None:

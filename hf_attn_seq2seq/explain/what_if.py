@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.media_chapters import nouns
 from hf_attn_seq2seq.explain.tracing import trace
 from hf_attn_seq2seq.messages import shortened
 
@@ -22,31 +23,36 @@ def what_if(
     target: dict[int, str] | None = None,
     weights: dict[int, str | int | Sequence[float]] | None = None,
     layer: int | None = None,
+    mute: tuple[float, float] | None = None,
+    cover: int | Sequence[float] | None = None,
 ) -> Trace:
     """
-    Translate again with one thing changed; the new trace is added to `parent.children`. After a change of the target
+    Decode again with one thing changed; the new trace is added to `parent.children`. After a change of the target
     or the weights, decoding continues greedily, even if the parent used beam search.
 
     Args:
         parent: A trace whose model is loaded.
-        source: Another source text.
+        source: Another source: a text, or a file of a recording or a picture.
         target: The word to force at a step, such as `{2: "chien"}`, in as many tokens as needed, or a token by its
             name, such as `"</s>"`. Earlier steps keep their words; later words are chosen by the model.
         weights: The weights to use at a step: `"uniform"`; a source word or the number of a source token, which gets
             all the weight; or one number per source token, which are divided by their sum. Earlier steps keep their
             words.
         layer: The layer whose weights are changed; None: all layers that attend to the source. All heads are changed.
+        mute: From and to, in seconds: the part of a recording that becomes silent before the model hears it.
+        cover: The number of a patch, or the left, top, right and bottom, in pixels of the picture as the model saw it:
+            the part that takes the picture's mean colour before the model sees it.
 
     Raises:
-        ValueError: Not exactly one change is given, the trace was loaded from a file or already has changed weights,
-            the step, source token or source word does not exist, a word cannot be written with the target's tokens,
-            or weights are negative or all 0.
+        ValueError: Not exactly one change is given, the part to mute or cover is not in a recording or picture, the
+            trace was loaded from a file or already has changed weights, the step, source token or source word does not
+            exist, a word cannot be written with the target's tokens, or weights are negative or all 0.
     """
-    if sum(change is not None for change in (source, target, weights)) != 1:
-        raise ValueError("Give exactly one change: source, target or weights.")
+    if sum(change is not None for change in (source, target, weights, mute, cover)) != 1:
+        raise ValueError("Give exactly one change: source, target, weights, mute or cover.")
     parent.check_model()
     before = parent.document["what_if"]
-    if before is not None and before["kind"] == "weights" and source is None:
+    if before is not None and before["kind"] == "weights" and (target is not None or weights is not None):
         raise ValueError(
             "The weights of this run are already changed: use its parent, so that only one thing changes."
         )
@@ -57,18 +63,23 @@ def what_if(
         "candidates": max(len(step["candidates"]) for step in parent.document["steps"]),
         "name": parent.document["model"]["name"],
     }
-    text = parent.document["source"]["text"]
+    text = parent.document["source"]["text"] if parent.received is None else parent.received
     said = [step["choice"]["id"] for step in parent.document["steps"]]
-    if source is not None:
+    if source is not None or mute is not None or cover is not None:
+        change: dict[str, Any] = {"kind": "source", "text": str(source)}
+        other: Any = source
+        if source is None:
+            from hf_attn_seq2seq.explain.media_what_if import changed_input
+
+            other, change = changed_input(parent, mute, cover)
         child = trace(
             parent.model,
             parent.tokenizer,
-            source,
+            other,
             num_beams=run["num_beams"],
             length_penalty=run["length_penalty"],
             **options,
         )
-        change: dict[str, Any] = {"kind": "source", "text": source}
     elif target is not None:
         step, token = _only("target", target)
         step = parent.check_step(step)
@@ -110,7 +121,7 @@ def _target_ids(parent: Trace, step: int, word: str) -> list[int]:
     The word is tokenized as it would be after the preceding words. It starts a new word, unless the step that it
     replaces continues one (`is` of `tap|is`) and it has no space before it.
     """
-    document, tokenizer = parent.document, parent.tokenizer
+    document, tokenizer = parent.document, getattr(parent.tokenizer, "tokenizer", parent.tokenizer)
     vocabulary = getattr(tokenizer, "target", tokenizer).get_vocab()
     here = document["steps"][step]
     if word in vocabulary and _text_of(tokenizer, vocabulary[word]) != word:  # a name such as Ġchien or </s>
@@ -165,7 +176,8 @@ def _row(parent: Trace, wanted: str | int | Sequence[float]) -> torch.Tensor:
         return torch.eye(src_len)[list(places)].mean(0)
     if isinstance(wanted, int):
         if not -src_len <= wanted < src_len:
-            raise ValueError(f"There is no source token {wanted}: there are {src_len}, counted from 0.")
+            one = "source token" if parent.input is None else nouns(parent.input).one
+            raise ValueError(f"There is no {one} {wanted}: there are {src_len}, counted from 0.")
         return torch.eye(src_len)[wanted]
     row = np.asarray(wanted, dtype=np.float64)
     if row.shape != (src_len,):
@@ -179,6 +191,14 @@ def _row(parent: Trace, wanted: str | int | Sequence[float]) -> torch.Tensor:
 def _places_of(parent: Trace, word: str) -> list[int]:
     """The tokens of a source word as it is written, or else in any letter case; or of a token given by its name."""
     source = parent.document["source"]
+    if parent.input is not None:
+        if word in parent.source_tokens:
+            return [parent.source_tokens.index(word)]
+        one = nouns(parent.input).one
+        raise ValueError(
+            f"'{shortened(word)}' is not a {one}: give 'uniform', the name of one ({parent.source_tokens[0]}), its "
+            "number, or a number for each."
+        )
     written = [each["text"] for each in source["words"]]
     for wanted, words in ((word, written), (word.casefold(), [each.casefold() for each in written])):
         if found := [number for number, each in enumerate(words) if each == wanted]:

@@ -209,7 +209,7 @@ def test_packed_arrays_are_the_same(traced: Trace, tmp_path: Path) -> None:
     [
         ("[1", "not JSON"),
         ("{}", "not a trace"),
-        ('{"format": "hf_attn_seq2seq.trace", "version": 2}', "version 2"),
+        ('{"format": "hf_attn_seq2seq.trace", "version": 3}', "version 3"),
         ('{"format": "hf_attn_seq2seq.trace", "version": 1}', "damaged"),
     ],
 )

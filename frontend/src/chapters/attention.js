@@ -3,6 +3,7 @@ import { argmax, difference, largest, ledger, norm, sum, weigh, weightedSum } fr
 import { absent, bar, check, checkAll, more, section, symbol, table, vectorRow, wave } from "../marks.js";
 import { groupAt, groupedWeights, groupsOf } from "../diagram.js";
 import { heatmap, miniature } from "./heatmap.js";
+import { overview as mediaOverview } from "./media.js";
 import { otherViews } from "./views.js";
 import { whatIf } from "./what_if.js";
 
@@ -38,7 +39,7 @@ export function attention(app, view) {
   const word = run.target.tokens[step];
   const made = weigh(run, layer, step, head);
   const weights = run.weights(layer, step, head);
-  return [overview(), scorePart(), weightPart(), sumPart(), otherViews(app, view), whatIf(app, view, head)];
+  return [run.input ? [mediaOverview(app, view), run.layers.length * run.heads > 1 && allHeads()] : overview(), scorePart(), weightPart(), sumPart(), otherViews(app, view), whatIf(app, view, head)];
 
   function overview() {
     const columns = groupsOf(run.source, view.level);
@@ -95,7 +96,7 @@ export function attention(app, view) {
 
   function headNote() {
     return view.head < 0 && run.heads > 1
-      ? h("p.note", {}, `The map shows the mean of ${run.heads} heads, which has no score of its own. Below is head ${head + 1}, which gives this token the largest weight.`)
+      ? h("p.note", {}, `The map shows the mean of ${run.heads} heads, which has no score of its own. Below is head ${head + 1}, which gives this ${run.unit} the largest weight.`)
       : null;
   }
 
@@ -169,7 +170,7 @@ export function attention(app, view) {
           "table.numbers",
           {},
           h("caption.hidden", {}, `Scores and weights of step ${step + 1}`),
-          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "token"), scores && h("th", { scope: "col" }, symbol("score", "score")),
+          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, run.unit), scores && h("th", { scope: "col" }, symbol("score", "score")),
             deep && scores && scaled && h("th", { scope: "col" }, `× ${number(scaling, 3)}`), deep && made && h("th", { scope: "col" }, part),
             deep && gaussian && h("th", { scope: "col" }, "bell"), h("th", { scope: "col" }, "weight"), h("th", { scope: "col" }, ""))),
           h("tbody", {}, run.source.tokens.map((item, j) =>

@@ -90,7 +90,7 @@ export function choiceAndStop(app, view) {
   }
 
   function ending() {
-    if (stop.is_end) return h("p.verdict", {}, h("b", {}, "Yes. "), h("bdi.quoted", {}, name(choice)), " is the end token: the translation is complete.");
+    if (stop.is_end) return h("p.verdict", {}, h("b", {}, "Yes. "), h("bdi.quoted", {}, name(choice)), ` is the end token: the ${run.made.toLowerCase()} is complete.`);
     if (stop.at_limit) return h("p.verdict", {}, h("b", {}, "No, but it stops here. "), `The limit is ${run.document.run.max_new_tokens} tokens, and this is the last one.`);
     if (step === run.steps.length - 1) return h("p.verdict", {}, h("b", {}, "It stops here. "), "The text ends with this word.");
     return h("p.verdict", {}, h("b", {}, "No. "), h("bdi.quoted", {}, name(choice)), ` is not the end token: step ${step + 2} follows.`);

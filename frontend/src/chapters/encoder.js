@@ -20,10 +20,10 @@ export function encoder(app, view) {
   else if (run.recurrentEncoder && encoder.bidirectional && states.shape[1] % 2 === 0) {
     const half = states.shape[1] / 2;
     const list = (from, to, name) =>
-      vectorList(app, view, run.source.tokens, states, source, (index) => ({ source: index + 1 }), "key", name, from, to);
+      vectorList(app, view, run.tokensOf(states), states, run.rowAt(states, source), (index) => ({ source: run.sourceAt(states, index) + 1 }), "key", name, from, to);
     parts.push(
       section(
-        "Two readers, one state for each token",
+        `Two readers, one state for each ${run.unit}`,
         null,
         layers,
         h(
@@ -37,10 +37,10 @@ export function encoder(app, view) {
   } else {
     parts.push(
       section(
-        run.recurrentEncoder ? "One state for each token, read forwards ↓" : "One state for each token",
+        run.recurrentEncoder ? `One state for each ${run.unit}, read forwards ↓` : `One state for each ${run.unit}`,
         null,
         layers,
-        vectorList(app, view, run.source.tokens, states, source, (index) => ({ source: index + 1 }), "key", "state"),
+        vectorList(app, view, run.tokensOf(states), states, run.rowAt(states, source), (index) => ({ source: run.sourceAt(states, index) + 1 }), "key", "state"),
       ),
     );
   }
@@ -51,7 +51,7 @@ export function encoder(app, view) {
       section(
         h("span", {}, "The state of ", h("bdi.quoted", {}, token.label)),
         null,
-        vectorRow([h("i", {}, "h"), h("sub", {}, source + 1)], states.row(source), { role: "key", name: `state of ${token.label}` }, depth),
+        vectorRow([h("i", {}, "h"), h("sub", {}, source + 1)], states.row(run.rowAt(states, source)), { role: "key", name: `state of ${token.label}` }, depth),
       ),
     );
   }
@@ -60,21 +60,22 @@ export function encoder(app, view) {
   function gates() {
     const directions = [["forward", "forwards"], ...(encoder.bidirectional ? [["backward", "backwards"]] : [])];
     const direction = encoder.bidirectional ? (app.direction ?? "forward") : "forward";
-    const get = (name) => run.row(`encoder.layer.${layer}.${direction}.${name}`, source);
     const hidden = run.array(`encoder.layer.${layer}.${direction}.hidden`);
+    const here = hidden ? run.rowAt(hidden, source) : source;
+    const get = (name) => run.row(`encoder.layer.${layer}.${direction}.${name}`, here);
     if (!hidden) return section("Gates", null, absent(run, `encoder.layer.${layer}.${direction}`, `The gates of layer ${layer + 1}`));
     const zeros = new Float32Array(hidden.shape[1]);
-    const neighbour = source + (direction === "forward" ? -1 : 1);
+    const neighbour = here + (direction === "forward" ? -1 : 1);
     const state = (index) => ({
       hidden: run.row(`encoder.layer.${layer}.${direction}.hidden`, index) ?? zeros,
       cell: run.row(`encoder.layer.${layer}.${direction}.cell`, index) ?? zeros,
     });
-    const before = run.source.tokens[neighbour];
+    const before = run.tokensOf(hidden)[neighbour];
     return section(
       h("span", {}, "How the memory changed at ", h("bdi.quoted", {}, token.label)),
       before ? ["The previous memory is what was kept after “", h("bdi", {}, before.label), "”."] : "The previous memory is empty: all zeros.",
       directions.length > 1 && choice("Reading", directions, direction, (value) => app.show({ direction: value }), `${view.side} direction`),
-      cellView(view, encoder.type, get, state(neighbour), state(source), `at ${token.label}`),
+      cellView(view, encoder.type, get, state(neighbour), state(here), `at ${token.label}`),
     );
   }
 }
@@ -86,7 +87,7 @@ export function selfAttention(app, view, part, layer, row) {
   const [side, goTo] = part === "encoder"
     ? [run.source.tokens, (index) => ({ source: index + 1 })]
     : [[{ label: run.document.start.token }, ...run.target.tokens.slice(0, -1)], (index) => ({ step: index + 1 })];
-  const title = part === "encoder" ? "Where each token looks" : "Where each token so far looks";
+  const title = part === "encoder" ? `Where each ${run.unit} looks` : "Where each token so far looks";
   if (!weights) return section(title, null, absent(run, `${part}.layer.${layer}.self_attention.weights`, "The weights of this self-attention"));
   const heads = weights.shape[0];
   const head = Math.min(app.selfHead ?? 0, heads - 1);
@@ -99,7 +100,7 @@ export function selfAttention(app, view, part, layer, row) {
   const total = exps && exps.reduce((a, b) => a + b, 0);
   return section(
     title,
-    "Each row belongs to the token that looks, each column to a token that it looks at. Each row sums to 1.",
+    `Each row belongs to the ${part === "encoder" ? run.unit : "token"} that looks, each column to one that it looks at. Each row sums to 1.`,
     heads > 1 && choice("Head", Array.from({ length: heads }, (_, i) => [i, String(i + 1)]), head, (value) => app.show({ selfHead: value }), `${view.side} ${part} head`),
     heatmap({
       rows: side.map(({ label }) => label),

@@ -22,7 +22,7 @@ export function handover(app, view) {
     const context = run.row("attention.0.context", 0);
     return section(
       "One vector for the whole source",
-      `All ${run.source.tokens.length} tokens in a single list of numbers, the same at every step.`,
+      `All ${run.source.tokens.length} ${run.units} in a single list of numbers, the same at every step.`,
       context ? vectorRow(symbol("c", "value"), context, { role: "value", name: "the fixed context vector" }, depth) : absent(run, "attention.0.context", "The context vector"),
     );
   }
@@ -47,7 +47,7 @@ export function handover(app, view) {
           : absent(run, `attention.${layer}.${what}s`, what === "key" && run.document.attention.type === "location" ? "Keys: this attention scores positions, and its keys" : `The ${what}s`),
       );
     return section(
-      "The memory: a key and a value for each source token",
+      run.input ? `The memory: a key and a value for each ${run.unit}` : "The memory: a key and a value for each source token",
       "Keys are compared with the query; values are what is then read. Both are computed once and used at every step.",
       view.layerChoice(),
       view.headChoice(),

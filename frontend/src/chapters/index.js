@@ -4,13 +4,14 @@ import { embeddings } from "./embeddings.js";
 import { encoder } from "./encoder.js";
 import { handover } from "./handover.js";
 import { loop } from "./loop.js";
+import { frontEnd, received } from "./media.js";
 import { stepInput } from "./step_input.js";
 import { tokens } from "./tokens.js";
 
 /** What each chapter draws: `(app, view) => nodes`. */
 export const FIGURES = {
-  tokens,
-  embeddings,
+  tokens: (app, view) => (view.run.input ? received : tokens)(app, view),
+  embeddings: (app, view) => (view.run.input ? frontEnd : embeddings)(app, view),
   encoder,
   handover,
   step_input: stepInput,

@@ -1,5 +1,6 @@
 import { h, number, percent, s, visible } from "../dom.js";
 import { argmax } from "../math.js";
+import { looked } from "../media/places.js";
 import { bar, check, section, table } from "../marks.js";
 import { secondUpdate, stateUpdate } from "./step_input.js";
 
@@ -16,7 +17,7 @@ export function loop(app, view) {
       ? section(`How step ${step + 1} changed the memory`, "It now contains what was read from the source; the next step starts from it.", run.document.decoder.query === "between" ? secondUpdate(view) : stateUpdate(app, view))
       : null,
     section(
-      "The whole translation",
+      `The whole ${run.made.toLowerCase()}`,
       null,
       h("p.formula", {}, `log p = ${run.steps.map(({ choice }) => choice.log_probability.toFixed(digits).replace("-", "−")).join(" + ").replaceAll("+ −", "− ")} = ${total.toFixed(digits).replace("-", "−")}`),
       settings.score === null || settings.score === undefined
@@ -24,7 +25,7 @@ export function loop(app, view) {
         : [settings.length_penalty && run.steps.length > 1 ? h("p.formula", {}, `score = log p ÷ ${run.steps.length}${settings.length_penalty === 1 ? "" : ` to the power of ${settings.length_penalty}`} = ${number(score, 4)}`) : null,
           run.document.run.num_beams === 1 || !processed() ? check("score", score, settings.score, settings.num_beams > 1 ? 1e-4 : 1e-5) : null],
     ),
-    beams ? section("Beam search: what was kept and what was dropped", `${beams.num_beams} partial translations are kept side by side. Lines lead from each of them to the words tried next.`, tree(app, view, beams)) : null,
+    beams ? section("Beam search: what was kept and what was dropped", `${beams.num_beams} partial ${run.input ? "texts" : "translations"} are kept side by side. Lines lead from each of them to the words tried next.`, tree(app, view, beams)) : null,
     app.children(view),
   ];
 
@@ -51,7 +52,7 @@ export function loop(app, view) {
           h("span.frame-step", {}, t + 1),
           h("span.frame-fed", {}, h("span.tiny-label", {}, "told"), h("bdi", {}, run.word(entry.fed.token))),
           weights
-            ? h("span.frame-look", {}, h("span.tiny-label", {}, "looked most at"), h("bdi", {}, run.source.tokens[best].label), h("span.share", {}, percent(weights[best])))
+            ? h("span.frame-look", {}, h("span.tiny-label", {}, "looked most at"), run.input ? h("span", {}, looked(run, weights)) : [h("bdi", {}, run.source.tokens[best].label), h("span.share", {}, percent(weights[best]))])
             : null,
           h("span.frame-chose", {}, h("span.tiny-label", {}, "chose"), h("b", {}, h("bdi", {}, run.word(entry.choice.token))), bar(entry.choice.probability), h("span.share", {}, percent(entry.choice.probability))),
         );

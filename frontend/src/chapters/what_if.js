@@ -3,6 +3,8 @@ import { h, number, percent } from "../dom.js";
 import { difference, dot, norm, weightedSum } from "../math.js";
 import { section, symbol, wave } from "../marks.js";
 
+const MOST_SLIDERS = 16;
+
 export function whatIf(app, view, head) {
   const { run, layer, step, source } = view;
   const title = "What if it had looked elsewhere?";
@@ -14,7 +16,10 @@ export function whatIf(app, view, head) {
   let weights = app.edits.get(key) ?? [...original];
   const token = run.source.tokens[source].label;
 
-  const sliders = original.map((_, j) => {
+  // Of many frames or patches, only those that matter most, and the chosen one.
+  const order = [...original.keys()].sort((a, b) => original[b] - original[a]);
+  const listed = new Set(run.input && original.length > MOST_SLIDERS ? [...order.slice(0, MOST_SLIDERS - 1), source] : original.keys());
+  const sliders = [...listed].sort((a, b) => a - b).map((j) => {
     const input = h("input.slider", {
       type: "range", min: 0, max: 1000, step: 1,
       "aria-label": `weight of ${run.source.tokens[j].label}`,
@@ -22,14 +27,14 @@ export function whatIf(app, view, head) {
       oninput: (event) => change(j, Number(event.target.value) / 1000),
     });
     const shown = h("output.share");
-    return { input, shown, row: h("label.slider-row", {}, h("bdi.vector-token", {}, run.source.tokens[j].label), input, shown) };
+    return { j, input, shown, row: h("label.slider-row", {}, h("bdi.vector-token", {}, run.source.tokens[j].label), input, shown) };
   });
   const result = h("div.result", { "aria-live": "polite" });
   update();
 
   return section(
     title,
-    "Change the weights of this step. They always sum to 1: what one token gains, the others lose.",
+    `Change the weights of this step. They always sum to 1: what one ${run.unit} gains, the others lose.${listed.size < original.length ? ` Shown: the ${listed.size} ${run.units} with the largest weights, and the chosen one.` : ""}`,
     h(
       "div.choice",
       {},
@@ -53,7 +58,7 @@ export function whatIf(app, view, head) {
   }
 
   function update(moving = -1) {
-    sliders.forEach(({ input, shown }, j) => {
+    sliders.forEach(({ j, input, shown }) => {
       if (j !== moving) input.value = Math.round(weights[j] * 1000);
       input.setAttribute("aria-valuetext", percent(weights[j]));
       shown.textContent = percent(weights[j]);

@@ -23,6 +23,7 @@ import numpy as np
 from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence, token_label
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness
+from hf_attn_seq2seq.explain.page.media import Media, Shown, shorten_input
 from hf_attn_seq2seq.explain.sentences import overview
 from hf_attn_seq2seq.writing import write_text
 
@@ -42,7 +43,7 @@ TEMPLATE = """<!doctype html>
 </head>
 <body>
 <div id="page"></div>
-<noscript>
+{media}<noscript>
 {table}
 </noscript>
 <script type="application/json" id="data">{data}</script>
@@ -90,19 +91,28 @@ def render_page(
     shown = compare if beside is None else beside
     place = next((index for index, run in enumerate(sentences[0]) if run.trace is shown), -1) + 1  # 0: none
     rows = [{**asdict(row), "kept": True} for row in overview(traces)] if len(traces) > 1 else []
-    limit = MAX_BYTES * (1 if compare is None else 2) - len(_data(rows))
-    sizes = [sum(map(_text_size, sentence)) for sentence in sentences]
+    media = Media(run.trace for sentence in sentences for run in sentence)
+    limit = MAX_BYTES * (1 if compare is None else 2) - len(_data(rows)) - len(media.html())
+    sizes = [sum(_text_size(run, media) for run in sentence) for sentence in sentences]
     kept = _how_many_fit(sentences, sizes, limit)
     for row in rows[kept:]:
         row["kept"] = False
     runs = [run for sentence in sentences[:kept] for run in sentence]
     arrays = {(index, name): array for index, run in enumerate(runs) for name, array in run.trace.arrays.items()}
-    left_out = _leave_out(arrays, limit - sum(sizes[:kept]), WHY_OF_SENTENCES if rows else WHY)
+    shown_short, shortened = shorten_input(arrays)
+    limit -= sum(sizes[:kept]) + sum(_packed_size(short.values) for short in shown_short.values())
+    left_out = shortened + _leave_out(arrays, limit, WHY_OF_SENTENCES if rows else WHY)
     if kept < len(sentences):
         left_out.append({"what": _last_sentences(kept, len(sentences)), "why": WHY_SENTENCES})
     pool = _Pool()
     packed = [
-        {**run.document(), "arrays": {name: pool.add(array) for (at, name), array in arrays.items() if at == index}}
+        {
+            **run.document(media),
+            "arrays": {
+                **{name: pool.add(array) for (at, name), array in arrays.items() if at == index},
+                **{name: pool.add_short(short) for (at, name), short in shown_short.items() if at == index},
+            },
+        }
         for index, run in enumerate(runs)
     ]
     for run, sentence in zip(packed, (at for at in range(kept) for _ in sentences[at])):
@@ -111,7 +121,7 @@ def render_page(
     script, style = (files(__package__).joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
     policy = (
         f"default-src 'none'; script-src 'sha256-{_digest(script)}'; style-src 'sha256-{_digest(style)}'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+        f"img-src data: blob:; {media.policy}base-uri 'none'; form-action 'none'"
     )
     title = f"{traces[0].document['source']['text']} → {traces[0].document['target']['text']}"
     if rows:
@@ -120,6 +130,7 @@ def render_page(
         policy=policy,
         title=html.escape(title),
         style=style,
+        media=media.html(),
         table="\n".join(_table(run) for run in runs if run.parent is None),
         data=data,
         script=script,
@@ -171,13 +182,13 @@ class _Run(NamedTuple):
     parent: int | None  # the number of the run that it changes something of
     view: Faithfulness | None = None
 
-    def document(self) -> dict[str, Any]:
+    def document(self, media: Media) -> dict[str, Any]:
         texts = {key: asdict(text) for key, text in chapter_texts(self.trace).items()}
         sentences = [step_sentence(self.trace, step) for step in range(len(self.trace.document["steps"]))]
         return {
             "name": self.name,
             "parent": self.parent,
-            "document": self.trace.document,
+            "document": media.pointed(self.trace.document),
             "chapters": texts,
             "sentences": sentences,
             "faithfulness": None if self.view is None else _short(self.view.to_dict()),
@@ -203,6 +214,10 @@ def _changed(child: Trace) -> str:
         return f"with the source “{change['text']}”"
     if change.get("kind") == "target":
         return f"with “{change['token']}” said at step {change['step'] + 1}"
+    if change.get("kind") == "mute":
+        return f"{change['from']:.2f} to {change['to']:.2f} s muted"
+    if change.get("kind") == "cover":
+        return f"{change['place']} covered"
     if change.get("kind") == "weights":
         weights = change["weights"]
         if max(weights) == 1:
@@ -279,8 +294,8 @@ def _last_sentences(kept: int, count: int) -> str:
     return f"the trace of sentence {count}" if count == kept + 1 else f"the traces of sentences {kept + 1} to {count}"
 
 
-def _text_size(run: _Run) -> int:
-    return len(_data([run.document()])) + (len(_table(run)) if run.parent is None else 0)
+def _text_size(run: _Run, media: Media) -> int:
+    return len(_data([run.document(media)])) + (len(_table(run)) if run.parent is None else 0)
 
 
 def _leave_out(arrays: dict[tuple[int, str], np.ndarray], limit: int, why: str) -> list[dict[str, str]]:
@@ -328,12 +343,19 @@ class _Pool:
         self.known: dict[bytes, int] = {}
 
     def add(self, array: np.ndarray) -> dict[str, Any]:
-        numbers = array.astype("<f4").tobytes()
+        return {"shape": list(array.shape), "at": self._place(array.astype("<f4").tobytes())}
+
+    def add_short(self, short: Shown) -> dict[str, Any]:
+        entry = {"shape": list(short.values.shape), "low": short.low, "high": short.high}
+        channels = {} if short.channels is None else {"channels": short.channels, "of": short.of}
+        return {**entry, **channels, "at": self._place(short.values.tobytes())}
+
+    def _place(self, numbers: bytes) -> int:
         digest = hashlib.sha256(numbers).digest()
         if digest not in self.known:
             self.known[digest] = len(self.texts)
             self.texts.append(base64.b64encode(numbers).decode("ascii"))
-        return {"shape": list(array.shape), "at": self.known[digest]}
+        return self.known[digest]
 
 
 # --------------------------------------------------------------------------------------------------------------------
