@@ -56,7 +56,7 @@ from hf_attn_seq2seq.data.splits import (
     mapped_array,
     places_among,
 )
-from hf_attn_seq2seq.messages import quoted
+from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.writing import clear_leftovers, is_plain_name, whole_folder
 
 
@@ -712,7 +712,8 @@ class _Preparation:
         if sum(sizes.values()) >= kept:
             asked = " and ".join(f"{name}_size is {size}" for name, size in sizes.items())
             raise ValueError(f"{asked}, but there are only {kept} pairs: leave some for training.")
-        components = Components(train.total, self.work)
+        shares = f"share a {shortened(self.data.group)}" if self.data.group else "share sentences"
+        components = Components(train.total, self.work, shares)
         # What is said, or shown, may be the same for many files.
         sides = ["source", *(["target"] if self.reader is None else []), *(["group"] if self.data.group else [])]
         for side in sides:

@@ -103,11 +103,11 @@ def find_repeats(batches: Iterable[Keys], total: int, work: Path) -> Iterator[Re
 class Components:
     """Groups of rows that share sentences, directly or through other rows; a group is numbered by its first row.
 
-    Union-find (Tarjan 1975) over a memory-mapped file of `total` rows.
+    Union-find (Tarjan 1975) over a memory-mapped file of `total` rows; `share` says in messages what makes a group.
     """
 
-    def __init__(self, total: int, work: Path) -> None:
-        self.total = total
+    def __init__(self, total: int, work: Path, share: str = "share sentences") -> None:
+        self.total, self.share = total, share
         self._work = work
         self._parent = mapped_array(work / "parent", total, "u8")
         for start in range(0, total, _CHUNK):
@@ -174,8 +174,8 @@ class Components:
                     break
             if not part:
                 raise ValueError(
-                    f"A set of {part_size} pairs cannot be split off, because the smallest group of pairs that share "
-                    f"sentences has {smallest}: choose at least that size."
+                    f"A set of {part_size} pairs cannot be split off, because the smallest group of pairs that "
+                    f"{self.share} has {smallest}: choose at least that size."
                 )
             taken[part] = True
             parts.append(np.sort(drawn["group"][part]))

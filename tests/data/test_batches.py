@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hf_attn_seq2seq.data.batches import TokenBudgetSampler, pad_batch
+from hf_attn_seq2seq.image_processing_attn_seq2seq import AttnSeq2SeqImageProcessor
 
 
 RANDOM = np.random.default_rng(0)
@@ -91,3 +92,38 @@ def test_padding_is_on_the_right_and_links_become_a_distribution() -> None:
     assert torch.equal(targets[1], torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 0, 0]]))
     shifted = pad_batch(linked, pad_token_id=0, shift=1)["alignment"]
     assert torch.equal(shifted[0], torch.tensor([[0, 0, 0], [0.5, 0.5, 0], [0, 0, 0]]))
+
+
+def test_batches_by_source_hold_little_padding_of_sources() -> None:
+    sources, targets = RANDOM.integers(20, 400, 2000), RANDOM.integers(1, 40, 2000)
+
+    def padded(by_source: bool) -> int:
+        sampler = TokenBudgetSampler(sources, targets, batch_tokens=4000, by_source=by_source)
+        batches = list(sampler)
+        assert sorted(index for batch in batches for index in batch) == list(range(2000))
+        assert all(sources[batch].max() * len(batch) <= 4000 for batch in batches)
+        return sum(sources[batch].max() * len(batch) for batch in batches)
+
+    assert padded(True) < 1.03 * sources.sum()
+    assert padded(False) > 1.2 * sources.sum()
+
+
+def test_sounds_are_padded_with_silence() -> None:
+    frames = [RANDOM.normal(size=(length, 4)).astype(kind) for length, kind in ((3, "f2"), (5, "f4"))]
+    examples = [{"input_features": each, "labels": [7, 2]} for each in frames]
+    batch = pad_batch(examples, pad_token_id=0)
+    assert batch["input_features"].dtype == torch.float32
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5]
+    assert torch.equal(batch["input_features"][0, :3], torch.from_numpy(frames[0].astype("f4")))
+    assert not batch["input_features"][0, 3:].any()
+    assert torch.equal(batch["input_features"][1], torch.from_numpy(frames[1]))
+    assert batch["labels"].tolist() == [[7, 2], [7, 2]]
+
+
+def test_pictures_become_what_their_processor_makes() -> None:
+    pictures = [RANDOM.integers(0, 256, (3, 6, width), dtype=np.uint8) for width in (4, 9)]
+    batch = pad_batch([{"pixel_values": each, "labels": [2]} for each in pictures], pad_token_id=0)
+    processor = AttnSeq2SeqImageProcessor(height=6, channels=3)
+    expected = processor([each.transpose(1, 2, 0) for each in pictures], return_tensors="pt")
+    assert torch.equal(batch["pixel_values"], expected["pixel_values"])
+    assert torch.equal(batch["pixel_mask"], expected["pixel_mask"])
