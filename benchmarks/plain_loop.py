@@ -3,8 +3,9 @@
 The papers' equations as a reader would first write them: one Python loop over source steps, one over target steps.
 
 It is what the package's faster paths are measured against (`step.py`) and tested against (`tests/test_plain_loop.py`).
-It runs on a model's own weights, so that losses and gradients can be compared. One layer of recurrence a side, one
-head except in multi-head attention, no dropout, padding after the last token: no more than the families below need.
+It runs on a model's own weights, so that losses and gradients can be compared. One layer of recurrence in the
+decoder, one head except in multi-head attention, no dropout, padding after the last token: no more than the families
+below need.
 """
 
 from collections.abc import Callable
@@ -54,6 +55,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "attention_type": "multi_head",
         "encoder_layers": 2,
         "decoder_layers": 2,
+    },
+    "LSTM 2 layers, GRU location-aware": {
+        "encoder_type": "lstm",
+        "encoder_layers": 2,
+        "layer_norm": True,
+        "attention_type": "location_aware",
+        "attention_query": "previous",
     },
     "Transformer to GRU additive": {
         "encoder_type": "transformer",
@@ -165,6 +173,22 @@ def coverage(attention: Any, states: torch.Tensor, mask: torch.Tensor | None) ->
     return attend
 
 
+def location_aware(attention: Any, states: torch.Tensor, mask: torch.Tensor | None) -> Attend:
+    """e_ij = w^T tanh(W s_i + V h_j + U f_ij + b), f_i = F * alpha_(i-1) (Chorowski et al. 2015, eq. 8 and 9)."""
+    keys = attention.key_projection(states)
+    before = states.new_zeros(states.shape[:2])
+
+    def attend(query: torch.Tensor) -> torch.Tensor:
+        nonlocal before
+        filtered = attention.convolution(before.unsqueeze(1)).transpose(1, 2)
+        feature = filtered @ attention.filter_projection[0]
+        hidden = torch.tanh(attention.query_projection(query).unsqueeze(1) + keys + feature)
+        before = masked_softmax(hidden @ attention.score_vector[0], mask)
+        return weighted_sum(before, states)
+
+    return attend
+
+
 def split_heads(states: torch.Tensor, heads: int) -> torch.Tensor:
     """`(batch, length, width)` to `(batch, heads, length, width / heads)`."""
     batch, length, width = states.shape
@@ -201,7 +225,28 @@ def multi_head_step(attention: Any, states: torch.Tensor, mask: torch.Tensor | N
     return attend
 
 
-ATTENTIONS = {"additive": additive, "general": general, "coverage": coverage, "multi_head": multi_head_step}
+ATTENTIONS = {
+    "additive": additive,
+    "general": general,
+    "coverage": coverage,
+    "location_aware": location_aware,
+    "multi_head": multi_head_step,
+}
+
+
+def listen(
+    frontend: Any, features: torch.Tensor, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Log-mel frames `(batch, frames, mel)` through strided convolutions and a linear map; the mask of the states."""
+    planes = features.unsqueeze(1)
+    for part in frontend.convolutions:
+        if mask is not None:
+            planes = planes * mask[:, None, :, None]
+            mask = mask[:, :: part.stride[0]]
+        planes = torch.relu(part.convolution(planes))
+    if mask is not None:
+        planes = planes * mask[:, None, :, None]
+    return frontend.norm(frontend.projection(planes.transpose(1, 2).flatten(2))), mask
 
 
 class PlainLoop:
@@ -212,25 +257,34 @@ class PlainLoop:
         self.config = model.config
         self.encoder = model.get_encoder()
         self.decoder = model.get_decoder()
-        self.encoder_cells: list[PlainCell] = []
+        self.encoder_cells: list[list[PlainCell]] = []  # of each layer
         self.decoder_cells: list[PlainCell] = []
         if self.config.is_recurrent_encoder:
-            self.encoder_cells = [PlainCell(cell) for cell in self.encoder.stack.layers[0].cells]
+            self.encoder_cells = [[PlainCell(cell) for cell in layer.cells] for layer in self.encoder.stack.layers]
         if self.config.is_recurrent_decoder:
             self.decoder_cells = [PlainCell(cell) for cell in self.decoder.stack.steps.cells]
 
-    def loss(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
+    @property
+    def cells(self) -> list[PlainCell]:
+        """All of them."""
+        return [cell for layer in (*self.encoder_cells, self.decoder_cells) for cell in layer]
+
+    def loss(self, inputs: torch.Tensor, attention_mask: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
         """
-        The mean cross-entropy of the labels.
+        The mean cross-entropy of the labels; with CTC the two joined (Watanabe et al. 2017, eq. 21).
 
         Args:
-            input_ids: `(batch, src_len)`.
-            attention_mask: `(batch, src_len)`, 1 on real tokens, which come first; None: all are real.
+            inputs: Tokens `(batch, src_len)`, or log-mel frames `(batch, frames, mel)`.
+            attention_mask: `(batch, src_len)`, 1 on what is real, which comes first; None: all is.
             labels: `(batch, tgt_len)`, -100 where there is none.
         """
         mask = None if attention_mask is None else attention_mask.bool()
         targets = self.model.prepare_decoder_input_ids_from_labels(labels)
-        source, target = self.encoder.embed_tokens(input_ids), self.decoder.embed_tokens(targets)
+        target = self.decoder.embed_tokens(targets)
+        if self.config.reads_tokens:
+            source = self.encoder.embed_tokens(inputs)
+        else:
+            source, mask = listen(self.encoder.frontend, inputs, mask)
         if self.encoder_cells:
             states, summary = self.read(source, mask)
         else:
@@ -238,32 +292,45 @@ class PlainLoop:
             summary = mean_state(states, mask)
         decode = self.write if self.decoder_cells else self.transformer_decoder
         logits = self.model.lm_head(decode(target, states, summary, mask))
-        return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        if not self.config.ctc_weight:
+            return loss
+        kept = (labels != -100) & (labels != self.config.eos_token_id)
+        lengths = torch.full((len(labels),), states.shape[1]) if mask is None else mask.sum(1)
+        said = self.model.ctc_head(states).log_softmax(-1).transpose(0, 1)
+        blank = self.config.pad_token_id
+        ctc = nn.functional.ctc_loss(said, labels[kept], lengths, kept.sum(1), blank=blank, reduction="sum")
+        return (1 - self.config.ctc_weight) * loss + self.config.ctc_weight * ctc / (labels != -100).sum()
 
     def return_gradients(self) -> None:
         """After a backward pass: have all gradients on the model's own parameters."""
-        for cell in (*self.encoder_cells, *self.decoder_cells):
+        for cell in self.cells:
             cell.return_gradients()
 
     # Recurrent stacks
 
     def read(self, source: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """States `(batch, src_len, encoder_hidden)`, and the last state of both directions, side by side."""
-        halves, last = [], []
         src_len = source.shape[1]
-        for cell, order in zip(self.encoder_cells, (range(src_len), reversed(range(src_len)))):
-            state: State = (source.new_zeros(source.shape[0], cell.hidden_size),) * cell.parts
-            outputs = [state[0]] * src_len
-            for step in order:
-                new = cell.step(source[:, step], state)
-                if mask is not None:
-                    live = mask[:, step].unsqueeze(1)
-                    new = tuple(torch.where(live, after, before) for after, before in zip(new, state))
-                state = new
-                outputs[step] = state[0]
-            halves.append(torch.stack(outputs, dim=1))
-            last.append(state[0])
-        return torch.cat(halves, dim=-1), torch.cat(last, dim=-1)
+        for layer, cells in zip(self.encoder.stack.layers, self.encoder_cells):
+            halves = []
+            for cell, order in zip(cells, (range(src_len), reversed(range(src_len)))):
+                state: State = (source.new_zeros(source.shape[0], cell.hidden_size),) * cell.parts
+                outputs = [state[0]] * src_len
+                for step in order:
+                    new = cell.step(source[:, step], state)
+                    if mask is not None:
+                        live = mask[:, step].unsqueeze(1)
+                        new = tuple(torch.where(live, after, before) for after, before in zip(new, state))
+                    state = new
+                    outputs[step] = state[0]
+                halves.append(torch.stack(outputs, dim=1))
+            source = layer.norm(torch.cat(halves, dim=-1))
+            if mask is not None:
+                source = source * mask.unsqueeze(2)
+        size = self.encoder_cells[-1][0].hidden_size
+        ends = torch.full((len(source),), src_len - 1) if mask is None else mask.sum(1) - 1
+        return source, torch.cat([source[torch.arange(len(source)), ends, :size], source[:, 0, size:]], dim=-1)
 
     def first_state(self, summary: torch.Tensor) -> State:
         """The decoder's state before the first step, of the source's last (or mean) state."""
@@ -294,9 +361,10 @@ class PlainLoop:
             if self.config.input_feeding:
                 inputs.append(attentional)
             state = cell.step(torch.cat(inputs, dim=-1), state)
+            output = steps.norms[0](state[0])
             if not before:
-                context = attend(state[0])
-            attentional = self.readout(state[0], context, word)
+                context = attend(output)
+            attentional = self.readout(output, context, word)
             outputs.append(attentional)
         return torch.stack(outputs, dim=1)
 

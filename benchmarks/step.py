@@ -92,7 +92,7 @@ def measure(family: str, batch: StepBatch, vocab_size: int, embedding: int, hidd
 
     def plain() -> torch.Tensor:
         model.zero_grad()
-        for cell in (*loop.encoder_cells, *loop.decoder_cells):
+        for cell in loop.cells:
             cell.input_weight.grad = None
         loss = loop.loss(*batch)
         loss.backward()

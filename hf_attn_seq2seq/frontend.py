@@ -19,6 +19,7 @@ from torch import nn
 from transformers.utils.import_utils import is_tracing
 
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
+from .fused import runs_plainly
 from .recorder import record
 
 
@@ -111,13 +112,23 @@ class Convolution(nn.Module):
         self.convolution = nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1)
         self.norm = nn.Identity() if eps is None else nn.LayerNorm(outputs, eps=eps)
 
-    def forward(self, planes: torch.Tensor) -> torch.Tensor:
-        """`(batch, inputs, height, width)` to `(batch, outputs, ceil(height / stride), ceil(width / stride))`."""
+    def forward(self, planes: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+        """
+        `(batch, inputs, height, width)` to `(batch, outputs, ceil(height / stride), ceil(width / stride))`, 0 where
+        `real`, which is bool and broadcastable to that, is False.
+        """
         if not is_tracing(planes):  # graphs have one order of numbers
             # The channels of a point side by side: what the norm needs, and faster on a CPU.
             planes = planes.to(memory_format=torch.channels_last)
         planes = self.convolution(planes)
-        planes = torch.relu(self.norm(planes.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        if isinstance(self.norm, nn.LayerNorm):
+            planes = self.norm(planes.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        if real is not None and runs_plainly(planes):
+            # What is 0 before ReLU gets no gradient through it: autograd need not know, and copy, twice.
+            planes.detach().masked_fill_(~real, 0.0)
+            planes = torch.relu_(planes)
+        else:
+            planes = torch.relu(planes if real is None else planes.masked_fill(~real, 0.0))
         record(self, planes=planes)
         return planes
 
@@ -155,10 +166,8 @@ class SpeechFrontend(Frontend):
         frames, mask = to_front(inputs.to(self.projection.weight.dtype), mask)
         planes = frames.unsqueeze(1)
         for convolution in self.convolutions:
-            planes = convolution(planes)
-            if mask is not None:
-                mask = mask[:, :: convolution.stride[0]]
-                planes = planes.masked_fill(~mask[:, None, :, None], 0.0)
+            mask = None if mask is None else mask[:, :: convolution.stride[0]]
+            planes = convolution(planes, None if mask is None else mask[:, None, :, None])
         embeds = self.norm(self.projection(planes.transpose(1, 2).flatten(2)))
         if mask is not None:
             embeds = embeds.masked_fill(~mask.unsqueeze(-1), 0.0)
@@ -249,24 +258,24 @@ class ImageFrontend(Frontend):
         if self.backbone is not None:
             planes = self.backbone(planes)[-1]
         for convolution in self.convolutions:
-            planes = convolution(planes)
             rows, columns = (
                 None if each is None else each[:, ::stride]
                 for each, stride in zip((rows, columns), convolution.stride)
             )
-            planes = blank_outside(planes, rows, columns)
+            planes = convolution(planes, real_cells(rows, columns))
         if self.backbone is not None:
             height, width = self.strides[0]
             # Some networks leave out what fills no whole cell.
             rows = None if rows is None else rows[:, ::height][:, : planes.shape[2]]
             columns = None if columns is None else columns[:, ::width][:, : planes.shape[3]]
-            planes = blank_outside(planes, rows, columns)
+            real = real_cells(rows, columns)
+            planes = planes if real is None else planes.masked_fill(~real, 0.0)
         if self.config.image_layout == "columns":
             states, mask = planes.permute(0, 3, 2, 1).flatten(2), columns
         else:
             states = planes.permute(0, 2, 3, 1).flatten(1, 2)
-            if rows is not None and columns is not None:
-                mask = (rows.unsqueeze(2) & columns.unsqueeze(1)).flatten(1)
+            real = real_cells(rows, columns)
+            mask = None if real is None else real.flatten(1)
         embeds = self.norm(self.projection(states))
         if self.config.image_layout == "grid":
             embeds = embeds + grid_positions(planes.shape[2], planes.shape[3], embeds)
@@ -309,11 +318,11 @@ class ImageFrontend(Frontend):
         return {"pixel_values": pixels, "pixel_mask": mask}
 
 
-def blank_outside(planes: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tensor | None) -> torch.Tensor:
-    """`(batch, channels, height, width)`, 0 outside the real rows `(batch, height)` and columns `(batch, width)`."""
+def real_cells(rows: torch.Tensor | None, columns: torch.Tensor | None) -> torch.Tensor | None:
+    """The real cells `(batch, 1, height, width)` of real rows `(batch, height)` and columns `(batch, width)`."""
     if rows is None or columns is None:
-        return planes
-    return planes.masked_fill(~(rows[:, None, :, None] & columns[:, None, None, :]), 0.0)
+        return None
+    return rows[:, None, :, None] & columns[:, None, None, :]
 
 
 def grid_positions(height: int, width: int, like: torch.Tensor) -> torch.Tensor:

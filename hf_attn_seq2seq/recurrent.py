@@ -21,6 +21,7 @@ from .attention import (
     EncoderLayerOutput,
     EncoderStates,
     GeneralAttention,
+    LocationAwareAttention,
     Memory,
     MultiHeadAttention,
     ScaledDotAttention,
@@ -568,12 +569,17 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         run = self.run_at_once if at_once and step_mask is None else self.run_stepwise
         return run(StepsInput(embeds, state, attentional, memory, step_mask, masks, output_weights, all_states))
 
-    def can_loop(self, embeds: torch.Tensor) -> bool:
+    def can_loop(self, embeds: torch.Tensor, memory: Memory) -> bool:
         """
         Whether [`run_loop`] gives what [`run_stepwise`] would: in training, for the cells and attentions that it
         knows, where nobody watches or replaces their parts.
         """
         config, attention = self.config, self.attention
+        if isinstance(attention, LocationAwareAttention):
+            mask = memory.mask
+            # Its convolution looks at neighbours: real ones must lie side by side.
+            if attention.num_heads > 1 or (mask is not None and bool((mask[:, 1:] & ~mask[:, :-1]).any())):
+                return False
         named = (getattr(attention, f"{name}_projection", None) for name in ("query", "output"))
         linears = [part for part in (self.readout.projection, *named) if part is not None]
         return (
@@ -583,7 +589,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             and type(attention) in LOOPED_ATTENTIONS
             and config.attention_normalizer == "softmax"
             and not config.attention_dropout
-            and not config.layer_norm
+            and not (config.layer_norm and (config.input_feeding or len(self.cells) > 1))
             and (config.input_feeding or self.asks_before)
             and self.transition is None
             and not (config.input_feeding and config.readout != "tanh")
@@ -671,6 +677,9 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             tensors["values"] = repeat_groups(memory.values, groups)
         if isinstance(attention, AdditiveAttention):
             tensors["vector"] = attention.vector()
+        if isinstance(attention, LocationAwareAttention):
+            filters = attention.convolution.weight.squeeze(1)  # filters x kernel
+            tensors["location"] = filters.t() @ attention.filter_projection[0]
         if config.input_feeding:
             tensors |= _linear("readout", "readout_bias", self.readout.projection)
         plan = LoopPlan(
@@ -689,7 +698,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
         if config.input_feeding:
             attentional, *shown = outputs
         else:
-            attentional, shown = self.readout(*outputs[:2], words), list(outputs)
+            top = self.norms[-1](outputs[0])
+            attentional, shown = self.readout(top, *outputs[1:2], words), [top, *outputs[1:]]
 
         def place(values: torch.Tensor) -> torch.Tensor:
             """`(P, size)` at their places in `(batch, tgt_len, size)`."""
@@ -824,6 +834,7 @@ LOOPED_ATTENTIONS: tuple[type[Attention], ...] = (
     ConcatAttention,
     DotAttention,
     GeneralAttention,
+    LocationAwareAttention,
     MultiHeadAttention,
     ScaledDotAttention,
 )
@@ -884,7 +895,7 @@ class RecurrentDecoder(nn.Module):
             self.config, inputs_embeds, self.config.readout_size, self.config.hidden_size, self.training
         ).inputs
         alone = past_key_values is None and step_mask is None and not output_attentions and not output_hidden_states
-        if alone and steps.can_loop(inputs_embeds):
+        if alone and steps.can_loop(inputs_embeds, memory):
             made = steps.run_loop(inputs_embeds, state, memory, masks, wanted_lengths)
             attentional = drop(made.attentional, output_mask, self.config, self.training)
             return DecoderOutput(attentional, (), (), (), made.gate, _mean_of_heads(made.weights))

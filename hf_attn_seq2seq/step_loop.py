@@ -34,8 +34,9 @@ class LoopPlan(NamedTuple):
     of layer l; the weights of Linear parts, `context` (of the first cell, where the query is the state before),
     `feeding`, `input{l}` (from the second layer on) with `input_bias{l}`, `hidden{l}` with `hidden_bias{l}`, `query`
     and `query_bias`, `output` and `output_bias` of the attention, `readout` and `readout_bias`; the attention's
-    `vector` `(heads, dim)`; and the dropout factors `input_mask{l}` `(P, hidden)` and `recurrent_mask{l}` `(batch,
-    hidden)`. What a loop has not is left out: without `keys` it has no attention.
+    `vector` `(heads, dim)`, and where it is location-aware, `location` `(kernel, dim)`: its filters times their
+    projection; and the dropout factors `input_mask{l}` `(P, hidden)` and `recurrent_mask{l}` `(batch, hidden)`. What a
+    loop has not is left out: without `keys` it has no attention.
     """
 
     gates: int  # 3: a GRU, 4: an LSTM
@@ -76,12 +77,13 @@ def plain_steps(plan: LoopPlan, tensors: Tensors) -> tuple[torch.Tensor, ...]:
     states = [[tensors[f"state{layer}_{part}"] for part in range(parts)] for layer in range(plan.layers)]
     fed = states[0][0].new_zeros(plan.rows[0], plan.hidden)
     tops, contexts, attentionals, shown = [], [], [], []
+    weights: torch.Tensor | None = None
     for _, start, end in plan.steps():
         rows = end - start
         states = [[part[:rows] for part in state] for state in states]
         projected = tensors["projected"][start:end]
         if plan.asks_before:
-            context, weights = _plain_attention(plan, tensors, states[-1][0])
+            context, weights = _plain_attention(plan, tensors, states[-1][0], weights)
             projected = projected + context @ tensors["context"].t()
         if plan.feeding:
             projected = projected + fed[:rows] @ tensors["feeding"].t()
@@ -105,7 +107,7 @@ def plain_steps(plan: LoopPlan, tensors: Tensors) -> tuple[torch.Tensor, ...]:
                 states[layer] = [leave.sigmoid() * cell.tanh(), cell]
             output = states[layer][0] + below if plan.residual and layer else states[layer][0]
         if "keys" in tensors and not plan.asks_before:
-            context, weights = _plain_attention(plan, tensors, output)
+            context, weights = _plain_attention(plan, tensors, output, weights)
         if plan.shows:
             shown.append(nn.functional.pad(weights, (0, 0, 0, 0, 0, plan.rows[0] - rows)))
         if plan.feeding:
@@ -120,13 +122,20 @@ def plain_steps(plan: LoopPlan, tensors: Tensors) -> tuple[torch.Tensor, ...]:
     return (*joined, torch.stack(shown, dim=2)) if plan.shows else tuple(joined)
 
 
-def _plain_attention(plan: LoopPlan, tensors: Tensors, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queries `(rows, hidden)` to contexts `(rows, context)` and weights `(rows, heads, src_len)`."""
+def _plain_attention(
+    plan: LoopPlan, tensors: Tensors, query: torch.Tensor, before: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Queries `(rows, hidden)`, and the weights of the step before, to contexts `(rows, context)` and weights `(rows,
+    heads, src_len)`.
+    """
     rows = len(query)
     keys, values = tensors["keys"][:rows], tensors["values"][:rows]
     if "query" in tensors:
         query = nn.functional.linear(query, tensors["query"], tensors.get("query_bias"))
     queries = query.view(rows, plan.heads, 1, -1)
+    if "location" in tensors and before is not None:
+        keys = keys + (_windows(before[:rows, 0], len(tensors["location"])) @ tensors["location"]).unsqueeze(1)
     if "vector" in tensors:
         scores = ((queries + keys).tanh() @ tensors["vector"].unsqueeze(-1)).squeeze(-1)
     else:
@@ -141,6 +150,11 @@ def _plain_attention(plan: LoopPlan, tensors: Tensors, query: torch.Tensor) -> t
     if "output" in tensors:
         context = nn.functional.linear(context, tensors["output"], tensors.get("output_bias"))
     return context, weights
+
+
+def _windows(weights: torch.Tensor, kernel: int) -> torch.Tensor:
+    """`(rows, src_len)` weights to those around each position: `(rows, src_len, kernel)`, 0 beyond the ends."""
+    return nn.functional.pad(weights, (kernel // 2, kernel // 2)).unfold(1, kernel, 1)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -201,7 +215,7 @@ class _Loop:
         if self.attends:
             self.src_len, self.dim = tensors["keys"].shape[2:]
         self.blank = ~tensors["mask"][:, None] if "mask" in tensors else None  # batch x 1 x src_len
-        self.additive = "vector" in tensors
+        self.additive, self.located = "vector" in tensors, "location" in tensors
         self.buffers: Tensors = {} if kept is None else dict(kept)
         if self.additive:
             of_a_row = plan.heads * self.src_len * self.dim
@@ -338,7 +352,7 @@ class _Loop:
         if self.additive:
             scores = query.new_empty(rows, heads, self.src_len)
             for block in self.blocks(rows):
-                inner = self.inner_layer(query, block)
+                inner = self.inner_layer(query, block, step)
                 if heads == 1:
                     torch.mv(inner.view(-1, self.dim), tensors["vector"][0], out=scores[block].view(-1))
                 else:
@@ -365,12 +379,22 @@ class _Loop:
         for start in range(0, rows, self.block):
             yield slice(start, min(start + self.block, rows))
 
-    def inner_layer(self, queries: torch.Tensor, block: slice) -> torch.Tensor:
-        """tanh(q + k) of some rows of projected queries `(rows, heads * dim)`: `(rows, heads, src_len, dim)`."""
+    def inner_layer(self, queries: torch.Tensor, block: slice, step: int) -> torch.Tensor:
+        """
+        tanh(q + k) of some rows of projected queries `(rows, heads * dim)`: `(rows, heads, src_len, dim)`; where the
+        attention is location-aware, with what the weights of the step before add.
+        """
         keys, queries = self.tensors["keys"][block], queries[block]
         inner = self.inner[: keys.numel()].view(keys.shape)
         torch.add(keys, queries.view(len(queries), self.plan.heads, 1, -1), out=inner)
+        if self.located and step:
+            inner.view(-1, self.dim).addmm_(self.windows(block, step), self.tensors["location"])
         return inner.tanh_()
+
+    def windows(self, block: slice, step: int) -> torch.Tensor:
+        """The weights of the step before around each position of some rows: `(rows * src_len, kernel)`."""
+        kernel = len(self.tensors["location"])
+        return _windows(self.buffers["weights"][block, 0, step - 1], kernel).reshape(-1, kernel)
 
     # Backward: gradients of `P` rows, from which those of the weights are made at the end.
 
@@ -500,6 +524,10 @@ class _Loop:
             self.keys = torch.zeros_like(tensors["keys"])
             self.vector = torch.zeros_like(tensors["vector"])
             self.slopes = torch.empty_like(self.inner)
+            if self.located:
+                self.location = torch.zeros_like(tensors["location"])
+                self.of_windows = (tensors["location"] * tensors["vector"]).t().contiguous()  # dim x kernel
+                self.of_before = self.like.new_zeros(self.batch, self.src_len)  # of the weights of the step before
         else:
             self.scores_by_row = self.like.new_zeros(*shape, self.src_len)
             self.queries_by_row = self.like.new_zeros(*shape, self.dim)
@@ -519,12 +547,14 @@ class _Loop:
         slopes = torch.bmm(values, by_head).view(rows, heads, -1)
         if self.of_weights is not None:
             slopes += self.of_weights[:rows, :, step]
+        if self.located:
+            slopes += self.of_before[:rows].unsqueeze(1)
         scores = torch._softmax_backward_data(slopes, weights, -1, slopes.dtype)
         projected = query if self.queries is None else self.buffers["queries"][start:end]
         if self.additive:
             asked = query.new_empty(rows, heads * self.dim)
             for block in self.blocks(rows):
-                inner = self.inner_layer(projected, block)
+                inner = self.inner_layer(projected, block, step)
                 if heads == 1:
                     self.vector[0].addmv_(inner.view(-1, self.dim).t(), scores[block].view(-1))
                 else:
@@ -532,6 +562,8 @@ class _Loop:
                 slope = self.slopes[: inner.numel()].view(inner.shape)
                 _tanh_backward(scores[block].unsqueeze(-1), inner, slope)
                 self.keys[block] += slope
+                if self.located and step:
+                    self.locate_backward(block, step, slope.view(-1, self.dim))
                 torch.sum(slope, 2, out=asked[block].view(len(slope), heads, -1))
             asked.mul_(tensors["vector"].view(-1))
         else:
@@ -544,6 +576,15 @@ class _Loop:
             return asked
         self.queries[start:end] = asked
         return asked @ tensors["query"]
+
+    def locate_backward(self, block: slice, step: int, slope: torch.Tensor) -> None:
+        """The gradients of `location` and of the weights before, of those of inner layers, `(rows * src_len, dim)`."""
+        kernel = len(self.location)
+        self.location.addmm_(self.windows(block, step).t(), slope)
+        windows = (slope @ self.of_windows).view(-1, self.src_len, kernel).transpose(1, 2)
+        width = self.src_len + 2 * (kernel // 2)
+        spread = nn.functional.fold(windows, (1, width), (1, kernel)).view(-1, width)
+        self.of_before[block] = spread[:, kernel // 2 : width - kernel // 2]
 
     def collect(
         self,
@@ -599,6 +640,8 @@ class _Loop:
         found["values"] = torch.bmm(weights.transpose(1, 2), self.sums_by_row.flatten(0, 1)).view_as(tensors["values"])
         if self.additive:
             found["keys"], found["vector"] = self.keys.mul_(tensors["vector"][:, None]), self.vector
+            if self.located:
+                found["location"] = self.location.mul_(tensors["vector"])
         else:
             scores, asked = self.scores_by_row.flatten(0, 1), self.queries_by_row.flatten(0, 1)
             found["keys"] = torch.bmm(scores.transpose(1, 2), asked).view_as(tensors["keys"])

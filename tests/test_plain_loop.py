@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from benchmarks.plain_loop import FAMILIES, PlainLoop, family_config
+from benchmarks.speech import speech_config
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
 from .helpers import padded_batch, scrambled
@@ -20,6 +21,30 @@ VARIANTS = {
     "LSTM multi-head, input feeding": {"input_feeding": False},
 }
 CASES = [(name, {}) for name in FAMILIES] + list(VARIANTS.items())
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
+def test_a_model_that_hears_has_the_loss_of_the_plain_loop(padded):
+    config = speech_config(vocab_size=20, hidden_size=16, mel_bins=9, dropout=0.0)
+    model = AttnSeq2SeqForConditionalGeneration(config).double()
+    scrambled(model, scale=0.5).train()
+    features = torch.randn(3, 26, 9, dtype=torch.float64)
+    lengths = torch.tensor([26, 17, 25]) if padded else torch.tensor([26] * 3)
+    mask = (torch.arange(26) < lengths[:, None]).long()
+    target = padded_batch((4, 3, 2), seed=1)
+    labels = target.input_ids.masked_fill(target.attention_mask == 0, -100)
+    loop = PlainLoop(model)
+    expected_loss = loop.loss(features, mask if padded else None, labels)
+    expected_loss.backward()
+    loop.return_gradients()
+    expected = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    loss = model(input_features=features, attention_mask=mask if padded else None, labels=labels).loss
+    # CTC and the model's own cross-entropy are computed in single precision.
+    torch.testing.assert_close(loss, expected_loss, rtol=1e-5, atol=1e-5, check_dtype=False)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])

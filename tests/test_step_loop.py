@@ -17,7 +17,7 @@ from hf_attn_seq2seq.step_loop import LoopPlan, plain_steps, run_steps
 from .helpers import padded_batch, tiny_model
 
 
-LOOPED = ("additive", "concat", "dot", "general", "scaled_dot", "multi_head")
+LOOPED = ("additive", "concat", "dot", "general", "location_aware", "scaled_dot", "multi_head")
 
 
 def batch_of(side: str = "right", extra: int = 0) -> dict[str, torch.Tensor]:
@@ -70,6 +70,29 @@ def test_loss_and_gradients_of_every_attention(cell, attention, query, input_fee
         with loops() as run:
             model(**batch_of())
         assert not run.called
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 9, 31])
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_location_aware_attention_with_filters_of_any_width(kernel, layer_norm):
+    model = training_model(attention_type="location_aware", location_kernel_size=kernel, layer_norm=layer_norm)
+    assert_looped_is_plain(model, batch_of())
+
+
+def test_location_aware_attention_leaves_gaps_to_the_plain_loop():
+    model = training_model(attention_type="location_aware")
+    expected = train(model, batch_of(), looped=True)
+    torch.testing.assert_close(
+        train(model, batch_of("inside", extra=2), looped=False), expected, rtol=1e-9, atol=1e-11
+    )
+    with loops() as run:
+        model(**batch_of("inside", extra=2))
+    assert not run.called
+
+
+def test_a_pointer_behind_a_normalized_layer():
+    shared = {"pointer": True, "layer_norm": True, "share_encoder_decoder_embeddings": True}
+    assert_looped_is_plain(training_model(attention_type="location_aware", **shared), batch_of())
 
 
 @pytest.mark.parametrize("side", ["right", "left", "inside"])
