@@ -64,7 +64,10 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["frk", "Fraktur", "deu"], help="Tesseract's, as its -l takes")
     parser.add_argument("--model", help="ours: a folder that `hf-attn-seq2seq transcribe` reads")
     parser.add_argument("--limit", type=int, help="lines to read")
+    parser.add_argument("--quick", action="store_true", help="3 lines by one model: a trial, not a measurement")
     options = parser.parse_args()
+    if options.quick:
+        options.limit, options.models = 3, options.models[:1]
     with options.table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[: options.limit]
     pictures = [options.table.parent / row["image"] for row in rows]
