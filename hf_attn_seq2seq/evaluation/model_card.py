@@ -21,8 +21,51 @@ from hf_attn_seq2seq.writing import write_text
 CARD_FILE = "README.md"  # in the folder of a trained model
 TEMPLATE = Path(__file__).parent / "model_card.md"
 
+
+class SourceWords(NamedTuple):
+    """How a card speaks of a model's sources, and how it shows that they are used."""
+
+    few: str = "text"  # "other kinds of ..."
+    many: str = "sentences"
+    result: str = "translation"
+    length: str = "source length"
+    task: str = ""  # of Transformers' pipelines
+    tag: str = ""  # on the Hub
+    file: str = ""
+    text_of: str = ""  # where the text is in what the pipeline gives
+    auto_model: str = ""
+    argument: str = ""  # of the processor
+
+
+_SOURCES = {
+    "text": SourceWords(),
+    "audio": SourceWords(
+        few="sound",
+        many="files",
+        result="transcript",
+        length="length of the reference",
+        task="automatic-speech-recognition",
+        tag="automatic-speech-recognition",
+        file="speech.flac",
+        text_of='["text"]',
+        auto_model="AutoModelForSpeechSeq2Seq",
+        argument="audio",
+    ),
+    "image": SourceWords(
+        few="picture",
+        many="files",
+        result="text",
+        length="length of the reference",
+        task="image-text-to-text",
+        tag="image-to-text",
+        file="picture.png",
+        text_of='[0]["generated_text"]',
+        auto_model="AutoModelForImageTextToText",
+        argument="images",
+    ),
+}
 _BARE_BAR = re.compile(r"(?<!\\)\|")  # one that is not escaped ends a cell
-_HUB_METRICS = ("bleu", "chrf", "ter", "exact_match", "wer")  # those with a page of this name on the Hub
+_HUB_METRICS = ("bleu", "chrf", "ter", "exact_match", "wer", "cer")  # those with a page of this name on the Hub
 _MAP_TOKENS = 24  # on a side: a larger map does not fit a page
 _SHOWN_REFERENCES = 3  # of a sentence that has more
 
@@ -66,19 +109,21 @@ def make_card(
     sets = results["sets"]
     rows = score_rows(sets)
     said = {"purpose": "", "limits": "", "credit": "", **results.get("card", {})}
+    source = _SOURCES[results.get("source_kind", "text")]
     own = [[_plain(one["source"]), _plain(one["translation"])] for one in results.get("translations", [])]
     card = ModelCard.from_template(
         _metadata(results),
         template_path=str(TEMPLATE),
         results=results,
         said=said,
+        source=source,
         parameters=f"{results['model']['parameters']:,}",
         trained_on=_count(results["data"]["pairs"], "train"),
         repo_id=repo_id or ".",
         picture=picture,
         page=page,
         sentence=json.dumps(_sentence(results), ensure_ascii=False),
-        search=", ".join(f"{name}={results['evaluation'][name]}" for name in ("num_beams", "max_new_tokens")),
+        search=_search(results["evaluation"]),
         own=_table(["source", "translation"], own) if own else "",
         scores=_scores_table(rows),
         metrics=list(rows[0].scores),
@@ -109,13 +154,24 @@ def _metadata(results: dict[str, Any]) -> ModelCardData:
         language=list(dict.fromkeys(languages)) or None,
         license=results.get("license"),
         library_name="transformers",
-        pipeline_tag="translation" if len(set(languages)) == 2 else None,
+        pipeline_tag=_task(results) or ("translation" if len(set(languages)) == 2 else None),
         datasets=results.get("datasets") or None,
         metrics=[metric for metric in metrics if metric in _HUB_METRICS] or None,
         tags=["attn_seq2seq", "hf_attn_seq2seq"],
         model_name=results["name"],
         eval_results=_eval_results(results) or None,
     )
+
+
+def _task(results: dict[str, Any]) -> str:
+    """What the Hub calls the task of a model whose sources are files; nothing for one that reads text."""
+    return _SOURCES[results.get("source_kind", "text")].tag
+
+
+def _search(settings: dict[str, Any]) -> str:
+    """The options of the evaluation, as the code blocks give them."""
+    names = ("num_beams", "max_new_tokens", *(["ctc_weight"] if settings.get("ctc_weight") else []))
+    return ", ".join(f"{name}={settings[name]}" for name in names)
 
 
 def _sentence(results: dict[str, Any]) -> str:
@@ -269,6 +325,11 @@ def _speed(results: dict[str, Any]) -> str:
     figures = {
         "sentences / s": f"{speed['sentences_per_second']:.1f}",
         "sentences / s of processor time": f"{speed['sentences_per_cpu_second']:.1f}",
+        **(
+            {"seconds of sound / s": f"{speed['sound_seconds_per_second']:.1f}"}
+            if speed.get("sound_seconds_per_second")
+            else {}
+        ),
         "target tokens / s": f"{speed['target_tokens_per_second']:.1f}",
         "beams": str(speed["num_beams"]),
         "batch size": str(speed["batch_size"]),
@@ -276,8 +337,9 @@ def _speed(results: dict[str, Any]) -> str:
         "threads": str(speed["threads"]),
         **({"engine": speed["engine"]} if "engine" in speed else {}),
     }
+    many = "sentences were translated" if not _task(results) else "files were read"
     measured = (
-        f"Measured once on {_machine(results['machine'])}, while {speed['sentences']:,} sentences were translated "
+        f"Measured once on {_machine(results['machine'])}, while {speed['sentences']:,} {many} "
         f"({', '.join(speed['sets'])}): {speed['seconds']:.1f} s, with {speed['cpu_seconds']:.1f} s of processor "
         "time. Where the first is far above the second, other work on the machine slowed it."
     )
@@ -285,30 +347,55 @@ def _speed(results: dict[str, Any]) -> str:
 
 
 def _decoding(settings: dict[str, Any]) -> str:
+    ctc = f" CTC's share of each score is {settings['ctc_weight']:g}." if settings.get("ctc_weight") else ""
     if settings["num_beams"] == 1:
-        return f"Greedy decoding, at most {settings['max_new_tokens']} tokens."
+        return f"Greedy decoding, at most {settings['max_new_tokens']} tokens.{ctc}"
     return (
         f"Beam search with {settings['num_beams']} beams, length penalty {settings['length_penalty']:g}, at most "
-        f"{settings['max_new_tokens']} tokens."
+        f"{settings['max_new_tokens']} tokens.{ctc}"
     )
 
 
 def _data(data: dict[str, Any]) -> str:
-    pairs = _table(["split", "pairs"], [[name, f"{count:,}"] for name, count in data["pairs"].items()])
-    parts = [pairs]
-    if shared := data.get("shared"):
-        rows = [
-            [where, *(f"{sides.get(side, 0):,}" for side in ("source", "target", "pair"))]
-            for where, sides in shared.items()
+    sources = data.get("sources", {})
+    grouped = ["groups"] if any("groups" in figures for figures in sources.values()) else []
+    sizes = ["sizes"] if sources else []
+    rows = [
+        [
+            name,
+            f"{count:,}",
+            *(f"{sources[name]['groups']:,}" for _ in grouped),
+            *(_sizes(sources[name]) for _ in sizes),
         ]
+        for name, count in data["pairs"].items()
+    ]
+    parts = [_table(["split", "pairs", *grouped, *sizes], rows)]
+    if shared := data.get("shared"):
+        sides = [
+            "source",
+            "target",
+            "pair",
+            *(["group"] if any("group" in found for found in shared.values()) else []),
+        ]
+        rows = [[where, *(f"{found.get(side, 0):,}" for side in sides)] for where, found in shared.items()]
+        by_group = ", or by their group" if "group" in sides else ""
         parts += [
-            "Rows that are in another split too, by their source, their target, or both together:",
-            _table(["rows of", "source", "target", "pair"], rows),
+            f"Rows that are in another split too, by their source, their target, or both together{by_group}:",
+            _table(["rows of", *sides], rows),
         ]
     if data["files"]:
         files = [[one["split"], one["file"], f"`{one['sha256']}`"] for one in data["files"]]
         parts.append(_table(["split", "file", "SHA-256"], files))
     return "\n\n".join(parts)
+
+
+def _sizes(figures: dict[str, Any]) -> str:
+    """How long the sounds of a split are, or how large its pictures were."""
+    if "seconds" in figures:
+        seconds = figures["seconds"]
+        return f"{figures['hours']:.2f} hours; {seconds['least']:g} to {seconds['most']:g} s"
+    width, height = figures["width"], figures["height"]
+    return f"{width['least']:g} to {width['most']:g} pixels wide, {height['least']:g} to {height['most']:g} high"
 
 
 def _training(record: dict[str, Any]) -> str:
@@ -350,7 +437,7 @@ def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
 
     def listed(name: str, metric: str, title: str, value: float, arguments: dict[str, Any]) -> EvalResult:
         return EvalResult(
-            task_type="translation" if "-" in pair else "text2text-generation",
+            task_type=_task(results) or ("translation" if "-" in pair else "text2text-generation"),
             dataset_type=f"{results['name']}_{name}",
             dataset_name=f"{name} ({pair})" if pair else name,
             dataset_split=name,

@@ -163,6 +163,7 @@ class Speed:
     threads: int
     device: str
     engine: str = "torch"  # or "graph"
+    sound_seconds_per_second: float | None = None  # of models that hear
 
 
 def describe_environment() -> dict[str, Any]:

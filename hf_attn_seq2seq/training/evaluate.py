@@ -173,6 +173,11 @@ def evaluate_files(found: Found, options: argparse.Namespace, command: str, cons
     several = read_references(references, len(sources), source)
     with sole_output(output) if output else nullcontext(), sole_output(path):
         translator = load_translator(models)
+        if not getattr(translator.model.config, "reads_tokens", True):
+            raise ValueError(
+                f"'{names[0]}' reads no text, and --source is a file of text: leave it out, to measure the model on "
+                "its recipe's sets."
+            )
         settings = recipe.evaluation if found.trained else with_own_search(recipe.evaluation, translator.model)
         language = recipe.data.target_language or language_of(translator.tokenizer)
         for metric in settings.metrics:

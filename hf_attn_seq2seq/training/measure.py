@@ -3,7 +3,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -180,6 +180,8 @@ def evaluate_model(
         "sets": {},
         **describe_environment(),
     }
+    if not corpus.is_text and engine == "graph":
+        raise ValueError("Sets of sounds and pictures are measured by PyTorch: leave out --engine graph.")
     if not corpus.is_text:
         results["source_kind"] = recipe.data.source_kind
         results["data"]["sources"] = {
@@ -205,7 +207,8 @@ def evaluate_model(
     cpu_seconds = 0.0
     for name in names or sets:
         texts = TextSet.of(sets[name], recipe.data.alignment_words)
-        with console.status(f"Translating {name}, {len(texts.sources)} sentences ..."):
+        doing = "Translating" if corpus.is_text else "Reading"
+        with console.status(f"{doing} {name}, {len(texts.sources)} {'sentences' if corpus.is_text else 'files'} ..."):
             started, cpu_started = time.perf_counter(), time.process_time()
             if searching is not None:
                 hypotheses = translate_set(searching, translator.tokenizer, texts.sources, settings)
@@ -229,7 +232,11 @@ def evaluate_model(
                 if aligner and searching is not None:
                     example = example_attention(searching, translator.tokenizer, texts.sources, settings)
                     results["example"] = {"set": name, **example}
-    results["speed"] = asdict(measure_speed(translator, searching, translations, seconds_of, cpu_seconds, settings))
+    speed = measure_speed(translator, searching, translations, seconds_of, cpu_seconds, settings)
+    if "seconds" in corpus.train.column_names:
+        heard = sum(sum(sets[name]["seconds"]) for name in translations)
+        speed = replace(speed, sound_seconds_per_second=heard / speed.seconds)
+    results["speed"] = {name: value for name, value in asdict(speed).items() if value is not None}
     if recipe.card.quote and recipe.card.sentences and searching is not None:
         own = recipe.card.sentences
         pairs = zip(own, translate_set(searching, translator.tokenizer, own, settings))

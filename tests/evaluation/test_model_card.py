@@ -291,3 +291,44 @@ def test_a_licence_may_forbid_to_quote(results):
     assert "Where it goes wrong" not in text
     assert 'translator("three"' in text
     assert "does not allow" not in make_card(results).text
+
+
+OF_FILES = {
+    "audio": {
+        "seconds": {"least": 0.625, "median": 2.5, "most": 6.375},
+        "hours": 0.75,
+        "groups": 7,
+    },
+    "image": {
+        "width": {"least": 33, "median": 400.5, "most": 1066},
+        "height": {"least": 48, "median": 48, "most": 48},
+        "groups": 7,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", OF_FILES)
+def test_the_card_of_a_model_that_hears_or_sees(kind, full_results):
+    del full_results["example"], full_results["translations"], full_results["sets"]["test"]["alignment"]
+    full_results["source_kind"] = kind
+    full_results["evaluation"]["ctc_weight"] = 0.25
+    full_results["data"]["sources"] = {"train": OF_FILES[kind], "test": {**OF_FILES[kind], "groups": 2}}
+    full_results["data"]["shared"] = {"test in train": {"target": 5, "group": 1}}
+    if kind == "audio":
+        full_results["speed"]["sound_seconds_per_second"] = 77.125
+    card = make_card(full_results)
+    assert stray_figures(str(card), full_results) == []
+    text = card.text
+    assert "translat" not in text
+    assert "| rows of | source | target | pair | group |" in text
+    assert "| test in train | 0 | 5 | 0 | 1 |" in text
+    assert "num_beams=4, max_new_tokens=128, ctc_weight=0.25" in text
+    assert "CTC's share of each score is 0.25." in text
+    if kind == "audio":
+        assert card.data.pipeline_tag == "automatic-speech-recognition"
+        assert "| train | 1,000 | 7 | 0.75 hours; 0.625 to 6.375 s |" in text
+        assert "seconds of sound / s" in text
+        assert "77.1" in text
+    else:
+        assert card.data.pipeline_tag == "image-to-text"
+        assert "| test | 3 | 2 | 33 to 1066 pixels wide, 48 to 48 high |" in text

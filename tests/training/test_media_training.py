@@ -1,7 +1,10 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Training on sounds and pictures: small twins of the recipes, on sets that the tests make."""
 
+import contextlib
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +118,18 @@ def test_a_twin_learns_and_is_measured(
             inputs = processor(images=read_image(file), return_tensors="pt")
         by_processor += processor.batch_decode(model.generate(**inputs, **options), skip_special_tokens=True)
     assert prepared == by_processor
+    assert printed_by_card(output, files[0]) == prepared[:1] * 2
+
+
+def printed_by_card(output: Path, file: Path) -> list[str]:
+    """What the code in a model's card prints of a file, a line for each block."""
+    blocks = re.findall(r"```python\n(.*?)```", (output / "README.md").read_text("utf-8"), re.DOTALL)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for code in blocks:
+            given = code.replace('"."', repr(str(output))).replace('"speech.flac"', repr(str(file)))
+            exec(given.replace('"picture.png"', repr(str(file))), {})
+    return printed.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("recipe", TWINS)
@@ -219,6 +234,32 @@ def test_what_does_not_fit_is_told_in_a_sentence(
     assert "Traceback" not in said
     assert said[said.index("error: ") :].strip().count("\n") == 0
     assert not (tmp_path / "model" / "corpus").exists()
+
+
+def test_files_of_text_are_not_for_a_model_that_hears(
+    sets: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, text = tmp_path / "model", tmp_path / "text.txt"
+    short = ("training.max_steps=2", "training.evaluate_every=1", "training.samples=0", "data.limit=8")
+    main(twin("an4_speech", sets, output, *short))
+    text.write_text("A\n", "utf-8")
+    for arguments, sentence in (
+        (["--source", str(text), "--reference", str(text)], "'model' reads no text, and --source is a file of text"),
+        (["--engine", "graph"], "Sets of sounds and pictures are measured by PyTorch: leave out --engine graph."),
+    ):
+        with pytest.raises(SystemExit):
+            evaluate([str(output), *arguments])
+        assert sentence in " ".join(capsys.readouterr().err.split())
+
+
+def test_further_losses_go_with_sounds(sets: dict[str, Path], tmp_path: Path) -> None:
+    arguments = twin("an4_speech", sets, tmp_path / "model", "training.r_drop=1", "training.scheduled_sampling=0.5")
+    short = ("training.max_steps=4", "training.evaluate_every=2", "training.samples=0", "data.limit=8")
+    main([*arguments, *short, "model.dropout=0.1", "training.label_smoothing=0.1"])
+    state = json.loads((tmp_path / "model" / "trainer_state.json").read_text("utf-8"))
+    losses = [entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry]
+    assert len(losses) == 2
+    assert all(0 < loss < 20 for loss in losses)
 
 
 def test_a_run_with_other_features_is_another_run(
