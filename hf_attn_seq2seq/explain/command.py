@@ -14,9 +14,8 @@ from rich.console import Console
 from hf_attn_seq2seq.console import make_console
 from hf_attn_seq2seq.decoding.command import FILE_NAME
 from hf_attn_seq2seq.decoding.heatmap import MIN_WIDTH, closed, visible
-from hf_attn_seq2seq.decoding.loading import load_translator
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, looks_like_path, names_model
-from hf_attn_seq2seq.decoding.processors import load_processor
+from hf_attn_seq2seq.decoding.loading import load_recognizer, load_translator, read_config
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, is_exported, looks_like_path, names_model
 from hf_attn_seq2seq.explain.document import Trace, check_side_file
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import save_figure
@@ -196,20 +195,19 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
                 f"explain MODEL {options.model}."
             )
         raise ValueError(f'Give a sentence to translate: hf-attn-seq2seq explain {options.model} "...".')
-    translator = load_translator([options.model])
+    model, reader = _loaded(options.model)
     run: dict[str, Any] = {"num_beams": options.beams, "max_new_tokens": options.max_new_tokens, "name": options.model}
     refuse_blank("The text", options.text)
-    if not reads_tokens(translator.model):
-        processor = load_processor(options.model)
-        return _Traced([trace(translator.model, processor, options.text, options.target, **run)], 0)
+    if not reads_tokens(model):
+        return _Traced([trace(model, reader, options.text, options.target, **run)], 0)
     _refuse_file(options.text, options.model)
     count = 1
     if options.split_sentences and options.target is None:
-        count = len(split_text(options.text, source_language(translator.tokenizer)))
+        count = len(split_text(options.text, source_language(reader)))
     sentence = 0 if options.sentence is None else from_one("sentence", options.sentence, count)
     if count == 1:
-        return _Traced([trace(*translator, options.text.strip(), options.target, **run)], 0)
-    made = _Traced(trace_sentences(*translator, options.text, **run), sentence)
+        return _Traced([trace(model, reader, options.text.strip(), options.target, **run)], 0)
+    made = _Traced(trace_sentences(model, reader, options.text, **run), sentence)
     print_overview(console, made.sentences, plain=options.plain)
     if options.sentence is None:
         first = "The first is shown; --sentence N shows another.\n"
@@ -229,23 +227,33 @@ def from_one(name: str, number: int, count: int) -> int:
     return number - 1 if number > 0 else number % count
 
 
+def _loaded(name: str) -> tuple[Any, Any]:
+    """A model and its tokenizer, or its processor if it hears or sees."""
+    if not is_exported(name) and not getattr(read_config(name), "reads_tokens", True):
+        return load_recognizer(name)
+    return load_translator([name])
+
+
 def reads_tokens(model: Any) -> bool:
     """Whether a model reads text, and not a recording or a picture."""
     return bool(getattr(model.config, "reads_tokens", True))
 
 
 def _trace_other(options: argparse.Namespace, traced: Trace) -> Trace:
-    translator = load_translator([options.compare])
-    if reads_tokens(translator.model) != (traced.input is None):
+    model, reader = _loaded(options.compare)
+    if reads_tokens(model) != (traced.input is None):
         raise ValueError(
             f"'{options.compare}' cannot stand next to '{options.model}': only one of them reads text, so give "
             "another."
         )
-    hears = traced.input is not None
+    if traced.input is not None and options.text is None:
+        raise ValueError(
+            f"'{options.model}' does not have what another model would hear or see: give a model and the file."
+        )
     return trace(
-        translator.model,
-        load_processor(options.compare) if hears else translator.tokenizer,
-        options.text if hears else traced.document["source"]["text"],
+        model,
+        reader,
+        traced.document["source"]["text"] if traced.input is None else options.text,
         options.target,
         num_beams=options.beams,
         max_new_tokens=options.max_new_tokens,
