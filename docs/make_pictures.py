@@ -1,12 +1,13 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Makes the pictures of the README, docs/page.png and docs/heatmap.png, from a trained model."""
+"""Makes the pictures of the README: docs/page.png and docs/heatmap.png; of models that hear or see, docs/heard.png and
+docs/seen.png."""
 
 import argparse
 import shutil
 import tempfile
 from pathlib import Path
 
-from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.loading import load_recognizer, load_translator
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.figure import save_figure
 from hf_attn_seq2seq.explain.page import save_page
@@ -15,6 +16,7 @@ from hf_attn_seq2seq.explain.page import save_page
 DOCS = Path(__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PLACE = "#chapter=attention&step=5&source=5"  # "le", which attends to "the"
+MEDIA_PLACE, MEDIA_HEIGHT = "#chapter=attention&step=3", 860
 
 
 def main() -> None:
@@ -28,7 +30,17 @@ def main() -> None:
     parser.add_argument(
         "--text", default="The cat is on the mat .", help="the sentence to explain (default: %(default)r)"
     )
+    files = {"nargs": 2, "metavar": ("MODEL", "FILE")}
+    parser.add_argument("--heard", help="a model that hears and a recording: make docs/heard.png", **files)
+    parser.add_argument("--seen", help="a model that sees and a picture: make docs/seen.png", **files)
     options = parser.parse_args()
+    for name in ("heard", "seen"):
+        if given := getattr(options, name):
+            traced = trace(*load_recognizer(given[0]), given[1], name=Path(given[0]).name)
+            traced.verify()
+            photograph(traced, DOCS / f"{name}.png", MEDIA_PLACE, MEDIA_HEIGHT)
+    if options.heard or options.seen:
+        return
     model, tokenizer = load_translator([options.model])
     traced = trace(model, tokenizer, options.text, name=Path(options.model).name)
     traced.verify()
@@ -36,9 +48,14 @@ def main() -> None:
     photograph(traced, DOCS / "page.png")
 
 
-def photograph(traced: Trace, path: Path) -> None:
+def photograph(traced: Trace, path: Path, place: str = PLACE, height: int = 1290) -> None:
     """
     Takes a screenshot of a trace's page.
+
+    Args:
+        path: The picture.
+        place: In the page, as its address tells it.
+        height: Of the picture, in pixels.
 
     Raises:
         FileNotFoundError: No Chromium is installed.
@@ -52,9 +69,9 @@ def photograph(traced: Trace, path: Path) -> None:
         page_file = Path(folder, "page.html")
         save_page(traced, page_file)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1290}, offline=True, reduced_motion="reduce")
-        page.goto(f"{page_file.resolve().as_uri()}{PLACE}")
-        page.wait_for_selector(".heat")
+        page = browser.new_page(viewport={"width": 1280, "height": height}, offline=True, reduced_motion="reduce")
+        page.goto(f"{page_file.resolve().as_uri()}{place}")
+        page.wait_for_selector("h2")
         page.screenshot(path=path)
         browser.close()
 
