@@ -27,7 +27,8 @@ def notebook_html(trace: Trace) -> str:
 
 def what_if_widget(trace: Trace) -> Any:
     """
-    A widget that changes a word or the weights of a step, runs the model again, and shows the page of the result.
+    A widget that changes a word, the weights of a step or the source, or mutes or covers a part of it, runs the model
+    again, and shows the page of the result.
 
     Each result becomes a child of the trace, and is shown next to it on the page.
 
@@ -55,6 +56,7 @@ def what_if_widget(trace: Trace) -> Any:
     class WhatIf(anywidget.AnyWidget):
         _esm = built.joinpath("widget.js").read_text("utf-8")
         _css = built.joinpath("widget.css").read_text("utf-8")
+        input = traitlets.Unicode().tag(sync=True)
         text = traitlets.Unicode().tag(sync=True)
         source = traitlets.List(traitlets.Unicode()).tag(sync=True)
         steps = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -63,6 +65,7 @@ def what_if_widget(trace: Trace) -> Any:
         page = traitlets.Unicode().tag(sync=True)
 
     widget = WhatIf(
+        input="" if trace.input is None else trace.input["kind"],
         text=trace.document["source"]["text"],
         source=trace.source_tokens,
         steps=trace.target_tokens,
@@ -95,7 +98,11 @@ def _changes(question: Mapping[str, Any]) -> dict[str, Any]:
         return {"target": {question["step"]: question["token"]}}
     if kind == "weights":
         return {"weights": {question["step"]: question["weights"]}}
-    raise ValueError(f"{quoted(kind)} cannot be changed: choose source, target or weights.")
+    if kind == "mute":
+        return {"mute": tuple(question["part"])}
+    if kind == "cover":
+        return {"cover": question["part"]}
+    raise ValueError(f"{quoted(kind)} cannot be changed: choose source, target, weights, mute or cover.")
 
 
 __all__ = ["notebook_html", "what_if_widget"]

@@ -475,3 +475,22 @@ def test_a_text_model_is_given_text() -> None:
         trace(*load(), tones())
     with pytest.raises(ValueError, match="no words to align"):
         trace(*hearing_model(), tones()).alignment()
+
+
+def test_the_widget_mutes_and_covers() -> None:
+    from hf_attn_seq2seq.explain.notebook import what_if_widget
+
+    for kind, question, change in (
+        ("audio", {"kind": "mute", "part": [0.5, 1.0]}, "mute"),
+        ("grid", {"kind": "cover", "part": 7}, "cover"),
+    ):
+        make, source = KINDS[kind]
+        traced = trace(*make(), source())
+        widget = what_if_widget(traced)
+        assert widget.input == traced.input["kind"]
+        widget._handle_custom_msg(question, [])
+        (child,) = traced.children
+        assert child.document["what_if"]["kind"] == change
+        assert widget.answer == child.document["target"]["text"]
+        widget._handle_custom_msg({"kind": "mute" if change == "cover" else "cover", "part": [9, 9]}, [])
+        assert widget.answer.startswith("There is nothing to")
