@@ -136,8 +136,11 @@ def input_document(received: Received, states: int, front_end: FrontEnd) -> dict
             **front_end.document(),
         }
     channels, height, width = received.arrays["input.pixels"].shape
-    columns = states if front_end.layout == "columns" else math.ceil(width / front_end.stride[1])
-    rows = states // columns
+    rows, columns = 1, states
+    if front_end.layout == "grid":
+        # A backbone may round either way where its stride does not divide the size.
+        sizes = [(to(height / front_end.stride[0]), to(width / front_end.stride[1])) for to in (math.ceil, math.floor)]
+        rows, columns = next(size for size in sizes if size[0] * size[1] == states)
     across = front_end.edges(columns, 1, width)
     down = [0.0, height] if front_end.layout == "columns" else front_end.edges(rows, 0, height)
     boxes = [

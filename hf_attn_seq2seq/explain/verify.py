@@ -528,7 +528,9 @@ def _check_front_end(trace: Trace, front_end: Any, checks: _Checks) -> None:
             terms = FORMULA + convolution.convolution.weight[0].numel()
             checks.compare("convolutions", what, planes[0].numpy(), recorded, terms, whole_layers=True)
             planes = torch.from_numpy(recorded).double()[None]
-    embeds, terms = front_end(given, None).embeds[0], FORMULA + _summed(front_end) + 9 * len(front_end.convolutions)
+    embeds = front_end(given, None).embeds[0]
+    convolved = sum(part.weight[0].numel() for part in front_end.modules() if isinstance(part, nn.Conv2d))
+    terms = _summed(front_end) + convolved
     what = "the front end gives the vectors that the encoder reads"
     checks.compare("front_end", what, embeds.numpy(), trace.arrays["encoder.embeddings"], terms, whole_layers=True)
 

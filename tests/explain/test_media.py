@@ -6,6 +6,8 @@ import base64
 import copy
 import io
 import json
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,41 @@ def test_maps_of_the_convolutions_are_those_of_plain_torch(heard: Trace) -> None
         made = torch.einsum("ctbij,ocij->otb", windows, convolution.weight.detach()) + convolution.bias[:, None, None]
         planes = made.detach().relu()
         np.testing.assert_allclose(heard.arrays[f"frontend.layer.{index}"], planes.numpy(), atol=1e-5)
+
+
+def test_a_backbone_of_timm_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of its name has one network with its interface."""
+
+    class Network(nn.Module):
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.map = nn.Conv2d(channels, 6, 7, stride=7)
+            self.feature_info = types.SimpleNamespace(channels=lambda: [6], reduction=lambda: [7])
+
+        def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+            return [self.map(pixels)]
+
+    module = types.SimpleNamespace(create_model=lambda *_, in_chans, **__: Network(in_chans))
+    monkeypatch.setitem(sys.modules, "timm", module)
+    traced = trace(*seeing_model(image_backbone="small", frontend_channels=None), face())
+    assert (traced.input["rows"], traced.input["columns"]) == (3, 3)
+    assert traced.input["boxes"][4] == [7, 7, 14, 14]
+    assert "The network small passes over the picture" in chapter_texts(traced)["embeddings"].plain
+    assert any("backbone small" in entry["what"] for entry in traced.document["omitted"])
+    verification = traced.verify()
+    assert verification.passed
+    assert any(check.name == "front_end" for check in verification.checks)
+
+
+@pytest.mark.parametrize("ctc_weight", [0.3, 0.7])
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_a_search_with_ctc_is_traced(ctc_weight: float, num_beams: int) -> None:
+    model, processor = hearing_model(ctc_weight=0.3)
+    model.generation_config.ctc_weight = ctc_weight
+    traced = trace(model, processor, tones(), num_beams=num_beams)
+    assert traced.document["steps"][0]["processed"]  # by CTC
+    verification = traced.verify()
+    assert verification.passed, str(verification)
 
 
 @pytest.mark.parametrize("frame", [0, 41, 77, 150])

@@ -81,7 +81,7 @@ export function heat(run, weights) {
   const most = Math.max(...weights, EVEN / weights.length);
   return fillBoxes(run, h("canvas.heat-layer", { "aria-hidden": "true" }), (index) => {
     const share = weights[index] / most;
-    const [covered, tinted] = [0.82 * (1 - share) ** 1.5, 0.5 * share];
+    const [covered, tinted] = [0.74 * (1 - share) ** 1.5, 0.5 * share];
     const alpha = covered + tinted * (1 - covered);
     return [...veil.map((each, i) => (each * covered + wash[i] * tinted * (1 - covered)) / (alpha || 1)), alpha];
   });
