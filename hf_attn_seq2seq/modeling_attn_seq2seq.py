@@ -868,7 +868,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
             pixel_mask=pixel_mask,
             **kwargs,
         )
-        kept = logits_to_keep
+        kept: Any = logits_to_keep
         if not isinstance(kept, torch.Tensor):
             kept = slice(-kept, None) if kept else slice(None)
         hidden_states = outputs.last_hidden_state[:, kept]

@@ -242,11 +242,11 @@ def pointer_cross_entropy(
         divisor = len(real)
     rows = hidden.reshape(-1, hidden.shape[-1]).index_select(0, real)
     gate, copied, labels = (each.reshape(-1).index_select(0, real) for each in (gate, copied, labels))
+    if not torch.is_grad_enabled():  # else the gradients would be computed all the same
+        rows, weight, gate, copied = (each.detach() for each in (rows, weight, gate, copied))
     inputs = (rows, weight, gate, copied, labels, torch.as_tensor(divisor, device=hidden.device), label_smoothing)
     if not len(rows) or not runs_plainly(rows):
         return plain_pointer_loss(*inputs)
-    if not torch.is_grad_enabled():  # else the gradients would be computed all the same
-        inputs = (*(each.detach() for each in inputs[:4]), *inputs[4:])
     return _PointerLoss.apply(*inputs)  # type: ignore[no-any-return]
 
 

@@ -118,8 +118,8 @@ def plain_steps(plan: LoopPlan, tensors: Tensors) -> tuple[torch.Tensor, ...]:
             tops.append(output)
             if "keys" in tensors:
                 contexts.append(context)
-    joined = [torch.cat(each) for each in (attentionals, tops, contexts) if each]
-    return (*joined, torch.stack(shown, dim=2)) if plan.shows else tuple(joined)
+    made = [torch.cat(each) for each in (attentionals, tops, contexts) if each]
+    return (*made, torch.stack(shown, dim=2)) if plan.shows else tuple(made)
 
 
 def _plain_attention(

@@ -229,10 +229,12 @@ class TransformerEncoder(nn.Module):
         ranks = count_positions(attention_mask, 0, inputs_embeds.shape[1], inputs_embeds.device)
         hidden_states = self.positions(inputs_embeds, ranks, 0)
         angles = self.positions.angles(ranks)
+        # All tokens look at the same ones: a row of the mask is enough, where one for each would be their square.
         mask = create_bidirectional_mask(
             config=eager_config(self.config, output_attentions),
-            inputs_embeds=inputs_embeds,
+            inputs_embeds=inputs_embeds[:, :1],
             attention_mask=attention_mask,
+            encoder_hidden_states=inputs_embeds,
         )
         for layer in self.layers:
             hidden_states = EncoderLayerOutput(*layer(hidden_states, mask, angles, output_attentions)).hidden_states

@@ -59,7 +59,7 @@ class Rouge(Rate):
     best counts.
     """
 
-    _SIGNATURE_TYPE = RougeSignature
+    _SIGNATURE_TYPE: type[Signature] = RougeSignature  # type: ignore[assignment]
     kind: str
 
     def __init__(self) -> None:
