@@ -20,11 +20,13 @@ from transformers import dynamic_module_utils
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from tests.helpers import tiny_model
 from tests.hub_server import asking, serving
+from tests.media_models import media_model, picture_files, sound_files
 
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
+MEDIA = {"an4_speech": "speech", "fraktur_lines": "image"}  # what models of these names read
 PAGES = [README, ROOT / "CONTRIBUTING.md", *DOCS]
 
 
@@ -60,10 +62,17 @@ def write_recipes(page: Path, folder: Path) -> None:
 
 
 def make_models(page: Path, folder: Path) -> None:
-    """Save a tiny model for each that the page's Python takes for trained: every `outputs/NAME` in it."""
+    """Save a tiny model for each `outputs/NAME` of the page, which its Python takes for trained, and its files."""
     code = "".join(block.code for block in blocks(page, "python"))
-    for name in set(re.findall(r'"(outputs/[\w-]+)"', code)):
-        make_model(folder / name)
+    for name in set(re.findall(r'"outputs/([\w-]+)"', code)):
+        if name in MEDIA:
+            media_model(MEDIA[name]).save(folder / "outputs" / name)
+        else:
+            make_model(folder / "outputs" / name)
+    if "speech.flac" in code:
+        sound_files(folder)[1].rename(folder / "speech.flac")
+    if "line.png" in code:
+        picture_files(folder)[0].rename(folder / "line.png")
 
 
 def make_marian(folder: Path) -> Path:
