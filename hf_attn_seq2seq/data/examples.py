@@ -288,9 +288,10 @@ class MediaExamples:
         version = self.versions[version]
         rows = self.features.rows(starts[version], lengths[version])
         if self.reader.kind == "audio":
+            frames = rows.astype(np.float32)
             if settings is not None and settings.spec_augment is not None:
-                rows = spec_augment(rows, settings.spec_augment, random)
-            return {"input_features": rows}
+                frames = spec_augment(frames, settings.spec_augment, random)
+            return {"input_features": frames}
         pixels = as_picture(rows, self.reader.settings.channels)
         if settings is not None and settings.changes_pictures:
             pixels = changed_picture(pixels, settings, random, fixed=self.reader.settings.width is not None)

@@ -569,7 +569,7 @@ class _Preparation:
                         good += 1
                         batch.append(row)
                         if isinstance(row, MediaRow):
-                            told = (row.source, row.target, row.references, row.group, row.content_hash)
+                            told: Any = (row.source, row.target, row.references, row.group, row.content_hash)
                             digest.update(json.dumps(told).encode())
                             self._note_media(row)
                             progress.update()

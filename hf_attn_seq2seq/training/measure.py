@@ -21,7 +21,7 @@ from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, running_text
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
 from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.loaded import quick_engine
-from hf_attn_seq2seq.decoding.loading import Translator, load_aligner, load_translator
+from hf_attn_seq2seq.decoding.loading import Recognizer, Translator, load_aligner, load_translator, read_processor
 from hf_attn_seq2seq.decoding.names import PACKAGED
 from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
@@ -73,12 +73,12 @@ def translate_set(engine: Engine, tokenizer: Any, sources: Sequence[str], settin
 
 
 def recognise_set(
-    recipe: Recipe, corpus: PreparedCorpus, name: str, translator: Translator, settings: EvaluationSettings
+    recipe: Recipe, corpus: PreparedCorpus, name: str, recognizer: Recognizer, settings: EvaluationSettings
 ) -> list[str]:
     """The texts of the sounds or pictures of a set, each on one line."""
     examples = media_examples(recipe, corpus, name)
     options = {"batch_size": settings.batch_size, **search_options(settings)}
-    return recognise(translator.model, translator.tokenizer, examples, range(len(examples)), **options)
+    return recognise(recognizer, examples, range(len(examples)), **options)
 
 
 def settings_record(settings: EvaluationSettings) -> dict[str, Any]:
@@ -188,6 +188,7 @@ def evaluate_model(
             name: {of: value for of, value in split.items() if of not in ("pairs", "rows_of_sources", "features_of")}
             for name, split in corpus.report["splits"].items()
         }
+        recognizer = Recognizer(translator.model, read_processor(str(folder), translator.model.config))
     searching = quick_engine(translator.model, engine) if corpus.is_text else None
     aligner = WordAligner.of(translator, folder, settings) if corpus.is_text else None
     gold, path = [], recipe.data.folder / (settings.alignment.gold or "")
@@ -213,7 +214,7 @@ def evaluate_model(
             if searching is not None:
                 hypotheses = translate_set(searching, translator.tokenizer, texts.sources, settings)
             else:
-                hypotheses = recognise_set(recipe, corpus, name, translator, settings)
+                hypotheses = recognise_set(recipe, corpus, name, recognizer, settings)
             seconds_of[name] = time.perf_counter() - started
             cpu_seconds += time.process_time() - cpu_started
         with console.status(f"Scoring {name} ..."):

@@ -127,7 +127,7 @@ class EvaluationSamples(TrainerCallback):
 
     def _shows_attention(self) -> bool:
         """Whether there is attention, to words."""
-        config = self.trainer.model.config  # type: ignore[union-attr]
+        config: Any = self.trainer.unwrapped().config
         return config.attention_type != "none" and config.reads_tokens
 
 

@@ -304,7 +304,7 @@ def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
     generation.max_new_tokens = evaluation.max_new_tokens
     generation.num_beams, generation.length_penalty = evaluation.num_beams, evaluation.length_penalty
     if evaluation.ctc_weight:
-        generation.ctc_weight = evaluation.ctc_weight
+        generation.ctc_weight = evaluation.ctc_weight  # type: ignore[attr-defined]  # a field of ours
     train, sampled = training_examples(recipe, prepared)
     validation = validation_examples(recipe, prepared)
     processor = None

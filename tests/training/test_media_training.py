@@ -16,6 +16,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoProcessor
 
 from hf_attn_seq2seq.data.examples import MediaExamples
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
+from hf_attn_seq2seq.decoding.loading import Recognizer
 from hf_attn_seq2seq.media import read_audio, read_image
 from hf_attn_seq2seq.training.evaluate import main as evaluate
 from hf_attn_seq2seq.training.prepare import media_examples
@@ -105,9 +106,8 @@ def test_a_twin_learns_and_is_measured(
     corpus = PreparedCorpus.load(output / "corpus")
     loaded = load_recipe(output)
     options = {"num_beams": 2, "max_new_tokens": 8, "do_sample": False}
-    prepared = recognise(
-        model, processor.tokenizer, media_examples(loaded, corpus, "test"), range(4), batch_size=1, **options
-    )
+    recognizer, examples = Recognizer(model, processor), media_examples(loaded, corpus, "test")
+    prepared = recognise(recognizer, examples, range(4), batch_size=1, **options)
     files = [sets[recipe] / name for name in corpus.tests["test"]["source"][:4]]
     by_processor = []
     for file in files:
@@ -214,7 +214,7 @@ def test_states_are_those_that_the_encoder_makes(sets: dict[str, Path], tmp_path
         (["card.sentences=[a]"], "card.sentences is for text"),
         (["model.frontend=tokens"], "model.frontend is 'tokens', but data.source_kind and features make it 'speech'"),
         (["model.num_mel_bins=40"], "model.num_mel_bins is 40, but data.source_kind and features make it 20"),
-        (["model.ctc_weight=0"], "evaluation.ctc_weight is 0.3, but the model learns no CTC"),
+        (["model.ctc_weight=0", "evaluation.ctc_weight=0.3"], "ctc_weight is 0.3, but the model learns no CTC"),
         (["features.min_seconds=9", "features.max_seconds=3"], "min_seconds is 9: it must be below max_seconds, 3"),
         (["augmentation.speed_perturbation=[0.1]"], "the speed 0.1 must be between 0.5 and 2"),
         (["features.channels=2"], "channels is 2: pictures have 1 channel"),
