@@ -35,10 +35,21 @@ class SourceWords(NamedTuple):
     text_of: str = ""  # where the text is in what the pipeline gives
     auto_model: str = ""
     argument: str = ""  # of the processor
+    text_task: str = "translation"  # of this package's pipeline, for sources that are texts
+    text_key: str = "translation_text"  # in what that pipeline gives
+    variable: str = "translator"  # what the code blocks call the pipeline
 
 
 _SOURCES = {
     "text": SourceWords(),
+    "summary": SourceWords(
+        many="texts",
+        result="summary",
+        tag="summarization",
+        text_task="summarization",
+        text_key="summary_text",
+        variable="summarizer",
+    ),
     "audio": SourceWords(
         few="sound",
         many="files",
@@ -109,7 +120,7 @@ def make_card(
     sets = results["sets"]
     rows = score_rows(sets)
     said = {"purpose": "", "limits": "", "credit": "", **results.get("card", {})}
-    source = _SOURCES[results.get("source_kind", "text")]
+    source = _source_words(results)
     own = [[_plain(one["source"]), _plain(one["translation"])] for one in results.get("translations", [])]
     card = ModelCard.from_template(
         _metadata(results),
@@ -164,8 +175,17 @@ def _metadata(results: dict[str, Any]) -> ModelCardData:
 
 
 def _task(results: dict[str, Any]) -> str:
-    """What the Hub calls the task of a model whose sources are files; nothing for one that reads text."""
-    return _SOURCES[results.get("source_kind", "text")].tag
+    """What the Hub calls the task of a model; nothing for one that translates."""
+    return _source_words(results).tag
+
+
+def _source_words(results: dict[str, Any]) -> SourceWords:
+    kind = results.get("source_kind", "text")
+    languages = [code for code in results["languages"].values() if code]
+    measured = {metric for entry in results["sets"].values() for metric in entry["scores"]}
+    if kind == "text" and len(set(languages)) == 1 and any(metric.startswith("rouge") for metric in measured):
+        kind = "summary"  # texts of a language made shorter, as the metric says
+    return _SOURCES[kind]
 
 
 def _search(settings: dict[str, Any]) -> str:
@@ -337,7 +357,9 @@ def _speed(results: dict[str, Any]) -> str:
         "threads": str(speed["threads"]),
         **({"engine": speed["engine"]} if "engine" in speed else {}),
     }
-    many = "sentences were translated" if not _task(results) else "files were read"
+    many = {"": "sentences were translated", "summarization": "texts were summed up"}.get(
+        _task(results), "files were read"
+    )
     measured = (
         f"Measured once on {_machine(results['machine'])}, while {speed['sentences']:,} {many} "
         f"({', '.join(speed['sets'])}): {speed['seconds']:.1f} s, with {speed['cpu_seconds']:.1f} s of processor "

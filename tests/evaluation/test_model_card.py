@@ -332,3 +332,19 @@ def test_the_card_of_a_model_that_hears_or_sees(kind, full_results):
     else:
         assert card.data.pipeline_tag == "image-to-text"
         assert "| test | 3 | 2 | 33 to 1066 pixels wide, 48 to 48 high |" in text
+
+
+def test_the_card_of_a_model_that_sums_up(full_results):
+    full_results["languages"] = {"source": "en", "target": "en"}
+    for entry in full_results["sets"].values():
+        entry["scores"] = {"rouge1": {"value": 41.0, "signature": "nrefs:1|unit:word-f"}}
+        entry.pop("by_source_length", None)
+        entry.pop("each_reference", None)
+    card = make_card(full_results)
+    metadata = yaml.safe_load(card.content.split("---")[1])
+    assert metadata["pipeline_tag"] == "summarization"
+    assert 'summarizer = hf_attn_seq2seq.pipeline("summarization", model="' in card.content
+    assert '[0]["summary_text"])' in card.content
+    assert "a wrong summary causes harm" in card.content
+    assert "texts were summed up" in card.content
+    assert '"translation"' not in card.content
