@@ -36,6 +36,8 @@ class AttnSpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
         model: A model that hears. Any other is run as by Transformers' own class.
         feature_extractor, tokenizer: The model's.
         batch_size: Number of sounds that are recognized at once.
+        engine: What searches instead of `model.generate`, with equal results: an engine of the package
+            `hf_attn_seq2seq`, whose `pipeline` gives it.
         **options: Passed to `model.generate`, such as `num_beams=5` or `ctc_weight=0.3`; those of a call override
             these. The defaults are the model's settings.
 
@@ -46,8 +48,8 @@ class AttnSpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
         ValueError: A model of this package does not hear, a file cannot be used, or an option does not apply.
     """
 
-    def __init__(self, model: Any, *args: Any, **kwargs: Any) -> None:
-        self.own = _is_own(model, "speech", "sounds")
+    def __init__(self, model: Any, *args: Any, engine: Any = None, **kwargs: Any) -> None:
+        self.own, self.engine = _is_own(model, "speech", "sounds"), engine
         if self.own:
             self._pipeline_calls_generate = False  # Transformers' defaults of the search, in place of the model's
         super().__init__(model, *args, **kwargs)
@@ -69,7 +71,7 @@ class AttnSpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
             return super()._forward(model_inputs, **options)
         features = {"input_features": _as_list(model_inputs["features"])}
         inputs = self.feature_extractor.pad(BatchFeature(features), return_tensors="pt")  # type: ignore[union-attr]
-        return {"output_ids": _searched(self.model, inputs, options), "is_last": model_inputs["is_last"]}
+        return {"output_ids": _searched(self, inputs, options), "is_last": model_inputs["is_last"]}
 
     def postprocess(self, model_outputs: Any, *args: Any, **options: Any) -> Any:
         if not self.own:
@@ -98,6 +100,8 @@ class AttnImageToTextPipeline(ImageTextToTextPipeline):
         model: A model that sees. Any other is run as by Transformers' own class.
         processor: The model's.
         batch_size: Number of pictures that are read at once.
+        engine: What searches instead of `model.generate`, with equal results: an engine of the package
+            `hf_attn_seq2seq`, whose `pipeline` gives it.
         **options: Passed to `model.generate`, such as `num_beams=5`; those of a call override these. The defaults are
             the model's settings.
 
@@ -108,8 +112,8 @@ class AttnImageToTextPipeline(ImageTextToTextPipeline):
             apply.
     """
 
-    def __init__(self, model: Any, *args: Any, **kwargs: Any) -> None:
-        self.own = _is_own(model, "image", "pictures")
+    def __init__(self, model: Any, *args: Any, engine: Any = None, **kwargs: Any) -> None:
+        self.own, self.engine = _is_own(model, "image", "pictures"), engine
         if self.own:
             self._pipeline_calls_generate = False
         super().__init__(model, *args, **kwargs)
@@ -141,7 +145,7 @@ class AttnImageToTextPipeline(ImageTextToTextPipeline):
             return super()._forward(model_inputs, **options)  # type: ignore[no-any-return]
         processor: Any = self.image_processor or self.processor.image_processor  # type: ignore[union-attr]
         inputs = processor.batch(_as_list(model_inputs["pixels"]), return_tensors="pt")
-        return {"output_ids": _searched(self.model, inputs, options)}
+        return {"output_ids": _searched(self, inputs, options)}
 
     def postprocess(self, model_outputs: Any, *args: Any, **options: Any) -> Any:
         if not self.own:
@@ -203,11 +207,16 @@ def _as_list(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [given]
 
 
-def _searched(model: Any, inputs: Any, options: dict[str, Any]) -> torch.Tensor:
+def _searched(pipeline: Any, inputs: Any, options: dict[str, Any]) -> torch.Tensor:
     """Token ids of shape `(batch, results, tgt_len)`."""
-    inputs = inputs.to(model.device)
-    ids = model.generate(**inputs, **{**length_limit(model, options), **options})
-    return ids.reshape(len(inputs[model.main_input_name]), -1, ids.shape[-1])
+    model, batch = pipeline.model, len(inputs[pipeline.model.main_input_name])
+    options = {**length_limit(model, options), **options}
+    if pipeline.engine is not None:
+        arrays = {name: value.numpy() for name, value in inputs.items()}
+        ids = torch.from_numpy(pipeline.engine.search(**arrays, **options).sequences)
+    else:
+        ids = model.generate(**inputs.to(model.device), **options)
+    return ids.reshape(batch, -1, ids.shape[-1])
 
 
 def _texts(tokenizer: Any, ids: torch.Tensor, options: dict[str, Any]) -> list[str]:

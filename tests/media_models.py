@@ -33,8 +33,8 @@ class MediaModel(NamedTuple):
         return self.processor.batch_decode(ids, skip_special_tokens=True)
 
 
-def media_model(frontend: str, **fields: Any) -> MediaModel:
-    """`frontend` is "speech" or "image"."""
+def media_model(frontend: str, scale: float = 1.0, **fields: Any) -> MediaModel:
+    """`frontend` is "speech" or "image"; `scale` as for `scrambled`."""
     tokenizer = train_tokenizer(["one two three four five six seven"], kind="word", vocab_size=40)
     sizes = {"vocab_size": len(tokenizer), "hidden_size": 16, "encoder_type": "gru", "decoder_type": "gru"}
     if frontend == "speech":
@@ -44,7 +44,7 @@ def media_model(frontend: str, **fields: Any) -> MediaModel:
         processor = AttnSeq2SeqProcessor(image_processor=AttnSeq2SeqImageProcessor(16), tokenizer=tokenizer)
         fields = {"image_height": 16, "image_channels": 1, "image_layout": "columns", **fields}
     model = AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqConfig(frontend=frontend, **sizes, **fields))
-    scrambled(model, scale=1.5)
+    scrambled(model, scale=scale)
     model.generation_config.max_new_tokens = 9
     return MediaModel(model.eval(), processor)
 

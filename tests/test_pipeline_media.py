@@ -14,7 +14,7 @@ import torch
 import transformers
 from transformers import AutoModelForImageTextToText, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq
 
-from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, pipeline
 from hf_attn_seq2seq.frontend import FRONTENDS
 from hf_attn_seq2seq.media import read_audio
 from hf_attn_seq2seq.pipeline_media_attn_seq2seq import (
@@ -239,3 +239,25 @@ def test_the_pipelines_travel_with_the_weights(front: str, made: MediaModel, fil
     for seen in report:
         assert seen["module"].startswith("transformers_modules.")
         assert texts(front, seen["results"]) == expected
+
+
+def test_our_own_pipeline_gives_both_kinds(front: str, made: MediaModel, files: list[str], tmp_path: Path) -> None:
+    folder = made.save(tmp_path / "model")
+    expected = [made.plainly(file, num_beams=2)[0] for file in files]
+    for task in FRONTENDS[front].tasks:
+        for engine, name in (("auto", "graph"), ("torch", "torch")):
+            pipe = pipeline(task, folder, engine=engine, device="cpu")
+            assert pipe.engine.name.startswith(name)
+            assert texts(front, pipe(files, batch_size=2, num_beams=2)) == expected
+        pipe = pipeline(task, made.model, processor=made.processor)
+        assert texts(front, pipe(files, num_beams=2)) == expected
+    noun = "speech" if front == "speech" else "pictures"
+    with pytest.raises(ValueError, match=f"reads {noun}, not text"):
+        pipeline("translation", folder)
+    for options, words in (
+        ({"model": "en-fr-small"}, "reads text, not speech or pictures"),
+        ({}, "No included model is for"),
+        ({"model": made.model}, "The processor is missing"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            pipeline(task, **options)

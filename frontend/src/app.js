@@ -14,6 +14,7 @@ import { CHAPTERS, DEPTHS, START, readAddress, writeAddress } from "./state.js";
 
 const PLAY_MS = 1700; // a step, while playing
 const FIRST_STEP_CHAPTER = CHAPTERS.indexOf("step_input");
+const REVEALED = ".diagram, .heat-box"; // what is chosen in these boxes is scrolled into sight
 const DEPTH_NAMES = { lines: "lines", bars: "bars", numbers: "numbers", vectors: "vectors" };
 
 /** One run as it is being looked at: the reader's place, fitted to what the run has. */
@@ -155,7 +156,7 @@ export class App {
       const box = this.root.querySelector(`[data-scroll="${CSS.escape(name)}"]`);
       if (box) [box.scrollLeft, box.scrollTop] = [left, top];
     }
-    for (const box of this.root.querySelectorAll(".diagram, .heat-box, .layers")) reveal(box);
+    for (const box of this.root.querySelectorAll(views[0].run.input ? `${REVEALED}, .layers, .layer-rows, .vector-list.long, .table-box.weights` : REVEALED)) reveal(box);
     if (focused) this.root.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 
@@ -486,7 +487,7 @@ function mediaCaption({ run, inStep }) {
 /** Scrolls a box, and nothing else, so far that what is chosen in it can be seen. */
 function reveal(box) {
   const place = box.getBoundingClientRect();
-  for (const chosen of box.querySelectorAll(".target .current, .layer.current, .in-row.in-column")) {
+  for (const chosen of box.querySelectorAll(".target .current, .layer.current, .layer-row.current, .vector-item.current, tr.marked, .in-row.in-column")) {
     const here = chosen.getBoundingClientRect();
     if (here.left < place.left || here.right > place.right) box.scrollLeft += (here.left + here.right - place.left - place.right) / 2;
     if (here.top < place.top || here.bottom > place.bottom) box.scrollTop += (here.top + here.bottom - place.top - place.bottom) / 2;

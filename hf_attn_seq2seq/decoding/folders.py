@@ -33,6 +33,7 @@ SETTINGS = (
     "processor_config.json",
     "preprocessor_config.json",
 )
+TASKS = {"tokens": "translation", "speech": "automatic-speech-recognition", "image": "image-to-text"}
 READ = {"tokens": "text", "speech": "speech", "image": "pictures"}  # what models read, by their front end
 PADDED = 127  # tokens that a vocabulary may have beyond the tokenizer's, where it is a round number
 GENERATION = "The generation_config.json"
@@ -105,6 +106,13 @@ def check_reads(name: str, config: Any, *frontends: str) -> None:
         raise ValueError(
             f"'{name}' reads {READ.get(frontend, quoted(frontend))}, not {wanted}: use hf-attn-seq2seq {command}."
         )
+
+
+def try_it(folder: str | os.PathLike[str]) -> str:
+    """What to do with a model that was just written, by its `config.json`."""
+    reads_text = (read_settings(Path(folder, "config.json")).get("frontend") or "tokens") == "tokens"
+    given = 'translate {} "..."' if reads_text else "transcribe {} FILE"
+    return f"Try it: hf-attn-seq2seq {given.format(folder)}"
 
 
 def check_search_settings(name: str, settings: Mapping[str, Any]) -> None:

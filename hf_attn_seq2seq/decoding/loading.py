@@ -192,6 +192,7 @@ def load_aligner(name: str | Path, **changes: Any) -> Aligner:
     Raises:
         ValueError: As for [`load_translator`], or the saved read-out is damaged.
     """
+    check_reads(str(name), read_config(str(name)), "tokens")
     translator = load_translator([str(name)])
     readout = readout_of(translator.model)
     return Aligner(*translator, replace(readout, **{field: new for field, new in changes.items() if new is not None}))
@@ -330,6 +331,22 @@ def read_processor(name: str, config: Any, hub: Mapping[str, Any] = NO_CODE) -> 
                 "use the processor that the model was trained with."
             )
     return processor
+
+
+def save_reader(name: str, translator: Translator, folder: Path) -> None:
+    """
+    Save what turns the source of a model into its inputs: the tokenizer, or the processor, which has the tokenizer.
+
+    Args:
+        name: The model's, as for [`load`].
+        translator: What was loaded by that name.
+        folder: Where a copy of the model is saved.
+    """
+    frontend = getattr(translator.model.config, "frontend", "tokens")
+    if frontend == "tokens":
+        translator.tokenizer.save_pretrained(folder)
+    else:
+        read_processor(name, translator.model.config).save_pretrained(folder)
 
 
 def _load_tokenizer(name: str, hub: Mapping[str, Any]) -> PreTrainedTokenizerBase:

@@ -114,8 +114,9 @@ TRANSCRIBE_EXAMPLES = """examples:
 formats:
   text   what was recognized
   tsv    the file, a tab, and what was recognized
-  jsonl  one JSON object per line: file, text and, of a file that cannot be used, error
-Such a file is told and its line has no text; the others are done, and the exit status is 1.
+  jsonl  one JSON object per line: file, text, and score or, of a file that cannot be used, error
+A score is the sum of the tokens' log-probabilities, divided by length ** length_penalty. A file that
+cannot be used is told, and its line has no text; the others are done, and the exit status is 1.
 """
 
 
@@ -171,6 +172,7 @@ def transcribe_parser() -> CommandParser:
     work.add_argument(
         "--batch-size", type=int, default=16, metavar="N", help="files decoded at once (default %(default)s)"
     )
+    work.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
     work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if available)")
     work.add_argument("--dtype", choices=DTYPES, default="auto")
     return parser

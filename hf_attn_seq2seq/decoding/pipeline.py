@@ -1,17 +1,20 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""`pipeline`: translation, summaries and other text from text, by a model or its name."""
+"""`pipeline`: text from text, from sounds or from pictures, by a model or its name."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import Pipeline, PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.decoding.engines import graph_refused
+from hf_attn_seq2seq.decoding.engines import Engine, graph_refused
+from hf_attn_seq2seq.decoding.folders import check_reads
 from hf_attn_seq2seq.decoding.loaded import quick_engine
-from hf_attn_seq2seq.decoding.loading import HUB_OPTIONS, NO_CODE, load, read_tokenizer
+from hf_attn_seq2seq.decoding.loading import HUB_OPTIONS, NO_CODE, load, load_recognizer, read_tokenizer
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.pipeline_attn_seq2seq import RETURN_NAMES, AttnTranslationPipeline
+from hf_attn_seq2seq.pipeline_media_attn_seq2seq import PIPELINES
+from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 
 
 def pipeline(
@@ -22,21 +25,25 @@ def pipeline(
     device: Any = None,
     dtype: str = "auto",
     engine: str = "auto",
+    processor: AttnSeq2SeqProcessor | None = None,
     **options: Any,
-) -> AttnTranslationPipeline:
+) -> Any:
     """
     A pipeline like those of Transformers 4 for any encoder-decoder: `translation`, `translation_xx_to_yy`,
-    `summarization` and `text2text-generation`.
+    `summarization` and `text2text-generation`; and for models of this package that hear or see.
 
     ```python
     translator = pipeline("translation", model="outputs/demo")
     translator("The cat is on the mat.")  # [{"translation_text": "Le chat est sur le tapis."}]
     summarizer = pipeline("summarization", model="outputs/debian-summaries", num_beams=5)
     summarizer("This package provides ...")  # [{"summary_text": "..."}]
+    pipeline("automatic-speech-recognition", model="outputs/an4")("speech.flac")  # {"text": "..."}
+    pipeline("image-to-text", model="outputs/fraktur")("line.png")  # [{"generated_text": "..."}]
     ```
 
     Args:
-        task: As for [`AttnTranslationPipeline`].
+        task: As for [`AttnTranslationPipeline`]; or "automatic-speech-recognition", "image-to-text" or
+            "image-text-to-text", as for [`AttnSpeechRecognitionPipeline`] and [`AttnImageToTextPipeline`].
         model: The model, or its name as for [`load`]; None: the model included in this package, which translates.
         tokenizer: The model's tokenizer, or its folder or name; None: that of the model.
         device: As for [`transformers.Pipeline`]; None: a GPU if available.
@@ -44,22 +51,28 @@ def pipeline(
         engine: What translates: "torch" is `model.generate`; "graph" the ONNX graph of a saved model, on the CPU;
             "auto" the graph where it gives the same translations, for a model that is given by its name. A model that
             is changed afterwards is run by `generate`.
-        **options: Options of [`AttnTranslationPipeline`], and for names on the Hub also those of [`load`].
+        processor: Of a model that hears or sees and is not given by its name.
+        **options: Options of the pipeline, and for names on the Hub also those of [`load`].
 
     Raises:
-        ValueError: The model does not exist, is not an encoder-decoder, or has no tokenizer; none is given for another
-            task than translation.
+        ValueError: The model does not exist, is not an encoder-decoder, has no tokenizer or processor, or reads
+            something else; none is given for another task than translation.
     """
-    if model is None and RETURN_NAMES.get(task, "translation") != "translation":
+    hears_or_sees = task in PIPELINES
+    if model is None and (hears_or_sees or RETURN_NAMES.get(task, "translation") != "translation"):
         raise ValueError(f"No included model is for '{task}': give one as model=, or its folder or name.")
     if device == -1:  # which Transformers takes for the CPU, or for the model's device
         device = "cpu"
     hub = {**NO_CODE, **{name: options.pop(name) for name in HUB_OPTIONS if name in options}}
     found: Any = model
-    searching = None
+    searching: Engine | None = None
     if model is None or isinstance(model, str | Path):
         place = None if device is None or isinstance(device, int) else str(device)
-        found, tokenizer = load(model or DEFAULT_MODEL, place, dtype, tokenizer, **hub)
+        if hears_or_sees:
+            found, processor = load_recognizer(model, place, dtype, hub)
+        else:
+            found, tokenizer = load(model or DEFAULT_MODEL, place, dtype, tokenizer, **hub)
+            check_reads(str(model or DEFAULT_MODEL), found.config, "tokens")
         device = found.device if device is None else device  # an exported model stays on the CPU
         if torch.device(device).type == "cpu":
             searching = quick_engine(found, engine, hub)
@@ -71,4 +84,17 @@ def pipeline(
         raise ValueError("The graph is that of a saved model: give its folder or name.")
     elif isinstance(tokenizer, str | Path):
         tokenizer = read_tokenizer(str(tokenizer), hub)
-    return AttnTranslationPipeline(found, tokenizer, task=task, device=device, engine=searching, **options)
+    if not hears_or_sees:
+        return AttnTranslationPipeline(found, tokenizer, task=task, device=device, engine=searching, **options)
+    if processor is None:
+        raise ValueError("The processor is missing: give the model's as processor=...")
+    return _media_pipeline(task, found, processor, device=device, engine=searching, **options)
+
+
+def _media_pipeline(task: str, model: Any, processor: AttnSeq2SeqProcessor, **options: Any) -> Pipeline:
+    parts: dict[str, Any] = {"tokenizer": processor.tokenizer}
+    if task == "automatic-speech-recognition":
+        parts["feature_extractor"] = getattr(processor, "feature_extractor", None)
+    else:
+        parts = {"processor": processor}
+    return PIPELINES[task](model, task=task, **parts, **options)

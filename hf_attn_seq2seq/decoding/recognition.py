@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from transformers import BatchFeature
 
+from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.loading import Recognizer
+from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.media import MAX_SECONDS, read_audio, read_image
+from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 from hf_attn_seq2seq.resampling import resample
 from hf_attn_seq2seq.splitting import length_limit
 
@@ -25,6 +27,7 @@ class Transcript(NamedTuple):
 
     file: str
     text: str  # on one line; empty where there is an error
+    score: float = 0.0  # the sum of its tokens' log-probabilities, divided by length ** length_penalty
     error: str | None = None  # why the file was not used: a sentence that names it
 
 
@@ -34,6 +37,7 @@ def transcribe(
     *,
     batch_size: int = BATCH_SIZE,
     max_seconds: float | None = MAX_SECONDS,
+    engine: Engine | None = None,
     **generate_options: Any,
 ) -> Iterator[Transcript]:
     """
@@ -49,8 +53,10 @@ def transcribe(
         files: Sounds for a model that hears, pictures for one that sees.
         batch_size: Number of files that are decoded at once.
         max_seconds: Longer sounds are not used; None: there is no limit.
+        engine: What searches, such as the result of `quick_engine`; None: `model.generate`.
         **generate_options: Passed to `model.generate`, such as `num_beams=5`; the defaults are the model's settings.
     """
+    engine = engine or TorchEngine(recognizer.model)
     names = map(os.fspath, files)
     for size in itertools.chain([batch_size], itertools.repeat(batch_size * _AHEAD)):  # the first are soon there
         window = list(itertools.islice(names, size))
@@ -62,13 +68,13 @@ def transcribe(
             try:
                 features[number] = read_features(recognizer, name, max_seconds)
             except ValueError as error:
-                found[number] = Transcript(name, "", str(error))
+                found[number] = Transcript(name, "", error=str(error))
         time = 0 if recognizer.processor.hears else -1
         order = sorted(features, key=lambda number: features[number].shape[time])
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            texts = decode(recognizer, [features.pop(number) for number in batch], **generate_options)
-            found.update((number, Transcript(window[number], text)) for number, text in zip(batch, texts))
+            results = search(recognizer.processor, [features.pop(each) for each in batch], engine, **generate_options)
+            found.update((number, Transcript(window[number], *result)) for number, result in zip(batch, results))
         yield from (found[number] for number in range(len(window)))
 
 
@@ -91,14 +97,15 @@ def read_features(recognizer: Recognizer, name: str, max_seconds: float | None =
         raise ValueError(f"{name}: {error}") from error
 
 
-@torch.no_grad()
-def decode(recognizer: Recognizer, features: list[np.ndarray], **generate_options: Any) -> list[str]:
-    """The texts for a batch of the results of [`read_features`], each on one line."""
-    model, processor = recognizer
+def search(
+    processor: AttnSeq2SeqProcessor, features: list[np.ndarray], engine: Engine, **generate_options: Any
+) -> list[tuple[str, float]]:
+    """The texts for a batch of the results of [`read_features`], each on one line, and their scores."""
     if processor.hears:
-        inputs = processor.feature_extractor.pad(BatchFeature({"input_features": features}), return_tensors="pt")
+        inputs = processor.feature_extractor.pad(BatchFeature({"input_features": features}), return_tensors="np")
     else:
-        inputs = processor.image_processor.batch(features, return_tensors="pt")
-    options = {**length_limit(model, generate_options), **generate_options}
-    sequences = model.generate(**inputs.to(model.device), **options)  # type: ignore[operator]
-    return [" ".join(text.split()) for text in processor.batch_decode(sequences, skip_special_tokens=True)]
+        inputs = processor.image_processor.batch(features, return_tensors="np")
+    options = {**length_limit(engine, generate_options), **generate_options}
+    found = engine.search(**inputs, scores=True, **options)
+    texts = processor.batch_decode(found.sequences, skip_special_tokens=True)
+    return [(" ".join(text.split()), float(score)) for text, score in zip(texts, found.scores)]

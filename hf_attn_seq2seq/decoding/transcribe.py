@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> None:
     refuse_overwriting(output, *map(Path, options.files))
     files = list(_files(options.files, options.column))
     # Not before the arguments are checked, and not for --help.
+    from hf_attn_seq2seq.decoding.loaded import quick_engine
     from hf_attn_seq2seq.decoding.loading import load_recognizer
     from hf_attn_seq2seq.decoding.recognition import transcribe
 
@@ -42,7 +43,9 @@ def run(options: argparse.Namespace) -> None:
     search = {name: value for name in names if (value := getattr(options, name)) is not None}
     if search.get("ctc_weight") and getattr(recognizer.model, "ctc_head", None) is None:
         raise ValueError(f"'{options.model}' was trained without CTC: leave out --ctc-weight.")
-    found = transcribe(recognizer, files, batch_size=options.batch_size, max_seconds=options.max_seconds, **search)
+    engine = quick_engine(recognizer.model, options.engine)
+    sizes = {"batch_size": options.batch_size, "max_seconds": options.max_seconds}
+    found = transcribe(recognizer, files, engine=engine, **sizes, **search)
     failed = 0
     with Output(output) as writer, _bar(len(files), output) as bar:
         writer.open()
@@ -102,9 +105,8 @@ def _files(given: list[str], column: str | None) -> Iterator[str]:
 
 def _formatted(transcript: Transcript, kind: str) -> str:
     if kind == "jsonl":
-        record = {"file": transcript.file, "text": transcript.text}
-        if transcript.error is not None:
-            record["error"] = transcript.error
+        record: dict[str, Any] = {"file": transcript.file, "text": transcript.text}
+        record |= {"error": transcript.error} if transcript.error else {"score": round(transcript.score, 4)}
         return json.dumps(record, ensure_ascii=False) + "\n"
     return f"{transcript.file}\t{transcript.text}\n" if kind == "tsv" else f"{transcript.text}\n"
 

@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from hf_attn_seq2seq.decoding.folders import try_it
 from hf_attn_seq2seq.export.names import CTRANSLATE2, GRAPH, MARIAN
 from hf_attn_seq2seq.export.parsers import export_parser
 from hf_attn_seq2seq.export.writer import SENTENCES, Exported, WrittenGraph, described, export, export_graph
@@ -54,7 +55,7 @@ def _read(path: Path) -> list[str]:
 def _told(exported: Exported) -> str:
     return (
         f"{exported.folder}: {exported.bytes / 1e6:.1f} MB, {exported.kind}.\n{described(exported.difference)}\n"
-        f'Try it: hf-attn-seq2seq translate {exported.folder} "..."'
+        f"{try_it(exported.folder)}"
     )
 
 
@@ -62,5 +63,5 @@ def _told_graph(written: WrittenGraph) -> str:
     return (
         f"{written.path}: {written.bytes / 1e6:.2f} MB, beside the weights.\n{written.equal_translations} of "
         f"{written.compared} {SENTENCES[written.sentences]} have the same translation as with PyTorch.\n"
-        f'Try it: hf-attn-seq2seq translate {written.path.parent} "..."'
+        f"{try_it(written.path.parent)}"
     )

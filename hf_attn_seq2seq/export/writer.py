@@ -15,8 +15,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from hf_attn_seq2seq.decoding.exported import FORMAT, VERSION, ExportedModel
+from hf_attn_seq2seq.decoding.folders import TASKS
 from hf_attn_seq2seq.decoding.graph import GraphEngine
-from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.loading import load_translator, save_reader
 from hf_attn_seq2seq.decoding.names import DESCRIPTION, resolve
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, save_readout
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
@@ -92,7 +93,7 @@ def export(
             "model": source.name if source.is_dir() else name,
             "weights_sha256": _checksums(name),
         }
-        translator.tokenizer.save_pretrained(made)
+        save_reader(name, translator, made)
         difference = measure(model, ExportedModel(made), inputs, origin)
         if to == "onnx" and difference.largest_logit_difference > TOLERANCE * max(1.0, difference.largest_logit):
             raise ValueError(
@@ -100,7 +101,8 @@ def export(
                 f"{difference.largest_logit_difference:.1e}), so nothing was written: please report this."
             )
         _write_json(made / DESCRIPTION, {**description, "difference_from_pytorch": difference._asdict()})
-        (made / "README.md").write_text(_card(description["model"], to, difference), encoding="utf-8")
+        card = _card(description["model"], to, difference, TASKS[model.config.frontend])
+        (made / "README.md").write_text(card, encoding="utf-8")
         size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE, GRAPH_FILE, WEIGHTS_FILE))
     return Exported(folder, to, size, difference)
 
@@ -244,7 +246,7 @@ def _default_output(name: str, kind: str) -> Path:
     return folder.with_name(f"{folder.name}-{kind}") if folder.is_dir() else Path(f"{folder.name}-{kind}")
 
 
-def _card(model: str, kind: str, near: Difference) -> str:
+def _card(model: str, kind: str, near: Difference, task: str) -> str:
     """The README of the folder; it does not repeat the original model's results, which do not apply to this one."""
     return f"""# {model}, exported
 
@@ -254,7 +256,7 @@ model card of the original model. Compared with it: {described(near)}
 ```python
 import hf_attn_seq2seq
 
-translator = hf_attn_seq2seq.pipeline(model=".")  # this folder
+run = hf_attn_seq2seq.pipeline("{task}", model=".")  # this folder
 ```
 """
 

@@ -14,10 +14,11 @@ from huggingface_hub import ModelCard, ModelCardData
 from safetensors import SafetensorError
 
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.decoding.loading import Translator, load_translator
+from hf_attn_seq2seq.decoding.loading import Translator, load_translator, save_reader
 from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, make_card
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, checksums, names_only, read_results
+from hf_attn_seq2seq.frontend import FRONTENDS
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE, READOUT_FILE
 from hf_attn_seq2seq.graphs.writer import save_graph
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
@@ -25,6 +26,7 @@ from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
 
 PICTURE, PAGE = "alignment.png", "explanation.html"
 ENGLISH = "The cat is on the mat."  # explained if a model of English has no example
+_FILES = {"speech": "speech.flac", "image": "picture.png"}  # in a card's example, by front end
 _SECTIONS = ("model", "languages", "card", "training", "data", "evaluation", "recipe", "versions")  # of results
 
 
@@ -77,7 +79,7 @@ def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = No
         translator = _load(source, name)
         model, tokenizer = translator
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_reader(str(source), translator, folder)
         for file in (RESULTS_FILE, READOUT_FILE):
             if (source / file).is_file():
                 shutil.copyfile(source / file, folder / file)
@@ -86,9 +88,13 @@ def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = No
         recipe = _stage_recipe(source, folder)
         results = _results(source)
         notes = _licence_notes(results.get("license", recipe.get("license"))) + _weights_notes(results, source)
-        explained = _explain(
-            Translator(model.float(), tokenizer), _sentence(sentence, results, recipe), repo_id, folder
-        )
+        if model.config.reads_tokens:
+            shown = _sentence(sentence, results, recipe)
+            explained = _explain(Translator(model.float(), tokenizer), shown, repo_id, folder)
+        elif sentence is not None:
+            raise ValueError(f"'{name}' reads no text, so no sentence can be explained: leave out --sentence.")
+        else:
+            explained = Explained(None, None, None, [])
         if not results and (source / CARD_FILE).is_file():
             shutil.copyfile(source / CARD_FILE, folder / CARD_FILE)  # written by hand, or by the Trainer
         else:
@@ -96,7 +102,7 @@ def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = No
                 notes.append(
                     f"There is no {RESULTS_FILE}, so the model card has no results: run evaluate to add them."
                 )
-            card = _card(results, recipe, repo_id, explained, source)
+            card = _card(results, recipe, repo_id, explained, source, model.config.frontend)
             (folder / CARD_FILE).write_text(str(card), "utf-8")
         return notes + explained.notes
 
@@ -250,10 +256,15 @@ def _explain(translator: Translator, sentence: str | None, repo_id: str, folder:
 
 
 def _card(
-    results: dict[str, Any], recipe: dict[str, Any], repo_id: str, explained: Explained, source: Path
+    results: dict[str, Any],
+    recipe: dict[str, Any],
+    repo_id: str,
+    explained: Explained,
+    source: Path,
+    frontend: str,
 ) -> ModelCard:
     if not results:
-        return _plain_card(recipe, repo_id, explained)
+        return _plain_card(recipe, repo_id, explained, frontend)
     try:
         return make_card(results, repo_id=repo_id, picture=explained.picture, page=explained.page)
     except KeyError as error:
@@ -262,7 +273,7 @@ def _card(
         raise ValueError(_no_results(source / RESULTS_FILE, str(error))) from None
 
 
-def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained) -> ModelCard:
+def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained, frontend: str) -> ModelCard:
     """A model card without results, for a model that was not evaluated."""
     data = recipe.get("data") or {}
     languages = [data[side] for side in ("source_language", "target_language") if data.get(side)]
@@ -270,21 +281,14 @@ def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained) -> M
         language=list(dict.fromkeys(languages)) or None,
         license=recipe.get("license"),
         library_name="transformers",
-        pipeline_tag="translation" if len(set(languages)) == 2 else None,
+        pipeline_tag=_tag(frontend, languages),
         tags=["attn_seq2seq", "hf_attn_seq2seq"],
     )
     parts = [
         f"# {repo_id.rpartition('/')[2]}",
         recipe.get("description") or "An attention encoder-decoder.",
         "It has not been evaluated, so this card has no results.",
-        "```python\n"
-        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n\n"
-        f'model = AutoModelForSeq2SeqLM.from_pretrained("{repo_id}", trust_remote_code=True)\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("{repo_id}", trust_remote_code=True)\n'
-        f"batch = tokenizer([{json.dumps(explained.sentence or '...', ensure_ascii=False)}], "
-        'return_tensors="pt")\n'
-        "print(tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True))\n"
-        "```",
+        f"```python\n{_example(repo_id, explained.sentence, frontend)}\n```",
         f"![Attention weights of one translation]({explained.picture})" if explained.picture else "",
         f"How one translation is computed, number by number: [{explained.page}]({explained.page})."
         if explained.page
@@ -293,3 +297,27 @@ def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained) -> M
     ]
     body = "\n\n".join(part for part in parts if part)
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")
+
+
+def _tag(frontend: str, languages: list[str]) -> str | None:
+    """The Hub's name of what a model does."""
+    if frontend == "tokens":
+        return "translation" if len(set(languages)) == 2 else None
+    return FRONTENDS[frontend].tasks[0] if FRONTENDS[frontend].tasks else None
+
+
+def _example(repo_id: str, sentence: str | None, frontend: str) -> str:
+    if frontend != "tokens":
+        return (
+            "from transformers import pipeline\n\n"
+            f'pipe = pipeline("{_tag(frontend, [])}", model="{repo_id}", trust_remote_code=True)\n'
+            f'print(pipe("{_FILES.get(frontend, "file")}"))'
+        )
+    return (
+        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n\n"
+        f'model = AutoModelForSeq2SeqLM.from_pretrained("{repo_id}", trust_remote_code=True)\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("{repo_id}", trust_remote_code=True)\n'
+        f"batch = tokenizer([{json.dumps(sentence or '...', ensure_ascii=False)}], "
+        'return_tensors="pt")\n'
+        "print(tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True))"
+    )

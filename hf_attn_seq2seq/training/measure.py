@@ -21,7 +21,7 @@ from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, running_text
 from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load_readout, translate
 from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.loaded import quick_engine
-from hf_attn_seq2seq.decoding.loading import Recognizer, Translator, load_aligner, load_translator, read_processor
+from hf_attn_seq2seq.decoding.loading import Translator, load_aligner, load_translator, read_processor
 from hf_attn_seq2seq.decoding.names import PACKAGED
 from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
@@ -42,6 +42,7 @@ from hf_attn_seq2seq.evaluation.results import (
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
 from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES, media_examples
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, read_languages, refuse_same_direction
@@ -73,12 +74,17 @@ def translate_set(engine: Engine, tokenizer: Any, sources: Sequence[str], settin
 
 
 def recognise_set(
-    recipe: Recipe, corpus: PreparedCorpus, name: str, recognizer: Recognizer, settings: EvaluationSettings
+    recipe: Recipe,
+    corpus: PreparedCorpus,
+    name: str,
+    processor: AttnSeq2SeqProcessor,
+    engine: Engine,
+    settings: EvaluationSettings,
 ) -> list[str]:
     """The texts of the sounds or pictures of a set, each on one line."""
     examples = media_examples(recipe, corpus, name)
     options = {"batch_size": settings.batch_size, **search_options(settings)}
-    return recognise(recognizer, examples, range(len(examples)), **options)
+    return recognise(processor, engine, examples, range(len(examples)), **options)
 
 
 def settings_record(settings: EvaluationSettings) -> dict[str, Any]:
@@ -180,16 +186,14 @@ def evaluate_model(
         "sets": {},
         **describe_environment(),
     }
-    if not corpus.is_text and engine == "graph":
-        raise ValueError("Sets of sounds and pictures are measured by PyTorch: leave out --engine graph.")
     if not corpus.is_text:
         results["source_kind"] = recipe.data.source_kind
         results["data"]["sources"] = {
             name: {of: value for of, value in split.items() if of not in ("pairs", "rows_of_sources", "features_of")}
             for name, split in corpus.report["splits"].items()
         }
-        recognizer = Recognizer(translator.model, read_processor(str(folder), translator.model.config))
-    searching = quick_engine(translator.model, engine) if corpus.is_text else None
+        processor = read_processor(str(folder), translator.model.config)
+    searching = quick_engine(translator.model, engine)
     aligner = WordAligner.of(translator, folder, settings) if corpus.is_text else None
     gold, path = [], recipe.data.folder / (settings.alignment.gold or "")
     if settings.alignment.gold:
@@ -211,10 +215,10 @@ def evaluate_model(
         doing = "Translating" if corpus.is_text else "Reading"
         with console.status(f"{doing} {name}, {len(texts.sources)} {'sentences' if corpus.is_text else 'files'} ..."):
             started, cpu_started = time.perf_counter(), time.process_time()
-            if searching is not None:
+            if corpus.is_text:
                 hypotheses = translate_set(searching, translator.tokenizer, texts.sources, settings)
             else:
-                hypotheses = recognise_set(recipe, corpus, name, recognizer, settings)
+                hypotheses = recognise_set(recipe, corpus, name, processor, searching, settings)
             seconds_of[name] = time.perf_counter() - started
             cpu_seconds += time.process_time() - cpu_started
         with console.status(f"Scoring {name} ..."):
@@ -230,7 +234,7 @@ def evaluate_model(
             with console.status(f"Looking at {name} ..."):
                 worst = worst_sentences(texts.sources, hypotheses, texts.references)
                 results["worst"] = {name: [asdict(one) for one in worst]}
-                if aligner and searching is not None:
+                if aligner:
                     example = example_attention(searching, translator.tokenizer, texts.sources, settings)
                     results["example"] = {"set": name, **example}
     speed = measure_speed(translator, searching, translations, seconds_of, cpu_seconds, settings)
@@ -238,7 +242,7 @@ def evaluate_model(
         heard = sum(sum(sets[name]["seconds"]) for name in translations)
         speed = replace(speed, sound_seconds_per_second=heard / speed.seconds)
     results["speed"] = {name: value for name, value in asdict(speed).items() if value is not None}
-    if recipe.card.quote and recipe.card.sentences and searching is not None:
+    if recipe.card.quote and recipe.card.sentences:
         own = recipe.card.sentences
         pairs = zip(own, translate_set(searching, translator.tokenizer, own, settings))
         results["translations"] = [{"source": source, "translation": text} for source, text in pairs]
@@ -257,7 +261,7 @@ def evaluate_model(
 
 def measure_speed(
     translator: Translator,
-    engine: Engine | None,
+    engine: Engine,
     translations: dict[str, list[str]],
     seconds_of: dict[str, float],
     cpu_seconds: float,
@@ -279,7 +283,7 @@ def measure_speed(
         batch_size=settings.batch_size,
         threads=torch.get_num_threads(),
         device=translator.model.device.type,
-        engine=engine.name if engine is not None else "torch",
+        engine=engine.name,
     )
 
 

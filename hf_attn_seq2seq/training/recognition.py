@@ -9,8 +9,9 @@ import numpy as np
 
 from hf_attn_seq2seq.data.batches import cut_batches
 from hf_attn_seq2seq.data.examples import MediaExamples
-from hf_attn_seq2seq.decoding.loading import Recognizer
-from hf_attn_seq2seq.decoding.recognition import decode
+from hf_attn_seq2seq.decoding.engines import Engine
+from hf_attn_seq2seq.decoding.recognition import search
+from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 
 
 STATES = 1 << 14  # of the encoder, in a batch: the convolutions before it need much memory
@@ -40,7 +41,8 @@ def similar_batches(
 
 
 def recognise(
-    recognizer: Recognizer,
+    processor: AttnSeq2SeqProcessor,
+    engine: Engine,
     examples: MediaExamples,
     indices: Sequence[int],
     batch_size: int = 64,
@@ -50,16 +52,17 @@ def recognise(
     The texts that the model finds in some of the examples, in the order of `indices`, each on one line.
 
     Args:
-        recognizer: A model of speech or of pictures, and its processor.
+        processor: That of a model of speech or of pictures.
+        engine: What runs the model.
         examples: Sounds or pictures.
         indices: Which of them, each once.
         batch_size: How many in a batch, at most.
         **generate_options: Passed to `model.generate`, such as `num_beams=5`.
     """
-    recognizer.model.eval()
-    name = "input_features" if recognizer.processor.hears else "pixel_values"
+    name = "input_features" if processor.hears else "pixel_values"
     found: dict[int, str] = {}
-    for batch in similar_batches(recognizer.model.config, examples, indices, batch_size):
+    for batch in similar_batches(engine.config, examples, indices, batch_size):
         features = [example[name] for example in examples.__getitems__(batch)]
-        found.update(zip(batch, decode(recognizer, features, **generate_options)))
+        results = search(processor, features, engine, **generate_options)
+        found.update((index, text) for index, (text, _) in zip(batch, results))
     return [found[index] for index in indices]

@@ -36,7 +36,7 @@ from hf_attn_seq2seq.data.batches import TokenBudgetSampler, pad_batch
 from hf_attn_seq2seq.data.examples import MediaExamples, SampledExamples
 from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.decoding.engines import Engine
-from hf_attn_seq2seq.decoding.loading import Recognizer
+from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.decoding.trained import TrainedGraph, can_have_graph
 from hf_attn_seq2seq.evaluation.metrics import score_corpus
 from hf_attn_seq2seq.messages import shortened
@@ -357,8 +357,8 @@ class TranslationTrainer(Seq2SeqTrainer):
         model = self.unwrapped()
         if isinstance(self.eval_dataset, MediaExamples):
             size = self.args.per_device_eval_batch_size
-            recognizer = Recognizer(model, self.processing_class)  # type: ignore[arg-type]
-            return recognise(recognizer, self.eval_dataset, sources, size, num_beams=1)
+            processor: Any = self.processing_class
+            return recognise(processor, TorchEngine(model), self.eval_dataset, sources, size, num_beams=1)
 
         def translated(by: PreTrainedModel | Engine) -> list[str]:
             batch_size = self.args.per_device_eval_batch_size  # sentences are not split, as in `evaluate`

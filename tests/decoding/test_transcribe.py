@@ -46,6 +46,15 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
+def score_of(made: MediaModel, file: str) -> float:
+    """The mean of the log-probabilities of what greedy search finds."""
+    inputs = made.processor(**{"audio" if made.processor.hears else "images": file}, return_tensors="pt")
+    ids = made.model.generate(**inputs)
+    logits = made.model(**inputs, decoder_input_ids=ids[:, :-1]).logits.log_softmax(-1)
+    picked = logits.gather(2, ids[:, 1:, None])
+    return float(picked.mean().detach())
+
+
 def test_a_line_for_each_file_in_order(
     saved: tuple[MediaModel, Path], files: list[str], run: Run, tmp_path: Path
 ) -> None:
@@ -61,8 +70,12 @@ def test_a_line_for_each_file_in_order(
     assert (tmp_path / "out.txt").read_text() == lines
     tsv = run(folder, *files, "--format", "tsv")[1]
     assert tsv == "".join(f"{file}\t{line}\n" for file, line in zip(files, expected))
-    jsonl = map(json.loads, run(folder, *files, "--format", "jsonl")[1].splitlines())
-    assert list(jsonl) == [{"file": file, "text": line} for file, line in zip(files, expected)]
+    for engine in ("graph", "torch"):
+        jsonl = run(folder, *files, "--format", "jsonl", "--engine", engine)[1].splitlines()
+        for record, file, line in zip(map(json.loads, jsonl), files, expected, strict=True):
+            score = record.pop("score")
+            assert record == {"file": file, "text": line}
+            assert score == pytest.approx(score_of(made, file), abs=1e-3)
 
 
 def test_the_search_is_what_is_asked_for(saved: tuple[MediaModel, Path], files: list[str], run: Run) -> None:

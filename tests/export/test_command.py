@@ -16,12 +16,15 @@ from hf_attn_seq2seq import pipeline
 from hf_attn_seq2seq.decoding import Readout, save_readout
 from hf_attn_seq2seq.decoding import command as translate_command
 from hf_attn_seq2seq.decoding.graph_cache import find_engine
+from hf_attn_seq2seq.decoding.loading import load_aligner, load_recognizer
 from hf_attn_seq2seq.decoding.opening import prepare
+from hf_attn_seq2seq.decoding.recognition import transcribe
 from hf_attn_seq2seq.decoding.text import translate
 from hf_attn_seq2seq.explain import command as explain_command
 from hf_attn_seq2seq.export import command, writer
 from hf_attn_seq2seq.writing import sole_output
 from tests.decoding.conftest import SENTENCES, folders, tokenizer  # noqa: F401
+from tests.media_models import media_model, picture_files, sound_files
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +256,23 @@ def test_an_exported_folder_translates_by_its_graph(exported: Path, model: Path)
     assert opened[0].open().path == exported / "graph.onnx"
     found, wanted = (translate(each.open(), each.tokenizer, SENTENCES) for each in opened)
     assert found == wanted
+
+
+@pytest.mark.parametrize("front", ["speech", "image"])
+def test_a_model_that_hears_or_sees_is_exported_with_its_processor(
+    front: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = media_model(front, scale=0.5)  # in 256 steps, larger weights amplify rounding
+    folder = made.save(tmp_path / "model")
+    (given, *_) = map(str, (sound_files if front == "speech" else picture_files)(tmp_path))
+    expected = made.plainly(given)
+    command.main([str(folder), "--output", str(tmp_path / "exported")])
+    command.main([str(folder), "--to", "graph"])
+    told = capsys.readouterr().out
+    for path in (tmp_path / "exported", folder):
+        assert f"Try it: hf-attn-seq2seq transcribe {path} FILE" in told
+        (found,) = transcribe(load_recognizer(path), [given])
+        assert [found.text] == expected
+    assert 'pipeline("' in (tmp_path / "exported" / "README.md").read_text()
+    with pytest.raises(ValueError, match=r"reads (speech|pictures), not text"):
+        load_aligner(folder)

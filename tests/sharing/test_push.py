@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import yaml
-from huggingface_hub import HfApi, list_repo_files
+from huggingface_hub import HfApi, ModelCard, list_repo_files
 from huggingface_hub.errors import RepositoryNotFoundError
 from transformers import (
     AutoModelForSeq2SeqLM,
@@ -31,6 +31,7 @@ import hf_attn_seq2seq
 from hf_attn_seq2seq import AttnSeq2SeqTokenizer
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding.graph_cache import find_engine
+from hf_attn_seq2seq.decoding.loading import load_recognizer
 from hf_attn_seq2seq.export.writer import export_graph
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE
 from hf_attn_seq2seq.sharing import stage_model
@@ -39,6 +40,7 @@ from hf_attn_seq2seq.sharing.stage import stage_space
 from hf_attn_seq2seq.sharing.upload import Pushed, push, send
 from tests.helpers import tiny_model
 from tests.hub_server import ALICE, BOB, USERS, HubServer, asking
+from tests.media_models import media_model
 from tests.sharing.conftest import PRIVATE, SENTENCE
 
 
@@ -58,6 +60,14 @@ CODE = {
     "splitting.py",
     "step_loop.py",
     "transformer.py",
+}
+PROCESSOR_CODE = {
+    "feature_extraction_attn_seq2seq.py",
+    "image_processing_attn_seq2seq.py",
+    "media.py",
+    "pipeline_media_attn_seq2seq.py",
+    "processing_attn_seq2seq.py",
+    "resampling.py",
 }
 MODEL = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 TOLD = {"README.md", "recipe.yaml", "results.json", "alignment.json", "alignment.png", "explanation.html"}
@@ -463,3 +473,21 @@ def test_a_graph_is_shared_with_the_model_that_has_one(copy_of_run: Path, staged
     (tmp_path / "shared").mkdir()
     stage_model(str(copy_of_run), "alice/new", tmp_path / "shared")
     assert find_engine(tmp_path / "shared").path == tmp_path / "shared" / GRAPH_FILE
+
+
+@pytest.mark.parametrize(
+    ("front", "task"), [("speech", "automatic-speech-recognition"), ("image", "image-text-to-text")]
+)
+def test_a_model_that_hears_or_sees_is_shared_with_its_processor(tmp_path: Path, front: str, task: str) -> None:
+    made = media_model(front)
+    made.save(tmp_path / "run")
+    with pytest.raises(ValueError, match="reads no text, so no sentence can be explained"):
+        stage_model(str(tmp_path / "run"), NAME, tmp_path / "none", "hello")
+    (staged := tmp_path / "staged").mkdir()
+    stage_model(str(tmp_path / "run"), NAME, staged)
+    again = load_recognizer(staged)
+    assert type(again.processor) is type(made.processor)
+    card = ModelCard.load(staged / "README.md")
+    assert card.data.pipeline_tag == task
+    assert f'pipeline("{task}", model="{NAME}", trust_remote_code=True)' in card.content
+    assert {path.name for path in staged.glob("*.py")} >= CODE | PROCESSOR_CODE

@@ -16,7 +16,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoProcessor
 
 from hf_attn_seq2seq.data.examples import MediaExamples
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
-from hf_attn_seq2seq.decoding.loading import Recognizer
+from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.media import read_audio, read_image
 from hf_attn_seq2seq.training.evaluate import main as evaluate
 from hf_attn_seq2seq.training.prepare import media_examples
@@ -106,8 +106,8 @@ def test_a_twin_learns_and_is_measured(
     corpus = PreparedCorpus.load(output / "corpus")
     loaded = load_recipe(output)
     options = {"num_beams": 2, "max_new_tokens": 8, "do_sample": False}
-    recognizer, examples = Recognizer(model, processor), media_examples(loaded, corpus, "test")
-    prepared = recognise(recognizer, examples, range(4), batch_size=1, **options)
+    examples = media_examples(loaded, corpus, "test")
+    prepared = recognise(processor, TorchEngine(model), examples, range(4), batch_size=1, **options)
     files = [sets[recipe] / name for name in corpus.tests["test"]["source"][:4]]
     by_processor = []
     for file in files:
@@ -245,7 +245,6 @@ def test_files_of_text_are_not_for_a_model_that_hears(
     text.write_text("A\n", "utf-8")
     for arguments, sentence in (
         (["--source", str(text), "--reference", str(text)], "'model' reads no text, and --source is a file of text"),
-        (["--engine", "graph"], "Sets of sounds and pictures are measured by PyTorch: leave out --engine graph."),
     ):
         with pytest.raises(SystemExit):
             evaluate([str(output), *arguments])

@@ -94,6 +94,10 @@ export function attention(app, view) {
     return change?.kind === "weights" && change.step === step && (change.layers ?? []).includes(layer);
   }
 
+  function says(name) {
+    return SAYS[name].replace("token", run.unit);
+  }
+
   function headNote() {
     return view.head < 0 && run.heads > 1
       ? h("p.note", {}, `The map shows the mean of ${run.heads} heads, which has no score of its own. Below is head ${head + 1}, which gives this ${run.unit} the largest weight.`)
@@ -115,7 +119,7 @@ export function attention(app, view) {
       null,
       headNote(),
       depth === "lines" ? null : columns.map(({ name, role, values }) =>
-        vectorRow([symbol(name, role), h("span.row-note", {}, SAYS[name])], values, { role, name: `${name}, ${SAYS[name]}` }, depth)),
+        vectorRow([symbol(name, role), h("span.row-note", {}, says(name))], values, { role, name: `${name}, ${says(name)}` }, depth)),
       vectorRow([symbol("terms", "score"), h("span.row-note", {}, "one for each component; their sum is the score")], terms, { role: "score", name: "terms of the score" }, depth),
       h(
         "p.formula.total",

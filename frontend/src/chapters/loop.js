@@ -52,7 +52,7 @@ export function loop(app, view) {
           h("span.frame-step", {}, t + 1),
           h("span.frame-fed", {}, h("span.tiny-label", {}, "told"), h("bdi", {}, run.word(entry.fed.token))),
           weights
-            ? h("span.frame-look", {}, h("span.tiny-label", {}, "looked most at"), run.input ? h("span", {}, looked(run, weights)) : [h("bdi", {}, run.source.tokens[best].label), h("span.share", {}, percent(weights[best]))])
+            ? h("span.frame-look", {}, h("span.tiny-label", {}, run.input?.kind === "audio" ? "listened to" : "looked most at"), run.input ? h("span", {}, looked(run, weights)) : [h("bdi", {}, run.source.tokens[best].label), h("span.share", {}, percent(weights[best]))])
             : null,
           h("span.frame-chose", {}, h("span.tiny-label", {}, "chose"), h("b", {}, h("bdi", {}, run.word(entry.choice.token))), bar(entry.choice.probability), h("span.share", {}, percent(entry.choice.probability))),
         );

@@ -1,5 +1,5 @@
 // Where the states of a recording or a picture lie in it, and how much of each was read.
-import { number, percent } from "../dom.js";
+import { number, percent as share } from "../dom.js";
 
 /** A model heard a recording. */
 export const hears = (run) => run.input?.kind === "audio";
@@ -23,6 +23,7 @@ export function stateAt(run, x, y) {
   return all.reduce((best, box, index) => (away(box) < away(all[best]) ? index : best), 0);
 }
 
+const percent = (weight) => share(weight).replace(/ %$/, "\u00a0%"); // never broken from its number
 const seconds = (time) => time.toFixed(2);
 
 /** "0.52 to 0.56 s", "row 3, column 5", "pixels 120 to 128". */
