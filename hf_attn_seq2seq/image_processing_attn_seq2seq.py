@@ -104,7 +104,7 @@ class AttnSeq2SeqImageProcessor(BaseImageProcessor):
         floats: Any = pixels.astype(np.float32) if isinstance(pixels, np.ndarray) else pixels.float()
         return (floats / WHITE - self.image_mean) / self.image_std
 
-    def __call__(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
+    def __call__(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:  # type: ignore[override]
         return self.preprocess(images, *args, **kwargs)
 
     def preprocess(self, images: Any, return_tensors: str | None = None, **kwargs: Any) -> BatchFeature:  # type: ignore[override]

@@ -5,6 +5,8 @@ They need only torch and transformers, because this file is saved with the weigh
 For other models they do what Transformers' own classes do, so that they can take the place of these.
 """
 
+# mypy: disable-error-code="override"
+# Transformers' pipelines differ in what their methods take, and so do these.
 from collections.abc import Iterator, Mapping
 from typing import Any
 

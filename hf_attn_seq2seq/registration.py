@@ -58,7 +58,7 @@ AutoTokenizer.register(AttnSeq2SeqConfig, AttnSeq2SeqTokenizer, exist_ok=True)
 AutoFeatureExtractor.register(AttnSeq2SeqConfig, AttnSeq2SeqFeatureExtractor, exist_ok=True)
 if is_vision_available():  # Pillow; without it, Transformers has no such class
     # For each backend, or Transformers warns where torchvision is installed; it resizes with Pillow in any case.
-    _BACKENDS = dict.fromkeys(("pil", "torchvision"), AttnSeq2SeqImageProcessor)
+    _BACKENDS: dict[str, type] = dict.fromkeys(("pil", "torchvision"), AttnSeq2SeqImageProcessor)
     AutoImageProcessor.register(AttnSeq2SeqConfig, image_processor_classes=_BACKENDS, exist_ok=True)
 AutoProcessor.register(AttnSeq2SeqConfig, AttnSeq2SeqProcessor, exist_ok=True)
 

@@ -85,7 +85,8 @@ def pipeline(
     elif isinstance(tokenizer, str | Path):
         tokenizer = read_tokenizer(str(tokenizer), hub)
     if not hears_or_sees:
-        return AttnTranslationPipeline(found, tokenizer, task=task, device=device, engine=searching, **options)
+        reader: Any = tokenizer
+        return AttnTranslationPipeline(found, reader, task=task, device=device, engine=searching, **options)
     if processor is None:
         raise ValueError("The processor is missing: give the model's as processor=...")
     return _media_pipeline(task, found, processor, device=device, engine=searching, **options)

@@ -57,7 +57,7 @@ def transcribe(
         **generate_options: Passed to `model.generate`, such as `num_beams=5`; the defaults are the model's settings.
     """
     engine = engine or TorchEngine(recognizer.model)
-    names = map(os.fspath, files)
+    names = (os.fspath(file) for file in files)
     for size in itertools.chain([batch_size], itertools.repeat(batch_size * _AHEAD)):  # the first are soon there
         window = list(itertools.islice(names, size))
         if not window:
