@@ -73,7 +73,8 @@ def transcribe(
         order = sorted(features, key=lambda number: features[number].shape[time])
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            results = search(recognizer.processor, [features.pop(each) for each in batch], engine, **generate_options)
+            given = [features.pop(each) for each in batch]
+            results = search(recognizer.processor, given, engine, scores=True, **generate_options)
             found.update((number, Transcript(window[number], *result)) for number, result in zip(batch, results))
         yield from (found[number] for number in range(len(window)))
 
@@ -98,14 +99,25 @@ def read_features(recognizer: Recognizer, name: str, max_seconds: float | None =
 
 
 def search(
-    processor: AttnSeq2SeqProcessor, features: list[np.ndarray], engine: Engine, **generate_options: Any
+    processor: AttnSeq2SeqProcessor,
+    features: list[np.ndarray],
+    engine: Engine,
+    scores: bool = False,
+    **generate_options: Any,
 ) -> list[tuple[str, float]]:
-    """The texts for a batch of the results of [`read_features`], each on one line, and their scores."""
+    """The texts for a batch of the results of [`read_features`], each on one line, and their scores if asked for."""
     if processor.hears:
         inputs = processor.feature_extractor.pad(BatchFeature({"input_features": features}), return_tensors="np")
     else:
         inputs = processor.image_processor.batch(features, return_tensors="np")
     options = {**length_limit(engine, generate_options), **generate_options}
-    found = engine.search(**inputs, scores=True, **options)
+    found = engine.search(**inputs, scores=scores, **options)
     texts = processor.batch_decode(found.sequences, skip_special_tokens=True)
-    return [(" ".join(text.split()), float(score)) for text, score in zip(texts, found.scores)]
+    values = [0.0] * len(texts) if found.scores is None else map(float, found.scores)
+    return [(" ".join(text.split()), score) for text, score in zip(texts, values)]
+
+
+def decode(recognizer: Recognizer, features: list[np.ndarray], **generate_options: Any) -> list[str]:
+    """The texts that `model.generate` finds for a batch of the results of [`read_features`], each on one line."""
+    engine = TorchEngine(recognizer.model)
+    return [text for text, _ in search(recognizer.processor, features, engine, **generate_options)]
