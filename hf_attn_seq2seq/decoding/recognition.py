@@ -115,9 +115,3 @@ def search(
     texts = processor.batch_decode(found.sequences, skip_special_tokens=True)
     values = [0.0] * len(texts) if found.scores is None else map(float, found.scores)
     return [(" ".join(text.split()), score) for text, score in zip(texts, values)]
-
-
-def decode(recognizer: Recognizer, features: list[np.ndarray], **generate_options: Any) -> list[str]:
-    """The texts that `model.generate` finds for a batch of the results of [`read_features`], each on one line."""
-    engine = TorchEngine(recognizer.model)
-    return [text for text, _ in search(recognizer.processor, features, engine, **generate_options)]
