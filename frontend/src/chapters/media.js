@@ -3,7 +3,7 @@ import { h, number, percent, whole } from "../dom.js";
 import { absent, section, symbol, table, vectorRow } from "../marks.js";
 import { itself, live, shade } from "../media/drawings.js";
 import { groupAt, groupsOf } from "../diagram.js";
-import { axis, canvasOf, mostOf, rowsOf } from "../media/picture.js";
+import { axis, canvasOf, leastWidth, mostOf, rowsOf } from "../media/picture.js";
 import { changed, hears, inLine, looked, placeName } from "../media/places.js";
 import { vectorList } from "./embeddings.js";
 import { heatmap } from "./heatmap.js";
@@ -24,7 +24,7 @@ export function received(app, view) {
       hears(run)
         ? "Time runs from left to right, pitch from low to high; the darker (on dark paper: the lighter), the more energy. Choose a place to follow it through the chapters."
         : "Choose a place to follow it through the chapters.",
-      h("div.received", { class: inLine(run) ? "wide" : "" }, inLine(run) && axis(run), canvasOf(app, view, null)),
+      h("div.received", inLine(run) ? { class: "wide", style: { "--least": `${leastWidth(run)}px` }, "data-scroll": `${view.side} received` } : {}, inLine(run) && axis(run), canvasOf(app, view, null)),
       gone,
       hears(run) && !run.array("input.features") && absent(run, "input.features", "The numbers of the spectrogram"),
       table(hears(run) ? "The recording in numbers" : "The picture in numbers", ["", ""], facts.map(([what, value]) => [what, String(value)]), { text: true }),

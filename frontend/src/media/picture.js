@@ -70,6 +70,9 @@ export function canvasOf(app, view, here, name = "canvas-box") {
   return live(box, run, here, (index) => app.set({ source: index + 1 }));
 }
 
+/** The least width at which a drawing can be read, in pixels: below, it scrolls. */
+export const leastWidth = ({ input }) => Math.round(input.kind === "audio" ? 64 * input.seconds : (36 * input.width) / input.height);
+
 /** Seconds, or pixels, under a drawing. */
 export function axis(run) {
   const whole = hears(run) ? run.input.seconds : run.input.width;
@@ -92,18 +95,18 @@ function lined(app, view, { groups, weights, current, here }) {
   const top = h("div.heard", {}, axis(run), canvasOf(app, view, here), here && strip(run, here, mostOf(weights)));
   const plane = h("div.plane", {}, lines, top, h("div.gap"), target);
   const box = h("div.diagram.lined", { "data-scroll": `diagram ${view.side}`, class: groups.length > 26 ? "tiny" : groups.length > 13 ? "small" : "" }, plane);
-  new ResizeObserver(() => hang({ plane, lines, top, target, run, weights, current, stepping })).observe(box);
+  new ResizeObserver(() => hang({ box, plane, lines, top, target, run, weights, current, stepping })).observe(box);
   return h("div.media", {}, box, tools(view, here));
 }
 
 /** Puts each word under the middle of what was read for it, as far as its neighbours leave room. */
-function hang({ plane, lines, top, target, run, weights, current, stepping }) {
+function hang({ box, plane, lines, top, target, run, weights, current, stepping }) {
   const words = [...target.children];
   plane.style.removeProperty("min-width");
   const gap = 4;
   const sizes = words.map((word) => word.offsetWidth);
   const needed = sizes.reduce((total, size) => total + size + gap, 0);
-  plane.style.setProperty("min-width", `max(100%, ${needed}px)`);
+  plane.style.setProperty("min-width", `max(100%, ${needed}px, ${leastWidth(run)}px)`);
   const width = plane.clientWidth;
   const middles = run.boxes.map(([left, , right]) => (left + right) / 2);
   const wanted = words.map((_, t) => (weights ? width * weights[t].reduce((total, weight, j) => total + weight * middles[j], 0) : (width * (t + 0.5)) / words.length));
@@ -119,6 +122,10 @@ function hang({ plane, lines, top, target, run, weights, current, stepping }) {
     limit = places[t] - gap;
   }
   words.forEach((word, t) => word.style.setProperty("left", `${places[t].toFixed(1)}px`));
+  if (stepping) {
+    const [left, right] = [places[current], places[current] + sizes[current]];
+    if (left < box.scrollLeft || right > box.scrollLeft + box.clientWidth) box.scrollLeft = (left + right - box.clientWidth) / 2;
+  }
   const frame = plane.getBoundingClientRect();
   const from = top.lastElementChild.getBoundingClientRect().bottom - frame.top;
   const to = target.getBoundingClientRect().top - frame.top;

@@ -12,7 +12,7 @@ function follow(audio, seconds) {
   for (const button of document.querySelectorAll(`[data-listen="${audio.id}"]`)) {
     const on = playing?.audio === audio && String(playing.key) === button.getAttribute("data-part");
     button.setAttribute("aria-pressed", String(on));
-    button.firstChild.textContent = on ? "❚❚" : "▶";
+    button.firstChild.textContent = on ? "■" : "▶";
   }
   document.body.classList.toggle("sounding", playing !== null);
   if (!playing) return;
