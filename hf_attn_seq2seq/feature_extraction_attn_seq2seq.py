@@ -8,6 +8,7 @@ Training, pipelines and commands all use this class. It needs no torchaudio: the
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.audio_utils import mel_filter_bank
 from transformers.utils import logging
 
-from .media import read_audio
+from .media import check_waveform, read_audio, refuse_long
 from .resampling import check_rate, resample
 
 
@@ -162,7 +163,7 @@ class AttnSeq2SeqFeatureExtractor(SequenceFeatureExtractor):
             real frames.
 
         Raises:
-            ValueError: A sound or a file cannot be used.
+            ValueError: A sound or a file cannot be used: it has no samples, is silent or too long.
         """
         rate = None if sampling_rate is None else check_rate(sampling_rate, "sampling_rate")
         features = [self.extract(waveform) for waveform in self._waveforms(raw_speech, rate)]
@@ -193,11 +194,11 @@ class AttnSeq2SeqFeatureExtractor(SequenceFeatureExtractor):
             if given.ndim not in (1, 2):
                 raise ValueError(f"Sounds of shape {tuple(given.shape)}: give (samples,) or (batch, samples).")
             sounds: Sequence[Any] = [given] if given.ndim == 1 else list(given)
-        elif _is_file(given) or isinstance(given, Mapping) or (len(given) and isinstance(given[0], float | int)):
+        elif _is_file(given) or isinstance(given, Mapping) or (len(given) and isinstance(given[0], Real)):
             sounds = [given]
         else:
             sounds = given
-        for sound in sounds:
+        for number, sound in enumerate(sounds, 1):
             if _is_file(sound):
                 yield self.fetch_audio(sound)
                 continue
@@ -213,15 +214,21 @@ class AttnSeq2SeqFeatureExtractor(SequenceFeatureExtractor):
                     "Give it as sampling_rate=..., so that sounds of another rate are resampled."
                 )
                 of = self.sampling_rate
-            yield resample(_one_channel(sound), of, self.sampling_rate)
+            waveform, name = one_channel(sound), "The sound" if len(sounds) == 1 else f"Sound {number}"
+            check_waveform(waveform, name)
+            refuse_long(name, len(waveform) / of)
+            yield resample(waveform, of, self.sampling_rate)
 
 
 def _is_file(given: Any) -> bool:
     return isinstance(given, str | os.PathLike | bytes)
 
 
-def _one_channel(sound: Any) -> np.ndarray:
-    """A waveform of shape `(samples,)`: of whole numbers, as fractions of the greatest; of channels, their average."""
+def one_channel(sound: Any) -> np.ndarray:
+    """
+    A waveform of shape `(samples,)`: of channels, their average; of whole numbers, fractions of the greatest, from the
+    middle where none is negative. A ValueError for other shapes.
+    """
     array = sound.detach().cpu().numpy() if isinstance(sound, torch.Tensor) else np.asarray(sound)
     if array.ndim == 2 and min(array.shape) <= _MAX_CHANNELS:
         array, whole = array.mean(int(array.shape[0] > array.shape[1])), array.dtype
@@ -231,6 +238,9 @@ def _one_channel(sound: Any) -> np.ndarray:
         raise ValueError(f"A sound has shape {array.shape}: give (samples,), or (channels, samples).")
     if np.issubdtype(whole, np.signedinteger) and whole.itemsize < 8:  # lists of int are of 8 bytes
         array = array / -float(np.iinfo(whole).min)
+    elif np.issubdtype(whole, np.unsignedinteger):
+        middle = (float(np.iinfo(whole).max) + 1) / 2
+        array = (array - middle) / middle
     return array.astype(np.float32)
 
 

@@ -13,6 +13,7 @@ import torch
 from transformers import BaseImageProcessor, BatchFeature
 
 from .media import plain_image, read_image
+from .messages import shortened
 
 
 WHITE = 255
@@ -65,12 +66,13 @@ class AttnSeq2SeqImageProcessor(BaseImageProcessor):
         self.image_mean, self.image_std = image_mean, image_std
         self.max_width, self.resample = max_width, resample
 
-    def pixels(self, image: Any) -> np.ndarray:
+    def pixels(self, image: Any, name: str | None = None) -> np.ndarray:
         """
         One picture at the size of this processor.
 
         Args:
             image: A picture of Pillow, or what `as_picture` takes.
+            name: What messages call it; None: the path of a file.
 
         Returns:
             uint8, of shape `(channels, height, width)`; white where there is none.
@@ -86,9 +88,12 @@ class AttnSeq2SeqImageProcessor(BaseImageProcessor):
             scale = min(scale, self.width / picture.width)
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         if size[0] > self.max_width:
+            if name is None and isinstance(image, str | os.PathLike):
+                name = shortened(os.fspath(image))
+            of = "" if name is None else f"{name}: "
             raise ValueError(
-                f"A picture of {picture.width} x {picture.height} pixels would be {size[0]:,} wide at the height "
-                f"{self.height}: at most {self.max_width:,} are taken; cut it."
+                f"{of}A picture of {picture.width} x {picture.height} pixels would be {size[0]:,} wide at the "
+                f"height {self.height}: at most {self.max_width:,} are taken; cut it."
             )
         if size != picture.size:
             picture = picture.resize(size, Image.Resampling(self.resample))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_SECONDS = 600.0
+MIN_SECONDS = 0.1  # of a file: in less, no word can be heard
 MAX_SIDE = 16_384  # pixels
 MAX_PIXELS = 1 << 26
 MIN_SIDE = 2
@@ -41,7 +42,11 @@ class Audio(NamedTuple):
 
 
 def read_audio(
-    source: str | os.PathLike[str] | bytes, *, max_seconds: float | None = MAX_SECONDS, name: str | None = None
+    source: str | os.PathLike[str] | bytes,
+    *,
+    max_seconds: float | None = MAX_SECONDS,
+    min_seconds: float = MIN_SECONDS,
+    name: str | None = None,
 ) -> Audio:
     """
     The sound of a file: WAV, FLAC, Ogg, MP3 and what else libsndfile reads, of any rate and depth, as one channel.
@@ -49,10 +54,12 @@ def read_audio(
     Args:
         source: A path, or a file's content.
         max_seconds: What is longer is refused before it is read; None: nothing is.
+        min_seconds: What is shorter is refused.
         name: What messages call the file; None: its path.
 
     Raises:
-        ValueError: There is no such file, or it is empty, cut, too long, no sound, or silent (all samples are equal).
+        ValueError: There is no such file, or it is empty, cut, too long, too short, no sound, or silent (all samples
+            are equal).
         ImportError: soundfile is not installed.
     """
     try:
@@ -73,7 +80,7 @@ def read_audio(
                 raise ValueError(
                     f"{name} has {rate} samples per second: {LOWEST_RATE} to {HIGHEST_RATE} are possible."
                 )
-            _refuse_long(name, frames / rate, max_seconds)
+            refuse_long(name, frames / rate, max_seconds)
             try:
                 blocks = [block.mean(1) for block in sound.blocks(_BLOCK, dtype="float32", always_2d=True)]
             except soundfile.LibsndfileError as error:
@@ -84,6 +91,9 @@ def read_audio(
         if _is_cut(file, start, size):
             raise ValueError(_cut(name, "sound"))
     check_waveform(waveform, name)
+    seconds = len(waveform) / rate
+    if seconds < min_seconds:
+        raise ValueError(f"{name} is {seconds:.3f} seconds long: at least {min_seconds:g} are needed; record more.")
     return Audio(waveform, rate)
 
 
@@ -131,15 +141,14 @@ def read_image(
         except Exception as error:  # plugins raise many kinds
             raise ValueError(_not_a(name, "picture", start, size)) from error
         width, height = image.size
-        if min(width, height) < MIN_SIDE:
-            raise ValueError(f"{name} is {width} x {height} pixels: there is nothing to see in so small a picture.")
+        _refuse_small(name, width, height)
         if max(width, height) > MAX_SIDE or width * height > max_pixels:
             raise ValueError(
                 f"{name} is {width} x {height} pixels: at most {max_pixels:,}, and {MAX_SIDE:,} on a side, are read."
             )
         try:
             image.load()
-            return plain_image(image)
+            return _plain(image)
         except Exception as error:
             if isinstance(error, _WrongPixels):
                 raise ValueError(f"{name} {error}") from error
@@ -150,8 +159,16 @@ class _WrongPixels(ValueError):
     """The rest of a sentence that begins with a picture's name."""
 
 
-def plain_image(image: "Image") -> "Image":
+def plain_image(image: "Image", name: str = "The picture") -> "Image":
     """A picture upright, of mode "L" or "RGB", on white; one of 16 bits keeps its range. A ValueError for others."""
+    _refuse_small(name, *image.size)
+    try:
+        return _plain(image)
+    except _WrongPixels as error:
+        raise ValueError(f"{name} {error}") from None
+
+
+def _plain(image: "Image") -> "Image":
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
@@ -197,9 +214,15 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str | None, kind: str)
     return name, file, size
 
 
-def _refuse_long(name: str, seconds: float, limit: float | None) -> None:
+def refuse_long(name: str, seconds: float, limit: float | None = MAX_SECONDS) -> None:
+    """Raise a ValueError for a sound of more than `limit` seconds; None: there is no limit."""
     if limit is not None and seconds > limit:
         raise ValueError(f"{name} is {seconds:,.1f} seconds long: at most {limit:g} are taken; cut it into pieces.")
+
+
+def _refuse_small(name: str, width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE:
+        raise ValueError(f"{name} is {width} x {height} pixels: there is nothing to see in so small a picture.")
 
 
 def _cut(name: str, kind: str) -> str:
@@ -241,4 +264,4 @@ def _is_cut(file: BinaryIO, start: bytes, size: int) -> bool:
     return False
 
 
-__all__ = ["Audio", "check_waveform", "plain_image", "read_audio", "read_image", "resample"]
+__all__ = ["Audio", "check_waveform", "plain_image", "read_audio", "read_image", "refuse_long", "resample"]

@@ -117,11 +117,14 @@ def test_what_cannot_be_used_is_refused() -> None:
         (np.full((5, 6), 300), "outside 0 to 255"),
         (np.full((5, 6), np.nan), "outside 0 to 1"),
         (np.zeros((0, 6)), "outside 0 to 1"),
-        (Image.fromarray(np.zeros((8, 8), np.float32)), "floating-point"),
+        (Image.fromarray(np.zeros((8, 8), np.float32)), "^The picture has floating-point"),
+        (Image.new("L", (1, 1)), "^The picture is 1 x 1 pixels"),
+        (np.zeros((1, 30), np.uint8), "^The picture is 30 x 1 pixels"),
         ("missing.png", "does not exist"),
     ):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=words) as refused:
             processor(given)
+        assert refused.type is ValueError
     for fields, words in (
         ({"channels": 2}, "channels is 2"),
         ({"height": 0}, "height is 0"),

@@ -91,6 +91,9 @@ def test_unusable_sounds_are_told(tmp_path: Path) -> None:
     assert "no samples" in told(sound(tmp_path / "none.wav", np.zeros(0)))
     assert "not numbers" in told(sound(tmp_path / "nan.wav", np.full(99, np.nan), subtype="FLOAT"))
     assert "0.5 seconds long" in told(sound(tmp_path / "long.wav"), max_seconds=0.4)
+    short = sound(tmp_path / "short.wav", tone(20 / RATE))
+    assert "0.001 seconds long: at least 0.1 are needed" in told(short)
+    assert len(read_audio(short, min_seconds=0.0).waveform) == 20
     if os.name == "posix":
         os.mkfifo(pipe := tmp_path / "pipe.wav")
         assert "not a regular file" in told(pipe)

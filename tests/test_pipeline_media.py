@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,15 @@ import torch
 import transformers
 from transformers import AutoModelForImageTextToText, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq
 
-from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration, pipeline
+from hf_attn_seq2seq import (
+    AttnSeq2SeqFeatureExtractor,
+    AttnSeq2SeqForConditionalGeneration,
+    AttnSeq2SeqImageProcessor,
+    AttnSeq2SeqProcessor,
+    pipeline,
+)
+from hf_attn_seq2seq.decoding.folders import READ
+from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.frontend import FRONTENDS
 from hf_attn_seq2seq.media import read_audio
 from hf_attn_seq2seq.pipeline_media_attn_seq2seq import (
@@ -146,6 +155,10 @@ def test_kinds_of_pictures(tmp_path: Path) -> None:
     assert pipe((picture, picture), text=["", ""]) == [expected, expected]
     with pytest.raises(ValueError, match="takes no text beside a picture: leave out 'What is it"):
         pipe(picture, text="What is it?")
+    Image.new("L", (900, 10)).save(wide := tmp_path / "wide.png")
+    made.processor.image_processor.max_width = 500
+    with pytest.raises(ValueError, match=f"^{re.escape(str(wide))}: A picture of 900 x 10 pixels would be 1,440 wide"):
+        pipe(str(wide))
     with pytest.raises(ValueError, match="There is no picture"):
         pipe()
     with pytest.raises(ValueError, match="takes no conversation"):
@@ -251,7 +264,18 @@ def test_our_own_pipeline_gives_both_kinds(front: str, made: MediaModel, files: 
             assert texts(front, pipe(files, batch_size=2, num_beams=2)) == expected
         pipe = pipeline(task, made.model, processor=made.processor)
         assert texts(front, pipe(files, num_beams=2)) == expected
-    noun = "speech" if front == "speech" else "pictures"
+    tokenizer = made.processor.tokenizer
+    if front == "speech":
+        unlike = AttnSeq2SeqProcessor(AttnSeq2SeqFeatureExtractor(40), tokenizer=tokenizer)
+        words = "^The processor is for frames of 40 numbers, and the model reads frames of 20 numbers"
+    else:
+        unlike = AttnSeq2SeqProcessor(image_processor=AttnSeq2SeqImageProcessor(32), tokenizer=tokenizer)
+        words = "^The processor is for pictures 32 pixels high, and the model reads pictures 16 pixels high"
+    with pytest.raises(ValueError, match=words):
+        pipeline(task, made.model, processor=unlike)
+    with pytest.raises(ValueError, match=f"model' reads {READ[front]}, and the models of an ensemble must read text"):
+        load_translator([str(folder), str(folder)])
+    noun = READ[front]
     with pytest.raises(ValueError, match=f"reads {noun}, not text"):
         pipeline("translation", folder)
     for options, words in (

@@ -126,7 +126,7 @@ class FeatureReader:
 
     def _heard(self, source: Path | bytes, name: str, speeds: Sequence[float]) -> Features:
         settings = self.settings
-        waveform, rate = read_audio(source, max_seconds=settings.max_seconds, name=name)
+        waveform, rate = read_audio(source, max_seconds=settings.max_seconds, min_seconds=0.0, name=name)
         seconds = len(waveform) / rate
         if seconds < settings.min_seconds:
             raise ValueError(
@@ -139,10 +139,7 @@ class FeatureReader:
 
     def _seen(self, source: Path | bytes, name: str) -> Features:
         image = read_image(source, name=name)
-        try:
-            pixels = self.processor.pixels(image)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+        pixels = self.processor.pixels(image, name)
         return Features([as_rows(pixels)], content_hash(source), width=image.width, height=image.height)
 
 

@@ -40,8 +40,8 @@ class Ensemble(PreTrainedModel, GenerationMixin):
             members: At least one model; the generation configuration is that of the first.
 
         Raises:
-            ValueError: There is no member, or one differs from the first in vocabulary size or in the tokens that
-                start and end a target.
+            ValueError: There is no member, or one differs from the first in vocabulary size, in the tokens that
+                start and end a target, or in how many words outside the vocabulary it can copy.
         """
         if not members:
             raise ValueError("An ensemble needs at least one model.")
@@ -53,6 +53,12 @@ class Ensemble(PreTrainedModel, GenerationMixin):
                         f"Model {number} of the ensemble has {field}={this}, the first has {first}: the models of an "
                         "ensemble must be trained with the same tokenizer."
                     )
+            first, this = (getattr(each.config, "pointer_slots", 0) for each in (members[0], member))
+            if first != this:
+                raise ValueError(
+                    f"Model {number} of the ensemble has pointer_slots={this}, the first has {first}: the models of "
+                    "an ensemble must be able to copy equally many words."
+                )
         super().__init__(copy.deepcopy(members[0].config))
         self.members: Any = nn.ModuleList(members)
         self.encoder = JointEncoder([member.get_encoder() for member in members])

@@ -117,7 +117,7 @@ def load_translator(
 
     Raises:
         ValueError: A folder is missing, has no encoder-decoder or no tokenizer, or contains a damaged file; the
-            tokenizers of an ensemble differ; or the device is not available.
+            tokenizers of an ensemble differ, or one of its models hears or sees; or the device is not available.
     """
     exported = [name for name in names if is_exported(name)]
     if exported:
@@ -136,6 +136,12 @@ def load_translator(
         elif not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise ValueError(
                 f"tokenizer is of type {type(tokenizer).__name__}: give a tokenizer, or its folder or name."
+            )
+    for name in names if len(names) > 1 else ():
+        frontend = getattr(read_config(name, hub), "frontend", "tokens")
+        if frontend != "tokens":
+            raise ValueError(
+                f"'{name}' reads {READ[frontend]}, and the models of an ensemble must read text: give it alone."
             )
     for name in set(names) - set(exported):
         read_generation_config(name, read_config(name, hub), hub)
@@ -311,6 +317,22 @@ def read_processor(name: str, config: Any, hub: Mapping[str, Any] = NO_CODE) -> 
         raise ValueError(f"The processor of '{name}' cannot be used ({reason}): {SAVE}.") from error
     if not isinstance(processor, AttnSeq2SeqProcessor):
         raise ValueError(f"'{name}' has no processor: save it there with processor.save_pretrained(...).")
+    check_processor(processor, config, f"The processor of '{name}'")
+    return processor
+
+
+def check_processor(processor: AttnSeq2SeqProcessor, config: Any, name: str = "The processor") -> None:
+    """
+    Check that a processor makes what a model that hears or sees reads.
+
+    Args:
+        processor: Of a model.
+        config: The configuration of a model of this package.
+        name: What the message calls the processor.
+
+    Raises:
+        ValueError: The processor does not fit.
+    """
     if processor.hears:
         part = processor.feature_extractor
         pairs = {"frames of {} numbers": (part.feature_size, config.num_mel_bins)}
@@ -327,10 +349,9 @@ def read_processor(name: str, config: Any, hub: Mapping[str, Any] = NO_CODE) -> 
     for words, (own, needed) in pairs.items():
         if own != needed:
             raise ValueError(
-                f"The processor of '{name}' is for {words.format(own)}, and the model reads {words.format(needed)}: "
+                f"{name} is for {words.format(own)}, and the model reads {words.format(needed)}: "
                 "use the processor that the model was trained with."
             )
-    return processor
 
 
 def save_reader(name: str, translator: Translator, folder: Path) -> None:

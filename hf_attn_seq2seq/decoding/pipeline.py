@@ -10,7 +10,14 @@ from transformers import Pipeline, PreTrainedModel, PreTrainedTokenizerBase
 from hf_attn_seq2seq.decoding.engines import Engine, graph_refused
 from hf_attn_seq2seq.decoding.folders import check_reads
 from hf_attn_seq2seq.decoding.loaded import quick_engine
-from hf_attn_seq2seq.decoding.loading import HUB_OPTIONS, NO_CODE, load, load_recognizer, read_tokenizer
+from hf_attn_seq2seq.decoding.loading import (
+    HUB_OPTIONS,
+    NO_CODE,
+    check_processor,
+    load,
+    load_recognizer,
+    read_tokenizer,
+)
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.pipeline_attn_seq2seq import RETURN_NAMES, AttnTranslationPipeline
 from hf_attn_seq2seq.pipeline_media_attn_seq2seq import PIPELINES
@@ -56,7 +63,7 @@ def pipeline(
 
     Raises:
         ValueError: The model does not exist, is not an encoder-decoder, has no tokenizer or processor, or reads
-            something else; none is given for another task than translation.
+            something else; none is given for another task than translation; the processor does not fit the model.
     """
     hears_or_sees = task in PIPELINES
     if model is None and (hears_or_sees or RETURN_NAMES.get(task, "translation") != "translation"):
@@ -89,6 +96,8 @@ def pipeline(
         return AttnTranslationPipeline(found, reader, task=task, device=device, engine=searching, **options)
     if processor is None:
         raise ValueError("The processor is missing: give the model's as processor=...")
+    if getattr(found.config, "frontend", "tokens") != "tokens" and isinstance(processor, AttnSeq2SeqProcessor):
+        check_processor(processor, found.config)
     return _media_pipeline(task, found, processor, device=device, engine=searching, **options)
 
 

@@ -12,7 +12,7 @@ from transformers import BatchFeature
 from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.loading import Recognizer
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
-from hf_attn_seq2seq.media import MAX_SECONDS, read_audio, read_image
+from hf_attn_seq2seq.media import MAX_SECONDS, read_audio
 from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 from hf_attn_seq2seq.resampling import resample
 from hf_attn_seq2seq.splitting import length_limit
@@ -91,11 +91,7 @@ def read_features(recognizer: Recognizer, name: str, max_seconds: float | None =
         extractor = processor.feature_extractor
         waveform, rate = read_audio(name, max_seconds=max_seconds)
         return extractor.extract(resample(waveform, rate, extractor.sampling_rate))
-    picture = read_image(name)
-    try:
-        return processor.image_processor.pixels(picture)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    return processor.image_processor.pixels(name)
 
 
 def search(

@@ -13,6 +13,7 @@ import torch
 
 from hf_attn_seq2seq.explain.media import MAX_PLANES, MAX_STATES, FrontEnd, Received, input_document, source_side
 from hf_attn_seq2seq.explain.tracing import ENCODER, Reading, RunRecorder
+from hf_attn_seq2seq.feature_extraction_attn_seq2seq import one_channel
 from hf_attn_seq2seq.media import check_waveform, read_audio, read_image, resample
 from hf_attn_seq2seq.messages import shortened
 
@@ -68,10 +69,10 @@ def receive(model: Any, processor: Any, source: Any, name: str | None = None) ->
 def _hear(extractor: Any, source: Any, name: str | None) -> Received:
     rate = extractor.sampling_rate
     if isinstance(source, (str, os.PathLike)):
-        sound = read_audio(source, name=f"'{shortened(str(source))}'")
+        sound = read_audio(source)
         waveform = resample(sound.waveform, sound.sampling_rate, rate)
     else:
-        waveform = np.asarray(source, np.float32)
+        waveform = one_channel(source)
         name = name or f"recording of {len(waveform) / rate:.2f} s"
     check_waveform(waveform, name or "The sound")
     made = extractor(waveform, sampling_rate=rate, return_tensors="pt")
@@ -82,8 +83,8 @@ def _hear(extractor: Any, source: Any, name: str | None) -> Received:
 
 def _see(processor: Any, source: Any, name: str | None) -> Received:
     path = isinstance(source, (str, os.PathLike))
-    picture = read_image(source, name=f"'{shortened(str(source))}'") if path else source
-    shown = processor.pixels(picture)
+    picture = read_image(source) if path else source
+    shown = processor.pixels(picture, shortened(str(source)) if path else name)
     pixels = torch.from_numpy(processor.scale(shown))[None]
     name = name or f"picture of {shown.shape[2]} x {shown.shape[1]} pixels"
     return Received("image", name, picture, {"pixel_values": pixels}, shown=shown.transpose(1, 2, 0))

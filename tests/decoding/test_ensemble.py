@@ -98,6 +98,9 @@ def test_wide_beams_find_the_best_of_all_translations():
 def test_members_must_know_the_same_tokens():
     with pytest.raises(ValueError, match="Model 2 of the ensemble has vocab_size=21, the first has 20"):
         Ensemble([tiny_model(), tiny_model(vocab_size=21)])
+    copying = {"pointer": True, "unk_token_id": 3}
+    with pytest.raises(ValueError, match="Model 2 of the ensemble has pointer_slots=5, the first has 0"):
+        Ensemble([tiny_model(**copying), tiny_model(pointer_slots=5, **copying)])
     with pytest.raises(ValueError, match="at least one model"):
         Ensemble([])
 

@@ -6,6 +6,7 @@ import base64
 import copy
 import io
 import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -25,6 +26,7 @@ from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence
 from hf_attn_seq2seq.explain.figure import save_figure
 from hf_attn_seq2seq.explain.media import MAX_STATES, FrontEnd, stretch
 from hf_attn_seq2seq.explain.media_terminal import drawn_input, drawn_weights, resampled
+from hf_attn_seq2seq.explain.media_tracing import receive
 from hf_attn_seq2seq.explain.terminal import print_trace
 from tests.explain.media import KINDS, RATE, TRANSFORMER, face, hearing_model, seeing_model, tones
 
@@ -461,12 +463,12 @@ def test_the_command_writes_every_file(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["hears", "silent.wav"], "'silent.wav' is silent"),
+        (["hears", "silent.wav"], "^silent.wav is silent"),
         (["hears", "nowhere.flac"], "no file 'nowhere.flac', and this model hears"),
         (["hears", "rub out"], "no file 'rub out', and this model hears: give an audio file in place of a text"),
-        (["hears", "face.png"], "'face.png' is a picture, not a sound"),
-        (["hears", "text.wav"], "'text.wav' is not a sound"),
-        (["sees", "tones.flac"], "'tones.flac' is a sound, not a picture"),
+        (["hears", "face.png"], "^face.png is a picture, not a sound"),
+        (["hears", "text.wav"], "^text.wav is not a sound"),
+        (["sees", "tones.flac"], "^tones.flac is a sound, not a picture"),
         (["sees", "a house"], "give a picture in place of a text"),
         (["en-fr-small", "tones.flac"], "'tones.flac' is a recording, but 'en-fr-small' reads text"),
         (["en-fr-small", "face.png"], "'face.png' is a picture, but 'en-fr-small' reads text"),
@@ -498,7 +500,21 @@ def test_a_model_without_its_processor_is_told(folders: Path, tmp_path: Path) ->
         command.main([str(tmp_path), str(folders / "tones.flac")])
 
 
-def test_what_is_too_long_is_refused_before_the_run() -> None:
+def test_channels_are_averaged() -> None:
+    sound = tones()
+    model, processor = hearing_model()
+    stereo = receive(model, processor, np.stack([sound * 0.5, sound * 1.5]))
+    np.testing.assert_allclose(stereo.data, sound, atol=1e-6)
+    assert stereo.name == "recording of 1.50 s"
+    with pytest.raises(ValueError, match=r"shape \(20, 30\): give \(samples,\), or \(channels, samples\)"):
+        receive(model, processor, np.resize(sound, (20, 30)))
+
+
+def test_what_is_too_long_is_refused_before_the_run(tmp_path: Path) -> None:
+    model, processor = seeing_model("columns")
+    Image.new("L", (2000, 5)).save(wide := tmp_path / "wide.png")
+    with pytest.raises(ValueError, match=f"^{re.escape(str(wide))}: A picture of 2000 x 5 pixels would be 9,600 wide"):
+        receive(model, processor, str(wide))
     model, processor = hearing_model()
     seconds = (MAX_STATES + 2) * 0.04
     with pytest.raises(ValueError, match=rf"has {seconds:.0f} seconds, .* at most {MAX_STATES:,}: cut it"):
