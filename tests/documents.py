@@ -26,7 +26,7 @@ from tests.media_models import media_model, picture_files, sound_files
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-MEDIA = {"an4_speech": "speech", "fraktur_lines": "image"}  # what models of these names read
+MEDIA = {"an4-speech": "speech", "fraktur-lines": "image"}  # what models of these names read
 PAGES = [README, ROOT / "CONTRIBUTING.md", *DOCS]
 
 

@@ -1,11 +1,12 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Sounds and pictures that are a little different each time a model learns from them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator
 
+from hf_attn_seq2seq.data.settings import SourceKind
 from hf_attn_seq2seq.settings import Settings, as_list
 
 
@@ -46,6 +47,12 @@ class AugmentationSettings(Settings):
             if not 0.5 <= speed <= 2 or abs(100 * speed - round(100 * speed)) > 1e-9:
                 raise ValueError(f"the speed {speed:g} must be between 0.5 and 2, in hundredths, such as 0.9.")
         return speeds
+
+    def of_kind(self, kind: SourceKind) -> dict[str, Any]:
+        """The settings that count for sources of this kind."""
+        sound = {"speed_perturbation", "spec_augment"}
+        names = {"audio": sound, "image": set(type(self).model_fields) - sound}
+        return self.model_dump(mode="json", include=names.get(kind, set()))
 
     @property
     def changes_pictures(self) -> bool:

@@ -251,7 +251,7 @@ def media_rows(
                 else:
                     features = next(found)
                 if isinstance(features, str):
-                    yield BadRow(row.line, features)
+                    yield BadRow(row.line, features, base / row.source if row.content is None else None)
                     continue
                 name = row.source
                 if row.content is None and name and (base / name).is_relative_to(shown_from):

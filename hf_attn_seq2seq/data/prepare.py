@@ -86,8 +86,9 @@ _SIZES = {
 _OF_FILES_AND_GROUPS = dict([("group", pa.string()), *_PLACES, *_SIZES["audio"], *_SIZES["image"]])
 _COLUMNS = {**_TYPES, **_OF_FILES_AND_GROUPS}
 _MEDIA_SCHEMA = pa.schema(
-    [("file", pa.string()), ("bytes", pa.uint64()), ("modified_ns", pa.int64()), ("content_hash", pa.uint64())]
+    [("file", pa.string()), ("bytes", pa.int64()), ("modified_ns", pa.int64()), ("content_hash", pa.uint64())]
 )
+_MISSING = -1  # in place of a number of bytes
 _SETTINGS_OF_NO_EFFECT = {"folder", "num_proc"}
 
 
@@ -270,7 +271,7 @@ def _made_of_the_same(data: DataSettings, folder: Path, reader: FeatureReader | 
 
 
 def _media(folder: Path) -> pa.Table:
-    """The files that the features of a corpus were computed of: name, bytes, time of modification and hash."""
+    """The files that its rows name, bad ones too: name, bytes, time of modification and hash."""
     with pa.memory_map(str(folder / MEDIA)) as file:
         return pa.ipc.open_stream(file).read_all()
 
@@ -282,11 +283,20 @@ def _media_unchanged(corpus: PreparedCorpus, data: DataSettings) -> bool:
         return False
     for entry in (entry for batch in batches for entry in batch.to_pylist()):
         path = data.folder / entry["file"]
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+        if (path.stat().st_size if path.is_file() else _MISSING) != entry["bytes"]:
             return False
-        if path.stat().st_mtime_ns != entry["modified_ns"] and content_hash(path) != entry["content_hash"]:
+        if entry["bytes"] == _MISSING:
+            continue
+        if path.stat().st_mtime_ns != entry["modified_ns"] and _hash_if_readable(path) != entry["content_hash"]:
             return False
     return True
+
+
+def _hash_if_readable(path: Path) -> int:
+    try:
+        return content_hash(path)
+    except OSError:
+        return 0
 
 
 def _all_sources(data: DataSettings) -> Iterator[SourceSettings]:
@@ -562,6 +572,8 @@ class _Preparation:
                                 f"{source.name}, line {row.line}: {row.reason}; fix it, or set on_bad_row=skip."
                             )
                         bad += 1
+                        if row.file is not None:
+                            self._note_bad_file(row.file)
                         self._note_bad_row(split, source.name, row)
                         if len(bad_examples) < EXAMPLES:
                             bad_examples.append({"line": row.line, "reason": row.reason})
@@ -616,7 +628,8 @@ class _Preparation:
             yield opened.rows
             return
         table = source.file.parent if source.file is not None else local_folder(source, self.data) or Path()
-        # What is measured is kept as exactly as it is computed; a picture is in whole numbers.
+        # Given held-out sounds are kept as exactly as they are computed; those of training, from which sets may be
+        # split off, take half the space. A picture is in whole numbers.
         self.dtypes[split] = "u1" if self.reader.kind == "image" else "f2" if split == "train" else "f4"
         path = self.folder / FEATURES / f"{split}.bin"
         with FeatureWriter(path, self.dtypes[split], self.reader.row_size) as writer:
@@ -636,9 +649,22 @@ class _Preparation:
             return
         stat = row.file.stat()
         name = row.source if self.data.folder / row.source == row.file else str(row.file)
-        values = (name, stat.st_size, stat.st_mtime_ns, row.content_hash)
-        self.media.append(dict(zip(_MEDIA_SCHEMA.names, values)))
+        self._add_media(name, stat.st_size, stat.st_mtime_ns, row.content_hash)
         self.files.add(row.file)
+
+    def _note_bad_file(self, file: Path) -> None:
+        """Notes a file that is missing or cannot be used, by which it is found later that it was repaired."""
+        folder = self.data.folder
+        name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
+        if not file.is_file():
+            self._add_media(name, _MISSING, 0, 0)
+        elif digest := _hash_if_readable(file):
+            self._add_media(name, file.stat().st_size, file.stat().st_mtime_ns, digest)
+        else:  # may become readable without another time of modification
+            self._add_media(name, file.stat().st_size, 0, 0)
+
+    def _add_media(self, *values: str | int) -> None:
+        self.media.append(dict(zip(_MEDIA_SCHEMA.names, values, strict=True)))
         if len(self.media) == _READ_ROWS:
             self._write_media()
 

@@ -70,6 +70,7 @@ class Row(NamedTuple):
 class BadRow(NamedTuple):
     line: int
     reason: str
+    file: Path | None = None  # the sound or picture that cannot be used, unless its content was in the table
 
 
 @dataclass

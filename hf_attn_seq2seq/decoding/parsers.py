@@ -107,9 +107,9 @@ def translate_parser() -> CommandParser:
 
 
 TRANSCRIBE_EXAMPLES = """examples:
-  hf-attn-seq2seq transcribe outputs/an4 speech.flac
-  hf-attn-seq2seq transcribe outputs/an4 recordings/*.wav --num-beams 5 --ctc-weight 0.3 --format tsv
-  hf-attn-seq2seq transcribe outputs/fraktur test.tsv --output test.txt
+  hf-attn-seq2seq transcribe outputs/an4-speech speech.flac
+  hf-attn-seq2seq transcribe outputs/an4-speech recordings/*.wav --num-beams 5 --ctc-weight 0.3 --format tsv
+  hf-attn-seq2seq transcribe outputs/fraktur-lines test.tsv --output test.txt
 
 formats:
   text   what was recognized

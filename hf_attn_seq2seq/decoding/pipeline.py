@@ -44,8 +44,8 @@ def pipeline(
     translator("The cat is on the mat.")  # [{"translation_text": "Le chat est sur le tapis."}]
     summarizer = pipeline("summarization", model="outputs/debian-summaries", num_beams=5)
     summarizer("This package provides ...")  # [{"summary_text": "..."}]
-    pipeline("automatic-speech-recognition", model="outputs/an4")("speech.flac")  # {"text": "..."}
-    pipeline("image-to-text", model="outputs/fraktur")("line.png")  # [{"generated_text": "..."}]
+    pipeline("automatic-speech-recognition", model="outputs/an4-speech")("speech.flac")  # {"text": "..."}
+    pipeline("image-to-text", model="outputs/fraktur-lines")("line.png")  # [{"generated_text": "..."}]
     ```
 
     Args:

@@ -44,7 +44,7 @@ def transcribe(
     Yield what the model writes for each file, in order. Files are read as they are needed.
 
     ```python
-    for transcript in transcribe(load_recognizer("outputs/an4"), ["a.flac", "b.wav"]):
+    for transcript in transcribe(load_recognizer("outputs/an4-speech"), ["a.flac", "b.wav"]):
         print(transcript.error or transcript.text)
     ```
 

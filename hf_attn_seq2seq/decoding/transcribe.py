@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hf_attn_seq2seq.decoding.command import MAX_LENGTH_PENALTY
 from hf_attn_seq2seq.decoding.files import STANDARD, Output, read_blocks, refuse_overwriting
@@ -24,6 +24,12 @@ _BLOCK = 1 << 16  # bytes of a table
 COLUMNS = ("audio", "image", "file", "path")  # that hold files, if none is named
 
 
+class _NoFile(NamedTuple):
+    """A row of a table that names none."""
+
+    reason: str
+
+
 def run(options: argparse.Namespace) -> None:
     """Read, recognize, write; exit status 1 if a file could not be used."""
     output = None if options.output == Path(STANDARD) else options.output
@@ -36,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
     # Not before the arguments are checked, and not for --help.
     from hf_attn_seq2seq.decoding.loaded import quick_engine
     from hf_attn_seq2seq.decoding.loading import load_recognizer
-    from hf_attn_seq2seq.decoding.recognition import transcribe
+    from hf_attn_seq2seq.decoding.recognition import Transcript, transcribe
 
     recognizer = load_recognizer(options.model, options.device, options.dtype)
     names = ("num_beams", "length_penalty", "max_new_tokens", "ctc_weight")
@@ -45,11 +51,13 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"'{options.model}' was trained without CTC: leave out --ctc-weight.")
     engine = quick_engine(recognizer.model, options.engine)
     sizes = {"batch_size": options.batch_size, "max_seconds": options.max_seconds}
-    found = transcribe(recognizer, files, engine=engine, **sizes, **search)
+    named = (file for file in files if isinstance(file, str))
+    found = transcribe(recognizer, named, engine=engine, **sizes, **search)
+    told = (next(found) if isinstance(file, str) else Transcript("", "", error=file.reason) for file in files)
     failed = 0
     with Output(output) as writer, _bar(len(files), output) as bar:
         writer.open()
-        for number, transcript in enumerate(found, start=1):
+        for number, transcript in enumerate(told, start=1):
             if transcript.error is not None:
                 failed += 1
                 bar.write(f"error: {transcript.error}", file=sys.stderr)
@@ -77,7 +85,7 @@ def _check(options: argparse.Namespace) -> None:
         )
 
 
-def _files(given: list[str], column: str | None) -> Iterator[str]:
+def _files(given: list[str], column: str | None) -> Iterator[str | _NoFile]:
     """The files, and those that tables name, relative to the table."""
     for name in given:
         path = Path(name)
@@ -99,7 +107,8 @@ def _files(given: list[str], column: str | None) -> Iterator[str]:
         place = header.index(wanted)
         for number, row in enumerate(rows, start=2):
             if len(row) <= place or not row[place].strip():
-                raise ValueError(f"{name}, line {number}, names no file in the column {quoted(wanted)}.")
+                yield _NoFile(f"{name}, line {number}, names no file in the column {quoted(wanted)}.")
+                continue
             yield str(path.parent / row[place].strip())
 
 

@@ -17,8 +17,8 @@ EXAMPLES = """examples:
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --compare outputs/demo-none --html two.html
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat. It sleeps." --faithfulness --html page.html
   hf-attn-seq2seq explain cat.json --chapter attention --depth vectors
-  hf-attn-seq2seq explain outputs/an4 audio.flac --what-if mute=0.5-1.2 --html heard.html
-  hf-attn-seq2seq explain outputs/openmoji picture.png --what-if cover=2,3 --html seen.html
+  hf-attn-seq2seq explain outputs/an4-speech audio.flac --what-if mute=0.5-1.2 --html heard.html
+  hf-attn-seq2seq explain outputs/openmoji-captions picture.png --what-if cover=2,3 --html seen.html
 
 what-if changes (each changes one thing, and the real model runs again):
   source=TEXT        translate another sentence, or hear or see another file

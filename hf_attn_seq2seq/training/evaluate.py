@@ -38,7 +38,7 @@ from hf_attn_seq2seq.evaluation.results import (
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.training.fit import working_in
-from hf_attn_seq2seq.training.measure import evaluate_model, translate_set, write_lines
+from hf_attn_seq2seq.training.measure import evaluate_model, settings_record, translate_set, write_lines
 from hf_attn_seq2seq.training.parsers import evaluate_parser
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, load_recipe
 from hf_attn_seq2seq.writing import sole_output, write_text, writing
@@ -134,12 +134,13 @@ def record_of_files(
 ) -> dict[str, Any]:
     """What else is needed to measure again, as `results.json` has it."""
     sums = [(path.name, checksums([path])[path.name]) for path in files]
+    searched = {name: value for name, value in settings_record(settings).items() if name != "alignment"}
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command,
         "languages": {"source": recipe.data.source_language, "target": language},
         "files": [{"file": name, "sha256": digest} for name, digest in sums],
-        "evaluation": names_only(settings.model_dump(mode="json", exclude={"alignment"})),
+        "evaluation": names_only(searched),
         **describe_environment(),
     }
 

@@ -82,7 +82,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _check_kind(self) -> "Recipe":
-        """Refuses what contradicts the kind of the sources, or needs sources that are text."""
+        """Refuses what contradicts the kind of the sources, needs sources that are text, or has no effect on them."""
         for name, value in self._model_fields_of_source().items():
             given = self.model.get(name, value)
             if given != value:
@@ -90,6 +90,8 @@ class Recipe(Settings):
                     f"model.{name} is {quoted(given)}, but data.source_kind and features make it {quoted(value)}: "
                     "leave it out."
                 )
+        for section in ("features", "augmentation"):
+            self._refuse_without_effect(section)
         if self.data.source_kind == "text":
             return self
         training, tokenizer = self.training, self.tokenizer
@@ -108,6 +110,15 @@ class Recipe(Settings):
                     f"{name} is for text on both sides, and data.source_kind is {self.data.source_kind}: leave it out."
                 )
         return self
+
+    def _refuse_without_effect(self, section: str) -> None:
+        """Refuses a setting of another kind of sources, unless it has the default that saved recipes state."""
+        settings, kind = getattr(self, section), self.data.source_kind
+        usual, read = type(settings)(), settings.of_kind(kind)
+        for name in type(settings).model_fields:
+            if name not in read and getattr(settings, name) != getattr(usual, name):
+                of = "sounds" if name in settings.of_kind("audio") else "pictures"
+                raise ValueError(f"{section}.{name} is for {of}, and data.source_kind is {kind}: leave it out.")
 
     def _model_fields_of_source(self) -> dict[str, Any]:
         """The fields of the configuration that the kind of the sources decides."""

@@ -241,6 +241,11 @@ def check_recipe(recipe: Recipe) -> None:
             f"evaluation.ctc_weight is {recipe.evaluation.ctc_weight:g}, but the model learns no CTC: set "
             "model.ctc_weight, such as 0.3."
         )
+    if tokenizer.sampling and config.pointer_slots:
+        raise ValueError(
+            "tokenizer.sampling and model.pointer_slots cannot be combined: words outside the vocabulary are found in "
+            "the usual segmentation only; leave one of them out."
+        )
     if training.r_drop and not any(getattr(config, name) for name in DROPOUTS):
         raise ValueError("training.r_drop needs dropout, and the model has none: set model.dropout.")
     guided = training.guided_alignment

@@ -255,6 +255,28 @@ def test_a_changed_file_makes_another_corpus(tmp_path: Path) -> None:
         prepare_corpus(data, output, second.fingerprint, others.model_copy(update={"mel_bins": 12}))
 
 
+def test_a_repaired_file_makes_another_corpus(tmp_path: Path) -> None:
+    table = write_set(tmp_path, "train", TEXTS)
+    (tmp_path / "text.wav").write_bytes(b"This is a text and no sound.\n" * 9)
+    with table.open("a") as file:
+        file.write("text.wav\tDD\tlow\nmissing.wav\tDA\tlow\n")
+    output = tmp_path / "corpus"
+    first = prepared(tmp_path, output)
+    made = (output / "report.json").stat().st_mtime_ns
+    os.utime(tmp_path / "text.wav", ns=(1, 1))  # the same content
+    assert prepared(tmp_path, output).report == first.report
+    assert (output / "report.json").stat().st_mtime_ns == made
+    fingerprints, counts = {first.fingerprint}, []
+    for name, text in (("text.wav", "DD"), ("missing.wav", "DA")):
+        write_sound(tmp_path / name, text)
+        corpus = prepared(tmp_path, output)
+        fingerprints.add(corpus.fingerprint)
+        counts.append(corpus.report["sources"][0]["bad_rows"]["count"])
+    assert (len(fingerprints), counts) == (3, [1, 0])
+    (tmp_path / "missing.wav").unlink()
+    assert prepared(tmp_path, output).report["sources"][0]["bad_rows"]["count"] == 1
+
+
 def test_settings_of_the_other_kind_make_no_difference(tmp_path: Path) -> None:
     write_set(tmp_path, "train", TEXTS)
     first = prepared(tmp_path, tmp_path / "corpus")

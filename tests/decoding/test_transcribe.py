@@ -129,8 +129,13 @@ def test_a_table_of_files(saved: tuple[MediaModel, Path], files: list[str], run:
     assert run(folder, files[0], tsv)[1].splitlines() == [expected[0], *expected]
     assert "does not have one of the columns audio, image, file, path: name one" in run(folder, other)[2]
     assert "does not have the column 'nope'" in run(folder, tsv, "--column", "nope")[2]
-    tsv.write_text(f"{column}\ttext\n\tx\n")
-    assert run(folder, tsv) == (2, "", f"error: {tsv}, line 2, names no file in the column '{column}'.\n")
+    tsv.write_text(f"text\t{column}\nx\t{names[0]}\ny\t\nz\nt\t{names[1]}\n")
+    told = [f"{tsv}, line {number}, names no file in the column '{column}'." for number in (3, 4)]
+    status, out, err = run(folder, tsv, "--batch-size", 1)
+    assert (status, out.splitlines()) == (1, [expected[0], "", "", expected[1]])
+    assert err.splitlines() == [*(f"error: {sentence}" for sentence in told), "2 of 4 files could not be used."]
+    records = [json.loads(line) for line in run(folder, tsv, "--format", "jsonl")[1].splitlines()]
+    assert [record.get("error") for record in records] == [None, *told, None]
     assert "--column needs a table" in run(folder, files[0], "--column", "x")[2]
 
 

@@ -295,6 +295,7 @@ def test_figures_of_files_are_written_with_all_that_is_needed_to_measure_again(f
         assert figures["scores"][metric]["signature"] == score.signature
     assert results["languages"] == {"source": "en", "target": "fr"}
     assert (results["evaluation"]["num_beams"], results["evaluation"]["max_new_tokens"]) == (2, 8)
+    assert not {"ctc_weight", "alignment"} & set(results["evaluation"])
     weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert results["models"] == [{"name": folder.name, "sha256": {"model.safetensors": weights}}]
     assert [one["file"] for one in results["files"]] == ["a.en", "a.fr", "b.fr"]

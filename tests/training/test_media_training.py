@@ -58,11 +58,13 @@ TWINS = {
     ],
     "openmoji_captions": [
         *("features.height=16", "features.width=30", "features.channels=1", "model.encoder_type=gru"),
-        *("model.frontend_strides=[[4,2],[4,1]]", "augmentation.shift=0", "augmentation.slant=0"),
-        *("augmentation.stretch=0", "tokenizer.kind=char"),
+        *("model.frontend_strides=[[2,2],[2,2]]", "model.frontend_channels=[16,16]"),
+        *("augmentation.shift=0", "augmentation.slant=0", "augmentation.stretch=0", "tokenizer.kind=char"),
     ],
 }
 SOUNDS = ("an4_speech",)
+# Most errors, per cent of characters; guessing makes more than 80.
+MOST_ERRORS = {"an4_speech": 30, "fraktur_lines": 20, "openmoji_captions": 50}
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +93,14 @@ def test_a_twin_learns_and_is_measured(
     assert f"{counts[0]} training and {counts[1]} validation pairs" in said
     assert "pixels" in said or "hours" in said
     record = json.loads((output / "training.json").read_text("utf-8"))
-    assert record["value"] < 60  # per cent of characters; guessing makes more than 80 errors
+    assert record["value"] < MOST_ERRORS[recipe]
     evaluate([str(output)])
     results = json.loads((output / "results.json").read_text("utf-8"))
     assert results["source_kind"] == ("audio" if recipe in SOUNDS else "image")
     assert set(results["sets"]) == {"validation", "test"}
     for name, figures in results["sets"].items():
         assert figures["sentences"] == 16
-        assert figures["scores"]["cer"]["value"] < 70
+        assert figures["scores"]["cer"]["value"] < MOST_ERRORS[recipe]
         assert len((output / "hypotheses" / f"{name}.txt").read_text("utf-8").splitlines()) == 16
 
     # What lies in the folder reads files as training did: no more than the folder is needed.
@@ -217,6 +219,8 @@ def test_states_are_those_that_the_encoder_makes(sets: dict[str, Path], tmp_path
         (["model.ctc_weight=0", "evaluation.ctc_weight=0.3"], "ctc_weight is 0.3, but the model learns no CTC"),
         (["features.min_seconds=9", "features.max_seconds=3"], "min_seconds is 9: it must be below max_seconds, 3"),
         (["augmentation.speed_perturbation=[0.1]"], "the speed 0.1 must be between 0.5 and 2"),
+        (["features.height=16"], "features.height is for pictures, and data.source_kind is audio: leave it out"),
+        (["augmentation.shift=2"], "augmentation.shift is for pictures, and data.source_kind is audio"),
         (["features.channels=2"], "channels is 2: pictures have 1 channel"),
         (["data.train.file=train.tmx"], "source_kind is audio, which needs a column: train.tmx has none"),
         (["data.train.alignment=links"], "train.tsv has word links, but source_kind is audio"),
@@ -234,6 +238,13 @@ def test_what_does_not_fit_is_told_in_a_sentence(
     assert "Traceback" not in said
     assert said[said.index("error: ") :].strip().count("\n") == 0
     assert not (tmp_path / "model" / "corpus").exists()
+
+
+@pytest.mark.parametrize("field", ["features.mel_bins=20", "augmentation.speed_perturbation=[0.9]"])
+def test_settings_of_sounds_are_not_for_pictures(field: str) -> None:
+    recipe = RECIPES / "fraktur_lines.yaml"
+    with pytest.raises(ValueError, match=f"{field.partition('=')[0]} is for sounds, and data.source_kind is image"):
+        load_recipe(recipe, [field])
 
 
 def test_files_of_text_are_not_for_a_model_that_hears(

@@ -212,6 +212,12 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
         (["training.guided_alignment.head=1"], "head=1 does not exist: the model has 1"),
         (["training.guided_alignment={}", "model.attention_type=none"], "attention_type is none"),
         (["training.guided_alignment.links=first_pass", "tokenizer.sampling=0.1"], "cannot be combined"),
+        (
+            ["model.pointer=true", "model.pointer_slots=4", "tokenizer.sampling=0.1"],
+            "tokenizer.sampling and model.pointer_slots cannot be combined",
+        ),
+        (["augmentation.shift=2"], "augmentation.shift is for pictures, and data.source_kind is text"),
+        (["features.mel_bins=20"], "features.mel_bins is for sounds, and data.source_kind is text"),
         (["training.metric=bleu_tok_lc"], "needs the target's language"),
         (["tokenizer.shared=false", "model.share_encoder_decoder_embeddings=true"], "needs a shared vocabulary"),
         (["training.guided_alignment.symmetrisation=grow"], "did you mean 'grow-diag'"),
