@@ -586,6 +586,11 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             raise ValueError(f"ctc_weight={self.ctc_weight} is a share of the loss: give 0 or more, and less than 1.")
         if self.ctc_weight and self.pad_token_id is None:
             raise ValueError("ctc_weight needs pad_token_id, which is CTC's blank and is not set: name a token.")
+        if self.ctc_weight and self.frontend == "image" and self.image_layout == "grid":
+            raise ValueError(
+                f"ctc_weight={self.ctc_weight} needs states in the order of what is said, which cells of a grid are "
+                "not: set image_layout='columns', or leave it out."
+            )
         if self.reads_tokens:
             return
         if self.decoder_vocab_size != self.vocab_size:

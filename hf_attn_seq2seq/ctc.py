@@ -7,6 +7,9 @@ from transformers import LogitsProcessor
 
 
 IGNORED = -100  # labels that count for nothing
+_IMPOSSIBLE = (
+    -1e4
+)  # a gain from which no hypothesis recovers, and which leaves attention's differences their precision
 
 
 def ctc_loss(
@@ -90,10 +93,11 @@ class CTCPrefixScores(LogitsProcessor):
         longer = self._longer(source, tokens, blanks, last)
         ended = torch.logaddexp(tokens, blanks).gather(1, self.last[source].unsqueeze(1))
         longer[:, self.ends] = ended
-        longer[:, self.blank] = -torch.inf
-        gained = (longer - wholes.unsqueeze(1)).to(scores.dtype)
+        # Where CTC finds a prefix impossible, such as one longer than its states, attention alone decides.
+        gained = (longer - wholes.unsqueeze(1)).masked_fill(wholes.isneginf().unsqueeze(1), 0.0).to(scores.dtype)
         attention = torch.log_softmax(scores, dim=-1)
-        joint = (1 - self.weight) * attention + self.weight * gained.clamp(min=torch.finfo(scores.dtype).min / 2)
+        joint = (1 - self.weight) * attention + self.weight * gained.clamp(min=_IMPOSSIBLE)
+        joint[:, self.blank] = -torch.inf
         # What a search has forbidden stays forbidden.
         return torch.where(torch.isneginf(scores), scores, joint)  # type: ignore[return-value]
 

@@ -150,12 +150,13 @@ class SpeechFrontend(Frontend):
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
         channels = [1, *config.frontend_channels]
-        strides: list[tuple[int, int]] = [(time, mel) for time, mel in config.frontend_strides]
+        self.strides: list[tuple[int, int]] = [(time, mel) for time, mel in config.frontend_strides]
         self.convolutions = nn.ModuleList(
-            Convolution(inputs, outputs, stride) for inputs, outputs, stride in zip(channels, channels[1:], strides)
+            Convolution(inputs, outputs, stride)
+            for inputs, outputs, stride in zip(channels, channels[1:], self.strides)
         )
         bins = config.num_mel_bins
-        for _, mel in strides:
+        for _, mel in self.strides:
             bins = math.ceil(bins / mel)
         self.projection = nn.Linear(channels[-1] * bins, config.embedding_size)
         self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
@@ -165,8 +166,8 @@ class SpeechFrontend(Frontend):
         record(self, inputs=inputs)
         frames, mask = to_front(inputs.to(self.projection.weight.dtype), mask)
         planes = frames.unsqueeze(1)
-        for convolution in self.convolutions:
-            mask = None if mask is None else mask[:, :: convolution.stride[0]]
+        for convolution, (stride, _) in zip(self.convolutions, self.strides):
+            mask = None if mask is None else mask[:, ::stride]
             planes = convolution(planes, None if mask is None else mask[:, None, :, None])
         embeds = self.norm(self.projection(planes.transpose(1, 2).flatten(2)))
         if mask is not None:
@@ -257,10 +258,9 @@ class ImageFrontend(Frontend):
             planes, columns = to_front(planes, mask.bool().any(1), dim=3)
         if self.backbone is not None:
             planes = self.backbone(planes)[-1]
-        for convolution in self.convolutions:
+        for convolution, strides in zip(self.convolutions, self.strides):
             rows, columns = (
-                None if each is None else each[:, ::stride]
-                for each, stride in zip((rows, columns), convolution.stride)
+                None if each is None else each[:, ::stride] for each, stride in zip((rows, columns), strides)
             )
             planes = convolution(planes, real_cells(rows, columns))
         if self.backbone is not None:

@@ -1045,7 +1045,7 @@ class AttnSeq2SeqForConditionalGeneration(AttnSeq2SeqPreTrainedModel, Generation
                 "must use the same source tokenizer."
             )
         if "ctc_weight" in kwargs:
-            settings = copy.deepcopy(kwargs.pop("generation_config", None) or self.generation_config)
+            settings: Any = copy.deepcopy(kwargs.pop("generation_config", None) or self.generation_config)
             settings.ctc_weight = kwargs.pop("ctc_weight")
             kwargs = {"generation_config": settings, **settings.update(**kwargs)}
         with target_vocabulary(), short_steps(self):

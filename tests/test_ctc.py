@@ -81,6 +81,16 @@ def test_scores_are_joined_by_weight(logits: torch.Tensor) -> None:
     torch.testing.assert_close(joint[0, [1, 2]], expected[0, [1, 2]])
 
 
+def test_a_prefix_that_does_not_fit_is_left_to_attention() -> None:
+    logits = torch.randn(1, 2, VOCAB, generator=torch.Generator().manual_seed(1))
+    attention = torch.randn(1, VOCAB)
+    joint = CTCPrefixScores(logits, None, 0.4, BLANK, [END])(torch.tensor([[1, 3, 1, 3]]), attention)
+    assert not joint.isnan().any()
+    assert joint[0, BLANK] == -torch.inf
+    others = [1, 3, END]
+    torch.testing.assert_close(joint[0, others], 0.6 * attention.log_softmax(-1)[0, others])
+
+
 def test_hundreds_of_states_lose_no_precision() -> None:
     """The cumulative sum against the plain recurrence over states (Watanabe et al. 2017, algorithm 2)."""
     logits = 4 * torch.randn(1, 900, 6, generator=torch.Generator().manual_seed(0))

@@ -186,6 +186,7 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
         # Not the parent's own, which makes weights.
         AttnSeq2SeqPreTrainedModel.__init__(self, AttnSeq2SeqConfig.from_pretrained(folder))
         self.description = description
+        self.ctc_head = None  # it is not exported
         self.encoder = ExportedEncoder(Graph(folder / description.encoder), self.config)
         self.decoder_step = Graph(folder / description.decoder)
         try:

@@ -60,10 +60,10 @@ class LoadedEngine(TorchEngine):
         arrays = {name: value for name, value in generate_options.items() if isinstance(value, np.ndarray)}
         options = {name: value for name, value in generate_options.items() if name not in arrays}
         options = {"generation_config": self.generation_config, **options}
-        asked: dict[str, Any] = {"layer": layer, "scores": scores}
+        asked: dict[str, Any] = {"layer": layer, "scores": scores, **arrays}
         if self.name == self.graph.name and self.graph.can(options) is None:
-            return self.graph.search(input_ids, attention_mask, **asked, **arrays, **options)
-        return super().search(input_ids, attention_mask, **asked, **generate_options)
+            return self.graph.search(input_ids, attention_mask, **asked, **options)
+        return super().search(input_ids, attention_mask, **{**asked, **generate_options})
 
 
 def _state(model: PreTrainedModel) -> tuple[Any, ...]:

@@ -159,7 +159,7 @@ def export_graph(name: str, sentences: Sequence[str] | None = None) -> WrittenGr
     inputs = sample(model, translator.tokenizer, sentences)
     readout_of(model)  # tells if the file is damaged
     options: dict[str, Any] = {"max_new_tokens": COMPARED_TOKENS}
-    arrays = {name: value.numpy() for name, value in inputs.items()}
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in inputs.items()}
     wanted = TorchEngine(model).search(**arrays, **options)
     with whole_file(folder / GRAPH_FILE) as partial:
         graph = write_graph(model, sorted(folder.glob("*.safetensors")), attention_rows(folder))

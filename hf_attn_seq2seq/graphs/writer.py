@@ -222,7 +222,7 @@ def save_graph(model: AttnSeq2SeqForConditionalGeneration, weights: Path, folder
     return path
 
 
-def _inputs(model: AttnSeq2SeqForConditionalGeneration) -> list[tuple[str, int, list[str | int]]]:
+def _inputs(model: AttnSeq2SeqForConditionalGeneration) -> list[tuple[str, int, Any]]:
     """Names, types and shapes of the source and its mask."""
     config, names = model.config, Names.of(model).source
     shapes: dict[str, tuple[list[str | int], list[str | int]]] = {
