@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from transformers import LogitsProcessor
 
+from .output_layer import IGNORED
 
-IGNORED = -100  # labels that count for nothing
+
 _IMPOSSIBLE = (
     -1e4
 )  # a gain from which no hypothesis recovers, and which leaves attention's differences their precision

@@ -5,7 +5,7 @@ What an encoder reads: tokens, speech, or pictures, one class each, under one co
     out = frontend(inputs, mask)      # embeds (batch, states, embedding), and the mask that belongs to them
 
 A front end may give fewer states than it was given frames or pixels, so it hands on a mask of its own. Padding, on any
-side, never changes the states of what is real.
+side, never changes the states of what is real; only to a network of `timm`, which knows no mask, it is black.
 
 A new kind is one class, one entry in `FRONTENDS`, and its name in the configuration's `FRONTEND_TYPES`.
 """

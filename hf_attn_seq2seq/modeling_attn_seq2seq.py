@@ -224,6 +224,9 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
                 task: {"impl": f"{each.__module__.split('.')[-1]}.{each.__name__}", "pt": [frontend.auto_class]}
                 for task, each in classes.items()
             }
+        settings: Any = getattr(self, "generation_config", None)
+        if getattr(settings, "ctc_weight", None) is not None:
+            settings._from_model_config = False  # or loading would leave out what Transformers does not know
         self._write_tying()
         weights = self._tables()
         if "head" in weights and weights["head"] is weights["source"] is not weights["target"]:

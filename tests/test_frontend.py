@@ -197,7 +197,7 @@ def test_ctc_lets_a_search_go_on_beyond_its_states(options: dict[str, Any]) -> N
     assert not (found[:, 1:] == 0).any()  # the blank is no token to write
 
 
-def test_ctc_has_its_part_in_every_search() -> None:
+def test_ctc_has_its_part_in_every_search(tmp_path: Any) -> None:
     model = build("speech", ctc_weight=0.3)
     inputs = padded("speech", source("speech", 60), 0, 8)
     plain = model.generate(**inputs, max_new_tokens=8, num_beams=3)
@@ -207,6 +207,10 @@ def test_ctc_has_its_part_in_every_search() -> None:
     assert torch.equal(model.generate(**inputs, max_new_tokens=8, num_beams=3), joint)
     uncached = model.generate(**inputs, max_new_tokens=8, num_beams=3, use_cache=False)
     assert torch.equal(uncached, joint)
+    model.save_pretrained(tmp_path)
+    loaded = AttnSeq2SeqForConditionalGeneration.from_pretrained(tmp_path)
+    assert loaded.generation_config.ctc_weight == 0.9
+    assert torch.equal(loaded.generate(**inputs, max_new_tokens=8, num_beams=3), joint)
 
 
 def test_the_joint_search_finds_the_best_of_all_hypotheses() -> None:

@@ -200,7 +200,8 @@ class GraphEngine:
                 raise ValueError(f"{name}={shortened(str(value))} is outside the vocabulary of {target} tokens.")
         if self.config.position_type == "learned":
             limit = self.config.max_position_embeddings
-            for recurrent, length in (("encoder", inputs.shape[1]), ("decoder", search.max_new_tokens)):
+            read = inputs.shape[1] if self.config.frontend == "tokens" else 0  # of others the states are not known
+            for recurrent, length in (("encoder", read), ("decoder", search.max_new_tokens)):
                 if getattr(self.config, f"{recurrent}_type") == "transformer" and length > limit:
                     raise ValueError(
                         f"A sequence of {length} tokens is longer than max_position_embeddings={limit}: shorten it."

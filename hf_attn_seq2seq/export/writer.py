@@ -101,7 +101,7 @@ def export(
                 f"{difference.largest_logit_difference:.1e}), so nothing was written: please report this."
             )
         _write_json(made / DESCRIPTION, {**description, "difference_from_pytorch": difference._asdict()})
-        card = _card(description["model"], to, difference, TASKS[model.config.frontend])
+        card = _card(description["model"], to, difference, TASKS[model.config.frontend], bool(_without_ctc(model)))
         (made / "README.md").write_text(card, encoding="utf-8")
         size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE, GRAPH_FILE, WEIGHTS_FILE))
     return Exported(folder, to, size, difference)
@@ -158,7 +158,7 @@ def export_graph(name: str, sentences: Sequence[str] | None = None) -> WrittenGr
     origin, sentences = origin_of(name, sentences, model)
     inputs = sample(model, translator.tokenizer, sentences)
     readout_of(model)  # tells if the file is damaged
-    options: dict[str, Any] = {"max_new_tokens": COMPARED_TOKENS}
+    options: dict[str, Any] = {"max_new_tokens": COMPARED_TOKENS, **_without_ctc(model)}
     arrays: dict[str, Any] = {name: value.numpy() for name, value in inputs.items()}
     wanted = TorchEngine(model).search(**arrays, **options)
     with whole_file(folder / GRAPH_FILE) as partial:
@@ -208,7 +208,10 @@ def write_model(model: AttnSeq2SeqForConditionalGeneration, folder: Path, to: st
     if hasattr(config, "auto_map"):
         del config.auto_map  # the model's code stays where its weights are
     config.to_json_file(folder / "config.json")
-    model.generation_config.save_pretrained(folder)
+    settings: Any = copy.deepcopy(model.generation_config)
+    if _without_ctc(model):
+        settings.ctc_weight = None
+    settings.save_pretrained(folder)
     readout = readout_of(model)
     if readout != Readout():
         save_readout(readout, folder)
@@ -246,12 +249,12 @@ def _default_output(name: str, kind: str) -> Path:
     return folder.with_name(f"{folder.name}-{kind}") if folder.is_dir() else Path(f"{folder.name}-{kind}")
 
 
-def _card(model: str, kind: str, near: Difference, task: str) -> str:
+def _card(model: str, kind: str, near: Difference, task: str, no_ctc: bool) -> str:
     """The README of the folder; it does not repeat the original model's results, which do not apply to this one."""
     return f"""# {model}, exported
 
 `{model}` for ONNX Runtime ({kind}), written by `hf-attn-seq2seq export`. For its purpose, licence and results, see the
-model card of the original model. Compared with it: {described(near)}
+model card of the original model. Compared with it: {described(near)}{" " + _NO_CTC if no_ctc else ""}
 
 ```python
 import hf_attn_seq2seq
@@ -268,6 +271,11 @@ def described(near: Difference) -> str:
         f"translation as with PyTorch; logits (up to {near.largest_logit:.1f}) differ by at most "
         f"{near.largest_logit_difference:.1e}."
     )
+
+
+_NO_CTC = (
+    "CTC, which has a part in the original model's search, is not exported: this one searches by attention alone."
+)
 
 
 def _checksums(name: str) -> dict[str, str]:
@@ -336,7 +344,7 @@ def measure(model: Any, exported: ExportedModel, inputs: Inputs, sentences: str 
         sentences: Where they come from: "given", "shown" or "random".
     """
     pair: tuple[Any, Any] = (exported, model)
-    options = {"num_beams": 1, "do_sample": False, "max_new_tokens": COMPARED_TOKENS}
+    options = {"num_beams": 1, "do_sample": False, "max_new_tokens": COMPARED_TOKENS, **_without_ctc(model)}
     found, wanted = (each.generate(**inputs, **options) for each in pair)
     logits, expected = (each(**inputs, decoder_input_ids=wanted[:, :-1]).logits for each in pair)
     return Difference(
@@ -346,6 +354,11 @@ def measure(model: Any, exported: ExportedModel, inputs: Inputs, sentences: str 
         float((logits - expected).abs().max()),
         float(expected.abs().max()),
     )
+
+
+def _without_ctc(model: Any) -> dict[str, float]:
+    """The option that leaves CTC out of a model's search: graphs do not have it."""
+    return {"ctc_weight": 0.0} if getattr(model.generation_config, "ctc_weight", None) else {}
 
 
 def _equal(model: Any, found: list[list[int]], wanted: list[list[int]]) -> int:

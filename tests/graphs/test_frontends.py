@@ -10,13 +10,16 @@ import torch
 from hf_attn_seq2seq.configuration_attn_seq2seq import FRONTEND_TYPES
 from hf_attn_seq2seq.decoding.exported import ExportedModel
 from hf_attn_seq2seq.decoding.graph import GraphEngine
+from hf_attn_seq2seq.decoding.loading import load_recognizer
+from hf_attn_seq2seq.decoding.recognition import transcribe
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.export.marian import check as check_marian
-from hf_attn_seq2seq.export.writer import sample, write_model
+from hf_attn_seq2seq.export.writer import export, export_graph, sample, write_model
 from hf_attn_seq2seq.frontend import FRONTENDS
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE, SOURCES
 from hf_attn_seq2seq.graphs.writer import save_graph
-from tests.helpers import tiny_config
+from tests.helpers import scrambled, tiny_config
+from tests.media_models import media_model, sound_files
 from tests.test_frontend import EVERY_KIND, SPEECH, build, padded, source
 
 
@@ -111,3 +114,18 @@ def test_marian_holds_text_alone() -> None:
     config = tiny_config(**SPEECH, encoder_type="transformer", decoder_type="transformer", attention_type="multi_head")
     with pytest.raises(ValueError, match="frontend=speech, only with tokens"):
         check_marian(config)
+
+
+def test_a_model_that_searches_with_ctc_is_exported_without_it(tmp_path: Path) -> None:
+    made = media_model("speech")
+    scrambled(made.model, scale=0.5)
+    made.model.generation_config.ctc_weight = 0.3
+    folder = made.save(tmp_path / "model")
+    written = export_graph(str(folder))
+    assert written.equal_translations == written.compared
+    exported = export(str(folder), "onnx", tmp_path / "exported")
+    assert "CTC" in (exported.folder / "README.md").read_text("utf-8")
+    recognizer = load_recognizer(exported.folder)
+    files = [str(path) for path in sound_files(tmp_path)]
+    found = [each.text for each in transcribe(recognizer, files)]
+    assert found == [each.text for each in transcribe(load_recognizer(folder), files, ctc_weight=0.0)]
