@@ -6,7 +6,7 @@ How fast a model that hears trains and recognises, beside a plain PyTorch loop o
 
 The model is that of the recipe `an4_speech`, without its dropout: log-mel frames, two strided convolutions, a
 bidirectional LSTM, a GRU with location-aware attention, and CTC. A training step (forward and backward) is timed turn
-by turn with the plain loop, and with the same loop whose encoder is torch's own `nn.LSTM`; the ratio is the median over
+by turn with the plain loop, and with the same loop whose encoder is by `nn.LSTM`; the ratio is the median over
 the rounds of their time by ours, and an epoch of AN4 (2,289 s of speech) is that many steps. Recognition is greedy, of
 one utterance at a time, by the graph and by `generate()`; a second of speech takes the median time by the utterance's
 seconds. Features and weights are random: neither changes the work, and what is said has a given length.
