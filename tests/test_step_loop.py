@@ -289,6 +289,11 @@ def test_the_loop_steps_aside():
     assert not runs(use_cache=True, labels=None, decoder_input_ids=batch["labels"].clamp(min=0))
     model.eval()
     assert not runs()
-    for fields in ({"layer_norm": True}, {"attention_normalizer": "sparsemax"}, {"attention_dropout": 0.1}):
+    for fields in (
+        {"layer_norm": True, "decoder_layers": 2},
+        {"layer_norm": True, "input_feeding": True},
+        {"attention_normalizer": "sparsemax"},
+        {"attention_dropout": 0.1},
+    ):
         model = training_model(**fields)
         assert not runs()

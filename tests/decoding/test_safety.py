@@ -465,7 +465,12 @@ def auto_loads(source: str) -> list[str]:
 
 def test_names_are_loaded_in_one_module() -> None:
     found = {path.relative_to(ROOT).as_posix(): auto_loads(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}
-    assert {file for file, loads in found.items() if loads} == {"decoding/loading.py", "convert/weights.py"}
+    processing = "processing_attn_seq2seq.py"  # loads its parts, with the options that it is given
+    assert {file for file, loads in found.items() if loads} == {
+        "decoding/loading.py",
+        "convert/weights.py",
+        processing,
+    }
     assert found["convert/weights.py"] == ["torch.load"]  # tensors and plain containers
     (load,) = (
         call
@@ -476,12 +481,15 @@ def test_names_are_loaded_in_one_module() -> None:
     assert sorted(set(found["decoding/loading.py"])) == [
         "AutoConfig.from_pretrained",
         "AutoModelForSeq2SeqLM.from_pretrained",
+        "AutoProcessor.from_pretrained",
         "AutoTokenizer.from_pretrained",
     ]
-    tree = ast.parse((ROOT / "decoding" / "loading.py").read_text("utf-8"))
-    for call in calls(tree):
-        if ast.unparse(call.func).startswith("Auto"):  # with the options, which say that no code is run
-            assert any(keyword.arg is None and ast.unparse(keyword.value) == "hub" for keyword in call.keywords)
+    for file, options in (("decoding/loading.py", "hub"), (processing, "kwargs")):
+        tree = ast.parse((ROOT / file).read_text("utf-8"))
+        for call in calls(tree):
+            called = ast.unparse(call.func)
+            if called.endswith(".from_pretrained") and "Auto" in called:  # with those that say that no code is run
+                assert any(keyword.arg is None and ast.unparse(keyword.value) == options for keyword in call.keywords)
 
 
 @pytest.mark.parametrize(
