@@ -9,6 +9,7 @@ The library's own tokenizer keeps a-z and 0-9 alone, so that all texts in other 
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -38,6 +39,27 @@ class WordTokenizer:
         return _WORD.findall(unicodedata.normalize("NFC", text).lower())  # type: ignore[no-any-return]
 
 
+def scorer_class() -> Any:
+    """
+    The scorer of `rouge-score`.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        from absl import logging as absl_logging
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError as error:
+        raise ImportError(
+            f'ROUGE needs rouge-score, which is not installed ({error}): run pip install "hf_attn_seq2seq[train]".'
+        ) from error
+    # absl keeps the error stream of this moment, and closes it, whoever else writes there, when logging is configured
+    # anew, as web servers do; but not Python's own.
+    if sys.__stderr__ is not None:
+        absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
+    return RougeScorer
+
+
 class RougeSignature(Signature):
     """What was counted, of which words, and that no word was stemmed."""
 
@@ -63,14 +85,8 @@ class Rouge(Rate):
     kind: str
 
     def __init__(self) -> None:
-        try:
-            from rouge_score.rouge_scorer import RougeScorer
-        except ImportError as error:
-            raise ImportError(
-                f'ROUGE needs rouge-score, which is not installed ({error}): run pip install "hf_attn_seq2seq[train]".'
-            ) from error
         super().__init__()
-        self._scorer = RougeScorer([self.kind], tokenizer=WordTokenizer())
+        self._scorer = scorer_class()([self.kind], tokenizer=WordTokenizer())
 
     def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
         references: Sequence[str] = list(ref_kwargs["references"])

@@ -2,14 +2,14 @@
 """ROUGE against `rouge-score` itself, by hand, and in scripts that its own tokenizer does not see."""
 
 import importlib.metadata
+import subprocess
 import sys
 
 import numpy as np
 import pytest
-from rouge_score.rouge_scorer import RougeScorer
 
 from hf_attn_seq2seq.evaluation import score_corpus
-from hf_attn_seq2seq.evaluation.rouge import WordTokenizer
+from hf_attn_seq2seq.evaluation.rouge import WordTokenizer, scorer_class
 
 
 ROUGE = {"rouge1": "rouge1", "rouge2": "rouge2", "rouge_l": "rougeL"}  # and the library's names
@@ -32,7 +32,7 @@ def test_equal_to_the_librarys_own_where_there_are_only_its_letters():
     words = ["Alpha", "beta-2", "gamma,", "d1", "(delta)", "the", "the", "e", "zeta's", "9.81"]
     texts = [" ".join(random.choice(words, random.integers(1, 12))) for _ in range(80)]
     hypotheses, references = texts[:40], texts[40:]
-    scorer = RougeScorer(list(ROUGE.values()))
+    scorer = scorer_class()(list(ROUGE.values()))
     own = [scorer.score(reference, hypothesis) for hypothesis, reference in zip(hypotheses, references)]
     expected = {name: 100 * np.mean([each[kind].fmeasure for each in own]) for name, kind in ROUGE.items()}
     assert values(hypotheses, references) == pytest.approx(expected)
@@ -51,7 +51,7 @@ def test_equal_to_the_librarys_own_where_there_are_only_its_letters():
 )
 def test_texts_in_other_scripts_count(text):
     assert values([text], [text]) == pytest.approx(dict.fromkeys(ROUGE, 100))
-    assert RougeScorer(["rouge1"]).score("Библиотека", "Библиотека")["rouge1"].fmeasure == 0
+    assert scorer_class()(["rouge1"]).score("Библиотека", "Библиотека")["rouge1"].fmeasure == 0
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,16 @@ def test_without_the_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
     with pytest.raises(ImportError, match=r"ROUGE needs rouge-score.*hf_attn_seq2seq\[train\]"):
         score_corpus(["a"], ["a"], ["rouge1"])
+
+
+def test_no_stream_is_closed_when_logging_is_configured_anew():
+    program = """
+import io, logging.config, sys
+sys.stderr = kept = io.StringIO()
+from hf_attn_seq2seq.evaluation.rouge import scorer_class
+scorer_class()
+sys.stderr = io.StringIO()  # as after a redirection
+logging.config.dictConfig({"version": 1})
+kept.write("still open")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
