@@ -8,9 +8,8 @@ from transformers import LogitsProcessor
 from .output_layer import IGNORED
 
 
-_IMPOSSIBLE = (
-    -1e4
-)  # a gain from which no hypothesis recovers, and which leaves attention's differences their precision
+# A gain from which no hypothesis recovers, and which leaves attention's differences their precision.
+_IMPOSSIBLE = -1e4
 
 
 def ctc_loss(

@@ -19,7 +19,6 @@ from hf_attn_seq2seq.decoding.heatmap import (
     LINES,
     MAX_FIGURE_LABEL,
     MAX_TOKENS,
-    closed,
     colour_bar,
     save_heatmap,
     shorten,
@@ -31,7 +30,7 @@ from hf_attn_seq2seq.decoding.heatmap import (
 from hf_attn_seq2seq.decoding.word_attention import word_attention
 from hf_attn_seq2seq.explain.chapters import distinct_labels, said, step_sentence, token_label
 from hf_attn_seq2seq.explain.document import Trace
-from hf_attn_seq2seq.explain.media_figure import draw_step, largest, save_media_alignment
+from hf_attn_seq2seq.explain.media_figure import draw_step, largest, new_figure, save_media_alignment, title_of
 from hf_attn_seq2seq.explain.names import FIGURES, FigureKind
 
 
@@ -102,20 +101,6 @@ def _which(trace: Trace, layer: int, head: int | None) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _title(trace: Trace) -> str:
-    source, target = (closed(visible(trace.document[side]["text"] or " ")) for side in ("source", "target"))
-    return f"{source} → {target}"
-
-
-def _new_figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # Alignment and heads
 # --------------------------------------------------------------------------------------------------------------------
@@ -131,7 +116,7 @@ def _alignment(
         sources, targets = source.labels, target.labels
     else:
         sources, targets = _labels(trace, "source"), _labels(trace, "target")
-    return save_heatmap(weights, sources, targets, path, title=f"{_title(trace)}{_which(trace, layer, head)}")
+    return save_heatmap(weights, sources, targets, path, title=f"{title_of(trace)}{_which(trace, layer, head)}")
 
 
 def _media_alignment(
@@ -142,7 +127,7 @@ def _media_alignment(
         side = _Side.of(trace, "target")
         shares = side.shares / np.maximum(side.shares.sum(axis=0), 1e-9)  # means over the tokens of a word
         weights, targets = shares.T @ weights, side.labels
-    return save_media_alignment(trace, path, weights, targets, f"{_title(trace)}{_which(trace, layer, head)}")
+    return save_media_alignment(trace, path, weights, targets, f"{title_of(trace)}{_which(trace, layer, head)}")
 
 
 class _Side(NamedTuple):
@@ -177,7 +162,7 @@ def _heads(trace: Trace, path: str | os.PathLike[str]) -> str:
     sharpest, evenest = max(sharpness, key=sharpness.__getitem__), min(sharpness, key=sharpness.__getitem__)
     alt_text = (
         f"{layers} by {heads} heat maps of attention weights, rows of maps for decoder layers and columns for heads, "
-        f"each {len(targets)} target tokens by {len(sources)} source tokens, for {_title(trace)}. "
+        f"each {len(targets)} target tokens by {len(sources)} source tokens, for {title_of(trace)}. "
         f"The mean over the steps of the largest weight is highest for {sharpest} ({said(sharpness[sharpest])}) and "
         f"lowest for {evenest} ({said(sharpness[evenest])})."
     )
@@ -191,7 +176,7 @@ def _heads(trace: Trace, path: str | os.PathLike[str]) -> str:
         top = 0.2 + (max(map(cell_len, _cut(sources))) * size * 0.6 / 72 if labelled else 0)
         gap, down = 0.18, 0.32
         total = (left + heads * (width + gap) + 1.0, top + layers * (height + down))
-        figure = _new_figure(*total)
+        figure = new_figure(*total)
         for row, (layer, weights) in enumerate(zip(trace.layers, maps)):
             for head in range(heads):
                 axes = figure.add_axes(
@@ -226,7 +211,7 @@ def _heads(trace: Trace, path: str | os.PathLike[str]) -> str:
             )
         )
         colour_bar(figure, bar, "attention\nweight", [0, 0.5, 1], **weight_colours())
-        title = wrapped(_title(trace), max(total[0] - 0.4, 3), 12)
+        title = wrapped(title_of(trace), max(total[0] - 0.4, 3), 12)
         figure.text(0.1 / total[0], 1, title, ha="left", va="bottom", **TITLE)
         caption = "Rows: target tokens, in order. Columns: source tokens. All maps have the same scale."
         figure.text(
@@ -239,7 +224,7 @@ def _heads(trace: Trace, path: str | os.PathLike[str]) -> str:
         )
         return figure
 
-    write_figure(draw, path, _title(trace), alt_text)
+    write_figure(draw, path, title_of(trace), alt_text)
     return alt_text
 
 
@@ -293,7 +278,7 @@ def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, hea
     sentence = step_sentence(trace, step, layer=layer, head=head)
     candidates = list(zip(distinct_labels(entry["candidates"]), (c["probability"] for c in entry["candidates"])))
     top = ", ".join(f"“{label}” {said(p)}" for label, p in candidates[:3])
-    alt_text = f"Step {step + 1} of {len(trace.document['steps'])} for {_title(trace)}. {sentence} "
+    alt_text = f"Step {step + 1} of {len(trace.document['steps'])} for {title_of(trace)}. {sentence} "
     if trace.layers:
         weights = trace.weights(layer, head)[step]
         order = np.argsort(-weights, kind="stable")[:3]
@@ -308,7 +293,7 @@ def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, hea
         right = 0.3 + max(cell_len(label) for label in _cut([label for label, _ in candidates])) * 0.085
         width = (left + len(panels) * (wide + 0.25) if panels else 0) + gap + right + 2.2
         height = rows * side
-        figure = _new_figure(width, height)
+        figure = new_figure(width, height)
         place = left if panels else 0.0
         for index, panel in enumerate(panels):
             axes = figure.add_axes(
@@ -348,7 +333,7 @@ def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, hea
         )
         return figure
 
-    write_figure(draw, path, _title(trace), alt_text)
+    write_figure(draw, path, title_of(trace), alt_text)
     return alt_text
 
 
@@ -360,7 +345,7 @@ def _media_step(trace: Trace, path: str | os.PathLike[str], step: int, layer: in
     chosen = next(i for i, c in enumerate(entry["candidates"]) if c["id"] == entry["choice"]["id"])
     top = ", ".join(f"“{label}” {said(float(p))}" for label, p in zip(labels[:3], probabilities))
     alt_text = (
-        f"Step {step + 1} of {len(trace.document['steps'])} for {_title(trace)}. {sentence} "
+        f"Step {step + 1} of {len(trace.document['steps'])} for {title_of(trace)}. {sentence} "
         f"Largest weights: {largest(trace, weights)}. Most probable words: {top}."
     )
     assert trace.input is not None
@@ -375,7 +360,7 @@ def _media_step(trace: Trace, path: str | os.PathLike[str], step: int, layer: in
         wide = min(6.0, max(2.4, high * shape[0] / shape[1])) if trace.input["kind"] == "image" else 6.0
         right = 0.9 + max(map(cell_len, marked)) * 0.085
         width = wide + right + 2.0
-        figure = _new_figure(width, high)
+        figure = new_figure(width, high)
         draw_step(figure, (0, 0, wide / width, 1), trace, weights)
         axes = figure.add_axes(
             ((wide + right) / width, 1 - 0.27 * len(labels) / high, 2.0 / width, 0.27 * len(labels) / high)
@@ -386,7 +371,7 @@ def _media_step(trace: Trace, path: str | os.PathLike[str], step: int, layer: in
         figure.text(0, -0.5 / high, wrapped(note, max(width, 4), 9), va="top", size=9, color=FAINT_INK)
         return figure
 
-    write_figure(draw, path, _title(trace), alt_text)
+    write_figure(draw, path, title_of(trace), alt_text)
     return alt_text
 
 
@@ -458,14 +443,14 @@ def _states(trace: Trace, path: str | os.PathLike[str]) -> str:
             f"{title}, {len(labels)} by {states.shape[1]} numbers from {states.min():.2f} to {states.max():.2f}, the "
             f"longest at “{labels[int(norms.argmax())]}” (length {norms.max():.2f})"
         )
-    alt_text = f"Heat maps for {_title(trace)}: {'; '.join(parts)}."
+    alt_text = f"Heat maps for {title_of(trace)}: {'; '.join(parts)}."
 
     def draw() -> Any:
         from matplotlib.colors import TwoSlopeNorm
 
         side, width, gap = 0.25, 8.0, 0.75
         height = sum(len(labels) * side + gap for _, labels, _ in shown)
-        figure = _new_figure(width, height)
+        figure = new_figure(width, height)
         top_edge = 0.0
         for title, labels, states in shown:
             tall = len(labels) * side
@@ -486,12 +471,12 @@ def _states(trace: Trace, path: str | os.PathLike[str]) -> str:
             colour_bar(figure, bar, "", [-limit, 0, limit], **colours)
             bar.set_yticks([-limit, 0, limit], [f"-{limit:.2f}", "0", f"{limit:.2f}"])
             top_edge += tall + gap
-        figure.text(0, 1 + 0.4 / height, wrapped(_title(trace), width, 12), va="bottom", **TITLE)
+        figure.text(0, 1 + 0.4 / height, wrapped(title_of(trace), width, 12), va="bottom", **TITLE)
         caption = "Each row is one state, each column one of its numbers. Each map has its own scale."
         figure.text(0, (gap - 0.35) / height, wrapped(caption, width, 9), va="top", size=9, color=FAINT_INK)
         return figure
 
-    write_figure(draw, path, _title(trace), alt_text)
+    write_figure(draw, path, title_of(trace), alt_text)
     return alt_text
 
 
@@ -512,8 +497,9 @@ def _beams(trace: Trace, path: str | os.PathLike[str]) -> str:
     }
     best = [token_label(h) for entry in steps for h in entry["hypotheses"] if h["best"]]
     alt_text = (
-        f"Beam tree for {_title(trace)}, {beams['num_beams']} beams, {len(steps)} steps: {counts['kept']} hypotheses "
-        f"kept, {counts['finished']} finished, {counts['dropped']} dropped. The best path: {' '.join(best)}."
+        f"Beam tree for {title_of(trace)}, {beams['num_beams']} beams, {len(steps)} steps: {counts['kept']} "
+        f"hypotheses kept, {counts['finished']} finished, {counts['dropped']} dropped. "
+        f"The best path: {' '.join(best)}."
     )
     if len(shown) < len(steps):
         alt_text += f" Only the first {len(shown)} steps are drawn."
@@ -525,7 +511,7 @@ def _beams(trace: Trace, path: str | os.PathLike[str]) -> str:
         rows = max(len(entry["hypotheses"]) for entry in shown)
         side = 0.36
         width, height = (wide + 0.35) * (len(shown) + 1), rows * side
-        figure = _new_figure(width, height)
+        figure = new_figure(width, height)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_xlim(0, width)
         axes.set_ylim(rows - 0.5, -0.5)
@@ -566,7 +552,7 @@ def _beams(trace: Trace, path: str | os.PathLike[str]) -> str:
                 if hypothesis["row"] is not None:
                     following[hypothesis["row"]] = float(row)
             places = following
-        figure.text(0, 1 + 0.55 / height, wrapped(_title(trace), max(width, 5), 12), va="bottom", **TITLE)
+        figure.text(0, 1 + 0.55 / height, wrapped(title_of(trace), max(width, 5), 12), va="bottom", **TITLE)
         caption = (
             "Thick line and filled box: path to the result. Thin box: kept. Double box: finished. Dashed: dropped. "
             f"Numbers: the sum of log p so far, for finished ones divided by length ^ {beams['length_penalty']:g}."
@@ -578,7 +564,7 @@ def _beams(trace: Trace, path: str | os.PathLike[str]) -> str:
         )
         return figure
 
-    write_figure(draw, path, _title(trace), alt_text)
+    write_figure(draw, path, title_of(trace), alt_text)
     return alt_text
 
 

@@ -85,7 +85,8 @@ def title_of(trace: Trace) -> str:
     return f"{source} → {target}"
 
 
-def _new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches, which needs no screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -163,7 +164,7 @@ def _lines(trace: Trace, weights: np.ndarray, labels: list[str], title: str, mos
     tall = 1.5 if document["kind"] == "audio" else min(1.5, width * document["height"] / document["width"])
     below, gap = row * len(labels), 0.12
     height = tall + gap + below
-    figure = _new_figure(width, height)
+    figure = new_figure(width, height)
     top = figure.add_axes((0, 1 - tall / height, 1, tall / height))
     draw_received(top, trace)
     if document["kind"] == "image":
@@ -201,7 +202,7 @@ def _grids(trace: Trace, weights: np.ndarray, labels: list[str], title: str, mos
     side, gap, room = 1.5, 0.14, 0.3
     tall = side * document["height"] / document["width"]
     width, height = across * (side + gap) - gap, down * (tall + room)
-    figure = _new_figure(width, height)
+    figure = new_figure(width, height)
     for index, label in enumerate(["", *labels]):
         row, column = divmod(index, across)
         place = (
