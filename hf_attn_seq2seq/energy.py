@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers.utils.import_utils import is_tracing
 
-from .fused import plain_gradients, runs_plainly
+from .fused import plain_gradients, runs_plainly, squash
 
 
 BLOCK = 2**17  # numbers at once
@@ -84,7 +84,7 @@ def scores_in_blocks(queries: torch.Tensor, keys: torch.Tensor, vector: torch.Te
     shape = Shape.of(queries, keys)
     scores = queries.new_empty(shape[:4])
     for rows, steps in shape.blocks():
-        inner = (queries[rows, :, steps].unsqueeze(3) + keys[rows].unsqueeze(2)).tanh_()
+        inner = squash(queries[rows, :, steps].unsqueeze(3) + keys[rows].unsqueeze(2))
         scores[rows, :, steps] = read_out(inner, vector)
     return scores
 
@@ -103,7 +103,7 @@ class _Scores(torch.autograd.Function):
         of_queries, of_keys = torch.empty_like(queries), torch.zeros_like(keys)
         of_vector = torch.zeros_like(vector)
         for rows, steps in Shape.of(queries, keys).blocks():
-            inner = (queries[rows, :, steps].unsqueeze(3) + keys[rows].unsqueeze(2)).tanh_()
+            inner = squash(queries[rows, :, steps].unsqueeze(3) + keys[rows].unsqueeze(2))
             asked = gradient[rows, :, steps]
             if len(vector) == 1:
                 of_vector[0].addmv_(inner.view(-1, inner.shape[-1]).t(), asked.reshape(-1))

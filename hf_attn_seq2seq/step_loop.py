@@ -11,12 +11,12 @@ Rows are sorted by length, so that those of a step are the first of the step bef
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
 
-from .fused import plain_gradients
+from .fused import plain_gradients, squash
 
 
 Tensors = dict[str, torch.Tensor]
@@ -175,9 +175,8 @@ class _Steps(torch.autograd.Function):
         outputs = loop.outputs()
         ctx.plan, ctx.names = plan, names
         ctx.inputs = len(values)
-        kept = loop.kept()
-        ctx.kept = tuple(kept)
-        ctx.save_for_backward(*values, *kept.values())
+        ctx.kept = tuple(loop.buffers)
+        ctx.save_for_backward(*values, *loop.buffers.values())
         return outputs
 
     @staticmethod
@@ -227,9 +226,16 @@ class _Loop:
         self.buffers[name] = self.like.new_empty(*shape)
         return self.buffers[name]
 
-    def kept(self) -> Tensors:
-        """The buffers that the backward pass reads."""
-        return {name: value for name, value in self.buffers.items() if name != "scratch"}
+    def by_step(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Views of `(P, ...)` values, each step's `(rows, ...)`: cut at once, since a slice costs as much as a sum."""
+        return values.split(self.plan.rows)
+
+    def before(self, views: tuple[torch.Tensor, ...], first: str, step: int) -> torch.Tensor:
+        """The values, of [`by_step`], of the step before for the rows of this one; those of the start at step 0."""
+        rows = self.plan.rows
+        if not step:
+            return self.tensors[first][: rows[0]]
+        return views[step - 1] if rows[step - 1] == rows[step] else views[step - 1][: rows[step]]
 
     def outputs(self) -> tuple[torch.Tensor, ...]:
         return tuple(self.buffers[name] for name in self.output_names())
@@ -249,84 +255,43 @@ class _Loop:
 
     def forward(self) -> None:
         plan, tensors, pairs, size = self.plan, self.tensors, self.pairs, self.plan.hidden
-        self.buffer("scratch", self.batch, plan.gates * size)
         for layer in range(plan.layers):
             self.buffer(f"gates{layer}", pairs, plan.gates * size)
-            self.buffer(f"state{layer}", pairs, size)
-            for name in ("recurrent",) if plan.gates == 3 else ("cell", "squashed"):
+            for name in ("state", *CELL_LOOPS[plan.gates].kept, *(["output"] if plan.residual and layer else [])):
                 self.buffer(f"{name}{layer}", pairs, size)
-            if plan.residual and layer:
-                self.buffer(f"output{layer}", pairs, size)
         if self.attends:
             self.make_room_to_attend()
         if plan.feeding:
             self.buffer("attentional", pairs, size)
-        buffers = self.buffers
-        before = 0  # the first pair of the step before
+        cells = [CELL_LOOPS[plan.gates](self, layer) for layer in range(plan.layers)]
+        for cell in cells:
+            cell.start()
+        views = {name: self.by_step(value) for name, value in self.buffers.items() if name != "weights"}
+        masks = {name: self.by_step(value) for name, value in tensors.items() if name.startswith("input_mask")}
+        turned = {name: tensors[name].t() for name in ("context", "feeding", "readout") if name in tensors}
+        top, last = views[self.top], plan.layers - 1
         for step, start, end in plan.steps():
-            rows = end - start
-
-            def old(name: str, first: str, rows: int = rows, step: int = step, before: int = before) -> torch.Tensor:
-                """A buffer's rows of the step before; those of the start at step 0."""
-                return buffers[name][before : before + rows] if step else tensors[first][:rows]
-
-            gates = buffers["gates0"][start:end]
-            projected = tensors["projected"][start:end]
+            gates = views["gates0"][step]
             if plan.asks_before:
-                last = plan.layers - 1
-                self.attend(step, start, end, old(f"state{last}", f"state{last}_0"))
-                torch.addmm(projected, buffers["contexts"][start:end], tensors["context"].t(), out=gates)
-                projected = gates
+                self.attend(step, start, end, self.before(views[f"state{last}"], f"state{last}_0", step))
+                gates.addmm_(views["contexts"][step], turned["context"])
             if plan.feeding and step:
-                torch.addmm(projected, old("attentional", ""), tensors["feeding"].t(), out=gates)
-                projected = gates
-            output = projected
-            for layer in range(plan.layers):
-                below, gates = output, buffers[f"gates{layer}"][start:end]
+                gates.addmm_(self.before(views["attentional"], "", step), turned["feeding"])
+            output = gates
+            for layer, cell in enumerate(cells):
+                below = output
                 if layer:
-                    inputs = below
-                    if f"input_mask{layer}" in tensors:
-                        inputs = below * tensors[f"input_mask{layer}"][start:end]
-                    projected = torch.addmm(
-                        tensors[f"input_bias{layer}"], inputs, tensors[f"input{layer}"].t(), out=gates
-                    )
-                hidden = previous = old(f"state{layer}", f"state{layer}_0")
-                if f"recurrent_mask{layer}" in tensors:
-                    hidden = hidden * tensors[f"recurrent_mask{layer}"][:rows]
-                recurrent = torch.addmm(
-                    tensors[f"hidden_bias{layer}"],
-                    hidden,
-                    tensors[f"hidden{layer}"].t(),
-                    out=buffers["scratch"][:rows],
-                )
-                output = buffers[f"state{layer}"][start:end]
-                if plan.gates == 3:
-                    two = gates[:, : 2 * size]
-                    torch.add(projected[:, : 2 * size], recurrent[:, : 2 * size], out=two).sigmoid_()
-                    product = buffers[f"recurrent{layer}"][start:end].copy_(recurrent[:, 2 * size :])
-                    candidate = gates[:, 2 * size :]
-                    torch.addcmul(projected[:, 2 * size :], two[:, :size], product, out=candidate).tanh_()
-                    torch.lerp(candidate, previous, two[:, size:], out=output)
-                else:
-                    torch.add(projected, recurrent, out=gates)
-                    enter, forget, candidate, leave = gates.chunk(4, dim=1)
-                    gates[:, : 2 * size].sigmoid_()
-                    candidate.tanh_()
-                    leave.sigmoid_()
-                    cell = buffers[f"cell{layer}"][start:end]
-                    torch.mul(forget, old(f"cell{layer}", f"state{layer}_1"), out=cell).addcmul_(enter, candidate)
-                    torch.tanh(cell, out=buffers[f"squashed{layer}"][start:end])
-                    torch.mul(leave, buffers[f"squashed{layer}"][start:end], out=output)
+                    masked = f"input_mask{layer}" in masks
+                    cell.read(step, below * masks[f"input_mask{layer}"][step] if masked else below)
+                output = cell.step(step)
                 if plan.residual and layer:
-                    output = torch.add(output, below, out=buffers[f"output{layer}"][start:end])
+                    output = torch.add(output, below, out=views[f"output{layer}"][step])
             if self.attends and not plan.asks_before:
                 self.attend(step, start, end, output)
             if plan.feeding:
-                attentional = buffers["attentional"][start:end]
-                weight = tensors["readout"]
-                torch.addmm(tensors["readout_bias"], output, weight[:, :size].t(), out=attentional)
-                attentional.addmm_(buffers["contexts"][start:end], weight[:, size:].t()).tanh_()
-            before = start
+                attentional = views["attentional"][step]
+                torch.addmm(tensors["readout_bias"], top[step], turned["readout"][:size], out=attentional)
+                attentional.addmm_(views["contexts"][step], turned["readout"][size:]).tanh_()
 
     def make_room_to_attend(self) -> None:
         plan, tensors = self.plan, self.tensors
@@ -389,7 +354,7 @@ class _Loop:
         torch.add(keys, queries.view(len(queries), self.plan.heads, 1, -1), out=inner)
         if self.located and step:
             inner.view(-1, self.dim).addmm_(self.windows(block, step), self.tensors["location"])
-        return inner.tanh_()
+        return squash(inner)
 
     def windows(self, block: slice, step: int) -> torch.Tensor:
         """The weights of the step before around each position of some rows: `(rows * src_len, kernel)`."""
@@ -400,116 +365,69 @@ class _Loop:
 
     def backward(self, gradients: tuple[torch.Tensor, ...]) -> Tensors:
         """The gradients of all tensors, given those of the outputs."""
-        plan, tensors, buffers = self.plan, self.tensors, self.buffers
+        plan, tensors = self.plan, self.tensors
         size, last = plan.hidden, plan.layers - 1
-        gated = [self.like.new_empty(self.pairs, plan.gates * size) for _ in range(plan.layers)]  # of W x
-        # A GRU's reset gate stands between U h and the candidate; an LSTM has one gradient for both.
-        recurrent = [torch.empty_like(each) for each in gated] if plan.gates == 3 else gated
-        read = torch.empty_like(buffers["attentional"]) if plan.feeding else None
-        carried = [
-            [self.like.new_zeros(self.batch, size) for _ in range(1 if plan.gates == 3 else 2)]
-            for _ in range(plan.layers)
-        ]
+        bounds = list(plan.steps())
+        # The pair before each pair that is not of step 0.
+        pairs = [range(start, start + rows) for (_, start, _), rows in zip(bounds, plan.rows[1:])]
+        self.pair_before = torch.tensor([pair for step in pairs for pair in step], device=self.like.device).long()
+        cells = [CELL_LOOPS[plan.gates](self, layer) for layer in range(plan.layers)]
+        for cell in cells:
+            cell.start_backward()
+        masks = {name: self.by_step(value) for name, value in tensors.items() if name.startswith("input_mask")}
+        by_name = dict(zip(self.output_names(), gradients))
+        self.of_weights = by_name.pop("weights", None)
+        given = {name: self.by_step(gradient) for name, gradient in by_name.items()}
+        tops = self.by_step(self.buffers[self.top])
+        read = torch.empty_like(self.buffers["attentional"]) if plan.feeding else None
+        if read is not None:
+            attentional, of_readout = self.by_step(self.buffers["attentional"]), self.by_step(read)
         fed: torch.Tensor | None = None  # of the attentional vectors, from the step after
-        given = dict(zip(self.output_names(), gradients))
         if self.attends:
             self.start_attention()
-            self.of_weights = given.get("weights")
-        bounds = list(plan.steps())
+            contexts = self.by_step(self.contexts)
         for step, start, end in reversed(bounds):
-            rows = end - start
-            before = bounds[step - 1][1] if step else 0
-
-            def old(name: str, first: str, rows: int = rows, step: int = step, before: int = before) -> torch.Tensor:
-                return buffers[name][before : before + rows] if step else tensors[first][:rows]
-
-            context = self.contexts[start:end] if self.attends else None
-            if plan.feeding:
-                assert read is not None
-                above = given["attentional"][start:end]
+            context = contexts[step] if self.attends else None
+            if read is not None:
+                above = given["attentional"][step]
                 if fed is not None:
                     above = above.clone()
                     above[: len(fed)] += fed
-                before_tanh = read[start:end]
-                _tanh_backward(above, buffers["attentional"][start:end], before_tanh)
+                before_tanh = of_readout[step]
+                _tanh_backward(above, attentional[step], before_tanh)
                 weight = tensors["readout"]
                 top = before_tanh @ weight[:, :size]
                 torch.mm(before_tanh, weight[:, size:], out=context)
                 if plan.shows:
-                    top += given[self.top][start:end]
-                    context += given["contexts"][start:end]
+                    top += given[self.top][step]
+                    context += given["contexts"][step]
             else:
-                top = given[self.top][start:end]
+                top = given[self.top][step]
                 if context is not None:
-                    context.copy_(given["contexts"][start:end])
+                    context.copy_(given["contexts"][step])
             if context is not None and not plan.asks_before:
-                top = top + self.attend_backward(step, start, end, context, buffers[self.top][start:end])
+                top = top + self.attend_backward(step, start, end, context, tops[step])
             for layer in range(last, -1, -1):
-                hidden = carried[layer][0][:rows].add_(top)
-                kept = self.cell_backward(layer, start, end, hidden, carried, old, gated[layer], recurrent[layer])
-                into, weight = recurrent[layer][start:end], tensors[f"hidden{layer}"]
-                if f"recurrent_mask{layer}" in tensors:
-                    product = (into @ weight).mul_(tensors[f"recurrent_mask{layer}"][:rows])
-                    hidden.copy_(product if kept is None else product.add_(kept))
-                elif kept is None:
-                    torch.mm(into, weight, out=hidden)
-                else:
-                    torch.addmm(kept, into, weight, out=hidden)
+                cells[layer].back(step, top)
                 if layer:
-                    below = gated[layer][start:end] @ tensors[f"input{layer}"]
-                    if f"input_mask{layer}" in tensors:
-                        below *= tensors[f"input_mask{layer}"][start:end]
+                    below = cells[layer].of_inputs[step] @ tensors[f"input{layer}"]
+                    if f"input_mask{layer}" in masks:
+                        below *= masks[f"input_mask{layer}"][step]
                     top = below.add_(top) if plan.residual else below
-            first = gated[0][start:end]
+            first = cells[0].of_inputs[step]
             if context is not None and plan.asks_before:
                 context.addmm_(first, tensors["context"])
-                query = old(f"state{last}", f"state{last}_0")
-                carried[last][0][:rows] += self.attend_backward(step, start, end, context, query)
+                query = cells[last].hidden_before(step)
+                carried = cells[last].carried[0][: end - start]
+                carried += self.attend_backward(step, start, end, context, query)
             fed = first @ tensors["feeding"] if plan.feeding and step else None
-        return self.collect(gated, recurrent, carried, read)
+        return self.collect(cells, read)
 
-    def cell_backward(
-        self,
-        layer: int,
-        start: int,
-        end: int,
-        hidden: torch.Tensor,
-        carried: list[list[torch.Tensor]],
-        old: Any,
-        gated: torch.Tensor,
-        recurrent: torch.Tensor,
-    ) -> torch.Tensor | None:
-        """
-        From the gradient of a step's h `(rows, hidden)` those of its gates: `gated` those of W x, `recurrent` those of
-        U h + b, in the step's rows.
-
-        Returns:
-            The gradient of the h before, as far as it does not go through U h: `(rows, hidden)`; None for none.
-        """
-        size, rows = self.plan.hidden, end - start
-        gates = self.buffers[f"gates{layer}"][start:end]
-        out, through = gated[start:end], recurrent[start:end]
-        if self.plan.gates == 3:
-            reset, update, candidate = gates.chunk(3, dim=1)
-            previous = old(f"state{layer}", f"state{layer}_0")
-            product = self.buffers[f"recurrent{layer}"][start:end]
-            kept = hidden * update
-            _sigmoid_backward((previous - candidate).mul_(hidden), update, out[:, size : 2 * size])
-            _tanh_backward(hidden - kept, candidate, out[:, 2 * size :])
-            _sigmoid_backward(out[:, 2 * size :] * product, reset, out[:, :size])
-            through[:, : 2 * size] = out[:, : 2 * size]
-            torch.mul(out[:, 2 * size :], reset, out=through[:, 2 * size :])
-            return kept
-        enter, forget, candidate, leave = gates.chunk(4, dim=1)
-        squashed = self.buffers[f"squashed{layer}"][start:end]
-        cell = carried[layer][1][:rows]
-        cell += torch.ops.aten.tanh_backward(hidden * leave, squashed)
-        _sigmoid_backward(hidden * squashed, leave, out[:, 3 * size :])
-        _sigmoid_backward(cell * candidate, enter, out[:, :size])
-        _tanh_backward(cell * enter, candidate, out[:, 2 * size : 3 * size])
-        _sigmoid_backward(cell * old(f"cell{layer}", f"state{layer}_1"), forget, out[:, size : 2 * size])
-        cell *= forget
-        return None
+    def earlier(self, name: str, first: str) -> torch.Tensor:
+        """A buffer as each step found it, `(P, size)`."""
+        return torch.cat(
+            [self.tensors[first][: self.plan.rows[0]], self.buffers[name].index_select(0, self.pair_before)]
+        )
 
     def start_attention(self) -> None:
         tensors, steps = self.tensors, len(self.plan.rows)
@@ -526,7 +444,9 @@ class _Loop:
             self.slopes = torch.empty_like(self.inner)
             if self.located:
                 self.location = torch.zeros_like(tensors["location"])
-                self.of_windows = (tensors["location"] * tensors["vector"]).t().contiguous()  # dim x kernel
+                of_windows = tensors["location"] * tensors["vector"]
+                # dim x kernel, and as many columns of 0 as make the products twice as fast.
+                self.of_windows = nn.functional.pad(of_windows, (0, 0, 0, -len(of_windows) % 16)).t().contiguous()
                 self.of_before = self.like.new_zeros(self.batch, self.src_len)  # of the weights of the step before
         else:
             self.scores_by_row = self.like.new_zeros(*shape, self.src_len)
@@ -581,38 +501,23 @@ class _Loop:
         """The gradients of `location` and of the weights before, of those of inner layers, `(rows * src_len, dim)`."""
         kernel = len(self.location)
         self.location.addmm_(self.windows(block, step).t(), slope)
-        windows = (slope @ self.of_windows).view(-1, self.src_len, kernel).transpose(1, 2)
+        windows = (slope @ self.of_windows)[:, :kernel].view(-1, self.src_len, kernel).transpose(1, 2)
         width = self.src_len + 2 * (kernel // 2)
         spread = nn.functional.fold(windows, (1, width), (1, kernel)).view(-1, width)
         self.of_before[block] = spread[:, kernel // 2 : width - kernel // 2]
 
-    def collect(
-        self,
-        gated: list[torch.Tensor],
-        recurrent: list[torch.Tensor],
-        carried: list[list[torch.Tensor]],
-        read: torch.Tensor | None,
-    ) -> Tensors:
+    def collect(self, cells: list["_CellLoop"], read: torch.Tensor | None) -> Tensors:
         """One product for each weight."""
         plan, tensors, buffers = self.plan, self.tensors, self.buffers
-        first = plan.rows[0]
-        # The pair before each pair that is not of step 0.
-        pairs = [range(start, start + rows) for (_, start, _), rows in zip(plan.steps(), plan.rows[1:])]
-        before = torch.tensor([pair for step in pairs for pair in step], dtype=torch.long, device=self.like.device)
-
-        def earlier(name: str, start: torch.Tensor) -> torch.Tensor:
-            """A buffer as each step found it, `(P, size)`."""
-            return torch.cat([start[:first], buffers[name].index_select(0, before)])
-
+        gated = [cell.gated for cell in cells]
         found: Tensors = {"projected": gated[0]}
-        for layer in range(plan.layers):
-            hidden = earlier(f"state{layer}", tensors[f"state{layer}_0"])
-            if f"recurrent_mask{layer}" in tensors:
-                mask = tensors[f"recurrent_mask{layer}"]
-                hidden = hidden * torch.cat([mask[:rows] for rows in plan.rows])
-            found[f"hidden{layer}"] = recurrent[layer].t() @ hidden
-            found[f"hidden_bias{layer}"] = recurrent[layer].sum(0)
-            for part, gradient in enumerate(carried[layer]):
+        for layer, cell in enumerate(cells):
+            hidden = self.earlier(f"state{layer}", f"state{layer}_0")
+            if cell.mask is not None:
+                hidden = hidden * torch.cat([cell.mask[:rows] for rows in plan.rows])
+            found[f"hidden{layer}"] = cell.recurrent.t() @ hidden
+            found[f"hidden_bias{layer}"] = cell.recurrent.sum(0)
+            for part, gradient in enumerate(cell.carried):
                 found[f"state{layer}_{part}"] = gradient
             if layer:
                 below = f"output{layer - 1}" if plan.residual and layer > 1 else f"state{layer - 1}"
@@ -625,14 +530,15 @@ class _Loop:
             found["context"] = gated[0].t() @ buffers["contexts"]
         if plan.feeding:
             assert read is not None
-            found["feeding"] = gated[0][first:].t() @ buffers["attentional"].index_select(0, before)
+            fed = buffers["attentional"].index_select(0, self.pair_before)
+            found["feeding"] = gated[0][plan.rows[0] :].t() @ fed
             parts = [read.t() @ each for each in (buffers[self.top], buffers["contexts"])]
             found["readout"], found["readout_bias"] = torch.cat(parts, dim=1), read.sum(0)
         if not self.attends:
             return found
         if self.queries is not None:
             last = plan.layers - 1
-            asked = earlier(f"state{last}", tensors[f"state{last}_0"]) if plan.asks_before else buffers[self.top]
+            asked = self.earlier(f"state{last}", f"state{last}_0") if plan.asks_before else buffers[self.top]
             found["query"], found["query_bias"] = self.queries.t() @ asked, self.queries.sum(0)
         if "output" in tensors:
             found["output"], found["output_bias"] = self.contexts.t() @ buffers["sums"], self.contexts.sum(0)
@@ -646,6 +552,198 @@ class _Loop:
             scores, asked = self.scores_by_row.flatten(0, 1), self.queries_by_row.flatten(0, 1)
             found["keys"] = torch.bmm(scores.transpose(1, 2), asked).view_as(tensors["keys"])
         return found
+
+
+class _CellLoop:
+    """
+    A layer's cell in a loop. Its gates are in place: first what the inputs give, then with what the state before adds,
+    then the gates.
+
+    Attributes:
+        kept: Buffers beside `gates` and `state`.
+        carried: In the backward pass, the gradients of the state's parts, `(batch, hidden)` each, from step to step.
+        gated: Those of W x, `(P, gates * hidden)`; `of_inputs` are its views by step.
+        recurrent: Those of U h + b, alike.
+    """
+
+    kept: ClassVar[tuple[str, ...]]
+    parts: ClassVar[int]
+
+    def __init__(self, loop: _Loop, layer: int) -> None:
+        self.loop, self.layer, self.size = loop, layer, loop.plan.hidden
+        self.weight, self.bias = loop.tensors[f"hidden{layer}"], loop.tensors[f"hidden_bias{layer}"]
+        self.mask = loop.tensors.get(f"recurrent_mask{layer}")
+        self.all_gates = loop.buffers[f"gates{layer}"]
+        self.gates = loop.by_step(self.all_gates)
+        self.states = self.views("state")
+
+    def views(self, name: str) -> tuple[torch.Tensor, ...]:
+        """Those of a buffer by step."""
+        return self.loop.by_step(self.loop.buffers[f"{name}{self.layer}"])
+
+    def hidden_before(self, step: int) -> torch.Tensor:
+        return self.loop.before(self.states, f"state{self.layer}_0", step)
+
+    def start(self) -> None:
+        """Before the first step, forward."""
+        self.turned = self.weight.t()
+        if self.layer:
+            self.input_weight = self.loop.tensors[f"input{self.layer}"].t()
+            self.input_bias = self.with_bias(self.loop.tensors[f"input_bias{self.layer}"])
+        else:
+            self.all_gates.copy_(self.with_bias(self.loop.tensors["projected"]))
+
+    def with_bias(self, projected: torch.Tensor) -> torch.Tensor:
+        """`(..., gates * hidden)` with that part of the hidden projection's bias which may be summed beforehand."""
+        raise NotImplementedError
+
+    def read(self, step: int, inputs: torch.Tensor) -> None:
+        """The inputs `(rows, hidden)` of a layer that is not the first."""
+        torch.addmm(self.input_bias, inputs, self.input_weight, out=self.gates[step])
+
+    def step(self, step: int) -> torch.Tensor:
+        """The new h `(rows, hidden)`."""
+        hidden = previous = self.hidden_before(step)
+        if self.mask is not None:
+            hidden = hidden * self.mask[: len(hidden)]
+        return self.gate(step, hidden, previous)
+
+    def gate(self, step: int, hidden: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+        """The equations: h before `(rows, hidden)` as the gates read it, and as it is."""
+        raise NotImplementedError
+
+    def start_backward(self) -> None:
+        """
+        Before the last step, backward: `gated` and `recurrent` become the factors by which the gradients of a step's
+        state are multiplied, all steps at once.
+        """
+        start = self.loop.like.new_zeros(self.loop.batch, self.size)
+        self.carried = [start, *(torch.zeros_like(start) for _ in range(self.parts - 1))]
+        self.gated = torch.empty_like(self.all_gates)
+        self.recurrent = self.factors()
+        self.of_inputs, self.of_recurrent = self.loop.by_step(self.gated), self.loop.by_step(self.recurrent)
+
+    def factors(self) -> torch.Tensor:
+        """Fill `gated`; returns `recurrent`."""
+        raise NotImplementedError
+
+    def back(self, step: int, top: torch.Tensor) -> None:
+        """From the gradient of a step's h `(rows, hidden)`, as far as it comes from above, all others of the step."""
+        rows = len(top)
+        hidden = self.carried[0][:rows].add_(top)
+        kept = self.gate_backward(step, hidden)
+        into = self.of_recurrent[step]
+        if self.mask is not None:
+            product = (into @ self.weight).mul_(self.mask[:rows])
+            hidden.copy_(product if kept is None else product.add_(kept))
+        elif kept is None:
+            torch.mm(into, self.weight, out=hidden)
+        else:
+            torch.addmm(kept, into, self.weight, out=hidden)
+
+    def gate_backward(self, step: int, hidden: torch.Tensor) -> torch.Tensor | None:
+        """
+        From the gradient of a step's h `(rows, hidden)` those of its gates, in their places.
+
+        Returns:
+            The gradient of the h before, as far as it does not go through U h: `(rows, hidden)`; None for none.
+        """
+        raise NotImplementedError
+
+
+class _GRULoop(_CellLoop):
+    kept = ("recurrent",)  # U_n h + b, which the reset gate multiplies
+    parts = 1
+
+    def __init__(self, loop: _Loop, layer: int) -> None:
+        super().__init__(loop, layer)
+        reset, update, candidate = self.all_gates.chunk(3, dim=1)
+        self.reset, self.update, self.candidate = (loop.by_step(each) for each in (reset, update, candidate))
+        self.products = self.views("recurrent")
+
+    def with_bias(self, projected: torch.Tensor) -> torch.Tensor:
+        return projected
+
+    def start(self) -> None:
+        super().start()
+        self.both = self.loop.by_step(self.all_gates[:, : 2 * self.size])
+        self.scratch = self.loop.like.new_empty(self.loop.batch, 3 * self.size)
+
+    def gate(self, step: int, hidden: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+        both, candidate, size = self.both[step], self.candidate[step], self.size
+        recurrent = torch.addmm(self.bias, hidden, self.turned, out=self.scratch[: len(hidden)])
+        both.add_(recurrent[:, : 2 * size]).sigmoid_()
+        product = self.products[step].copy_(recurrent[:, 2 * size :])
+        candidate.addcmul_(self.reset[step], product).tanh_()
+        return torch.lerp(candidate, previous, self.update[step], out=self.states[step])
+
+    def factors(self) -> torch.Tensor:
+        # h' = (1 - z) n + z h, n = tanh(W x + r (U h + b)): all are multiples of the gradient of h'. The reset gate
+        # stands between U h and the candidate, so that the two products have gradients of their own.
+        reset, update, candidate = self.all_gates.chunk(3, dim=1)
+        previous = self.loop.earlier(f"state{self.layer}", f"state{self.layer}_0")
+        of_reset, of_update, of_candidate = self.gated.chunk(3, dim=1)
+        _sigmoid_backward(previous.sub_(candidate), update, of_update)
+        _tanh_backward(1.0 - update, candidate, of_candidate)
+        _sigmoid_backward(of_candidate * self.loop.buffers[f"recurrent{self.layer}"], reset, of_reset)
+        recurrent = self.gated.clone()
+        recurrent[:, 2 * self.size :] *= reset
+        return recurrent
+
+    def gate_backward(self, step: int, hidden: torch.Tensor) -> torch.Tensor:
+        by_gate = hidden.unsqueeze(1)
+        for factors in (self.of_inputs[step], self.of_recurrent[step]):
+            factors.view(-1, 3, self.size).mul_(by_gate)
+        return hidden * self.update[step]
+
+
+class _LSTMLoop(_CellLoop):
+    kept = ("cell", "squashed")  # c and tanh(c)
+    parts = 2
+
+    def __init__(self, loop: _Loop, layer: int) -> None:
+        super().__init__(loop, layer)
+        gates = (loop.by_step(each) for each in self.all_gates.chunk(4, dim=1))
+        self.enter, self.forget, self.candidate, self.leave = gates
+        self.cells, self.squashed = self.views("cell"), self.views("squashed")
+
+    def with_bias(self, projected: torch.Tensor) -> torch.Tensor:
+        return projected + self.bias
+
+    def start(self) -> None:
+        super().start()
+        self.both = self.loop.by_step(self.all_gates[:, : 2 * self.size])
+
+    def gate(self, step: int, hidden: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+        self.gates[step].addmm_(hidden, self.turned)
+        self.both[step].sigmoid_()
+        candidate, leave = self.candidate[step].tanh_(), self.leave[step].sigmoid_()
+        before = self.loop.before(self.cells, f"state{self.layer}_1", step)
+        cell = torch.mul(self.forget[step], before, out=self.cells[step]).addcmul_(self.enter[step], candidate)
+        return torch.mul(leave, torch.tanh(cell, out=self.squashed[step]), out=self.states[step])
+
+    def factors(self) -> torch.Tensor:
+        # c' = f c + i g is behind three gates, h' = o tanh(c') behind the fourth; one gradient for W x and U h.
+        enter, forget, candidate, leave = self.all_gates.chunk(4, dim=1)
+        squashed = self.loop.buffers[f"squashed{self.layer}"]
+        of_enter, of_forget, of_candidate, of_leave = self.gated.chunk(4, dim=1)
+        _sigmoid_backward(candidate, enter, of_enter)
+        _sigmoid_backward(self.loop.earlier(f"cell{self.layer}", f"state{self.layer}_1"), forget, of_forget)
+        _tanh_backward(enter, candidate, of_candidate)
+        _sigmoid_backward(squashed, leave, of_leave)
+        self.behind_leave = self.loop.by_step(of_leave)
+        self.behind_cell = self.loop.by_step(self.gated[:, : 3 * self.size])
+        self.of_cell = self.loop.by_step(torch.ops.aten.tanh_backward(leave, squashed))  # of h' through tanh(c')
+        return self.gated
+
+    def gate_backward(self, step: int, hidden: torch.Tensor) -> None:
+        cell = self.carried[1][: len(hidden)].addcmul_(hidden, self.of_cell[step])
+        self.behind_leave[step].mul_(hidden)
+        self.behind_cell[step].view(-1, 3, self.size).mul_(cell.unsqueeze(1))
+        cell *= self.forget[step]
+
+
+CELL_LOOPS: dict[int, type[_CellLoop]] = {3: _GRULoop, 4: _LSTMLoop}  # by their number of gates
 
 
 def _tanh_backward(gradient: torch.Tensor, output: torch.Tensor, out: torch.Tensor) -> None:

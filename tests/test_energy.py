@@ -9,6 +9,7 @@ import torch
 
 from hf_attn_seq2seq import energy
 from hf_attn_seq2seq.energy import Shape, additive_scores, plain_scores, scores_in_blocks
+from hf_attn_seq2seq.fused import squash
 from tests.helpers import tiny_model
 
 
@@ -104,3 +105,14 @@ def test_sixteen_bits_are_left_to_autograd(dtype: torch.dtype) -> None:
     assert not by_hand.apply.called
     assert scores.dtype == dtype
     assert torch.equal(scores, plain_scores(*given))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_squashing_is_tanh(dtype: torch.dtype) -> None:
+    edges = [0.0, -0.0, 1e-30, 90.0, -90.0, float("inf"), float("-inf"), float("nan")]
+    values = torch.cat([torch.linspace(-12, 12, 9973), torch.tensor(edges)]).to(dtype)
+    found = squash(values.clone())
+    exactly = 0.0 if dtype != torch.float32 else 3e-7
+    torch.testing.assert_close(found, values.tanh(), rtol=0.0, atol=exactly, equal_nan=True)
+    assert found[len(found) - len(edges)] == 0.0
+    assert found[edges.index(-90.0) - len(edges)] == -1.0

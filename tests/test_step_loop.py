@@ -160,6 +160,13 @@ def test_small_blocks_are_as_good_as_large_ones():
         torch.testing.assert_close(train(model, batch_of()), expected)
 
 
+@pytest.mark.parametrize("attention", ["additive", "location_aware"])
+def test_single_precision(attention):
+    model = training_model(attention_type=attention).float()
+    found = {name: value.clone() for name, value in train(model, batch_of(), looped=True).items()}
+    torch.testing.assert_close(found, train(model, batch_of(), looped=False), rtol=1e-4, atol=1e-6)
+
+
 def test_rows_leave_the_loop_after_their_last_label():
     model = training_model()
     with mock.patch("hf_attn_seq2seq.recurrent.run_steps", side_effect=run_steps) as run:
