@@ -256,6 +256,9 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             (Watanabe et al. 2017, eq. 21); its blank is `pad_token_id`. 0: none. Speech and pictures.
         share_encoder_decoder_embeddings: Whether source and target share one table (with `tie_word_embeddings`:
             three-way tying); needs a shared vocabulary.
+        split_sentences: Whether `translate`, `explain`, the pipeline and the app let the model read each sentence of a
+            text separately, and join what it writes; False for a model that learnt to read whole texts, such as one
+            that sums them up.
         format_version: Format of the code that saved the model; a model saved by newer code is refused.
 
     Raises:
@@ -368,6 +371,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     share_encoder_decoder_embeddings: bool = False
     output_bias: bool = False
     zero_start: bool = False
+    split_sentences: bool = True
     use_cache: bool = True
     is_encoder_decoder: bool = True
     pad_token_id: int | None = 0

@@ -29,6 +29,7 @@ from .splitting import (
     refuse_blank,
     source_language,
     split_text,
+    splits_sentences,
 )
 
 
@@ -72,7 +73,8 @@ class AttnTranslationPipeline(ChunkPipeline):
             abbreviations that do not end a sentence; its default is that of the tokenizer.
         split_sentences: Whether to translate each sentence separately, as models trained on sentences need, and join
             the translations with the original whitespace and line breaks; result k then consists of the k-th results.
-            The default is True for translation and False for the other tasks. Sentences are split by the library
+            The default is the model's setting (`config.split_sentences`, else True) for translation, and False for the
+            other tasks. Sentences are split by the library
             `sentencex`, or without it by a simple rule, which also splits after abbreviations.
         truncation: Whether to truncate a source that exceeds the model's limit, with a warning; the default is True.
         return_text, return_tensors: Whether results contain `translation_text` (default) and `translation_token_ids`,
@@ -206,7 +208,7 @@ class AttnTranslationPipeline(ChunkPipeline):
         """Yield the model's inputs for each sentence of a text, `(1, src_len)`."""
         refuse_blank("The text", text, _INPUTS)
         if split_sentences is None:
-            split_sentences = self.return_name == "translation"
+            split_sentences = self.return_name == "translation" and splits_sentences(self.model.config)
         if prefix is None:
             prefix = getattr(self.model.config, "prefix", None) or ""
         pieces = (

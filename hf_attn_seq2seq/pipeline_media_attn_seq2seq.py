@@ -47,7 +47,8 @@ class AttnSpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
     `{"array": ..., "sampling_rate": ...}`, which is resampled.
 
     Raises:
-        ValueError: A model of this package does not hear, a file cannot be used, or an option does not apply.
+        ValueError: A model of this package does not hear, a file cannot be used, or an option does not apply. One bad
+            file in a list ends the whole call, as in Transformers' pipelines; the message names it.
     """
 
     def __init__(self, model: Any, *args: Any, engine: Any = None, **kwargs: Any) -> None:
@@ -111,7 +112,7 @@ class AttnImageToTextPipeline(ImageTextToTextPipeline):
 
     Raises:
         ValueError: A model of this package does not see, a file cannot be used, a text is given, or an option does not
-            apply.
+            apply. One bad file in a list ends the whole call, as in Transformers' pipelines; the message names it.
     """
 
     def __init__(self, model: Any, *args: Any, engine: Any = None, **kwargs: Any) -> None:

@@ -98,6 +98,17 @@ def split_text(text: str, language: str = "en") -> list[Piece]:
     return pieces
 
 
+def splits_sentences(config: Any, asked: bool | None = None) -> bool:
+    """
+    Whether a model is given the sentences of a text separately.
+
+    Args:
+        config: The model's, whose `split_sentences` is the default; True where there is none.
+        asked: What the caller wants; None: the default.
+    """
+    return bool(getattr(config, "split_sentences", True)) if asked is None else asked
+
+
 def join_text(pieces: Sequence[Piece], translations: Sequence[str]) -> list[str]:
     """
     The parts of a translated text, one per sentence: its translation with the whitespace of the original.
@@ -176,4 +187,5 @@ __all__ = [
     "max_source_tokens",
     "source_language",
     "split_text",
+    "splits_sentences",
 ]

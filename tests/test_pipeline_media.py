@@ -93,6 +93,26 @@ def test_files_are_read_as_by_the_processor(
     assert [each[KEYS[front]] for each in several] == made.plainly(files[0], num_beams=3, num_return_sequences=2)
 
 
+def test_a_bad_file_among_good_ones_is_named(
+    front: str, made: MediaModel, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers.pipelines.logger, "warning_once", lambda *_: None)
+    folder = str(made.save(tmp_path / "model"))
+    (bad := tmp_path / "bad.file").write_text("dear reader\n" * 20)
+    given = [files[0], str(bad), files[1]]
+    for pipe in (
+        transformers.pipeline(FRONTENDS[front].tasks[0], model=folder, device="cpu"),
+        pipeline(FRONTENDS[front].tasks[0], model=folder),
+    ):
+        for size in (1, 3):
+            with pytest.raises(ValueError, match=f"{re.escape(str(bad))} is not a "):
+                pipe(given, batch_size=size)
+        one_by_one = iter(pipe(file for file in given))
+        assert texts(front, [next(one_by_one)]) == made.plainly(files[0])  # what is before it is given
+        with pytest.raises(ValueError, match=f"{re.escape(str(bad))} is not a "):
+            next(one_by_one)
+
+
 def test_the_auto_classes_load_each_kind(front: str, made: MediaModel, tmp_path: Path) -> None:
     made.save(tmp_path)
     named = json.loads((tmp_path / "config.json").read_text())["auto_map"]

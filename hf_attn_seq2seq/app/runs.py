@@ -15,7 +15,7 @@ from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import Translator, load
 from hf_attn_seq2seq.decoding.text import translate
 from hf_attn_seq2seq.explain import Trace, trace
-from hf_attn_seq2seq.splitting import join_text, source_language, split_text
+from hf_attn_seq2seq.splitting import Piece, join_text, source_language, split_text, splits_sentences
 
 
 BATCH = 8  # sentences that are translated between two looks at the clock
@@ -84,13 +84,15 @@ class Runs:
         """
         Translate a text with each model, sentence by sentence; also returns the runs of the first sentence.
 
-        If `beams` is None, the first model's settings decide.
+        Whether the text is split, and the number of beams if it is None, are by the first model's settings.
 
         Raises:
             ValueError: The text is blank or exceeds the limits, or the run took too long.
         """
         text, beams = self.checked(text), self.beams if beams is None else beams
-        pieces = split_text(text, source_language(self.translators[0].tokenizer))
+        model, tokenizer = self.translators[0]
+        whole = not splits_sentences(model.config)
+        pieces = [Piece("", text)] if whole else split_text(text, source_language(tokenizer))
         sentences = [piece.sentence for piece in pieces]
         with self._within_limits() as check:
             traces = [self._trace(*model, sentences[0], beams) for model in self._models()]

@@ -4,6 +4,8 @@
 An unusable row is returned as a `BadRow` that names its line; an unusable file raises an error of one sentence.
 """
 
+from __future__ import annotations
+
 import bz2
 import codecs
 import csv
@@ -23,14 +25,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.parsers import expat
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
-from hf_attn_seq2seq.data.settings import DataSettings, GrammarSettings, SourceSettings
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.writing import writing
 
+
+if TYPE_CHECKING:  # tables of files are read without the libraries of recipes
+    from hf_attn_seq2seq.data.settings import DataSettings, GrammarSettings, SourceSettings
 
 _CHUNK = 1 << 20  # bytes
 _MAX_LINE = 1 << 26  # characters of a line, or of a record in a JSON array, that are kept in memory
@@ -78,7 +82,7 @@ class OpenSource:
     """The rows of a source, and the files that they are lazily read from."""
 
     rows: Iterator[Row | BadRow]
-    files: list["InputFile"] = field(default_factory=list)
+    files: list[InputFile] = field(default_factory=list)
 
     def close(self) -> None:
         for file in self.files:
@@ -300,6 +304,46 @@ def open_source(source: SourceSettings, data: DataSettings) -> OpenSource:
         return OpenSource(_text_rows(source, files), files)
     file = InputFile(data.folder / source.file, source.encoding)
     return OpenSource(_FILE_READERS[source.file_format](source, data, file), [file])
+
+
+def read_files(path: Path, choose: Callable[[Sequence[str]], str]) -> Iterator[Row | BadRow]:
+    """
+    The sounds or pictures in a column of a table, as the sources of rows that have no target.
+
+    Args:
+        path: A TSV, CSV, JSONL or Parquet file with such a suffix, or with .gz, .xz or .bz2 after it.
+        choose: Is given the columns' names, those of the header, the schema or the first record, and returns one.
+
+    Raises:
+        ValueError: if the file is missing, or anything is wrong with it as a whole.
+    """
+    kind = next(suffix for suffix in reversed(path.suffixes) if suffix.lower() not in _OPENERS).lower()
+    with closing(InputFile(path)) as file:
+        if kind == ".parquet":
+            with _parquet_file(file) as table:
+                column = choose(_names_in_schema(table.schema_arrow, table.schema_arrow.names))
+                wanted = [column if column in table.schema_arrow.names else column.split(".")[0]]
+                for number, record in enumerate(_parquet_records(file, table, wanted), start=1):
+                    yield BadRow(number, _NOT_UTF8) if record is None else _file_in(number, record, column)
+        elif kind == ".jsonl":
+            column = ""
+            for number, record in _json_records(file):
+                if isinstance(record, dict):
+                    column = column or choose(list(dict.fromkeys([*record, *_names_in(record)])))
+                    yield _file_in(number, record, column)
+                else:
+                    yield Row("", "", number) if record is None else BadRow(number, record)
+        else:
+            rows = _csv_cells(file, ",") if kind == ".csv" else _tsv_cells(file)
+            number, header = next(rows)
+            if isinstance(header, str):
+                raise ValueError(f"{path}, line {number}: {header}.")
+            place = header.index(choose(header))
+            for number, cells in rows:
+                if isinstance(cells, str):
+                    yield BadRow(number, cells)
+                else:
+                    yield _row(number, cells[place] if place < len(cells) else "", "")
 
 
 def _text_rows(source: SourceSettings, files: Sequence[InputFile]) -> Iterator[Row | BadRow]:
@@ -536,10 +580,8 @@ _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
 
 
 def _jsonl_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
-    begin = file.head().decode(file.encoding, "ignore").lstrip("\ufeff \t\r\n")
-    is_array = re.match(r"\[\s*\{", begin) is not None
     columns: _Columns | None = None
-    for number, record in _array_records(file) if is_array else _line_records(file):
+    for number, record in _json_records(file):
         if record is None:
             yield Row("", "", number)
             continue
@@ -551,6 +593,12 @@ def _jsonl_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> 
         if isinstance(row, Row):
             columns = chosen
         yield row
+
+
+def _json_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
+    """The line of each record, or element of an array, with the record, its fault, or None for an empty line."""
+    begin = file.head().decode(file.encoding, "ignore").lstrip("\ufeff \t\r\n")
+    return _array_records(file) if re.match(r"\[\s*\{", begin) else _line_records(file)
 
 
 def _line_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
@@ -618,8 +666,24 @@ def _array_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str]
 
 
 def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with _parquet_file(file) as table:
+        media = table.schema_arrow.names if data.source_kind != "text" else []
+        names = _names_in_schema(table.schema_arrow, media)
+        columns = _choose_columns(source, data, names)
+        columns.check(names, str(file.path))
+        wanted = columns.top_level(table.schema_arrow.names)
+        for number, record in enumerate(_parquet_records(file, table, wanted), start=1):
+            yield BadRow(number, _NOT_UTF8) if record is None else _record_row(number, record, columns)
+
+
+@contextmanager
+def _parquet_file(file: InputFile) -> Iterator[Any]:
+    """The open `pyarrow.parquet.ParquetFile`."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ImportError("Parquet files need pyarrow: run pip install pyarrow.") from error
 
     # Parquet is read from its end, so it is first decompressed to a file, and checksummed on the way.
     with tempfile.TemporaryFile() as plain:
@@ -633,24 +697,26 @@ def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -
             table = pq.ParquetFile(plain, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{file.path} is not a Parquet file, or is damaged: {in_one_line(error)}.") from error
-        media = table.schema_arrow.names if data.source_kind != "text" else []
-        names = _names_in_schema(table.schema_arrow, media)
-        columns = _choose_columns(source, data, names)
-        columns.check(names, str(file.path))
-        number = 0
-        batches = table.iter_batches(batch_size=1000, columns=columns.top_level(table.schema_arrow.names))
-        while True:
-            try:
-                batch = next(batches, None)
-            except (pa.ArrowException, OSError) as error:
-                raise ValueError(
-                    f"{file.path} cannot be read from row {number + 1} on ({in_one_line(error)}): it is damaged."
-                ) from error
-            if batch is None:
-                return
-            for record in _records_of(batch):
-                number += 1
-                yield BadRow(number, _NOT_UTF8) if record is None else _record_row(number, record, columns)
+        yield table
+
+
+def _parquet_records(file: InputFile, table: Any, columns: list[str]) -> Iterator[dict[str, Any] | None]:
+    """The rows with these columns; None for one with bytes that are not UTF-8."""
+    import pyarrow as pa
+
+    count = 0
+    batches = table.iter_batches(batch_size=1000, columns=columns)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(
+                f"{file.path} cannot be read from row {count + 1} on ({in_one_line(error)}): it is damaged."
+            ) from error
+        if batch is None:
+            return
+        count += len(batch)
+        yield from _records_of(batch)
 
 
 _NOT_UTF8 = "text that is not UTF-8"
@@ -1200,12 +1266,25 @@ def _record_row(number: int, record: dict[str, Any], columns: _Columns) -> Row |
     if columns.group is not None and isinstance(more[-1], int):
         more[-1] = str(more[-1])  # such as a speaker's number
     if columns.media and isinstance(source, dict):
-        name, content = source.get("path"), source.get("bytes")
-        if content is None and name is None:
-            return BadRow(number, f"no file: {quoted(columns.source)} is empty")
-        row = _row(number, name or f"row {number}", target, references, *more)
-        return row._replace(content=content) if isinstance(row, Row) else row
+        return _media_row(number, source, columns.source, target, references, *more)
     return _row(number, source, target, references, *more)
+
+
+def _media_row(number: int, media: dict[str, Any], column: str, *more: Any) -> Row | BadRow:
+    """The row of a sound or picture that is given by its file's name and its bytes, one of which may be None."""
+    name, content = media.get("path"), media.get("bytes")
+    if content is None and name is None:
+        return BadRow(number, f"no file: {quoted(column)} is empty")
+    row = _row(number, name or f"row {number}", *more)
+    return row._replace(content=content) if isinstance(row, Row) else row
+
+
+def _file_in(number: int, record: dict[str, Any], column: str) -> Row | BadRow:
+    try:
+        media = _field(record, column)
+    except _MissingField as missing:
+        return BadRow(number, str(missing))
+    return _media_row(number, media, column, "") if isinstance(media, dict) else _row(number, media, "")
 
 
 _PHARAOH = re.compile(r"[0-9]+-[0-9]+(?: [0-9]+-[0-9]+)*")

@@ -31,7 +31,7 @@ from hf_attn_seq2seq.decoding.names import (
     resolve,
 )
 from hf_attn_seq2seq.decoding.parsers import translate_parser
-from hf_attn_seq2seq.splitting import max_source_tokens
+from hf_attn_seq2seq.splitting import max_source_tokens, splits_sentences
 from hf_attn_seq2seq.writing import is_regular
 
 
@@ -99,12 +99,13 @@ def run(options: argparse.Namespace) -> None:
             if getattr(config, "attention_type", "") == "none":
                 raise ValueError(f"'{name}' has no attention: leave out --alignments and --replace-unknown.")
     search = _search(options, opening.generation_config)
+    split = splits_sentences(opening.configs[0], options.split_sentences)
     limit = max_source_tokens(opening.configs[0], opening.tokenizer)
     if options.max_source_tokens:
         limit = min(limit, options.max_source_tokens)
     if options.file and options.output and is_regular(options.output):
         settings = {
-            "split_sentences": options.split_sentences,
+            "split_sentences": split,
             "max_source_tokens": limit,
             "batch_size": options.batch_size,
             "dtype": options.dtype,
@@ -117,7 +118,7 @@ def run(options: argparse.Namespace) -> None:
         output = Output(options.output)
     search["max_source_tokens"] = limit
     with output, translating(opening, search, options.processes) as submit, _Bar(options, output) as bar:
-        jobs = Jobs(opening.tokenizer, limit, options.batch_size, options.file, options.split_sentences, bar.warn)
+        jobs = Jobs(opening.tokenizer, limit, options.batch_size, options.file, split, bar.warn)
         read = _read(options, output)
         output.open()
         # A file is read ahead, so that no process waits at a block's end; a typed line is translated at once.

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The options of this room's commands. What is imported here takes no time, so that `--help` is answered at once."""
 
+import argparse
 from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
@@ -54,10 +55,11 @@ def translate_parser() -> CommandParser:
     output.add_argument("--alignments", action="store_true", help="write word alignments in Pharaoh format")
     search = parser.add_argument_group("search")
     search.add_argument(
-        "--no-split",
+        "--split",
         dest="split_sentences",
-        action="store_false",
-        help="translate each line as a whole (default: sentence by sentence, joined into one line again)",
+        action=argparse.BooleanOptionalAction,
+        help="translate each line sentence by sentence, joined into one line again, or as a whole (default: as the "
+        "model was trained)",
     )
     search.add_argument("--num-beams", type=int, metavar="N", help="1 is greedy search (default: the model's setting)")
     search.add_argument(
@@ -130,8 +132,8 @@ def transcribe_parser() -> CommandParser:
         "files",
         nargs="+",
         metavar="FILE",
-        help="sounds (WAV, FLAC, Ogg, MP3), or pictures (PNG, JPEG, WebP, GIF, BMP, TIFF); a .tsv or .csv is a table "
-        "whose first line names its columns, with files relative to it",
+        help="sounds (WAV, FLAC, Ogg, MP3), or pictures (PNG, JPEG, WebP, GIF, BMP, TIFF); a .tsv, .csv, .jsonl or "
+        ".parquet is a table with files, relative to it, in one of its columns",
     )
     parser.add_argument(
         "--column", metavar="NAME", help="of a table, with the files (default: audio, image, file, path)"
@@ -170,7 +172,7 @@ def transcribe_parser() -> CommandParser:
         help="longer sounds are not used (default %(default)g)",
     )
     work.add_argument(
-        "--batch-size", type=int, default=16, metavar="N", help="files decoded at once (default %(default)s)"
+        "--batch-size", type=int, default=16, metavar="N", help="files decoded at once, at most (default %(default)s)"
     )
     work.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
     work.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if available)")

@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Files of sounds or pictures through a model, in batches of similar length; one that cannot be used is told."""
 
-import itertools
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -11,15 +10,25 @@ from transformers import BatchFeature
 
 from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.loading import Recognizer
+from hf_attn_seq2seq.decoding.text import length_batches
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
-from hf_attn_seq2seq.media import MAX_SECONDS, read_audio
+from hf_attn_seq2seq.media import MAX_SECONDS, read_audio, read_image
+from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 from hf_attn_seq2seq.resampling import resample
 from hf_attn_seq2seq.splitting import length_limit
 
 
 BATCH_SIZE = 16
+STATES = 1 << 14  # of the encoder, in a batch: the convolutions before it need much memory
 _AHEAD = 8  # batches that are read before they are sorted by length
+
+
+class Content(NamedTuple):
+    """The content of a file, such as a table may hold, and what the file is called."""
+
+    name: str
+    content: bytes
 
 
 class Transcript(NamedTuple):
@@ -33,7 +42,7 @@ class Transcript(NamedTuple):
 
 def transcribe(
     recognizer: Recognizer,
-    files: Iterable[str | os.PathLike[str]],
+    files: Iterable[str | os.PathLike[str] | Content],
     *,
     batch_size: int = BATCH_SIZE,
     max_seconds: float | None = MAX_SECONDS,
@@ -41,7 +50,8 @@ def transcribe(
     **generate_options: Any,
 ) -> Iterator[Transcript]:
     """
-    Yield what the model writes for each file, in order. Files are read as they are needed.
+    Yield what the model writes for each file, in order. Files are read as they are needed, and decoded in batches of
+    similar length, which have at most `STATES` states of the encoder: longer files make smaller batches.
 
     ```python
     for transcript in transcribe(load_recognizer("outputs/an4-speech"), ["a.flac", "b.wav"]):
@@ -51,47 +61,70 @@ def transcribe(
     Args:
         recognizer: The result of [`load_recognizer`].
         files: Sounds for a model that hears, pictures for one that sees.
-        batch_size: Number of files that are decoded at once.
+        batch_size: Number of files that are decoded at once, at most.
         max_seconds: Longer sounds are not used; None: there is no limit.
         engine: What searches, such as the result of `quick_engine`; None: `model.generate`.
         **generate_options: Passed to `model.generate`, such as `num_beams=5`; the defaults are the model's settings.
     """
     engine = engine or TorchEngine(recognizer.model)
-    names = (os.fspath(file) for file in files)
-    for size in itertools.chain([batch_size], itertools.repeat(batch_size * _AHEAD)):  # the first are soon there
-        window = list(itertools.islice(names, size))
-        if not window:
-            return
+    reading, ahead = iter(files), 1  # the first are soon there
+    time = 0 if recognizer.processor.hears else -1
+    while True:
+        found: list[Transcript] = []
         features: dict[int, np.ndarray] = {}
-        found: dict[int, Transcript] = {}
-        for number, name in enumerate(window):
+        states: dict[int, int] = {}
+        while len(found) < ahead * batch_size and sum(states.values()) < ahead * STATES:
+            file = next(reading, None)
+            if file is None:
+                break
+            number, name = len(found), file.name if isinstance(file, Content) else os.fspath(file)
             try:
-                features[number] = read_features(recognizer, name, max_seconds)
+                features[number] = read_features(recognizer, file, max_seconds)
             except ValueError as error:
-                found[number] = Transcript(name, "", error=str(error))
-        time = 0 if recognizer.processor.hears else -1
-        order = sorted(features, key=lambda number: features[number].shape[time])
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            given = [features.pop(each) for each in batch]
+                found.append(Transcript(name, "", error=str(error)))
+                continue
+            found.append(Transcript(name, ""))
+            states[number] = int(states_of(recognizer.model.config, np.array(features[number].shape[time])))
+        if not found:
+            return
+        numbers = list(states)
+        for batch in length_batches(list(states.values()), batch_size, STATES):
+            given = [features.pop(numbers[place]) for place in batch]
             results = search(recognizer.processor, given, engine, scores=True, **generate_options)
-            found.update((number, Transcript(window[number], *result)) for number, result in zip(batch, results))
-        yield from (found[number] for number in range(len(window)))
+            for place, (text, score) in zip(batch, results):
+                found[numbers[place]] = found[numbers[place]]._replace(text=text, score=score)
+        yield from found
+        ahead = _AHEAD
 
 
-def read_features(recognizer: Recognizer, name: str, max_seconds: float | None = MAX_SECONDS) -> np.ndarray:
+def states_of(config: Any, lengths: np.ndarray) -> np.ndarray:
+    """
+    How many states the encoder of such a configuration makes of sounds of so many frames, or of pictures of so many
+    columns of pixels.
+    """
+    first, second = config.frontend_stride
+    if config.frontend == "speech":
+        return -(-lengths // first)
+    rows = -(-(config.image_height or first) // first)
+    return rows * -(-lengths // second)
+
+
+def read_features(
+    recognizer: Recognizer, file: str | os.PathLike[str] | Content, max_seconds: float | None = MAX_SECONDS
+) -> np.ndarray:
     """
     What the processor makes of a file: `(frames, num_mel_bins)`, or pixels `(channels, height, width)`.
 
     Raises:
         ValueError: The file cannot be used; the sentence begins with its name.
     """
+    name, source = file if isinstance(file, Content) else (shortened(os.fspath(file)), file)
     processor = recognizer.processor
     if processor.hears:
         extractor = processor.feature_extractor
-        waveform, rate = read_audio(name, max_seconds=max_seconds)
+        waveform, rate = read_audio(source, max_seconds=max_seconds, name=name)
         return extractor.extract(resample(waveform, rate, extractor.sampling_rate))
-    return processor.image_processor.pixels(name)
+    return processor.image_processor.pixels(read_image(source, name=name), name)
 
 
 def search(

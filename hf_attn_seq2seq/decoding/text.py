@@ -22,7 +22,7 @@ from hf_attn_seq2seq.decoding.readout import (
     spans_of,  # noqa: F401  # the pipeline that travels with older models asks for it here
 )
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
-from hf_attn_seq2seq.splitting import length_limit, refuse_blank, source_language, split_text
+from hf_attn_seq2seq.splitting import length_limit, refuse_blank, source_language, split_text, splits_sentences
 from hf_attn_seq2seq.splitting import max_source_tokens as source_limit
 
 
@@ -37,7 +37,7 @@ def translate(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
-    split_sentences: bool = True,
+    split_sentences: bool | None = None,
     batch_size: int = 64,
     **generate_options: Any,
 ) -> list[str]:
@@ -72,7 +72,7 @@ def translate_n_best(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
-    split_sentences: bool = True,
+    split_sentences: bool | None = None,
     n_best: int = 1,
     batch_size: int = 64,
     scores: bool = True,
@@ -90,7 +90,8 @@ def translate_n_best(
         tokenizer: The model's tokenizer.
         texts: Sentences or paragraphs.
         split_sentences: Whether to translate each sentence of a text separately, as models trained on sentences need,
-            and join the translations with the original whitespace; see [`split_text`].
+            and join the translations with the original whitespace; see [`split_text`]. None: as the model's
+            configuration says, which a model trained on whole texts denies.
         n_best: Translations per text, best first; more than one needs at least as many beams. There are fewer
             if fewer are possible.
         batch_size: Sentences per batch.
@@ -113,7 +114,7 @@ def translate_n_best(
             needed but the model has none.
     """
     refuse_blank_texts(texts)
-    if split_sentences:
+    if splits_sentences(model.config, split_sentences):
         language = source_language(tokenizer)
         split = [split_text(text, language) for text in texts]
         found = iter(

@@ -4,23 +4,24 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import itertools
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hf_attn_seq2seq.decoding.command import MAX_LENGTH_PENALTY
-from hf_attn_seq2seq.decoding.files import STANDARD, Output, read_blocks, refuse_overwriting
+from hf_attn_seq2seq.decoding.files import STANDARD, Output, refuse_overwriting
 from hf_attn_seq2seq.messages import quoted, shortened
 
 
 if TYPE_CHECKING:
-    from hf_attn_seq2seq.decoding.recognition import Transcript
+    from hf_attn_seq2seq.decoding.recognition import Content, Transcript
 
-TABLES = (".tsv", ".csv")
-_BLOCK = 1 << 16  # bytes of a table
+TABLE = re.compile(r".*\.(tsv|csv|jsonl|parquet)(\.(gz|xz|bz2))?", re.IGNORECASE | re.DOTALL)
 COLUMNS = ("audio", "image", "file", "path")  # that hold files, if none is named
 
 
@@ -34,11 +35,12 @@ def run(options: argparse.Namespace) -> None:
     """Read, recognize, write; exit status 1 if a file could not be used."""
     output = None if options.output == Path(STANDARD) else options.output
     _check(options)
-    tables = [Path(name) for name in options.files if Path(name).suffix.lower() in TABLES]
-    if options.column and not tables:
-        raise ValueError(f"--column needs a table of files ({' or '.join(TABLES)}): give one.")
     refuse_overwriting(output, *map(Path, options.files))
-    files = list(_files(options.files, options.column))
+    if options.column and not any(map(TABLE.fullmatch, options.files)):
+        raise ValueError("--column needs a table of files (TSV, CSV, JSONL or Parquet): give one.")
+    count = sum(
+        1 for _ in _files(options.files, options.column)
+    )  # reads the tables: what is wrong with one is told now
     # Not before the arguments are checked, and not for --help.
     from hf_attn_seq2seq.decoding.loaded import quick_engine
     from hf_attn_seq2seq.decoding.loading import load_recognizer
@@ -51,11 +53,12 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"'{options.model}' was trained without CTC: leave out --ctc-weight.")
     engine = quick_engine(recognizer.model, options.engine)
     sizes = {"batch_size": options.batch_size, "max_seconds": options.max_seconds}
-    named = (file for file in files if isinstance(file, str))
-    found = transcribe(recognizer, named, engine=engine, **sizes, **search)
-    told = (next(found) if isinstance(file, str) else Transcript("", "", error=file.reason) for file in files)
+    files, again = itertools.tee(_files(options.files, options.column))
+    usable: Any = (file for file in again if not isinstance(file, _NoFile))
+    found = transcribe(recognizer, usable, engine=engine, **sizes, **search)
+    told = (Transcript("", "", error=file.reason) if isinstance(file, _NoFile) else next(found) for file in files)
     failed = 0
-    with Output(output) as writer, _bar(len(files), output) as bar:
+    with Output(output) as writer, _bar(count, output) as bar:
         writer.open()
         for number, transcript in enumerate(told, start=1):
             if transcript.error is not None:
@@ -65,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
             bar.update()
         writer.finish()
     if failed:
-        print(f"{failed:,} of {len(files):,} files could not be used.", file=sys.stderr)
+        print(f"{failed:,} of {count:,} files could not be used.", file=sys.stderr)
         sys.exit(1)
 
 
@@ -85,31 +88,38 @@ def _check(options: argparse.Namespace) -> None:
         )
 
 
-def _files(given: list[str], column: str | None) -> Iterator[str | _NoFile]:
-    """The files, and those that tables name, relative to the table."""
+def _files(given: list[str], column: str | None) -> Iterator[str | Content | _NoFile]:
+    """The files, and those that tables name, relative to the table, or hold."""
     for name in given:
-        path = Path(name)
-        if path.suffix.lower() not in TABLES:
-            yield name
-            continue
-        delimiter = "," if path.suffix.lower() == ".csv" else "\t"
-        quoting: Any = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
-        lines = (line for block in read_blocks(path, _BLOCK) for line in block.lines)
-        rows = csv.reader(lines, delimiter=delimiter, quoting=quoting)
-        header = next(rows, [])
-        wanted = column or next((each for each in COLUMNS if each in header), None)
-        if wanted not in header:
-            asked = f"the column {quoted(column)}" if column else f"one of the columns {', '.join(COLUMNS)}"
-            raise ValueError(
-                f"{name} does not have {asked}: name one of its own with --column "
-                f"({shortened(', '.join(header)) or 'it is empty'})."
-            )
-        place = header.index(wanted)
-        for number, row in enumerate(rows, start=2):
-            if len(row) <= place or not row[place].strip():
-                yield _NoFile(f"{name}, line {number}, names no file in the column {quoted(wanted)}.")
-                continue
-            yield str(path.parent / row[place].strip())
+        yield from _in_table(name, column) if TABLE.fullmatch(name) else [name]
+
+
+def _in_table(table: str, asked: str | None) -> Iterator[str | Content | _NoFile]:
+    from hf_attn_seq2seq.data.readers import BadRow, read_files
+    from hf_attn_seq2seq.decoding.recognition import Content
+
+    if not Path(table).exists():
+        raise ValueError(f"There is no file {table}: check its path.")
+    for row in read_files(Path(table), partial(_column, table, asked)):
+        if isinstance(row, BadRow):
+            yield _NoFile(f"{table}, line {row.line}: {row.reason}.")
+        elif row.content is not None:
+            yield Content(row.source, row.content)
+        elif not row.source.strip():
+            yield _NoFile(f"{table}, line {row.line}, names no file.")
+        else:
+            yield str(Path(table).parent / row.source.strip())
+
+
+def _column(table: str, asked: str | None, names: Sequence[str]) -> str:
+    """The column that is asked for, or the first of `COLUMNS` that the table has."""
+    found = next((name for name in ([asked] if asked else COLUMNS) if name in names), None)
+    if found is None:
+        wanted = f"the column {quoted(asked)}" if asked else f"one of the columns {', '.join(COLUMNS)}"
+        raise ValueError(
+            f"{table} does not have {wanted}: name one of its own with --column ({shortened(', '.join(names))})."
+        )
+    return found
 
 
 def _formatted(transcript: Transcript, kind: str) -> str:

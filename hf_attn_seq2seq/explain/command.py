@@ -25,7 +25,7 @@ from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
 from hf_attn_seq2seq.explain.terminal import print_trace
 from hf_attn_seq2seq.explain.tracing import trace
 from hf_attn_seq2seq.messages import shortened
-from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text
+from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text, splits_sentences
 
 
 SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif")
@@ -202,7 +202,7 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
         return _Traced([trace(model, reader, options.text, options.target, **run)], 0)
     _refuse_file(options.text, options.model)
     count = 1
-    if options.split_sentences and options.target is None:
+    if options.target is None and splits_sentences(model.config, options.split_sentences):
         count = len(split_text(options.text, source_language(reader)))
     sentence = 0 if options.sentence is None else from_one("sentence", options.sentence, count)
     if count == 1:

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The options of `explain`. What is imported here takes no time, so that `--help` is answered at once."""
 
+import argparse
 from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
@@ -62,10 +63,10 @@ def explain_parser() -> CommandParser:
     )
     run.add_argument("--max-new-tokens", type=int, metavar="N", help="maximum length of the translation")
     run.add_argument(
-        "--no-split",
+        "--split",
         dest="split_sentences",
-        action="store_false",
-        help="translate a longer text as a whole (default: sentence by sentence)",
+        action=argparse.BooleanOptionalAction,
+        help="translate a longer text sentence by sentence, or as a whole (default: as the model was trained)",
     )
     run.add_argument("--sentence", type=int, metavar="N", help="explain only this sentence of a longer text")
     run.add_argument("--what-if", action="append", default=[], metavar="CHANGE", help="see below; can be repeated")

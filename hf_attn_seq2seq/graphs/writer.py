@@ -165,7 +165,8 @@ def write_graph(
         "limited": limits is not None,
         "search": {name: defaults[name] for name in GIVEN},
         "config": {name: getattr(model.config, name) for name in CONFIG_FIELDS}
-        | ({"pointer_slots": model.config.pointer_slots} if model.config.pointer_slots else {}),
+        | ({"pointer_slots": model.config.pointer_slots} if model.config.pointer_slots else {})
+        | ({} if model.config.split_sentences else {"split_sentences": False}),
         "files": checksums(weights[0].parent) if weights else {},
         "versions": {name: importlib.metadata.version(name) for name in ("hf_attn_seq2seq", "torch", "onnx")},
     }

@@ -1,32 +1,14 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Prepared sounds and pictures through a model: their texts, in batches of similar length."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from hf_attn_seq2seq.data.batches import cut_batches
 from hf_attn_seq2seq.data.examples import MediaExamples
 from hf_attn_seq2seq.decoding.engines import Engine
-from hf_attn_seq2seq.decoding.recognition import search
+from hf_attn_seq2seq.decoding.recognition import STATES, search, states_of
+from hf_attn_seq2seq.decoding.text import length_batches
 from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
-
-
-STATES = 1 << 14  # of the encoder, in a batch: the convolutions before it need much memory
-
-
-def states_of(config: Any, lengths: np.ndarray) -> np.ndarray:
-    """
-    How many states the encoder of such a configuration makes of sounds of so many frames, or of pictures of so many
-    columns of pixels.
-    """
-    first, second = config.frontend_stride
-    if config.frontend == "speech":
-        return -(-lengths // first)
-    rows = -(-(config.image_height or first) // first)
-    return rows * -(-lengths // second)
 
 
 def similar_batches(
@@ -34,10 +16,8 @@ def similar_batches(
 ) -> Iterator[list[int]]:
     """The indices in batches of similar length, of at most `batch_size` and not too many states."""
     states = states_of(config, examples.lengths())[list(indices)]
-    order = np.argsort(states, kind="stable")
-    boundaries = cut_batches(states[order], STATES, batch_size)
-    for start, end in itertools.pairwise(boundaries):
-        yield [indices[place] for place in order[start:end]]
+    for batch in length_batches(states.tolist(), batch_size, STATES):
+        yield [indices[place] for place in batch]
 
 
 def recognise(

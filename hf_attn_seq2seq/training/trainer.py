@@ -36,12 +36,13 @@ from hf_attn_seq2seq.data.batches import TokenBudgetSampler, pad_batch
 from hf_attn_seq2seq.data.examples import MediaExamples, SampledExamples
 from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.decoding.engines import Engine
+from hf_attn_seq2seq.decoding.recognition import states_of
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.decoding.trained import TrainedGraph, can_have_graph
 from hf_attn_seq2seq.evaluation.metrics import score_corpus
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
-from hf_attn_seq2seq.training.recognition import recognise, similar_batches, states_of
+from hf_attn_seq2seq.training.recognition import recognise, similar_batches
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.writing import writing
 

@@ -65,6 +65,16 @@ def test_both_models_translate_the_sentence(runs: Runs) -> None:
     assert first.document["run"]["num_beams"] == 2
 
 
+def test_a_text_is_read_as_the_model_reads_texts(folders: list[str]) -> None:
+    runs = Runs(folders[0])
+    text = f"{TEXT}. {TEXT.capitalize()}."
+    assert len(runs.translate(text)[0].sentences) == 2
+    runs.translators[0].model.config.split_sentences = False
+    answer, (first, _) = runs.translate(text)
+    assert answer.sentences == [first.document["source"]["text"]] == [text]
+    assert answer.targets == [[first.document["target"]["text"]]]
+
+
 def test_a_paragraph_is_translated_as_the_function_and_the_pipeline_do() -> None:
     model, tokenizer = load()
     lines = "Where is the station? I don't know.  It was dark,\nand nobody answered me. " * 4

@@ -9,6 +9,8 @@ import hashlib
 import io
 import json
 import lzma
+import subprocess
+import sys
 import tarfile
 import zipfile
 from contextlib import closing
@@ -881,3 +883,14 @@ def test_blank_lines_are_pairs_without_text_and_none_is_a_blank_side(tmp_path):
     assert pairs_of(read(tmp_path, {"file": "a.tsv"})) == [("a", "b"), ("", ""), ("c", "d")]
     write(tmp_path / "a.jsonl", '\n{"source": null, "target": "b"}\n')
     assert pairs_of(read(tmp_path, {"file": "a.jsonl"})) == [("", ""), ("", "b")]
+
+
+def test_tables_of_files_need_no_library_of_recipes(tmp_path):
+    (table := tmp_path / "table.csv").write_text('audio,text\n"a, b.wav",x\n\n', "utf-8")
+    code = (
+        "import pathlib, sys; sys.modules.update(dict.fromkeys(['pydantic', 'datasets', 'pyarrow', 'xxhash']))\n"
+        "from hf_attn_seq2seq.data.readers import read_files\n"
+        "print([row.source for row in read_files(pathlib.Path(sys.argv[1]), lambda names: names[0])])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(table)], capture_output=True, text=True, check=True)
+    assert done.stdout == "['a, b.wav', '']\n"

@@ -2,14 +2,18 @@
 """A text of several sentences: one translation of it by every road, and what is told of it counts the whole text."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoConfig
 
 import hf_attn_seq2seq
+from hf_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding import command, translate, translate_n_best
 from hf_attn_seq2seq.decoding.command import main
+from hf_attn_seq2seq.decoding.names import PACKAGED
 from hf_attn_seq2seq.decoding.sentences import Translation, join_translations
 from hf_attn_seq2seq.explain import trace
 from hf_attn_seq2seq.explain.command import main as explain
@@ -86,6 +90,37 @@ def test_one_paragraph_comes_out_alike_everywhere(
     explain([one_line, "--no-split", "--json", str(tmp_path / "trace.json")])
     assert Trace.load(tmp_path / "trace.json").document["source"]["text"] == one_line
     assert "sentence" not in capsys.readouterr().out
+
+
+def test_a_model_that_reads_whole_texts_is_given_them_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(PACKAGED / "en-fr-small", tmp_path / "model"))
+    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**settings, "split_sentences": False}), "utf-8")  # afterwards
+    model, tokenizer = hf_attn_seq2seq.load(folder)
+    assert model.config.split_sentences is False
+    text = f"{SENTENCES[3]} {SENTENCES[6]}"
+    whole = translate(model, tokenizer, [text], split_sentences=False)[0]
+    by_sentences = translate(model, tokenizer, [text], split_sentences=True)[0]
+    assert whole != by_sentences
+    assert translate(model, tokenizer, [text]) == [whole]
+    translator = hf_attn_seq2seq.pipeline(model=folder)
+    assert translator(text) == [{"translation_text": whole}]
+    assert translator(text, split_sentences=True) == [{"translation_text": by_sentences}]
+    (tmp_path / "in.txt").write_text(f"{text}\n", "utf-8")
+    for options, expected in (([], whole), (["--no-split"], whole), (["--split"], by_sentences)):
+        main([str(folder), str(tmp_path / "in.txt"), *options])
+        assert capsys.readouterr().out == f"{expected}\n"
+    for given, sources in (([], [text]), (["--split"], [SENTENCES[3], SENTENCES[6]])):
+        explain([str(folder), text, "--sentence", str(len(sources)), "--json", str(tmp_path / "trace.json"), *given])
+        assert Trace.load(tmp_path / "trace.json").document["source"]["text"] == sources[-1]
+    capsys.readouterr()
+
+    again = tmp_path / "again"
+    model.save_pretrained(again)
+    assert AutoConfig.from_pretrained(again).split_sentences is False
+    assert AttnSeq2SeqConfig().split_sentences is True
 
 
 def test_links_and_scores_are_those_of_the_whole_text() -> None:

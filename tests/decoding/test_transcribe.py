@@ -1,17 +1,21 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The command transcribe on sounds and pictures: a line for each file, in order, and a sentence for each bad one."""
 
+import gzip
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hf_attn_seq2seq_cli as cli
+from hf_attn_seq2seq.decoding import recognition
 from hf_attn_seq2seq.decoding.loading import load_recognizer
-from hf_attn_seq2seq.decoding.recognition import transcribe
+from hf_attn_seq2seq.decoding.recognition import read_features, states_of, transcribe
+from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from tests.media_models import MediaModel, media_model, picture_files, sound_files
 
 
@@ -130,13 +134,99 @@ def test_a_table_of_files(saved: tuple[MediaModel, Path], files: list[str], run:
     assert "does not have one of the columns audio, image, file, path: name one" in run(folder, other)[2]
     assert "does not have the column 'nope'" in run(folder, tsv, "--column", "nope")[2]
     tsv.write_text(f"text\t{column}\nx\t{names[0]}\ny\t\nz\nt\t{names[1]}\n")
-    told = [f"{tsv}, line {number}, names no file in the column '{column}'." for number in (3, 4)]
+    told = [f"{tsv}, line {number}, names no file." for number in (3, 4)]
     status, out, err = run(folder, tsv, "--batch-size", 1)
     assert (status, out.splitlines()) == (1, [expected[0], "", "", expected[1]])
     assert err.splitlines() == [*(f"error: {sentence}" for sentence in told), "2 of 4 files could not be used."]
     records = [json.loads(line) for line in run(folder, tsv, "--format", "jsonl")[1].splitlines()]
     assert [record.get("error") for record in records] == [None, *told, None]
     assert "--column needs a table" in run(folder, files[0], "--column", "x")[2]
+
+
+@pytest.mark.parametrize("kind", ["tsv.gz", "csv", "jsonl", "parquet", "parquet with contents"])
+def test_every_kind_of_table(
+    saved: tuple[MediaModel, Path], files: list[str], kind: str, run: Run, tmp_path: Path
+) -> None:
+    made, folder = saved
+    column = "audio" if made.processor.hears else "image"
+    names = [Path(file).name for file in files]
+    (names_bad := [names[0], "missing.wav", *names[1:]]).append("")
+    table = tmp_path / f"table.{kind.split()[0]}"
+    if kind == "jsonl":
+        lines = [json.dumps({"text": "x", column: name}) for name in names_bad]
+        table.write_text("".join(f"{line}\n" for line in [*lines, "{}", "no json"]))
+    elif kind.startswith("parquet"):
+        import pyarrow
+        import pyarrow.parquet
+
+        cells: list[Any] = list(names_bad)
+        if "contents" in kind:
+            cells = [{"bytes": Path(file).read_bytes(), "path": None} for file in files]
+            cells = [cells[0], {"bytes": b"no sound", "path": "bad"}, *cells[1:], {"bytes": None, "path": None}]
+        pyarrow.parquet.write_table(pyarrow.table({column: cells, "text": list("xxxxx")}), table)
+    else:
+        mark = "," if kind == "csv" else "\t"
+        rows = "".join(f"{a}{mark}{b}\n" for a, b in zip([column, *names_bad], "txxxxx"))
+        table.write_bytes(gzip.compress(rows.encode()) if kind.endswith("gz") else rows.encode())
+    expected = [made.plainly(file)[0] for file in files]
+    status, out, err = run(folder, table, "--format", "jsonl", "--batch-size", 2)
+    records = [json.loads(line) for line in out.splitlines()]
+    more = 2 if kind == "jsonl" else 0
+    assert status == 1
+    assert [record["text"] for record in records] == [expected[0], "", *expected[1:], *[""] * (1 + more)]
+    assert [bool(record.get("error")) for record in records] == [False, True, False, False, True, *[True] * more]
+    assert f"{2 + more} of {5 + more} files could not be used." in err
+    told = err.splitlines()
+    if "contents" in kind:
+        assert [record["file"] for record in records] == ["row 1", "bad", "row 3", "row 4", ""]
+        assert told[0].startswith("error: bad is not a ")
+        assert told[1] == f"error: {table}, line 5: no file: '{column}' is empty."
+    else:
+        assert records[2]["file"] == files[1]
+        assert told[0] == f"error: {tmp_path / 'missing.wav'} does not exist: check its path."
+        assert told[1].endswith("names no file.")
+    if kind == "jsonl":
+        assert told[2] == f"error: {table}, line 6: no '{column}': it only has no fields."
+        assert told[3] == f"error: {table}, line 7: not JSON: each line must be one object."
+    assert "does not have the column 'nope': name one of its own" in run(folder, table, "--column", "nope")[2]
+
+
+def test_a_batch_has_a_bounded_number_of_states_and_little_is_read_ahead(
+    saved: tuple[MediaModel, Path], files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, folder = saved
+    recognizer = load_recognizer(folder)
+    many = [*files, *files[::-1], *files, *files, files[2]]
+    lengths = {file: read_features(recognizer, file).shape[0 if made.processor.hears else -1] for file in files}
+    states = {file: int(states_of(made.model.config, np.array(lengths[file]))) for file in files}
+    most = 2 * max(states.values())
+    monkeypatch.setattr(recognition, "STATES", most)
+    batches: list[tuple[int, int]] = []
+    engine = TorchEngine(recognizer.model)
+    search = engine.search
+
+    def spy(**inputs: Any) -> Any:
+        batch = inputs[made.model.main_input_name]
+        length = batch.shape[1] if made.processor.hears else batch.shape[-1]
+        batches.append((len(batch), len(batch) * int(states_of(made.model.config, np.array(length)))))
+        return search(**inputs)
+
+    monkeypatch.setattr(engine, "search", spy)
+    read = 0
+
+    def reading() -> Iterator[str]:
+        nonlocal read
+        for file in many:
+            read += 1
+            yield file
+
+    found = transcribe(recognizer, reading(), engine=engine, batch_size=5)
+    first = next(found)
+    assert sum(states[file] for file in many[:read]) < most + max(states.values())
+    assert [first.text, *(each.text for each in found)] == [made.plainly(file)[0] for file in many]
+    assert sum(rows for rows, _ in batches) == len(many)
+    assert all(total <= most for _, total in batches)
+    assert max(rows for rows, _ in batches) > 1
 
 
 def test_wrong_input_is_one_sentence(

@@ -16,13 +16,14 @@ from transformers import AutoModelForSeq2SeqLM, AutoProcessor
 
 from hf_attn_seq2seq.data.examples import MediaExamples
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
+from hf_attn_seq2seq.decoding.recognition import states_of
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.media import read_audio, read_image
 from hf_attn_seq2seq.training.evaluate import main as evaluate
 from hf_attn_seq2seq.training.prepare import media_examples
 from hf_attn_seq2seq.training.preprocess import main as preprocess
 from hf_attn_seq2seq.training.recipe import load_recipe
-from hf_attn_seq2seq.training.recognition import recognise, states_of
+from hf_attn_seq2seq.training.recognition import recognise
 from hf_attn_seq2seq.training.train import main
 from hf_attn_seq2seq.training.trainer import TranslationTrainer
 from tests.media_files import write_pictures, write_sounds
