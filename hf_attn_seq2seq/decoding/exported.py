@@ -183,12 +183,16 @@ class ExportedModel(AttnSeq2SeqForConditionalGeneration):
         """
         folder = Path(folder)
         description = Description.read(folder)
+        self.hold(folder, description, Graph(folder / description.encoder), Graph(folder / description.decoder))
+
+    def hold(self, folder: Path, description: Description, encoder: Graph, decoder: Graph) -> None:
+        """Become the model of these graphs, with the settings of the folder."""
         # Not the parent's own, which makes weights.
         AttnSeq2SeqPreTrainedModel.__init__(self, AttnSeq2SeqConfig.from_pretrained(folder))
         self.description = description
         self.ctc_head = None  # it is not exported
-        self.encoder = ExportedEncoder(Graph(folder / description.encoder), self.config)
-        self.decoder_step = Graph(folder / description.decoder)
+        self.encoder = ExportedEncoder(encoder, self.config)
+        self.decoder_step = decoder
         try:
             self.generation_config = GenerationConfig.from_pretrained(folder)
         except (OSError, ValueError, TypeError):

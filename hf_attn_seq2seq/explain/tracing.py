@@ -120,15 +120,40 @@ def _finished(
 ) -> Trace:
     """The trace of a recorded run, with the arrays and omissions of its front end."""
     arrays = {**more, **_arrays(root, recorder, run)}
-    document, config = run.document, root.config
-    if config.pointer:
-        _tell_pointer(document, arrays, _Gather(recorder, run.rows)("", "logits"))
+    written = Gather(recorder, run.rows)("", "logits") if root.config.pointer else None
+    traced = finished_trace(root.config, run.document, arrays, written, omitted)
+    traced.document["attention"].update(told_readout(model))
+    traced.model, traced.tokenizer = model, tokenizer
+    return traced
+
+
+def finished_trace(
+    config: Any,
+    document: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    written: torch.Tensor | None,
+    omitted: list[dict[str, str]],
+) -> Trace:
+    """
+    The trace of a run of this package's model.
+
+    Args:
+        config: The model's.
+        document: What every encoder-decoder returns; it is added to.
+        arrays: The recorded numbers, by their names in the trace.
+        written: With a pointer, the logits of the output layer, `(T, vocab)`.
+        omitted: What the arrays lack beyond what all traces of such models do.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    if written is not None:
+        _tell_pointer(document, arrays, written)
     document.update(_parts(config))
-    document["attention"].update(told_readout(model))
     shown, num_beams = len(document["output_ids"]), document["run"]["num_beams"]
     document["omitted"] = [*omitted, *_omitted(config, shown, config.output_size, num_beams)]
     check_finite(arrays)
-    return Trace(document, arrays, model=model, tokenizer=tokenizer)
+    return Trace(document, arrays)
 
 
 def _trace_received(
@@ -733,25 +758,47 @@ def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[d
 
 def _arrays(model: Any, recorder: RunRecorder, run: Run) -> dict[str, np.ndarray]:
     """All recorded numbers that led to the result, by their names in the trace."""
-    gather = _Gather(recorder, run.rows)
-    made = _recurrent_decoder if model.config.is_recurrent_decoder else _transformer_decoder
-    ids = torch.tensor(run.document["output_ids"], device=model.lm_head.weight.device)
-    known = ids < model.config.decoder_vocab_size  # words outside the vocabulary have rows of zeros
-    rows = linear_weight(model.lm_head)[ids.where(known, 0)].float() * known.unsqueeze(1)
     arrays = {
-        **_encoder(model.config, recorder),
+        **source_arrays(model, recorder),
+        **step_arrays(model, Gather(recorder, run.rows)),
+        **output_rows(model, torch.tensor(run.document["output_ids"], device=model.lm_head.weight.device)),
+    }
+    return {name: as_recorded(value) for name, value in arrays.items()}
+
+
+def as_recorded(value: torch.Tensor) -> np.ndarray:
+    """Numbers as a trace holds them."""
+    return np.ascontiguousarray(value.cpu().numpy(), dtype=np.float32)
+
+
+def source_arrays(model: Any, recorder: RunRecorder) -> dict[str, torch.Tensor]:
+    """What is recorded once, of the source."""
+    arrays = _encoder(model.config, recorder)
+    return {**arrays, **_handover(model.config, recorder)} if model.config.is_recurrent_decoder else arrays
+
+
+def step_arrays(model: Any, gather: Gather) -> dict[str, torch.Tensor]:
+    """What the steps record."""
+    made = _recurrent_decoder if model.config.is_recurrent_decoder else _transformer_decoder
+    arrays = {
         "decoder.embeddings": gather(DECODER, "embeddings"),
         **made(model, gather),
         "output.hidden": gather("", "hidden"),
-        "output.rows": rows,
     }
-    if model.lm_head.bias is not None:
-        arrays["output.bias"] = model.lm_head.bias.detach()[ids.where(known, 0)].float() * known
     if model.config.pointer:
         steps = ".steps" if model.config.is_recurrent_decoder else ""
         arrays["pointer.gate"] = gather(f"{DECODER}.stack{steps}.pointer", "gate").flatten()
         arrays["pointer.weights"] = gather("", "copied")
-    return {name: np.ascontiguousarray(value.cpu().numpy(), dtype=np.float32) for name, value in arrays.items()}
+    return arrays
+
+
+def output_rows(model: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The rows of the output layer for target tokens `(N,)`; words outside the vocabulary have rows of zeros."""
+    known = ids < model.config.decoder_vocab_size
+    arrays = {"output.rows": linear_weight(model.lm_head)[ids.where(known, 0)].float() * known.unsqueeze(1)}
+    if model.lm_head.bias is not None:
+        arrays["output.bias"] = model.lm_head.bias.detach()[ids.where(known, 0)].float() * known
+    return arrays
 
 
 def _tell_pointer(document: dict[str, Any], arrays: dict[str, np.ndarray], logits: torch.Tensor) -> None:
@@ -792,25 +839,23 @@ def _encoder(config: Any, recorder: RunRecorder) -> dict[str, torch.Tensor]:
             arrays[f"{name}.self_attention.{key}"] = value[0]
         for index, direction in enumerate(("forward", "backward")):
             events = recorder.passes[0].get(f"{here}.cells.{index}", [])
-            if direction == "backward":
-                events = events[::-1]  # in the order of the source
             for key in events[0] if events else ():
                 if not key.endswith("_before"):  # the state after the neighbouring token
-                    arrays[f"{name}.{direction}.{key.removesuffix('_after')}"] = torch.cat(
-                        [one[key] for one in events]
-                    )
+                    values = torch.cat([one[key] for one in events])
+                    in_order = values.flip(0) if direction == "backward" else values
+                    arrays[f"{name}.{direction}.{key.removesuffix('_after')}"] = in_order
     return arrays
 
 
-def _recurrent_decoder(model: Any, gather: _Gather) -> dict[str, torch.Tensor]:
+def _handover(config: Any, recorder: RunRecorder) -> dict[str, torch.Tensor]:
+    bridge = recorder.at(0, f"{DECODER}.stack.bridge")
+    state = bridge["state"][0].view(config.decoder_layers, -1, config.hidden_size)
+    return {"handover.state": state} | ({"handover.summary": bridge["summary"][0]} if "summary" in bridge else {})
+
+
+def _recurrent_decoder(model: Any, gather: Gather) -> dict[str, torch.Tensor]:
     config, stack = model.config, f"{DECODER}.stack"
-    bridge = gather.recorder.at(0, f"{stack}.bridge")
-    arrays = {
-        "handover.state": bridge["state"][0].unflatten(-1, (config.decoder_layers, -1, config.hidden_size)),
-        "decoder.state": gather(f"{stack}.steps.readout", "state"),
-    }
-    if "summary" in bridge:
-        arrays["handover.summary"] = bridge["summary"][0]
+    arrays = {"decoder.state": gather(f"{stack}.steps.readout", "state")}
     cells = {f"decoder.layer.{layer}": f"{stack}.steps.cells.{layer}" for layer in range(config.decoder_layers)}
     if config.attention_query == "between":
         cells["decoder.transition"] = f"{stack}.steps.transition"
@@ -821,7 +866,7 @@ def _recurrent_decoder(model: Any, gather: _Gather) -> dict[str, torch.Tensor]:
     return {**arrays, **{f"attention.0.{key}": value for key, value in attention.items()}}
 
 
-def _transformer_decoder(model: Any, gather: _Gather) -> dict[str, torch.Tensor]:
+def _transformer_decoder(model: Any, gather: Gather) -> dict[str, torch.Tensor]:
     arrays = {"decoder.inputs": gather(f"{DECODER}.stack.positions", "inputs")}
     for layer, module in enumerate(model.model.decoder.stack.layers):
         here, name = f"{DECODER}.stack.layers.{layer}", f"decoder.layer.{layer}"
@@ -847,7 +892,7 @@ def linear_weight(layer: Any) -> torch.Tensor:
         return (layer(units) - layer(torch.zeros_like(units[:1]))).T
 
 
-class _Gather(NamedTuple):
+class Gather(NamedTuple):
     """Collects the numbers of all steps from the rows that led to the result."""
 
     recorder: RunRecorder
@@ -872,7 +917,7 @@ class _Gather(NamedTuple):
         return torch.stack([value.squeeze(1) for value in self.steps(name, key)])
 
 
-def _attention(gather: _Gather, name: str, module: Any) -> dict[str, torch.Tensor]:
+def _attention(gather: Gather, name: str, module: Any) -> dict[str, torch.Tensor]:
     """The numbers of one attention over the source, by their names in the trace."""
     seen = gather.recorder.at(0, name)
     found = {"context": gather(name, "context")}

@@ -78,6 +78,7 @@ CONFIG_FIELDS = (
     "max_position_embeddings",
 )
 HIDDEN, LOGITS = "hidden", "logits_of_hidden"
+OWN = "hf_attn_seq2seq"  # the domain of operators that stand for something until the graph is finished
 # Batch, source and past lengths, and beams, of the samples that tell sizes apart.
 SAMPLES = ((2, 7, 3, 5), (3, 5, 4, 6), (5, 11, 6, 4))
 
@@ -106,7 +107,7 @@ def write_graph(
     main = Nodes("main", constants)
     weight_names = dict(zip(keys := _keys(model), keys))  # all parts read them; other names are of one part
     about_source = {**weight_names, **_kept(*names.source)}
-    main.nodes += _renamed(parts["encoder"].graph.node, "encoder", about_source)
+    main.nodes += renamed(parts["encoder"].graph.node, "encoder", about_source)
     limits = write_limits(main, model.config.output_size) if is_limited(vars(model.generation_config)) else None
     # What depends on weights alone is computed outside the loops, where ONNX Runtime computes it once, when loading.
     made: Made = {}
@@ -150,7 +151,7 @@ def write_graph(
             continue
         value = np.asarray(defaults[name], dtype=helper.tensor_dtype_to_np_dtype(kind)).reshape([-1] * len(shape))
         graph.initializer.append(numpy_helper.from_array(value, name))
-    _keep_weights_apart(graph)
+    keep_weights_apart(graph)
     made = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -280,7 +281,7 @@ def _set_free(main: Nodes, part: str, graph: onnx.GraphProto, weight_names: Mapp
     known += [name for node in fixed for name in node.output]
     outside = {**weight_names, **{name: f"{part}/{name}" for name in known}}
     for node in fixed:
-        (copied,) = _renamed([node], part, outside)
+        (copied,) = renamed([node], part, outside)
         options = sorted(each.SerializeToString() for each in copied.attribute)
         before = made.setdefault((copied.op_type, *copied.input, *options), copied.output)
         if before is copied.output:
@@ -312,11 +313,11 @@ class _Writer(NamedTuple):
         # What depends on the source alone is computed once and not at each step.
         fixed, moving = _split(step.nodes, {*step.outside, *names.memory, names.mask})
         around = {**step.outside, **given, **{name: f"{prefix}/{name}" for node in fixed for name in node.output}}
-        nodes.nodes += _renamed(fixed, prefix, around)
+        nodes.nodes += renamed(fixed, prefix, around)
 
         def make_step(body: Nodes, token: str, state: list[str]) -> Step:
             inside = {**around, "decoder_input_ids": token, **dict(zip(names.state, state))}
-            body.nodes += _renamed(moving, body.prefix, inside)
+            body.nodes += renamed(moving, body.prefix, inside)
             found = [inside.get(name, f"{body.prefix}/{name}") for name in names.decoder_outputs]
             hidden, after, attentions = found[0], found[1 : 1 + len(state)], found[1 + len(state) :]
             return Step(hidden, after, body.Concat(*attentions, axis=1) if attentions else None)
@@ -324,7 +325,7 @@ class _Writer(NamedTuple):
         def make_logits(body: Nodes, hidden: str) -> str:
             output, logits = self.parts["output"], f"{body.prefix}/{LOGITS}"
             inside = {**output.outside, HIDDEN: hidden, LOGITS: logits}
-            body.nodes += _renamed(output.nodes, f"{body.prefix}/output", inside)
+            body.nodes += renamed(output.nodes, f"{body.prefix}/output", inside)
             return logits
 
         state = {given[name]: FLOAT for name in names.state}
@@ -371,7 +372,9 @@ def _traced(model: AttnSeq2SeqForConditionalGeneration) -> tuple[dict[str, onnx.
         ]
         wanted.append(("beams", decoder, of_beams, names.decoder_inputs, names.decoder_outputs))
     graphs = {
-        part: simplify(_trace(graph, values[0], inputs, outputs), _arrays(values))
+        part: simplify(
+            traced_module(graph, values[0], inputs, outputs, free_axes([*inputs, *outputs])), _arrays(values)
+        )
         for part, graph, values, inputs, outputs in wanted
     }
     return graphs, found[names.attentions[0]].shape[1] if names.attentions else 0
@@ -398,9 +401,24 @@ def _arrays(samples: list[dict[str, torch.Tensor]]) -> list[dict[str, np.ndarray
     return [{name: value.numpy() for name, value in sample.items()} for sample in samples]
 
 
-def _trace(
-    graph: torch.nn.Module, sample: Mapping[str, torch.Tensor], inputs: list[str], outputs: list[str]
+def traced_module(
+    graph: torch.nn.Module,
+    sample: Mapping[str, torch.Tensor],
+    inputs: list[str],
+    outputs: list[str],
+    axes: Mapping[str, dict[int, str]],
+    own_operators: bool = False,
 ) -> onnx.ModelProto:
+    """
+    What a module computes, as a graph whose initializers are its parameters, under their names in it.
+
+    Args:
+        graph: The module.
+        sample: Values of its inputs.
+        inputs, outputs: Names, in order.
+        axes: The dynamic axes of inputs and outputs, by name.
+        own_operators: Whether it has operators of the domain [`OWN`].
+    """
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns about each size that it reads; the tests vary them
@@ -412,7 +430,8 @@ def _trace(
             opset_version=OPSET,
             input_names=inputs,
             output_names=outputs,
-            dynamic_axes=free_axes([*inputs, *outputs]),
+            dynamic_axes=axes,
+            custom_opsets={OWN: 1} if own_operators else None,
             do_constant_folding=False,  # it would make copies of the weights
         )
     return onnx.load_from_string(file.getvalue())
@@ -431,7 +450,7 @@ def _split(nodes: Iterable[onnx.NodeProto], fixed: set[str]) -> tuple[list[onnx.
     return inside, outside
 
 
-def _renamed(nodes: Iterable[onnx.NodeProto], prefix: str, names: Mapping[str, str]) -> list[onnx.NodeProto]:
+def renamed(nodes: Iterable[onnx.NodeProto], prefix: str, names: Mapping[str, str]) -> list[onnx.NodeProto]:
     """Copies of the nodes; names that are not in `names` get the prefix."""
     return [_renamed_node(node, lambda name: names.get(name, f"{prefix}/{name}")) for node in nodes]
 
@@ -470,37 +489,55 @@ def _weights(
         keys: The result of [`_keys`].
         files: As `weights` for [`write_graph`].
     """
-    known = places(files)
     found: dict[str, onnx.TensorProto] = {}
     for part, graph in graphs.items():
         for weight in graph.graph.initializer:
             if weight.name not in keys:
                 weight.name = f"{part}/{weight.name}"
-                found[weight.name] = weight
-            elif not files:
-                found[weight.name] = weight
-            else:
-                key = next((key for key in keys[weight.name] if key in known), None)
-                if key is None:
-                    raise ValueError(f"The weights lack {keys[weight.name][0]}: save the model again.")
-                refer(weight, known[key])
-                found[weight.name] = weight
+            found[weight.name] = weight
+    if files:
+        refer_to(found.values(), keys, files)
     return list(found.values())
 
 
+def refer_to(initializers: Iterable[onnx.TensorProto], keys: Mapping[str, list[str]], files: Sequence[Path]) -> None:
+    """
+    Let those that are parameters refer to files.
+
+    Args:
+        initializers: Of graphs.
+        keys: The result of [`keys_of`].
+        files: As `weights` for [`write_graph`].
+
+    Raises:
+        ValueError: The files lack a parameter.
+    """
+    known = places(files)
+    for weight in initializers:
+        if weight.name in keys:
+            key = next((key for key in keys[weight.name] if key in known), None)
+            if key is None:
+                raise ValueError(f"The weights lack {keys[weight.name][0]}: save the model again.")
+            refer(weight, known[key])
+
+
 def _keys(model: AttnSeq2SeqForConditionalGeneration) -> dict[str, list[str]]:
+    return keys_of(model, (EncoderGraph(model), DecoderGraph(model), OutputGraph(model)))
+
+
+def keys_of(model: AttnSeq2SeqForConditionalGeneration, graphs: Iterable[torch.nn.Module]) -> dict[str, list[str]]:
     """The names in the state dict of each parameter that the graphs read, by its name there."""
     names: dict[int, list[str]] = {}
     for name, tensor in [*model.named_parameters(remove_duplicate=False), *model.named_buffers()]:
         names.setdefault(id(tensor), []).append(name)
     found = {}
-    for graph in (EncoderGraph(model), DecoderGraph(model), OutputGraph(model)):
+    for graph in graphs:
         for name, tensor in [*graph.named_parameters(remove_duplicate=False), *graph.named_buffers()]:
             found[name] = names[id(tensor)]
     return found
 
 
-def _keep_weights_apart(graph: onnx.GraphProto) -> None:
+def keep_weights_apart(graph: onnx.GraphProto) -> None:
     """Put a cast behind each weight of 16 bits, under the name by which the nodes know it."""
     casts = []
     for weight in graph.initializer:

@@ -1,0 +1,117 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""Traces by graphs against those of PyTorch: every kind of model, its own words and forced ones; bad folders."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.explain.live.format import ABOUT_FILE, ROWS_FILE, SOURCE_FILE, STEP_FILE
+from hf_attn_seq2seq.explain.live.graphs import save_trace_graphs
+from hf_attn_seq2seq.explain.live.running import TraceGraphs, trace_by_graphs
+from tests.explain.conftest import TEXT
+from tests.export.test_graphs import OTHERS, kinds
+from tests.helpers import tiny_model
+
+
+def assert_same(found: Trace, wanted: Trace) -> None:
+    """The same document and arrays, up to the versions and the precision of ONNX Runtime."""
+    assert found.arrays.keys() == wanted.arrays.keys()
+    for name, array in wanted.arrays.items():
+        assert found.arrays[name].shape == array.shape, name
+        np.testing.assert_allclose(found.arrays[name], array, rtol=1e-4, atol=1e-4, err_msg=name)
+    one, other = ({**each.document, "versions": None, "checks": None} for each in (found, wanted))
+    for each in (one, other):
+        each["model"] = {**each["model"], "config": None, "name": None}
+        each["run"] = {**each["run"], "score": pytest.approx(each["run"]["score"], abs=1e-3)}
+    assert_close(one, other)
+
+
+def assert_close(one: Any, other: Any, place: str = "") -> None:
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), place
+        for key in one:
+            assert_close(one[key], other[key], f"{place}.{key}")
+    elif isinstance(one, list):
+        assert len(one) == len(other), place
+        for index, (first, second) in enumerate(zip(one, other)):
+            assert_close(first, second, f"{place}.{index}")
+    elif isinstance(one, float) and isinstance(other, float):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-4), place
+    else:
+        assert one == other, place
+
+
+def make(folder: Path, vocab_size: int, **fields: Any) -> tuple[Any, TraceGraphs]:
+    model = tiny_model(scale=0.4, **{"vocab_size": vocab_size, **fields})
+    model.generation_config.max_new_tokens = 6
+    model.save_pretrained(folder)
+    save_trace_graphs(model, folder)
+    return model, TraceGraphs(folder)
+
+
+@pytest.mark.parametrize("fields", [*kinds(), *OTHERS], ids=lambda fields: "-".join(map(str, fields.values())))
+def test_every_kind(fields: dict[str, Any], tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    model, graphs = make(tmp_path, len(tokenizer), **fields)
+    assert_same(trace_by_graphs(graphs, tokenizer, TEXT), trace(model, tokenizer, TEXT))
+    forced = [5, 7, 9]  # and then its own words
+    assert_same(trace_by_graphs(graphs, tokenizer, "a dog", forced), trace(model, tokenizer, "a dog", forced))
+
+
+def test_a_given_translation_and_settings(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    model, graphs = make(tmp_path, len(tokenizer))
+    told = "le chat voit le chien"
+    found = trace_by_graphs(graphs, tokenizer, TEXT, told, candidates=3)
+    assert_same(found, trace(model, tokenizer, TEXT, told, candidates=3))
+    assert found.document["run"]["forced"]
+    assert "onnxruntime" in found.document["versions"]
+    found.save(tmp_path / "trace.json")
+    assert Trace.load(tmp_path / "trace.json").verify().passed
+    short = trace_by_graphs(graphs, tokenizer, TEXT, max_new_tokens=2)
+    assert_same(short, trace(model, tokenizer, TEXT, max_new_tokens=2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_16_bits_lie_in_their_file_alone(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    model, _ = make(tmp_path, len(tokenizer), num_attention_heads=2, encoder_layers=2)
+    model.to(dtype).save_pretrained(tmp_path)
+    save_trace_graphs(model, tmp_path)
+    assert model.dtype == dtype
+    assert_same(trace_by_graphs(TraceGraphs(tmp_path), tokenizer, TEXT), trace(model.float(), tokenizer, TEXT))
+    for file in (SOURCE_FILE, STEP_FILE, ROWS_FILE):
+        graph = onnx.load(tmp_path / file, load_external_data=False).graph
+        inside = [each for each in graph.initializer if each.data_location != onnx.TensorProto.EXTERNAL]
+        assert sum(len(each.raw_data) for each in inside) < 2000
+        assert len(graph.initializer) > len(inside)
+
+
+def test_what_is_refused(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    model, graphs = make(tmp_path, len(tokenizer))
+    with pytest.raises(ValueError, match="The text is blank"):
+        trace_by_graphs(graphs, tokenizer, " ")
+    model.lm_head.weight.data += 1.0
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"belong to another model\.safetensors: write the trace graphs again"):
+        TraceGraphs(tmp_path)
+    save_trace_graphs(model, tmp_path)
+    (tmp_path / STEP_FILE).write_bytes(b"")
+    with pytest.raises(ValueError, match=f"belong to another {STEP_FILE}"):
+        TraceGraphs(tmp_path)
+    (tmp_path / ABOUT_FILE).write_text('{"format": "hf_attn_seq2seq trace graphs", "version": 9}')
+    with pytest.raises(ValueError, match="of version 9, but this package reads version 1"):
+        TraceGraphs(tmp_path)
+    (tmp_path / ABOUT_FILE).unlink()
+    with pytest.raises(ValueError, match="has no trace graphs"):
+        TraceGraphs(tmp_path)
+    with pytest.raises(ValueError, match="frontend='speech' cannot be traced without PyTorch"):
+        save_trace_graphs(tiny_model(frontend="speech", num_mel_bins=8), tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="has no weights in safetensors"):
+        save_trace_graphs(model, tmp_path)
