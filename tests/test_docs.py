@@ -156,15 +156,15 @@ def test_what_is_new_works_as_the_page_adds_it(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__", "packaged")
     shutil.copytree(ROOT / "hf_attn_seq2seq", tmp_path / "hf_attn_seq2seq", ignore=ignored)
     hunks = changes(WHERE)
-    assert len(hunks) == 6
+    assert len(hunks) == 7
     for hunk in hunks:
         path = tmp_path / hunk.path
         source = path.read_text("utf-8")
         assert source.count(hunk.before) == 1, f"the page changes lines that {hunk.path} has not, or has twice"
         path.write_text(source.replace(hunk.before, hunk.after), "utf-8")
-    attention, frontend = blocks(WHERE, "python")
+    code = [block.code for block in blocks(WHERE, "python")]
     where = "import hf_attn_seq2seq\nprint(hf_attn_seq2seq.__file__)\n"
-    (tmp_path / "use.py").write_text("\n".join([attention.code, frontend.code, where]), "utf-8")
+    (tmp_path / "use.py").write_text("\n".join([*code, where]), "utf-8")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HF_HOME": str(tmp_path / "cache")}
     done = subprocess.run(
         [sys.executable, "use.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

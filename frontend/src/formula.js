@@ -26,7 +26,7 @@ export function formulas(text) {
 export const prose = (text) =>
   text.split(/"([^"\n]*)"/).map((part, index) => (index % 2 ? ["“", h("bdi", {}, part), "”"] : typeset(part, SHORT_MARK, String)));
 
-function typeset(text, marks = MARK, signs = symbols) {
+export function typeset(text, marks = MARK, signs = symbols) {
   const parts = [];
   let end = 0;
   for (const mark of text.matchAll(marks)) {

@@ -1,4 +1,5 @@
 // What the page recomputes, in double precision, from the numbers of the trace.
+import { compile } from "./expression.js";
 
 export const sum = (values) => {
   let total = 0;
@@ -86,14 +87,15 @@ const NORMALIZERS = { softmax, sparsemax, entmax15 };
  * Weights from scores, as the model makes them.
  * @param {import("./run.js").Run} run
  * @returns {{scaled: number[], parts: number[], total: number, weights: number[], threshold?: number}|null} lists over
- *   the source; null where the trace has no scores
+ *   the source; null where the trace has no scores, or no formula for them
  */
 export function weigh(run, layer, step, head) {
   const scores = run.row(`attention.${layer}.scores`, step, head);
-  if (!scores) return null;
-  const { type, normalizer, scaling } = run.document.attention;
+  const kind = run.attentionKind;
+  if (!scores || !kind) return null;
+  const { normalizer, scaling } = run.document.attention;
   const scaled = Array.from(scores, (score) => score * (scaling ?? 1));
-  if (type === "monotonic") return monotonic(run, layer, step, head, scaled);
+  if (kind.selects) return selected(run, layer, step, head, scaled);
   const allowed = run.row(`attention.${layer}.allowed`, step, head);
   const places = scaled.map((_, j) => j).filter((j) => !allowed || allowed[j] > 0.5);
   const result = (NORMALIZERS[normalizer] ?? softmax)(places.map((j) => scaled[j]));
@@ -113,11 +115,10 @@ export function weigh(run, layer, step, head) {
 }
 
 /** alpha_j = p_j q_j, q_j = (1 - p_(j-1)) q_(j-1) + alpha'_j (Raffel et al. 2017, eq. 11 to 14). */
-function monotonic(run, layer, step, head, scaled) {
+function selected(run, layer, step, head, scaled) {
   const before = run.row(`attention.${layer}.state`, step, head);
   if (!before) return null;
-  const hard = Boolean(run.document.model.config?.monotonic_hard);
-  const parts = scaled.map((energy) => (hard ? Number(energy > 0) : 1 / (1 + Math.exp(-energy))));
+  const parts = scaled.map((energy) => (run.document.attention.hard ? Number(energy > 0) : 1 / (1 + Math.exp(-energy))));
   let arrived = 0;
   const weights = parts.map((select, j) => {
     arrived = (j ? (1 - parts[j - 1]) * arrived : 0) + before[j];
@@ -134,61 +135,41 @@ export function weightedSum(weights, rows) {
   return total;
 }
 
-const PRODUCTS = ["dot", "scaled_dot", "multi_head", "general", "local_m", "local_p"];
-const SMALL_NETWORKS = ["additive", "concat", "coverage", "location_aware", "monotonic"];
-
 /**
- * The terms whose sum is the score of one cell.
+ * The terms whose sum is the score of one cell, by the formula that the trace carries.
  * @param {import("./run.js").Run} run
- * @returns {{formula: string, columns: {name: string, role: string, values: ArrayLike<number>}[], terms: Float64Array,
- *   offset: number, total: number, recorded: number}|null} null where the trace lacks a part
+ * @returns {{formula: string, columns: {name: string, label: string, role: string, says: string, values: ArrayLike<number>}[],
+ *   terms: Float64Array, offset: number, total: number, recorded: number}|null} null where the trace lacks a part
  */
 export function ledger(run, layer, step, head, position) {
-  const get = (name, ...index) => run.row(`attention.${layer}.${name}`, ...index);
-  const recorded = get("scores", step, head)?.[position];
-  const type = run.document.attention.type;
-  if (recorded === undefined) return null;
-  if (type === "location") {
-    const asker = get("asker", step);
-    const rows = run.array(`attention.${layer}.position_rows`);
-    if (!asker || !rows) return null;
-    const row = rows.shape.length === 3 ? rows.row(head, position) : rows.row(position);
-    return finish("Σ Wᵢ sᵢ", [["W", "key", row], ["s", "query", asker]], (i) => row[i] * asker[i], 0, recorded);
-  }
-  const q = get("query", step, head);
-  const k = get("keys", head, position);
-  if (!q || !k) return null;
-  if (PRODUCTS.includes(type) || !SMALL_NETWORKS.includes(type)) {
-    return finish("Σ qᵢ kᵢ", [["q", "query", q], ["k", "key", k]], (i) => q[i] * k[i], 0, recorded);
-  }
-  const vector = get("vector", head);
-  if (!vector) return null;
-  const columns = [["v", "score", vector], ["q", "query", q], ["k", "key", k]];
-  let extra = null;
-  if (type === "coverage") {
-    const w = get("coverage_vector", head);
-    const c = get("state", step, head)?.[position];
-    if (!w || c === undefined) return null;
-    extra = Float64Array.from(w, (value) => value * c);
-    columns.push(["w c", "ink", extra]);
-  } else if (type === "location_aware") {
-    extra = get("feature", step, head, position);
-    if (!extra) return null;
-    columns.push(["f", "ink", extra]);
-  }
-  const inner = Float64Array.from(q, (value, i) => Math.tanh(value + k[i] + (extra ? extra[i] : 0)));
-  const added = type === "coverage" ? " + wᵢ c" : type === "location_aware" ? " + fᵢ" : "";
-  columns.push(["tanh", "ink", inner]);
-  const offset = type === "monotonic" ? (run.array(`attention.${layer}.offset`)?.data[head] ?? 0) : 0;
-  const formula = `Σ vᵢ tanh(qᵢ + kᵢ${added})${type === "monotonic" ? " + r" : ""}`;
-  return finish(formula, columns, (i) => vector[i] * inner[i], offset, recorded);
-}
-
-function finish(formula, columns, term, offset, recorded) {
-  const terms = Float64Array.from(columns[0][2], (_, i) => term(i));
+  const kind = run.attentionKind;
+  const recorded = run.row(`attention.${layer}.scores`, step, head)?.[position];
+  if (!kind || recorded === undefined) return null;
+  const place = { T: step, H: head, S: position };
+  const read = ({ array, axes }) => run.row(`attention.${layer}.${array}`, ...[...axes].map((axis) => place[axis]));
+  const found = kind.columns.map(read);
+  const offset = kind.offset ? read(kind.offset)?.[0] : 0;
+  if (found.some((values) => !values) || offset === undefined) return null;
+  const size = Math.max(...found.map((values) => values.length));
+  const whole = found.map((values) => (values.length === size ? values : new Float64Array(size).fill(values[0])));
+  const columns = kind.columns.map(({ symbol, role, says }, n) => ({
+    name: symbol,
+    label: found[n].length === size ? `${symbol}ᵢ` : symbol,
+    role,
+    says,
+    values: whole[n],
+  }));
+  const functions = new Map();
+  const formula = compile(kind.terms);
+  const terms = Float64Array.from({ length: size }, (_, i) =>
+    formula((symbol) => whole[kind.columns.findIndex((column) => column.symbol === symbol)][i], (name, value) => {
+      if (!functions.has(name)) functions.set(name, new Float64Array(size));
+      functions.get(name)[i] = value;
+    }));
+  for (const [name, values] of functions) columns.push({ name, label: `${name}(…)`, role: "ink", says: `${name} of what is in its brackets`, values });
   return {
-    formula,
-    columns: columns.map(([name, role, values]) => ({ name, role, values })),
+    formula: `sum_i ${kind.terms}${kind.offset ? ` + ${kind.offset.symbol}` : ""}`,
+    columns,
     terms,
     offset,
     total: sum(terms) + offset,

@@ -65,6 +65,8 @@ export class Run {
     this.heads = this.array(`attention.${this.layers[0]}.weights`)?.shape[1] ?? attention?.heads ?? 1;
     this.attends = this.layers.length > 0;
     this.fixed = attention?.type === "none";
+    // How its scores are made; null where the explanation has no formula for them.
+    this.attentionKind = this.document.kinds?.attention ?? null;
   }
 
   /** @returns {Tensor|null} null where the trace does not hold it */

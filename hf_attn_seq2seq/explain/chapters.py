@@ -18,6 +18,7 @@ import numpy as np
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
 from hf_attn_seq2seq.decoding.heatmap import closed, visible
 from hf_attn_seq2seq.explain.cells import CELLS
+from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD
 from hf_attn_seq2seq.explain.media_chapters import Told, front_end, looked_where, not_proof, nouns, received
 from hf_attn_seq2seq.explain.names import TITLES
 from hf_attn_seq2seq.messages import quoted
@@ -34,22 +35,6 @@ NOT_PROOF = (
     "changes. None of them alone is the full explanation."
 )
 
-PAPERS = {
-    "additive": "Bahdanau et al. 2015, A.1.2",
-    "dot": 'Luong et al. 2015, section 3.1, "dot"',
-    "general": 'Luong et al. 2015, section 3.1, "general"',
-    "concat": 'Luong et al. 2015, section 3.1, "concat"',
-    "scaled_dot": "Vaswani et al. 2017, eq. 1, without projections",
-    "multi_head": "Vaswani et al. 2017, section 3.2.2",
-    "local_m": "Luong et al. 2015, section 3.2, local-m",
-    "local_p": "Luong et al. 2015, eq. 9 and 10, local-p",
-    "location": "Luong et al. 2015, eq. 8",
-    "location_aware": "Chorowski et al. 2015, eq. 8 and 9",
-    "coverage": "See et al. 2017, eq. 10 and 11",
-    "monotonic": "Raffel et al. 2017, eq. 11 to 16",
-    "none": "Cho et al. 2014, section 2.2",
-}
-
 _AVERAGE_GATES = (
     "i = sigmoid(W_i x_t + b_i)",
     "f = sigmoid(W_f g + b_f)",
@@ -65,14 +50,6 @@ MIXERS = {
 UNKNOWN = ("<unk>", "[UNK]")  # as tokenizers of this package, of SentencePiece and of BERT call it
 
 _EXTRAS = {"residual": "residual sums between layers", "layer_norm": "layer normalisation"}
-
-_INNER = {
-    "additive": "v_i tanh(q_i + k_i)",
-    "concat": "v_i tanh(q_i + k_i)",
-    "location_aware": "v_i tanh(q_i + k_i + f_i)",
-    "coverage": "v_i tanh(q_i + k_i + w_i g_tj)",
-    "monotonic": "v_i tanh(q_i + k_i)",
-}
 
 
 @dataclass(frozen=True)
@@ -105,50 +82,34 @@ def score_formula(
     Args:
         kind: of attention, one of `ATTENTION_TYPES`.
         asker: the symbol of the decoder state that asks.
-        scaled: False where a "multi_head" attention leaves out the division by sqrt(d_k), as T5's does.
+        scaled: False where the division by sqrt(d_k) is left out, as T5 leaves it out of a "multi_head" attention.
         bias: whether the network of an "additive" or "concat" attention adds one, as those of other kinds do.
-        weight_norm: whether its vector is normalised, as that of "monotonic" is.
+        weight_norm: whether its vector is normalised, as that of "monotonic" always is.
 
     Raises:
         ValueError: for an unknown kind.
     """
-    if kind not in PAPERS:
-        raise ValueError(f"There is no attention of kind {quoted(kind)}: choose one of {', '.join(PAPERS)}.")
-    if kind == "none":
+    if kind not in KINDS:
+        raise ValueError(f"There is no attention of kind {quoted(kind)}: choose one of {', '.join(KINDS)}.")
+    told = KINDS[kind]
+    if not told.terms:
         return "no scores: the context is the same at every step"
-    if kind == "location":
-        return f"e_tj = sum_i W_a[j, i] s_i, s = {asker}"
-    if kind in ("dot", "scaled_dot", "general", "local_m", "local_p", "multi_head"):
-        division = " / sqrt(d_k)" if kind == "scaled_dot" or (kind == "multi_head" and scaled) else ""
-        query = f"W^Q {asker}" if kind == "multi_head" else asker
-        key = {"multi_head": "W^K h_j", "dot": "h_j", "scaled_dot": "h_j"}.get(kind, "W_a h_j")
-        return f"e_tj = sum_i q_i k_i{division}, q = {query}, k = {key}"
-    more = {
-        "location_aware": ", f = U (F * a_(t-1))_j",
-        "coverage": ", g_tj = sum_(t' < t) a_t'j",
-    }.get(kind, ", v = g v' / |v'|" if weight_norm or kind == "monotonic" else "")
-    offset = " + r" if kind == "monotonic" else ""
-    added = " + b" if bias or kind not in ("additive", "concat") else ""
-    return f"e_tj = sum_i {_INNER[kind]}{offset}, q = W_a {asker}, k = U_a h_j{added}{more}"
+    offset = "" if told.offset is None else f" + {told.offset.symbol}"
+    division = " / sqrt(d_k)" if told.divides and scaled else ""
+    where = told.where.format(
+        asker=asker, bias=" + b" if bias else "", norm=", v = g v' / |v'|" if weight_norm else ""
+    )
+    return f"e_tj = sum_i {told.terms}{offset}{division}, {where}"
 
 
 def weights_formula(kind: str, normalizer: str = "softmax") -> str:
     """How the scores of a step become weights; for an unknown normaliser, only its name."""
-    if kind == "none":
-        return "no weights"
-    if kind == "monotonic":
-        return "a_tj = p_tj q_tj, p_tj = sigmoid(e_tj), q_tj = (1 - p_t(j-1)) q_t(j-1) + a_(t-1)j"
     formula = {
         "softmax": "a_tj = exp(e_tj) / sum_k exp(e_tk)",
         "sparsemax": "a_tj = max(0, e_tj - tau), tau such that sum_j a_tj = 1",
         "entmax15": "a_tj = max(0, e_tj / 2 - tau)^2, tau such that sum_j a_tj = 1",
     }.get(normalizer, f"a_t = {normalizer}(e_t)")
-    if kind == "local_m":
-        return f"{formula}, over |j - min(t, S)| <= D alone"
-    if kind == "local_p":
-        gaussian = "exp(-(j - 1 - p_t)^2 / (2 (D/2)^2))"
-        return f"{formula}, over |j - 1 - p_t| <= D alone; then a_tj {gaussian}, divided by its sum"
-    return formula
+    return KINDS[kind].weights.format(normalized=formula)
 
 
 def context_formula(kind: str, heads: int = 1, encoder: Mapping[str, Any] | None = None) -> str:
@@ -159,15 +120,7 @@ def context_formula(kind: str, heads: int = 1, encoder: Mapping[str, Any] | None
         heads: of that attention.
         encoder: `document["encoder"]` of a trace; it decides what the one vector of kind "none" is.
     """
-    if kind == "none":
-        return f"c = {_summary_symbol(encoder or {})}"
-    if kind == "multi_head":
-        if heads == 1:
-            return "c_t = W^O sum_j a_tj v_j, v_j = W^V h_j"
-        return "c_t = W^O [c_t^1; ...; c_t^H], c_t^n = sum_j a_tj^n v_j^n, v_j^n = W_n^V h_j"
-    if heads == 1:
-        return "c_t = sum_j a_tj h_j"
-    return "c_t = [c_t^1; ...; c_t^H], c_t^n = sum_j a_tj^n h_j^n, h_j^n the n-th part of h_j"
+    return KINDS[kind].contexts[heads > 1].format(summary=_summary_symbol(encoder or {}))
 
 
 def gate_formulas(cell: str) -> tuple[str, ...]:
@@ -363,6 +316,7 @@ class _Facts:
         self.model_type = self.document["model"]["model_type"]
         self.own = self.model_type == AttnSeq2SeqConfig.model_type  # and not one of Transformers itself
         self.kind = self.attention["type"]
+        self.told = KINDS.get(self.kind, UNTOLD)
         self.heads = self.attention.get("heads") or 1
         self.layers = len(self.attention.get("layers") or [])
         self.attends = any(name.endswith(".weights") and name.startswith("attention.") for name in self.arrays)
@@ -600,18 +554,7 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
     else:
         plain += " It has no memory of its own: at each step it looks back at all tokens chosen so far."
     plain += f" Its first input is the start token {start}."
-    if facts.kind == "none":
-        exact = "The context is one vector c for all steps"
-    elif facts.kind == "multi_head":
-        exact = "Keys are W^K h_j and values W^V h_j, for each head"
-    elif facts.kind in ("dot", "scaled_dot"):
-        exact = "Keys and values are the states h_j"
-    elif facts.kind == "location":
-        exact = "Values are the states h_j; there are no keys, since the scores depend on the query alone"
-    else:
-        matrix = "W_a" if facts.kind in ("general", "local_m", "local_p") else "U_a"
-        exact = f"Keys are {matrix} h_j, projected once, and values are the states h_j"
-    exact += f", of width {size}" if size and facts.kind != "multi_head" else ""
+    exact = facts.told.memory.format(width=f", of width {size}" if size else "")
     if "handover.state" in facts.arrays:
         shape = facts.arrays["handover.state"].shape
         parts = " and ".join({"hidden": "h", "cell": "m"}[part] for part in CELLS[facts.decoder["type"]].state)
@@ -721,30 +664,16 @@ def _attention(title: str, facts: _Facts) -> ChapterText:
             f"{'words' if facts.input is None else facts.nouns.many} again: attention was invented to solve this "
             "problem."
         )
-        exact = f"The context is fixed ({PAPERS['none']}; Sutskever et al. 2014): no query, no scores, no weights."
+        exact = f"The context is fixed ({facts.told.paper}; Sutskever et al. 2014): no query, no scores, no weights."
         return ChapterText(title, plain, exact, context_formula("none", 1, facts.encoder))
     one, units = facts.nouns.one, facts.nouns.many
     key_of = "source token" if facts.input is None else one
     asks = "Before reading the token, the decoder's memory" if facts.asks_before else "The decoder's state"
-    if facts.kind == "location":
-        plain = (
-            f"{asks} alone decides which positions of the {facts.source_} to look at: a score for the first position, "
-            f"the second, and so on, whatever the {units} are. "
-        )
-    else:
-        plain = (
-            f"{asks} asks a question, the query, which is compared with a key of every {key_of}: the better they "
-            "match, the higher the score. "
-        )
-    plain += {
-        "local_m": f"Only {units} near the same position as the step can be looked at. ",
-        "local_p": f"It first predicts a position, and only {units} near that position can be looked at. ",
-        "location_aware": "The score also depends on where the previous step looked. ",
-        "coverage": f"The score also depends on how much attention each {one} has already received. ",
-        "monotonic": "It moves right from where the previous step looked; each score says how likely it stops there. ",
-    }.get(facts.kind, "")
+    plain = facts.told.asks.format(asks=asks, key=key_of, source=facts.source_, units=units) + " "
+    if facts.told.plain:
+        plain += facts.told.plain.format(one=one, units=units) + " "
     normalizer = facts.attention.get("normalizer") or "softmax"
-    rule = "Moving on and stopping" if facts.kind == "monotonic" else f"A function called {normalizer}"
+    rule = "Moving on and stopping" if facts.told.selects else f"A function called {normalizer}"
     many = ""
     if facts.heads > 1 or facts.layers > 1:
         parts = [_count(facts.heads, "head")] if facts.heads > 1 else []
@@ -758,13 +687,13 @@ def _attention(title: str, facts: _Facts) -> ChapterText:
         f"At step {facts.example + 1}, to choose {facts.chosen(facts.example)}, it {_looked(facts, facts.example)}."
     )
     name = facts.kind.replace("_", "-").capitalize()
-    exact = f"{name} attention ({PAPERS[facts.kind]}) with query {facts.asker}{_attention_shapes(facts)}."
-    if facts.kind == "local_p":
-        exact += " p_t = S sigmoid(v_p . tanh(W_p s)); unlike in the paper, the product is divided by its sum."
-    if facts.kind == "multi_head" and facts.own:
-        exact += " All four projections also add a bias."
-    if facts.kind == "monotonic":
-        exact += " Weight that no position selects stays on the last position, so that each row sums to 1."
+    paper = f" ({facts.told.paper})" if facts.told.paper else ""
+    exact = f"{name} attention{paper} with query {facts.asker}{_attention_shapes(facts)}."
+    if facts.told.exact and facts.own:
+        exact += f" {facts.told.exact}"
+    if not facts.told.terms:
+        exact += " The explanation has no formula for this kind: its numbers are shown, and its scores not recomputed."
+        return ChapterText(title, plain, exact, f"e_tj = score({facts.asker}, h_j)")
     scaled = facts.attention.get("scaling", 1.0) != 1.0
     formulas = (
         score_formula(

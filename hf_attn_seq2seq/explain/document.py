@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, ATTENTION_TYPES, DECODER_MIXERS
 from hf_attn_seq2seq.data.words import Words, word_shares
+from hf_attn_seq2seq.explain.kinds import AXES, KINDS, UNTOLD, told_kinds
 from hf_attn_seq2seq.explain.media import check_input
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
@@ -261,6 +262,7 @@ class Trace:
         children = [cls._from_json(child, path, sides) for child in document.pop("children")]
         arrays = {name: _read_array(entry, path, sides) for name, entry in document.pop("arrays").items()}
         _check_consistent(document, arrays)
+        document["kinds"] = told_kinds(document)  # earlier traces do not say them
         return cls(document, arrays, children)
 
 
@@ -279,23 +281,6 @@ def _refuse_constant(name: str) -> None:
 
 
 LONGEST_NAME = 200  # bytes
-# The first dimensions of arrays of T steps, S source tokens, H heads, and N output tokens.
-DIMENSIONS = {
-    "T": ("asker", "context"),
-    "TH": ("query", "head_context", "centre"),
-    "HS": ("keys", "values", "position_rows"),
-    "H": ("vector", "coverage_vector", "offset"),
-    "THS": ("scores", "scaled", "weights", "allowed", "gaussian", "state", "feature"),
-}
-# The other inputs of each kind's scores, besides query and keys.
-NEEDED = {
-    "location": ("asker", "position_rows"),
-    "coverage": ("vector", "coverage_vector", "state"),
-    "location_aware": ("vector", "feature", "state"),
-    "monotonic": ("vector", "offset", "state"),
-    "additive": ("vector",),
-    "concat": ("vector",),
-}
 # What is recorded of each mixer, or none of it.
 MIXED = {
     "ssru": ("inputs", "forget", "candidate", "cell_before", "cell_after", "hidden_before", "hidden_after"),
@@ -319,6 +304,7 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
         words = len(document[side]["words"])
         if any(token["word"] is not None and not 0 <= token["word"] < words for token in document[side]["tokens"]):
             raise ValueError(f"a {side} token belongs to a word that does not exist")
+    # The first dimensions of arrays of T steps, S source tokens, H heads, and N output tokens.
     sizes = {"T": len(steps), "S": len(source), "H": attention["heads"], "N": len(document["output_ids"])}
     wanted = {"encoder.states": "S", "decoder.embeddings": "T"}
     if (document.get("input") is None) != (document["version"] == VERSION):
@@ -339,13 +325,14 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
                 missing = next((name for name in names if f"{here}.{name}" not in arrays), None)
                 if missing:
                     raise ValueError(f"{here}.{missing} is missing")
+    kind = KINDS.get(attention["type"], UNTOLD)
     for layer in attention["layers"]:
         here = f"attention.{layer}"
-        wanted |= {f"{here}.{name}": letters for letters, names in DIMENSIONS.items() for name in names}
+        wanted |= {f"{here}.{name}": letters for name, letters in AXES.items()}
+        wanted |= {f"{here}.{column.array}": column.axes for column in kind.inputs}
         needed = ["weights"]
         if f"{here}.scores" in arrays:
-            made_of = NEEDED.get(attention["type"], ())
-            needed += ["scaled", *made_of, *(() if attention["type"] == "location" else ("query", "keys"))]
+            needed += kind.needed
         for name in needed:
             if f"{here}.{name}" not in arrays:
                 raise ValueError(f"{here}.{name} is missing")

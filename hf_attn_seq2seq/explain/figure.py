@@ -30,6 +30,7 @@ from hf_attn_seq2seq.decoding.heatmap import (
 from hf_attn_seq2seq.decoding.word_attention import word_attention
 from hf_attn_seq2seq.explain.chapters import distinct_labels, said, step_sentence, token_label
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD
 from hf_attn_seq2seq.explain.media_figure import draw_step, largest, new_figure, save_media_alignment, title_of
 from hf_attn_seq2seq.explain.names import FIGURES, FigureKind
 
@@ -256,7 +257,7 @@ def _panels(trace: Trace, step: int, layer: int, head: int | None) -> list[Panel
     # The mean weights of several heads do not follow from their mean scores.
     if single and f"{here}.scaled" in trace.arrays:
         panels.append(Panel("score", "$s_j$", trace.arrays[f"{here}.scaled"][step, head or 0], SCORE, False))
-        if attention["type"] not in ("monotonic", "local_m", "local_p"):
+        if KINDS.get(attention["type"], UNTOLD).only_normalizes:
             formula = rf"$a_j = \mathrm{{{attention['normalizer']}}}(s)_j$"
     panels.append(Panel("weight", formula, trace.weights(layer, head)[step], SCORE, True))
     if f"{here}.values" in trace.arrays:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.attending import eager_attention
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.kinds import told_kinds
 from hf_attn_seq2seq.explain.tracing import Run, RunOptions, check_finite, run_traced, told_readout
 
 
@@ -81,6 +82,7 @@ def trace_foreign(
         handover={"bridge": None, "formula": "a Transformer decoder starts from the start token alone"},
         omitted=omitted,
     )
+    document["kinds"] = told_kinds(document)
     return Trace(document, arrays, model=model, tokenizer=tokenizer)
 
 

@@ -26,6 +26,7 @@ from hf_attn_seq2seq.explain.chapters import (
     token_label,
 )
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.kinds import KINDS
 from hf_attn_seq2seq.explain.ledger import recompute_weights
 from hf_attn_seq2seq.explain.media_chapters import nouns
 from hf_attn_seq2seq.explain.media_terminal import drawn_input, drawn_weights, heights, resampled
@@ -459,7 +460,7 @@ class _Printer:
             self.vector("query", self.arrays[f"{here}.query"][step, head], QUERY)
         if table.context is not None:
             self.vector("context", table.context)
-        if table.scores is None:
+        if table.scores is None or table.again is None:
             return
         position = int(table.weights.argmax())
         ledger = self.trace.ledger(step, position, self.layer, head)
@@ -632,12 +633,13 @@ class StepTable:
         scaled, weights = row("scaled"), row("weights")
         assert weights is not None
         attention = trace.document["attention"]
-        again = None if scaled is None else recompute_weights(trace, layer)[step, head]
+        told = attention["type"] in KINDS
+        again = None if scaled is None or not told else recompute_weights(trace, layer)[step, head]
         between: dict[str, np.ndarray] = {}
-        if scaled is not None:
+        if scaled is not None and told:
             allowed = row("allowed")
             inside = np.ones(len(scaled), bool) if allowed is None else allowed > 0
-            if attention["type"] == "monotonic":
+            if KINDS[attention["type"]].selects:
                 rule, before = "selection", row("state")
                 assert before is not None
                 between["p stop"] = 1 / (1 + np.exp(-scaled))

@@ -26,6 +26,7 @@ from hf_attn_seq2seq.decoding.offsets import token_texts
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, spans_of
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.document import FORMAT, MEDIA_VERSION, VERSION, Trace
+from hf_attn_seq2seq.explain.kinds import AXES, KINDS, UNTOLD, told_kinds
 from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.recorder import Recorder
 from hf_attn_seq2seq.splitting import length_limit, max_source_tokens, refuse_blank
@@ -697,15 +698,14 @@ def _parts(config: Any) -> dict[str, Any]:
     recurrent = config.is_recurrent_decoder
     has_attention = config.attention_type != "none"
     layers = [0] if recurrent else list(range(config.decoder_layers))
-    kind = config.attention_type
-    scaled = kind in ("scaled_dot", "multi_head")
+    kind = KINDS.get(config.attention_type, UNTOLD)
     bridge = config.bridge if recurrent else None
     encoder = {
         "type": config.encoder_type,
         "layers": config.encoder_layers,
         "bidirectional": config.is_recurrent_encoder and config.bidirectional,
     }
-    return {
+    parts = {
         "encoder": encoder,
         "decoder": {
             "type": config.decoder_type,
@@ -717,19 +717,20 @@ def _parts(config: Any) -> dict[str, Any]:
             "mixer": None if recurrent else config.decoder_mixer,
         },
         "attention": {
-            "type": kind,
+            "type": config.attention_type,
             "normalizer": config.attention_normalizer,
             "heads": config.num_attention_heads if has_attention else 0,
             "layers": layers if has_attention else [],
-            "scaling": (config.hidden_size // config.num_attention_heads) ** -0.5 if scaled else 1.0,
-            "window": config.attention_window if kind in ("local_m", "local_p") else None,
-            "hard": kind == "monotonic" and config.monotonic_hard,
+            "scaling": (config.hidden_size // config.num_attention_heads) ** -0.5 if kind.divides else 1.0,
+            "window": config.attention_window if kind.windowed else None,
+            "hard": kind.selects and config.monotonic_hard,
         },
         "handover": {
             "bridge": bridge,
             "formula": bridge_formula(bridge, encoder, config.decoder_type, config.carries_state),
         },
     }
+    return {**parts, "kinds": told_kinds(parts)}
 
 
 def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[dict[str, str]]:
@@ -912,38 +913,29 @@ class Gather(NamedTuple):
         rows = [nn.functional.pad(row, (0, count - row.shape[-1])) for row in self.steps(name, key)]
         return torch.cat(rows, dim=1)
 
-    def heads(self, name: str, key: str) -> torch.Tensor:
-        """`(T, heads, ...)` from numbers `(rows, heads, 1, ...)` per step."""
-        return torch.stack([value.squeeze(1) for value in self.steps(name, key)])
+    def along(self, axes: str, name: str, key: str) -> torch.Tensor:
+        """The numbers of an attention by what they are indexed by: steps `T`, heads `H` and source tokens `S`."""
+        if axes == "T":
+            return self(name, key)
+        if axes.startswith("T"):  # from (rows, heads, 1, ...) per step
+            return torch.stack([value.squeeze(1) for value in self.steps(name, key)])
+        value = self.recorder.at(0, name)[key]
+        return value[0] if "S" in axes else value
 
 
 def _attention(gather: Gather, name: str, module: Any) -> dict[str, torch.Tensor]:
     """The numbers of one attention over the source, by their names in the trace."""
     seen = gather.recorder.at(0, name)
-    found = {"context": gather(name, "context")}
     if "weights" not in seen:  # one fixed context vector
-        return found
-    found["asker"] = gather(name, "asker")
-    found["keys"], found["values"] = seen["keys"][0], seen["values"][0]
-    for key in ("query", "scores", "scaled", "weights", "head_context", "state", "centre", "gaussian"):
-        if key in seen:
-            found[key] = gather.heads(name, key)
-    steps, heads, src_len = found["weights"].shape
-    if "allowed" in seen:  # one window for all heads
-        found["allowed"] = gather.heads(name, "allowed").expand(steps, heads, src_len)
-    if "vector" in seen:
-        found["vector"] = seen["vector"]
-    kind = module.config.attention_type
-    if kind == "coverage":
-        found["coverage_vector"] = module.coverage_vector.detach().float()
-    if kind == "location_aware":
-        found["feature"] = gather.heads(name, "feature")
-    if kind == "monotonic":
-        found["offset"] = module.offset.detach().float()
-    if kind == "location":
-        # The rows of W_a for the real positions, head by head.
-        rows = module.position_scores.weight.detach().float().unflatten(0, (heads, -1))
-        index = torch.arange(src_len).clamp(max=rows.shape[1] - 1)
-        found["position_rows"] = rows[:, index].cpu()
+        return {"context": gather(name, "context")}
+    kind = KINDS.get(module.config.attention_type, UNTOLD)
+    axes = {**AXES, **{column.array: column.axes for column in kind.inputs}}
+    found = {key: gather.along(axes[key], name, key) for key in axes if key in seen}
+    if "allowed" in found:  # one window for all heads
+        found["allowed"] = found["allowed"].expand(found["weights"].shape)
+    if not kind.has_keys:
         found.pop("keys")
+    made = kind.made(module, found["weights"].shape[-1])
+    for key in [column.array for column in kind.inputs if column.array not in found]:
+        found[key] = made[key] if key in made else getattr(module, key).detach().float()
     return found

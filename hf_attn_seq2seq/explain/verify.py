@@ -14,11 +14,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_attn_seq2seq.attention import repeat_groups, split_heads
+from hf_attn_seq2seq.attention import repeat_groups
 from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
 from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.document import Trace
-from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights
+from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD, AttentionKind
+from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights, term_count
 from hf_attn_seq2seq.explain.tracing import package_model, recording_of, search_options
 from hf_attn_seq2seq.pointer import known_ids
 from hf_attn_seq2seq.recorder import Recorder
@@ -304,18 +305,18 @@ def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
     if edited:
         wanted = np.broadcast_to(change["weights"], weights.shape[1:])
         checks.compare("edited", "the edited step uses the requested weights", wanted, weights[change["step"]])
-    if f"{here}.scores" in arrays:
+    kind = KINDS.get(trace.document["attention"]["type"], UNTOLD)
+    if f"{here}.scores" in arrays and kind.terms:
         scores = arrays[f"{here}.scores"].astype(np.float64)
         what = "terms of query and key add up to the scores"
-        width = arrays.get(f"{here}.query", arrays[f"{here}.asker"]).shape[-1]
-        checks.compare("scores", what, recompute_scores(trace, layer), scores, width)
+        checks.compare("scores", what, recompute_scores(trace, layer), scores, term_count(trace, layer))
         scaled = scores * trace.document["attention"]["scaling"]
         checks.compare("scaling", "scores times the scaling give the scaled scores", scaled, arrays[f"{here}.scaled"])
         again = recompute_weights(trace, layer)
         if edited:
             again[change["step"]] = weights[change["step"]]
         name = trace.document["attention"]["normalizer"]
-        how = "selection over scores" if trace.document["attention"]["type"] == "monotonic" else f"{name}(scores)"
+        how = "selection over scores" if kind.selects else f"{name}(scores)"
         checks.compare("normalizer", f"{how} gives the weights", again, weights, src_len)
     if f"{here}.values" in arrays:
         values = arrays[f"{here}.values"].astype(np.float64)
@@ -323,7 +324,7 @@ def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
         what = "weights times values add up to the context"
         checks.compare("context", what, sums, arrays[f"{here}.head_context"], src_len, size)
         context = arrays[f"{here}.context"]
-        if trace.document["attention"]["type"] != "multi_head":
+        if not kind.projects and kind is not UNTOLD:
             flat, size = (each.reshape(len(sums), -1) for each in (sums, size))
             checks.compare("heads", "the concatenated heads are the context", flat, context, src_len, size)
 
@@ -503,8 +504,9 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
         check("gate", what, pointer, read_by_gate, "pointer.gate", pointer)
     for index, attention in zip(trace.layers, attentions):
         here = f"attention.{index}"
-        _check_projections(arrays, here, attention, check)
-        if model.config.attention_type == "multi_head":
+        kind = KINDS.get(model.config.attention_type, UNTOLD)
+        _check_projections(arrays, here, attention, kind, check)
+        if kind.projects:
             what = "the output projection of the heads is the context"
             merged = attention.output_projection(tensor(f"{here}.head_context").flatten(1))
             terms = _summed(attention.output_projection)
@@ -599,7 +601,9 @@ def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
         inputs = [below]
 
 
-def _check_projections(arrays: dict[str, np.ndarray], here: str, attention: Any, check: Callable[..., None]) -> None:
+def _check_projections(
+    arrays: dict[str, np.ndarray], here: str, attention: Any, kind: AttentionKind, check: Callable[..., None]
+) -> None:
     """Keys and values are computed from the encoder's states, queries from the decoder state that attends."""
     groups = getattr(attention, "num_key_value_groups", 1)
 
@@ -610,13 +614,12 @@ def _check_projections(arrays: dict[str, np.ndarray], here: str, attention: Any,
         return repeat_groups(attention.project(states[None], None)[1], groups)[0]
 
     def queries(states: torch.Tensor) -> torch.Tensor:
-        projected = attention.query_projection(states) if hasattr(attention, "query_projection") else states
-        return split_heads(projected[None], attention.num_heads)[0].transpose(0, 1)
+        return kind.query(attention, states)
 
     if f"{here}.keys" in arrays:
         check("keys", "the encoder's states give the keys", keys, ["encoder.states"], f"{here}.keys", attention)
     check("values", "the encoder's states give the values", values, ["encoder.states"], f"{here}.values", attention)
-    if f"{here}.query" in arrays:
+    if f"{here}.query" in arrays and kind is not UNTOLD:
         check("query", "the decoder state gives the query", queries, [f"{here}.asker"], f"{here}.query", attention)
 
 

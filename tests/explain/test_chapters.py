@@ -10,7 +10,6 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, DECODER_
 from hf_attn_seq2seq.explain import trace
 from hf_attn_seq2seq.explain.chapters import (
     MIXERS,
-    PAPERS,
     TITLES,
     bridge_formula,
     chapter_texts,
@@ -24,6 +23,7 @@ from hf_attn_seq2seq.explain.chapters import (
     token_label,
     weights_formula,
 )
+from hf_attn_seq2seq.explain.kinds import KINDS
 from tests.explain.conftest import TEXT
 
 
@@ -91,7 +91,7 @@ def test_every_model_has_eight_whole_chapters(make_model, tokenizer, fields):
             assert 2 <= text.plain.count(". ") + 1 <= 4
     assert "cat" in texts["tokens"].plain
     kind = traced.document["attention"]["type"]
-    assert PAPERS[kind] in texts["attention"].exact
+    assert KINDS[kind].paper in texts["attention"].exact
     asker = {"previous": "s_(t-1)", "current": "s_t", "between": "s'_t", None: "u_t"}[
         traced.document["decoder"]["query"]
     ]
@@ -99,7 +99,7 @@ def test_every_model_has_eight_whole_chapters(make_model, tokenizer, fields):
         assert score_formula(kind, asker) in texts["attention"].formula
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ATTENTION_TYPES if kind not in ("none", "coverage", "location")])
+@pytest.mark.parametrize("kind", [kind for kind in ATTENTION_TYPES if kind != "none"])
 def test_score_formula_sums_what_the_ledger_sums(make_model, tokenizer, kind):
     ledger = trace(make_model(attention_type=kind), tokenizer, TEXT).ledger(1, 2)
     assert f"sum_i {ledger.formula}" in score_formula(kind)
@@ -112,7 +112,7 @@ def test_formulas_name_the_parts_of_the_model():
     assert score_formula("additive", bias=True) == f"{score_formula('additive')} + b"
     assert score_formula("additive", weight_norm=True) == f"{score_formula('additive')}, v = g v' / |v'|"
     assert score_formula("additive") == "e_tj = sum_i v_i tanh(q_i + k_i), q = W_a s_(t-1), k = U_a h_j"
-    assert score_formula("location", "s_t") == "e_tj = sum_i W_a[j, i] s_i, s = s_t"
+    assert score_formula("location", "s_t") == "e_tj = sum_i w_i s_i, w = row j of W_a, s = s_t"
     assert "tau" in weights_formula("dot", "sparsemax")
     assert "sigmoid" in weights_formula("monotonic")
     assert context_formula("additive") == "c_t = sum_j a_tj h_j"

@@ -26,6 +26,7 @@ from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain import page as page_module
 from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.chapters import TITLES, chapter_texts, step_sentence
+from hf_attn_seq2seq.explain.kinds import KINDS, QUERY, AttentionKind, Column
 from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
 from hf_attn_seq2seq.explain.sentences import overview, trace_sentences
 from tests.explain.browser import chromium, offline
@@ -193,6 +194,42 @@ def test_every_attention_is_recomputed(
         found = shown_checks(page)
         assert found
         assert max(difference for _, difference in found) < 1e-5
+
+
+def test_the_page_computes_the_formula_that_the_trace_carries(
+    open_page: Callable[..., Page],
+    make_model: MakeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = Column("κ", "keys", "HS", "key", "a key by another name")
+    kind = AttentionKind(terms="2 q_i tanh(0 κ_i + 1) κ_i / (2 tanh(1))", columns=(QUERY, key))
+    monkeypatch.setitem(KINDS, "dot", kind)
+    page = open_page(trace(make_model(attention_type="dot"), tokenizer, TEXT), "#chapter=attention&depth=numbers")
+    assert {"score", "weights from scores"} <= dict(shown_checks(page)).keys()
+    assert "a key by another name" in page.locator(".stage").inner_text()
+    page.click('[data-key="more ledger"]')
+    head = page.locator('[data-scroll="ledger"] thead').inner_text()
+    assert head.split() == ["i", "qᵢ", "κᵢ", "tanh(…)", "term", "sum", "so", "far"]
+    page.click('[data-chapter="handover"]')
+    assert page.locator(".absent").count() == 0
+
+
+@pytest.mark.parametrize("kind", ["general", "monotonic"])
+def test_an_attention_without_a_formula_is_shown_and_says_so(
+    open_page: Callable[..., Page],
+    make_model: MakeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    monkeypatch.delitem(KINDS, kind)
+    page = open_page(trace(make_model(attention_type=kind), tokenizer, TEXT), "#chapter=attention&depth=numbers")
+    checks = dict(shown_checks(page))
+    assert checks.keys() == {"sum of the weights", "context = Σ weight × value"}
+    assert max(checks.values()) < 1e-5
+    assert page.locator(".stage").inner_text().count("has no formula for this kind of attention") == 2
+    assert page.locator(".absent").count() == 0
 
 
 @pytest.mark.parametrize("mixer", [mixer for mixer in DECODER_MIXERS if mixer != "attention"])

@@ -197,6 +197,16 @@ def test_a_trace_of_a_mixer_is_read_whole_or_refused(
             Trace.load(path)
 
 
+def test_a_trace_of_before_kinds_were_told_is_read(traced: Trace, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    document = traced.to_json()
+    assert document.pop("kinds")["attention"]["terms"] == "v_i tanh(q_i + k_i)"
+    path.write_text(json.dumps(document), "utf-8")
+    loaded = Trace.load(path)
+    assert loaded.document["kinds"] == traced.document["kinds"]
+    assert loaded.verify().passed
+
+
 def test_packed_arrays_are_the_same(traced: Trace, tmp_path: Path) -> None:
     path = tmp_path / "packed.json"
     path.write_text(json.dumps(traced.to_json(packed=True)), "utf-8")

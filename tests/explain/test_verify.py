@@ -1,21 +1,28 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Every kind of model passes its checks, and a number that was tampered with fails them."""
 
+import io
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch._dynamo.testing import CompileCounter
 from transformers import PreTrainedTokenizerBase
 
-from hf_attn_seq2seq import cells
+from hf_attn_seq2seq import attention, cells
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, DECODER_MIXERS, RUNNING_STATE_ATTENTIONS
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.cells import CELLS
+from hf_attn_seq2seq.explain.chapters import chapter_texts
+from hf_attn_seq2seq.explain.formulas import symbols
+from hf_attn_seq2seq.explain.kinds import KINDS
+from hf_attn_seq2seq.explain.terminal import print_trace
 from hf_attn_seq2seq.explain.verify import bound
 from tests.explain.conftest import SENTENCES, TEXT
 from tests.helpers import SCANNED, STACK_PAIRS
@@ -45,6 +52,39 @@ def test_every_cell_has_its_facts() -> None:
     assert list(CELLS) == list(cells.CELLS)
     for kind, facts in CELLS.items():
         assert len(facts.state) == cells.CELLS[kind].parts
+
+
+def test_every_attention_has_its_entry() -> None:
+    assert KINDS.keys() == attention.ATTENTIONS.keys()
+    for kind in KINDS.values():
+        assert symbols(kind.terms) == [column.symbol for column in kind.columns]
+        assert len({column.symbol for column in kind.inputs}) == len(kind.inputs)
+
+
+@pytest.mark.parametrize("fields", [{"attention_type": "monotonic"}, TRANSFORMER])
+def test_an_attention_without_an_entry_is_traced_and_says_so(
+    make_model: MakeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    fields: dict[str, Any],
+) -> None:
+    kind = fields["attention_type"]
+    monkeypatch.delitem(KINDS, kind)
+    traced = trace(make_model(**fields), tokenizer, TEXT)
+    verification = traced.verify()
+    assert verification.passed, str(verification)
+    assert {"sums", "context", "generate"} <= {check.name for check in verification.checks}
+    assert "scores" not in {check.name for check in verification.checks}
+    assert traced.document["kinds"] == {}
+    with pytest.raises(ValueError, match=f"no formula for attention of kind '{kind}'"):
+        traced.ledger(0, 0)
+    assert "has no formula for this kind" in chapter_texts(traced)["attention"].exact
+    out = io.StringIO()
+    print_trace(traced, Console(file=out, width=200), depth="vectors")
+    assert "weights times values add up to the context" in out.getvalue()
+    traced.save(tmp_path / "trace.json")
+    assert Trace.load(tmp_path / "trace.json").verify().passed
 
 
 @pytest.mark.parametrize(("encoder", "decoder", "attention"), kinds())

@@ -1,4 +1,5 @@
 import { exact, h, number, percent } from "../dom.js";
+import { typeset } from "../formula.js";
 import { argmax, difference, largest, ledger, norm, sum, weigh, weightedSum } from "../math.js";
 import { absent, bar, check, checkAll, more, section, symbol, table, vectorRow, wave } from "../marks.js";
 import { groupAt, groupedWeights, groupsOf } from "../diagram.js";
@@ -7,17 +8,7 @@ import { overview as mediaOverview } from "./media.js";
 import { otherViews } from "./views.js";
 import { whatIf } from "./what_if.js";
 
-const LETTERS = { v: "vᵢ", q: "qᵢ", k: "kᵢ", "w c": "wᵢ c", f: "fᵢ", tanh: "tanh(…)", W: "Wᵢ", s: "sᵢ" };
-const SAYS = {
-  q: "query: what the decoder is looking for",
-  k: "key: what the token offers to match",
-  v: "weights of the scoring network",
-  "w c": "how much attention it has received before",
-  f: "where the previous step looked",
-  tanh: "tanh of query plus key",
-  W: "row of the matrix for this position",
-  s: "state used as query",
-};
+const NO_FORMULA = "The explanation has no formula for this kind of attention: its numbers are shown, and not recomputed.";
 
 /** Chapter 6: scores, weights, weighted sum; and what if they were others. */
 export function attention(app, view) {
@@ -94,8 +85,8 @@ export function attention(app, view) {
     return change?.kind === "weights" && change.step === step && (change.layers ?? []).includes(layer);
   }
 
-  function says(name) {
-    return SAYS[name].replace("token", run.unit);
+  function says(words) {
+    return words.replace(/\btoken\b/, run.unit);
   }
 
   function headNote() {
@@ -109,6 +100,7 @@ export function attention(app, view) {
     const title = h("span", {}, h("span.part-number", {}, "1"), "The score: how well does ", h("bdi.quoted", {}, token.label), " fit, while choosing ", h("bdi.quoted", {}, word.label), "?");
     if (!account) {
       const recorded = run.row(`attention.${layer}.scores`, step, head)?.[source];
+      if (!run.attentionKind) return section(title, null, headNote(), recorded !== undefined && h("p.formula", {}, `score = ${number(recorded, 6)}`), h("p.note", {}, NO_FORMULA));
       return section(title, null, headNote(),
         recorded === undefined ? absent(run, `attention.${layer}.scores`, "The scores") : [h("p.formula", {}, `score = ${number(recorded, 6)}`), absent(run, `attention.${layer}.query`, "The queries and keys behind this score")]);
     }
@@ -118,14 +110,14 @@ export function attention(app, view) {
       title,
       null,
       headNote(),
-      depth === "lines" ? null : columns.map(({ name, role, values }) =>
-        vectorRow([symbol(name, role), h("span.row-note", {}, says(name))], values, { role, name: `${name}, ${says(name)}` }, depth)),
+      depth === "lines" ? null : columns.map(({ name, role, values, says: words }) =>
+        vectorRow([symbol(name, role), h("span.row-note", {}, says(words))], values, { role, name: `${name}, ${says(words)}` }, depth)),
       vectorRow([symbol("terms", "score"), h("span.row-note", {}, "one for each component; their sum is the score")], terms, { role: "score", name: "terms of the score" }, depth),
       h(
         "p.formula.total",
         {},
         "score = ",
-        formula,
+        typeset(formula),
         depth === "numbers" || depth === "vectors"
           ? ` = ${order.map((i) => number(terms[i], 3)).join(" + ").replaceAll("+ −", "− ")} + … (${terms.length} terms)${offset ? ` + ${number(offset, 3)}` : ""}`
           : null,
@@ -139,7 +131,7 @@ export function attention(app, view) {
         `The ledger: all ${terms.length} terms`,
         table(
           `Terms of the score of ${token.label} at step ${step + 1}`,
-          ["i", ...columns.map(({ name, role }) => symbol(LETTERS[name] ?? name, role)), symbol("term", "score"), "sum so far"],
+          ["i", ...columns.map(({ label, role }) => symbol(label, role)), symbol("term", "score"), "sum so far"],
           running(terms).map((soFar, i) => [i + 1, ...columns.map(({ values }) => exact(values[i])), number(terms[i], 7), number(soFar, 6)]),
           { scroll: "ledger" },
         ),
@@ -148,7 +140,8 @@ export function attention(app, view) {
   }
 
   function weightPart() {
-    const { normalizer, scaling, type } = run.document.attention;
+    const { normalizer, scaling } = run.document.attention;
+    const { selects, note: also } = run.attentionKind ?? {};
     const title = h("span", {}, h("span.part-number", {}, "2"), "From scores to weights, at step ", step + 1);
     const deep = depth === "numbers" || depth === "vectors";
     const scores = run.row(`attention.${layer}.scores`, step, head);
@@ -157,10 +150,8 @@ export function attention(app, view) {
       sparsemax: "A threshold is subtracted from each score so that the rest sums to 1; scores below it get a weight of exactly 0.",
       entmax15: "A threshold is subtracted from half of each score and the rest is squared, so that the result sums to 1; scores below it get a weight of exactly 0.",
     }[normalizer];
-    const note = type === "monotonic"
-      ? "Attention moves right from where the previous step looked; p is the probability of stopping at a token. Weight that stops nowhere stays on the last token."
-      : `${rule}${type === "local_p" ? " Then each is multiplied by a Gaussian around the predicted position and divided by the sum again." : ""}`;
-    const part = type === "monotonic" ? "p = σ(score)" : normalizer === "softmax" ? "exp(s − max)" : normalizer === "sparsemax" ? "max(s − τ, 0)" : "max(s/2 − τ, 0)²";
+    const note = !run.attentionKind ? null : selects ? also : [rule, also].filter(Boolean).join(" ");
+    const part = selects ? "p = σ(score)" : normalizer === "softmax" ? "exp(s − max)" : normalizer === "sparsemax" ? "max(s − τ, 0)" : "max(s/2 − τ, 0)²";
     const gaussian = run.row(`attention.${layer}.gaussian`, step, head);
     const best = argmax(weights);
     const scaled = scaling !== undefined && scaling !== 1;
@@ -187,10 +178,10 @@ export function attention(app, view) {
               h("td", { "data-shown": "weight", "data-value": weights[j] }, h("b", {}, number(weights[j], 4))),
               h("td.bar-cell", {}, bar(weights[j]))))),
           deep && made && h("tfoot", {}, h("tr", {}, h("th", { scope: "row" }, "sum"), scores && h("td"), scores && scaled && h("td"),
-            h("td", {}, type === "monotonic" ? "" : number(made.total, 4)), gaussian && h("td"), h("td", {}, h("b", {}, number(sum(weights), 4))), h("td"))),
+            h("td", {}, selects ? "" : number(made.total, 4)), gaussian && h("td"), h("td", {}, h("b", {}, number(sum(weights), 4))), h("td"))),
         ),
       ),
-      edited() ? h("p.note", {}, "The weights of this step were set by hand; the scores are those of the model.") : made ? checkAll("weights from scores", difference(made.weights, weights), weights.length) : absent(run, `attention.${layer}.scores`, "The scores behind these weights"),
+      edited() ? h("p.note", {}, "The weights of this step were set by hand; the scores are those of the model.") : made ? checkAll("weights from scores", difference(made.weights, weights), weights.length) : scores && !run.attentionKind ? h("p.note", {}, NO_FORMULA) : absent(run, `attention.${layer}.scores`, "The scores behind these weights"),
       check("sum of the weights", sum(weights), 1),
     );
   }
@@ -233,7 +224,7 @@ export function attention(app, view) {
         table("Every number of the context", ["i", ...order.slice(0, 3).map((j) => `${number(weights[j], 3)} × ${run.source.tokens[j].label}`), "c"],
           Array.from(context, (value, n) => [n + 1, ...order.slice(0, 3).map((j) => number(weights[j] * rows[j][n], 6)), exact(value)]), { scroll: "context" }),
       run.heads > 1 && out && depth !== "lines"
-        ? [h("p.note", {}, `The sums of all ${run.heads} heads, ${run.document.attention.type === "multi_head" ? "concatenated and multiplied by a matrix, are" : "concatenated, are"} what the decoder receives:`),
+        ? [h("p.note", {}, `The sums of all ${run.heads} heads, ${run.attentionKind?.projects ? "concatenated and multiplied by a matrix, are" : "concatenated, are"} what the decoder receives:`),
           vectorRow([symbol("c", "value"), " of all heads"], out, { role: "value", name: "context of all heads" }, depth)]
         : null,
       Math.abs(norm(context)) < 1e-12 ? h("p.note", {}, "All numbers of this context are 0.") : null,

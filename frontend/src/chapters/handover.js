@@ -44,7 +44,7 @@ export function handover(app, view) {
         h("h4", {}, symbol(letter, role), ` ${title}`),
         array
           ? vectorList(app, view, run.source.tokens, array, view.source, (index) => ({ source: index + 1 }), role, what)
-          : absent(run, `attention.${layer}.${what}s`, what === "key" && run.document.attention.type === "location" ? "Keys: this attention scores positions, and its keys" : `The ${what}s`),
+          : absent(run, `attention.${layer}.${what}s`, what === "key" && run.attentionKind && !run.attentionKind.columns.some((column) => column.array === "keys") ? "Keys: this attention scores positions, and its keys" : `The ${what}s`),
       );
     return section(
       run.input ? `The memory: a key and a value for each ${run.unit}` : "The memory: a key and a value for each source token",
