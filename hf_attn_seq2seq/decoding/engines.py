@@ -47,6 +47,9 @@ class Engine(Protocol):
     def generation_config(self) -> Any:
         """Has the settings of the search as attributes: those saved with the model."""
 
+    def name_for(self, options: Mapping[str, Any]) -> str:
+        """The name of what searches with these options."""
+
     def readout(self) -> Readout:
         """How links are read from the attention, as the model's `alignment.json` says."""
 
@@ -131,6 +134,9 @@ class FallbackEngine:
         self.making = threading.Lock()
         self.name = engine.name
         self.config, self.generation_config = engine.config, engine.generation_config
+
+    def name_for(self, options: Mapping[str, Any]) -> str:
+        return self.name if self.engine.can(options) is None else "torch"
 
     def readout(self) -> Readout:
         return self.engine.readout()

@@ -109,6 +109,10 @@ class GraphEngine:
                 settings.pop(other, None)  # the caller's limit holds, not the saved one
         return {**settings, **options}
 
+    def name_for(self, options: Mapping[str, Any]) -> str:
+        """See [`Engine`]."""
+        return self.name
+
     def readout(self) -> Readout:
         """See [`Engine`]."""
         from hf_attn_seq2seq.decoding.readout import Readout, find_readout

@@ -47,6 +47,12 @@ class LoadedEngine(TorchEngine):
     def name(self) -> str:
         return self.graph.name if _state(self.model) == self._loaded else super().name
 
+    def name_for(self, options: Mapping[str, Any]) -> str:
+        """See [`Engine`]."""
+        options = {"generation_config": self.generation_config, **options}
+        by_graph = self.name == self.graph.name and self.graph.can(options) is None
+        return self.graph.name if by_graph else super().name
+
     def search(
         self,
         input_ids: np.ndarray | None = None,
@@ -59,9 +65,9 @@ class LoadedEngine(TorchEngine):
         """See [`Engine`]."""
         arrays = {name: value for name, value in generate_options.items() if isinstance(value, np.ndarray)}
         options = {name: value for name, value in generate_options.items() if name not in arrays}
-        options = {"generation_config": self.generation_config, **options}
         asked: dict[str, Any] = {"layer": layer, "scores": scores, **arrays}
-        if self.name == self.graph.name and self.graph.can(options) is None:
+        if self.name_for(options) == self.graph.name:
+            options = {"generation_config": self.generation_config, **options}
             return self.graph.search(input_ids, attention_mask, **asked, **options)
         return super().search(input_ids, attention_mask, **{**asked, **generate_options})
 

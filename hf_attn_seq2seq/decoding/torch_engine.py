@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The engine of whatever has `generate()`: models of this package and of Transformers, ensembles, exported models."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ class TorchEngine:
     @property
     def generation_config(self) -> Any:
         return self.model.generation_config
+
+    def name_for(self, options: Mapping[str, Any]) -> str:
+        return self.name
 
     def readout(self) -> Readout:
         return readout_of(self.model)

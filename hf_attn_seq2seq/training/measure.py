@@ -283,7 +283,7 @@ def measure_speed(
         batch_size=settings.batch_size,
         threads=torch.get_num_threads(),
         device=translator.model.device.type,
-        engine=engine.name,
+        engine=engine.name_for(search_options(settings)),
     )
 
 

@@ -60,6 +60,7 @@ def test_what_an_engine_cannot_do_goes_to_the_other_and_is_told_once(model, toke
         return made[-1]
 
     engine = FallbackEngine(WithoutBeams(model), make_other)
+    assert (engine.name_for({"num_beams": 1}), engine.name_for({"num_beams": 3})) == ("limited", "torch")
     with caplog.at_level(logging.WARNING):
         greedy = translate_n_best(engine, tokenizer, SENTENCES, links=True)
         assert not made

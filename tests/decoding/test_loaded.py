@@ -64,9 +64,10 @@ CHANGES: dict[str, Any] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_model_is_run_itself(loaded: Any, change: str) -> None:
     engine = quick_engine(loaded.model)
-    assert engine.name == "graph"
+    assert engine.name == engine.name_for({"num_beams": 2}) == "graph"
+    assert engine.name_for({"repetition_penalty": 1.5}) == "torch"
     CHANGES[change](loaded.model)
-    assert engine.name == "torch"
+    assert engine.name == engine.name_for({"num_beams": 2}) == "torch"
     inputs = loaded.tokenizer(SENTENCES[:4], padding=True, return_tensors="np")
     expected = loaded.model.generate(**loaded.tokenizer(SENTENCES[:4], padding=True, return_tensors="pt"))
     np.testing.assert_array_equal(engine.search(**inputs).sequences, expected)

@@ -98,6 +98,8 @@ def test_a_twin_learns_and_is_measured(
     evaluate([str(output)])
     results = json.loads((output / "results.json").read_text("utf-8"))
     assert results["source_kind"] == ("audio" if recipe in SOUNDS else "image")
+    by_ctc = bool(results["evaluation"].get("ctc_weight"))
+    assert results["speed"]["engine"] == ("torch" if by_ctc else "graph")  # no graph has CTC
     assert set(results["sets"]) == {"validation", "test"}
     for name, figures in results["sets"].items():
         assert figures["sentences"] == 16
