@@ -35,7 +35,8 @@ from hf_attn_seq2seq.splitting import length_limit, max_source_tokens, refuse_bl
 logger = logging.get_logger(__name__)
 
 CANDIDATES = 10  # words shown at each choice
-MAX_SOURCE_TOKENS = 512
+MAX_SOURCE_TOKENS = 2048
+MAX_SELF_ATTENDING = 512  # tokens of a source whose encoder has a weight for each pair of them
 MAX_STEPS = 512
 MAX_BEAMS = 1000
 
@@ -63,7 +64,8 @@ def trace(
         model: A model of this package, or any encoder-decoder of Transformers, for which less is recorded (`omitted`
             lists what is missing).
         tokenizer: The model's tokenizer; of one that hears or sees, its processor.
-        text: One sentence; [`trace_sentences`] traces those of a longer text. For a model that hears: a sound file, or
+        text: One sentence, of at most 2,048 tokens, or 512 with self-attention over the source;
+            [`trace_sentences`] traces those of a longer text. For a model that hears: a sound file, or
             a waveform `(samples,)` at the processor's sampling rate; for one that sees: a file, or a picture of Pillow
             or as an array.
         target: A translation (or the ids of its first tokens) that the decoder is forced to produce; None: its own.
@@ -406,10 +408,13 @@ def read_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: 
     """A text as the model reads it; raises a ValueError if it has too many tokens."""
     text, inputs, offsets, words = _encoded(model, tokenizer, text)
     ids = inputs["input_ids"][0].tolist()
-    if len(ids) > MAX_SOURCE_TOKENS:
+    recurrent = getattr(model.config, "is_recurrent_encoder", False)
+    limit = MAX_SOURCE_TOKENS if recurrent else MAX_SELF_ATTENDING
+    if len(ids) > limit:
+        of = "" if recurrent else " of a model with self-attention over the source"
         raise ValueError(
-            f"The text has {len(ids)} tokens, but a trace supports at most {MAX_SOURCE_TOKENS}: trace it sentence by "
-            "sentence."
+            f"The text has {len(ids):,} tokens, but a trace{of} supports at most {limit:,}: shorten it, or trace it "
+            "sentence by sentence."
         )
     source: Any = getattr(tokenizer, "source", tokenizer)
     if words:  # then both sides have one vocabulary

@@ -63,8 +63,8 @@ def test_bad_input_is_one_sentence():
         trace_sentences(model(), TOKENIZER, " \n ")
     with pytest.raises(ValueError, match="belongs to one sentence"):
         trace_sentences(model(), TOKENIZER, TEXT, target="The cat")
-    long = "cat " * 600
-    with pytest.raises(ValueError, match=r"Sentence 2 cannot be traced: .* 601 tokens"):
+    long = "cat " * 2100
+    with pytest.raises(ValueError, match=r"Sentence 2 cannot be traced: .* 2,101 tokens"):
         trace_sentences(model(), TOKENIZER, f"The cat is here. {long}", max_new_tokens=2)
 
 

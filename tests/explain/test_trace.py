@@ -17,6 +17,7 @@ from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding.alignment import Aligner, align_pairs
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.document import GATED, MIXED
+from hf_attn_seq2seq.explain.page import render_page
 from tests.explain.conftest import SENTENCES, TEXT
 from tests.helpers import usual_mode
 
@@ -49,6 +50,16 @@ def test_weights_and_tokens_are_those_of_generate(
     for layer in traced.layers:
         expected = gather_beam_attentions(outputs, layer)[0, :, : len(chosen)].numpy()  # heads x steps x src_len
         np.testing.assert_allclose(traced.arrays[f"attention.{layer}.weights"].swapaxes(0, 1), expected, atol=1e-5)
+
+
+def test_a_source_of_two_thousand_tokens(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model(**RECURRENT, pointer=True, vocab_size=len(tokenizer))
+    traced = trace(model, tokenizer, "the cat is on " * 500, num_beams=2, max_new_tokens=3)
+    assert traced.weights().shape[-1] == 2001
+    assert traced.verify().passed
+    page = render_page(traced)
+    assert len(page) < 3_000_000
+    assert '"attention.0.weights"' in page
 
 
 def test_encoder_states_are_the_encoders(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -270,8 +281,11 @@ def test_parts_that_do_not_fit(
 
 def test_bad_input(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
     model = make_model()
-    with pytest.raises(ValueError, match=r"2001 tokens, but a trace supports at most 512"):
-        trace(model, tokenizer, "cat " * 2000)
+    with pytest.raises(ValueError, match=r"2,049 tokens, but a trace supports at most 2,048: shorten it, or"):
+        trace(model, tokenizer, "cat " * 2048)
+    attending = make_model(encoder_type="transformer")
+    with pytest.raises(ValueError, match=r"601 tokens, but a trace of a model with self-attention .* at most 512: sh"):
+        trace(attending, tokenizer, "cat " * 600)
     with pytest.raises(ValueError, match="target is blank"):
         trace(model, tokenizer, TEXT, target="  ")
     with pytest.raises(ValueError, match="target is of type int"):
