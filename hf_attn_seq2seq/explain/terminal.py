@@ -43,7 +43,8 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 MAX_LABEL = 18
 BAR = (8, 24)  # minimum and maximum, in columns
 LEDGER_TERMS = 8
-PLACES = 10  # frames or patches of a recording or a picture that a table shows
+MANY = 128  # tokens of a text: if there are more, they are shown as frames and patches are
+PLACES = 10  # frames or patches of a recording or a picture, or of many tokens, that a table shows
 
 
 def print_trace(
@@ -118,6 +119,7 @@ class _Printer:
         self.document = self.trace.document
         self.arrays = self.trace.arrays
         self.input, self.nouns = self.trace.input, nouns(self.trace.input)
+        self.many = self.input is not None or len(self.document["source"]["tokens"]) > MANY
         self.mark = "~" if self.plain else "…"
         self.words = {side: [token_label(t) for t in self.document[side]["tokens"]] for side in ("source", "target")}
 
@@ -254,19 +256,21 @@ class _Printer:
             return
         if self.depth < 2:
             return
-        tokens = self.document["source"]["tokens"]
+        count = len(self.document["source"]["tokens"])
+        tokens = self.document["source"]["tokens"][: PLACES if self.many else count]
         words = self.document["source"]["words"]
         spans = ["" if t["span"] is None else f"{t['span'][0]}-{t['span'][1]}" for t in tokens]
         in_word = ["" if t["word"] is None else self.label(visible(words[t["word"]]["text"])) for t in tokens]
         self.table(
             [
                 Column("j", _counted(tokens), 0),
-                Column("source", [self.label(word) for word in self.words["source"]], 0, left=True),
+                Column("source", [self.label(word) for word, _ in zip(self.words["source"], tokens)], 0, left=True),
                 Column("id", [str(token["id"]) for token in tokens], 0),
                 Column("token", [self.label(visible(token["token"])) for token in tokens], 1, left=True),
                 Column("characters", spans, 2),
                 Column("of the word", in_word, 3, left=True),
-            ]
+            ],
+            f"The first {len(tokens)} of {count:,} tokens." if self.many else "",
         )
 
     def embeddings(self) -> None:
@@ -293,7 +297,7 @@ class _Printer:
             return
         rows = self.arrays[name]
         norms = np.linalg.norm(rows, axis=-1)
-        if self.input is not None:
+        if self.many:
             self.many_lengths(header, norms, more, note)
             return
         columns = [
@@ -313,7 +317,7 @@ class _Printer:
                 self.vector(self.label(word), row)
 
     def many_lengths(self, header: str, norms: np.ndarray, more: Sequence[tuple[str, np.ndarray]], note: str) -> None:
-        """The lengths of the vectors of frames or patches, in their order, on one line."""
+        """The lengths of the vectors of frames, patches or many tokens, in their order, on one line."""
         low, high = _digits(norms.min()), _digits(norms.max())
         self.say(f"{header} of the {len(norms)} {self.nouns.many}, in order, from {low} to {high}:")
         columns = min(len(norms), self.drawing_width)
@@ -439,8 +443,8 @@ class _Printer:
             self.step_vectors(step, table)
 
     def places(self, weights: np.ndarray) -> list[int]:
-        """The source tokens that a table shows: of many frames or patches, those with the largest weights."""
-        if self.input is None or len(weights) <= PLACES:
+        """The source tokens that a table shows: of frames, patches or many tokens, those with the largest weights."""
+        if not self.many or len(weights) <= PLACES:
             return list(range(len(weights)))
         return sorted(np.argsort(-weights, kind="stable")[:PLACES].tolist())
 

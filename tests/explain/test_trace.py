@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The trace: what it holds, against the model's own outputs; saving and reading; bad input."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from transformers import PreTrainedTokenizerBase, dynamic_module_utils
 
 from hf_attn_seq2seq import gather_beam_attentions
@@ -18,6 +20,7 @@ from hf_attn_seq2seq.decoding.alignment import Aligner, align_pairs
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.document import GATED, MIXED
 from hf_attn_seq2seq.explain.page import render_page
+from hf_attn_seq2seq.explain.terminal import print_trace
 from tests.explain.conftest import SENTENCES, TEXT
 from tests.helpers import usual_mode
 
@@ -57,6 +60,11 @@ def test_a_source_of_two_thousand_tokens(make_model: MakeModel, tokenizer: PreTr
     traced = trace(model, tokenizer, "the cat is on " * 500, num_beams=2, max_new_tokens=3)
     assert traced.weights().shape[-1] == 2001
     assert traced.verify().passed
+    shown = io.StringIO()
+    print_trace(traced, Console(file=shown, width=100))
+    assert len(shown.getvalue().splitlines()) < 600
+    assert "The first 10 of 2,001 tokens." in shown.getvalue()
+    assert shown.getvalue().count("The 10 tokens with the largest weights, of 2001.") == len(traced.document["steps"])
     page = render_page(traced)
     assert len(page) < 3_000_000
     assert '"attention.0.weights"' in page
