@@ -3,7 +3,6 @@
 
 import copy
 import difflib
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 from .messages import shortened
+from .modality import AUDIO, FRONTEND_TYPES, IMAGE, TEXT, Modality, modality_of
 
 
 # Incremented when older versions of this code would compute something else from a new configuration.
@@ -45,7 +45,6 @@ READOUTS = ("tanh", "maxout", "affine", "deep", "linear", "concat")
 DECODER_MIXERS = ("attention", "ssru", "min_gru", "average")
 POSITION_TYPES = ("sinusoidal", "sinusoidal_concat", "sinusoidal_halves", "learned", "rotary")
 SINUSOIDAL_POSITIONS = ("sinusoidal", "sinusoidal_concat", "sinusoidal_halves")
-FRONTEND_TYPES = ("tokens", "speech", "image")
 IMAGE_LAYOUTS = ("grid", "columns")
 
 # Cells whose state is two vectors, h and c; that of the others is one.
@@ -70,22 +69,28 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "norm_position": ("post", "pre"),
     "decoder_mixer": DECODER_MIXERS,
     "position_type": POSITION_TYPES,
-    "frontend": FRONTEND_TYPES,
+    "frontend": tuple(FRONTEND_TYPES),
     "image_layout": IMAGE_LAYOUTS,
 }
 # Channels of the convolutions of a front end, where none are given.
 _CONVOLUTIONS = {"speech": (32, 32), "image": (32, 64, 128)}
-# Fields that only one front end reads.
+
+
+def _front_ends(*modalities: Modality) -> tuple[str, ...]:
+    return tuple(name for name, modality in FRONTEND_TYPES.items() if modality in modalities)
+
+
+# Fields that not every front end reads.
 _FRONTEND_FIELDS = {
-    "num_mel_bins": ("speech",),
-    "image_channels": ("image",),
-    "image_height": ("image",),
-    "image_layout": ("image",),
+    "num_mel_bins": _front_ends(AUDIO),
+    "image_channels": _front_ends(IMAGE),
+    "image_height": _front_ends(IMAGE),
+    "image_layout": _front_ends(IMAGE),
     "image_backbone": ("image",),
-    "frontend_channels": ("speech", "image"),
-    "frontend_strides": ("speech", "image"),
-    "pyramid_layers": ("speech", "image"),
-    "ctc_weight": ("speech", "image"),
+    "frontend_channels": tuple(_CONVOLUTIONS),
+    "frontend_strides": tuple(_CONVOLUTIONS),
+    "pyramid_layers": _front_ends(AUDIO, IMAGE),
+    "ctc_weight": _front_ends(AUDIO, IMAGE),
 }
 _POSITIVE = (
     "vocab_size",
@@ -245,7 +250,8 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         image_height: Height of all pictures, in pixels; None: any. `image_layout="columns"` needs it.
         image_layout: `"grid"`: a state for each cell of what the convolutions leave, with positions in two
             dimensions; `"columns"`: a state for each column, for lines of text.
-        image_backbone: Name of a network of `timm` to read pictures with, instead of the convolutions.
+        image_backbone: Name of a network of `timm` to read pictures with, instead of the convolutions. It knows no
+            mask: pictures of one size pass it together, without any padding; a norm over the batch sees these.
         frontend_channels: Channels of each of the convolutions; None: 32 and 32 for speech, 32, 64 and 128 for
             pictures.
         frontend_strides: Their strides, each a pair: time and frequency, or height and width; None: 2 throughout.
@@ -443,23 +449,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
     @property
     def reads_tokens(self) -> bool:
         """Whether the source are tokens, so that there is a table of their embeddings."""
-        return self.frontend == "tokens"
-
-    @property
-    def frontend_stride(self) -> tuple[int, int]:
-        """
-        How much one state of the encoder stands for: `(frames, 1)` of speech, `(pixels high, pixels wide)` of a
-        picture, `(1, 1)` of tokens. A pyramid counts; a backbone of `timm`, which knows its own, does not.
-        """
-        if self.reads_tokens:
-            return 1, 1
-        strides = self.frontend_strides or []
-        first, second = (math.prod(stride[side] for stride in strides) for side in (0, 1))
-        if self.frontend == "speech":
-            return first * 2**self.pyramid_layers, 1
-        return (
-            self.image_height or first
-        ) if self.image_layout == "columns" else first, second * 2**self.pyramid_layers
+        return modality_of(self) == TEXT
 
     @property
     def context_size(self) -> int:
@@ -579,7 +569,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
         self._validate_embeddings()
 
     def _validate_frontend(self) -> None:
-        fields = type(self).__dataclass_fields__
+        fields, modality = type(self).__dataclass_fields__, modality_of(self)
         for name, frontends in _FRONTEND_FIELDS.items():
             if self.frontend not in frontends and getattr(self, name) != fields[name].default:
                 raise ValueError(
@@ -590,7 +580,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
             raise ValueError(f"ctc_weight={self.ctc_weight} is a share of the loss: give 0 or more, and less than 1.")
         if self.ctc_weight and self.pad_token_id is None:
             raise ValueError("ctc_weight needs pad_token_id, which is CTC's blank and is not set: name a token.")
-        if self.ctc_weight and self.frontend == "image" and self.image_layout == "grid":
+        if self.ctc_weight and modality == IMAGE and self.image_layout == "grid":
             raise ValueError(
                 f"ctc_weight={self.ctc_weight} needs states in the order of what is said, which cells of a grid are "
                 "not: set image_layout='columns', or leave it out."
@@ -607,7 +597,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 f"frontend='{self.frontend}' has no source embeddings to share: set share_encoder_decoder_embeddings="
                 "False."
             )
-        columns = self.frontend == "image" and self.image_layout == "columns"
+        columns = modality == IMAGE and self.image_layout == "columns"
         if columns and self.image_height is None:
             raise ValueError("image_layout='columns' needs image_height, which is not set: give it in pixels.")
         if self.image_height is not None and self.image_height < 1:
@@ -621,7 +611,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 raise ValueError("image_backbone gives a grid: set image_layout='grid'.")
         elif self.frontend in _CONVOLUTIONS:
             self._validate_convolutions()
-        if self.pyramid_layers and not (self.is_recurrent_encoder and (columns or self.frontend == "speech")):
+        if self.pyramid_layers and not (self.is_recurrent_encoder and (columns or modality == AUDIO)):
             raise ValueError(
                 f"pyramid_layers={self.pyramid_layers} joins pairs of states between layers of a recurrent encoder "
                 "of speech, or of a picture's columns: choose an encoder_type such as 'lstm', or leave it out."
@@ -631,7 +621,7 @@ class AttnSeq2SeqConfig(PreTrainedConfig):
                 f"pyramid_layers={self.pyramid_layers} must be at least 0 and less than encoder_layers="
                 f"{self.encoder_layers}, between which states are joined."
             )
-        if self.embedding_size % 2 and self.frontend == "image" and not columns:
+        if self.embedding_size % 2 and modality == IMAGE and not columns:
             raise ValueError(
                 f"embedding_size={self.embedding_size} must be even: half of the numbers tell a cell's row and half "
                 "its column."

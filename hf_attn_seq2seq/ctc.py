@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from transformers import LogitsProcessor
 
-from .output_layer import IGNORED
+from .labels import IGNORED
 
 
 # A gain from which no hypothesis recovers, and which leaves attention's differences their precision.
@@ -101,25 +101,24 @@ class CTCPrefixScores(LogitsProcessor):
         # What a search has forbidden stays forbidden.
         return torch.where(torch.isneginf(scores), scores, joint)  # type: ignore[return-value]
 
-    def _before(self, tokens: torch.Tensor, blanks: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    @staticmethod
+    def _before(tokens: torch.Tensor, blanks: torch.Tensor, token: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """
-        `(rows, vocab, states)`: log-probability that the prefix was said before each state, and a token may begin
-        there: after itself only behind a blank.
+        `(..., states)`: log-probability that a prefix which ends in `last` was said before each state, and `token` may
+        begin there: after itself only behind a blank. All are broadcast.
         """
-        vocab = self.log_probabilities.shape[1]
-        either = torch.logaddexp(tokens, blanks)
-        same = torch.arange(vocab, device=last.device) == last.unsqueeze(1)
-        before = torch.where(same.unsqueeze(-1), blanks.unsqueeze(1), either.unsqueeze(1))
-        begun = (last >= 0).view(-1, 1, 1)
+        said = torch.where((token == last).unsqueeze(-1), blanks, torch.logaddexp(tokens, blanks))
         # Before the first state nothing but the empty prefix was said.
-        first = torch.zeros_like(before[..., :1]).masked_fill(begun, -torch.inf)
-        return torch.cat([first, before[..., :-1]], dim=-1)
+        first = torch.zeros_like(said[..., :1]).masked_fill((last >= 0).unsqueeze(-1), -torch.inf)
+        return torch.cat([first, said[..., :-1]], dim=-1)
 
     def _longer(
         self, source: torch.Tensor, tokens: torch.Tensor, blanks: torch.Tensor, last: torch.Tensor
     ) -> torch.Tensor:
         """`(rows, vocab)`: log-probability of all that begins with the prefix and one token more."""
-        begins = self._before(tokens, blanks, last) + self.log_probabilities[source]
+        vocab = torch.arange(self.log_probabilities.shape[1], device=last.device)
+        before = self._before(tokens.unsqueeze(1), blanks.unsqueeze(1), vocab, last.unsqueeze(1))
+        begins = before + self.log_probabilities[source]
         return begins.masked_fill(~self.real[source].unsqueeze(1), -torch.inf).logsumexp(-1)
 
     def _prefix(self, prefix: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -144,9 +143,7 @@ class CTCPrefixScores(LogitsProcessor):
         if token == self.blank or token in self.ends:
             nothing = torch.full_like(tokens, -torch.inf)
             return nothing, nothing, tokens.new_zeros(())
-        either = blanks if token == before_it else torch.logaddexp(tokens, blanks)
-        start = either.new_full((1,), 0.0 if before_it < 0 else -torch.inf)
-        before = torch.cat([start, either[:-1]])
+        before = self._before(tokens, blanks, *torch.tensor([token, before_it], device=tokens.device))
         mine = self._run(self.log_probabilities[source, token], self.sums[source, token], before)
         silence = self._run(
             self.log_probabilities[source, self.blank],

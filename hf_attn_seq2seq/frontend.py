@@ -5,14 +5,15 @@ What an encoder reads: tokens, speech, or pictures, one class each, under one co
     out = frontend(inputs, mask)      # embeds (batch, states, embedding), and the mask that belongs to them
 
 A front end may give fewer states than it was given frames or pixels, so it hands on a mask of its own. Padding, on any
-side, never changes the states of what is real; only to a network of `timm`, which knows no mask, it is black.
+side, never changes the states of what is real.
 
-A new kind is one class, one entry in `FRONTENDS`, and its name in the configuration's `FRONTEND_TYPES`.
+A new kind is one class, one entry in `FRONTENDS`, and its name in `FRONTEND_TYPES`, with what it reads.
 """
 
+import functools
 import importlib
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from transformers.utils.import_utils import is_tracing
 
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .fused import runs_plainly
+from .modality import AUDIO, modality_of
 from .recorder import record
 
 
@@ -59,21 +61,19 @@ def to_front(
 class Frontend(nn.Module):
     """The contract of all front ends."""
 
-    input_name: ClassVar[str]  # of the model's argument, and in a batch
-    mask_name: ClassVar[str] = "attention_mask"
-    modality: ClassVar[str]  # as Transformers calls it
-    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"  # that loads such models, beside this one
-    tasks: ClassVar[tuple[str, ...]] = ()  # of Transformers' pipelines, whose classes are in `PIPELINES`
-    unit: ClassVar[str]  # of which a source needs at least one, for a sentence
-    reads_tokens: ClassVar[bool] = False  # whether the encoder has a table of embeddings
-
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__()
         self.config = config
+        self.convolutions = nn.ModuleList()  # which explanations show, if there are any
 
     def forward(self, inputs: torch.Tensor, mask: torch.Tensor | None) -> FrontendOutput:
         """`inputs` and their mask, as the class says, to states and the mask that belongs to them."""
         raise NotImplementedError
+
+    @classmethod
+    def stride(cls, config: AttnSeq2SeqConfig) -> tuple[int, int]:
+        """How much a state stands for: `(frames, 1)`, `(pixels down, pixels across)`, or `(1, 1)` of tokens."""
+        return 1, 1
 
     @classmethod
     def check(cls, config: AttnSeq2SeqConfig, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
@@ -87,11 +87,6 @@ class Frontend(nn.Module):
 
 class TokenFrontend(Frontend):
     """Token ids, which the encoder's table has turned into embeddings: nothing is left to do."""
-
-    input_name = "input_ids"
-    modality = "text"
-    unit = "token, such as the end token"
-    reads_tokens = True
 
     def forward(self, inputs: torch.Tensor, mask: torch.Tensor | None) -> FrontendOutput:
         """`(batch, src_len, embedding)` and `(batch, src_len)`, as they are."""
@@ -141,22 +136,15 @@ class SpeechFrontend(Frontend):
     With the default of two convolutions of stride 2, a state stands for four frames.
     """
 
-    input_name = "input_features"
-    modality = "audio"
-    auto_class = "AutoModelForSpeechSeq2Seq"
-    tasks = ("automatic-speech-recognition",)
-    unit = "frame"
-
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
         channels = [1, *config.frontend_channels]
-        self.strides: list[tuple[int, int]] = [(time, mel) for time, mel in config.frontend_strides]
-        self.convolutions = nn.ModuleList(
-            Convolution(inputs, outputs, stride)
-            for inputs, outputs, stride in zip(channels, channels[1:], self.strides)
+        self.convolutions.extend(
+            Convolution(inputs, outputs, (time, mel))
+            for inputs, outputs, (time, mel) in zip(channels, channels[1:], config.frontend_strides)
         )
         bins = config.num_mel_bins
-        for _, mel in self.strides:
+        for _, mel in config.frontend_strides:
             bins = math.ceil(bins / mel)
         self.projection = nn.Linear(channels[-1] * bins, config.embedding_size)
         self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
@@ -166,14 +154,18 @@ class SpeechFrontend(Frontend):
         record(self, inputs=inputs)
         frames, mask = to_front(inputs.to(self.projection.weight.dtype), mask)
         planes = frames.unsqueeze(1)
-        for convolution, (stride, _) in zip(self.convolutions, self.strides):
-            mask = None if mask is None else mask[:, ::stride]
+        for convolution in self.convolutions:
+            mask = None if mask is None else mask[:, :: convolution.stride[0]]
             planes = convolution(planes, None if mask is None else mask[:, None, :, None])
         embeds = self.norm(self.projection(planes.transpose(1, 2).flatten(2)))
         if mask is not None:
             embeds = embeds.masked_fill(~mask.unsqueeze(-1), 0.0)
         record(self, embeds=embeds)
         return FrontendOutput(embeds, mask)
+
+    @classmethod
+    def stride(cls, config: AttnSeq2SeqConfig) -> tuple[int, int]:
+        return math.prod(time for time, _ in config.frontend_strides), 1
 
     @classmethod
     def check(cls, config: AttnSeq2SeqConfig, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
@@ -214,34 +206,24 @@ class ImageFrontend(Frontend):
     2017, "CRNN", section 2.1).
     """
 
-    input_name = "pixel_values"
-    mask_name = "pixel_mask"
-    modality = "image"
-    auto_class = "AutoModelForImageTextToText"
-    tasks = ("image-text-to-text", "image-to-text")
-    unit = "pixel"
-
     def __init__(self, config: AttnSeq2SeqConfig) -> None:
         super().__init__(config)
         self.backbone: nn.Module | None = None
-        self.convolutions = nn.ModuleList()
         if config.image_backbone is not None:
-            self.backbone = build_backbone(config)
+            self.backbone = build_backbone(config.image_backbone, config.image_channels)
             info: Any = self.backbone.feature_info
-            width, reduction = info.channels()[-1], info.reduction()[-1]
-            self.strides: list[tuple[int, int]] = [(reduction, reduction)]
+            width = info.channels()[-1]
         else:
             channels = [config.image_channels, *config.frontend_channels]
-            self.strides = [(height, width) for height, width in config.frontend_strides]
             self.convolutions.extend(
-                Convolution(inputs, outputs, stride, config.layer_norm_eps)
-                for inputs, outputs, stride in zip(channels, channels[1:], self.strides)
+                Convolution(inputs, outputs, (down, across), config.layer_norm_eps)
+                for inputs, outputs, (down, across) in zip(channels, channels[1:], config.frontend_strides)
             )
             width = channels[-1]
-        rows = config.image_height
         if config.image_layout == "columns":
-            for stride, _ in self.strides:
-                rows = math.ceil(rows / stride)
+            rows = config.image_height
+            for down, _ in config.frontend_strides:
+                rows = math.ceil(rows / down)
             width = width * rows
         self.projection = nn.Linear(width, config.embedding_size)
         self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
@@ -257,19 +239,12 @@ class ImageFrontend(Frontend):
             planes, rows = to_front(planes, mask.bool().any(2), dim=2)
             planes, columns = to_front(planes, mask.bool().any(1), dim=3)
         if self.backbone is not None:
-            planes = self.backbone(planes)[-1]
-        for convolution, strides in zip(self.convolutions, self.strides):
-            rows, columns = (
-                None if each is None else each[:, ::stride] for each, stride in zip((rows, columns), strides)
-            )
+            planes, rows, columns = unpadded_maps(self.backbone, planes, rows, columns)
+        for convolution in self.convolutions:
+            down, across = convolution.stride
+            rows = None if rows is None else rows[:, ::down]
+            columns = None if columns is None else columns[:, ::across]
             planes = convolution(planes, real_cells(rows, columns))
-        if self.backbone is not None:
-            height, width = self.strides[0]
-            # Some networks leave out what fills no whole cell.
-            rows = None if rows is None else rows[:, ::height][:, : planes.shape[2]]
-            columns = None if columns is None else columns[:, ::width][:, : planes.shape[3]]
-            real = real_cells(rows, columns)
-            planes = planes if real is None else planes.masked_fill(~real, 0.0)
         if self.config.image_layout == "columns":
             states, mask = planes.permute(0, 3, 2, 1).flatten(2), columns
         else:
@@ -283,6 +258,13 @@ class ImageFrontend(Frontend):
             embeds = embeds.masked_fill(~mask.unsqueeze(-1), 0.0)
         record(self, embeds=embeds)
         return FrontendOutput(embeds, mask)
+
+    @classmethod
+    def stride(cls, config: AttnSeq2SeqConfig) -> tuple[int, int]:
+        if config.image_backbone is not None:
+            return (backbone_reduction(config.image_backbone),) * 2
+        down, across = (math.prod(stride[side] for stride in config.frontend_strides) for side in (0, 1))
+        return config.image_height if config.image_layout == "columns" else down, across
 
     @classmethod
     def check(cls, config: AttnSeq2SeqConfig, inputs: torch.Tensor | None, mask: torch.Tensor | None) -> None:
@@ -325,6 +307,35 @@ def real_cells(rows: torch.Tensor | None, columns: torch.Tensor | None) -> torch
     return rows[:, None, :, None] & columns[:, None, None, :]
 
 
+def unpadded_maps(
+    network: nn.Module, planes: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """
+    The last map of a network that knows no mask: pictures of one size pass it together, without any padding.
+
+    Args:
+        planes: `(batch, channels, height, width)`, what is real in the upper left.
+        rows, columns: The real ones, `(batch, height)` and `(batch, width)`; None: all are.
+
+    Returns:
+        The maps, 0 behind what is real, and their real rows and columns.
+    """
+    if rows is None or columns is None:
+        return network(planes)[-1], None, None
+    sizes = torch.stack([rows.sum(1), columns.sum(1)], dim=1)
+    found, group = sizes.unique(dim=0, return_inverse=True)
+    places = [(group == number).nonzero().squeeze(1) for number in range(len(found))]
+    maps = [network(planes[place, :, :height, :width])[-1] for place, (height, width) in zip(places, found.tolist())]
+    most = [max(each.shape[side] for each in maps) for side in (2, 3)]
+    joined = maps[0].new_zeros(len(planes), maps[0].shape[1], *most)
+    counts = sizes.new_zeros(sizes.shape)
+    for place, each in zip(places, maps):
+        joined[place, :, : each.shape[2], : each.shape[3]] = each
+        counts[place] = counts.new_tensor(each.shape[2:])
+    rows, columns = (torch.arange(most[side], device=counts.device) < counts[:, side, None] for side in (0, 1))
+    return joined, rows, columns
+
+
 def grid_positions(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
     """
     `(height * width, embedding)`: half of the numbers tell the row and half the column, each by the sines and cosines
@@ -342,9 +353,9 @@ def grid_positions(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
     return grid.flatten(0, 1).to(like.dtype)
 
 
-def build_backbone(config: AttnSeq2SeqConfig) -> nn.Module:
+def build_backbone(name: str, channels: int = 3) -> nn.Module:
     """
-    The network of `timm` that `image_backbone` names, as far as its last map of features, with random weights.
+    A network of `timm`, as far as its last map of features, with random weights.
 
     Raises:
         ImportError: `timm` is not installed.
@@ -355,18 +366,23 @@ def build_backbone(config: AttnSeq2SeqConfig) -> nn.Module:
         timm = importlib.import_module("timm")
     except ImportError:
         raise ImportError(
-            f"image_backbone='{config.image_backbone}' needs timm, which is not installed: run pip install "
-            "'hf_attn_seq2seq[timm]'."
+            f"image_backbone='{name}' needs timm, which is not installed: run pip install 'hf_attn_seq2seq[timm]'."
         ) from None
     try:
-        return timm.create_model(
-            config.image_backbone, pretrained=False, features_only=True, in_chans=config.image_channels
-        )
+        return timm.create_model(name, pretrained=False, features_only=True, in_chans=channels)
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"image_backbone='{config.image_backbone}' is no network of timm that gives maps of features ({error}): "
+            f"image_backbone='{name}' is no network of timm that gives maps of features ({error}): "
             "choose one of timm.list_models()."
         ) from None
+
+
+@functools.cache
+def backbone_reduction(name: str) -> int:
+    """How many pixels, down and across, a cell of a network's last map stands for; the network itself must say."""
+    with torch.random.fork_rng([]):
+        info: Any = build_backbone(name).feature_info
+    return info.reduction()[-1]
 
 
 FRONTENDS: dict[str, type[Frontend]] = {
@@ -376,4 +392,11 @@ FRONTENDS: dict[str, type[Frontend]] = {
 }
 
 
-__all__ = ["FRONTENDS", "Frontend", "FrontendOutput"]
+def source_stride(config: AttnSeq2SeqConfig) -> tuple[int, int]:
+    """[`Frontend.stride`] of a state of the encoder, which may be joined of several by its pyramid."""
+    first, second = FRONTENDS[config.frontend].stride(config)
+    joined = 2**config.pyramid_layers
+    return (first * joined, second) if modality_of(config) == AUDIO else (first, second * joined)
+
+
+__all__ = ["FRONTENDS", "Frontend", "FrontendOutput", "source_stride"]

@@ -37,9 +37,11 @@ from .configuration_attn_seq2seq import AttnSeq2SeqConfig, target_vocabulary
 from .ctc import CTCPrefixScores, ctc_loss
 from .frontend import FRONTENDS
 from .fused import is_plain_linear, runs_plainly
+from .labels import IGNORED
 from .messages import check_layer
 from .mixers import SelfAttention
-from .output_layer import IGNORED, UnreadLogitsOutput, chunked_cross_entropy, lengths_to_last_label
+from .modality import TEXT, modality_of
+from .output_layer import UnreadLogitsOutput, chunked_cross_entropy, lengths_to_last_label
 from .pointer import copied_mass, coverage_loss, known_ids, mixed_log_probs, pointer_cross_entropy
 from .recorder import record
 from .recurrent import RecurrentDecoder, RecurrentEncoder
@@ -78,7 +80,7 @@ def shift_tokens_right(
         if value is None:
             raise ValueError(f"Labels need {name}, which is not set: set config.{name}.")
     shifted = torch.cat([torch.full_like(labels[:, :1], decoder_start_token_id), labels[:, :-1]], dim=1)
-    return shifted.masked_fill(shifted == -100, pad_token_id)
+    return shifted.masked_fill(shifted == IGNORED, pad_token_id)
 
 
 def check_inputs(
@@ -194,9 +196,9 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
 
     def __init__(self, config: AttnSeq2SeqConfig, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
-        frontend = FRONTENDS[config.frontend]
-        self.main_input_name = frontend.input_name
-        self.input_modalities = frontend.modality
+        modality = modality_of(config)
+        self.main_input_name = modality.input_name
+        self.input_modalities = modality.name
 
     @property
     def dummy_inputs(self) -> dict[str, torch.Tensor]:
@@ -215,13 +217,13 @@ class AttnSeq2SeqPreTrainedModel(PreTrainedModel):
             from .pipeline_attn_seq2seq import TASK, AttnTranslationPipeline
             from .pipeline_media_attn_seq2seq import PIPELINES
 
-            frontend = FRONTENDS[self.config.frontend]
-            self.config.auto_map[frontend.auto_class] = self.config.auto_map["AutoModelForSeq2SeqLM"]
-            classes: dict[str, Any] = {task: PIPELINES[task] for task in frontend.tasks}
-            if frontend.reads_tokens:
+            modality = modality_of(self.config)
+            self.config.auto_map[modality.auto_class] = self.config.auto_map["AutoModelForSeq2SeqLM"]
+            classes: dict[str, Any] = {task: PIPELINES[task] for task in modality.pipelines}
+            if modality == TEXT:
                 classes[TASK] = AttnTranslationPipeline
             self.config.custom_pipelines = {
-                task: {"impl": f"{each.__module__.split('.')[-1]}.{each.__name__}", "pt": [frontend.auto_class]}
+                task: {"impl": f"{each.__module__.split('.')[-1]}.{each.__name__}", "pt": [modality.auto_class]}
                 for task, each in classes.items()
             }
         settings: Any = getattr(self, "generation_config", None)
@@ -463,30 +465,30 @@ class AttnSeq2SeqEncoder(AttnSeq2SeqPreTrainedModel):
                 does not fit.
         """
         given = {"input_ids": input_ids, "input_features": input_features, "pixel_values": pixel_values}
-        frontend, inputs = self.frontend, given.pop(self.main_input_name)
-        if not frontend.reads_tokens:
+        modality, inputs = modality_of(self.config), given.pop(self.main_input_name)
+        if modality != TEXT:
             given["inputs_embeds"] = inputs_embeds
         for name, other in given.items():
             if other is not None:
                 raise ValueError(
                     f"This model has frontend='{self.config.frontend}': give {self.main_input_name}, not {name}."
                 )
-        mask = pixel_mask if frontend.mask_name == "pixel_mask" else attention_mask
-        if frontend.reads_tokens:
+        mask = {"attention_mask": attention_mask, "pixel_mask": pixel_mask}[modality.mask_name]
+        if modality == TEXT:
             # An adapter around the table has no sizes.
             vocab_size = getattr(self.embed_tokens, "num_embeddings", self.config.vocab_size)
             vocab_size += self.config.pointer_slots
             check_inputs("source", inputs, inputs_embeds, mask, vocab_size, self.config.embedding_size)
             inputs = inputs_embeds if inputs is None else self.embed_tokens(known_ids(inputs, self.config))
         else:
-            frontend.check(self.config, inputs, mask)
+            self.frontend.check(self.config, inputs, mask)
         if mask is not None and not is_tracing(mask):
             empty = (~mask.bool().flatten(1).any(1)).nonzero()
             if len(empty):
                 raise ValueError(
-                    f"Source {int(empty[0])} of the batch is all padding: it needs at least one real {frontend.unit}."
+                    f"Source {int(empty[0])} of the batch is all padding: it needs at least one real {modality.unit}."
                 )
-        embedded = frontend(inputs, mask)
+        embedded = self.frontend(inputs, mask)
         out = self.stack(embedded.embeds, embedded.mask, output_attentions=bool(kwargs.get("output_attentions")))
         record(self, embeddings=embedded.embeds, states=out.hidden_states)
         own_mask, source_ids = out.mask, input_ids if self.config.pointer else None

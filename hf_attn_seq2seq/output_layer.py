@@ -16,9 +16,9 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from .attention import at_least_single
 from .fused import plain_gradients
+from .labels import IGNORED
 
 
-IGNORED = -100  # the label of a position without one
 # Bytes of logits at a time. The C library gives memory above 32 MiB back at once, so that each of its pages faults
 # in again; and rows enough that the products stay at full speed.
 CHUNK_BYTES = 16 * 2**20
@@ -244,4 +244,4 @@ class UnreadLogitsOutput(Seq2SeqLMOutput):
         return self._read().to_tuple()
 
 
-__all__ = ["IGNORED", "UnreadLogitsOutput", "chunked_cross_entropy", "lengths_to_last_label", "plain_cross_entropy"]
+__all__ = ["UnreadLogitsOutput", "chunked_cross_entropy", "lengths_to_last_label", "plain_cross_entropy"]

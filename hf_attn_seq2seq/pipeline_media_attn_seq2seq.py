@@ -18,6 +18,7 @@ from transformers.pipelines.base import Pipeline
 from transformers.pipelines.image_text_to_text import ImageTextToTextPipeline
 
 from .messages import quoted
+from .modality import AUDIO, IMAGE, MODALITIES, Modality
 from .splitting import length_limit
 
 
@@ -52,7 +53,7 @@ class AttnSpeechRecognitionPipeline(AutomaticSpeechRecognitionPipeline):
     """
 
     def __init__(self, model: Any, *args: Any, engine: Any = None, **kwargs: Any) -> None:
-        self.own, self.engine = _is_own(model, "speech", "sounds"), engine
+        self.own, self.engine = _is_own(model, AUDIO), engine
         if self.own:
             self._pipeline_calls_generate = False  # Transformers' defaults of the search, in place of the model's
         super().__init__(model, *args, **kwargs)
@@ -116,7 +117,7 @@ class AttnImageToTextPipeline(ImageTextToTextPipeline):
     """
 
     def __init__(self, model: Any, *args: Any, engine: Any = None, **kwargs: Any) -> None:
-        self.own, self.engine = _is_own(model, "image", "pictures"), engine
+        self.own, self.engine = _is_own(model, IMAGE), engine
         if self.own:
             self._pipeline_calls_generate = False
         super().__init__(model, *args, **kwargs)
@@ -169,12 +170,13 @@ PIPELINES: dict[str, type[Pipeline]] = {
 }
 
 
-def _is_own(model: Any, frontend: str, noun: str) -> bool:
+def _is_own(model: Any, modality: Modality) -> bool:
     """Whether a model is one of this package; a ValueError if it reads something else."""
     if getattr(model.config, "model_type", None) != MODEL_TYPE:
         return False
-    if model.config.frontend != frontend:
-        raise ValueError(f"This model reads {model.config.frontend}, not {noun}: use the pipeline for these.")
+    if model.main_input_name != modality.input_name:
+        other = next(each for each in MODALITIES if each.input_name == model.main_input_name)
+        raise ValueError(f"This model reads {other.reads}, not {modality.reads}: use the pipeline for these.")
     return True
 
 

@@ -18,7 +18,8 @@ from torch import nn
 from .attention import at_least_single
 from .configuration_attn_seq2seq import AttnSeq2SeqConfig
 from .fused import plain_gradients, runs_plainly
-from .output_layer import CHUNK_BYTES, IGNORED, MIN_CHUNK_ROWS
+from .labels import IGNORED
+from .output_layer import CHUNK_BYTES, MIN_CHUNK_ROWS
 from .recorder import record
 
 

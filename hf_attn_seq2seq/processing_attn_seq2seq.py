@@ -11,7 +11,7 @@ from transformers.utils import cached_file
 
 from .feature_extraction_attn_seq2seq import AttnSeq2SeqFeatureExtractor
 from .image_processing_attn_seq2seq import AttnSeq2SeqImageProcessor
-from .tokenization_attn_seq2seq import IGNORED_LABEL
+from .labels import IGNORED
 
 
 _PARTS = {"feature_extractor", "image_processor"}
@@ -119,7 +119,7 @@ class AttnSeq2SeqProcessor(ProcessorMixin):
                 return_attention_mask=True,
                 return_tensors="pt",
             )
-            labels = padded["input_ids"].masked_fill(padded["attention_mask"] == 0, IGNORED_LABEL)
+            labels = padded["input_ids"].masked_fill(padded["attention_mask"] == 0, IGNORED)
             made["labels"] = labels if kwargs.get("return_tensors") == "pt" else labels.numpy()
         return made
 

@@ -19,8 +19,9 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import BatchEncoding, PreTrainedTokenizerFast
 
+from .labels import IGNORED
 
-IGNORED_LABEL = -100  # what data collators pad labels with, and what the loss leaves out
+
 TARGET_FILE = "target_tokenizer.json"
 
 
@@ -148,7 +149,7 @@ class AttnSeq2SeqTokenizer(_TwoVocabularies):
             token_ids = token_ids["input_ids"]
         if isinstance(token_ids, int):
             token_ids = [token_ids]
-        real_ids: list[Any] = [self.pad_token_id if i == IGNORED_LABEL else i for i in token_ids]
+        real_ids: list[Any] = [self.pad_token_id if i == IGNORED else i for i in token_ids]
         return super()._decode(real_ids, *args, **kwargs)
 
 

@@ -14,6 +14,7 @@ from hf_attn_seq2seq import (
     AttnSeq2SeqProcessor,
 )
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.modality import AUDIO, FRONTEND_TYPES
 from tests.helpers import scrambled
 
 
@@ -34,10 +35,10 @@ class MediaModel(NamedTuple):
 
 
 def media_model(frontend: str, scale: float = 1.0, **fields: Any) -> MediaModel:
-    """`frontend` is "speech" or "image"; `scale` as for `scrambled`."""
+    """`frontend` is one of sounds or of pictures; `scale` as for `scrambled`."""
     tokenizer = train_tokenizer(["one two three four five six seven"], kind="word", vocab_size=40)
     sizes = {"vocab_size": len(tokenizer), "hidden_size": 16, "encoder_type": "gru", "decoder_type": "gru"}
-    if frontend == "speech":
+    if FRONTEND_TYPES[frontend] == AUDIO:
         processor = AttnSeq2SeqProcessor(AttnSeq2SeqFeatureExtractor(20), tokenizer=tokenizer)
         fields = {"num_mel_bins": 20, "ctc_weight": 0.3, **fields}
     else:

@@ -163,9 +163,11 @@ def test_what_is_new_works_as_the_page_adds_it(tmp_path: Path) -> None:
         assert source.count(hunk.before) == 1, f"the page changes lines that {hunk.path} has not, or has twice"
         path.write_text(source.replace(hunk.before, hunk.after), "utf-8")
     code = [block.code for block in blocks(WHERE, "python")]
+    everywhere = (ROOT / "tests" / "new_front_end.py").read_text("utf-8")
     where = "import hf_attn_seq2seq\nprint(hf_attn_seq2seq.__file__)\n"
-    (tmp_path / "use.py").write_text("\n".join([*code, where]), "utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HF_HOME": str(tmp_path / "cache")}
+    (tmp_path / "use.py").write_text("\n".join([*code, everywhere, where]), "utf-8")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])  # the package as it is changed, and the helpers of the tests
+    environment = {**os.environ, "PYTHONPATH": paths, "HF_HOME": str(tmp_path / "cache")}
     done = subprocess.run(
         [sys.executable, "use.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )

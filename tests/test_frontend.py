@@ -4,17 +4,24 @@
 import math
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.attention import ATTENTIONS
-from hf_attn_seq2seq.configuration_attn_seq2seq import FRONTEND_TYPES, RUNNING_STATE_ATTENTIONS
+from hf_attn_seq2seq.configuration_attn_seq2seq import RUNNING_STATE_ATTENTIONS
 from hf_attn_seq2seq.ctc import ctc_loss
-from hf_attn_seq2seq.frontend import FRONTENDS, grid_positions, to_front
+from hf_attn_seq2seq.decoding.loaded import quick_engine, why_no_graph_of
+from hf_attn_seq2seq.decoding.recognition import states_of
+from hf_attn_seq2seq.frontend import FRONTENDS, grid_positions, source_stride, to_front
+from hf_attn_seq2seq.graphs.parts import write_graphs
+from hf_attn_seq2seq.graphs.writer import write_graph
+from hf_attn_seq2seq.modality import FRONTEND_TYPES
 from hf_attn_seq2seq.recurrent import join_pairs
 from tests.helpers import END, STACK_PAIRS, START, scrambled, tiny_config
 
@@ -62,8 +69,18 @@ def padded(kind: str, inputs: torch.Tensor, before: int, after: int, above: int 
     return {"pixel_values": noise, "pixel_mask": mask}
 
 
-def test_every_front_end_is_in_the_configuration() -> None:
-    assert tuple(FRONTENDS) == FRONTEND_TYPES
+def test_every_front_end_says_what_it_reads() -> None:
+    assert list(FRONTENDS) == list(FRONTEND_TYPES)
+
+
+@pytest.mark.parametrize("name", FRONTENDS)
+def test_a_front_end_reads_what_is_said_of_it(name: str) -> None:
+    modality = FRONTEND_TYPES[name]
+    model = AttnSeq2SeqForConditionalGeneration(tiny_config(frontend=name))
+    inputs = {key: value for key, value in model.dummy_inputs.items() if key != "decoder_input_ids"}
+    assert list(inputs) == [modality.input_name, modality.mask_name]
+    assert inputs[modality.mask_name].shape == modality.mask_shape(inputs[modality.input_name].shape)
+    assert (model.main_input_name, model.input_modalities) == (modality.input_name, modality.name)
 
 
 @EVERY_KIND
@@ -91,7 +108,7 @@ def test_padding_is_as_if_it_were_not_there(kind: str, encoder: str, before: int
 def test_a_state_stands_for_as_much_as_the_stride_says(kind: str) -> None:
     model = build(kind, encoder_layers=3, pyramid_layers=0 if kind == "pictures" else 2)
     states = model.model.encoder(**{model.main_input_name: source(kind, 50)}).last_hidden_state.shape[1]
-    first, second = model.config.frontend_stride
+    first, second = source_stride(model.config)
     expected = {
         "speech": math.ceil(50 / first),
         "lines": math.ceil(50 / second),
@@ -258,17 +275,25 @@ def test_positions_tell_row_and_column() -> None:
     )
 
 
-def test_a_backbone_of_timm_gives_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`timm` itself needs torchvision; here a module of its name has one network with its interface."""
+class Network(nn.Module):
+    """In place of one of `timm`, which needs torchvision; each cell also reads a little of what is around it."""
 
-    class Network(nn.Module):
-        def __init__(self, channels: int) -> None:
-            super().__init__()
-            self.map = nn.Conv2d(channels, 6, 4, stride=4)
-            self.feature_info = types.SimpleNamespace(channels=lambda: [3, 6], reduction=lambda: [2, 4])
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.blur = nn.Conv2d(channels, 3, 3, padding=1)
+        self.map = nn.Conv2d(3, 6, 4, stride=4)
+        self.feature_info = types.SimpleNamespace(channels=lambda: [3, 6], reduction=lambda: [1, 4])
+        self.seen: list[tuple[int, ...]] = []
 
-        def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-            return [pixels, self.map(pixels)]
+    def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        self.seen.append(tuple(pixels.shape))
+        blurred = self.blur(pixels)
+        return [blurred, self.map(blurred)]
+
+
+@pytest.fixture
+def timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of its name has one network with its interface."""
 
     def create_model(name: str, pretrained: bool, features_only: bool, in_chans: int) -> nn.Module:
         if name != "small" or pretrained or not features_only:
@@ -276,16 +301,64 @@ def test_a_backbone_of_timm_gives_the_grid(monkeypatch: pytest.MonkeyPatch) -> N
         return Network(in_chans)
 
     monkeypatch.setitem(sys.modules, "timm", types.SimpleNamespace(create_model=create_model))
-    fields = {"frontend": "image", "image_backbone": "small"}
-    model = AttnSeq2SeqForConditionalGeneration(tiny_config(**fields))
-    encoded = model.model.encoder(**padded("pictures", source("pictures", 16)[:, :, :8], 0, 4))
-    assert encoded.last_hidden_state.shape == (1, 2 * 5, 16)
-    assert encoded.attention_mask.int().tolist() == [[1, 1, 1, 1, 0, 1, 1, 1, 1, 0]]
+
+
+BACKBONE = {"frontend": "image", "image_backbone": "small"}
+
+
+@pytest.mark.usefixtures("timm")
+def test_a_backbone_of_timm_gives_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = AttnSeq2SeqForConditionalGeneration(tiny_config(**BACKBONE))
+    encoded = model.model.encoder(**padded("pictures", source("pictures", 18)[:, :, :8], 0, 4))
+    assert encoded.last_hidden_state.shape == (1, 2 * 4, 16)
+    assert encoded.attention_mask.all()
     with pytest.raises(ValueError, match="no network of timm"):
         AttnSeq2SeqForConditionalGeneration(tiny_config(frontend="image", image_backbone="other"))
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ImportError, match="needs timm"):
-        AttnSeq2SeqForConditionalGeneration(tiny_config(**fields))
+        AttnSeq2SeqForConditionalGeneration(tiny_config(**BACKBONE))
+
+
+@pytest.mark.usefixtures("timm")
+def test_a_backbone_sees_no_padding_and_pictures_of_one_size_together() -> None:
+    model = scrambled(AttnSeq2SeqForConditionalGeneration(tiny_config(**BACKBONE)), scale=0.5).double()
+    sizes = [(8, 12), (9, 20), (8, 12), (4, 7)]
+    pictures = [source("pictures", wide, seed=wide)[:, :, :high].double() for high, wide in sizes]
+    noise = torch.randn(len(pictures), 3, 11, 26, dtype=torch.float64)
+    mask = torch.zeros(len(pictures), 11, 26, dtype=torch.long)
+    for row, (picture, (high, wide)) in enumerate(zip(pictures, sizes)):
+        noise[row, :, row : row + high, 3 : 3 + wide] = picture[0]
+        mask[row, row : row + high, 3 : 3 + wide] = 1
+    seen = model.model.encoder.frontend.backbone.seen
+    together = model.model.encoder(pixel_values=noise, pixel_mask=mask)
+    assert sorted(seen) == [(1, 3, 4, 7), (1, 3, 9, 20), (2, 3, 8, 12)]
+    for row, picture in enumerate(pictures):
+        alone = model.model.encoder(pixel_values=picture).last_hidden_state[0]
+        real = together.attention_mask[row].bool()
+        torch.testing.assert_close(together.last_hidden_state[row, real], alone)
+    together.last_hidden_state.sum().backward()
+    assert model.model.encoder.frontend.backbone.map.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.usefixtures("timm")
+def test_a_backbone_says_what_its_states_stand_for() -> None:
+    config = tiny_config(**BACKBONE, image_height=9)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    assert source_stride(config) == (4, 4)
+    assert states_of(config, np.array([20, 22])).tolist() == [3 * 5, 3 * 6]
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.usefixtures("timm")
+def test_a_graph_holds_no_backbone(tmp_path: Path) -> None:
+    model = AttnSeq2SeqForConditionalGeneration(tiny_config(**BACKBONE))
+    for write in (write_graph, lambda model: write_graphs(model, tmp_path)):
+        with pytest.raises(ValueError, match="image_backbone='small', through which pictures of each size pass by"):
+            write(model)
+    assert "image_backbone='small'" in why_no_graph_of(model)
+    assert quick_engine(model).name == "torch"
 
 
 @pytest.mark.parametrize(
@@ -371,4 +444,4 @@ def test_searches_refuse_a_ctc_that_is_not_there() -> None:
 def test_a_configuration_of_text_says_nothing_of_other_sources() -> None:
     config = AttnSeq2SeqConfig()
     assert config.reads_tokens
-    assert config.frontend_stride == (1, 1)
+    assert source_stride(config) == (1, 1)

@@ -12,8 +12,9 @@ from torch.utils import _pytree as pytree
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from hf_attn_seq2seq import output_layer
+from hf_attn_seq2seq.labels import IGNORED
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from hf_attn_seq2seq.output_layer import IGNORED, chunked_cross_entropy, plain_cross_entropy
+from hf_attn_seq2seq.output_layer import chunked_cross_entropy, plain_cross_entropy
 from hf_attn_seq2seq.recorder import Recorder, recording
 
 from .helpers import padded_batch, tiny_model

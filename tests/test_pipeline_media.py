@@ -22,10 +22,9 @@ from hf_attn_seq2seq import (
     AttnSeq2SeqProcessor,
     pipeline,
 )
-from hf_attn_seq2seq.decoding.folders import READ
 from hf_attn_seq2seq.decoding.loading import load_translator
-from hf_attn_seq2seq.frontend import FRONTENDS
 from hf_attn_seq2seq.media import read_audio
+from hf_attn_seq2seq.modality import FRONTEND_TYPES, MODALITIES
 from hf_attn_seq2seq.pipeline_media_attn_seq2seq import (
     PIPELINES,
     AttnImageToTextPipeline,
@@ -62,10 +61,8 @@ def texts(front: str, results: list[Any]) -> list[str]:
 
 
 def test_every_task_has_a_pipeline_and_a_class() -> None:
-    for frontend in FRONTENDS.values():
-        assert hasattr(transformers, frontend.auto_class)
-        assert set(frontend.tasks) <= set(PIPELINES)
-    assert set(PIPELINES) == {task for frontend in FRONTENDS.values() for task in frontend.tasks}
+    assert all(hasattr(transformers, modality.auto_class) for modality in MODALITIES)
+    assert set(PIPELINES) == {task for modality in MODALITIES for task in modality.pipelines}
 
 
 def test_files_are_read_as_by_the_processor(
@@ -77,7 +74,7 @@ def test_files_are_read_as_by_the_processor(
     expected = [made.plainly(file)[0] for file in files]
     beams = [made.plainly(file, num_beams=3)[0] for file in files]
     assert len(set(expected)) > 1
-    for task in FRONTENDS[front].tasks:
+    for task in FRONTEND_TYPES[front].pipelines:
         pipe = transformers.pipeline(task, model=folder, device="cpu")
         assert type(pipe) is PIPELINES[task]
         assert texts(front, [pipe(file) for file in files]) == expected
@@ -101,8 +98,8 @@ def test_a_bad_file_among_good_ones_is_named(
     (bad := tmp_path / "bad.file").write_text("dear reader\n" * 20)
     given = [files[0], str(bad), files[1]]
     for pipe in (
-        transformers.pipeline(FRONTENDS[front].tasks[0], model=folder, device="cpu"),
-        pipeline(FRONTENDS[front].tasks[0], model=folder),
+        transformers.pipeline(FRONTEND_TYPES[front].pipelines[0], model=folder, device="cpu"),
+        pipeline(FRONTEND_TYPES[front].pipelines[0], model=folder),
     ):
         for size in (1, 3):
             with pytest.raises(ValueError, match=f"{re.escape(str(bad))} is not a "):
@@ -188,10 +185,10 @@ def test_kinds_of_pictures(tmp_path: Path) -> None:
 def test_a_model_that_reads_something_else_is_refused() -> None:
     reads, sees = tiny_model(), media_model("image")
     ears = media_model("speech").processor
-    for model, noun in ((reads, "tokens"), (sees.model, "image")):
-        with pytest.raises(ValueError, match=f"reads {noun}, not sounds"):
+    for model, noun in ((reads, "text"), (sees.model, "pictures")):
+        with pytest.raises(ValueError, match=f"reads {noun}, not speech"):
             AttnSpeechRecognitionPipeline(model, feature_extractor=ears.feature_extractor, tokenizer=ears.tokenizer)
-    with pytest.raises(ValueError, match="reads tokens, not pictures"):
+    with pytest.raises(ValueError, match="reads text, not pictures"):
         AttnImageToTextPipeline(reads, processor=sees.processor)
 
 
@@ -263,7 +260,7 @@ def test_the_pipelines_travel_with_the_weights(front: str, made: MediaModel, fil
     (script := tmp_path / "stranger.py").write_text(STRANGER)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment.update(HF_MODULES_CACHE=str(tmp_path / "modules"), HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
-    tasks = FRONTENDS[front].tasks
+    tasks = FRONTEND_TYPES[front].pipelines
     command = [sys.executable, str(script), str(folder), KEYS[front], ",".join(tasks), *files]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -277,7 +274,7 @@ def test_the_pipelines_travel_with_the_weights(front: str, made: MediaModel, fil
 def test_our_own_pipeline_gives_both_kinds(front: str, made: MediaModel, files: list[str], tmp_path: Path) -> None:
     folder = made.save(tmp_path / "model")
     expected = [made.plainly(file, num_beams=2)[0] for file in files]
-    for task in FRONTENDS[front].tasks:
+    for task in FRONTEND_TYPES[front].pipelines:
         for engine, name in (("auto", "graph"), ("torch", "torch")):
             pipe = pipeline(task, folder, engine=engine, device="cpu")
             assert pipe.engine.name.startswith(name)
@@ -293,9 +290,11 @@ def test_our_own_pipeline_gives_both_kinds(front: str, made: MediaModel, files: 
         words = "^The processor is for pictures 32 pixels high, and the model reads pictures 16 pixels high"
     with pytest.raises(ValueError, match=words):
         pipeline(task, made.model, processor=unlike)
-    with pytest.raises(ValueError, match=f"model' reads {READ[front]}, and the models of an ensemble must read text"):
+    with pytest.raises(
+        ValueError, match=f"model' reads {FRONTEND_TYPES[front].reads}, and the models of an ensemble must read text"
+    ):
         load_translator([str(folder), str(folder)])
-    noun = READ[front]
+    noun = FRONTEND_TYPES[front].reads
     with pytest.raises(ValueError, match=f"reads {noun}, not text"):
         pipeline("translation", folder)
     for options, words in (

@@ -13,7 +13,7 @@ import torch
 from hf_attn_seq2seq import pointer
 from hf_attn_seq2seq.decoding.graph import GraphEngine
 from hf_attn_seq2seq.graphs.writer import save_graph
-from hf_attn_seq2seq.output_layer import IGNORED
+from hf_attn_seq2seq.labels import IGNORED
 from hf_attn_seq2seq.pointer import (
     copied_mass,
     coverage_loss,

@@ -9,6 +9,7 @@ import torch
 
 from hf_attn_seq2seq.data.alignment_targets import alignment_targets
 from hf_attn_seq2seq.image_processing_attn_seq2seq import AttnSeq2SeqImageProcessor, pad_pixels
+from hf_attn_seq2seq.labels import IGNORED
 
 
 SOURCE_BUCKET = 4  # source lengths are compared in steps of this many tokens
@@ -110,11 +111,11 @@ def pad_batch(examples: Sequence[Mapping[str, Any]], pad_token_id: int, shift: i
         height, width)`, and `pixel_mask`, `(batch, height, width)`.
     """
     if "input_features" in examples[0] or "pixel_values" in examples[0]:
-        return {**pad_media(examples), "labels": _pad([example["labels"] for example in examples], -100)}
+        return {**pad_media(examples), "labels": _pad([example["labels"] for example in examples], IGNORED)}
     batch = {
         "input_ids": _pad([example["input_ids"] for example in examples], pad_token_id),
         "attention_mask": _pad([[1] * len(example["input_ids"]) for example in examples], 0),
-        "labels": _pad([example["labels"] for example in examples], -100),
+        "labels": _pad([example["labels"] for example in examples], IGNORED),
     }
     if "links" in examples[0]:
         shape = (batch["labels"].shape[1], batch["input_ids"].shape[1])

@@ -21,8 +21,9 @@ from hf_attn_seq2seq.decoding.graph import import_onnxruntime
 from hf_attn_seq2seq.decoding.names import DESCRIPTION
 from hf_attn_seq2seq.decoding.safety import is_plain
 from hf_attn_seq2seq.frontend import FRONTENDS
-from hf_attn_seq2seq.graphs.format import SOURCES, STATES_MASK
+from hf_attn_seq2seq.graphs.format import STATES_MASK
 from hf_attn_seq2seq.messages import quoted
+from hf_attn_seq2seq.modality import modality_of
 from hf_attn_seq2seq.modeling_attn_seq2seq import (
     AttnSeq2SeqForConditionalGeneration,
     AttnSeq2SeqPreTrainedModel,
@@ -110,7 +111,8 @@ class ExportedEncoder(nn.Module):
         self.graph = graph
         self.config = config
         self.vocab_size = config.vocab_size + config.pointer_slots
-        self.main_input_name, self.mask_name = SOURCES[config.frontend]
+        self.modality = modality_of(config)
+        self.main_input_name = self.modality.input_name
 
     def forward(
         self,
@@ -135,7 +137,8 @@ class ExportedEncoder(nn.Module):
             ValueError: The source is empty, ids are outside the vocabulary, or frames or pixels do not fit the model.
         """
         given = {"input_ids": input_ids, "input_features": input_features, "pixel_values": pixel_values}
-        source, mask = given[self.main_input_name], pixel_mask if self.mask_name == "pixel_mask" else attention_mask
+        masks = {"attention_mask": attention_mask, "pixel_mask": pixel_mask}
+        source, mask = given[self.main_input_name], masks[self.modality.mask_name]
         if self.config.reads_tokens:
             if source is None or source.numel() == 0:
                 raise ValueError("The source is empty: give at least one token, such as the end token.")
@@ -145,9 +148,8 @@ class ExportedEncoder(nn.Module):
             FRONTENDS[self.config.frontend].check(self.config, source, mask)
             source = source.float()
         if mask is None:
-            batch, *sizes = source.shape
-            mask = torch.ones(batch, *(sizes[1:] if self.mask_name == "pixel_mask" else sizes[:1]), dtype=torch.long)
-        feed = {self.main_input_name: source, self.mask_name: mask.long()}
+            mask = torch.ones(self.modality.mask_shape(source.shape))
+        feed = {self.main_input_name: source, self.modality.mask_name: mask.long()}
         return ModelOutput(self.graph(feed, self.graph.outputs))
 
 

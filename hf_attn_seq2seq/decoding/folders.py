@@ -14,6 +14,7 @@ from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.decoding.safety import ADAPTER, NO_CODE, WEIGHTS, find_file, read_settings
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE, READOUT_FILE
 from hf_attn_seq2seq.messages import quoted
+from hf_attn_seq2seq.modality import FRONTEND_TYPES, TEXT, Modality
 
 
 FILES = (  # that a model's folder in the cache of the Hub may have, beside the configuration
@@ -33,8 +34,6 @@ SETTINGS = (
     "processor_config.json",
     "preprocessor_config.json",
 )
-TASKS = {"tokens": "translation", "speech": "automatic-speech-recognition", "image": "image-to-text"}
-READ = {"tokens": "text", "speech": "speech", "image": "pictures"}  # what models read, by their front end
 PADDED = 127  # tokens that a vocabulary may have beyond the tokenizer's, where it is a round number
 GENERATION = "The generation_config.json"
 _DERIVED = ("results.json", "training_args.bin", GRAPH_FILE)
@@ -86,32 +85,32 @@ def check_settings(folder: str) -> None:
             read_settings(Path(folder, file))
 
 
-def check_reads(name: str, config: Any, *frontends: str) -> None:
+def check_reads(name: str, config: Any, *modalities: Modality) -> None:
     """
     Check that a model reads what a command gives it.
 
     Args:
         name: Of the model.
         config: Its configuration, of this package or another, or settings of its file.
-        frontends: Those that fit.
+        modalities: Those that fit.
 
     Raises:
         ValueError: The model reads something else.
     """
     settings = config if isinstance(config, Mapping) else vars(config)
     frontend = settings.get("frontend") or "tokens"
-    if frontend not in frontends:
-        command = "translate" if frontend == "tokens" else "transcribe"
-        wanted = " or ".join(READ[each] for each in frontends)
-        raise ValueError(
-            f"'{name}' reads {READ.get(frontend, quoted(frontend))}, not {wanted}: use hf-attn-seq2seq {command}."
-        )
+    modality = FRONTEND_TYPES.get(frontend)
+    if modality not in modalities:
+        read = modality.reads if modality else quoted(str(frontend))
+        command = "translate" if modality == TEXT else "transcribe"
+        wanted = " or ".join(each.reads for each in modalities)
+        raise ValueError(f"'{name}' reads {read}, not {wanted}: use hf-attn-seq2seq {command}.")
 
 
 def try_it(folder: str | os.PathLike[str]) -> str:
     """What to do with a model that was just written, by its `config.json`."""
-    reads_text = (read_settings(Path(folder, "config.json")).get("frontend") or "tokens") == "tokens"
-    given = 'translate {} "..."' if reads_text else "transcribe {} FILE"
+    frontend = read_settings(Path(folder, "config.json")).get("frontend") or "tokens"
+    given = 'translate {} "..."' if FRONTEND_TYPES.get(frontend) == TEXT else "transcribe {} FILE"
     return f"Try it: hf-attn-seq2seq {given.format(folder)}"
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_attn_seq2seq.decoding.engines import Hypotheses
-from hf_attn_seq2seq.graphs.format import GRAPH_FILE, SOURCES, VERSION, checksums, read_about
+from hf_attn_seq2seq.graphs.format import GRAPH_FILE, VERSION, checksums, read_about
 from hf_attn_seq2seq.graphs.settings import NOT_SEARCH, Search, as_list, why_not
 from hf_attn_seq2seq.messages import check_layer, shortened
+from hf_attn_seq2seq.modality import MODALITIES, TEXT
 
 
 if TYPE_CHECKING:
@@ -91,10 +92,14 @@ class GraphEngine:
         self.path, self.folder, self.session = path, folder, session
         self.layers, self.heads = about["layers"], about["heads"]
         self.kind, self.limited = about["kind"], about["limited"]
-        self.config = SimpleNamespace(**{"frontend": "tokens", **about["config"]})  # early graphs name none
+        self.config = SimpleNamespace(**about["config"])
         self.generation_config = SimpleNamespace(**generation_settings)
         inputs = [*self.session.get_inputs(), *self.session.get_overridable_initializers()]
         self.inputs = {each.name for each in inputs}
+        found = [each for each in MODALITIES if each.input_name in self.inputs]
+        if not found:
+            raise GraphProblem(f"'{path}' is incomplete: {_AGAIN}.")
+        self.modality = found[0]  # which the inputs tell of every front end
 
     def can(self, options: Mapping[str, Any]) -> str | None:
         """See [`LimitedEngine`]."""
@@ -180,16 +185,13 @@ class GraphEngine:
 
     def _source(self, given: Mapping[str, Any], search: Search) -> dict[str, np.ndarray]:
         """The source and its mask, as the graph takes them."""
-        name, mask_name = SOURCES[self.config.frontend]
+        name, mask_name = self.modality.input_name, self.modality.mask_name
         if given.get(name) is None:
             raise ValueError(f"This model reads {name}: give them.")
-        inputs = np.asarray(given[name], dtype=np.int64 if name == "input_ids" else np.float32)
+        inputs = np.asarray(given[name], dtype=np.int64 if self.modality == TEXT else np.float32)
         mask = given.get(mask_name)
-        if mask is None:
-            shape = inputs.shape if inputs.ndim == 2 else (len(inputs), *inputs.shape[2:])
-            mask = np.ones(inputs.shape[:2] if inputs.ndim == 3 else shape)
-        mask = np.asarray(mask, dtype=np.int64)
-        if name == "input_ids":
+        mask = np.asarray(np.ones(self.modality.mask_shape(inputs.shape)) if mask is None else mask, dtype=np.int64)
+        if self.modality == TEXT:
             self._check_ids(inputs)
         elif inputs.size == 0 or not mask.reshape(len(mask), -1).any(1).all():
             raise ValueError("A source is empty or all padding: give at least one real frame or pixel.")
@@ -204,7 +206,7 @@ class GraphEngine:
                 raise ValueError(f"{name}={shortened(str(value))} is outside the vocabulary of {target} tokens.")
         if self.config.position_type == "learned":
             limit = self.config.max_position_embeddings
-            read = inputs.shape[1] if self.config.frontend == "tokens" else 0  # of others the states are not known
+            read = inputs.shape[1] if self.modality == TEXT else 0  # of others the states are not known
             for recurrent, length in (("encoder", read), ("decoder", search.max_new_tokens)):
                 if getattr(self.config, f"{recurrent}_type") == "transformer" and length > limit:
                     raise ValueError(

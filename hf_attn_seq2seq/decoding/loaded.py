@@ -17,6 +17,7 @@ from hf_attn_seq2seq.decoding.graph_cache import make_engine
 from hf_attn_seq2seq.decoding.safety import NO_CODE, find_file
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.graphs.format import CONFIG_FILE
+from hf_attn_seq2seq.graphs.parts import why_not_written
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 
 
@@ -141,5 +142,7 @@ def why_no_graph_of(model: PreTrainedModel) -> str | None:
     """[`why_not_graph`] of a model as it is."""
     if type(model) is not AttnSeq2SeqForConditionalGeneration:
         return f"the class {type(model).__name__}"
+    if reason := why_not_written(model.config):
+        return reason
     others = {each.dtype for each in model.parameters()} - {torch.float32}
     return why_not_graph(model.device.type, str(others.pop()).removeprefix("torch.") if others else "float32")

@@ -30,7 +30,6 @@ from hf_attn_seq2seq.decoding.ensemble import Ensemble
 from hf_attn_seq2seq.decoding.exported import ExportedModel
 from hf_attn_seq2seq.decoding.folders import (
     GENERATION,
-    READ,
     SAVE,
     check_folder,
     check_reads,
@@ -51,6 +50,7 @@ from hf_attn_seq2seq.decoding.readout import Aligner, Readout, find_readout, kee
 from hf_attn_seq2seq.decoding.safety import HUB_OPTIONS, NO_CODE, check_files
 from hf_attn_seq2seq.graphs.format import READOUT_FILE
 from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.modality import AUDIO, IMAGE, TEXT, modality_of
 from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 
 
@@ -138,10 +138,10 @@ def load_translator(
                 f"tokenizer is of type {type(tokenizer).__name__}: give a tokenizer, or its folder or name."
             )
     for name in names if len(names) > 1 else ():
-        frontend = getattr(read_config(name, hub), "frontend", "tokens")
-        if frontend != "tokens":
+        modality = modality_of(read_config(name, hub))
+        if modality != TEXT:
             raise ValueError(
-                f"'{name}' reads {READ[frontend]}, and the models of an ensemble must read text: give it alone."
+                f"'{name}' reads {modality.reads}, and the models of an ensemble must read text: give it alone."
             )
     for name in set(names) - set(exported):
         read_generation_config(name, read_config(name, hub), hub)
@@ -170,7 +170,7 @@ def load_recognizer(
     """
     name = str(name)
     config = read_config(name, hub)
-    check_reads(name, config, "speech", "image")
+    check_reads(name, config, AUDIO, IMAGE)
     processor = read_processor(name, config, hub)
     return Recognizer(load_translator([name], device, dtype, processor.tokenizer, hub).model, processor)
 
@@ -198,7 +198,7 @@ def load_aligner(name: str | Path, **changes: Any) -> Aligner:
     Raises:
         ValueError: As for [`load_translator`], or the saved read-out is damaged.
     """
-    check_reads(str(name), read_config(str(name)), "tokens")
+    check_reads(str(name), read_config(str(name)), TEXT)
     translator = load_translator([str(name)])
     readout = readout_of(translator.model)
     return Aligner(*translator, replace(readout, **{field: new for field, new in changes.items() if new is not None}))
@@ -344,8 +344,9 @@ def check_processor(processor: AttnSeq2SeqProcessor, config: Any, name: str = "T
             "pictures {} pixels high": (part.height, height),
         }
     made = "sounds" if processor.hears else "pictures"
-    if processor.hears != (config.frontend == "speech"):
-        pairs = {"{}": (made, READ[config.frontend])}
+    modality = modality_of(config)
+    if processor.hears != (modality == AUDIO):
+        pairs = {"{}": (made, modality.reads)}
     for words, (own, needed) in pairs.items():
         if own != needed:
             raise ValueError(
@@ -363,8 +364,7 @@ def save_reader(name: str, translator: Translator, folder: Path) -> None:
         translator: What was loaded by that name.
         folder: Where a copy of the model is saved.
     """
-    frontend = getattr(translator.model.config, "frontend", "tokens")
-    if frontend == "tokens":
+    if modality_of(translator.model.config) == TEXT:
         translator.tokenizer.save_pretrained(folder)
     else:
         read_processor(name, translator.model.config).save_pretrained(folder)

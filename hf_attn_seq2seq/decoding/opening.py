@@ -27,6 +27,7 @@ from hf_attn_seq2seq.decoding.names import is_exported, resolve
 from hf_attn_seq2seq.decoding.safety import NO_CODE, check_files, find_file, read_settings
 from hf_attn_seq2seq.graphs.format import CONFIG_FILE, GRAPH_FILE
 from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.modality import TEXT
 
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ def prepare(
     tokenizer = load_tokenizer(names)
     configs = [read_config(name) for name in names]
     for name, config in zip(names, configs):
-        check_reads(name, config, "tokens")
+        check_reads(name, config, TEXT)
     generation = read_generation_config(names[0], configs[0])
     return Opening(list(names), device, dtype, tokenizer, configs, generation, None)
 
@@ -146,7 +147,7 @@ def _folder_of(name: str) -> Path | None:
     config = find_file(resolve(name), CONFIG_FILE, NO_CODE)
     if config is None or read_settings(config).get("model_type") != _MODEL_TYPE:
         return None
-    check_reads(name, read_settings(config), "tokens")
+    check_reads(name, read_settings(config), TEXT)
     return fetch_all(resolve(name), config, NO_CODE)
 
 

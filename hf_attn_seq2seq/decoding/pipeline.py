@@ -19,6 +19,7 @@ from hf_attn_seq2seq.decoding.loading import (
     read_tokenizer,
 )
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
+from hf_attn_seq2seq.modality import TEXT, modality_of
 from hf_attn_seq2seq.pipeline_attn_seq2seq import RETURN_NAMES, AttnTranslationPipeline
 from hf_attn_seq2seq.pipeline_media_attn_seq2seq import PIPELINES
 from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
@@ -79,7 +80,7 @@ def pipeline(
             found, processor = load_recognizer(model, place, dtype, hub)
         else:
             found, tokenizer = load(model or DEFAULT_MODEL, place, dtype, tokenizer, **hub)
-            check_reads(str(model or DEFAULT_MODEL), found.config, "tokens")
+            check_reads(str(model or DEFAULT_MODEL), found.config, TEXT)
         device = found.device if device is None else device  # an exported model stays on the CPU
         if torch.device(device).type == "cpu":
             searching = quick_engine(found, engine, hub)
@@ -96,7 +97,7 @@ def pipeline(
         return AttnTranslationPipeline(found, reader, task=task, device=device, engine=searching, **options)
     if processor is None:
         raise ValueError("The processor is missing: give the model's as processor=...")
-    if getattr(found.config, "frontend", "tokens") != "tokens" and isinstance(processor, AttnSeq2SeqProcessor):
+    if modality_of(found.config) != TEXT and isinstance(processor, AttnSeq2SeqProcessor):
         check_processor(processor, found.config)
     return _media_pipeline(task, found, processor, device=device, engine=searching, **options)
 

@@ -12,8 +12,10 @@ from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.loading import Recognizer
 from hf_attn_seq2seq.decoding.text import length_batches
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
+from hf_attn_seq2seq.frontend import source_stride
 from hf_attn_seq2seq.media import MAX_SECONDS, read_audio, read_image
 from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.modality import AUDIO, modality_of
 from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 from hf_attn_seq2seq.resampling import resample
 from hf_attn_seq2seq.splitting import length_limit
@@ -102,8 +104,8 @@ def states_of(config: Any, lengths: np.ndarray) -> np.ndarray:
     How many states the encoder of such a configuration makes of sounds of so many frames, or of pictures of so many
     columns of pixels.
     """
-    first, second = config.frontend_stride
-    if config.frontend == "speech":
+    first, second = source_stride(config)
+    if modality_of(config) == AUDIO:
         return -(-lengths // first)
     rows = -(-(config.image_height or first) // first)
     return rows * -(-lengths // second)

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 from hf_attn_seq2seq.evaluation.metrics import METRICS, metric_title
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, read_results, upgrade_results
+from hf_attn_seq2seq.modality import AUDIO, IMAGE, TEXT, Modality
 from hf_attn_seq2seq.writing import write_text
 
 
@@ -29,11 +30,9 @@ class SourceWords(NamedTuple):
     many: str = "sentences"
     result: str = "translation"
     length: str = "source length"
-    task: str = ""  # of Transformers' pipelines
-    tag: str = ""  # on the Hub
-    file: str = ""
-    text_of: str = ""  # where the text is in what the pipeline gives
-    auto_model: str = ""
+    modality: Modality = TEXT
+    tag: str = ""  # on the Hub; of translations, the languages tell
+    text_of: str = ""  # where the text is in what Transformers' pipeline gives
     argument: str = ""  # of the processor
     text_task: str = "translation"  # of this package's pipeline, for sources that are texts
     text_key: str = "translation_text"  # in what that pipeline gives
@@ -55,11 +54,9 @@ _SOURCES = {
         many="files",
         result="transcript",
         length="length of the reference",
-        task="automatic-speech-recognition",
-        tag="automatic-speech-recognition",
-        file="speech.flac",
+        modality=AUDIO,
+        tag=AUDIO.task,
         text_of='["text"]',
-        auto_model="AutoModelForSpeechSeq2Seq",
         argument="audio",
     ),
     "image": SourceWords(
@@ -67,11 +64,9 @@ _SOURCES = {
         many="files",
         result="text",
         length="length of the reference",
-        task="image-text-to-text",
-        tag="image-to-text",
-        file="picture.png",
+        modality=IMAGE,
+        tag=IMAGE.task,
         text_of='[0]["generated_text"]',
-        auto_model="AutoModelForImageTextToText",
         argument="images",
     ),
 }

@@ -80,10 +80,8 @@ class FrontEnd:
         """The front end of a model of this package."""
         config = module.config
         convolutions = [(each.convolution.out_channels, tuple(each.stride)) for each in module.convolutions]
-        strides = getattr(module, "strides", None) or [stride for _, stride in convolutions]
-        down, across = (math.prod(stride[side] for stride in strides) for side in (0, 1))
-        stride = (down, 1) if config.frontend == "speech" else (down, across)
-        return cls(stride, config.image_layout, tuple(convolutions), config.image_backbone, config.pyramid_layers)
+        stride, joins = module.stride(config), config.pyramid_layers
+        return cls(stride, config.image_layout, tuple(convolutions), config.image_backbone, joins)
 
     def edges(self, count: int, side: int, whole: float) -> list[float]:
         """
@@ -99,7 +97,7 @@ class FrontEnd:
         """
         step = self.stride[side]
         joined = 2**self.joins if side == 1 or self.stride[1] == 1 else 1
-        shift = 0.0 if self.backbone else step / 2 - 0.5
+        shift = step / 2 - 0.5 if self.convolutions else 0.0
         inner = [place * joined * step - shift for place in range(1, count)]
         return [0.0, *(min(whole, edge) for edge in inner), whole]
 

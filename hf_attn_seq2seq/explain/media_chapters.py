@@ -118,16 +118,19 @@ def front_end(document: Mapping[str, Any], numbers: str, shape: tuple[int, ...] 
     how_many = {1: "A convolution passes", 2: "Two convolutions pass", 3: "Three convolutions pass"}
     passes = how_many.get(count, f"{count} convolutions pass")
     over = "spectrogram" if document["kind"] == "audio" else "picture"
-    plain = f"The network {backbone} passes over the {over}"
-    if not backbone:
+    plain = f"The network {backbone} passes over the {over}" if backbone else f"The front end reads the {over}"
+    if convolutions:
         subject = "each looks" if count > 1 else "it looks"
         plain = f"{passes} over the {over}: {subject} at 3 x 3 numbers at a time, with the same weights at every place"
     if document["kind"] == "audio":
-        step = document["hop"] * math.prod(each["stride"][0] for each in convolutions)
+        become = f"so that {document['frames']:,} frames become {states:,}"
+        if convolutions:
+            step = document["hop"] * math.prod(each["stride"][0] for each in convolutions)
+            plain += f". They take strides, {become}, one every {round(1000 * step)} milliseconds"
+        else:
+            plain += f", {become}"
         plain += (
-            f". They take strides, so that {document['frames']:,} frames become {states:,}, one every "
-            f"{round(1000 * step)} milliseconds. From here on, a frame is one of these: {numbers}, which also hold a "
-            "little of the sound around it."
+            f". From here on, a frame is one of these: {numbers}, which also hold a little of the sound around it."
         )
     elif document["layout"] == "columns":
         plain += (
@@ -144,6 +147,8 @@ def front_end(document: Mapping[str, Any], numbers: str, shape: tuple[int, ...] 
     shaped = f"; the {names.many} are {shape}" if shape else ""
     if backbone:
         return Told("Front end", plain, f"The last map of {backbone} (timm), a linear map, LayerNorm{shaped}.", _MAP)
+    if not convolutions:
+        return Told("Front end", plain, f"The class of the front end has its equations{shaped}.", "x = frontend(x)")
     channels = _listed([str(each["channels"]) for each in convolutions])
     strides = _listed(["{} x {}".format(*each["stride"]) for each in convolutions])
     paper = "Dong et al. 2018, section 3.3" if document["kind"] == "audio" else _PAPERS[document["layout"]]

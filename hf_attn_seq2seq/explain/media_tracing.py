@@ -16,6 +16,7 @@ from hf_attn_seq2seq.explain.tracing import ENCODER, Reading, RunRecorder
 from hf_attn_seq2seq.feature_extraction_attn_seq2seq import one_channel
 from hf_attn_seq2seq.media import check_waveform, read_audio, read_image, resample
 from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.modality import AUDIO, modality_of
 
 
 FRONTEND = f"{ENCODER}.frontend"
@@ -34,7 +35,7 @@ def receive(model: Any, processor: Any, source: Any, name: str | None = None) ->
     Raises:
         ValueError: The processor does not fit the model, the source is none, cannot be used, or is too long.
     """
-    hears = model.config.frontend == "speech"
+    hears = modality_of(model.config) == AUDIO
     part = getattr(processor, "feature_extractor" if hears else "image_processor", None)
     if part is None:
         raise ValueError(

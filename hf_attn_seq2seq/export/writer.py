@@ -15,7 +15,6 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from hf_attn_seq2seq.decoding.exported import FORMAT, VERSION, ExportedModel
-from hf_attn_seq2seq.decoding.folders import TASKS
 from hf_attn_seq2seq.decoding.graph import GraphEngine
 from hf_attn_seq2seq.decoding.loading import load_translator, save_reader
 from hf_attn_seq2seq.decoding.names import DESCRIPTION, resolve
@@ -29,6 +28,7 @@ from hf_attn_seq2seq.graphs.settings import as_list
 from hf_attn_seq2seq.graphs.storage import WEIGHTS_FILE, save_together
 from hf_attn_seq2seq.graphs.writer import describe, write_graph
 from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.modality import modality_of
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.writing import filled, new_output, whole_file
 
@@ -101,7 +101,7 @@ def export(
                 f"{difference.largest_logit_difference:.1e}), so nothing was written: please report this."
             )
         _write_json(made / DESCRIPTION, {**description, "difference_from_pytorch": difference._asdict()})
-        card = _card(description["model"], to, difference, TASKS[model.config.frontend], bool(_without_ctc(model)))
+        card = _card(description["model"], to, difference, modality_of(model.config).task, bool(_without_ctc(model)))
         (made / "README.md").write_text(card, encoding="utf-8")
         size = sum((made / file).stat().st_size for file in (ENCODER_FILE, DECODER_FILE, GRAPH_FILE, WEIGHTS_FILE))
     return Exported(folder, to, size, difference)

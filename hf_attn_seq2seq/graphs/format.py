@@ -12,12 +12,6 @@ from hf_attn_seq2seq.protobuf import fields
 GRAPH_FILE = "graph.onnx"
 FORMAT = "hf_attn_seq2seq graph"
 VERSION = 2
-# The names of the source and of its mask, by the configuration's `frontend`.
-SOURCES = {
-    "tokens": ("input_ids", "attention_mask"),
-    "speech": ("input_features", "attention_mask"),
-    "image": ("pixel_values", "pixel_mask"),
-}
 STATES_MASK = "states_mask"  # that belongs to the encoder's states, where it is not the source's own
 CONFIG_FILE = "config.json"
 READOUT_FILE = "alignment.json"  # beside a model's weights

@@ -22,7 +22,9 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderC
 from hf_attn_seq2seq.attention import Attention, EncoderStates
 from hf_attn_seq2seq.cache_attn_seq2seq import new_state_cache, write_state
 from hf_attn_seq2seq.configuration_attn_seq2seq import AttnSeq2SeqConfig
-from hf_attn_seq2seq.graphs.format import SOURCES, STATES_MASK
+from hf_attn_seq2seq.frontend import source_stride
+from hf_attn_seq2seq.graphs.format import STATES_MASK
+from hf_attn_seq2seq.modality import AUDIO, TEXT, modality_of
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.pointer import mixed_log_probs
 
@@ -57,7 +59,7 @@ class Names(NamedTuple):
             [*memory, *(["source_ids"] if config.pointer else [])],
             state,
             [] if config.attention_type == "none" else [f"cross_attentions.{layer}" for layer in layers],
-            list(SOURCES[config.frontend]),
+            [modality_of(config).input_name, modality_of(config).mask_name],
             "attention_mask" if config.reads_tokens else STATES_MASK,
         )
 
@@ -116,6 +118,18 @@ def free_axes(names: list[str]) -> dict[str, dict[int, str]]:
     return axes
 
 
+def why_not_written(config: Any) -> str | None:
+    """None if a graph can hold a model of this configuration, otherwise the part of a sentence that says what not."""
+    name = getattr(config, "image_backbone", None)
+    return None if name is None else f"image_backbone='{name}', through which pictures of each size pass by themselves"
+
+
+def check_writable(config: Any) -> None:
+    """Raise a ValueError if no graph can hold a model of this configuration."""
+    if reason := why_not_written(config):
+        raise ValueError(f"A graph cannot hold {reason}: use the model with PyTorch.")
+
+
 class EncoderGraph(nn.Module):
     """Reads the source; maps it and its mask, as [`Names.source`], to [`Names.encoder_outputs`]."""
 
@@ -131,7 +145,8 @@ class EncoderGraph(nn.Module):
         return [layer.cross_attention for layer in self.stack.layers]
 
     def forward(self, source: torch.Tensor, source_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        out = self.encoder(**dict(zip(SOURCES[self.config.frontend], (source, source_mask))))
+        modality = modality_of(self.config)
+        out = self.encoder(**{modality.input_name: source, modality.mask_name: source_mask})
         states = out.last_hidden_state
         mask = out.attention_mask.bool()
         memories = [attention.memory(states, mask) for attention in self.attentions()]
@@ -289,7 +304,11 @@ def write_graphs(model: AttnSeq2SeqForConditionalGeneration, folder: Path) -> Na
     Args:
         model: The model, on the CPU.
         folder: An existing folder.
+
+    Raises:
+        ValueError: No graph can hold the model.
     """
+    check_writable(model.config)
     model = copy.deepcopy(model).float().eval()
     model.set_attn_implementation("eager")  # fused kernels do not return attention weights
     names = Names.of(model)
@@ -310,24 +329,25 @@ def sample_source(
     """
     A random source of so many states and its mask, by [`Names.source`]; in its second row, so many of them are real.
 
-    A picture in two dimensions is `length` states wide, and two high.
+    A picture in two dimensions is `length` states wide, and two high. In batches of an odd size the last state stands
+    for one frame or column: over several batches, lengths are no multiples of the stride.
     """
     config = model.config
     generator = torch.Generator().manual_seed(0)
-    name, mask_name = SOURCES[config.frontend]
-    high, wide = config.frontend_stride
-    if config.reads_tokens:
+    modality = modality_of(config)
+    high, wide = source_stride(config)
+    stride = high if modality == AUDIO else wide
+    length, shorter = (stride * states - (stride - 1) * (batch % 2) for states in (length, shorter))
+    if modality == TEXT:
         source = torch.randint(config.vocab_size, (batch, length), generator=generator)
-    elif config.frontend == "speech":
-        length, shorter = high * length, high * shorter
+    elif modality == AUDIO:
         source = torch.randn(batch, length, config.num_mel_bins, generator=generator)
     else:
-        length, shorter = wide * length, wide * shorter
         height = config.image_height or 2 * high + batch
         source = torch.randn(batch, config.image_channels, height, length, generator=generator)
-    mask = torch.ones(batch, *([source.shape[2]] if source.dim() == 4 else []), length, dtype=torch.long)
+    mask = torch.ones(modality.mask_shape(source.shape), dtype=torch.long)
     mask[1, ..., shorter:] = 0
-    return {name: source, mask_name: mask}
+    return {modality.input_name: source, modality.mask_name: mask}
 
 
 def _write(

@@ -38,6 +38,7 @@ from hf_attn_seq2seq.graphs.parts import (
     EncoderGraph,
     Names,
     OutputGraph,
+    check_writable,
     free_axes,
     sample_source,
 )
@@ -97,8 +98,9 @@ def write_graph(
         rows: The attention that is returned where the caller names none.
 
     Raises:
-        ValueError: The files lack a parameter of the model, or it has no such layer or head.
+        ValueError: No graph can hold the model, the files lack a parameter of it, or it has no such layer or head.
     """
+    check_writable(model.config)
     model = copy.deepcopy(model).float().eval()
     model.set_attn_implementation("eager")
     parts, heads = _traced(model)
@@ -226,14 +228,12 @@ def save_graph(model: AttnSeq2SeqForConditionalGeneration, weights: Path, folder
 
 def _inputs(model: AttnSeq2SeqForConditionalGeneration) -> list[tuple[str, int, Any]]:
     """Names, types and shapes of the source and its mask."""
-    config, names = model.config, Names.of(model).source
-    shapes: dict[str, tuple[list[str | int], list[str | int]]] = {
-        "tokens": (["batch", "src_len"], ["batch", "src_len"]),
-        "speech": (["batch", "frames", config.num_mel_bins], ["batch", "frames"]),
-        "image": (["batch", config.image_channels, "height", "width"], ["batch", "height", "width"]),
-    }
-    kinds = (INT if config.reads_tokens else FLOAT, INT)
-    return list(zip(names, kinds, shapes[config.frontend]))
+    source = sample_source(model, *SAMPLES[0][:2], 1)
+    axes = free_axes(list(source))
+    return [
+        (name, INT if value.dtype == torch.long else FLOAT, [axes[name].get(*each) for each in enumerate(value.shape)])
+        for name, value in source.items()
+    ]
 
 
 def _search_defaults(model: AttnSeq2SeqForConditionalGeneration) -> dict[str, Any]:

@@ -18,15 +18,14 @@ from hf_attn_seq2seq.decoding.loading import Translator, load_translator, save_r
 from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, make_card
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, checksums, names_only, read_results
-from hf_attn_seq2seq.frontend import FRONTENDS
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE, READOUT_FILE
 from hf_attn_seq2seq.graphs.writer import save_graph
+from hf_attn_seq2seq.modality import TEXT, Modality, modality_of
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
 
 
 PICTURE, PAGE = "alignment.png", "explanation.html"
 ENGLISH = "The cat is on the mat."  # explained if a model of English has no example
-_FILES = {"speech": "speech.flac", "image": "picture.png"}  # in a card's example, by front end
 _SECTIONS = ("model", "languages", "card", "training", "data", "evaluation", "recipe", "versions")  # of results
 
 
@@ -102,7 +101,7 @@ def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = No
                 notes.append(
                     f"There is no {RESULTS_FILE}, so the model card has no results: run evaluate to add them."
                 )
-            card = _card(results, recipe, repo_id, explained, source, model.config.frontend)
+            card = _card(results, recipe, repo_id, explained, source, modality_of(model.config))
             (folder / CARD_FILE).write_text(str(card), "utf-8")
         return notes + explained.notes
 
@@ -261,10 +260,10 @@ def _card(
     repo_id: str,
     explained: Explained,
     source: Path,
-    frontend: str,
+    modality: Modality,
 ) -> ModelCard:
     if not results:
-        return _plain_card(recipe, repo_id, explained, frontend)
+        return _plain_card(recipe, repo_id, explained, modality)
     try:
         return make_card(results, repo_id=repo_id, picture=explained.picture, page=explained.page)
     except KeyError as error:
@@ -273,7 +272,7 @@ def _card(
         raise ValueError(_no_results(source / RESULTS_FILE, str(error))) from None
 
 
-def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained, frontend: str) -> ModelCard:
+def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained, modality: Modality) -> ModelCard:
     """A model card without results, for a model that was not evaluated."""
     data = recipe.get("data") or {}
     languages = [data[side] for side in ("source_language", "target_language") if data.get(side)]
@@ -281,14 +280,14 @@ def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained, fron
         language=list(dict.fromkeys(languages)) or None,
         license=recipe.get("license"),
         library_name="transformers",
-        pipeline_tag=_tag(frontend, languages),
+        pipeline_tag=modality.task if modality != TEXT or len(set(languages)) == 2 else None,
         tags=["attn_seq2seq", "hf_attn_seq2seq"],
     )
     parts = [
         f"# {repo_id.rpartition('/')[2]}",
         recipe.get("description") or "An attention encoder-decoder.",
         "It has not been evaluated, so this card has no results.",
-        f"```python\n{_example(repo_id, explained.sentence, frontend)}\n```",
+        f"```python\n{_example(repo_id, explained.sentence, modality)}\n```",
         f"![Attention weights of one translation]({explained.picture})" if explained.picture else "",
         f"How one translation is computed, number by number: [{explained.page}]({explained.page})."
         if explained.page
@@ -299,19 +298,12 @@ def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained, fron
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")
 
 
-def _tag(frontend: str, languages: list[str]) -> str | None:
-    """The Hub's name of what a model does."""
-    if frontend == "tokens":
-        return "translation" if len(set(languages)) == 2 else None
-    return FRONTENDS[frontend].tasks[0] if FRONTENDS[frontend].tasks else None
-
-
-def _example(repo_id: str, sentence: str | None, frontend: str) -> str:
-    if frontend != "tokens":
+def _example(repo_id: str, sentence: str | None, modality: Modality) -> str:
+    if modality != TEXT:
         return (
             "from transformers import pipeline\n\n"
-            f'pipe = pipeline("{_tag(frontend, [])}", model="{repo_id}", trust_remote_code=True)\n'
-            f'print(pipe("{_FILES.get(frontend, "file")}"))'
+            f'pipe = pipeline("{modality.pipelines[0]}", model="{repo_id}", trust_remote_code=True)\n'
+            f'print(pipe("{modality.file}"))'
         )
     return (
         "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n\n"

@@ -17,6 +17,7 @@ from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings
 from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.evaluation.settings import AlignmentSettings, CardSettings, EvaluationSettings
 from hf_attn_seq2seq.messages import quoted, shortened
+from hf_attn_seq2seq.modality import FRONTEND_TYPES
 from hf_attn_seq2seq.settings import Settings, as_list, nearest, section_in
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.writing import write_text
@@ -124,11 +125,14 @@ class Recipe(Settings):
         """The fields of the configuration that the kind of the sources decides."""
         features = self.features
         fields: dict[SourceKind, dict[str, Any]] = {
-            "text": {"frontend": "tokens"},
-            "audio": {"frontend": "speech", "num_mel_bins": features.mel_bins},
-            "image": {"frontend": "image", "image_channels": features.channels, "image_height": features.height},
+            "text": {},
+            "audio": {"num_mel_bins": features.mel_bins},
+            "image": {"image_channels": features.channels, "image_height": features.height},
         }
-        return fields[self.data.source_kind]
+        kind = self.data.source_kind
+        frontends = [name for name, modality in FRONTEND_TYPES.items() if modality.name == kind]
+        given = self.model.get("frontend")
+        return {"frontend": given if given in frontends else frontends[0], **fields[kind]}
 
     def model_config_for(self, vocab_size: int, decoder_vocab_size: int | None = None) -> AttnSeq2SeqConfig:
         """

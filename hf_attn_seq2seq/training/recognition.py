@@ -8,6 +8,7 @@ from hf_attn_seq2seq.data.examples import MediaExamples
 from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.recognition import STATES, search, states_of
 from hf_attn_seq2seq.decoding.text import length_batches
+from hf_attn_seq2seq.modality import modality_of
 from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 
 
@@ -39,7 +40,7 @@ def recognise(
         batch_size: How many in a batch, at most.
         **generate_options: Passed to `model.generate`, such as `num_beams=5`.
     """
-    name = "input_features" if processor.hears else "pixel_values"
+    name = modality_of(engine.config).input_name
     found: dict[int, str] = {}
     for batch in similar_batches(engine.config, examples, indices, batch_size):
         features = [example[name] for example in examples.__getitems__(batch)]

@@ -40,6 +40,7 @@ from hf_attn_seq2seq.decoding.recognition import states_of
 from hf_attn_seq2seq.decoding.torch_engine import TorchEngine
 from hf_attn_seq2seq.decoding.trained import TrainedGraph, can_have_graph
 from hf_attn_seq2seq.evaluation.metrics import score_corpus
+from hf_attn_seq2seq.labels import IGNORED
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
 from hf_attn_seq2seq.training.recognition import recognise, similar_batches
@@ -107,7 +108,7 @@ def divergence_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     first, second = logits.float().chunk(2)
     # Logits can replace log-probabilities: they differ by a constant per row, and its factors sum to 0.
     rows = ((first.softmax(-1) - second.softmax(-1)) * (first - second)).sum(-1)
-    return rows[labels != -100].sum() / 2
+    return rows[labels != IGNORED].sum() / 2
 
 
 def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
@@ -250,7 +251,7 @@ class TranslationTrainer(Seq2SeqTrainer):
         if passes > 1:
             loss = (loss + self.settings.r_drop * divergence_loss(outputs.logits, labels)) / passes
         if num_items_in_batch is None:
-            num_items_in_batch = (labels != -100).sum()
+            num_items_in_batch = (labels != IGNORED).sum()
         elif self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # the gradients of the processes are averaged
         loss = loss / num_items_in_batch
@@ -269,7 +270,7 @@ class TranslationTrainer(Seq2SeqTrainer):
         chance = self.settings.scheduled_sampling * self.state.global_step / self.state.max_steps
         said = self.unwrapped()(**inputs, decoder_input_ids=decoder_input_ids, use_cache=False).logits.argmax(-1)
         said = torch.cat([decoder_input_ids[:, :1], said[:, :-1]], dim=1)  # after the start token
-        real = torch.cat([torch.zeros_like(labels[:, :1], dtype=torch.bool), labels[:, :-1] != -100], dim=1)
+        real = torch.cat([torch.zeros_like(labels[:, :1], dtype=torch.bool), labels[:, :-1] != IGNORED], dim=1)
         taken = real & (torch.rand(said.shape, device=said.device) < chance)
         return torch.where(taken, said, decoder_input_ids)
 
@@ -280,7 +281,7 @@ class TranslationTrainer(Seq2SeqTrainer):
                 f"The loss is {loss.item()} at step {self.state.global_step + 1}: lower training.learning_rate, or "
                 "training.max_grad_norm."
             )
-        self.target_tokens_seen += int((inputs["labels"] != -100).sum()) * self.accelerator.num_processes
+        self.target_tokens_seen += int((inputs["labels"] != IGNORED).sum()) * self.accelerator.num_processes
         return loss
 
     def evaluate(
@@ -340,7 +341,7 @@ class TranslationTrainer(Seq2SeqTrainer):
             batch = self._prepare_inputs(batch)
             with self.compute_loss_context_manager():
                 loss = self.compute_loss(model, batch)
-            tokens = int((batch["labels"] != -100).sum())
+            tokens = int((batch["labels"] != IGNORED).sum())
             sums += torch.tensor([loss.item() * tokens, tokens], dtype=torch.float64)
         sums = self.accelerator.reduce(sums.to(self.args.device), "sum")
         return float(sums[0] / sums[1])

@@ -119,11 +119,11 @@ def test_a_backbone_of_timm_sees(monkeypatch: pytest.MonkeyPatch) -> None:
 
     module = types.SimpleNamespace(create_model=lambda *_, in_chans, **__: Network(in_chans))
     monkeypatch.setitem(sys.modules, "timm", module)
-    traced = trace(*seeing_model(image_backbone="small", frontend_channels=None), face())
+    traced = trace(*seeing_model(image_backbone="sevens", frontend_channels=None), face())
     assert (traced.input["rows"], traced.input["columns"]) == (3, 3)
     assert traced.input["boxes"][4] == [7, 7, 14, 14]
-    assert "The network small passes over the picture" in chapter_texts(traced)["embeddings"].plain
-    assert any("backbone small" in entry["what"] for entry in traced.document["omitted"])
+    assert "The network sevens passes over the picture" in chapter_texts(traced)["embeddings"].plain
+    assert any("backbone sevens" in entry["what"] for entry in traced.document["omitted"])
     verification = traced.verify()
     assert verification.passed
     assert any(check.name == "front_end" for check in verification.checks)

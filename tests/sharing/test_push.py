@@ -476,9 +476,15 @@ def test_a_graph_is_shared_with_the_model_that_has_one(copy_of_run: Path, staged
 
 
 @pytest.mark.parametrize(
-    ("front", "task"), [("speech", "automatic-speech-recognition"), ("image", "image-text-to-text")]
+    ("front", "tag", "task"),
+    [
+        ("speech", "automatic-speech-recognition", "automatic-speech-recognition"),
+        ("image", "image-to-text", "image-text-to-text"),
+    ],
 )
-def test_a_model_that_hears_or_sees_is_shared_with_its_processor(tmp_path: Path, front: str, task: str) -> None:
+def test_a_model_that_hears_or_sees_is_shared_with_its_processor(
+    tmp_path: Path, front: str, tag: str, task: str
+) -> None:
     made = media_model(front)
     made.save(tmp_path / "run")
     with pytest.raises(ValueError, match="reads no text, so no sentence can be explained"):
@@ -488,6 +494,6 @@ def test_a_model_that_hears_or_sees_is_shared_with_its_processor(tmp_path: Path,
     again = load_recognizer(staged)
     assert type(again.processor) is type(made.processor)
     card = ModelCard.load(staged / "README.md")
-    assert card.data.pipeline_tag == task
+    assert card.data.pipeline_tag == tag
     assert f'pipeline("{task}", model="{NAME}", trust_remote_code=True)' in card.content
     assert {path.name for path in staged.glob("*.py")} >= CODE | PROCESSOR_CODE
