@@ -154,8 +154,8 @@ class SpeechFrontend(Frontend):
         record(self, inputs=inputs)
         frames, mask = to_front(inputs.to(self.projection.weight.dtype), mask)
         planes = frames.unsqueeze(1)
-        for convolution in self.convolutions:
-            mask = None if mask is None else mask[:, :: convolution.stride[0]]
+        for convolution, (stride, _) in zip(self.convolutions, self.config.frontend_strides):
+            mask = None if mask is None else mask[:, ::stride]
             planes = convolution(planes, None if mask is None else mask[:, None, :, None])
         embeds = self.norm(self.projection(planes.transpose(1, 2).flatten(2)))
         if mask is not None:
@@ -240,8 +240,7 @@ class ImageFrontend(Frontend):
             planes, columns = to_front(planes, mask.bool().any(1), dim=3)
         if self.backbone is not None:
             planes, rows, columns = unpadded_maps(self.backbone, planes, rows, columns)
-        for convolution in self.convolutions:
-            down, across = convolution.stride
+        for convolution, (down, across) in zip(self.convolutions, self.config.frontend_strides or []):
             rows = None if rows is None else rows[:, ::down]
             columns = None if columns is None else columns[:, ::across]
             planes = convolution(planes, real_cells(rows, columns))
