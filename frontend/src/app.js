@@ -1,10 +1,9 @@
 // The page around the chapters: what is shown of which run, keys, the player, the address.
 import { FIGURES } from "./chapters/index.js";
-import { MIXERS } from "./chapters/step_input.js";
 import { asPicture, diagram } from "./diagram.js";
 import { h, number, scientific, visible, whole } from "./dom.js";
 import { formulas, prose } from "./formula.js";
-import { argmax, CELLS } from "./math.js";
+import { argmax } from "./math.js";
 import { choice, section, table, vectors } from "./marks.js";
 import { readings } from "./media/drawings.js";
 import { mediaAsPicture, mediaPicture } from "./media/picture.js";
@@ -503,14 +502,12 @@ function save(blob, name) {
 const shortName = (name) => visible(String(name).replace(/\/+$/, "").split("/").slice(-1)[0] || "model");
 
 /** GRU encoder, additive attention, GRU decoder */
-function describeModel({ document: doc, heads, layers }) {
-  const size = (part) => `${part.layers > 1 ? `${part.layers}-layer ` : ""}${CELLS[part.type]?.name ?? { transformer: "Transformer" }[part.type] ?? doc.model.model_type}`;
+function describeModel({ document: doc, heads, kinds }) {
+  const size = (part, cell) => `${part.layers > 1 ? `${part.layers}-layer ` : ""}${cell?.name ?? { transformer: "Transformer" }[part.type] ?? doc.model.model_type}`;
   const kind = String(doc.attention?.type ?? "attention").replaceAll("_", "-");
   const attention = kind === "none" ? "no attention" : `${kind} attention${heads > 1 ? ` with ${heads} heads` : ""}`;
-  void layers;
-  const mixer = MIXERS[doc.decoder?.mixer];
-  const decoder = `${size(doc.decoder ?? {})} decoder${mixer ? ` with ${mixer.short}` : ""}`;
-  return doc.encoder && doc.decoder ? `${size(doc.encoder)} encoder, ${attention}, ${decoder}` : doc.model.class;
+  const decoder = `${size(doc.decoder ?? {}, kinds.decoder)} decoder${kinds.mixer ? ` with ${kinds.mixer.short}` : ""}`;
+  return doc.encoder && doc.decoder ? `${size(doc.encoder, kinds.encoder)} encoder, ${attention}, ${decoder}` : doc.model.class;
 }
 
 function keysDialog(several) {

@@ -86,6 +86,10 @@ export function compile(formula) {
   }
 }
 
+/** The symbols of a formula. */
+export const symbolsOf = (formula) =>
+  tokens(formula).filter(({ kind, text }) => kind === "symbol" && !Object.hasOwn(FUNCTIONS, text)).map(({ text }) => text);
+
 /** A formula with numbers in the place of its symbols, such as "(1 − 0.25) × 0.5". */
 export function worked(formula, say) {
   const parts = [];

@@ -91,7 +91,7 @@ const NORMALIZERS = { softmax, sparsemax, entmax15 };
  */
 export function weigh(run, layer, step, head) {
   const scores = run.row(`attention.${layer}.scores`, step, head);
-  const kind = run.attentionKind;
+  const kind = run.kinds.attention;
   if (!scores || !kind) return null;
   const { normalizer, scaling } = run.document.attention;
   const scaled = Array.from(scores, (score) => score * (scaling ?? 1));
@@ -142,7 +142,7 @@ export function weightedSum(weights, rows) {
  *   terms: Float64Array, offset: number, total: number, recorded: number}|null} null where the trace lacks a part
  */
 export function ledger(run, layer, step, head, position) {
-  const kind = run.attentionKind;
+  const kind = run.kinds.attention;
   const recorded = run.row(`attention.${layer}.scores`, step, head)?.[position];
   if (!kind || recorded === undefined) return null;
   const place = { T: step, H: head, S: position };
@@ -177,48 +177,36 @@ export function ledger(run, layer, step, head, position) {
   };
 }
 
-/** g(i), for each component of a vector. */
-const each = (values, g) => Float64Array.from(values, (_, i) => g(i));
+const SYMBOLS = { hidden: "h", cell: "m" };
 
 /**
- * The recurrent cells: their name, their gates as recorded, the formula of a step, and what it gives: "hidden" and,
- * where there is one, "cell".
+ * A step of a recurrent cell, by the equations that the trace carries.
+ * @param {any} kind of cell, as in the trace
+ * @param {Record<string, ArrayLike<number>>} gates by name
+ * @param {{hidden: ArrayLike<number>, cell?: ArrayLike<number>|null}} before
+ * @param {{hidden: ArrayLike<number>, cell?: ArrayLike<number>|null}} after
+ * @returns {{left: string, formula: string, values: Map<string, ArrayLike<number>>, made: Float64Array, recorded: ArrayLike<number>}[]}
+ *   one for each equation; `values` are those of its symbols
  */
-export const CELLS = {
-  gru: {
-    name: "GRU",
-    gates: ["reset", "update", "candidate"],
-    formula: "h′ = (1 − z) n + z h",
-    step: ({ update: z, candidate: n }, { hidden }) => ({ hidden: each(z, (i) => (1 - z[i]) * n[i] + z[i] * hidden[i]) }),
-  },
-  lstm: {
-    name: "LSTM",
-    gates: ["input", "forget", "candidate", "output"],
-    formula: "c′ = f c + i n, h′ = o tanh(c′)",
-    step: (gates, before) => {
-      const cell = each(gates.forget, (i) => gates.forget[i] * before.cell[i] + gates.input[i] * gates.candidate[i]);
-      return { cell, hidden: cell.map((value, i) => gates.output[i] * Math.tanh(value)) };
-    },
-  },
-  ssru: {
-    name: "SSRU",
-    gates: ["forget", "candidate"],
-    formula: "c′ = f c + (1 − f) n, h′ = max(c′, 0)",
-    step: ({ forget: f, candidate: n }, before) => {
-      const cell = each(f, (i) => f[i] * before.cell[i] + (1 - f[i]) * n[i]);
-      return { cell, hidden: cell.map((value) => Math.max(value, 0)) };
-    },
-  },
-  min_gru: {
-    name: "minGRU",
-    gates: ["update", "candidate"],
-    formula: "h′ = (1 − z) h + z n",
-    step: ({ update: z, candidate: n }, { hidden }) => ({ hidden: each(z, (i) => (1 - z[i]) * hidden[i] + z[i] * n[i]) }),
-  },
-  min_lstm: {
-    name: "minLSTM",
-    gates: ["input", "forget", "keep", "candidate"],
-    formula: "h′ = k h + (1 − k) n",
-    step: ({ keep: k, candidate: n }, { hidden }) => ({ hidden: each(k, (i) => k[i] * hidden[i] + (1 - k[i]) * n[i]) }),
-  },
-};
+export function cellStep(kind, gates, before, after) {
+  const values = new Map(kind.gates.map(({ array, symbol }) => [symbol, gates[array]]));
+  const recorded = new Map(values);
+  for (const [part, symbol] of Object.entries(SYMBOLS)) {
+    if (before[part]) values.set(symbol, before[part]);
+    if (after[part]) recorded.set(`${symbol}'`, after[part]);
+  }
+  return kind.update.map((equation) => {
+    const step = equate(equation, values);
+    if (!values.has(step.left)) values.set(step.left, step.made);
+    return { ...step, recorded: recorded.get(step.left) };
+  });
+}
+
+/** What an equation makes of the values of its symbols, vectors of one length. */
+export function equate(equation, values) {
+  const [left, formula] = equation.split(" = ");
+  const compute = compile(formula);
+  const size = values.values().next().value.length;
+  const made = Float64Array.from({ length: size }, (_, i) => compute((symbol) => values.get(symbol)[i]));
+  return { left, formula, values, made };
+}

@@ -1,6 +1,5 @@
 // One traced run: its document, its arrays (unpacked when they are asked for), its words.
 import { visible } from "./dom.js";
-import { CELLS } from "./math.js";
 import { boxes } from "./media/places.js";
 import { isByteLevel, pieceText } from "./pieces.js";
 
@@ -65,8 +64,8 @@ export class Run {
     this.heads = this.array(`attention.${this.layers[0]}.weights`)?.shape[1] ?? attention?.heads ?? 1;
     this.attends = this.layers.length > 0;
     this.fixed = attention?.type === "none";
-    // How its scores are made; null where the explanation has no formula for them.
-    this.attentionKind = this.document.kinds?.attention ?? null;
+    // How the numbers of each part are made; undefined where the explanation has no formulas for them, or needs none.
+    this.kinds = this.document.kinds ?? {};
   }
 
   /** @returns {Tensor|null} null where the trace does not hold it */
@@ -137,11 +136,11 @@ export class Run {
   }
 
   get recurrentDecoder() {
-    return this.document.decoder?.type in CELLS;
+    return Boolean(this.kinds.decoder);
   }
 
   get recurrentEncoder() {
-    return this.document.encoder?.type in CELLS;
+    return Boolean(this.kinds.encoder);
   }
 }
 

@@ -1,15 +1,41 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""What a trace says of each kind of recurrent cell, and how its numbers follow from those shown with them."""
+"""What the explanation knows of each kind of recurrent cell: one entry in [`CELLS`] for each of the model's cells.
+
+An entry holds the equations of a step. Those of the gates are for the reader, because their matrices are not in a
+trace; those of the states are both shown and computed, by `verify` and by the page, which reads them in the trace.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from hf_attn_seq2seq.explain.formulas import compute
+
 
 Arrays = Mapping[str, np.ndarray]
+SYMBOLS = {"hidden": "h", "cell": "m"}  # of a state; with a prime after the step
+
+
+class Gate(NamedTuple):
+    """
+    Numbers between the input and the state, recorded by their name in the cell.
+
+    Attributes:
+        symbol: In formulas.
+        equation: How they are made.
+        title: What they are called.
+        says: What they are for.
+        share: Whether they are shares from 0 to 1.
+    """
+
+    symbol: str
+    equation: str
+    title: str
+    says: str
+    share: bool = True
 
 
 class CellFacts(NamedTuple):
@@ -19,115 +45,132 @@ class CellFacts(NamedTuple):
     Attributes:
         name: As papers write it.
         paper: The paper, and what its symbols mean.
-        formulas: The equations, in order.
+        gates: By the names under which they are recorded, in the order of their equations.
+        update: What holds between gates and states, in order: the last gives the hidden state.
         state: What a step hands to the next, in the order of the recorded initial state: "hidden", "cell".
-        step: From the gates by name and the state before a step, "hidden" and "cell" after it; also gates that follow
-            from other gates.
-        hidden: The hidden state that a state shows.
     """
 
     name: str
     paper: str
-    formulas: tuple[str, ...]
+    gates: dict[str, Gate]
+    update: tuple[str, ...]
     state: tuple[str, ...]
-    step: Callable[[Arrays, Arrays], dict[str, np.ndarray]]
-    hidden: Callable[[Arrays], np.ndarray] = lambda state: state["hidden"]
 
     @property
     def article(self) -> str:
         """As the name is spoken."""
         return "an" if self.name in ("LSTM", "SSRU") else "a"
 
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """The equations of a step, in order."""
+        gates = (f"{gate.symbol} = {gate.equation}" for gate in self.gates.values())
+        return (*gates, *(equation for equation in self.update if "'" in equation.partition(" = ")[0]))
+
     def symbols(self, index: str) -> str:
         """A decoder's state at a step: "s_t", or "s_t, m_t"."""
         return ", ".join({"hidden": f"s_{index}", "cell": f"m_{index}"}[part] for part in self.state)
 
+    def step(self, gates: Arrays, before: Arrays) -> dict[str, np.ndarray]:
+        """
+        What follows from the gates by name and the state before a step: "hidden" and "cell" after it, and gates that
+        follow from other gates.
+        """
+        names = {f"{symbol}'": part for part, symbol in SYMBOLS.items()}
+        names |= {gate.symbol: name for name, gate in self.gates.items()}
+        values = {gate.symbol: gates[name] for name, gate in self.gates.items()}
+        values |= {SYMBOLS[part]: array for part, array in before.items()}
+        made: dict[str, np.ndarray] = {}
+        for equation in self.update:
+            symbol, _, formula = equation.partition(" = ")
+            made[symbol] = compute(formula, {**made, **values}).value
+        return {names[symbol]: value for symbol, value in made.items()}
 
-def _gru(gates: Arrays, before: Arrays) -> dict[str, np.ndarray]:
-    return {"hidden": (1 - gates["update"]) * gates["candidate"] + gates["update"] * before["hidden"]}
+    def hidden(self, state: Arrays) -> np.ndarray:
+        """The hidden state that a state shows."""
+        if "hidden" in self.state:
+            return state["hidden"]
+        values = {f"{SYMBOLS[part]}'": state[part] for part in self.state}
+        return compute(self.update[-1].partition(" = ")[2], values).value
+
+    def told(self) -> dict[str, Any]:
+        """What a trace carries, for readers without this package."""
+        return {
+            "name": self.name,
+            "gates": [
+                {"array": name, "symbol": gate.symbol, "title": gate.title, "says": gate.says, "share": gate.share}
+                for name, gate in self.gates.items()
+            ],
+            "update": list(self.update),
+            "state": list(self.state),
+        }
 
 
-def _lstm(gates: Arrays, before: Arrays) -> dict[str, np.ndarray]:
-    cell = gates["forget"] * before["cell"] + gates["input"] * gates["candidate"]
-    return {"hidden": gates["output"] * np.tanh(cell), "cell": cell}
-
-
-def _ssru(gates: Arrays, before: Arrays) -> dict[str, np.ndarray]:
-    cell = gates["forget"] * before["cell"] + (1 - gates["forget"]) * gates["candidate"]
-    return {"hidden": np.maximum(cell, 0), "cell": cell}
-
-
-def _min_gru(gates: Arrays, before: Arrays) -> dict[str, np.ndarray]:
-    return {"hidden": (1 - gates["update"]) * before["hidden"] + gates["update"] * gates["candidate"]}
-
-
-def _min_lstm(gates: Arrays, before: Arrays) -> dict[str, np.ndarray]:
-    keep = gates["keep"]
-    return {
-        "hidden": keep * before["hidden"] + (1 - keep) * gates["candidate"],
-        "forget": keep * (gates["forget"] + gates["input"]),
-    }
-
-
-# One entry for each of the model's cells.
 CELLS = {
     "gru": CellFacts(
         "GRU",
         "Cho et al. 2014, eq. 5 to 8, the reset gate r after the product; z is the update gate, n the candidate",
-        (
-            "r = sigmoid(W_r x + U_r h + b_r)",
-            "z = sigmoid(W_z x + U_z h + b_z)",
-            "n = tanh(W_n x + b_n + r (U_n h + d_n))",
-            "h' = (1 - z) n + z h",
-        ),
+        {
+            "reset": Gate(
+                "r", "sigmoid(W_r x + U_r h + b_r)", "reset gate", "how much of the memory the candidate sees"
+            ),
+            "update": Gate("z", "sigmoid(W_z x + U_z h + b_z)", "update gate", "how much of the memory is kept"),
+            "candidate": Gate(
+                "n", "tanh(W_n x + b_n + r (U_n h + d_n))", "candidate", "what could be remembered instead", False
+            ),
+        },
+        ("h' = (1 - z) n + z h",),
         ("hidden",),
-        _gru,
     ),
     "lstm": CellFacts(
         "LSTM",
         "Hochreiter and Schmidhuber 1997; Gers et al. 2000; i, f, o are the input, forget and output gates, g the "
         "candidate, m the cell",
-        (
-            "i = sigmoid(W_i x + U_i h + b_i)",
-            "f = sigmoid(W_f x + U_f h + b_f)",
-            "o = sigmoid(W_o x + U_o h + b_o)",
-            "g = tanh(W_g x + U_g h + b_g)",
-            "m' = f m + i g",
-            "h' = o tanh(m')",
-        ),
+        {
+            "input": Gate("i", "sigmoid(W_i x + U_i h + b_i)", "input gate", "how much of the candidate enters"),
+            "forget": Gate("f", "sigmoid(W_f x + U_f h + b_f)", "forget gate", "how much of the cell is kept"),
+            "output": Gate("o", "sigmoid(W_o x + U_o h + b_o)", "output gate", "how much of the cell is shown"),
+            "candidate": Gate(
+                "g", "tanh(W_g x + U_g h + b_g)", "candidate", "what could be remembered instead", False
+            ),
+        },
+        ("m' = f m + i g", "h' = o tanh(m')"),
         ("hidden", "cell"),
-        _lstm,
     ),
     "ssru": CellFacts(
         "SSRU",
         "Kim et al. 2019, section 3.1; f is the forget gate, n the candidate, m the cell; no gate depends on h",
-        ("f = sigmoid(W_f x + b_f)", "n = W_n x", "m' = f m + (1 - f) n", "h' = relu(m')"),
+        {
+            "forget": Gate("f", "sigmoid(W_f x + b_f)", "forget gate", "how much of the cell is kept"),
+            "candidate": Gate("n", "W_n x", "candidate", "what could be remembered instead", False),
+        },
+        ("m' = f m + (1 - f) n", "h' = relu(m')"),
         ("cell",),
-        _ssru,
-        lambda state: np.maximum(state["cell"], 0),
     ),
     "min_gru": CellFacts(
         "minGRU",
         "Feng et al. 2024, section 3.1; z is the update gate, n the candidate; no gate depends on h",
-        ("z = sigmoid(W_z x + b_z)", "n = W_n x + b_n", "h' = (1 - z) h + z n"),
+        {
+            "update": Gate("z", "sigmoid(W_z x + b_z)", "update gate", "how much of the candidate enters"),
+            "candidate": Gate("n", "W_n x + b_n", "candidate", "what could be remembered instead", False),
+        },
+        ("h' = (1 - z) h + z n",),
         ("hidden",),
-        _min_gru,
     ),
     "min_lstm": CellFacts(
         "minLSTM",
         "Feng et al. 2024, section 3.2; i and f are the input and forget gates, k = f / (f + i), n the candidate; no "
         "gate depends on h",
-        (
-            "i = sigmoid(W_i x + b_i)",
-            "f = sigmoid(W_f x + b_f)",
-            "k = f / (f + i)",
-            "n = W_n x + b_n",
-            "h' = k h + (1 - k) n",
-        ),
+        {
+            "input": Gate("i", "sigmoid(W_i x + b_i)", "input gate", "how much of the candidate enters"),
+            "forget": Gate("f", "sigmoid(W_f x + b_f)", "forget gate", "how much of the memory is kept"),
+            "keep": Gate("k", "f / (f + i)", "kept share", "how much of the memory is kept, of both"),
+            "candidate": Gate("n", "W_n x + b_n", "candidate", "what could be remembered instead", False),
+        },
+        ("f = k (f + i)", "h' = k h + (1 - k) n"),
         ("hidden",),
-        _min_lstm,
     ),
 }
 
 
-__all__ = ["CELLS", "CellFacts"]
+__all__ = ["CELLS", "SYMBOLS", "CellFacts", "Gate"]

@@ -20,6 +20,7 @@ from hf_attn_seq2seq.decoding.heatmap import closed, visible
 from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD
 from hf_attn_seq2seq.explain.media_chapters import Told, front_end, looked_where, not_proof, nouns, received
+from hf_attn_seq2seq.explain.mixers import MIXERS
 from hf_attn_seq2seq.explain.names import TITLES
 from hf_attn_seq2seq.messages import quoted
 
@@ -34,18 +35,6 @@ NOT_PROOF = (
     "context; erasure, what happens to the choice without it; gradient x input, how the choice responds to small "
     "changes. None of them alone is the full explanation."
 )
-
-_AVERAGE_GATES = (
-    "i = sigmoid(W_i x_t + b_i)",
-    "f = sigmoid(W_f g + b_f)",
-    "h = i x_t + f g",
-)
-
-MIXERS = {
-    "ssru": "a simpler simple recurrent unit (SSRU, Kim et al. 2019, section 3.1)",
-    "min_gru": "a minimal gated recurrent unit (minGRU, Feng et al. 2024, section 3.1)",
-    "average": "an average attention network (Zhang et al. 2018, section 3)",
-}
 
 UNKNOWN = ("<unk>", "[UNK]")  # as tokenizers of this package, of SentencePiece and of BERT call it
 
@@ -134,10 +123,7 @@ def mixer_formulas(config: Mapping[str, Any]) -> tuple[str, ...]:
     Args:
         config: the fields of the model that are not at their defaults, among them `decoder_mixer`.
     """
-    if config["decoder_mixer"] != "average":
-        return gate_formulas(config["decoder_mixer"])
-    mean = "FFN((x_1 + ... + x_t) / t)" if config.get("average_layers", 1) else "(x_1 + ... + x_t) / t"
-    return (f"g = {mean}", *_AVERAGE_GATES) if config.get("average_gate", True) else (f"h = {mean}",)
+    return MIXERS[config["decoder_mixer"]].formulas(config)
 
 
 def bridge_formula(
@@ -634,25 +620,10 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
 def _mixer_input(title: str, facts: _Facts, plain: str, shape: str) -> ChapterText:
     """The step input of a Transformer decoder without self-attention."""
     assert facts.mixer is not None
-    if facts.mixer == "average":
-        plain += (
-            " Each layer of the decoder takes the mean of its inputs at all steps so far, in which every step counts "
-            "the same."
-        )
-        if facts.config.get("average_layers", 1):
-            plain += " A small network transforms it."
-        if facts.config.get("average_gate", True):
-            plain += " Gates, numbers from 0 to 1, say how much of it and how much of the new input go on."
-    else:
-        plain += (
-            " Each layer of the decoder keeps a memory, which every step updates: gates, numbers from 0 to 1, decide "
-            "how much of the old memory is kept. The gates depend on the input alone."
-        )
-    exact = (
-        f"{_count(facts.decoder['layers'], 'layer')} with {MIXERS[facts.mixer]} in place of self-attention; {shape}."
-    )
-    if facts.mixer == "average" and facts.config.get("average_gate", True):
-        exact += " As in Marian, i is computed from x_t alone and f from g alone."
+    told = MIXERS[facts.mixer]
+    plain += f" {told.plain(facts.config)}"
+    exact = f"{_count(facts.decoder['layers'], 'layer')} with {told.paper} in place of self-attention; {shape}."
+    exact = f"{exact} {told.exact(facts.config)}".strip()
     return ChapterText(title, plain, exact, "; ".join(mixer_formulas(facts.config)))
 
 

@@ -24,6 +24,7 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, AT
 from hf_attn_seq2seq.data.words import Words, word_shares
 from hf_attn_seq2seq.explain.kinds import AXES, KINDS, UNTOLD, told_kinds
 from hf_attn_seq2seq.explain.media import check_input
+from hf_attn_seq2seq.explain.mixers import MIXERS
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
 from hf_attn_seq2seq.writing import whole_file, write_text
@@ -281,13 +282,6 @@ def _refuse_constant(name: str) -> None:
 
 
 LONGEST_NAME = 200  # bytes
-# What is recorded of each mixer, or none of it.
-MIXED = {
-    "ssru": ("inputs", "forget", "candidate", "cell_before", "cell_after", "hidden_before", "hidden_after"),
-    "min_gru": ("inputs", "update", "candidate", "hidden_before", "hidden_after"),
-    "average": ("inputs", "mean", "output"),
-}
-GATED = ("network", "input", "forget")  # more of an average, or none of it
 
 
 def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -319,7 +313,7 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
     if mixer not in DECODER_MIXERS:
         raise ValueError(f"the decoder's mixer {quoted(mixer)} is unknown")
     for here in sorted({name.rpartition(".")[0] for name in arrays if ".mixer." in name}):
-        for names in (MIXED.get(mixer, ()), GATED if mixer == "average" else ()):
+        for names in MIXERS[mixer].groups if mixer in MIXERS else ():
             if any(f"{here}.{name}" in arrays for name in names):
                 wanted |= {f"{here}.{name}": "T" for name in names}
                 missing = next((name for name in names if f"{here}.{name}" not in arrays), None)

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import torch
 
 from hf_attn_seq2seq.attention import split_heads
+from hf_attn_seq2seq.explain.cells import CELLS
+from hf_attn_seq2seq.explain.mixers import MIXERS
+from hf_attn_seq2seq.messages import quoted
 
 
 class Column(NamedTuple):
@@ -300,7 +303,48 @@ UNTOLD = AttentionKind()  # a kind without an entry
 def told_kinds(document: Mapping[str, Any]) -> dict[str, Any]:
     """What a trace says of its kinds of parts, from the names in its document; nothing of a kind without an entry."""
     attention = KINDS.get(document["attention"]["type"])
-    return {"attention": attention.told()} if attention is not None and attention.terms else {}
+    found = {"attention": attention} if attention is not None and attention.terms else {}
+    sides = {side: CELLS.get(document[side]["type"]) for side in ("encoder", "decoder")}
+    mixer = MIXERS.get(document["decoder"].get("mixer") or "")
+    entries = {**found, **sides, "mixer": mixer}
+    return {name: entry.told() for name, entry in entries.items() if entry is not None}
 
 
-__all__ = ["AXES", "KEY", "KINDS", "QUERY", "UNTOLD", "VECTOR", "AttentionKind", "Column", "told_kinds"]
+def refuse_untold(config: Any) -> None:
+    """Raise a ValueError if the cells or the mixer of a model have no entry, without which they cannot be traced."""
+    cells, mixers = {"transformer", *CELLS}, {"attention", *MIXERS}
+    for kind, known, place in (
+        (config.encoder_type, cells, "CELLS in explain/cells.py"),
+        (config.decoder_type, cells, "CELLS in explain/cells.py"),
+        (config.decoder_mixer, mixers, "MIXERS in explain/mixers.py"),
+    ):
+        if kind not in known:
+            raise ValueError(f"The explanation does not know {quoted(kind)}: add an entry to {place}.")
+
+
+__all__ = [
+    "AXES",
+    "KEY",
+    "KINDS",
+    "QUERY",
+    "UNTOLD",
+    "VECTOR",
+    "AttentionKind",
+    "Column",
+    "refuse_untold",
+    "told_kinds",
+]
+
+
+__all__ = [
+    "AXES",
+    "KEY",
+    "KINDS",
+    "QUERY",
+    "UNTOLD",
+    "VECTOR",
+    "AttentionKind",
+    "Column",
+    "refuse_untold",
+    "told_kinds",
+]

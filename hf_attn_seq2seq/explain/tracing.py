@@ -26,7 +26,7 @@ from hf_attn_seq2seq.decoding.offsets import token_texts
 from hf_attn_seq2seq.decoding.readout import Readout, readout_of, spans_of
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.document import FORMAT, MEDIA_VERSION, VERSION, Trace
-from hf_attn_seq2seq.explain.kinds import AXES, KINDS, UNTOLD, told_kinds
+from hf_attn_seq2seq.explain.kinds import AXES, KINDS, UNTOLD, refuse_untold, told_kinds
 from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.recorder import Recorder
 from hf_attn_seq2seq.splitting import length_limit, max_source_tokens, refuse_blank
@@ -78,8 +78,9 @@ def trace(
             src_len)`; for what-if runs.
 
     Raises:
-        ValueError: The text is blank or too long, the recording or picture cannot be used, the target is blank or
-            outside the vocabulary, a number is out of range, or the model's outputs are not finite.
+        ValueError: The explanation does not know the model's cells or mixer, the text is blank or too long, the
+            recording or picture cannot be used, the target is blank or outside the vocabulary, a number is out of
+            range, or the model's outputs are not finite.
     """
     if num_beams is None:
         num_beams = 1 if target is not None else model.generation_config.num_beams or 1
@@ -91,6 +92,7 @@ def trace(
             raise ValueError("Weights can only be changed in models of this package.")
         return trace_foreign(model, tokenizer, text, target=target, options=options)
     root = package_model(model)
+    refuse_untold(root.config)
     recorder = RunRecorder(root, edit_weights)
     if not root.config.reads_tokens:
         return _trace_received(model, root, tokenizer, text, target, options, recorder)

@@ -16,10 +16,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.attention import repeat_groups
 from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
-from hf_attn_seq2seq.explain.cells import CELLS
+from hf_attn_seq2seq.explain.cells import CELLS, CellFacts
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.formulas import compute
 from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD, AttentionKind
 from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights, term_count
+from hf_attn_seq2seq.explain.mixers import MIXERS
 from hf_attn_seq2seq.explain.tracing import package_model, recording_of, search_options
 from hf_attn_seq2seq.pointer import known_ids
 from hf_attn_seq2seq.recorder import Recorder
@@ -195,8 +197,8 @@ def _check_encoder(trace: Trace, checks: _Checks) -> None:
                 if f"{here}.{part}" in trace.arrays:
                     after = trace.arrays[f"{here}.{part}"][order]
                     before[part] = np.concatenate([np.zeros_like(after[:1]), after[:-1]])[order]
-            kind = trace.document["encoder"]["type"]
-            _check_gates(trace, here, kind, before, {"hidden": "hidden", "cell": "cell"}, "encoder", checks)
+            cell = CELLS[trace.document["encoder"]["type"]]
+            _check_gates(trace, here, cell, before, {"hidden": "hidden", "cell": "cell"}, "encoder", checks)
 
 
 def _check_self_attention(trace: Trace, here: str, checks: _Checks) -> None:
@@ -229,13 +231,13 @@ def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
         }
         if not before:
             continue
-        kind = trace.document["decoder"]["type"]
+        cell = CELLS[trace.document["decoder"]["type"]]
         left = {"hidden": "hidden_after", "cell": "cell_after"}
-        _check_gates(trace, here, kind, before, left, "decoder", checks)
+        _check_gates(trace, here, cell, before, left, "decoder", checks)
         between = layer == 0 and f"{TRANSITION}.hidden_before" in trace.arrays
         if between:
             middle = {part: trace.arrays[f"{TRANSITION}.{part}_before"] for part in before}
-            _check_gates(trace, TRANSITION, kind, middle, left, "decoder", checks)
+            _check_gates(trace, TRANSITION, cell, middle, left, "decoder", checks)
             for part, values in middle.items():
                 after = trace.arrays[f"{here}.{part}_after"]
                 checks.compare("carry", "the second cell starts from the state that the first one left", values, after)
@@ -244,8 +246,8 @@ def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
             checks.compare(
                 "carry", "each step starts from the state that the previous step left", values[1:], after[:-1]
             )
-        start = dict(zip(CELLS[kind].state, trace.arrays["handover.state"][layer]))
-        for part, values in {"hidden": CELLS[kind].hidden(start), **start}.items():
+        start = dict(zip(cell.state, trace.arrays["handover.state"][layer]))
+        for part, values in {"hidden": cell.hidden(start), **start}.items():
             checks.compare("start", "the first step starts from the initial state", before[part][0], values)
 
 
@@ -255,20 +257,25 @@ def _check_mixer(trace: Trace, here: str, checks: _Checks) -> None:
     def array(name: str) -> np.ndarray:
         return trace.arrays[f"{here}.{name}"].astype(np.float64)
 
-    if f"{here}.mean" in trace.arrays:
-        inputs = array("inputs")
-        size = np.abs(inputs).cumsum(0) / np.arange(1, len(inputs) + 1)[:, None]
-        means = inputs.cumsum(0) / np.arange(1, len(inputs) + 1)[:, None]
-        what = "decoder: the sum of the inputs so far, divided by their number, gives their mean"
-        checks.compare("mixer_mean", what, means, array("mean"), len(inputs), size)
-    if f"{here}.network" in trace.arrays:
-        output = array("input") * array("inputs") + array("forget") * array("network")
-        checks.compare("decoder_gates", "decoder: gates give the next state", output, array("output"))
-    if f"{here}.hidden_before" not in trace.arrays:
+    kind = MIXERS.get(trace.document["decoder"].get("mixer") or "")
+    if kind is None:
         return
-    after = {part: f"{part}_after" for part in ("hidden", "cell") if f"{here}.{part}_after" in trace.arrays}
+    recorded = {name.removeprefix(f"{here}.") for name in trace.arrays if name.startswith(f"{here}.")}
+    for mean, of in kind.means:
+        if mean in recorded:
+            values = array(of)
+            count = np.arange(1, len(values) + 1)[:, None]
+            what = "decoder: the sum of the inputs so far, divided by their number, gives their mean"
+            size = np.abs(values).cumsum(0) / count
+            checks.compare("mixer_mean", what, values.cumsum(0) / count, array(mean), len(values), size)
+    for made, formula, inputs in kind.equations(recorded):
+        output = compute(formula, {symbol: array(name) for symbol, name in inputs.items()}).value
+        checks.compare("decoder_gates", "decoder: gates give the next state", output, array(made))
+    if kind.cell is None or "hidden_before" not in recorded:
+        return
+    after = {part: f"{part}_after" for part in ("hidden", "cell") if f"{part}_after" in recorded}
     before = {part: array(f"{part}_before") for part in after}
-    _check_gates(trace, here, trace.document["decoder"]["mixer"], before, after, "decoder", checks)
+    _check_gates(trace, here, kind.cell, before, after, "decoder", checks)
     for part, values in before.items():
         what = "each step starts from the state that the previous step left"
         checks.compare("carry", what, values[1:], array(after[part])[:-1])
@@ -278,7 +285,7 @@ def _check_mixer(trace: Trace, here: str, checks: _Checks) -> None:
 def _check_gates(
     trace: Trace,
     here: str,
-    kind: str,
+    cell: CellFacts,
     before: dict[str, np.ndarray],
     after: dict[str, str],
     where: str,
@@ -289,7 +296,7 @@ def _check_gates(
         for name, array in trace.arrays.items()
         if name.startswith(f"{here}.")
     }
-    for name, values in CELLS[kind].step(found, before).items():
+    for name, values in cell.step(found, before).items():
         what = f"{where}: gates give the next state"
         checks.compare(f"{where}_gates", what, values, found[after.get(name, name)])
 

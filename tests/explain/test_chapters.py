@@ -9,7 +9,6 @@ import pytest
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, DECODER_MIXERS
 from hf_attn_seq2seq.explain import trace
 from hf_attn_seq2seq.explain.chapters import (
-    MIXERS,
     TITLES,
     bridge_formula,
     chapter_texts,
@@ -24,6 +23,7 @@ from hf_attn_seq2seq.explain.chapters import (
     weights_formula,
 )
 from hf_attn_seq2seq.explain.kinds import KINDS
+from hf_attn_seq2seq.explain.mixers import MIXERS
 from tests.explain.conftest import TEXT
 
 
@@ -180,7 +180,7 @@ def test_a_mixer_is_named_and_its_equations_told(make_model, tokenizer, kind):
     fields = {"decoder_type": "transformer", "attention_type": "multi_head", "decoder_mixer": kind}
     texts = chapter_texts(trace(make_model(**fields), tokenizer, TEXT))
     told = texts["step_input"]
-    assert f"with {MIXERS[kind]} in place of self-attention" in told.exact
+    assert f"with {MIXERS[kind].paper} in place of self-attention" in told.exact
     assert told.formula == "; ".join(mixer_formulas({"decoder_mixer": kind}))
     assert "look" not in told.plain
     assert "memory" in texts["handover"].plain

@@ -2,6 +2,7 @@
 """The trace: what it holds, against the model's own outputs; saving and reading; bad input."""
 
 import io
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import DECODER_MIXERS
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding.alignment import Aligner, align_pairs
 from hf_attn_seq2seq.explain import Trace, trace
-from hf_attn_seq2seq.explain.document import GATED, MIXED
+from hf_attn_seq2seq.explain.mixers import MIXERS
 from hf_attn_seq2seq.explain.page import render_page
 from hf_attn_seq2seq.explain.terminal import print_trace
 from tests.explain.conftest import SENTENCES, TEXT
@@ -207,7 +208,7 @@ def test_a_trace_of_a_mixer_is_read_whole_or_refused(
     loaded = Trace.load(path)
     assert loaded.verify().passed
     mixed = [name for name in traced.arrays if ".mixer." in name]
-    assert {name.rpartition(".")[2] for name in mixed} == {*MIXED[mixer], *(GATED if mixer == "average" else ())}
+    assert {name.rpartition(".")[2] for name in mixed} == {*itertools.chain(*MIXERS[mixer].groups)}
     for name in mixed:
         document = traced.to_json()
         del document["arrays"][name]
@@ -219,7 +220,9 @@ def test_a_trace_of_a_mixer_is_read_whole_or_refused(
 def test_a_trace_of_before_kinds_were_told_is_read(traced: Trace, tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     document = traced.to_json()
-    assert document.pop("kinds")["attention"]["terms"] == "v_i tanh(q_i + k_i)"
+    kinds = document.pop("kinds")
+    assert kinds.keys() == {"attention", "encoder", "decoder"}
+    assert kinds["attention"]["terms"] == "v_i tanh(q_i + k_i)"
     path.write_text(json.dumps(document), "utf-8")
     loaded = Trace.load(path)
     assert loaded.document["kinds"] == traced.document["kinds"]

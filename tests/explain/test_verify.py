@@ -22,6 +22,7 @@ from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.chapters import chapter_texts
 from hf_attn_seq2seq.explain.formulas import symbols
 from hf_attn_seq2seq.explain.kinds import KINDS
+from hf_attn_seq2seq.explain.mixers import MIXERS
 from hf_attn_seq2seq.explain.terminal import print_trace
 from hf_attn_seq2seq.explain.verify import bound
 from tests.explain.conftest import SENTENCES, TEXT
@@ -54,6 +55,32 @@ def test_every_cell_has_its_facts() -> None:
         assert len(facts.state) == cells.CELLS[kind].parts
 
 
+def test_every_mixer_has_its_entry() -> None:
+    assert list(MIXERS) == STATES
+    for kind in MIXERS.values():
+        rows = [row.symbol for row in kind.rows]
+        assert len({*rows}) == len(rows)
+        assert {symbol for equation in kind.update for symbol in symbols(equation.replace("=", "+"))} <= {*rows}
+
+
+@pytest.mark.parametrize("fields", [{"encoder_type": "ssru"}, {"decoder_type": "min_gru"}])
+def test_a_cell_without_an_entry_is_refused_with_a_sentence(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    (kind,) = fields.values()
+    monkeypatch.delitem(CELLS, kind)
+    with pytest.raises(ValueError, match=f"does not know '{kind}': add an entry to CELLS"):
+        trace(make_model(**fields), tokenizer, TEXT)
+
+
+def test_a_mixer_without_an_entry_is_refused_with_a_sentence(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(MIXERS, "average")
+    with pytest.raises(ValueError, match="does not know 'average': add an entry to MIXERS"):
+        trace(make_model(**TRANSFORMER, decoder_mixer="average"), tokenizer, TEXT)
+
+
 def test_every_attention_has_its_entry() -> None:
     assert KINDS.keys() == attention.ATTENTIONS.keys()
     for kind in KINDS.values():
@@ -76,7 +103,7 @@ def test_an_attention_without_an_entry_is_traced_and_says_so(
     assert verification.passed, str(verification)
     assert {"sums", "context", "generate"} <= {check.name for check in verification.checks}
     assert "scores" not in {check.name for check in verification.checks}
-    assert traced.document["kinds"] == {}
+    assert "attention" not in traced.document["kinds"]
     with pytest.raises(ValueError, match=f"no formula for attention of kind '{kind}'"):
         traced.ledger(0, 0)
     assert "has no formula for this kind" in chapter_texts(traced)["attention"].exact

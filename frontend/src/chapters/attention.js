@@ -100,7 +100,7 @@ export function attention(app, view) {
     const title = h("span", {}, h("span.part-number", {}, "1"), "The score: how well does ", h("bdi.quoted", {}, token.label), " fit, while choosing ", h("bdi.quoted", {}, word.label), "?");
     if (!account) {
       const recorded = run.row(`attention.${layer}.scores`, step, head)?.[source];
-      if (!run.attentionKind) return section(title, null, headNote(), recorded !== undefined && h("p.formula", {}, `score = ${number(recorded, 6)}`), h("p.note", {}, NO_FORMULA));
+      if (!run.kinds.attention) return section(title, null, headNote(), recorded !== undefined && h("p.formula", {}, `score = ${number(recorded, 6)}`), h("p.note", {}, NO_FORMULA));
       return section(title, null, headNote(),
         recorded === undefined ? absent(run, `attention.${layer}.scores`, "The scores") : [h("p.formula", {}, `score = ${number(recorded, 6)}`), absent(run, `attention.${layer}.query`, "The queries and keys behind this score")]);
     }
@@ -141,7 +141,7 @@ export function attention(app, view) {
 
   function weightPart() {
     const { normalizer, scaling } = run.document.attention;
-    const { selects, note: also } = run.attentionKind ?? {};
+    const { selects, note: also } = run.kinds.attention ?? {};
     const title = h("span", {}, h("span.part-number", {}, "2"), "From scores to weights, at step ", step + 1);
     const deep = depth === "numbers" || depth === "vectors";
     const scores = run.row(`attention.${layer}.scores`, step, head);
@@ -150,7 +150,7 @@ export function attention(app, view) {
       sparsemax: "A threshold is subtracted from each score so that the rest sums to 1; scores below it get a weight of exactly 0.",
       entmax15: "A threshold is subtracted from half of each score and the rest is squared, so that the result sums to 1; scores below it get a weight of exactly 0.",
     }[normalizer];
-    const note = !run.attentionKind ? null : selects ? also : [rule, also].filter(Boolean).join(" ");
+    const note = !run.kinds.attention ? null : selects ? also : [rule, also].filter(Boolean).join(" ");
     const part = selects ? "p = σ(score)" : normalizer === "softmax" ? "exp(s − max)" : normalizer === "sparsemax" ? "max(s − τ, 0)" : "max(s/2 − τ, 0)²";
     const gaussian = run.row(`attention.${layer}.gaussian`, step, head);
     const best = argmax(weights);
@@ -181,7 +181,7 @@ export function attention(app, view) {
             h("td", {}, selects ? "" : number(made.total, 4)), gaussian && h("td"), h("td", {}, h("b", {}, number(sum(weights), 4))), h("td"))),
         ),
       ),
-      edited() ? h("p.note", {}, "The weights of this step were set by hand; the scores are those of the model.") : made ? checkAll("weights from scores", difference(made.weights, weights), weights.length) : scores && !run.attentionKind ? h("p.note", {}, NO_FORMULA) : absent(run, `attention.${layer}.scores`, "The scores behind these weights"),
+      edited() ? h("p.note", {}, "The weights of this step were set by hand; the scores are those of the model.") : made ? checkAll("weights from scores", difference(made.weights, weights), weights.length) : scores && !run.kinds.attention ? h("p.note", {}, NO_FORMULA) : absent(run, `attention.${layer}.scores`, "The scores behind these weights"),
       check("sum of the weights", sum(weights), 1),
     );
   }
@@ -224,7 +224,7 @@ export function attention(app, view) {
         table("Every number of the context", ["i", ...order.slice(0, 3).map((j) => `${number(weights[j], 3)} × ${run.source.tokens[j].label}`), "c"],
           Array.from(context, (value, n) => [n + 1, ...order.slice(0, 3).map((j) => number(weights[j] * rows[j][n], 6)), exact(value)]), { scroll: "context" }),
       run.heads > 1 && out && depth !== "lines"
-        ? [h("p.note", {}, `The sums of all ${run.heads} heads, ${run.attentionKind?.projects ? "concatenated and multiplied by a matrix, are" : "concatenated, are"} what the decoder receives:`),
+        ? [h("p.note", {}, `The sums of all ${run.heads} heads, ${run.kinds.attention?.projects ? "concatenated and multiplied by a matrix, are" : "concatenated, are"} what the decoder receives:`),
           vectorRow([symbol("c", "value"), " of all heads"], out, { role: "value", name: "context of all heads" }, depth)]
         : null,
       Math.abs(norm(context)) < 1e-12 ? h("p.note", {}, "All numbers of this context are 0.") : null,

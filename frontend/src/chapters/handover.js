@@ -44,7 +44,7 @@ export function handover(app, view) {
         h("h4", {}, symbol(letter, role), ` ${title}`),
         array
           ? vectorList(app, view, run.source.tokens, array, view.source, (index) => ({ source: index + 1 }), role, what)
-          : absent(run, `attention.${layer}.${what}s`, what === "key" && run.attentionKind && !run.attentionKind.columns.some((column) => column.array === "keys") ? "Keys: this attention scores positions, and its keys" : `The ${what}s`),
+          : absent(run, `attention.${layer}.${what}s`, what === "key" && run.kinds.attention && !run.kinds.attention.columns.some((column) => column.array === "keys") ? "Keys: this attention scores positions, and its keys" : `The ${what}s`),
       );
     return section(
       run.input ? `The memory: a key and a value for each ${run.unit}` : "The memory: a key and a value for each source token",
@@ -68,7 +68,7 @@ export function handover(app, view) {
     const rows = [];
     for (let index = 0; index < layers; index++) {
       for (let part = 0; part < parts; part++) {
-        const isCell = part || run.document.decoder.type === "ssru";
+        const isCell = run.kinds.decoder?.state[part] === "cell";
         const what = `${isCell ? "cell" : "state"}${layers > 1 ? ` of layer ${index + 1}` : ""}`;
         rows.push(vectorRow([symbol(isCell ? "m" : "s", "query"), h("sub", {}, "0"), ` ${what}`], state.row(index, part), { role: "query", name: `first ${what}` }, depth));
       }

@@ -1,42 +1,30 @@
 import { h } from "../dom.js";
-import { absent, section, symbol, vectorRow } from "../marks.js";
-import { cellView } from "./cells.js";
+import { symbolsOf } from "../expression.js";
+import { absent, checkAll, choice, section, symbol, vectorRow } from "../marks.js";
+import { difference, equate, largest } from "../math.js";
+import { cellView, numbersRow, shownEquation } from "./cells.js";
 import { selfAttention } from "./encoder.js";
-import { choice, checkAll } from "../marks.js";
-import { difference, largest } from "../math.js";
-
-/** What can stand in for a decoder layer's self-attention. */
-export const MIXERS = {
-  ssru: { short: "SSRU", title: "The memory of this layer", note: "In place of self-attention, each layer keeps a memory that every step updates; its gates depend on the input alone." },
-  min_gru: { short: "minGRU", title: "The memory of this layer", note: "In place of self-attention, each layer keeps a memory that every step updates; its gates depend on the input alone." },
-  average: { short: "average attention", title: "The mean of this layer's inputs", note: "In place of self-attention, each layer takes the mean of its inputs at all steps so far." },
-};
 
 /** What a decoder layer without self-attention makes of the steps so far. */
 function mixer(view, kind, layer) {
   const { run, step, depth } = view;
   const get = (name) => run.row(`decoder.layer.${layer}.mixer.${name}`, step);
-  const { title, note } = MIXERS[kind];
+  const { title, note, cell, rows } = kind;
   const where = `at step ${step + 1}, layer ${layer + 1}`;
-  if (!get("hidden_after") && !get("output")) return section(title, note, absent(run, `decoder.layer.${layer}.mixer.hidden`, "The gates of the decoder"));
-  if (kind !== "average") {
-    const state = (when) => ({ hidden: get(`hidden_${when}`), cell: get(`cell_${when}`) });
-    return section(title, note, vectorRow("input", get("inputs"), { name: `input ${where}` }, depth), ...cellView(view, kind, get, state("before"), state("after"), where));
-  }
-  const [inputs, mean, network, enter, forget, output] = ["inputs", "mean", "network", "input", "forget", "output"].map(get);
-  const row = (label, what, values, max) =>
-    vectorRow([label, what && h("span.row-note", {}, what)], values, { name: `${label} ${where}`, max }, depth);
-  const made = network && Float64Array.from(output, (_, i) => enter[i] * inputs[i] + forget[i] * network[i]);
+  const found = rows.filter(({ array }) => get(array));
+  if (!found.length) return section(title, note, absent(run, `decoder.layer.${layer}.mixer.hidden`, "The gates of the decoder"));
+  const values = new Map(found.map(({ array, symbol }) => [symbol, get(array)]));
+  const state = (when) => ({ hidden: get(`hidden_${when}`), cell: get(`cell_${when}`) });
+  const equations = kind.update.filter((equation) => symbolsOf(equation.replace("=", "+")).every((symbol) => values.has(symbol)));
   return section(
     title,
     note,
-    inputs && row("input x", "at this step", inputs),
-    row("mean", `of the inputs of ${step + 1} ${step ? "steps" : "step"}`, mean),
-    network && row("g", "what a small network makes of the mean", network),
-    enter && row("input gate i", "how much of the input goes on", enter, 1),
-    forget && row("forget gate f", "how much of g goes on", forget, 1),
-    row(network ? "output h" : "what a small network makes of it", null, output),
-    made && checkAll("h = i x + f g", difference(made, output), made.length, largest(output)),
+    found.map(({ array, symbol, title, says, share }) => numbersRow(`${title} ${symbol}`, says, get(array), where, depth, { share })),
+    cell && get("hidden_after") && cellView(view, cell, get, state("before"), state("after"), where),
+    equations.map((equation) => {
+      const { left, made } = equate(equation, values);
+      return checkAll(shownEquation(equation), difference(made, values.get(left)), made.length, largest(values.get(left)));
+    }),
   );
 }
 
@@ -50,7 +38,7 @@ export function stateUpdate(app, view) {
   if (!before || !after) return [absent(run, `decoder.layer.${layer}`, "The gates of the decoder")];
   return [
     count > 1 && choice("Layer", Array.from({ length: count }, (_, i) => [i, String(i + 1)]), layer, (value) => app.show({ decoderLayer: value }), `${view.side} decoder layer`),
-    ...cellView(view, run.document.decoder.type, get, { hidden: before, cell: get("cell_before") }, { hidden: after, cell: get("cell_after") }, `at step ${step + 1}`),
+    ...cellView(view, run.kinds.decoder, get, { hidden: before, cell: get("cell_before") }, { hidden: after, cell: get("cell_after") }, `at step ${step + 1}`),
   ];
 }
 
@@ -60,7 +48,7 @@ export function secondUpdate(view) {
   const get = (name) => run.row(`decoder.transition.${name}`, step);
   const state = (when) => ({ hidden: get(`hidden_${when}`), cell: get(`cell_${when}`) });
   if (!get("hidden_after")) return [absent(run, "decoder.transition", "The gates of the second cell")];
-  return cellView(view, run.document.decoder.type, get, state("before"), state("after"), `of the second cell at step ${step + 1}`);
+  return cellView(view, run.kinds.decoder, get, state("before"), state("after"), `of the second cell at step ${step + 1}`);
 }
 
 /** Chapter 5: what a step begins with. */
@@ -107,7 +95,7 @@ export function stepInput(app, view) {
     const layer = Math.min(app.decoderLayer ?? decoder.layers - 1, decoder.layers - 1);
     parts.push(
       decoder.layers > 1 && choice("Layer", Array.from({ length: decoder.layers }, (_, i) => [i, String(i + 1)]), layer, (value) => app.show({ decoderLayer: value }), `${view.side} decoder layer`),
-      decoder.mixer in MIXERS ? mixer(view, decoder.mixer, layer) : selfAttention(app, view, "decoder", layer, step),
+      run.kinds.mixer ? mixer(view, run.kinds.mixer, layer) : selfAttention(app, view, "decoder", layer, step),
     );
   }
   return parts;
