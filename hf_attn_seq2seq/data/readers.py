@@ -323,8 +323,8 @@ def read_files(path: Path, choose: Callable[[Sequence[str]], str]) -> Iterator[R
             with _parquet_file(file) as table:
                 column = choose(_names_in_schema(table.schema_arrow, table.schema_arrow.names))
                 wanted = [column if column in table.schema_arrow.names else column.split(".")[0]]
-                for number, record in enumerate(_parquet_records(file, table, wanted), start=1):
-                    yield BadRow(number, _NOT_UTF8) if record is None else _file_in(number, record, column)
+                for number, row in enumerate(_parquet_records(file, table, wanted), start=1):
+                    yield BadRow(number, _NOT_UTF8) if row is None else _file_in(number, row, column)
         elif kind == ".jsonl":
             column = ""
             for number, record in _json_records(file):
