@@ -40,6 +40,7 @@ COMMANDS = {
     "translate": Command("decoding.command", "translate a sentence, a file or standard input"),
     "transcribe": Command("decoding.transcribe", "write down what sounds say or pictures show"),
     "explain": Command("explain.command", "show how a translation is made, step by step, number by number", "explain"),
+    "site": Command("explain.live.command", "write a page on which a model runs in the reader's browser", "explain"),
     "align": Command("training.align", "align the words of sentence pairs", "train"),
     "push": Command("sharing.command", "share a trained model on the Hub, with its model card and results", "train"),
     "app": Command("app.command", "open a web page that translates and shows how", "app"),

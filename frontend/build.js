@@ -1,13 +1,15 @@
 // Bundles src/ into the Python package; with --check, compares what is committed there with a fresh build.
 import { build } from "esbuild";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { gunzipSync, gzipSync } from "node:zlib";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const check = process.argv.includes("--check");
 const banner = "/* Built from frontend/ by `npm run build`. Apache-2.0. */";
 
-for (const [name, entry, format] of [["page", "src/main.js", "iife"], ["widget", "src/widget.js", "esm"]]) {
+const bundles = [["page", "src/main.js", "iife"], ["widget", "src/widget.js", "esm"], ["live", "src/live/main.js", "iife"]];
+for (const [name, entry, format] of bundles) {
   const { outputFiles } = await build({
     absWorkingDir: here,
     entryPoints: { [name]: entry },
@@ -27,4 +29,15 @@ for (const [name, entry, format] of [["page", "src/main.js", "iife"], ["widget",
       process.exitCode = 1;
     }
   }
+}
+
+// ONNX Runtime itself, compressed, as the live page carries it.
+const runtime = await readFile(new URL("node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm", import.meta.url));
+const kept = fileURLToPath(new URL("../hf_attn_seq2seq/explain/page/runtime.wasm.gz", import.meta.url));
+const before = await readFile(kept).then(gunzipSync, () => null);
+if (!before?.equals(runtime)) {
+  if (check) {
+    console.error(`${kept} is not that of node_modules: run "npm run build" in frontend/ and commit it.`);
+    process.exitCode = 1;
+  } else await writeFile(kept, gzipSync(runtime, { level: 9 }));
 }

@@ -120,6 +120,16 @@ export class App {
     if (sentence !== this.sentence) this.set({ sentence: sentence + 1, run: 1, beside: 0, step: 1, source: 1 }, true);
   }
 
+  /** Shows other runs instead, at the same place as far as they have it. */
+  replace(runs) {
+    if (this.timer !== null) this.stop();
+    this.sentences = [runs];
+    this.edits.clear();
+    this.candidate = undefined;
+    this.state = { ...this.state, run: 1, beside: Math.min(this.state.beside, runs.length) };
+    this.render();
+  }
+
   /** Shows another part of the same place: a layer, a gate, a candidate; not kept in the address. */
   show(change) {
     Object.assign(this, change);

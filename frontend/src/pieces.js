@@ -10,9 +10,15 @@ for (let byte = 0, next = 256; byte < 256; byte++) {
 /** Whether a text's tokens are named byte by byte: a space is named Ġ. */
 export const isByteLevel = (tokens) => tokens.some(({ token, text }) => token.includes("Ġ") && !text.includes("Ġ"));
 
+/** The bytes that the name of a byte-level token stands for, or null. */
+export function tokenBytes(token) {
+  const bytes = [...token].map((character) => BYTES.get(character));
+  return bytes.includes(undefined) ? null : Uint8Array.from(bytes);
+}
+
 /** What a token stands for in the text, spaces included. */
 export function pieceText(token, byteLevel) {
   if (!byteLevel) return token.replaceAll("▁", " ");
-  const bytes = [...token].map((character) => BYTES.get(character));
-  return bytes.includes(undefined) ? token : new TextDecoder().decode(Uint8Array.from(bytes));
+  const bytes = tokenBytes(token);
+  return bytes ? new TextDecoder().decode(bytes) : token;
 }

@@ -4,7 +4,7 @@ import { boxes } from "./media/places.js";
 import { isByteLevel, pieceText } from "./pieces.js";
 
 /** Numbers in row-major order. */
-class Tensor {
+export class Tensor {
   constructor(shape, data) {
     this.shape = shape;
     this.data = data;
@@ -32,7 +32,7 @@ function unpack(base64, { low, high }) {
 
 export class Run {
   /**
-   * @param {any} packed what the Python side wrote for one trace
+   * @param {any} packed what the Python side wrote for one trace, or a run made on the page, whose arrays are tensors
    * @param {string[]} pool the numbers of all runs, in base64
    * @param {{what: string, why: string}[]} leftOut what the page does not carry of the traces
    */
@@ -72,7 +72,7 @@ export class Run {
   array(name) {
     if (!this.unpacked.has(name)) {
       const entry = this.packed[name];
-      this.unpacked.set(name, entry ? new Tensor(entry.shape, unpack(this.pool[entry.at], entry)) : null);
+      this.unpacked.set(name, entry instanceof Tensor ? entry : entry ? new Tensor(entry.shape, unpack(this.pool[entry.at], entry)) : null);
     }
     return this.unpacked.get(name);
   }

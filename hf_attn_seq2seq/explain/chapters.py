@@ -227,9 +227,14 @@ def step_sentence(trace: Trace, step: int, *, layer: int = -1, head: int | None 
     Raises:
         ValueError: if there is no such step.
     """
-    facts = _Facts(trace)
+    facts = Facts(trace)
     if not 0 <= step < facts.steps:
         raise ValueError(f"There is no step {step + 1}: this run has {_count(facts.steps, 'step')}.")
+    return sentence_of(facts, step, layer, head)
+
+
+def sentence_of(facts: Facts, step: int, layer: int = -1, head: int | None = None) -> str:
+    """[`step_sentence`] of what is known of a run."""
     entry = facts.document["steps"][step]
     choice = entry["choice"]
     chosen = f"{facts.chosen(step)} ({said(choice['probability'])})"
@@ -245,7 +250,7 @@ def step_sentence(trace: Trace, step: int, *, layer: int = -1, head: int | None 
     return sentence
 
 
-def _looked(facts: _Facts, step: int, layer: int = -1, head: int | None = None) -> str:
+def _looked(facts: Facts, step: int, layer: int = -1, head: int | None = None) -> str:
     if facts.kind == "none":
         return "had the same single list of numbers for the whole source as at every other step"
     if not facts.attends:
@@ -273,7 +278,11 @@ def _looked(facts: _Facts, step: int, layer: int = -1, head: int | None = None) 
 
 def chapter_texts(trace: Trace) -> dict[str, ChapterText]:
     """The eight chapters of a run, in order, with its own words and its model's own parts."""
-    facts = _Facts(trace)
+    return chapters_of(Facts(trace))
+
+
+def chapters_of(facts: Facts) -> dict[str, ChapterText]:
+    """[`chapter_texts`] of what is known of a run."""
     begin = (_tokens, _embeddings) if facts.input is None else (_received, _front_end)
     writers = (*begin, _encoder, _handover, _step_input, _attention, _choice, _loop)
     return {key: writer(title, facts) for (key, title), writer in zip(TITLES.items(), writers)}
@@ -282,7 +291,7 @@ def chapter_texts(trace: Trace) -> dict[str, ChapterText]:
 ASKERS = {"previous": "s_(t-1)", "current": "s_t", "between": "s'_t"}  # by attention_query
 
 
-class _Facts:
+class Facts:
     """What the chapters ask of a trace; parts that a model does not show are None or 0."""
 
     def __init__(self, trace: Trace) -> None:
@@ -297,6 +306,7 @@ class _Facts:
         self.run = self.document["run"]
         self.source = self.document["source"]["tokens"]
         self.target = self.document["target"]["tokens"]
+        self.count = len(self.source)
         self.steps = len(self.document["steps"])
         self.config = self.document["model"]["config"]
         self.model_type = self.document["model"]["model_type"]
@@ -375,12 +385,12 @@ def proof_note(trace: Trace) -> str:
     return NOT_PROOF if trace.input is None else not_proof(trace.input)
 
 
-def _received(title: str, facts: _Facts) -> ChapterText:
+def _received(title: str, facts: Facts) -> ChapterText:
     assert facts.input is not None
     return _told(received(facts.input))
 
 
-def _front_end(title: str, facts: _Facts) -> ChapterText:
+def _front_end(title: str, facts: Facts) -> ChapterText:
     assert facts.input is not None
     vectors = facts.arrays.get("encoder.embeddings")
     numbers = facts.numbers("encoder.embeddings")
@@ -391,11 +401,11 @@ def _told(told: Told) -> ChapterText:
     return ChapterText(told.title, told.plain, told.exact, told.formula)
 
 
-def _tokens(title: str, facts: _Facts) -> ChapterText:
+def _tokens(title: str, facts: Facts) -> ChapterText:
     labels = " | ".join(token_label(token) for token in facts.source)
     first = next((token for token in facts.source if not token["special"]), facts.source[0])
     plain = (
-        f"The text is split into {_count(len(facts.source), 'token')}, the pieces that the model knows: {labels}. "
+        f"The text is split into {_count(facts.count, 'token')}, the pieces that the model knows: {labels}. "
         f"Each token is replaced by its number in the vocabulary: {_quoted(first)} is number {first['id']}."
     )
     special = [_quoted(token) for token in facts.source if token["special"] and token.get("span") is None]
@@ -408,19 +418,19 @@ def _tokens(title: str, facts: _Facts) -> ChapterText:
         written = visible(facts.document["source"]["text"][a:b])
         plain += f' "{written}" is not in the vocabulary, so the model only sees {_quoted(unknown[0])} in its place.'
     sizes = facts.config.get("vocab_size"), facts.config.get("decoder_vocab_size") or facts.config.get("vocab_size")
-    exact = f"x_1 ... x_S are S = {len(facts.source)} ids"
+    exact = f"x_1 ... x_S are S = {facts.count} ids"
     if sizes[0]:
         exact += f" of a source vocabulary of V = {sizes[0]:,}; the target vocabulary has {sizes[1]:,}"
     return ChapterText(title, plain, f"{exact}.", "x = (x_1, ..., x_S), x_j in {0, ..., V - 1}")
 
 
-def _embeddings(title: str, facts: _Facts) -> ChapterText:
+def _embeddings(title: str, facts: Facts) -> ChapterText:
     plain = (
         f"The number of a token selects a row of a table: {facts.numbers('encoder.embeddings')}, called its "
         "embedding. These numbers were learned in training, and a token has the same row wherever it occurs."
     )
     size = facts.width("encoder.embeddings")
-    shape = f"are {(len(facts.source), size)}" if size else "are not shown by this model"
+    shape = f"are {(facts.count, size)}" if size else "are not shown by this model"
     exact = f"E x_j is row x_j of the source embedding table; the embeddings {shape}."
     if facts.encoder["type"] != "transformer":
         return ChapterText(title, plain, exact, "E x_j")
@@ -447,19 +457,19 @@ def _embeddings(title: str, facts: _Facts) -> ChapterText:
     return _inputs(title, plain, exact, f"{row} + PE(j + {offset})" if offset else f"{row} + PE(j)", facts)
 
 
-def _inputs(title: str, plain: str, exact: str, formula: str, facts: _Facts) -> ChapterText:
+def _inputs(title: str, plain: str, exact: str, formula: str, facts: Facts) -> ChapterText:
     """The chapter on a Transformer's inputs, which some models normalize."""
     if not facts.config.get("embedding_norm", False):
         return ChapterText(title, plain, exact, formula)
     return ChapterText(title, plain, f"{exact} Then they are normalised.", f"LayerNorm({formula})")
 
 
-def _encoder(title: str, facts: _Facts) -> ChapterText:
+def _encoder(title: str, facts: Facts) -> ChapterText:
     kind, layers = facts.encoder["type"], facts.encoder["layers"]
     one, many, whole = facts.nouns.one, facts.nouns.many, facts.nouns.whole
     states = facts.numbers("encoder.states")
     width = facts.width("encoder.states")
-    shape = f"states are {(len(facts.source), width)}" if width else "states are not shown"
+    shape = f"states are {(facts.count, width)}" if width else "states are not shown"
     stack = f" There are {layers} such layers, each reading the output of the one below." if layers > 1 else ""
     if kind == "transformer":
         plain = (
@@ -496,9 +506,7 @@ def _encoder(title: str, facts: _Facts) -> ChapterText:
     plain += f" Gates, numbers from 0 to 1, decide how much of the old memory is kept.{stack}"
     if facts.input is not None and facts.input["joins"]:
         below = "the first layer" if facts.input["joins"] == 1 else f"each of the first {facts.input['joins']} layers"
-        plain += (
-            f" After {below}, neighbours are joined in pairs, so that {_count(len(facts.source), one, many)} remain."
-        )
+        plain += f" After {below}, neighbours are joined in pairs, so that {_count(facts.count, one, many)} remain."
     extras = [words for name, words in _EXTRAS.items() if facts.config.get(name)]
     exact = (
         f"A {'bi' if both else 'uni'}directional {CELLS[kind].name} of {_count(layers, 'layer')} ({CELLS[kind].paper})"
@@ -508,8 +516,8 @@ def _encoder(title: str, facts: _Facts) -> ChapterText:
     return ChapterText(title, plain, exact, "; ".join(gate_formulas(kind)))
 
 
-def _handover(title: str, facts: _Facts) -> ChapterText:
-    size, count = facts.width("encoder.states"), len(facts.source)
+def _handover(title: str, facts: Facts) -> ChapterText:
+    size, count = facts.width("encoder.states"), facts.count
     start = _quoted(facts.document["start"])
     bridge = facts.document["handover"].get("bridge")
     if facts.kind == "none":
@@ -553,7 +561,7 @@ def _handover(title: str, facts: _Facts) -> ChapterText:
     return ChapterText(title, plain, f"{exact}.", formula)
 
 
-def _step_input(title: str, facts: _Facts) -> ChapterText:
+def _step_input(title: str, facts: Facts) -> ChapterText:
     step, kind = facts.example, facts.decoder["type"]
     numbers = facts.numbers("decoder.embeddings")
     becomes = f"Like a source token, it becomes an embedding, {numbers}."
@@ -617,7 +625,7 @@ def _step_input(title: str, facts: _Facts) -> ChapterText:
     return ChapterText(title, plain, exact, "u_t = SelfAttention(y_0, ..., y_(t-1)), with weight 0 on later tokens")
 
 
-def _mixer_input(title: str, facts: _Facts, plain: str, shape: str) -> ChapterText:
+def _mixer_input(title: str, facts: Facts, plain: str, shape: str) -> ChapterText:
     """The step input of a Transformer decoder without self-attention."""
     assert facts.mixer is not None
     told = MIXERS[facts.mixer]
@@ -627,7 +635,7 @@ def _mixer_input(title: str, facts: _Facts, plain: str, shape: str) -> ChapterTe
     return ChapterText(title, plain, exact, "; ".join(mixer_formulas(facts.config)))
 
 
-def _attention(title: str, facts: _Facts) -> ChapterText:
+def _attention(title: str, facts: Facts) -> ChapterText:
     if facts.kind == "none":
         plain = (
             "This model has no attention. At every step the decoder has the same single list of numbers for the whole "
@@ -680,7 +688,7 @@ def _attention(title: str, facts: _Facts) -> ChapterText:
     return ChapterText(title, plain, exact, "; ".join(formulas))
 
 
-def _attention_shapes(facts: _Facts) -> str:
+def _attention_shapes(facts: Facts) -> str:
     """The shapes of what is recorded, of the last layer that attends."""
     prefix = f"attention.{facts.attention['layers'][-1]}." if facts.layers else ""
     shapes = [
@@ -691,7 +699,7 @@ def _attention_shapes(facts: _Facts) -> str:
     return f"; {', '.join(shapes)}" if shapes else ""
 
 
-def _choice(title: str, facts: _Facts) -> ChapterText:
+def _choice(title: str, facts: Facts) -> ChapterText:
     entry = facts.document["steps"][facts.example]
     size = facts.config.get("decoder_vocab_size") or facts.config.get("vocab_size")
     every = f"each of the {size:,} target tokens" if size else "each token of the target vocabulary"
@@ -747,7 +755,7 @@ def _choice(title: str, facts: _Facts) -> ChapterText:
     return ChapterText(title, plain, exact, f"{readout}; p(y_t = w) = {made}")
 
 
-def _loop(title: str, facts: _Facts) -> ChapterText:
+def _loop(title: str, facts: Facts) -> ChapterText:
     text = visible(facts.document["target"]["text"]) if facts.document["target"]["text"] else ""
     plain = (
         "The chosen token becomes the next input of the decoder, and the last three chapters repeat. "

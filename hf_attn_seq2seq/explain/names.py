@@ -20,3 +20,5 @@ DEPTHS: tuple[Depth, ...] = get_args(Depth)
 
 FigureKind = Literal["alignment", "step", "heads", "states", "beams"]
 FIGURES: tuple[FigureKind, ...] = get_args(FigureKind)
+
+EXAMPLE = "A man is playing the guitar in the street."  # with which the live page begins

@@ -1,12 +1,12 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The options of `explain`. What is imported here takes no time, so that `--help` is answered at once."""
+"""The options of `explain` and `site`. What is imported here takes no time, so that `--help` is answered at once."""
 
 import argparse
 from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
-from hf_attn_seq2seq.explain.names import DEPTHS, FIGURES, TITLES
+from hf_attn_seq2seq.explain.names import DEPTHS, EXAMPLE, FIGURES, TITLES
 
 
 EXAMPLES = """examples:
@@ -89,5 +89,30 @@ def explain_parser() -> CommandParser:
     files.add_argument("--json", type=Path, metavar="FILE", help="the trace, with every number")
     files.add_argument(
         "--tensors", metavar="NAME", help="store its vectors in this safetensors file in the same folder"
+    )
+    return parser
+
+
+SITE_EXAMPLES = """examples:
+  hf-attn-seq2seq site en-fr-small --output site
+  hf-attn-seq2seq site outputs/demo --output demo.html --single-file
+"""
+
+
+def site_parser() -> CommandParser:
+    parser = CommandParser(
+        description="Write a page on which a model translates in the reader's browser and shows how: static files for "
+        "any web server, or one file.",
+        epilog=SITE_EXAMPLES,
+    )
+    parser.add_argument("model", metavar="MODEL", help="folder of a model that reads text, or its name on the Hub")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="PATH", help="the new folder; with --single-file, the HTML file"
+    )
+    parser.add_argument(
+        "--single-file", action="store_true", help="put everything into one file, which opens by a double click"
+    )
+    parser.add_argument(
+        "--example", default=EXAMPLE, metavar="TEXT", help="what the page begins with (default: %(default)s)"
     )
     return parser

@@ -410,8 +410,7 @@ def read_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: 
     """A text as the model reads it; raises a ValueError if it has too many tokens."""
     text, inputs, offsets, words = _encoded(model, tokenizer, text)
     ids = inputs["input_ids"][0].tolist()
-    recurrent = getattr(model.config, "is_recurrent_encoder", False)
-    limit = MAX_SOURCE_TOKENS if recurrent else MAX_SELF_ATTENDING
+    recurrent, limit = getattr(model.config, "is_recurrent_encoder", False), most_source_tokens(model.config)
     if len(ids) > limit:
         of = "" if recurrent else " of a model with self-attention over the source"
         raise ValueError(
@@ -422,6 +421,11 @@ def read_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: 
     if words:  # then both sides have one vocabulary
         source = CopyingTokenizer(tokenizer, words, model.config.vocab_size)
     return Reading(inputs, lambda: _source_side(source, text, ids, offsets), words)
+
+
+def most_source_tokens(config: Any) -> int:
+    """The tokens of a source that a trace supports."""
+    return MAX_SOURCE_TOKENS if getattr(config, "is_recurrent_encoder", False) else MAX_SELF_ATTENDING
 
 
 def _encoded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[str, Any, Any, list[str]]:

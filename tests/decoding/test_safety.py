@@ -188,6 +188,7 @@ COMMANDS: dict[str, Callable[[Path, Path, Path], list[Any]]] = {
     "app": lambda bad, good, files: ["app", bad, "--no-browser"],
     "app, compare": lambda bad, good, files: ["app", good, "--compare", bad, "--no-browser"],
     "export": lambda bad, good, files: ["export", bad, "--output", files / "exported"],
+    "site": lambda bad, good, files: ["site", bad, "--output", files / "exported"],
 }
 
 

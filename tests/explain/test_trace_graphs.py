@@ -4,7 +4,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 import torch
@@ -15,36 +14,9 @@ from hf_attn_seq2seq.explain.live.format import ABOUT_FILE, ROWS_FILE, SOURCE_FI
 from hf_attn_seq2seq.explain.live.graphs import save_trace_graphs
 from hf_attn_seq2seq.explain.live.running import TraceGraphs, trace_by_graphs
 from tests.explain.conftest import TEXT
+from tests.explain.same import assert_same
 from tests.export.test_graphs import OTHERS, kinds
 from tests.helpers import tiny_model
-
-
-def assert_same(found: Trace, wanted: Trace) -> None:
-    """The same document and arrays, up to the versions and the precision of ONNX Runtime."""
-    assert found.arrays.keys() == wanted.arrays.keys()
-    for name, array in wanted.arrays.items():
-        assert found.arrays[name].shape == array.shape, name
-        np.testing.assert_allclose(found.arrays[name], array, rtol=1e-4, atol=1e-4, err_msg=name)
-    one, other = ({**each.document, "versions": None, "checks": None} for each in (found, wanted))
-    for each in (one, other):
-        each["model"] = {**each["model"], "config": None, "name": None}
-        each["run"] = {**each["run"], "score": pytest.approx(each["run"]["score"], abs=1e-3)}
-    assert_close(one, other)
-
-
-def assert_close(one: Any, other: Any, place: str = "") -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), place
-        for key in one:
-            assert_close(one[key], other[key], f"{place}.{key}")
-    elif isinstance(one, list):
-        assert len(one) == len(other), place
-        for index, (first, second) in enumerate(zip(one, other)):
-            assert_close(first, second, f"{place}.{index}")
-    elif isinstance(one, float) and isinstance(other, float):
-        assert one == pytest.approx(other, rel=1e-3, abs=1e-4), place
-    else:
-        assert one == other, place
 
 
 def make(folder: Path, vocab_size: int, **fields: Any) -> tuple[Any, TraceGraphs]:

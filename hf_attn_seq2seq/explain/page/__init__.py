@@ -92,7 +92,7 @@ def render_page(
     place = next((index for index, run in enumerate(sentences[0]) if run.trace is shown), -1) + 1  # 0: none
     rows = [{**asdict(row), "kept": True} for row in overview(traces)] if len(traces) > 1 else []
     media = Media(run.trace for sentence in sentences for run in sentence)
-    limit = MAX_BYTES * (1 if compare is None else 2) - len(_data(rows)) - len(media.html())
+    limit = MAX_BYTES * (1 if compare is None else 2) - len(as_data(rows)) - len(media.html())
     sizes = [sum(_text_size(run, media) for run in sentence) for sentence in sentences]
     kept = _how_many_fit(sentences, sizes, limit)
     for row in rows[kept:]:
@@ -117,10 +117,10 @@ def render_page(
     ]
     for run, sentence in zip(packed, (at for at in range(kept) for _ in sentences[at])):
         run["sentence"] = sentence
-    data = _data({"runs": packed, "pool": pool.texts, "left_out": left_out, "beside": place, "overview": rows})
+    data = as_data({"runs": packed, "pool": pool.texts, "left_out": left_out, "beside": place, "overview": rows})
     script, style = (files(__package__).joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
     policy = (
-        f"default-src 'none'; script-src 'sha256-{_digest(script)}'; style-src 'sha256-{_digest(style)}'; "
+        f"default-src 'none'; script-src 'sha256-{digest(script)}'; style-src 'sha256-{digest(style)}'; "
         f"img-src data: blob:; {media.policy}base-uri 'none'; form-action 'none'"
     )
     title = f"{traces[0].document['source']['text']} → {traces[0].document['target']['text']}"
@@ -295,7 +295,7 @@ def _last_sentences(kept: int, count: int) -> str:
 
 
 def _text_size(run: _Run, media: Media) -> int:
-    return len(_data([run.document(media)])) + (len(_table(run)) if run.parent is None else 0)
+    return len(as_data([run.document(media)])) + (len(_table(run)) if run.parent is None else 0)
 
 
 def _leave_out(arrays: dict[tuple[int, str], np.ndarray], limit: int, why: str) -> list[dict[str, str]]:
@@ -372,12 +372,13 @@ def _short(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _data(value: Any) -> str:
+def as_data(value: Any) -> str:
     """JSON that cannot end the script element it stands in, whatever a token holds."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """What a Content-Security-Policy allows a text by."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
@@ -409,4 +410,4 @@ def _table(run: _Run) -> str:
     )
 
 
-__all__ = ["render_page", "save_page"]
+__all__ = ["as_data", "digest", "render_page", "save_page"]

@@ -1,0 +1,75 @@
+// From a typed text to a run that the page shows.
+import { Refusal, readFiles } from "./files.js";
+import { Model } from "./model.js";
+import { textsOf } from "./texts.js";
+import { Vocabulary } from "./tokens.js";
+import { traceOf } from "./trace.js";
+
+const RUNTIME = "runtime.bin";
+// A module whose only function adds two vectors: browsers that refuse it cannot run the model.
+const SIMD = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11);
+
+export class Engine {
+  constructor(settings, model, vocabularies) {
+    this.settings = settings;
+    this.model = model;
+    this.vocabularies = vocabularies;
+  }
+
+  /** @param {any} settings what the export wrote into the page @param {(share: number) => void} progress */
+  static async load(settings, progress) {
+    if (typeof WebAssembly === "undefined" || !WebAssembly.validate(SIMD)) {
+      throw new Refusal("This browser lacks WebAssembly with SIMD, in which the model runs: open the page in a current browser.");
+    }
+    const files = await readFiles(settings.files, progress);
+    const json = (name) => JSON.parse(new TextDecoder().decode(files.get(name)));
+    const { source, target } = settings.vocabularies;
+    const vocabulary = (about) => new Vocabulary(json(about.file), about);
+    const one = vocabulary(source);
+    const vocabularies = { source: one, target: target.file === source.file ? one : vocabulary(target) };
+    const model = await Model.open(settings.graphs, settings.search, files.get(RUNTIME), (name) => files.get(name));
+    return new Engine(settings, model, vocabularies);
+  }
+
+  /** The tokens of a text, if the model can read it. */
+  encode(text) {
+    if (!text.trim()) throw new Refusal("There is no text yet: type a sentence.");
+    const ids = this.vocabularies.source.encode(text);
+    const { longest } = this.settings;
+    if (ids.length > longest) {
+      throw new Refusal(`This text has ${ids.length.toLocaleString("en")} tokens, and the model reads at most ${longest.toLocaleString("en")}: give it sentence by sentence.`);
+    }
+    return ids;
+  }
+
+  /** The text that the model makes of another, without a trace. */
+  async translate(text) {
+    const { tokens } = await this.model.run(this.encode(text), [], { recorded: false });
+    const { target } = this.vocabularies;
+    return target.decode(tokens.filter((id) => !target.special.has(id)));
+  }
+
+  /**
+   * The run of a text, as `Run` takes it.
+   * @param {string} text
+   * @param {string} given a translation that the model is to say, or blank
+   */
+  async trace(text, given = "") {
+    const { settings, model, vocabularies } = this;
+    const ids = this.encode(text);
+    const forced = given.trim() ? this.forced(given) : [];
+    const run = await model.run(ids, forced, forced.length ? { limit: forced.length } : {});
+    const document = traceOf(settings, vocabularies, text, ids, forced, run);
+    const arrays = await model.arrays(run, document.output_ids);
+    return { document, arrays, ...textsOf(settings, document, arrays), name: `“${text}”`, parent: null, sentence: 0, faithfulness: null };
+  }
+
+  forced(given) {
+    const { target } = this.vocabularies;
+    const ids = target.encode(given);
+    const ends = this.settings.search.eos_token_id;
+    const { most } = this.settings;
+    if (ids.length >= most) throw new Refusal(`The given translation has ${ids.length.toLocaleString("en")} tokens, and this page follows at most ${most.toLocaleString("en")}: shorten it.`);
+    return ends.includes(ids.at(-1)) || !ends.length ? ids : [...ids, ends[0]];
+  }
+}

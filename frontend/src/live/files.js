@@ -1,0 +1,63 @@
+// The files that the page lives on: they lie beside it, or in it.
+
+/** What a reader is told when something cannot be done; everything else is a mistake of the page. */
+export class Refusal extends Error {}
+
+const digest = async (bytes) =>
+  Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/**
+ * Reads all of them.
+ * @param {{name: string, bytes: number, sha256: string, gzip: boolean}[]} entries
+ * @param {(share: number) => void} progress
+ * @returns {Promise<Map<string, Uint8Array>>}
+ */
+export async function readFiles(entries, progress) {
+  const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
+  let read = 0;
+  const took = (count) => progress((read += count) / total);
+  const found = new Map();
+  for (const entry of entries) {
+    const inside = document.getElementById(`file ${entry.name}`);
+    const bytes = inside ? decoded(inside.textContent) : await fetched(entry, took);
+    if (inside) {
+      took(bytes.length);
+      await new Promise((done) => setTimeout(done)); // to show it
+    }
+    if (bytes.length !== entry.bytes || (globalThis.crypto?.subtle && (await digest(bytes)) !== entry.sha256)) {
+      throw new Refusal(`“${entry.name}” is not the file that this page was made with: make the page again.`);
+    }
+    found.set(entry.name, entry.gzip ? await unzipped(bytes) : bytes);
+  }
+  return found;
+}
+
+function decoded(base64) {
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
+  return bytes;
+}
+
+async function fetched({ name, bytes }, took) {
+  if (location.protocol === "file:") {
+    throw new Refusal("A browser reads no files beside a page that was opened by a double click: put the folder on a web server, or make the page with --single-file.");
+  }
+  const answer = await fetch(name).catch(() => null);
+  if (!answer?.ok) throw new Refusal(`“${name}” is missing beside this page: put it back, or make the page again.`);
+  const parts = [];
+  let size = 0;
+  for (const reader = answer.body.getReader(); ;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    size += value.length;
+    if (size <= bytes) took(value.length);
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+async function unzipped(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}

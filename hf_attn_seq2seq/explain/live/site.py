@@ -1,0 +1,250 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+The page on which a model itself answers in the reader's browser: static files, or one file.
+
+The page is that of a trace (`hf_attn_seq2seq.explain.page`), whose runs are made on it: `frontend/src/live/` runs the
+trace graphs in ONNX Runtime for the web and puts the document together, of which the export says here what is the same
+for each text. Nothing leaves the page: its Content-Security-Policy allows it to read its own files, and no more.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import gzip
+import hashlib
+import html
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from hf_attn_seq2seq._version import __version__
+from hf_attn_seq2seq.data.words import WORD
+from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.names import is_exported, resolve
+from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
+from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
+from hf_attn_seq2seq.explain.names import EXAMPLE
+from hf_attn_seq2seq.explain.page import as_data, digest
+from hf_attn_seq2seq.explain.tracing import MAX_STEPS, most_source_tokens, trace
+from hf_attn_seq2seq.export.writer import own_model
+from hf_attn_seq2seq.graphs.settings import Search, why_not
+from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
+from hf_attn_seq2seq.splitting import length_limit, max_source_tokens, refuse_blank
+from hf_attn_seq2seq.writing import filled, new_output, write_text
+
+
+INDEX = "index.html"
+RUNTIME = "runtime.bin"  # WebAssembly, compressed: by another name a server might take it for its own work
+RUNTIME_VERSION = "1.30.0"  # that of frontend/package.json
+OF_A_RUN = {"source", "target", "steps", "output_ids"}  # parts of a trace that each text has its own of
+
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<div id="page"></div>
+<noscript><p>The model of this page runs in the browser: allow the page its script.</p></noscript>
+<script type="application/json" id="live">{data}</script>
+{inside}<script>{script}</script>
+</body>
+</html>
+"""
+
+
+class Site(NamedTuple):
+    """What was written."""
+
+    path: Path  # the folder, or the one file
+    page: int  # bytes of the page itself
+    sizes: dict[str, int]  # bytes of each file that it reads, as they are carried
+
+
+def save_site(name: str, output: str | Path, *, single_file: bool = False, example: str = EXAMPLE) -> Site:
+    """
+    Write the live page of a model.
+
+    Args:
+        name: The name of a packaged model, a folder, or a name on the Hub.
+        output: A new folder, or with `single_file` the HTML file.
+        single_file: Whether everything stands in one file, which opens by a double click.
+        example: The text that the page begins with.
+
+    Raises:
+        ValueError: The model does not read text, has a pointer, is exported or not of this package, or searches with
+            settings that the page lacks; the example is blank; or the output exists.
+    """
+    refuse_blank("The example", example)
+    if is_exported(name):
+        raise ValueError(f"'{shortened(name)}' is exported: name the model that it was exported from.")
+    path = _new_file(output) if single_file else new_output(output)
+    translator = load_translator([name], device="cpu")
+    model = own_model(name, translator.model)
+    folder = Path(resolve(name))
+    with TemporaryDirectory() as temporary:
+        content = _content(model, translator.tokenizer, folder, Path(temporary))
+        settings = _settings(model, translator.tokenizer, folder.name if folder.is_dir() else name, content)
+        settings["example"] = example
+        title = f"{settings['told']['model']['name']}, live"
+        if single_file:
+            carried = {file: gzip.compress(each, mtime=0) for file, each in content.files.items()}
+            carried[RUNTIME] = _runtime()
+            page = _page(title, settings, carried, set(carried), inside=True)
+            write_text(path, page)
+        else:
+            carried = {**content.files, RUNTIME: _runtime()}
+            page = _page(title, settings, carried, {RUNTIME}, inside=False)
+            with filled(path) as made:
+                for file, each in carried.items():
+                    (made / file).write_bytes(each)
+                (made / INDEX).write_text(page, "utf-8")
+    return Site(path, len(page.encode()), {file: len(each) for file, each in carried.items()})
+
+
+class _Content(NamedTuple):
+    """What the page needs of a model."""
+
+    files: dict[str, bytes]
+    graphs: dict[str, Any]  # how they are run
+
+
+def _content(
+    model: AttnSeq2SeqForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, folder: Path, temporary: Path
+) -> _Content:
+    weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    if not weights:
+        model.save_pretrained(temporary)
+        weights = sorted(temporary.glob("*.safetensors"))
+    graphs, about = write_trace_graphs(model, weights)
+    found = {name: graph.SerializeToString() for name, graph in graphs.items()}
+    found |= {path.name: path.read_bytes() for path in weights}
+    for file, side in _vocabularies(tokenizer).items():
+        found[file] = side.backend_tokenizer.to_str().encode()
+    wanted = {name: about[name] for name in ("memory", "state", "once", "steps")}
+    return _Content(found, {"graphs": list(graphs), "weights": [path.name for path in weights], **wanted})
+
+
+def _vocabularies(tokenizer: Any) -> dict[str, Any]:
+    """The tokenizers of both sides by their files; one of both."""
+    source, target = (getattr(tokenizer, side, tokenizer) for side in ("source", "target"))
+    same = source.backend_tokenizer.to_str() == target.backend_tokenizer.to_str()
+    return {"tokenizer.json": source} if same else {"tokenizer.json": source, "target_tokenizer.json": target}
+
+
+def _settings(
+    model: AttnSeq2SeqForConditionalGeneration, tokenizer: Any, name: str, content: _Content
+) -> dict[str, Any]:
+    """Everything that the page is told of the model."""
+    config, generation = model.config, model.generation_config
+    if config.pointer:
+        raise ValueError(
+            "The live page cannot copy words, as this model with pointer=True does: explain it in Python."
+        )
+    search = {**vars(generation), **length_limit(model), "num_beams": 1}
+    if reason := why_not({key: value for key, value in search.items() if key != "num_beams"}, limited=True):
+        raise ValueError(f"The live page cannot {reason}, as generation_config.json asks: leave that out there.")
+    settings = {**Search.of(search)._asdict()}
+    settings["max_new_tokens"] = min(settings["max_new_tokens"], MAX_STEPS)
+    first, second = _two_runs(copy.deepcopy(model).float(), tokenizer, name)
+    told = {key: value for key, value in first.document.items() if key not in OF_A_RUN}
+    told["versions"] = {"hf_attn_seq2seq": __version__, "onnxruntime-web": RUNTIME_VERSION}
+    left_out = told["omitted"][0]
+    count = f"{config.output_size - len(first.document['output_ids']):,}"
+    told["omitted"][0] = {**left_out, "what": left_out["what"].replace(count, slot("rest"), 1)}
+    sides = _vocabularies(tokenizer)
+    return {
+        "graphs": content.graphs,
+        "search": settings,
+        "told": told,
+        "vocabulary": config.output_size,
+        "chapters": chapter_templates(first, second),
+        "sentences": sentence_templates(first, second),
+        "words": WORD,
+        "vocabularies": {
+            "source": _vocabulary(*next(iter(sides.items()))),
+            "target": _vocabulary(*list(sides.items())[-1]),
+        },
+        "most": MAX_STEPS,
+        "longest": min(most_source_tokens(config), max_source_tokens(config, tokenizer)),
+    }
+
+
+def _vocabulary(file: str, side: Any) -> dict[str, Any]:
+    return {
+        "file": file,
+        "special": sorted(set(side.all_special_ids) - {side.unk_token_id}),
+        "unknown": side.unk_token_id,
+        "plain": bool(getattr(side, "split_special_tokens", False)),
+        "settings": {"clean_up_tokenization_spaces": False, "unk_token": side.unk_token},
+    }
+
+
+def _two_runs(model: Any, tokenizer: Any, name: str) -> tuple[Trace, Trace]:
+    """Two runs of the model that differ in all lengths."""
+    word = next(each for each in range(model.config.decoder_vocab_size) if each not in _ends(model))
+    runs = []
+    for text, more in (("a", 2), ("a a a", 5)):
+        steps = len(tokenizer([text])["input_ids"][0]) + more
+        runs.append(trace(model, tokenizer, text, [word] * steps, max_new_tokens=steps, name=name))
+    return runs[0], runs[1]
+
+
+def _ends(model: Any) -> list[int]:
+    ends = model.generation_config.eos_token_id
+    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+
+
+def _page(title: str, settings: dict[str, Any], carried: Mapping[str, bytes], packed: set[str], inside: bool) -> str:
+    entries = [
+        {"name": name, "bytes": len(each), "sha256": hashlib.sha256(each).hexdigest(), "gzip": name in packed}
+        for name, each in carried.items()
+    ]
+    script, style = (_asset(name).decode() for name in ("live.js", "live.css"))
+    own = "" if inside else "connect-src 'self'; "
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest(script)}' 'wasm-unsafe-eval'; "
+        f"style-src 'sha256-{digest(style)}'; img-src data: blob:; {own}"
+        "base-uri 'none'; form-action 'none'"
+    )
+    elements = "".join(
+        f'<script type="text/plain" id="file {name}">{base64.b64encode(each).decode()}</script>\n'
+        for name, each in carried.items()
+        if inside
+    )
+    data = as_data({**settings, "files": entries})
+    return TEMPLATE.format(
+        policy=policy, title=html.escape(title), style=style, data=data, inside=elements, script=script
+    )
+
+
+def _asset(name: str) -> bytes:
+    return files("hf_attn_seq2seq.explain.page").joinpath(name).read_bytes()
+
+
+def _runtime() -> bytes:
+    return _asset("runtime.wasm.gz")
+
+
+def _new_file(output: str | Path) -> Path:
+    path = Path(output)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"'{path}' is to be one HTML file: name it with .html, or leave out --single-file.")
+    if path.exists():
+        raise ValueError(f"'{path}' exists: name another --output, or remove it first.")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"The folder '{path.parent}' does not exist: create it before writing a page there.")
+    return path

@@ -1,0 +1,300 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""The live page in Chromium: its runs against Python's, what it refuses, and that nothing leaves it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings, train_tokenizer, train_tokenizer_for
+from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence
+from hf_attn_seq2seq.explain.live.site import save_site
+from tests.explain.browser import chromium, offline
+from tests.explain.conftest import SENTENCES, TEXT
+from tests.explain.live import save
+from tests.explain.same import assert_same
+from tests.helpers import FAMILIES
+
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HEADS = {"num_attention_heads": 2}
+TRANSFORMER = FAMILIES["transformer"]
+KINDS: dict[str, dict[str, Any]] = {
+    **FAMILIES,
+    "coverage": {"attention_type": "coverage", "encoder_layers": 2, **HEADS},
+    "location": {"attention_type": "location", "attention_normalizer": "sparsemax"},
+    "local_p": {"attention_type": "local_p", "attention_window": 2},
+    "monotonic": {"attention_type": "monotonic", "encoder_type": "min_lstm"},
+    "none": {"attention_type": "none"},
+    "average": {**TRANSFORMER, **HEADS, "decoder_layers": 2, "decoder_mixer": "average"},
+}
+# The run that the page makes, as plain values.
+RUN = """async ([text, given]) => {
+  const { document, arrays, chapters, sentences } = await live.trace(text, given);
+  const plain = Object.entries(arrays).map(([name, { shape, data }]) => [name, { shape, values: Array.from(data) }]);
+  return { document, chapters, sentences, arrays: Object.fromEntries(plain) };
+}"""
+HOSTILE = "</script><img src=x onerror=alert(1)> <b>cat</b>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
+    """Opens a page, of which nothing but files may be asked and nothing may be said on the console."""
+    context = offline(browser)
+    context.set_default_timeout(60_000)
+    said: list[str] = []
+    fetched: list[str] = []
+
+    def open_(url: str) -> Page:
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: fetched.append(request.url))
+        page.goto(url)
+        return page
+
+    yield open_
+    context.close()
+    assert said == []
+    assert [url for url in fetched if not url.startswith(("file:", "data:"))] == []
+
+
+def ready(page: Page) -> Page:
+    said = page.locator("#said").filter(has_text=re.compile(r"in this browser\)$|\.$"))
+    said.wait_for()
+    assert page.locator("#said.wrong").count() == 0, said.inner_text()
+    return page
+
+
+def refused(page: Page) -> str:
+    wrong = page.locator("#said.wrong")
+    wrong.wait_for()
+    return wrong.inner_text()
+
+
+def assert_run(page: Page, model: Any, tokenizer: Any, text: str, given: str = "") -> Trace:
+    """The page's run is Python's: document, arrays, and what is said of it."""
+    found = page.evaluate(RUN, [text, given])
+    arrays = {
+        name: np.asarray(each["values"], dtype=np.float32).reshape(each["shape"])
+        for name, each in found["arrays"].items()
+    }
+    wanted = trace(model, tokenizer, text, given or None, num_beams=1)
+    assert_same(Trace(found["document"], arrays), wanted)
+    assert found["chapters"] == {key: asdict(each) for key, each in chapter_texts(wanted).items()}
+    assert found["sentences"] == [step_sentence(wanted, step) for step in range(len(wanted.document["steps"]))]
+    return wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_as_in_python(kind: str, open_page: Callable[[str], Page], tokenizer: Any, tmp_path: Path) -> None:
+    model = save(tmp_path / "model", tokenizer, **KINDS[kind])
+    written = save_site(str(tmp_path / "model"), tmp_path / "page.html", single_file=True, example=TEXT)
+    page = ready(open_page(written.path.as_uri()))
+    assert_run(page, model, tokenizer, TEXT)
+    assert_run(page, model, tokenizer, "a dog", "le chat voit")
+    assert page.locator(".absent, .check.bad").count() == 0
+    for chapter in page.locator("[data-chapter]").all():
+        chapter.click()
+        assert page.locator(".check.bad").count() == 0
+
+
+def tokenizers() -> dict[str, Any]:
+    apart = TokenizerSettings(kind="bpe", vocab_size=290, shared=False, target={"kind": "word", "vocab_size": 30})
+    return {
+        **{
+            kind: train_tokenizer(SENTENCES, kind=kind, vocab_size=300)
+            for kind in ("bpe", "unigram", "char", "symbol")
+        },
+        "lowercase": train_tokenizer(SENTENCES, kind="bpe", vocab_size=290, lowercase=True),
+        "apart": train_tokenizer_for(apart, SENTENCES[::2], SENTENCES[1::2]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "symbol", "lowercase", "apart"])
+def test_every_vocabulary_as_in_python(kind: str, open_page: Callable[[str], Page], tmp_path: Path) -> None:
+    tokenizer = tokenizers()[kind]
+    model = save(tmp_path / "model", tokenizer)
+    written = save_site(str(tmp_path / "model"), tmp_path / "page.html", single_file=True, example=TEXT)
+    page = ready(open_page(written.path.as_uri()))
+    for text in ("The cat is   on the mat .", "Ein Café, 猫 und 🎸: naïve", "a  dog's house -- l'été"):
+        assert_run(page, model, tokenizer, text)
+    assert_run(page, model, tokenizer, TEXT, "un chien voit la maison .")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
+    folder = tmp_path_factory.mktemp("small")
+    tokenizer = train_tokenizer_for(TokenizerSettings(kind="bpe", vocab_size=290), SENTENCES, SENTENCES)
+    return save(folder, tokenizer), tokenizer, folder
+
+
+def test_settings_that_forbid_and_prescribe(open_page: Callable[[str], Page], tokenizer: Any, tmp_path: Path) -> None:
+    model = save(tmp_path / "model", tokenizer)
+    for fields in (
+        {"suppress_tokens": [4, 5, 6], "min_new_tokens": 4},
+        {"forced_bos_token_id": 7, "forced_eos_token_id": 2},
+    ):
+        model.generation_config.update(**fields)
+    model.generation_config.save_pretrained(tmp_path / "model")
+    written = save_site(str(tmp_path / "model"), tmp_path / "page.html", single_file=True, example=TEXT)
+    wanted = assert_run(ready(open_page(written.path.as_uri())), model, tokenizer, TEXT)
+    assert any(step["processed"] for step in wanted.document["steps"])
+
+
+def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
+    open_page: Callable[[str], Page], small: tuple[Any, Any, Path], tmp_path: Path
+) -> None:
+    model, tokenizer, folder = small
+    written = save_site(str(folder), tmp_path / "page.html", single_file=True, example=TEXT)
+    page = ready(open_page(written.path.as_uri()))
+    for text in (HOSTILE, "猫がマットの上にいる", "a dog"):
+        page.fill("#text", text)
+        translation = trace(model, tokenizer, text, num_beams=1).document["target"]["text"]
+        page.locator("#said").filter(has_text=translation).wait_for()
+        page.locator(".run-choice").first.wait_for()
+        assert_run(page, model, tokenizer, text)
+    assert page.locator("img, b:text('cat')").count() == 0
+    assert page.locator(".run-choice select").first.locator("option").all_inner_texts() == [
+        "“a dog”",
+        "before: “猫がマットの上にいる”",
+    ]
+    page.fill("#text", " ")
+    assert refused(page) == "There is no text yet: type a sentence."
+    page.fill("#text", "dog " * 5000)  # words
+    page.locator("#said").filter(has_text="reads at most").wait_for()
+    assert "tokens, and the model reads at most 2,048: give it sentence by sentence." in refused(page)
+    page.fill("#text", "a dog")
+    page.locator("#said:not(.wrong)").wait_for()
+    page.fill("#given", "dog " * 1000)
+    page.locator("#said").filter(has_text="shorten it").wait_for()
+    assert "The given translation has" in refused(page)
+
+
+class Server:
+    """A web server for a folder, that remembers what was asked."""
+
+    def __init__(self, folder: Path) -> None:
+        asked: list[str] = []
+
+        class Handler(SimpleHTTPRequestHandler):
+            def log_message(self, *args: object) -> None:
+                asked.append(self.path)
+
+        self.asked = asked
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], Server]]:
+    servers = []
+
+    def serve_(folder: Path) -> Server:
+        servers.append(Server(folder))
+        return servers[-1]
+
+    yield serve_
+    for server in servers:
+        server.server.shutdown()
+        server.server.server_close()
+
+
+def test_static_files_are_read_once_and_nothing_is_asked_afterwards(
+    browser: Browser, small: tuple[Any, Any, Path], serve: Callable[[Path], Server], tmp_path: Path
+) -> None:
+    model, tokenizer, folder = small
+    written = save_site(str(folder), tmp_path / "site", example=TEXT)
+    server = serve(written.path)
+    context = browser.new_context()
+    page = context.new_page()
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url))
+    ready(page.goto(server.url) and page)
+    assert sorted(url.removeprefix(server.url) for url in fetched) == sorted(["", *written.sizes])
+    assert (written.path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    loaded = len(fetched)
+    page.fill("#text", "a dog sees the old house")
+    page.locator("#said").filter(has_text="in this browser").wait_for()
+    assert_run(page, model, tokenizer, "a dog")
+    page.click('[data-chapter="attention"]')
+    assert len(fetched) == loaded
+    # Nor could it ask: the page's own policy forbids it.
+    assert page.evaluate("fetch('https://example.org/').then(() => 'asked', () => 'refused')") == "refused"
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (
+            lambda file: file.unlink(),
+            "“model.safetensors” is missing beside this page: put it back, or make the page again.",
+        ),
+        (
+            lambda file: file.write_bytes(bytes([*file.read_bytes()[:-1], 7])),
+            "“model.safetensors” is not the file that this page was made with: make the page again.",
+        ),
+        (
+            lambda file: file.write_bytes(file.read_bytes()[:-1]),
+            "“model.safetensors” is not the file that this page was made with: make the page again.",
+        ),
+    ],
+    ids=["missing", "changed", "cut"],
+)
+def test_missing_or_changed_weights(
+    harm: Callable[[Path], Any],
+    told: str,
+    browser: Browser,
+    small: tuple[Any, Any, Path],
+    serve: Callable[[Path], Server],
+    tmp_path: Path,
+) -> None:
+    written = save_site(str(small[2]), tmp_path / "site", example=TEXT)
+    harm(written.path / "model.safetensors")
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(serve(written.path).url)
+    assert refused(page) == told
+    context.close()
+
+
+@pytest.mark.parametrize("gone", ["WebAssembly = undefined", "WebAssembly.validate = () => false"])
+def test_a_browser_that_cannot(gone: str, browser: Browser, small: tuple[Any, Any, Path], tmp_path: Path) -> None:
+    written = save_site(str(small[2]), tmp_path / "page.html", single_file=True)
+    context = offline(browser)
+    context.add_init_script(gone)
+    page = context.new_page()
+    page.goto(written.path.as_uri())
+    assert refused(page).startswith("This browser lacks WebAssembly with SIMD")
+    context.close()
+
+
+def test_files_beside_a_page_that_was_opened_by_a_double_click(
+    browser: Browser, small: tuple[Any, Any, Path], tmp_path: Path
+) -> None:
+    written = save_site(str(small[2]), tmp_path / "site")
+    context = offline(browser)
+    page = context.new_page()
+    page.goto((written.path / "index.html").as_uri())
+    assert refused(page).endswith("put the folder on a web server, or make the page with --single-file.")
+    context.close()
