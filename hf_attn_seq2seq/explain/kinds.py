@@ -303,11 +303,14 @@ UNTOLD = AttentionKind()  # a kind without an entry
 def told_kinds(document: Mapping[str, Any]) -> dict[str, Any]:
     """What a trace says of its kinds of parts, from the names in its document; nothing of a kind without an entry."""
     attention = KINDS.get(document["attention"]["type"])
-    found = {"attention": attention} if attention is not None and attention.terms else {}
-    sides = {side: CELLS.get(document[side]["type"]) for side in ("encoder", "decoder")}
-    mixer = MIXERS.get(document["decoder"].get("mixer") or "")
-    entries = {**found, **sides, "mixer": mixer}
-    return {name: entry.told() for name, entry in entries.items() if entry is not None}
+    told = {"attention": attention.told()} if attention is not None and attention.terms else {}
+    for side in ("encoder", "decoder"):
+        if document[side]["type"] in CELLS:
+            told[side] = CELLS[document[side]["type"]].told()
+    mixer = document["decoder"].get("mixer")
+    if mixer in MIXERS:
+        told["mixer"] = MIXERS[mixer].told()
+    return told
 
 
 def refuse_untold(config: Any) -> None:
