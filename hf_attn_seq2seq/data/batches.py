@@ -20,7 +20,8 @@ class TokenBudgetSampler:
     Batches of indices whose longer side has at most `batch_tokens` tokens with padding; determined by seed and epoch.
 
     Examples are sorted by target length, then by source length in steps of four tokens, with ties in random order; or,
-    where the source is what costs, by source length first.
+    where the source is what costs, by source length alone: a batch of targets of one length, of pictures that are all
+    of one size, would be of one kind of target, and a model learns much more slowly from such batches.
     Batches are cut from that order and shuffled. Every epoch therefore has the same number of batches, which resuming
     in the middle of an epoch relies on. Process `rank` of `processes` takes every `processes`-th batch; if the number
     of batches is not a multiple of `processes`, the first ones are used twice.
@@ -32,7 +33,7 @@ class TokenBudgetSampler:
             by itself.
         batch_size: The maximum number of examples in a batch, or None.
         seed: Random seed of the order; the epoch is set by `set_epoch`.
-        by_source: Whether to sort by source length first.
+        by_source: Whether to sort by source length alone.
 
     Raises:
         ValueError: The numbers of lengths differ, there are no examples, or a limit is below 1.
@@ -62,9 +63,13 @@ class TokenBudgetSampler:
         self.source_buckets = -(-np.asarray(source_lengths) // SOURCE_BUCKET)
         self.seed, self.rank, self.processes, self.epoch = seed, rank, processes, 0
         costs = np.maximum(self.target_lengths, self.source_buckets * SOURCE_BUCKET)
-        self.sorted_by = (self.source_buckets, self.target_lengths)  # for `lexsort`: the last one first
+        # For `lexsort`: the last one first.
+        self.sorted_by: tuple[np.ndarray, ...] = (self.source_buckets, self.target_lengths)
         if by_source:
-            self.sorted_by = self.sorted_by[::-1]
+            self.sorted_by = self.sorted_by[:1]
+            most = np.zeros(int(self.source_buckets.max()) + 1, dtype=costs.dtype)  # of all in a bucket, in any order
+            np.maximum.at(most, self.source_buckets, costs)
+            costs = most[self.source_buckets]
         costs = costs[np.lexsort(self.sorted_by)]
         self.boundaries = cut_batches(costs, batch_tokens or len(costs) * int(costs.max()), batch_size or len(costs))
 

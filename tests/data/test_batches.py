@@ -108,6 +108,23 @@ def test_batches_by_source_hold_little_padding_of_sources() -> None:
     assert padded(False) > 1.2 * sources.sum()
 
 
+def test_pictures_of_one_size_come_in_batches_of_every_kind_of_target() -> None:
+    targets = RANDOM.integers(1, 40, 800)
+    for batch in TokenBudgetSampler([81] * 800, targets, batch_size=16, by_source=True):
+        assert len(batch) == 16
+        assert np.ptp(targets[batch]) > 10
+
+
+def test_batches_by_source_keep_to_the_budget_where_targets_are_longer() -> None:
+    sources, targets = RANDOM.integers(1, 40, 500), RANDOM.integers(1, 60, 500)
+    sampler = TokenBudgetSampler(sources, targets, batch_tokens=600, by_source=True)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        assert all(max(sources[batch].max(), targets[batch].max()) * len(batch) <= 600 for batch in batches)
+
+
 def test_sounds_are_padded_with_silence() -> None:
     frames = [RANDOM.normal(size=(length, 4)).astype(kind) for length, kind in ((3, "f2"), (5, "f4"))]
     examples = [{"input_features": each, "labels": [7, 2]} for each in frames]
