@@ -90,14 +90,14 @@ def refused(page: Page) -> str:
     return wrong.inner_text()
 
 
-def assert_run(page: Page, model: Any, tokenizer: Any, text: str, given: str = "") -> Trace:
+def assert_run(page: Page, model: Any, tokenizer: Any, text: str, given: str = "", **options: Any) -> Trace:
     """The page's run is Python's: document, arrays, and what is said of it."""
     found = page.evaluate(RUN, [text, given])
     arrays = {
         name: np.asarray(each["values"], dtype=np.float32).reshape(each["shape"])
         for name, each in found["arrays"].items()
     }
-    wanted = trace(model, tokenizer, text, given or None, num_beams=1)
+    wanted = trace(model, tokenizer, text, given or None, num_beams=1, **options)
     assert_same(Trace(found["document"], arrays), wanted)
     assert found["chapters"] == {key: asdict(each) for key, each in chapter_texts(wanted).items()}
     assert found["sentences"] == [step_sentence(wanted, step) for step in range(len(wanted.document["steps"]))]
@@ -172,6 +172,9 @@ def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
         page.locator("#said").filter(has_text=translation).wait_for()
         page.locator(".run-choice").first.wait_for()
         assert_run(page, model, tokenizer, text)
+    page.evaluate("() => { live.model.search.max_new_tokens = 1; }")
+    assert_run(page, model, tokenizer, "a dog", max_new_tokens=1)  # one step is said to be one
+    page.evaluate("() => { live.model.search.max_new_tokens = 6; }")
     assert page.locator("img, b:text('cat')").count() == 0
     assert page.locator(".run-choice select").first.locator("option").all_inner_texts() == [
         "“a dog”",

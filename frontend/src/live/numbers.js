@@ -2,11 +2,30 @@
 
 /** @returns {{logsumexp: number, logs: Float64Array}} the log-probabilities of logits */
 export function logSoftmax(logits) {
+  // By index: over thousands of numbers at each step, iterators take most of a trace's time.
   let [most, sum] = [-Infinity, 0];
-  for (const logit of logits) most = Math.max(most, logit);
-  for (const logit of logits) sum += Math.exp(logit - most);
+  for (let id = 0; id < logits.length; id++) most = Math.max(most, logits[id]);
+  for (let id = 0; id < logits.length; id++) sum += Math.exp(logits[id] - most);
   const logsumexp = most + Math.log(sum);
-  return { logsumexp, logs: Float64Array.from(logits, (logit) => logit - logsumexp) };
+  const logs = new Float64Array(logits.length);
+  for (let id = 0; id < logits.length; id++) logs[id] = logits[id] - logsumexp;
+  return { logsumexp, logs };
+}
+
+/** How many are larger than a number. */
+export function countAbove(values, least) {
+  let count = 0;
+  for (let at = 0; at < values.length; at++) if (values[at] > least) count++;
+  return count;
+}
+
+/** The total probability of all but some. */
+export function restOf(logs, shown) {
+  const left = logs.slice();
+  for (const id of shown) left[id] = -Infinity;
+  let sum = 0;
+  for (let id = 0; id < left.length; id++) sum += Math.exp(left[id]);
+  return sum;
 }
 
 /** The places of the largest, in order; of equal ones, the first. */

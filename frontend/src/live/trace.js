@@ -1,6 +1,6 @@
 // The trace of a run: the document that Python writes, from what the graphs gave. What is the same in every run of the
 // model was written down by the export; what is here counts, names and sorts.
-import { largest, logSoftmax } from "./numbers.js";
+import { countAbove, largest, logSoftmax, restOf } from "./numbers.js";
 import { cutWords, tokenWords } from "./words.js";
 
 const CANDIDATES = 10;
@@ -24,8 +24,6 @@ export function traceOf(settings, vocabularies, text, ids, forced, run) {
     const chosen = tokens[index];
     const shown = largest(logits, Math.min(CANDIDATES, logits.length));
     if (!shown.includes(chosen)) shown[shown.length - 1] = chosen;
-    const rest = Float64Array.from(logs);
-    for (const id of shown) rest[id] = -Infinity;
     const describe = (id) => ({ ...target.name(id), logit: logits[id], probability: Math.exp(logs[id]), log_probability: logs[id] });
     const near = (id) => Number.isFinite(scores[id]) && Math.abs(logits[id] - scores[id]) <= NEAR + NEAR * Math.abs(scores[id]);
     const changed = shown.filter((id) => !near(id));
@@ -33,10 +31,10 @@ export function traceOf(settings, vocabularies, text, ids, forced, run) {
       step: index,
       fed: target.name(fed),
       candidates: shown.map(describe),
-      rest: rest.reduce((sum, log) => sum + Math.exp(log), 0),
+      rest: restOf(logs, shown),
       logsumexp,
       processed: changed.map((id) => ({ ...target.name(id), before: logits[id], after: Number.isFinite(scores[id]) ? scores[id] : null })),
-      choice: { ...describe(chosen), rank: logits.reduce((rank, logit) => rank + (logit > logits[chosen]), 0), forced: index < forced.length },
+      choice: { ...describe(chosen), rank: countAbove(logits, logits[chosen]), forced: index < forced.length },
       stop: { is_end: ends.includes(chosen), at_limit: index + 1 === limit },
     };
   });
