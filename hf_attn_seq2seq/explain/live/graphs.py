@@ -283,7 +283,7 @@ class CellStep(nn.Module):
     recorded.
     """
 
-    def __init__(self, model: nn.Module, cell: RecurrentCell) -> None:
+    def __init__(self, model: AttnSeq2SeqForConditionalGeneration, cell: RecurrentCell) -> None:
         super().__init__()
         self.model = model
         self.cell = [cell]
@@ -348,14 +348,14 @@ def _operator(number: int, step: CellStep, names: Sequence[str]) -> Callable[...
             written = []
             # What the tracer would see in here, it would write down beside the operator.
             tracing = torch._C._get_tracing_state()
-            torch._C._set_tracing_state(None)
+            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
             try:
                 for inputs in projected.unbind(0):
                     state, shown, values = step.record(inputs, *state)
                     written.append((shown, *values.values()))
                 return (*(part.clone() for part in state), *(torch.stack(each) for each in zip(*written)))
             finally:
-                torch._C._set_tracing_state(tracing)
+                torch._C._set_tracing_state(tracing)  # type: ignore[attr-defined]
 
         @staticmethod
         def symbolic(graph: Any, projected: Any, *state: Any) -> Any:

@@ -98,7 +98,7 @@ def chapter_templates(first: Trace, second: Trace) -> dict[str, dict[str, dict[s
         first, second: Runs of the model without pointer, of other lengths, which differ in source and target too.
     """
     found: dict[str, dict[str, dict[str, str]]] = {}
-    for chapter, cases in {
+    spoken: dict[str, dict[str, dict[str, Any]]] = {
         "tokens": {"known": {}, "unknown": {"unknown": True}},
         "attention": {"mostly": {}, "most": {"mostly": False}},
         "choice": {
@@ -107,7 +107,8 @@ def chapter_templates(first: Trace, second: Trace) -> dict[str, dict[str, dict[s
             for processed in ("processed", "plain")
         },
         "loop": {"end": {}, "limit": {"stopped": "limit"}, "given": {"stopped": "limit", "forced": True}},
-    }.items():
+    }
+    for chapter, cases in spoken.items():
         found[chapter] = {}
         for case, options in cases.items():
             found[chapter][case] = _said(chapters_of(_facts(first, second, **options))[chapter])
