@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""Makes the pictures of the README: docs/page.png and docs/heatmap.png; of models that hear or see, docs/heard.png and
-docs/seen.png."""
+"""
+Makes the pictures of the README, docs/page.png and docs/heatmap.png; of models that hear or see, docs/heard.png and
+docs/seen.png, and of several pictures docs/looked.png.
+"""
 
 import argparse
 import shutil
@@ -33,19 +35,49 @@ def main() -> None:
     files = {"nargs": 2, "metavar": ("MODEL", "FILE")}
     parser.add_argument("--heard", help="a model that hears and a recording: make docs/heard.png", **files)
     parser.add_argument("--seen", help="a model that sees and a picture: make docs/seen.png", **files)
+    parser.add_argument(
+        "--looked",
+        nargs="+",
+        metavar=("MODEL", "FILE"),
+        help="a model that sees and pictures: make docs/looked.png, where it looked for each of their words",
+    )
     options = parser.parse_args()
+    if options.looked:
+        model, *files = options.looked
+        save_looked(model, files, DOCS / "looked.png")
     for name in ("heard", "seen"):
         if given := getattr(options, name):
             traced = trace(*load_recognizer(given[0]), given[1], name=Path(given[0]).name)
             traced.verify()
             photograph(traced, DOCS / f"{name}.png", MEDIA_PLACE, MEDIA_HEIGHT)
-    if options.heard or options.seen:
+    if options.heard or options.seen or options.looked:
         return
     model, tokenizer = load_translator([options.model])
     traced = trace(model, tokenizer, options.text, name=Path(options.model).name)
     traced.verify()
     save_figure(traced, DOCS / "heatmap.png")
     photograph(traced, DOCS / "page.png")
+
+
+def save_looked(model: str, files: list[str], path: Path) -> None:
+    """One figure below the other, of where a model looked at each of the pictures."""
+    from PIL import Image
+
+    recognizer = load_recognizer(model)
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        for index, file in enumerate(files):
+            traced = trace(*recognizer, file, name=Path(model).name)
+            traced.verify()
+            save_figure(traced, Path(folder, f"{index}.png"))
+            with Image.open(Path(folder, f"{index}.png")) as image:
+                figures.append(image.convert("RGB"))
+    together = Image.new("RGB", (max(each.width for each in figures), sum(each.height for each in figures)), "white")
+    above = 0
+    for figure in figures:
+        together.paste(figure, (0, above))
+        above += figure.height
+    together.save(path, optimize=True)
 
 
 def photograph(traced: Trace, path: Path, place: str = PLACE, height: int = 1290) -> None:

@@ -95,9 +95,10 @@ def new_figure(width: float, height: float) -> Any:
     return figure
 
 
-def picture_of(trace: Trace) -> np.ndarray:
+def picture_of(trace: Trace, colours: bool = True) -> np.ndarray:
     """
-    What the model saw, grey: `(height, width)` from 0 to 1.
+    What the model saw, from 0 to 1: `(height, width)` of a grey picture or without `colours`, else `(height, width,
+    3)`.
 
     Raises:
         ValueError: The trace lacks the picture.
@@ -108,7 +109,8 @@ def picture_of(trace: Trace) -> np.ndarray:
     if media is None:
         raise ValueError("This trace does not have its picture: trace it again.")
     with Image.open(io.BytesIO(base64.b64decode(media["base64"]))) as image:
-        return np.asarray(image.convert("L"), np.float64) / 255
+        mode = "L" if image.mode == "L" or not colours else "RGB"
+        return np.asarray(image.convert(mode), np.float64) / 255
 
 
 def _scale(most: float) -> dict[str, Any]:
@@ -117,8 +119,11 @@ def _scale(most: float) -> dict[str, Any]:
     return {**weight_colours(), "norm": Normalize(0, most)}
 
 
-def draw_received(axes: Any, trace: Trace) -> None:
-    """The spectrogram, dark where there is energy, or the picture, in its own coordinates."""
+def draw_received(axes: Any, trace: Trace, veiled: bool = False) -> None:
+    """
+    The spectrogram, dark where there is energy, or the picture, in its own coordinates; grey where it is `veiled`
+    afterwards by colours that tell weights.
+    """
     document = trace.input
     assert document is not None
     if document["kind"] == "audio":
@@ -139,7 +144,7 @@ def draw_received(axes: Any, trace: Trace) -> None:
         )
     else:
         extent = (0, document["width"], document["height"], 0)
-        axes.imshow(picture_of(trace), cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest")
+        axes.imshow(picture_of(trace, colours=not veiled), cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest")
     axes.set_yticks([])
     axes.tick_params(length=2, pad=3, labelsize=9, labelcolor=INK, color=FRAME)
     for spine in axes.spines.values():
@@ -212,7 +217,7 @@ def _grids(trace: Trace, weights: np.ndarray, labels: list[str], title: str, mos
             tall / height,
         )
         axes = figure.add_axes(place)
-        draw_received(axes, trace)
+        draw_received(axes, trace, veiled=index > 0)
         axes.set_xticks([])
         if index:
             axes.imshow(
@@ -311,7 +316,7 @@ def draw_step(figure: Any, place: tuple[float, float, float, float], trace: Trac
             spine.set_color(FRAME)
         return
     axes = figure.add_axes(place)
-    draw_received(axes, trace)
+    draw_received(axes, trace, veiled=True)
     axes.set_xticks([])
     extent = (0, document["width"], document["height"], 0)
     most = max(float(weights.max()), LEAST / len(weights))

@@ -398,6 +398,15 @@ def test_figures_are_reproducible_and_say_what_they_show(media: Trace, tmp_path:
         assert step_sentence(media, 0).split(" and ", 1)[1].rsplit(" (", 1)[0] in texts[0]
 
 
+def test_a_picture_is_shown_in_its_colours_and_grey_below_weights(tmp_path: Path) -> None:
+    save_figure(trace(*seeing_model(), face()), tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as figure:
+        pixels = np.asarray(figure.convert("RGB"))
+    yellow = (pixels == [0xFC, 0xEA, 0x2B]).all(-1)
+    assert yellow.any()
+    assert not yellow[:, pixels.shape[1] // 3 :].any()  # one of several panels
+
+
 def test_rows_of_words_are_means_of_their_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from hf_attn_seq2seq.explain import figure
 
