@@ -144,7 +144,9 @@ def draw_received(axes: Any, trace: Trace, veiled: bool = False) -> None:
         )
     else:
         extent = (0, document["width"], document["height"], 0)
-        axes.imshow(picture_of(trace, colours=not veiled), cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest")
+        axes.imshow(
+            picture_of(trace, colours=not veiled), cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest"
+        )
     axes.set_yticks([])
     axes.tick_params(length=2, pad=3, labelsize=9, labelcolor=INK, color=FRAME)
     for spine in axes.spines.values():
