@@ -105,7 +105,11 @@ def site_parser() -> CommandParser:
         "any web server, or one file.",
         epilog=SITE_EXAMPLES,
     )
-    parser.add_argument("model", metavar="MODEL", help="folder of a model that reads text, or its name on the Hub")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="folder of a model that reads text, its name on the Hub, or a name in this package such as en-fr-small",
+    )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="PATH", help="the new folder; with --single-file, the HTML file"
     )
@@ -113,6 +117,6 @@ def site_parser() -> CommandParser:
         "--single-file", action="store_true", help="put everything into one file, which opens by a double click"
     )
     parser.add_argument(
-        "--example", default=EXAMPLE, metavar="TEXT", help="what the page begins with (default: %(default)s)"
+        "--example", default=EXAMPLE, metavar="TEXT", help="text that the page opens with (default: %(default)s)"
     )
     return parser

@@ -3,11 +3,14 @@
 
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import hf_attn_seq2seq_cli
 from hf_attn_seq2seq.decoding.names import PACKAGED
@@ -89,7 +92,11 @@ def test_the_runtime_is_that_of_the_sources() -> None:
             {"repetition_penalty": 1.5},
             "The live page cannot use repetition_penalty=1.5, as generation_config.json",
         ),
-        ({"frontend": "speech", "num_mel_bins": 8}, {}, "frontend='speech' cannot be traced without PyTorch"),
+        (
+            {"frontend": "speech", "num_mel_bins": 8},
+            {},
+            "The live page takes text, and a model with frontend='speech' does not",
+        ),
     ],
     ids=["pointer", "setting", "speech"],
 )
@@ -117,4 +124,20 @@ def test_outputs_that_are_refused(tmp_path: Path) -> None:
             save_site("en-fr-small", output, single_file=single_file)
     with pytest.raises(ValueError, match="The example is blank"):
         save_site("en-fr-small", tmp_path / "site", example=" ")
+    with pytest.raises(ValueError, match="The example has 303 tokens, and the model reads at most 256"):
+        save_site("en-fr-small", tmp_path / "site", example="dog " * 300)
+    assert not (tmp_path / "site").exists()
     assert (tmp_path / "there.html").read_text() == "mine"
+
+
+def test_a_folder_of_strange_names_and_other_weights(
+    tokenizer: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / 'it\'s "q" <img src=x onerror=alert(1)>'
+    save(folder, tokenizer)
+    save_file({"mine": torch.ones(2)}, folder / '"><img src=x onerror=alert(1)>.safetensors')
+    output = tmp_path / 'it\'s "q"'
+    hf_attn_seq2seq_cli.main(["site", str(folder), "--output", str(output)])
+    assert shlex.split(capsys.readouterr().out.split("--directory ")[1].split(", and open")[0]) == [str(output)]
+    assert [path.name for path in output.glob("*.safetensors")] == ["model.safetensors"]
+    assert "<img" not in (output / "index.html").read_text("utf-8").split("<script>")[0]

@@ -19,7 +19,7 @@ const said = h("p.said", { id: "said", role: "status" });
 text.value = settings.example;
 const form = h("form.ask", { onsubmit: (event) => (event.preventDefault(), answer()) },
   h("label", { for: "text" }, "Your text"), text,
-  h("label", { for: "given" }, "Its translation, if it is to be given; else the model's own"), given,
+  h("label", { for: "given" }, "A translation for the model to follow (if left empty, it writes its own)"), given,
   h("button.option", {}, "Translate"), bar, said);
 page.before(form);
 
@@ -52,7 +52,7 @@ async function run() {
       app.start();
     }
     shown = { made, name: run.name };
-    tell(`${run.target.text} (${Math.round(performance.now() - began)} ms, in this browser)`);
+    tell(`${run.target.text} (${Math.round(performance.now() - began).toLocaleString("en")} ms, in this browser)`);
   } catch (error) {
     fail(error);
   }

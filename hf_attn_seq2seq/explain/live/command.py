@@ -2,6 +2,7 @@
 """Write the page on which a model runs in the reader's browser."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 
 from hf_attn_seq2seq.explain.live.site import INDEX, Site, save_site
@@ -26,5 +27,5 @@ def _told(site: Site, single_file: bool) -> str:
     sizes = ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in site.sizes.items() if size >= 1e5)
     return (
         f"{site.path}: {total / 1e6:.1f} MB ({INDEX} {site.page / 1e6:.2f} MB, {sizes}).\n"
-        f"Try it: python -m http.server --directory {site.path}, and open http://localhost:8000"
+        f"Try it: python -m http.server --directory {shlex.quote(str(site.path))}, and open http://localhost:8000"
     )

@@ -86,7 +86,7 @@ def save_site(name: str, output: str | Path, *, single_file: bool = False, examp
 
     Raises:
         ValueError: The model does not read text, has a pointer, is exported or not of this package, or searches with
-            settings that the page lacks; the example is blank; or the output exists.
+            settings that the page lacks; the example is blank or longer than the model reads; or the output exists.
     """
     refuse_blank("The example", example)
     if is_exported(name):
@@ -94,10 +94,12 @@ def save_site(name: str, output: str | Path, *, single_file: bool = False, examp
     path = _new_file(output) if single_file else new_output(output)
     translator = load_translator([name], device="cpu")
     model = own_model(name, translator.model)
+    _refuse_unshown(model.config)
     folder = Path(resolve(name))
     with TemporaryDirectory() as temporary:
         content = _content(model, translator.tokenizer, folder, Path(temporary))
         settings = _settings(model, translator.tokenizer, folder.name if folder.is_dir() else name, content)
+        _refuse_long(example, translator.tokenizer, settings["longest"])
         settings["example"] = example
         title = f"{settings['told']['model']['name']}, live"
         if single_file:
@@ -113,6 +115,28 @@ def save_site(name: str, output: str | Path, *, single_file: bool = False, examp
                     (made / file).write_bytes(each)
                 (made / INDEX).write_text(page, "utf-8")
     return Site(path, len(page.encode()), {file: len(each) for file, each in carried.items()})
+
+
+def _refuse_unshown(config: Any) -> None:
+    if not config.reads_tokens:
+        raise ValueError(
+            f"The live page takes text, and a model with frontend='{config.frontend}' does not: explain it with "
+            "hf-attn-seq2seq explain."
+        )
+    if config.pointer:
+        raise ValueError(
+            "The live page cannot copy words, as this model with pointer=True does: explain it with hf-attn-seq2seq "
+            "explain."
+        )
+
+
+def _refuse_long(example: str, tokenizer: PreTrainedTokenizerBase, longest: int) -> None:
+    count = len(tokenizer([example])["input_ids"][0])
+    if count > longest:
+        raise ValueError(
+            f"The example has {count:,} tokens, and the model reads at most {longest:,}: give a shorter one as "
+            "--example."
+        )
 
 
 class _Content(NamedTuple):
@@ -131,6 +155,10 @@ def _content(
         weights = sorted(temporary.glob("*.safetensors"))
     graphs, about = write_trace_graphs(model, weights)
     found = {name: graph.SerializeToString() for name, graph in graphs.items()}
+    read = {
+        each.value for graph in graphs.values() for tensor in graph.graph.initializer for each in tensor.external_data
+    }
+    weights = [path for path in weights if path.name in read]  # others may lie there too
     found |= {path.name: path.read_bytes() for path in weights}
     for file, side in _vocabularies(tokenizer).items():
         found[file] = side.backend_tokenizer.to_str().encode()
@@ -150,10 +178,6 @@ def _settings(
 ) -> dict[str, Any]:
     """Everything that the page is told of the model."""
     config, generation = model.config, model.generation_config
-    if config.pointer:
-        raise ValueError(
-            "The live page cannot copy words, as this model with pointer=True does: explain it in Python."
-        )
     search = {**vars(generation), **length_limit(model), "num_beams": 1}
     if reason := why_not({key: value for key, value in search.items() if key != "num_beams"}, limited=True):
         raise ValueError(f"The live page cannot {reason}, as generation_config.json asks: leave that out there.")
@@ -221,7 +245,7 @@ def _page(title: str, settings: dict[str, Any], carried: Mapping[str, bytes], pa
         "base-uri 'none'; form-action 'none'"
     )
     elements = "".join(
-        f'<script type="text/plain" id="file {name}">{base64.b64encode(each).decode()}</script>\n'
+        f'<script type="text/plain" id="file {html.escape(name)}">{base64.b64encode(each).decode()}</script>\n'
         for name, each in carried.items()
         if inside
     )
