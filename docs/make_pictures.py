@@ -18,7 +18,7 @@ from hf_attn_seq2seq.explain.page import save_page
 DOCS = Path(__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PLACE = "#chapter=attention&step=5&source=5"  # "le", which attends to "the"
-MEDIA_PLACE, MEDIA_HEIGHT = "#chapter=attention&step=3", 860
+MEDIA_PLACE, MEDIA_HEIGHT = "#chapter=attention&step=4", 660
 
 
 def main() -> None:

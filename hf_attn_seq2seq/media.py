@@ -20,6 +20,7 @@ from .resampling import HIGHEST_RATE, LOWEST_RATE, resample
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+SILENCE = 2e-4  # from the lowest to the highest sample, where full scale is 2: -80 dB; features would amplify it
 MAX_SECONDS = 600.0
 MIN_SECONDS = 0.1  # of a file: in less, no word can be heard
 MAX_SIDE = 16_384  # pixels
@@ -58,8 +59,7 @@ def read_audio(
         name: What messages call the file; None: its path.
 
     Raises:
-        ValueError: There is no such file, or it is empty, cut, too long, too short, no sound, or silent (all samples
-            are equal).
+        ValueError: There is no such file, or it is empty, cut, too long, too short, no sound, or silent.
         ImportError: soundfile is not installed.
     """
     try:
@@ -103,8 +103,10 @@ def check_waveform(waveform: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} has no samples: it is a sound of length zero.")
     if not np.isfinite(waveform).all():
         raise ValueError(f"{name} has samples that are not numbers: save it again, as 16-bit WAV or FLAC.")
-    if waveform.min() == waveform.max():
-        raise ValueError(f"{name} is silent: all its samples are equal, so there is nothing to hear.")
+    if float(waveform.max()) - float(waveform.min()) <= SILENCE:
+        raise ValueError(
+            f"{name} is silent: its samples differ by no more than noise does, so there is nothing to hear."
+        )
 
 
 def read_image(

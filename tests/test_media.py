@@ -86,6 +86,9 @@ def test_unusable_sounds_are_told(tmp_path: Path) -> None:
     assert "is a picture" in told(picture)
     assert "is silent" in told(sound(tmp_path / "zero.wav", np.zeros(8000)))
     assert "is silent" in told(sound(tmp_path / "level.flac", np.full(8000, 0.25)))
+    hiss = np.random.default_rng(0).integers(-1, 2, 8000) / 2**15
+    assert "is silent" in told(sound(tmp_path / "hiss.wav", 0.25 + hiss))
+    assert len(read_audio(sound(tmp_path / "low.wav", 20 * hiss)).waveform) == 8000
     left = tone()
     assert "is silent" in told(sound(tmp_path / "against.wav", np.stack([left, -left], 1), subtype="FLOAT"))
     assert "no samples" in told(sound(tmp_path / "none.wav", np.zeros(0)))

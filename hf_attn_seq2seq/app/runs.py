@@ -15,6 +15,7 @@ from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import Translator, load
 from hf_attn_seq2seq.decoding.text import translate
 from hf_attn_seq2seq.explain import Trace, trace
+from hf_attn_seq2seq.modality import TEXT, modality_of
 from hf_attn_seq2seq.splitting import Piece, join_text, source_language, split_text, splits_sentences
 
 
@@ -72,6 +73,13 @@ class Runs:
         self.names = [model] if compare is None else [model, compare]
         self.limits = limits
         self.translators = [load(name) for name in self.names]
+        for name, translator in zip(self.names, self.translators):
+            modality = modality_of(translator.model.config)
+            if modality != TEXT:
+                raise ValueError(
+                    f"'{name}' reads {modality.reads}, and the page takes texts: use hf-attn-seq2seq transcribe or "
+                    "explain."
+                )
         self.engines = [quick_engine(translator.model) for translator in self.translators]
         self._turn = threading.Lock()
 

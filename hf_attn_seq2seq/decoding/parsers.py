@@ -169,7 +169,7 @@ def transcribe_parser() -> CommandParser:
         type=float,
         default=600.0,
         metavar="X",
-        help="longer sounds are not used (default %(default)g)",
+        help="longer sounds are not used (default %(default)g); memory and time grow with the length",
     )
     work.add_argument(
         "--batch-size", type=int, default=16, metavar="N", help="files decoded at once, at most (default %(default)s)"

@@ -29,6 +29,7 @@ from hf_attn_seq2seq.decoding.loading import load  # noqa: E402
 from hf_attn_seq2seq.decoding.pipeline import pipeline  # noqa: E402
 from tests.explain.browser import chromium  # noqa: E402
 from tests.explain.conftest import SENTENCES, TEXT  # noqa: E402
+from tests.explain.media import seeing_model  # noqa: E402
 from tests.helpers import tiny_model  # noqa: E402
 
 
@@ -56,6 +57,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="module")
 def runs(folders: list[str]) -> Runs:
     return Runs(*folders, Limits(words=12, characters=80))
+
+
+def test_models_that_hear_or_see_are_refused(tmp_path: Path) -> None:
+    model, processor = seeing_model()
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="reads pictures, and the page takes texts: use hf-attn-seq2seq transcribe"):
+        Runs(str(tmp_path))
 
 
 def test_both_models_translate_the_sentence(runs: Runs) -> None:
