@@ -82,11 +82,15 @@ def read_audio(
                 )
             refuse_long(name, frames / rate, max_seconds)
             try:
-                blocks = [block.mean(1) for block in sound.blocks(_BLOCK, dtype="float32", always_2d=True)]
+                with np.errstate(invalid="ignore"):  # what is no number is told below
+                    blocks = [block.mean(1) for block in sound.blocks(_BLOCK, dtype="float32", always_2d=True)]
             except soundfile.LibsndfileError as error:
                 raise ValueError(_cut(name, "sound")) from error
             waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-            if sound.format == "FLAC" and len(waveform) < frames:
+            # Of a cut file libsndfile gives fewer samples, or of an MP3 numbers that are none.
+            if (sound.format == "FLAC" and len(waveform) < frames) or (
+                sound.format == "MP3" and not np.isfinite(waveform).all()
+            ):
                 raise ValueError(_cut(name, "sound"))
         if _is_cut(file, start, size):
             raise ValueError(_cut(name, "sound"))

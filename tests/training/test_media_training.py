@@ -6,12 +6,10 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForSeq2SeqLM, AutoProcessor
 
 from hf_attn_seq2seq.data.examples import MediaExamples
@@ -25,8 +23,8 @@ from hf_attn_seq2seq.training.preprocess import main as preprocess
 from hf_attn_seq2seq.training.recipe import load_recipe
 from hf_attn_seq2seq.training.recognition import recognise
 from hf_attn_seq2seq.training.train import main
-from hf_attn_seq2seq.training.trainer import TranslationTrainer
 from tests.media_files import write_pictures, write_sounds
+from tests.training.resuming import assert_resumed_is_whole
 
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
@@ -138,32 +136,10 @@ def printed_by_card(output: Path, file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("recipe", TWINS)
-def test_a_resumed_run_ends_as_an_uninterrupted_one(
-    recipe: str, sets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+def test_a_resumed_run_ends_as_an_uninterrupted_one(recipe: str, sets: dict[str, Path], tmp_path: Path) -> None:
     short = ("training.max_steps=6", "training.evaluate_every=2", "training.samples=0", "data.limit=16")
-    main(twin(recipe, sets, whole, *short))
-
-    step = TranslationTrainer.training_step
-
-    def interrupted(self: Any, *arguments: Any, **options: Any) -> torch.Tensor:
-        if self.state.global_step == 3:
-            raise KeyboardInterrupt
-        return step(self, *arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(TranslationTrainer, "training_step", interrupted)
-        with pytest.raises(SystemExit):
-            main(twin(recipe, sets, stopped, *short))
-    assert not (stopped / "model.safetensors").exists()
-    made = (stopped / "corpus" / "report.json").stat().st_mtime_ns
-    main([str(stopped), "--resume"])
-    assert (stopped / "corpus" / "report.json").stat().st_mtime_ns == made
-    expected, found = (load_file(folder / "model.safetensors") for folder in (whole, stopped))
-    assert expected.keys() == found.keys()
-    for name, weights in expected.items():
-        assert torch.equal(weights, found[name]), name
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert_resumed_is_whole(*(twin(recipe, sets, output, *short) for output in (whole, stopped)), whole, stopped)
 
 
 def test_examples_change_with_the_epoch_alone(sets: dict[str, Path], tmp_path: Path) -> None:

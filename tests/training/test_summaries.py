@@ -12,6 +12,7 @@ from hf_attn_seq2seq.decoding.loading import load
 from hf_attn_seq2seq.explain import trace
 from hf_attn_seq2seq.training.evaluate import main as evaluate
 from hf_attn_seq2seq.training.train import main
+from tests.training.resuming import assert_resumed_is_whole
 
 
 RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "debian_summaries.yaml"
@@ -65,16 +66,23 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def command(corpus: Path, output: Path, *fields: str) -> list[str]:
+    """What the command `train` is given."""
+    files = ["data.train.file=train.tsv", "data.validation.file=dev.tsv", "data.tests.test.file=test.tsv"]
+    return [str(RECIPE), f"data.folder={corpus}", *files, *SMALL, *fields, f"output={output}"]
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(corpus: Path, tmp_path: Path) -> None:
+    short = ("training.max_steps=6", "training.evaluate_every=2", "data.limit=64", "model.coverage_loss_weight=1")
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    fields = (*VOCABULARIES["words"], "model.attention_type=coverage", *short)
+    assert_resumed_is_whole(*(command(corpus, output, *fields) for output in (whole, stopped)), whole, stopped)
+
+
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
 def test_a_twin_learns_to_copy_names_it_has_never_seen(vocabulary: str, corpus: Path, tmp_path: Path) -> None:
     output = tmp_path / "model"
-    files = [
-        f"data.folder={corpus}",
-        "data.train.file=train.tsv",
-        "data.validation.file=dev.tsv",
-        "data.tests.test.file=test.tsv",
-    ]
-    main([str(RECIPE), *files, *SMALL, *VOCABULARIES[vocabulary], f"output={output}"])
+    main(command(corpus, output, *VOCABULARIES[vocabulary]))
     evaluate([str(output)])
     results = json.loads((output / "results.json").read_text("utf-8"))
     scores = {name: each["value"] for name, each in results["sets"]["test"]["scores"].items()}
