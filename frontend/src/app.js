@@ -30,7 +30,7 @@ export class View {
     this.layer = run.layers.includes(state.layer - 1) ? state.layer - 1 : run.layers.at(-1);
     this.head = run.heads === 1 ? 0 : clamp(state.head, 0, run.heads) - 1;
     this.depth = state.depth;
-    this.level = state.level;
+    this.level = state.level || run.level;
     this.inStep = CHAPTERS.indexOf(state.chapter) >= FIRST_STEP_CHAPTER;
   }
 
@@ -201,7 +201,7 @@ export class App {
         h("p.caption", {}, views[0].run.input ? mediaCaption(views[0]) : attends
           ? "The thicker a line, the more was read from that word. Lines show what the model looked at; they do not prove why it chose a word."
           : views[0].run.fixed ? "There are no lines between words: this model reads the whole source from a single vector, c." : "This model does not reveal where it looked."),
-        words ? choice("Show", [["tokens", "pieces"], ["words", "words"]], this.state.level, (level) => this.set({ level }), "level") : null,
+        words ? choice("Show", [["words", "words"], ["tokens", views[0].run.spelled ? "characters" : "pieces"]], views[0].level, (level) => this.set({ level }), "level") : null,
       ),
     );
     return parts;
@@ -439,7 +439,7 @@ export class App {
       l: () => run.layers.length > 1 && this.set({ layer: run.layers[(run.layers.indexOf(view.layer) + 1) % run.layers.length] + 1 }),
       s: () => this.open((this.sentence + 1) % this.sentences.length),
       S: () => this.open((this.sentence || this.sentences.length) - 1),
-      w: () => this.set({ level: this.state.level === "words" ? "tokens" : "words" }),
+      w: () => this.set({ level: view.level === "words" ? "tokens" : "words" }),
       "?": () => this.keysBox.showModal(),
     };
     const action = actions[event.key] ?? (/^[1-8]$/.test(event.key) ? () => this.set({ chapter: CHAPTERS[Number(event.key) - 1] }) : null);

@@ -18,6 +18,8 @@ export function groupedWeights(run, layer, head, rows, columns) {
 }
 
 export const groupsOf = (side, level) => (level === "words" ? side.words_ : side.single);
+/** Step 4, or steps 4 to 6: those that wrote the tokens of a group. */
+export const stepsOf = ({ members }) => (members.length > 1 ? `steps ${members[0] + 1} to ${members.at(-1) + 1}` : `step ${members[0] + 1}`);
 export const groupAt = (groups, index) => groups.findIndex(({ members }) => members.includes(index));
 
 /**
@@ -40,7 +42,7 @@ export function diagram(app, view) {
     const later = side === "target" && stepping && index > currentRow;
     const label = side === "source"
       ? `source ${index + 1} of ${columns.length}: ${group.label}`
-      : `step ${index + 1} of ${rows.length}: ${group.label}${weights ? `, looks most at ${columns[argmax(weights[index])].label}, ${percent(Math.max(...weights[index]))}` : ""}`;
+      : `${stepsOf(group)} of ${run.steps.length}: ${group.label}${weights ? `, looks most at ${columns[argmax(weights[index])].label}, ${percent(Math.max(...weights[index]))}` : ""}`;
     const weight = side === "source" && weights && stepping ? weights[currentRow][index] : null;
     return h(
       "button.word",

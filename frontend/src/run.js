@@ -59,6 +59,8 @@ export class Run {
     this.made = this.input ? (this.input.kind === "audio" ? "Transcription" : "Text") : "Translation";
     this.target = side(target, this.byteLevel.target);
     this.steps = this.document.steps;
+    this.spelled = isSpelled(this.input ? this.target : this.source);
+    this.level = this.spelled || UNSPACED.test(source.text + target.text) ? "tokens" : "words";
     // A page that had to leave much out may not have the weights of all layers.
     this.layers = (attention?.layers ?? []).filter((layer) => packed.arrays[`attention.${layer}.weights`]);
     this.heads = this.array(`attention.${this.layers[0]}.weights`)?.shape[1] ?? attention?.heads ?? 1;
@@ -143,6 +145,12 @@ export class Run {
     return Boolean(this.kinds.encoder);
   }
 }
+
+// Where no spaces part the words, a whole sentence would pass for one.
+const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
+
+/** Whether each token that stands for text is a single character. */
+const isSpelled = ({ tokens }) => tokens.every(({ text, special }) => special || [...text.trim()].length <= 1);
 
 /** Tokens with what to show for each, and their groups: words, and single tokens that belong to none. */
 function side({ text, words, tokens }, byteLevel) {

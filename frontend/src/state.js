@@ -3,14 +3,14 @@
 export const CHAPTERS = ["tokens", "embeddings", "encoder", "handover", "step_input", "attention", "choice", "loop"];
 export const DEPTHS = ["lines", "bars", "numbers", "vectors"];
 
-/** In the address, sentences, steps, source tokens, layers and heads count from 1, as on the page; head 0 is the mean of all. */
+/** In the address, sentences, steps, source tokens, layers and heads count from 1, as on the page; head 0 is the mean of all; no level is what suits the run. */
 export const START = {
   sentence: 1,
   chapter: "tokens",
   step: 1,
   source: 1,
   depth: "bars",
-  level: "tokens",
+  level: "",
   layer: 0,
   head: 0,
   run: 1,

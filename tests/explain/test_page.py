@@ -661,3 +661,27 @@ def test_the_committed_bundle_is_what_the_sources_build() -> None:
 
 def test_the_lock_file_names_no_registry() -> None:
     assert '"resolved"' not in (FRONTEND / "package-lock.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "whole"),
+    [("bpe", TEXT, True), ("char", TEXT, False), ("bpe", "猫在垫子上", False)],  # no spaces: a sentence is no word
+)
+def test_words_are_whole_until_pieces_are_asked_for(
+    open_page: Callable[..., Page], make_model: MakeModel, kind: str, text: str, whole: bool
+) -> None:
+    tokenizer = train_tokenizer([TEXT], kind=kind, vocab_size=262)
+    traced = trace(make_model(vocab_size=len(tokenizer), attention_type="additive"), tokenizer, text)
+    source = traced.document["source"]
+    pieces, words = len(source["tokens"]), len(source["words"]) + sum(token["special"] for token in source["tokens"])
+    assert words < pieces
+    page = open_page(traced, "#chapter=attention")
+    shown = page.locator(".source .word")
+    assert shown.count() == (words if whole else pieces)
+    page.keyboard.press("w")
+    assert shown.count() == (pieces if whole else words)
+    assert ("level=tokens" if whole else "level=words") in page.url
+    page.click('[data-key="level words"]')
+    assert shown.count() == words
+    steps = page.locator(".target .word").evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))")
+    assert steps[-1].split(":")[0].endswith(f"{len(traced.document['steps'])} of {len(traced.document['steps'])}")

@@ -2,7 +2,7 @@
 import { h, number, percent, whole } from "../dom.js";
 import { absent, section, symbol, table, vectorRow } from "../marks.js";
 import { itself, live, shade } from "../media/drawings.js";
-import { groupAt, groupsOf } from "../diagram.js";
+import { groupAt, groupsOf, stepsOf } from "../diagram.js";
 import { axis, canvasOf, leastWidth, mostOf, rowsOf } from "../media/picture.js";
 import { changed, hears, inLine, looked, placeName } from "../media/places.js";
 import { vectorList } from "./embeddings.js";
@@ -158,7 +158,7 @@ export function overview(app, view) {
     return h(
       "div.layer-row",
       { class: index === current ? "current" : "" },
-      h("button.layer-name", { type: "button", "aria-pressed": String(index === current), "aria-label": `step ${index + 1}: ${group.label}, ${looked(run, rows[index])}`, "data-key": `${view.side} layer ${index}`, onclick: () => app.set({ step: group.members.at(-1) + 1 }) }, h("bdi", {}, group.label)),
+      h("button.layer-name", { type: "button", "aria-pressed": String(index === current), "aria-label": `${stepsOf(group)}: ${group.label}, ${looked(run, rows[index])}`, "data-key": `${view.side} layer ${index}`, onclick: () => app.set({ step: group.members.at(-1) + 1 }) }, h("bdi", {}, group.label)),
       line,
       h("span.share", {}, percent(Math.max(...rows[index]))),
     );

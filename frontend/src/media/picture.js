@@ -1,5 +1,5 @@
 // What the model heard or saw, with the words that it wrote: each hangs from the places that were read for it.
-import { groupAt, groupsOf, roam } from "../diagram.js";
+import { groupAt, groupsOf, roam, stepsOf } from "../diagram.js";
 import { h, number, percent, s } from "../dom.js";
 import { heat, itself, live, marks, strip } from "./drawings.js";
 import { changed, hears, inLine, looked, stretch } from "./places.js";
@@ -89,7 +89,7 @@ export function axis(run) {
 function lined(app, view, { groups, weights, current, here }) {
   const { run } = view;
   const stepping = view.inStep;
-  const words = groups.map((group, index) => wordButton(app, view, group, index, { weights, current, count: groups.length }));
+  const words = groups.map((group, index) => wordButton(app, view, group, index, { weights, current }));
   const target = h("div.words.target.hung", { role: "toolbar", "aria-label": `${run.made}: choose a step`, onkeydown: roam }, words);
   const lines = s("svg.curves", { "aria-hidden": "true" });
   const top = h("div.heard", {}, axis(run), canvasOf(app, view, here), here && strip(run, here, mostOf(weights)));
@@ -152,7 +152,7 @@ function hang({ box, plane, lines, top, target, run, weights, current, stepping 
   lines.replaceChildren(...paths);
 }
 
-function wordButton(app, view, group, index, { weights, current, count }) {
+function wordButton(app, view, group, index, { weights, current }) {
   const { run } = view;
   const chosen = view.inStep && index === current;
   const where = weights ? `, read ${looked(run, weights[index])}` : "";
@@ -161,7 +161,7 @@ function wordButton(app, view, group, index, { weights, current, count }) {
     {
       type: "button",
       class: [chosen && "current", view.inStep && index > current && "later", group.special && "special"].filter(Boolean).join(" "),
-      "aria-label": `step ${index + 1} of ${count}: ${group.label}${where}`,
+      "aria-label": `${stepsOf(group)} of ${run.steps.length}: ${group.label}${where}`,
       "aria-pressed": String(chosen),
       tabindex: chosen || (!view.inStep && index === 0) ? 0 : -1,
       "data-key": `${view.side} target ${index}`,
@@ -198,7 +198,7 @@ function gridded(app, view, { groups, weights, current, here }) {
       {
         type: "button",
         class: [chosen && "current", group.special && "special"].filter(Boolean).join(" "),
-        "aria-label": `step ${index + 1} of ${groups.length}: ${group.label}${weights ? `, looked most at ${looked(run, weights[index])}` : ""}`,
+        "aria-label": `${stepsOf(group)} of ${run.steps.length}: ${group.label}${weights ? `, looked most at ${looked(run, weights[index])}` : ""}`,
         "aria-pressed": String(chosen),
         tabindex: chosen || (!view.inStep && index === 0) ? 0 : -1,
         "data-key": `${view.side} target ${index}`,
