@@ -163,7 +163,7 @@ def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
         (["MODEL", TEXT, "--html", "nowhere/page.html"], "create its folder, 'nowhere', first"),
         (["MODEL", TEXT, "--tensors", "side.safetensors"], "stores the vectors of a --json trace"),
         (["MODEL", TEXT, "--figure", "map.gif"], ".gif"),
-        (["MODEL", "cat " * 2000], "2001 tokens"),
+        (["MODEL", "cat " * 2100], "2,101 tokens, but a trace supports at most 2,048"),
         (["missing.json"], "no file 'missing.json'"),
         (["MODEL", TEXT, "--html", "a.json", "--json", "a.json"], "given twice"),
         (["MODEL", TEXT, "--json", "trace.txt"], "does not end in .json"),

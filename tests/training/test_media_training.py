@@ -40,6 +40,8 @@ SMALL = [
     "training.ema_decay=0.9",
     "training.metric=cer",
     "training.samples=1",
+    "training.max_steps=240",
+    "training.evaluate_every=120",
     "evaluation.num_beams=2",
     "evaluation.max_new_tokens=8",
     "evaluation.metrics=[cer,exact_match]",
@@ -59,6 +61,7 @@ TWINS = {
         *("features.height=16", "features.width=30", "features.channels=1", "model.encoder_type=gru"),
         *("model.frontend_strides=[[2,2],[2,2]]", "model.frontend_channels=[16,16]"),
         *("augmentation.shift=0", "augmentation.slant=0", "augmentation.stretch=0", "tokenizer.kind=char"),
+        *("training.learning_rate=3e-3", "training.max_steps=480"),
     ],
 }
 SOUNDS = ("an4_speech",)
@@ -86,7 +89,7 @@ def test_a_twin_learns_and_is_measured(
     recipe: str, sets: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "model"
-    main(twin(recipe, sets, output, "training.max_steps=240", "training.evaluate_every=120"))
+    main(twin(recipe, sets, output))
     said = " ".join(capsys.readouterr().out.split())
     counts = (52, 16) if recipe in SOUNDS else (120, 16)
     assert f"{counts[0]} training and {counts[1]} validation pairs" in said
