@@ -61,6 +61,10 @@ export function scientific(value) {
 /** All the digits that a float32 has. */
 export const exact = (value) => (value === null ? "−∞" : String(Number(value.toPrecision(9))).replace("-", "−"));
 
+/** With four digits behind the point, however small: to be added up on sight. */
+export const rounded = (value) => Number(value.toFixed(4));
+export const fixed = (value) => (rounded(value) || 0).toFixed(4).replace("-", "−");
+
 /** 0.734 as 73 %; what is not zero never reads as zero. */
 export function percent(share) {
   const hundredths = share * 100;

@@ -1,5 +1,5 @@
 // The small drawings that every chapter is made of.
-import { exact, h, number, s, scientific } from "./dom.js";
+import { exact, fixed, h, number, rounded, s, scientific } from "./dom.js";
 import { largest, norm } from "./math.js";
 
 const TOLERANCE = 1e-5;
@@ -114,6 +114,29 @@ function verdict(what, difference, tolerance, parts) {
     h("span", {}, parts.length > 1 ? "difference " : "largest difference ", h("b", {}, scientific(difference))),
     !good && h("span", {}, "more than rounding explains"),
   );
+}
+
+/** The largest of some numbers by size, and all of them in their order where there are no more than these. */
+export const largestFew = (sizes, most) => {
+  const order = Array.from(sizes, (_, i) => i);
+  return order.length <= most ? order : order.sort((a, b) => Math.abs(sizes[b]) - Math.abs(sizes[a])).slice(0, most);
+};
+
+/**
+ * A sum of which some terms are shown and the others are one number, so that what is read adds up to the
+ * total, which is for the caller to write.
+ * @param {[string, number][]} shown the text of each term, and the number that it reads as
+ * @param {number} count of all terms
+ * @param {string} kind of the terms shown, where they are not all
+ * @param {[string, number][]} added to the terms at the end
+ */
+export function sumText(shown, count, kind, total, added = []) {
+  const rest = [...shown, ...added].reduce((left, [, value]) => left - value, rounded(total));
+  const others = count - shown.length;
+  const parts = [shown.map(([text]) => text).join(" + "), ...added.map(([text]) => text)];
+  if (others) parts.splice(1, 0, `${fixed(rest)} (the other ${others})`);
+  if (others) parts[0] += ` (the ${shown.length} ${kind} of ${count})`;
+  return parts.join(" + ").replaceAll("+ −", "− ");
 }
 
 /** A letter of a formula in the colour of its part. */

@@ -476,17 +476,19 @@ class _Printer:
             Column(name, [_digits(values[i]) for i in order], 1, colours.get(name, ""))
             for name, values in ledger.columns.items()
         ]
-        rest = ledger.terms.sum() - ledger.terms[order].sum()
-        columns.append(Column("term", [_digits(ledger.terms[i]) for i in order], 0, SCORE))
+        terms = ledger.terms[order].round(4)
+        columns.append(Column("term", [f"{term:.4f}" for term in terms], 0, SCORE))
         self.table(columns)
-        parts = [f"{len(order)} largest terms {_digits(ledger.terms[order].sum())}"]
+        parts = [f"{len(order)} largest terms {terms.sum():.4f}"]
         if len(ledger.terms) > len(order):
-            parts.append(f"the other {len(ledger.terms) - len(order)} terms {_digits(rest)}")
+            # Of numbers rounded as they are shown, so that a reader can add them up.
+            rest = round(ledger.total, 4) - terms.sum() - round(ledger.offset, 4)
+            parts.append(f"the other {len(ledger.terms) - len(order)} terms {rest:.4f}")
         if ledger.offset:
-            parts.append(f"offset {_digits(ledger.offset)}")
+            parts.append(f"offset {ledger.offset:.4f}")
         self.say(
-            f"{' + '.join(parts)} = {ledger.total:.6f}; score of the run {ledger.score:.6f}, "
-            f"difference {abs(ledger.total - ledger.score):.1e}"
+            f"{' + '.join(parts)} = {ledger.total:.4f}; recomputed {ledger.total:.6f}, score of the run "
+            f"{ledger.score:.6f}, difference {abs(ledger.total - ledger.score):.1e}"
         )
 
     def choice(self, step: int) -> None:

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -685,3 +686,34 @@ def test_words_are_whole_until_pieces_are_asked_for(
     assert shown.count() == words
     steps = page.locator(".target .word").evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))")
     assert steps[-1].split(":")[0].endswith(f"{len(traced.document['steps'])} of {len(traced.document['steps'])}")
+
+
+@pytest.mark.parametrize("fields", [{"attention_type": "additive"}, {"attention_type": "monotonic"}])
+def test_sums_add_up_as_they_are_read(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]
+) -> None:
+    traced = trace(make_model(**fields), tokenizer, TEXT)
+
+    def read(text: str) -> list[float]:
+        """Both sides of the last equation of a text, computed from what is written."""
+        plain = re.sub(r"\([^)]*[a-z][^)]*\)", "", text).replace("−", "-").replace("×", "*")
+        return [
+            sum(math.prod(map(float, term.split("*"))) for term in re.sub(r"- (?=\d)", "+ -", side).split("+"))
+            for side in plain.split("=")[-2:]
+        ]
+
+    page = open_page(traced, "#chapter=attention&step=2&source=3&depth=numbers")
+    for name in ("component", "total"):
+        text = page.locator(f'[data-shown="{name}"]').inner_text()
+        assert "the other" in text
+        assert read(text)[0] == pytest.approx(read(text)[1], abs=5e-5 if name == "component" else 1e-9), text
+    weights = [float(text.split()[0]) for text in page.locator(".sum-weight").all_inner_texts()[:-1]]
+    rest = page.locator(".sum .list-foot").all_inner_texts()
+    assert sum(weights) + sum(float(text.split()[-1]) for text in rest) == pytest.approx(1, abs=1e-9 if rest else 5e-4)
+    page.click('[data-chapter="choice"]')
+    text = page.locator('[data-shown="logit"]').inner_text()
+    assert read(text)[0] == pytest.approx(read(text)[1], abs=1e-9), text
+    page = open_page(traced, "#chapter=attention&step=2&depth=vectors")
+    for row in page.locator('[data-scroll="context"] tbody tr').all_inner_texts():
+        _, *terms, total = (float(number) for number in row.replace("−", "-").split())
+        assert sum(terms) == pytest.approx(total, abs=1e-9)

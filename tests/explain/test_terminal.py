@@ -141,9 +141,12 @@ def test_ledger_of_the_largest_weight_adds_up(make_model, tokenizer):
     text = shown(traced, 200, step=1, chapter="attention", depth="vectors")
     position = int(traced.arrays["attention.0.weights"][1, 0].argmax())
     score = float(traced.arrays["attention.0.scores"][1, 0, position])
-    found = re.search(r"largest terms (\S+) \+ the other \d+ terms (\S+) = (\S+); score of the run (\S+),", text)
-    largest, others, total, recorded = map(float, found.groups())
-    assert largest + others == pytest.approx(total, abs=2e-4)
+    found = re.search(
+        r"largest terms (\S+) \+ the other \d+ terms (\S+) = (\S+); recomputed (\S+), score of the run (\S+),", text
+    )
+    largest, others, shown_total, total, recorded = map(float, found.groups())
+    assert largest + others == pytest.approx(shown_total, abs=1e-9)
+    assert shown_total == pytest.approx(total, abs=5.1e-5)
     assert total == pytest.approx(recorded, abs=1e-5)
     assert recorded == pytest.approx(score, abs=1e-6)
     assert "v_i tanh(q_i + k_i)" in text

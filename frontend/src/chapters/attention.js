@@ -1,7 +1,7 @@
-import { exact, h, number, percent } from "../dom.js";
+import { exact, fixed, h, number, rounded } from "../dom.js";
 import { typeset } from "../formula.js";
 import { argmax, difference, largest, ledger, norm, sum, weigh, weightedSum } from "../math.js";
-import { absent, bar, check, checkAll, more, section, symbol, table, vectorRow, wave } from "../marks.js";
+import { absent, bar, check, checkAll, largestFew, more, section, sumText, symbol, table, vectorRow, wave } from "../marks.js";
 import { groupAt, groupedWeights, groupsOf } from "../diagram.js";
 import { heatmap, miniature } from "./heatmap.js";
 import { overview as mediaOverview } from "./media.js";
@@ -30,6 +30,7 @@ export function attention(app, view) {
   const word = run.target.tokens[step];
   const made = weigh(run, layer, step, head);
   const weights = run.weights(layer, step, head);
+  const deep = depth === "numbers" || depth === "vectors";
   return [run.input ? [mediaOverview(app, view), run.layers.length * run.heads > 1 && allHeads()] : overview(), scorePart(), weightPart(), sumPart(), otherViews(app, view), whatIf(app, view, head)];
 
   function overview() {
@@ -105,7 +106,6 @@ export function attention(app, view) {
         recorded === undefined ? absent(run, `attention.${layer}.scores`, "The scores") : [h("p.formula", {}, `score = ${number(recorded, 6)}`), absent(run, `attention.${layer}.query`, "The queries and keys behind this score")]);
     }
     const { columns, terms, offset, total, recorded, formula } = account;
-    const order = [...terms.keys()].sort((a, b) => Math.abs(terms[b]) - Math.abs(terms[a])).slice(0, 5);
     return section(
       title,
       null,
@@ -115,14 +115,14 @@ export function attention(app, view) {
       vectorRow([symbol("terms", "score"), h("span.row-note", {}, "one for each component; their sum is the score")], terms, { role: "score", name: "terms of the score" }, depth),
       h(
         "p.formula.total",
-        {},
+        { "data-shown": "total" },
         "score = ",
         typeset(formula),
-        depth === "numbers" || depth === "vectors"
-          ? ` = ${order.map((i) => number(terms[i], 3)).join(" + ").replaceAll("+ −", "− ")} + … (${terms.length} terms)${offset ? ` + ${number(offset, 3)}` : ""}`
+        deep
+          ? ` = ${sumText(largestFew(terms, 5).map((i) => [fixed(terms[i]), rounded(terms[i])]), terms.length, "largest", total, offset ? [[`${fixed(offset)} (${run.kinds.attention.offset.symbol})`, rounded(offset)]] : [])}`
           : null,
         " = ",
-        h("b", { "data-shown": "score" }, number(total, 4)),
+        h("b", { "data-shown": "score" }, fixed(total)),
       ),
       check("score", total, recorded),
       more(
@@ -143,7 +143,6 @@ export function attention(app, view) {
     const { normalizer, scaling } = run.document.attention;
     const { selects, note: also } = run.kinds.attention ?? {};
     const title = h("span", {}, h("span.part-number", {}, "2"), "From scores to weights, at step ", step + 1);
-    const deep = depth === "numbers" || depth === "vectors";
     const scores = run.row(`attention.${layer}.scores`, step, head);
     const rule = {
       softmax: "The largest score is subtracted from each scaled score, and e is raised to the result; divided by their sum, these numbers are weights that sum to 1.",
@@ -196,7 +195,10 @@ export function attention(app, view) {
     const order = [...weights.keys()].sort((a, b) => weights[b] - weights[a]);
     const shown = order.filter((j, rank) => rank < 8 && weights[j] > 0.005);
     const max = Math.max(largest(context), ...shown.map((j) => weights[j] * largest(rows[j])));
-    const rest = 1 - sum(shown.map((j) => weights[j]));
+    const few = largestFew(weights, 4);
+    const others = weights.length - few.length;
+    const times = (j, i) => [`${fixed(weights[j])} × ${fixed(rows[j][i])}`, rounded(weights[j]) * rounded(rows[j][i])];
+    const rest = shown.reduce((left, j) => left - rounded(weights[j]), sum(weights));
     const i = argmax(Array.from(context, Math.abs));
     const out = run.row(`attention.${layer}.context`, step);
     return section(
@@ -207,22 +209,27 @@ export function attention(app, view) {
         {},
         shown.map((j) =>
           h("div.sum-row", { class: j === source ? "current" : "" },
-            h("span.sum-weight", {}, number(weights[j], 3), " ×"),
+            h("span.sum-weight", {}, fixed(weights[j]), " ×"),
             h("bdi.vector-token", {}, run.source.tokens[j].label),
             wave(Array.from(rows[j], (value) => value * weights[j]), { role: "value", name: `value of ${run.source.tokens[j].label} times its weight`, max }))),
-        rest > 1e-6 && shown.length < rows.length ? h("p.list-foot", {}, `and ${rows.length - shown.length} more, with a total weight of ${percent(rest)}`) : null,
+        shown.length < rows.length ? h("p.list-foot", {}, `and ${rows.length - shown.length} more, with a total weight of ${fixed(rest)}`) : null,
         h("div.sum-row.total", {},
           h("span.sum-weight", {}, "sum ="),
           h("span.vector-token", {}, symbol("c", "value"), " context"),
           wave(context, { role: "value", name: "context", max, tall: true })),
       ),
-      depth === "numbers" || depth === "vectors"
-        ? h("p.formula", {}, `c${subscript(i + 1)} = ${order.slice(0, 4).map((j) => `${number(weights[j], 3)} × ${number(rows[j][i], 3)}`).join(" + ")} + … = ${number(context[i], 5)}`)
+      deep
+        ? [h("p.note", {}, `Component ${i + 1}, the largest of the context, is worked out:`),
+          h("p.formula", { "data-shown": "component" }, `c${subscript(i + 1)} = ${sumText(few.map((j) => times(j, i)), weights.length, "largest weights", context[i])} = ${fixed(context[i])}`)]
         : null,
       recorded ? checkAll("context = Σ weight × value", difference(context, recorded), context.length, largest(recorded)) : absent(run, `attention.${layer}.head_context`, "The recorded sum of this head"),
       depth === "vectors" &&
-        table("Every number of the context", ["i", ...order.slice(0, 3).map((j) => `${number(weights[j], 3)} × ${run.source.tokens[j].label}`), "c"],
-          Array.from(context, (value, n) => [n + 1, ...order.slice(0, 3).map((j) => number(weights[j] * rows[j][n], 6)), exact(value)]), { scroll: "context" }),
+        table("Every number of the context", ["i", ...few.map((j) => `${fixed(weights[j])} × ${run.source.tokens[j].label}`), ...(others ? [`the other ${others}`] : []), "c"],
+          Array.from(context, (value, n) => {
+            const terms = few.map((j) => weights[j] * rows[j][n]);
+            const left = terms.reduce((rest, term) => rest - rounded(term), rounded(value));
+            return [n + 1, ...terms.map(fixed), ...(others ? [fixed(left)] : []), fixed(value)];
+          }), { scroll: "context" }),
       run.heads > 1 && out && depth !== "lines"
         ? [h("p.note", {}, `The sums of all ${run.heads} heads, ${run.kinds.attention?.projects ? "concatenated and multiplied by a matrix, are" : "concatenated, are"} what the decoder receives:`),
           vectorRow([symbol("c", "value"), " of all heads"], out, { role: "value", name: "context of all heads" }, depth)]

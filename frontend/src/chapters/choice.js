@@ -1,6 +1,6 @@
-import { exact, h, number, percent } from "../dom.js";
+import { exact, fixed, h, number, percent, rounded } from "../dom.js";
 import { dot } from "../math.js";
-import { absent, bar, check, more, section, symbol, table, vectorRow } from "../marks.js";
+import { absent, bar, check, largestFew, more, section, sumText, symbol, table, vectorRow } from "../marks.js";
 
 /** Chapter 7: the candidates, the logit of one of them, the choice, the stop. */
 export function choiceAndStop(app, view) {
@@ -72,14 +72,12 @@ export function choiceAndStop(app, view) {
     const bias = run.array("output.bias")?.data[place] ?? 0;
     const terms = Float64Array.from(hidden, (value, i) => value * weights[i]);
     const total = dot(hidden, weights) + bias;
-    const order = [...terms.keys()].sort((a, b) => Math.abs(terms[b]) - Math.abs(terms[a])).slice(0, 4);
-    const others = total - bias - order.reduce((sum, i) => sum + terms[i], 0);
     return [
       vectorRow([symbol("r", "ink"), " last vector of the step"], hidden, { name: "output hidden vector" }, depth),
       vectorRow([symbol("W", "ink"), h("sub", {}, h("bdi", {}, name(candidate))), " the row of the word"], weights, { name: `output row of ${name(candidate)}` }, depth),
       vectorRow([symbol("r W", "score"), " their products"], terms, { role: "score", name: "terms of the logit" }, depth),
       deep
-        ? h("p.formula", {}, `logit = ${order.map((i) => number(terms[i], 3)).join(" + ")} + … = ${number(total - bias, 4)}${bias ? ` + bias ${number(bias, 4)}` : ""} (the other ${terms.length - order.length} terms: ${number(others, 3)})`.replaceAll("+ −", "− "))
+        ? h("p.formula", { "data-shown": "logit" }, `logit = ${sumText(largestFew(terms, 5).map((i) => [fixed(terms[i]), rounded(terms[i])]), terms.length, "largest", total, bias ? [[`${fixed(bias)} (bias)`, rounded(bias)]] : [])} = ${fixed(total)}`)
         : null,
       check("logit = Σ row × vector" + (bias ? " + bias" : ""), total, candidate.logit),
       ...softmax,
