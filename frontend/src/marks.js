@@ -44,7 +44,7 @@ function outline(values, top) {
 }
 
 const describe = (values, name) =>
-  `${name}: ${values.length} numbers from ${number(Math.min(...values), 2)} to ${number(Math.max(...values), 2)}, length ${number(norm(values), 2)}`;
+  `${name}: ${values.length} numbers from ${number(Math.min(...values), 2)} to ${number(Math.max(...values), 2)}, norm ${number(norm(values), 2)}`;
 
 /** A labelled vector, drawn as deep as the depth asks. */
 export function vectorRow(label, values, options, depth) {
@@ -62,11 +62,11 @@ export function vectorRow(label, values, options, depth) {
   );
 }
 
-/** (0.12, −0.33, … 256 numbers), length 3.2 */
+/** (0.12, −0.33, … 256 numbers) · norm 3.2 */
 export function preview(values, count = 6) {
   const first = Array.from(values.slice(0, count), (value) => number(value, 3)).join(", ");
   const rest = values.length > count ? `, … ${values.length} numbers` : "";
-  return `(${first}${rest}) · length ${number(norm(values), 3)}`;
+  return `(${first}${rest}) · norm ${number(norm(values), 3)}`;
 }
 
 /** All numbers of a vector, in a box that scrolls. */

@@ -319,9 +319,10 @@ def _step(trace: Trace, path: str | os.PathLike[str], step: int, layer: int, hea
             lines.append(f"Shown: {note}.")
         titles = [panel.title for panel in panels]
         if "score" in titles:
-            lines.append("Score: after scaling, the input of the softmax or another normalizer.")
+            after = "after scaling, " if trace.document["attention"].get("scaling", 1.0) != 1.0 else ""
+            lines.append(f"Score: {after}the input of the softmax or another normalizer.")
         if "contribution" in titles:
-            lines.append("Contribution: the length of what each token's value adds to the context.")
+            lines.append("Contribution: the norm of what each token's value adds to the context.")
         lines.append("▸ marks the choice.")
         figure.text(
             0,
@@ -442,7 +443,7 @@ def _states(trace: Trace, path: str | os.PathLike[str]) -> str:
         norms = np.linalg.norm(states, axis=-1)
         parts.append(
             f"{title}, {len(labels)} by {states.shape[1]} numbers from {states.min():.2f} to {states.max():.2f}, the "
-            f"longest at “{labels[int(norms.argmax())]}” (length {norms.max():.2f})"
+            f"longest at “{labels[int(norms.argmax())]}” (norm {norms.max():.2f})"
         )
     alt_text = f"Heat maps for {title_of(trace)}: {'; '.join(parts)}."
 

@@ -292,7 +292,7 @@ class _Printer:
         self.lengths("encoder.states", "|h_j|", gates, note)
 
     def lengths(self, name: str, header: str, more: Sequence[tuple[str, np.ndarray]] = (), note: str = "") -> None:
-        """The lengths of vectors, one per source token, as bars relative to the longest."""
+        """The norms of vectors, one per source token, as bars relative to the longest."""
         if name not in self.arrays or self.depth < 1:
             return
         rows = self.arrays[name]
@@ -310,7 +310,7 @@ class _Printer:
                 Column(gate, [f"{mean:.2f}" for mean in means], 2 + index) for index, (gate, means) in enumerate(more)
             ]
         bars = self.bars(norms / max(norms.max(), 1e-9), self.width(columns) + 3)
-        columns.insert(2 + (self.depth >= 2), Column("length of the vector", bars, 1, left=True))
+        columns.insert(2 + (self.depth >= 2), Column("norm of the vector", bars, 1, left=True))
         self.table(columns, note if self.depth >= 2 else "")
         if self.depth >= 3:
             for word, row in zip(self.words["source"], rows):
@@ -415,7 +415,8 @@ class _Printer:
         columns = [Column("j", [str(j + 1) for j in places], 0), Column(source, words, 0, left=True)]
         if numbers and table.scores is not None:
             columns.append(Column("score", [_digits(x) for x in table.scores[places]], 1, SCORE))
-            columns.append(Column("scaled", [_digits(x) for x in table.scaled[places]], 5, SCORE))
+            if self.document["attention"].get("scaling", 1.0) != 1.0:
+                columns.append(Column("scaled", [_digits(x) for x in table.scaled[places]], 5, SCORE))
             for index, (header, cells) in enumerate(table.between.items()):
                 footer = _digits(cells.sum()) if header == EXP else ""
                 columns.append(Column(header, [_digits(x) for x in cells[places]], 4 + index, SCORE, footer=footer))
@@ -428,12 +429,16 @@ class _Printer:
                 Column("|v|", [_digits(x) for x in lengths[places]], 3, VALUE),
                 Column("a|v|", [_digits(x) for x in (table.weights * lengths)[places]], 2, VALUE),
             ]
-            right[-1] = right[-1]._replace(footer=f"|c| {_digits(np.linalg.norm(table.context))}")
         taken = self.width([*columns, *right]) + 3
         columns.append(Column("", self.bars(table.weights[places], taken), 0, SCORE, left=True))
         if numbers:
             columns[1] = columns[1]._replace(footer="sum" if len(places) == len(table.weights) else "sum of all")
         notes = [self.which(head)]
+        if right:
+            notes.append(
+                f"|x| is the norm of x. Vectors are added and not norms: the context, sum a v, has |c| = "
+                f"{_digits(np.linalg.norm(table.context))}."
+            )
         if len(places) < len(table.weights):
             notes.append(f"The {len(places)} {self.nouns.many} with the largest weights, of {len(table.weights)}.")
         self.table([*columns, *right], " ".join(filter(None, notes)))

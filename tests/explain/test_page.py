@@ -717,3 +717,25 @@ def test_sums_add_up_as_they_are_read(
     for row in page.locator('[data-scroll="context"] tbody tr').all_inner_texts():
         _, *terms, total = (float(number) for number in row.replace("−", "-").split())
         assert sum(terms) == pytest.approx(total, abs=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "scales"), [("dot", False), ("scaled_dot", True)])
+def test_scores_are_called_scaled_where_they_are(
+    open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, kind: str, scales: bool
+) -> None:
+    traced = trace(make_model(attention_type=kind), tokenizer, TEXT)
+    page = open_page(traced, "#chapter=attention&depth=numbers")
+    assert ("scaled" in page.locator(".figure").inner_text()) is scales
+    query = traced.arrays["attention.0.query"][0, 0]
+    assert f"norm {np.linalg.norm(query):.3f}" in page.locator(".figure").inner_text()
+    page.click('[data-chapter="embeddings"]')
+    norms = [float(text) for text in page.locator(".vector-list .norm").all_inner_texts()]
+    np.testing.assert_allclose(norms, np.linalg.norm(traced.arrays["encoder.embeddings"], axis=1), atol=0.0051)
+
+
+def test_the_sign_of_the_choice_stands_beside_its_word(open_page: Callable[..., Page], traced: Trace) -> None:
+    page = open_page(traced, "#chapter=choice")
+    word, sign = (page.locator(f".candidate.chosen .candidate-token{part}").bounding_box() for part in ("", " span"))
+    assert word is not None
+    assert sign is not None
+    assert word["y"] <= sign["y"] <= word["y"] + word["height"]

@@ -144,8 +144,9 @@ export function attention(app, view) {
     const { selects, note: also } = run.kinds.attention ?? {};
     const title = h("span", {}, h("span.part-number", {}, "2"), "From scores to weights, at step ", step + 1);
     const scores = run.row(`attention.${layer}.scores`, step, head);
+    const scaled = scaling !== undefined && scaling !== 1;
     const rule = {
-      softmax: "The largest score is subtracted from each scaled score, and e is raised to the result; divided by their sum, these numbers are weights that sum to 1.",
+      softmax: `The largest ${scaled ? "scaled score is subtracted from each of them" : "score is subtracted from each"}, and e is raised to the result; divided by their sum, these numbers are weights that sum to 1.`,
       sparsemax: "A threshold is subtracted from each score so that the rest sums to 1; scores below it get a weight of exactly 0.",
       entmax15: "A threshold is subtracted from half of each score and the rest is squared, so that the result sums to 1; scores below it get a weight of exactly 0.",
     }[normalizer];
@@ -153,7 +154,6 @@ export function attention(app, view) {
     const part = selects ? "p = σ(score)" : normalizer === "softmax" ? "exp(s − max)" : normalizer === "sparsemax" ? "max(s − τ, 0)" : "max(s/2 − τ, 0)²";
     const gaussian = run.row(`attention.${layer}.gaussian`, step, head);
     const best = argmax(weights);
-    const scaled = scaling !== undefined && scaling !== 1;
     return section(
       title,
       note,

@@ -26,7 +26,7 @@ export function choiceAndStop(app, view) {
         "data-probability": item.probability,
         onclick: () => app.show({ candidate: candidates.indexOf(item) }),
       },
-      h("bdi.candidate-token", {}, name(item), item.id === choice.id && h("span.tick", { "aria-hidden": "true" }, " ✓")),
+      h("bdi.candidate-token", {}, name(item), item.id === choice.id && h("span", { "aria-hidden": "true" }, " ✓")),
       bar(item.probability),
       h("span.share", {}, deep ? number(item.probability, 5) : percent(item.probability)),
       deep ? h("span.logit", {}, number(item.logit, 4)) : null,
