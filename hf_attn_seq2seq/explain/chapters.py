@@ -658,9 +658,13 @@ def _attention(title: str, facts: Facts) -> ChapterText:
         parts = [_count(facts.heads, "head")] if facts.heads > 1 else []
         parts += [f"each of {_count(facts.layers, 'layer')}"] if facts.layers > 1 else []
         many = f", separately in {' in '.join(parts)}"
+    values = ","
+    if facts.told.terms:
+        which = "a matrix makes of" if facts.told.projects else "are parts of" if facts.heads > 1 else "are"
+        values = f", which {which} their encoder states,"
     plain += (
-        f"{rule} turns the scores into weights that sum to 1, and the context is the sum of the {units}' values, each "
-        f"multiplied by its weight{many}. "
+        f"{rule} turns the scores into weights that sum to 1, and the context is the sum of the {units}' "
+        f"values{values} each multiplied by its weight{many}. "
     )
     plain += (
         f"At step {facts.example + 1}, to choose {facts.chosen(facts.example)}, it {_looked(facts, facts.example)}."

@@ -25,6 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from hf_attn_seq2seq.decoding.attending import evaluating
 from hf_attn_seq2seq.explain.chapters import token_label
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD, AttentionKind
 from hf_attn_seq2seq.explain.sentences import entropy
 from hf_attn_seq2seq.explain.tracing import linear_weight, package_model
 from hf_attn_seq2seq.messages import quoted
@@ -149,8 +150,8 @@ def faithfulness(
             if norms is None:
                 absent["weighted_norm"] = "this model does not return its values"
             else:
-                projected = trace.document["attention"]["type"] == "multi_head"
-                views["weighted_norm"] = _norm_view(norms, projected)
+                kind = KINDS.get(trace.document["attention"]["type"], UNTOLD)
+                views["weighted_norm"] = _norm_view(norms, kind)
         views["erasure"] = _erasure_view(kept, run)
         views["gradient_x_input"] = _gradient_view(run.gradient_x_input())
         if attended is not None:
@@ -386,10 +387,10 @@ def _entropy_view(weights: np.ndarray) -> View:
     )
 
 
-def _norm_view(values: np.ndarray, projected: bool) -> View:
+def _norm_view(values: np.ndarray, kind: AttentionKind) -> View:
     return View(
         "weighted norm",
-        "||a_j v_j W^O||" if projected else "||a_j v_j||",
+        "||a_j v_j W^O||" if kind.projects else f"||a_j {kind.value}_j||",
         values,
         "How much each token contributes to the context: a large weight on a short vector contributes little, as is "
         "often the case for the end token (Kobayashi et al. 2020).",

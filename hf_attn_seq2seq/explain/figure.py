@@ -264,7 +264,9 @@ def _panels(trace: Trace, step: int, layer: int, head: int | None) -> list[Panel
         lengths = np.linalg.norm(trace.arrays[f"{here}.values"], axis=-1)  # heads x S
         added = trace.arrays[f"{here}.weights"][step] * lengths
         added = added.mean(0) if head is None else added[head]
-        panels.append(Panel("contribution", r"$a_j\,|v_j|$", added, VALUE, False))
+        panels.append(
+            Panel("contribution", rf"$a_j\,|{KINDS.get(attention['type'], UNTOLD).value}_j|$", added, VALUE, False)
+        )
     return panels
 
 

@@ -114,6 +114,11 @@ class AttentionKind:
     query: Callable[[Any, torch.Tensor], torch.Tensor] = _projected
 
     @property
+    def value(self) -> str:
+        """The letter of the values: h for the encoder's states themselves, which leaves v to the scoring vector."""
+        return "h" if self.terms and not self.projects else "v"
+
+    @property
     def inputs(self) -> tuple[Column, ...]:
         """Everything that a score is made of."""
         return self.columns if self.offset is None else (*self.columns, self.offset)

@@ -26,7 +26,7 @@ from hf_attn_seq2seq.explain.chapters import (
     token_label,
 )
 from hf_attn_seq2seq.explain.document import Trace
-from hf_attn_seq2seq.explain.kinds import KINDS
+from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD
 from hf_attn_seq2seq.explain.ledger import recompute_weights
 from hf_attn_seq2seq.explain.media_chapters import nouns
 from hf_attn_seq2seq.explain.media_terminal import drawn_input, drawn_weights, heights, resampled
@@ -425,22 +425,23 @@ class _Printer:
         right = []
         if numbers and table.values is not None:
             lengths = np.linalg.norm(table.values, axis=-1)
+            value = KINDS.get(self.document["attention"]["type"], UNTOLD).value
             right = [
-                Column("|v|", [_digits(x) for x in lengths[places]], 3, VALUE),
-                Column("a|v|", [_digits(x) for x in (table.weights * lengths)[places]], 2, VALUE),
+                Column(f"|{value}|", [_digits(x) for x in lengths[places]], 3, VALUE),
+                Column(f"a|{value}|", [_digits(x) for x in (table.weights * lengths)[places]], 2, VALUE),
             ]
         taken = self.width([*columns, *right]) + 3
         columns.append(Column("", self.bars(table.weights[places], taken), 0, SCORE, left=True))
         if numbers:
             columns[1] = columns[1]._replace(footer="sum" if len(places) == len(table.weights) else "sum of all")
         notes = [self.which(head)]
-        if right:
-            notes.append(
-                f"|x| is the norm of x. Vectors are added and not norms: the context, sum a v, has |c| = "
-                f"{_digits(np.linalg.norm(table.context))}."
-            )
         if len(places) < len(table.weights):
             notes.append(f"The {len(places)} {self.nouns.many} with the largest weights, of {len(table.weights)}.")
+        if right:
+            notes.append(
+                f"|x| is the norm of x. Vectors are added and not norms: the context, sum a {value}, has |c| = "
+                f"{_digits(np.linalg.norm(table.context))}."
+            )
         self.table([*columns, *right], " ".join(filter(None, notes)))
         if numbers:
             self.say(table.check(), "dim")

@@ -739,3 +739,32 @@ def test_the_sign_of_the_choice_stands_beside_its_word(open_page: Callable[..., 
     assert word is not None
     assert sign is not None
     assert word["y"] <= sign["y"] <= word["y"] + word["height"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "letter", "says"),
+    [
+        ({"attention_type": "additive"}, "h", "the encoder's states h themselves"),
+        ({"attention_type": "additive", "num_attention_heads": 2}, "h", "a part for each head"),
+        ({"attention_type": "multi_head"}, "v", "multiplied by a matrix"),
+    ],
+)
+def test_values_are_told_and_have_a_letter_of_their_own(
+    open_page: Callable[..., Page],
+    make_model: MakeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    fields: dict[str, Any],
+    letter: str,
+    says: str,
+) -> None:
+    traced = trace(make_model(**fields), tokenizer, TEXT)
+    values, states = traced.arrays["attention.0.values"], traced.arrays["encoder.states"]
+    assert np.array_equal(np.concatenate(values, -1), states) is (letter == "h")
+    page = open_page(traced, "#chapter=handover")
+    assert page.locator(".two h4").all_inner_texts() == ["k keys", f"{letter} values"]
+    assert says in page.locator(".part").first.inner_text()
+    page.click('[data-chapter="attention"]')
+    assert re.search(r"values, which .* their encoder states", page.locator(".plain").inner_text())
+    assert "The value of a token is its encoder state" in page.locator(".figure").inner_text()
+    symbols = page.locator(".vector-label .symbol").all_inner_texts()
+    assert ("v" in symbols) is (fields["attention_type"] == "additive")  # the vector of the scores

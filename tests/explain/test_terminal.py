@@ -120,7 +120,7 @@ def test_what_gives_way_is_named(make_model, tokenizer):
     named = re.search(r"Left out for lack of width: (.*)\.", narrow)[1].split(", ")
     assert "scaled" in named
     header = next(line for line in narrow.splitlines() if line.strip().startswith("j "))
-    for column in ("score", "weight", "scaled", "exp(s - max)", "|v|"):
+    for column in ("score", "weight", "scaled", "exp(s - max)", "|h|"):
         assert (f" {column} " in header) != (column in named)
 
 

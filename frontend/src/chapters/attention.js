@@ -201,9 +201,10 @@ export function attention(app, view) {
     const rest = shown.reduce((left, j) => left - rounded(weights[j]), sum(weights));
     const i = argmax(Array.from(context, Math.abs));
     const out = run.row(`attention.${layer}.context`, step);
+    const { attention: kind } = run.kinds;
     return section(
       title,
-      null,
+      kind ? `The value of a ${run.unit} is its encoder state${kind.projects ? ", multiplied by a matrix" : run.heads > 1 ? " or, for each head, a part of it" : " itself, h"}.` : null,
       h(
         "div.sum",
         {},

@@ -37,6 +37,9 @@ export function handover(app, view) {
     };
     const keys = slices("keys");
     const values = slices("values");
+    const { attention } = run.kinds;
+    const states = attention && !attention.projects;
+    const made = states ? `: the encoder's states h${run.heads > 1 ? ", a part for each head" : " themselves"}` : attention ? ": the encoder's states h, multiplied by a matrix" : "";
     const column = (array, role, letter, title, what) =>
       h(
         "div",
@@ -44,14 +47,14 @@ export function handover(app, view) {
         h("h4", {}, symbol(letter, role), ` ${title}`),
         array
           ? vectorList(app, view, run.source.tokens, array, view.source, (index) => ({ source: index + 1 }), role, what)
-          : absent(run, `attention.${layer}.${what}s`, what === "key" && run.kinds.attention && !run.kinds.attention.columns.some((column) => column.array === "keys") ? "Keys: this attention scores positions, and its keys" : `The ${what}s`),
+          : absent(run, `attention.${layer}.${what}s`, what === "key" && attention && !attention.columns.some((column) => column.array === "keys") ? "Keys: this attention scores positions, and its keys" : `The ${what}s`),
       );
     return section(
       run.input ? `The memory: a key and a value for each ${run.unit}` : "The memory: a key and a value for each source token",
-      "Keys are compared with the query; values are what is then read. Both are computed once and used at every step.",
+      `Keys are compared with the query; values are what is then read${made}. Both are computed once and used at every step.`,
       view.layerChoice(),
       view.headChoice(),
-      h("div.two", {}, column(keys, "key", "k", "keys", "key"), column(values, "value", "v", "values", "value")),
+      h("div.two", {}, column(keys, "key", "k", "keys", "key"), column(values, "value", states ? "h" : "v", "values", "value")),
     );
   }
 
