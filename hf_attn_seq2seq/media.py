@@ -8,6 +8,7 @@ import io
 import os
 import struct
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -84,16 +85,11 @@ def read_audio(
                 )
             refuse_long(name, frames / rate, max_seconds)
             try:
-                with np.errstate(invalid="ignore"):  # what is no number is told below
-                    blocks = [block.mean(1) for block in sound.blocks(_BLOCK, dtype="float32", always_2d=True)]
+                blocks = list(_blocks(sound))
             except soundfile.LibsndfileError as error:
                 raise ValueError(_cut(name, "sound")) from error
             waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-            # Of a cut file libsndfile gives fewer samples, or of an MP3 numbers that are none.
-            whole = len(waveform) >= frames
-            if sound.format == "MP3":
-                whole = (whole or not counted) and bool(np.isfinite(waveform).all())
-            if not whole and sound.format in ("FLAC", "MP3"):
+            if len(waveform) < frames and (sound.format == "FLAC" or (sound.format == "MP3" and counted)):
                 raise ValueError(_cut(name, "sound"))
         if _is_cut(file, start, size):
             raise ValueError(_cut(name, "sound"))
@@ -102,6 +98,12 @@ def read_audio(
     if seconds < min_seconds:
         raise ValueError(f"{name} is {seconds:.3f} seconds long: at least {min_seconds:g} are needed; record more.")
     return Audio(waveform, rate)
+
+
+def _blocks(sound: Any) -> Iterator[np.ndarray]:
+    """Parts of a sound, its channels averaged; not by its `blocks`, which of a cut MP3 give memory as it was."""
+    while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+        yield block.mean(1)
 
 
 def check_waveform(waveform: np.ndarray, name: str) -> None:
