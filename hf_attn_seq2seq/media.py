@@ -69,9 +69,7 @@ def read_audio(
         raise ImportError("Sound needs soundfile: run pip install 'hf_attn_seq2seq[speech]'.") from error
     name, file, size = _opened(source, name, "sound")
     with file:
-        start = file.read(2**16)
-        counted = b"Xing" in start or b"Info" in start  # an MP3 with the number of its frames; others are estimated
-        start = start[:12]
+        start = file.read(12)
         file.seek(0)
         try:
             sound = soundfile.SoundFile(file)
@@ -89,9 +87,9 @@ def read_audio(
             except soundfile.LibsndfileError as error:
                 raise ValueError(_cut(name, "sound")) from error
             waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-            if len(waveform) < frames and (sound.format == "FLAC" or (sound.format == "MP3" and counted)):
-                raise ValueError(_cut(name, "sound"))
-        if _is_cut(file, start, size):
+            kind = sound.format
+        short = len(waveform) < frames and (kind == "FLAC" or (kind == "MP3" and _counts_frames(file)))
+        if short or _is_cut(file, start, size):
             raise ValueError(_cut(name, "sound"))
     check_waveform(waveform, name)
     seconds = len(waveform) / rate
@@ -250,6 +248,13 @@ def _not_a(name: str, kind: str, start: bytes, size: int) -> str:
     if all(byte >= 0x20 or byte in b"\t\r\n" for byte in start):
         return f"{name} is not a {kind}: it begins like a text; give {_KINDS[kind]}."
     return f"{name} is not a {kind} of a known format: give {_KINDS[kind]}."
+
+
+def _counts_frames(file: BinaryIO) -> bool:
+    """Whether an MP3 says how many frames it has; of others libsndfile estimates the number."""
+    file.seek(0)
+    start = file.read(2**16)
+    return b"Xing" in start or b"Info" in start
 
 
 def _is_cut(file: BinaryIO, start: bytes, size: int) -> bool:

@@ -15,7 +15,6 @@ import gzip
 import hashlib
 import html
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -30,10 +29,10 @@ from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
 from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
 from hf_attn_seq2seq.explain.names import EXAMPLE
-from hf_attn_seq2seq.explain.page import as_data, digest
+from hf_attn_seq2seq.explain.page import as_data, as_page, asset
 from hf_attn_seq2seq.explain.tracing import MAX_STEPS, most_source_tokens, trace
 from hf_attn_seq2seq.export.writer import own_model
-from hf_attn_seq2seq.graphs.settings import Search, why_not
+from hf_attn_seq2seq.graphs.settings import Search, as_list, why_not
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.splitting import length_limit, max_source_tokens, refuse_blank
@@ -45,25 +44,7 @@ RUNTIME = "runtime.bin"  # WebAssembly, compressed: by another name a server mig
 RUNTIME_VERSION = "1.30.0"  # that of frontend/package.json
 OF_A_RUN = {"source", "target", "steps", "output_ids"}  # parts of a trace that each text has its own of
 
-TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<div id="page"></div>
-<noscript><p>The model of this page runs in the browser: allow the page its script.</p></noscript>
-<script type="application/json" id="live">{data}</script>
-{inside}<script>{script}</script>
-</body>
-</html>
-"""
+NO_SCRIPT = "The model of this page runs in the browser: allow the page its script."
 
 
 class Site(NamedTuple):
@@ -219,7 +200,8 @@ def _vocabulary(file: str, side: Any) -> dict[str, Any]:
 
 def _two_runs(model: Any, tokenizer: Any, name: str) -> tuple[Trace, Trace]:
     """Two runs of the model that differ in all lengths."""
-    word = next(each for each in range(model.config.decoder_vocab_size) if each not in _ends(model))
+    ends = as_list(model.generation_config.eos_token_id)
+    word = next(each for each in range(model.config.decoder_vocab_size) if each not in ends)
     runs = []
     for text, more in (("a", 2), ("a a a", 5)):
         steps = len(tokenizer([text])["input_ids"][0]) + more
@@ -227,40 +209,27 @@ def _two_runs(model: Any, tokenizer: Any, name: str) -> tuple[Trace, Trace]:
     return runs[0], runs[1]
 
 
-def _ends(model: Any) -> list[int]:
-    ends = model.generation_config.eos_token_id
-    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
-
-
 def _page(title: str, settings: dict[str, Any], carried: Mapping[str, bytes], packed: set[str], inside: bool) -> str:
     entries = [
         {"name": name, "bytes": len(each), "sha256": hashlib.sha256(each).hexdigest(), "gzip": name in packed}
         for name, each in carried.items()
     ]
-    script, style = (_asset(name).decode() for name in ("live.js", "live.css"))
-    own = "" if inside else "connect-src 'self'; "
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{digest(script)}' 'wasm-unsafe-eval'; "
-        f"style-src 'sha256-{digest(style)}'; img-src data: blob:; {own}"
-        "base-uri 'none'; form-action 'none'"
-    )
     elements = "".join(
         f'<script type="text/plain" id="file {html.escape(name)}">{base64.b64encode(each).decode()}</script>\n'
         for name, each in carried.items()
         if inside
     )
     data = as_data({**settings, "files": entries})
-    return TEMPLATE.format(
-        policy=policy, title=html.escape(title), style=style, data=data, inside=elements, script=script
+    content = (
+        f"<noscript><p>{NO_SCRIPT}</p></noscript>\n"
+        f'<script type="application/json" id="live">{data}</script>\n{elements}'
     )
-
-
-def _asset(name: str) -> bytes:
-    return files("hf_attn_seq2seq.explain.page").joinpath(name).read_bytes()
+    own = "" if inside else "connect-src 'self'; "
+    return as_page(title, "live", content, sources=own, runs=" 'wasm-unsafe-eval'")
 
 
 def _runtime() -> bytes:
-    return _asset("runtime.wasm.gz")
+    return asset("runtime.wasm.gz")
 
 
 def _new_file(output: str | Path) -> Path:

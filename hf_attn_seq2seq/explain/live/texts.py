@@ -13,13 +13,16 @@ import copy
 import re
 from dataclasses import asdict
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hf_attn_seq2seq.explain.chapters import ChapterText, Facts, chapters_of, sentence_of
 from hf_attn_seq2seq.explain.document import Trace
 
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LABELS = re.compile(r"⟦first⟧ \| [^.]*(?=\. Each token)")
 STEPS = 3  # of the run with slots: a first, the example, and a last
@@ -29,18 +32,22 @@ def slot(name: str) -> str:
     return f"⟦{name}⟧"
 
 
-class Count(int):
+class _Slot:
     """A number that is written as a slot."""
 
     name: str
 
-    def __new__(cls, value: int, name: str) -> Count:
-        made = super().__new__(cls, value)
+    def __new__(cls, value: float, name: str) -> Self:
+        made = super().__new__(cls, value)  # type: ignore[call-arg]
         made.name = name
         return made
 
     def __format__(self, form: str) -> str:
         return slot(self.name)
+
+
+class Count(_Slot, int):
+    """One of things that are counted."""
 
     def __repr__(self) -> str:
         return slot(self.name)
@@ -49,18 +56,8 @@ class Count(int):
         return Count(int(self) + other, self.name)
 
 
-class Share(float):
-    """The same between 0.005 and 0.995, whose writing has two decimals."""
-
-    name: str
-
-    def __new__(cls, value: float, name: str) -> Share:
-        made = super().__new__(cls, value)
-        made.name = name
-        return made
-
-    def __format__(self, form: str) -> str:
-        return slot(self.name)
+class Share(_Slot, float):
+    """One between 0.005 and 0.995, whose writing has two decimals."""
 
     def __add__(self, other: float) -> Share:
         return self

@@ -43,11 +43,7 @@ TEMPLATE = """<!doctype html>
 </head>
 <body>
 <div id="page"></div>
-{media}<noscript>
-{table}
-</noscript>
-<script type="application/json" id="data">{data}</script>
-<script>{script}</script>
+{content}<script>{script}</script>
 </body>
 </html>
 """
@@ -118,23 +114,38 @@ def render_page(
     for run, sentence in zip(packed, (at for at in range(kept) for _ in sentences[at])):
         run["sentence"] = sentence
     data = as_data({"runs": packed, "pool": pool.texts, "left_out": left_out, "beside": place, "overview": rows})
-    script, style = (files(__package__).joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{digest(script)}'; style-src 'sha256-{digest(style)}'; "
-        f"img-src data: blob:; {media.policy}base-uri 'none'; form-action 'none'"
-    )
     title = f"{traces[0].document['source']['text']} → {traces[0].document['target']['text']}"
     if rows:
         title = f"{len(rows)} sentences: {title}"
-    return TEMPLATE.format(
-        policy=policy,
-        title=html.escape(title),
-        style=style,
-        media=media.html(),
-        table="\n".join(_table(run) for run in runs if run.parent is None),
-        data=data,
-        script=script,
+    table = "\n".join(_table(run) for run in runs if run.parent is None)
+    content = (
+        f'{media.html()}<noscript>\n{table}\n</noscript>\n<script type="application/json" id="data">{data}</script>\n'
     )
+    return as_page(title, "page", content, sources=media.policy)
+
+
+def as_page(title: str, script: str, content: str, *, sources: str = "", runs: str = "") -> str:
+    """
+    A page that runs one script and no other, by the hash of both in its Content-Security-Policy.
+
+    Args:
+        title: As text.
+        script: Name of the script, and of its style, in this folder.
+        content: HTML behind the place of the page, which the script reads.
+        sources: Further directives of the policy, each with a semicolon and a blank behind it.
+        runs: What else scripts may do, as a source expression with a blank before it.
+    """
+    code, style = (asset(f"{script}.{suffix}").decode() for suffix in ("js", "css"))
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest(code)}'{runs}; style-src 'sha256-{digest(style)}'; "
+        f"img-src data: blob:; {sources}base-uri 'none'; form-action 'none'"
+    )
+    return TEMPLATE.format(policy=policy, title=html.escape(title), style=style, content=content, script=code)
+
+
+def asset(name: str) -> bytes:
+    """A file of this folder."""
+    return files(__package__).joinpath(name).read_bytes()
 
 
 def save_page(
@@ -410,4 +421,4 @@ def _table(run: _Run) -> str:
     )
 
 
-__all__ = ["as_data", "digest", "render_page", "save_page"]
+__all__ = ["as_data", "as_page", "asset", "render_page", "save_page"]
