@@ -14,6 +14,8 @@ import { CHAPTERS, DEPTHS, START, readAddress, writeAddress } from "./state.js";
 const PLAY_MS = 1700; // a step, while playing
 const FIRST_STEP_CHAPTER = CHAPTERS.indexOf("step_input");
 const REVEALED = ".diagram, .heat-box"; // what is chosen in these boxes is scrolled into sight
+const SCROLLING = "[data-scroll], .tab-row, .heat-box, .table-box, .sentence-list, .layers, .layer-rows, .sliders";
+const LEAST_SEEN = 300; // pixels of a chapter
 const DEPTH_NAMES = { lines: "lines", bars: "bars", numbers: "numbers", vectors: "vectors" };
 
 /** One run as it is being looked at: the reader's place, fitted to what the run has. */
@@ -83,14 +85,15 @@ export class App {
   start() {
     this.overview = sentenceList(this);
     this.masthead = h("header.masthead");
-    this.tabs = h("nav.chapters", { role: "tablist", "aria-label": "Chapters" });
-    this.stage = h("main.stage", { role: "tabpanel", tabindex: -1 });
+    this.tabs = h("div.tab-row", { role: "tablist", "aria-label": "Chapters" });
+    this.bar = h("nav.chapters", { "aria-label": "Chapters" }, this.tabs);
+    this.stage = h("div.stage", { role: "tabpanel", tabindex: -1 });
     this.foot = h("footer.foot");
     this.spoken = h("p.hidden", { role: "status", "aria-live": "polite" });
     this.player = this.makePlayer();
     this.keysBox = keysDialog(Boolean(this.overview));
     this.reading = h("div.reading", { "aria-hidden": "true" });
-    this.root.append(...[this.overview?.box, this.masthead].filter(Boolean), this.tabs, this.stage, this.foot, this.player.box, this.spoken, this.keysBox, this.reading);
+    this.root.append(...[this.overview?.box, this.masthead].filter(Boolean), this.bar, h("main", {}, this.stage), this.foot, this.player.box, this.spoken, this.keysBox, this.reading);
     addEventListener("keydown", (event) => this.onKey(event));
     addEventListener("hashchange", () => {
       this.state = readAddress(this.first);
@@ -101,6 +104,8 @@ export class App {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.render());
     this.root.addEventListener("pointermove", (event) => this.read(event));
     this.root.addEventListener("pointerleave", () => this.reading.classList.remove("on"));
+    this.root.addEventListener("scroll", ({ target }) => cue(target), { capture: true, passive: true });
+    new ResizeObserver(() => cueAll(this.root)).observe(this.root);
     this.render();
   }
 
@@ -111,8 +116,13 @@ export class App {
     if (change.step && !change.sentence && CHAPTERS.indexOf(this.state.chapter) < FIRST_STEP_CHAPTER) this.state.chapter = "attention";
     if (["sentence", "step", "run"].some((key) => before[key] !== this.state[key])) this.candidate = undefined;
     this.render();
-    if (before.chapter !== this.state.chapter) this.arrive();
     if (speak) this.speak(before);
+  }
+
+  /** Opens a chapter, and brings it into sight. */
+  go(chapter) {
+    this.set({ chapter });
+    this.arrive();
   }
 
   /** Opens another sentence of the text, at its beginning, in the same chapter. */
@@ -166,12 +176,16 @@ export class App {
       if (box) [box.scrollLeft, box.scrollTop] = [left, top];
     }
     for (const box of this.root.querySelectorAll(views[0].run.input ? `${REVEALED}, .layers, .layer-rows, .vector-list.long, .table-box.weights` : REVEALED)) reveal(box);
+    cueAll(this.root);
     if (focused) this.root.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 
+  /** Scrolls to the beginning of the chapter where it is above, or too little of it is to be seen. */
   arrive() {
-    const top = this.tabs.getBoundingClientRect().top;
-    if (top < 0) scrollTo({ top: scrollY + top - 8, behavior: "instant" });
+    const { top } = this.stage.getBoundingClientRect();
+    const above = this.bar.offsetHeight;
+    const seen = this.player.box.getBoundingClientRect().top - top;
+    if (top < above || seen < LEAST_SEEN) scrollTo({ top: scrollY + top - above, behavior: "instant" });
   }
 
   speak(before) {
@@ -188,32 +202,35 @@ export class App {
   // ------------------------------------------------------------------------------------------------ above the stage
 
   head(views) {
-    const parts = [
-      h("div.brand", {}, h("h1", {}, `How this ${views[0].run.made.toLowerCase()} was made`), this.runs.length > 1 ? this.runChoice() : null),
-      h("div.pictures", { class: views.length > 1 ? "double" : "" }, views.map((view) => this.picture(view, views.length > 1))),
-    ];
-    const attends = views.some(({ run }) => run.attends);
-    const words = views.some(({ run }) => [run.source, run.target].some(({ words_ }) => words_.some(({ members }) => members.length > 1)));
-    parts.push(
+    const double = views.length > 1;
+    const [{ run }] = views;
+    // In a paragraph, the sentences stand above; of runs side by side, what they share is said once.
+    const source = !this.overview && !run.input && views.every((view) => view.run.source.text === run.source.text) ? run.source : null;
+    const attends = views.some((view) => view.run.attends);
+    const words = views.some((view) => [view.run.source, view.run.target].some(({ words_ }) => words_.some(({ members }) => members.length > 1)));
+    return [
+      double ? source && pair(source, null) : this.overview ? null : pair(source, run.target, !run.input),
+      h("div.brand", {}, h("h1", {}, `How this ${run.made.toLowerCase()} was made`), double ? null : about(run), this.runs.length > 1 ? this.runChoice() : null),
+      h("div.pictures", { class: double ? "double" : "" }, views.map((view) => this.picture(view, double, source))),
       h(
         "div.under-picture",
         {},
-        h("p.caption", {}, views[0].run.input ? mediaCaption(views[0]) : attends
-          ? "The thicker a line, the more was read from that word. Lines show what the model looked at; they do not prove why it chose a word."
-          : views[0].run.fixed ? "There are no lines between words: this model reads the whole source from a single vector, c." : "This model does not reveal where it looked."),
-        words ? choice("Show", [["words", "words"], ["tokens", views[0].run.spelled ? "characters" : "pieces"]], views[0].level, (level) => this.set({ level }), "level") : null,
+        h("p.caption", {}, run.input ? mediaCaption(views[0]) : attends
+          ? "A thicker line means more attention. Lines show where the model looked, not why it chose a word."
+          : run.fixed ? "There are no lines between words: this model reads the whole source from a single vector, c." : "This model does not reveal where it looked.",
+          run.input ? null : h("span.marked-word", {}, "the chosen source word")),
+        words ? choice("Show", [["words", "words"], ["tokens", run.spelled ? "characters" : "pieces"]], views[0].level, (level) => this.set({ level }), "level") : null,
       ),
-    );
-    return parts;
+    ];
   }
 
-  picture(view, named) {
+  /** @param {any} source what all runs share, and is said above */
+  picture(view, double, source) {
     const { run } = view;
-    const { model } = run.document;
     return h(
       "figure.picture",
       {},
-      h("figcaption", {}, named || this.runs.length > 1 ? h("b", {}, run.name) : null, h("span", {}, describeModel(run)), named ? null : h("span.model-name", {}, shortName(model.name))),
+      double && h("figcaption", {}, h("p.about", {}, h("b", {}, run.name), about(run)), pair(source || run.input ? null : run.source, run.target, !run.input)),
       (run.input ? mediaPicture : diagram)(this, view),
     );
   }
@@ -245,7 +262,7 @@ export class App {
           "data-key": `chapter ${key}`,
           "data-chapter": key,
           class: index >= FIRST_STEP_CHAPTER ? "stepwise" : "",
-          onclick: () => this.set({ chapter: key }),
+          onclick: () => this.go(key),
         },
         h("span.tab-number", {}, index + 1),
         h("span", {}, chapters[key].title),
@@ -415,7 +432,7 @@ export class App {
       const here = CHAPTERS.indexOf(this.state.chapter);
       const to = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: CHAPTERS.length - 1 }[event.key];
       if (CHAPTERS[to]) {
-        this.set({ chapter: CHAPTERS[to] });
+        this.go(CHAPTERS[to]);
         this.tabs.querySelector('[aria-selected="true"]').focus();
       }
       event.preventDefault();
@@ -432,8 +449,8 @@ export class App {
       ArrowLeft: scrollable ? null : () => this.step(-1),
       ".": () => this.set({ source: clamp(view.source + 2, 1, run.source.tokens.length) }),
       ",": () => this.set({ source: clamp(view.source, 1, run.source.tokens.length) }),
-      n: () => this.set({ chapter: CHAPTERS[Math.min(chapter + 1, CHAPTERS.length - 1)] }),
-      p: () => this.set({ chapter: CHAPTERS[Math.max(chapter - 1, 0)] }),
+      n: () => this.go(CHAPTERS[Math.min(chapter + 1, CHAPTERS.length - 1)]),
+      p: () => this.go(CHAPTERS[Math.max(chapter - 1, 0)]),
       d: () => this.set({ depth: DEPTHS[(DEPTHS.indexOf(this.state.depth) + 1) % DEPTHS.length] }),
       h: () => run.heads > 1 && this.set({ head: (view.head + 2) % (run.heads + 1) }),
       l: () => run.layers.length > 1 && this.set({ layer: run.layers[(run.layers.indexOf(view.layer) + 1) % run.layers.length] + 1 }),
@@ -442,7 +459,7 @@ export class App {
       w: () => this.set({ level: view.level === "words" ? "tokens" : "words" }),
       "?": () => this.keysBox.showModal(),
     };
-    const action = actions[event.key] ?? (/^[1-8]$/.test(event.key) ? () => this.set({ chapter: CHAPTERS[Number(event.key) - 1] }) : null);
+    const action = actions[event.key] ?? (/^[1-8]$/.test(event.key) ? () => this.go(CHAPTERS[Number(event.key) - 1]) : null);
     if (!action) return;
     event.preventDefault();
     action();
@@ -503,6 +520,17 @@ function reveal(box) {
   }
 }
 
+const EDGES = { left: (box) => box.scrollLeft, right: (box) => box.scrollWidth - box.clientWidth - box.scrollLeft, up: (box) => box.scrollTop, down: (box) => box.scrollHeight - box.clientHeight - box.scrollTop };
+
+/** Marks the edges at which a scrolling box has more, which fade. */
+function cue(box) {
+  if (!box.matches?.(SCROLLING)) return;
+  const down = getComputedStyle(box).overflowY === "auto";
+  for (const [edge, left] of Object.entries(EDGES)) box.classList.toggle(`more-${edge}`, Math.abs(left(box)) > 2 && (down || edge === "left" || edge === "right"));
+}
+
+const cueAll = (root) => root.querySelectorAll(SCROLLING).forEach(cue);
+
 function save(blob, name) {
   const link = h("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
@@ -510,6 +538,19 @@ function save(blob, name) {
 }
 
 const shortName = (name) => visible(String(name).replace(/\/+$/, "").split("/").slice(-1)[0] || "model");
+
+/** A sentence and what it was translated to; without the one, the other alone. */
+function pair(source, target, arrow = true) {
+  const said = [source, target].filter(Boolean);
+  const size = said.reduce((total, { text }) => total + text.length, 0);
+  return h("p.pair", { class: size > 600 ? "endless" : size > 110 ? "long" : "", ...(size > 600 ? { "data-scroll": "pair", tabindex: 0 } : {}) },
+    source && h("bdi", {}, visible(source.text)),
+    arrow && target && [h("span.to", { "aria-hidden": "true" }, source ? " → " : "→ "), h("span.hidden", {}, "was translated as")],
+    target && h("bdi.translated", {}, visible(target.text)));
+}
+
+/** The parts of a run's model, and its name. */
+const about = (run) => [h("span", {}, describeModel(run)), h("span.model-name", {}, shortName(run.document.model.name))];
 
 /** GRU encoder, additive attention, GRU decoder */
 function describeModel({ document: doc, heads, kinds }) {

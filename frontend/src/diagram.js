@@ -74,7 +74,7 @@ export function diagram(app, view) {
     { "data-scroll": `diagram ${view.side}`, class: size > 26 ? "tiny" : size > 13 ? "small" : "" },
     plane,
   );
-  const picture = { box, plane, lines, source, target, weights, currentRow, currentColumn, stepping, run, strongest };
+  const picture = { box, plane, lines, source, target, weights, currentRow, stepping, run, strongest };
   new ResizeObserver(() => draw(picture)).observe(box);
   return box;
 }
@@ -94,7 +94,7 @@ export function roam(event) {
   }
 }
 
-function draw({ box, plane, lines, source, target, weights, currentRow, currentColumn, stepping, run, strongest }) {
+function draw({ box, plane, lines, source, target, weights, currentRow, stepping, run, strongest }) {
   const upright = box.clientWidth < NARROW;
   box.classList.toggle("upright", upright);
   const frame = plane.getBoundingClientRect();
@@ -126,7 +126,7 @@ function draw({ box, plane, lines, source, target, weights, currentRow, currentC
           s("path", {
             d: curve(from[j], to[t]),
             "stroke-width": Math.max(0.8, weight * thickest).toFixed(2),
-            class: faded ? "faded" : !stepping && j === currentColumn ? "chosen" : "",
+            class: faded ? "faded" : "",
             "stroke-opacity": (faded ? 0.1 : 0.22 + 0.68 * weight).toFixed(2),
           }),
         );

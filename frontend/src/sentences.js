@@ -22,9 +22,8 @@ export function sentenceList(app) {
   const box = h(
     "nav.sentences",
     { "aria-label": "Sentences" },
-    h("div.sentence-head", { "aria-hidden": "true" }, h("span"), h("span", {}, "sentence"), h("span", {}, "translation"), h("span", {}, "score")),
+    h("div.sentence-head", { "aria-hidden": "true" }, h("span"), h("span", {}, "sentence"), h("span", {}, "translation"), h("span", { title: "log p, divided by the number of tokens to the power of the run's length penalty" }, "score")),
     list,
-    h("p.caption", {}, "Score: mean log p of a token, to the run's length penalty."),
   );
   return { box, update };
 
