@@ -60,10 +60,15 @@ export class View {
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
 export class App {
-  constructor(root, runs, packed) {
+  /**
+   * @param {HTMLElement} root
+   * @param {Run[][]} sentences the runs of each; none of one that `packed.make` is to be asked for
+   * @param {{left_out: {what: string, why: string}[], overview: any[], beside: number, make?: (sentence: number) => void}} packed
+   *   `make` makes the runs of a sentence, and shows it
+   */
+  constructor(root, sentences, packed) {
     this.root = root;
-    this.sentences = [];
-    for (const run of runs) (this.sentences[run.sentence] ??= []).push(run);
+    this.sentences = sentences;
     this.packed = packed;
     this.first = { ...START, beside: packed.beside ?? 0 };
     this.state = readAddress(this.first);
@@ -96,8 +101,12 @@ export class App {
     this.root.append(...[this.overview?.box, this.masthead].filter(Boolean), this.bar, h("main", {}, this.stage), this.foot, this.player.box, this.spoken, this.keysBox, this.reading);
     addEventListener("keydown", (event) => this.onKey(event));
     addEventListener("hashchange", () => {
+      const { sentence } = this.state;
       this.state = readAddress(this.first);
+      const wanted = this.sentence;
+      if (!this.runs) this.state.sentence = sentence;
       this.render();
+      this.open(wanted);
     });
     addEventListener("beforeprint", () => this.print(true));
     addEventListener("afterprint", () => this.print(false));
@@ -127,17 +136,31 @@ export class App {
 
   /** Opens another sentence of the text, at its beginning, in the same chapter. */
   open(sentence) {
-    if (sentence !== this.sentence) this.set({ sentence: sentence + 1, run: 1, beside: 0, step: 1, source: 1 }, true);
+    if (!this.sentences[sentence]) this.packed.make(sentence);
+    else if (sentence !== this.sentence) this.set({ sentence: sentence + 1, run: 1, beside: 0, step: 1, source: 1 }, true);
   }
 
-  /** Shows other runs instead, at the same place as far as they have it. */
-  replace(runs) {
+  /**
+   * Shows other runs instead, at the same place as far as they have it.
+   * @param {{sentences: Run[][], overview: any[], sentence: number, beside: number}} shown
+   */
+  replace({ sentences, overview, sentence, beside }) {
     if (this.timer !== null) this.stop();
-    this.sentences = [runs];
+    const before = this.state;
+    this.sentences = sentences;
+    this.packed.overview = overview;
     this.edits.clear();
     this.candidate = undefined;
-    this.state = { ...this.state, run: 1, beside: Math.min(this.state.beside, runs.length) };
+    this.state = { ...before, run: 1, beside, sentence };
+    if (before.sentence !== sentence) this.state = { ...this.state, step: 1, source: 1 };
     this.render();
+    if (before.sentence !== sentence) this.speak(before);
+  }
+
+  /** Tells of a sentence in their list. */
+  tellSentence(row) {
+    this.packed.overview[row.index] = row;
+    this.overview.update();
   }
 
   /** Shows another part of the same place: a layer, a gate, a candidate; not kept in the address. */

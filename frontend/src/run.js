@@ -40,7 +40,6 @@ export class Run {
     this.document = packed.document;
     this.name = packed.name;
     this.parent = packed.parent;
-    this.sentence = packed.sentence;
     this.faithfulness = packed.faithfulness;
     this.pool = pool;
     this.leftOut = leftOut;
@@ -68,6 +67,11 @@ export class Run {
     this.fixed = attention?.type === "none";
     // How the numbers of each part are made; undefined where the explanation has no formulas for them, or needs none.
     this.kinds = this.document.kinds ?? {};
+  }
+
+  /** The same by another name. */
+  named(name) {
+    return Object.assign(Object.create(Object.getPrototypeOf(this)), this, { name });
   }
 
   /** @returns {Tensor|null} null where the trace does not hold it */

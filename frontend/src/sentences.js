@@ -3,22 +3,13 @@ import { h, number, visible } from "./dom.js";
 
 /**
  * @param {import("./app.js").App} app
- * @returns {{box: any, update: () => void}|null} null where there is one sentence
+ * @returns {{box: any, update: () => void}|null} null where there is one sentence, and will be
  */
 export function sentenceList(app) {
-  const { overview: rows } = app.packed;
-  if (!rows.length) return null;
-  const buttons = rows.map(({ index, text, translation, score, kept }) =>
-    h(
-      "button.sentence",
-      { type: "button", disabled: !kept, "data-key": `sentence ${index}`, onclick: () => app.open(index) },
-      h("span.sentence-number", {}, index + 1),
-      h("bdi.sentence-text", {}, visible(text)),
-      h("bdi.sentence-said", {}, visible(translation)),
-      h("span.sentence-score", {}, number(score, 3)),
-      kept ? null : h("span.sentence-gone.row-note", {}, "not in this page"),
-    ));
-  const list = h("div.sentence-list", { role: "toolbar", "aria-label": "Sentences: choose one", "aria-orientation": "vertical", onkeydown: roam }, buttons);
+  if (!app.packed.overview.length && !app.packed.make) return null;
+  let told = []; // what the buttons tell
+  let buttons = [];
+  const list = h("div.sentence-list", { role: "toolbar", "aria-label": "Sentences: choose one", "aria-orientation": "vertical", onkeydown: roam });
   const box = h(
     "nav.sentences",
     { "aria-label": "Sentences" },
@@ -27,13 +18,36 @@ export function sentenceList(app) {
   );
   return { box, update };
 
+  function button({ index, text, translation, score, kept, note = "not in this page" }) {
+    return h(
+      "button.sentence",
+      { type: "button", disabled: !kept, "data-key": `sentence ${index}`, onclick: () => app.open(index) },
+      h("span.sentence-number", {}, index + 1),
+      h("bdi.sentence-text", {}, visible(text)),
+      h("bdi.sentence-said", {}, translation && visible(translation)),
+      h("span.sentence-score", {}, score === null ? "" : number(score, 3)),
+      kept ? null : h("span.sentence-gone.row-note", {}, note),
+    );
+  }
+
   function update() {
-    buttons.forEach((button, index) => {
+    const { overview: rows } = app.packed;
+    box.hidden = !rows.length;
+    if (rows.length !== told.length) list.replaceChildren(...(buttons = rows.map(button)));
+    else rows.forEach((row, index) => {
+      if (row === told[index]) return;
+      const changed = button(row);
+      buttons[index].replaceWith(changed);
+      buttons[index] = changed;
+    });
+    told = [...rows];
+    buttons.forEach((each, index) => {
       const chosen = index === app.sentence;
-      button.setAttribute("aria-pressed", String(chosen));
-      button.tabIndex = chosen ? 0 : -1;
+      each.setAttribute("aria-pressed", String(chosen));
+      each.tabIndex = chosen ? 0 : -1;
     });
     const here = buttons[app.sentence];
+    if (!here) return;
     const [top, bottom] = [here.offsetTop, here.offsetTop + here.offsetHeight];
     if (top < list.scrollTop) list.scrollTop = top;
     else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
@@ -46,7 +60,7 @@ export function sentenceList(app) {
     if (to === undefined) return;
     event.preventDefault();
     event.stopPropagation();
-    if (to < 0 || to > last) return;
+    if (to < 0 || to > last || buttons[to].disabled) return;
     app.open(to);
     buttons[to].focus();
   }

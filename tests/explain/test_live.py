@@ -167,6 +167,7 @@ def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
     written = save_site(str(folder), tmp_path / "page.html", single_file=True, example=TEXT)
     page = ready(open_page(written.path.as_uri()))
     for text in (HOSTILE, "猫がマットの上にいる", "a dog"):
+        page.wait_for_timeout(1600)  # what follows faster is one edit
         page.fill("#text", text)
         translation = trace(model, tokenizer, text, num_beams=1).document["target"]["text"]
         page.locator("#said").filter(has_text=translation).wait_for()
@@ -182,11 +183,13 @@ def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
     ]
     page.fill("#text", " ")
     assert refused(page) == "There is no text yet: type a sentence."
+    assert page.locator(".earlier").inner_text() == "Below is still: “a dog”"  # which passes for nothing newer
     page.fill("#text", "dog " * 5000)  # words
     page.locator("#said").filter(has_text="reads at most").wait_for()
     assert "tokens, and the model reads at most 2,048: give it sentence by sentence." in refused(page)
     page.fill("#text", "a dog")
     page.locator("#said:not(.wrong)").wait_for()
+    assert page.locator(".earlier").is_hidden()
     page.fill("#given", "dog " * 1000)
     page.locator("#said").filter(has_text="shorten it").wait_for()
     assert "The given translation has" in refused(page)

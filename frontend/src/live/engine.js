@@ -4,6 +4,7 @@ import { Model } from "./model.js";
 import { textsOf } from "./texts.js";
 import { Vocabulary } from "./tokens.js";
 import { traceOf } from "./trace.js";
+import { turns } from "./turns.js";
 
 const RUNTIME = "runtime.bin";
 // A module whose only function adds two vectors: browsers that refuse it cannot run the model.
@@ -31,6 +32,11 @@ export class Engine {
     return new Engine(settings, model, vocabularies);
   }
 
+  /** The sentences of a text, with their places. @returns {{text: string, start: number, end: number}[]} */
+  sentences(text) {
+    return [{ text, start: 0, end: text.length }];
+  }
+
   /** The tokens of a text, if the model can read it. */
   encode(text) {
     if (!text.trim()) throw new Refusal("There is no text yet: type a sentence.");
@@ -53,15 +59,16 @@ export class Engine {
    * The run of a text, as `Run` takes it.
    * @param {string} text
    * @param {string} given a translation that the model is to say, or blank
+   * @param {{beams?: number, wanted?: () => void}} [options] `wanted` raises where the run is not wanted any more
    */
-  async trace(text, given = "") {
+  async trace(text, given = "", { beams = 1, wanted = () => {} } = {}) {
     const { settings, model, vocabularies } = this;
     const ids = this.encode(text);
     const forced = given.trim() ? this.forced(given) : [];
-    const run = await model.run(ids, forced, forced.length ? { limit: forced.length } : {});
+    const run = await model.run(ids, forced, { turn: turns(wanted), ...(forced.length ? { limit: forced.length } : {}) });
     const document = traceOf(settings, vocabularies, text, ids, forced, run);
     const arrays = await model.arrays(run, document.output_ids);
-    return { document, arrays, ...textsOf(settings, document, arrays), name: `“${text}”`, parent: null, sentence: 0, faithfulness: null };
+    return { document, arrays, ...textsOf(settings, document, arrays), name: `“${text}”`, parent: null, faithfulness: null };
   }
 
   forced(given) {

@@ -55,9 +55,10 @@ export class Model {
    * Runs a greedy search.
    * @param {number[]} ids of the source
    * @param {number[]} forced the first tokens of the target
-   * @param {{limit?: number, recorded?: boolean}} [options] the most tokens, and whether everything is kept
+   * @param {{limit?: number, recorded?: boolean, turn?: () => Promise<void>}} [options] the most tokens, whether everything is
+   *   kept, and what is awaited before each step
    */
-  async run(ids, forced, { limit = this.search.max_new_tokens, recorded = true } = {}) {
+  async run(ids, forced, { limit = this.search.max_new_tokens, recorded = true, turn = async () => {} } = {}) {
     const { about, search } = this;
     const mask = integers(ids.map(() => 1), [1, ids.length]);
     const source = await this.source.run({ input_ids: integers(ids, [1, ids.length]), attention_mask: mask }, recorded ? undefined : [...about.memory, ...about.state]);
@@ -68,6 +69,7 @@ export class Model {
     const steps = [];
     const tokens = [];
     for (let fed = search.decoder_start_token_id; tokens.length < limit; fed = tokens.at(-1)) {
+      await turn();
       const all = { ...feeds, attention_mask: mask, decoder_input_ids: integers([fed], [1, 1]) };
       const found = await this.step.run(Object.fromEntries(Object.entries(all).filter(([name]) => known.has(name))), kept);
       about.state.forEach((name, index) => (feeds[name] = found[after[index]]));

@@ -1,0 +1,144 @@
+// What the reader asks, and the runs that answer it: the newest question alone, and one run at a time.
+import { App } from "../app.js";
+import { Run } from "../run.js";
+import { readAddress } from "../state.js";
+import { Refusal } from "./files.js";
+import { Kept } from "./kept.js";
+import { Superseded, pause } from "./turns.js";
+
+const BURST_MS = 1500; // keys that follow each other faster are one edit
+
+/**
+ * @typedef {{ text: string, chosen: number|null, given: string, beams: number }} Question
+ *   `chosen` is the sentence to look at, from 0, or null for the one that is; `given` a translation to follow, or blank
+ */
+export class Asking {
+  /**
+   * @param {import("./engine.js").Engine} engine
+   * @param {HTMLElement} root where the runs are shown
+   * @param {{answered: (answer: any) => void, failed: (error: any, shown: string|null) => void}} tell
+   */
+  constructor(engine, root, tell) {
+    this.engine = engine;
+    this.root = root;
+    this.tell = tell;
+    this.question = { text: "", chosen: null, given: "", beams: engine.settings.search.num_beams };
+    this.kept = new Kept();
+    this.app = null;
+    this.shown = []; // the sentences on the page, with the keys of their runs
+    this.before = { shown: [], at: -Infinity }; // what stood when the present edit began
+    this.beside = { offered: false, wanted: true }; // whether the reader leaves an earlier run beside the newest
+    this.asked = 0;
+    this.busy = null;
+  }
+
+  /**
+   * Asks for something else; returns when this, or what was asked after it, is answered.
+   * @param {Partial<Question>} change
+   */
+  ask(change) {
+    this.question = { ...this.question, ...change };
+    this.asked++;
+    this.busy ??= this.answer().finally(() => (this.busy = null));
+    return this.busy;
+  }
+
+  /** Asks for what was typed: what stood before the first of quick keys is shown beside it. @param {Partial<Question>} change */
+  edit(change) {
+    const now = performance.now();
+    if (now - this.before.at > BURST_MS) this.before.shown = this.shown;
+    this.before.at = now;
+    return this.ask(change);
+  }
+
+  /** Asks for another text altogether. @param {Partial<Question>} change */
+  begin(change) {
+    this.before.shown = [];
+    this.shown = [];
+    return this.ask({ chosen: 0, ...change });
+  }
+
+  /** The sentence of a text that holds a place. */
+  at(text, place) {
+    const index = this.engine.sentences(text).findIndex(({ end }) => place <= end);
+    return index < 0 ? null : index;
+  }
+
+  async answer() {
+    for (let number = 0; number !== this.asked; ) {
+      number = this.asked;
+      const wanted = () => {
+        if (number !== this.asked) throw new Superseded();
+      };
+      try {
+        await this.run(this.question, wanted);
+      } catch (error) {
+        if (!(error instanceof Superseded)) this.tell.failed(error, this.app?.runs[0].source.text ?? null);
+      }
+    }
+  }
+
+  /** @param {Question} question @param {() => void} wanted raises a `Superseded` where it is not any more */
+  async run(question, wanted) {
+    const began = performance.now();
+    const sentences = this.engine.sentences(question.text).map((sentence) => ({ ...sentence, key: JSON.stringify([sentence.text, question.given.trim(), question.beams]) }));
+    if (sentences.length > 1 && question.given.trim()) {
+      throw new Refusal(`A translation to follow belongs to one sentence, and this text has ${sentences.length}: leave one of them, or empty that field.`);
+    }
+    const chosen = Math.min(question.chosen ?? this.app?.sentence ?? readAddress().sentence - 1, sentences.length - 1);
+    const rows = sentences.map(({ text, key }, index) => ({ index, text, kept: true, ...(this.kept.row(key) ?? { translation: "…", score: null, pending: true }) }));
+    const make = async (index) => {
+      await this.made(sentences[index], question, wanted);
+      rows[index] = { ...rows[index], ...this.kept.row(sentences[index].key), pending: false };
+    };
+    const tell = () => this.tell.answered({ sentences, rows, chosen, took: performance.now() - began });
+    await make(chosen);
+    this.show(sentences, rows, chosen);
+    tell();
+    for (const { index } of rows.filter(({ pending }) => pending)) {
+      await pause();
+      wanted();
+      try {
+        await make(index);
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        rows[index] = { ...rows[index], translation: "", note: error.message, kept: false, pending: false };
+      }
+      this.app.tellSentence(rows[index]);
+      tell();
+    }
+  }
+
+  /** The run of a sentence, made now if it is not kept. */
+  async made({ text, key }, { given, beams }, wanted) {
+    const known = this.kept.run(key);
+    if (known) return known;
+    const run = new Run(await this.engine.trace(text, given, { beams, wanted }), [], []);
+    this.kept.add(key, run);
+    return run;
+  }
+
+  show(sentences, rows, chosen) {
+    const runs = [this.kept.run(sentences[chosen].key)];
+    const earlier = this.earlier(sentences, chosen);
+    if (this.beside.offered) this.beside.wanted = this.app.state.beside > 0;
+    this.beside.offered = Boolean(earlier);
+    if (earlier) runs.push(earlier.named(`before: ${earlier.name}`));
+    const overview = rows.length > 1 ? rows : [];
+    const place = { sentences: Object.assign(Array(rows.length), { [chosen]: runs }), overview, sentence: chosen + 1, beside: earlier && this.beside.wanted ? 2 : 0 };
+    if (this.app) this.app.replace(place);
+    else {
+      this.app = new App(this.root, place.sentences, { left_out: [], overview, beside: 0, make: (index) => this.ask({ chosen: index }) });
+      this.app.start();
+    }
+    this.shown = sentences;
+  }
+
+  /** The run of what a sentence was before the edit, if nothing else was edited. */
+  earlier(sentences, chosen) {
+    const { shown } = this.before;
+    const same = (index, back) => sentences.at(index)?.key !== undefined && sentences.at(index).key === shown.at(index - back)?.key;
+    const gone = shown.length === sentences.length && sentences.every((_, index) => (index === chosen) !== same(index, 0));
+    return gone ? this.kept.run(shown[chosen].key) : null;
+  }
+}
