@@ -9,10 +9,9 @@ import { readings } from "./media/drawings.js";
 import { mediaAsPicture, mediaPicture } from "./media/picture.js";
 import { hears, inLine } from "./media/places.js";
 import { sentenceList } from "./sentences.js";
-import { CHAPTERS, DEPTHS, START, readAddress, writeAddress } from "./state.js";
+import { DEPTHS, START, STEP_CHAPTERS, readAddress, writeAddress } from "./state.js";
 
 const PLAY_MS = 1700; // a step, while playing
-const FIRST_STEP_CHAPTER = CHAPTERS.indexOf("step_input");
 const REVEALED = ".diagram, .heat-box"; // what is chosen in these boxes is scrolled into sight
 const SCROLLING = "[data-scroll], .tab-row, .heat-box, .table-box, .sentence-list, .layers, .layer-rows, .sliders";
 const LEAST_SEEN = 300; // pixels of a chapter
@@ -33,7 +32,7 @@ export class View {
     this.head = run.heads === 1 ? 0 : clamp(state.head, 0, run.heads) - 1;
     this.depth = state.depth;
     this.level = state.level || run.level;
-    this.inStep = CHAPTERS.indexOf(state.chapter) >= FIRST_STEP_CHAPTER;
+    this.inStep = STEP_CHAPTERS.includes(state.chapter);
   }
 
   /** The head itself, or, where the mean of all is shown, the one that looks hardest at this token. */
@@ -82,6 +81,11 @@ export class App {
     return this.sentences[this.sentence];
   }
 
+  /** The chapters, in the order in which the run computes what they show. */
+  get chapters() {
+    return Object.keys(this.views()[0].run.chapters);
+  }
+
   /** The number of the chosen sentence, from 0. */
   get sentence() {
     return clamp(this.state.sentence, 1, this.sentences.length) - 1;
@@ -122,7 +126,7 @@ export class App {
   set(change, speak = true) {
     const before = this.state;
     this.state = { ...before, ...change };
-    if (change.step && !change.sentence && CHAPTERS.indexOf(this.state.chapter) < FIRST_STEP_CHAPTER) this.state.chapter = "attention";
+    if (change.step && !change.sentence && !STEP_CHAPTERS.includes(this.state.chapter)) this.state.chapter = "attention";
     if (["sentence", "step", "run"].some((key) => before[key] !== this.state[key])) this.candidate = undefined;
     this.render();
     if (speak) this.speak(before);
@@ -216,7 +220,7 @@ export class App {
     const { title } = view.run.chapters[this.state.chapter];
     const said = [];
     if (before.sentence !== this.state.sentence) said.push(`Sentence ${this.sentence + 1} of ${this.packed.overview.length}: ${view.run.source.text} Translation: ${view.run.target.text}`);
-    if (before.chapter !== this.state.chapter) said.push(`Chapter ${CHAPTERS.indexOf(this.state.chapter) + 1}, ${title}.`);
+    if (before.chapter !== this.state.chapter) said.push(`Chapter ${this.chapters.indexOf(this.state.chapter) + 1}, ${title}.`);
     if (before.step !== this.state.step) said.push(`Step ${view.step + 1} of ${view.run.steps.length}. ${view.run.sentences[view.step]}`);
     if (before.depth !== this.state.depth) said.push(`Depth: ${DEPTH_NAMES[this.state.depth]}.`);
     if (said.length) this.spoken.textContent = said.join(" ");
@@ -274,7 +278,7 @@ export class App {
 
   chapterTabs() {
     const { chapters } = this.views()[0].run;
-    return CHAPTERS.map((key, index) =>
+    return this.chapters.map((key, index) =>
       h(
         "button.tab",
         {
@@ -284,7 +288,7 @@ export class App {
           tabindex: key === this.state.chapter ? 0 : -1,
           "data-key": `chapter ${key}`,
           "data-chapter": key,
-          class: index >= FIRST_STEP_CHAPTER ? "stepwise" : "",
+          class: STEP_CHAPTERS.includes(key) ? "stepwise" : "",
           onclick: () => this.go(key),
         },
         h("span.tab-number", {}, index + 1),
@@ -297,7 +301,7 @@ export class App {
   chapter(view, key, named) {
     const { run } = view;
     const text = run.chapters[key];
-    const stepwise = CHAPTERS.indexOf(key) >= FIRST_STEP_CHAPTER;
+    const stepwise = STEP_CHAPTERS.includes(key);
     return h(
       "article.side",
       { "data-side": view.side },
@@ -305,7 +309,7 @@ export class App {
         "div.words-of",
         {},
         named ? h("p.run-name", {}, run.name) : null,
-        h("h2", {}, h("span.chapter-number", { "aria-hidden": "true" }, CHAPTERS.indexOf(key) + 1), text.title),
+        h("h2", {}, h("span.chapter-number", { "aria-hidden": "true" }, this.chapters.indexOf(key) + 1), text.title),
         h("p.plain", {}, prose(text.plain)),
         stepwise ? h("p.now", {}, h("b", {}, `Step ${view.step + 1} of ${run.steps.length}. `), prose(run.sentences[view.step])) : null,
         text.formula ? formulas(text.formula) : null,
@@ -430,7 +434,7 @@ export class App {
     }
     const [view] = this.views();
     if (view.step === view.run.steps.length - 1) this.set({ step: 1 });
-    else if (CHAPTERS.indexOf(this.state.chapter) < FIRST_STEP_CHAPTER) this.set({ chapter: "attention" });
+    else if (!STEP_CHAPTERS.includes(this.state.chapter)) this.set({ chapter: "attention" });
     this.timer = setInterval(() => {
       const [now] = this.views();
       if (now.step >= now.run.steps.length - 1) this.stop();
@@ -452,10 +456,11 @@ export class App {
     const inside = event.target.closest?.("input, select, textarea");
     if (inside) return;
     if (event.target.closest?.('[role="tab"]') && ["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) {
-      const here = CHAPTERS.indexOf(this.state.chapter);
-      const to = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: CHAPTERS.length - 1 }[event.key];
-      if (CHAPTERS[to]) {
-        this.go(CHAPTERS[to]);
+      const { chapters } = this;
+      const here = chapters.indexOf(this.state.chapter);
+      const to = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: chapters.length - 1 }[event.key];
+      if (chapters[to]) {
+        this.go(chapters[to]);
         this.tabs.querySelector('[aria-selected="true"]').focus();
       }
       event.preventDefault();
@@ -465,15 +470,16 @@ export class App {
     const scrollable = event.target.closest?.('[tabindex="0"][data-scroll]');
     const [view] = this.views();
     const { run } = view;
-    const chapter = CHAPTERS.indexOf(this.state.chapter);
+    const { chapters } = this;
+    const chapter = chapters.indexOf(this.state.chapter);
     const actions = {
       " ": onButton ? null : () => this.toggle(),
       ArrowRight: scrollable ? null : () => this.step(1),
       ArrowLeft: scrollable ? null : () => this.step(-1),
       ".": () => this.set({ source: clamp(view.source + 2, 1, run.source.tokens.length) }),
       ",": () => this.set({ source: clamp(view.source, 1, run.source.tokens.length) }),
-      n: () => this.go(CHAPTERS[Math.min(chapter + 1, CHAPTERS.length - 1)]),
-      p: () => this.go(CHAPTERS[Math.max(chapter - 1, 0)]),
+      n: () => this.go(chapters[Math.min(chapter + 1, chapters.length - 1)]),
+      p: () => this.go(chapters[Math.max(chapter - 1, 0)]),
       d: () => this.set({ depth: DEPTHS[(DEPTHS.indexOf(this.state.depth) + 1) % DEPTHS.length] }),
       h: () => run.heads > 1 && this.set({ head: (view.head + 2) % (run.heads + 1) }),
       l: () => run.layers.length > 1 && this.set({ layer: run.layers[(run.layers.indexOf(view.layer) + 1) % run.layers.length] + 1 }),
@@ -482,7 +488,7 @@ export class App {
       w: () => this.set({ level: view.level === "words" ? "tokens" : "words" }),
       "?": () => this.keysBox.showModal(),
     };
-    const action = actions[event.key] ?? (/^[1-8]$/.test(event.key) ? () => this.go(CHAPTERS[Number(event.key) - 1]) : null);
+    const action = actions[event.key] ?? (chapters[Number(event.key) - 1] ? () => this.go(chapters[Number(event.key) - 1]) : null);
     if (!action) return;
     event.preventDefault();
     action();
@@ -512,7 +518,7 @@ export class App {
       return;
     }
     const [view] = this.views();
-    this.stage.replaceChildren(...CHAPTERS.map((key) => this.chapter(view, key, false)));
+    this.stage.replaceChildren(...this.chapters.map((key) => this.chapter(view, key, false)));
   }
 }
 
@@ -586,7 +592,7 @@ function describeModel({ document: doc, heads, kinds }) {
 
 function keysDialog(several) {
   const keys = [
-    ["1 … 8", "a chapter"], ["n, p", "next, previous chapter"], ["← →", "a step back, a step on"], [", .", "previous, next source token"], ["space", "play, pause"],
+    ["1 … 9", "a chapter"], ["n, p", "next, previous chapter"], ["← →", "a step back, a step on"], [", .", "previous, next source token"], ["space", "play, pause"],
     ["d", "deeper: lines, bars, numbers, vectors"], ["h, l", "next head, next layer"], ["w", "words or pieces"], ...(several ? [["s, S", "next, previous sentence"]] : []), ["arrows in a map", "from cell to cell"], ["?", "this list"],
   ];
   const box = h("dialog.keys", { "aria-label": "Keys" }, h("h2", {}, "Keys"),

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The words of the eight chapters in which every view tells how a translation was made.
+"""The words of the chapters in which every view tells how a translation was made.
 
 Steps and source positions are counted from 1 in what is said, as in the papers. `t` is a step, `j` a source
 position, `i` a dimension; `x_j` are source tokens, `h_j` encoder states, `s_t` states of a recurrent decoder and `u_t`
@@ -277,15 +277,26 @@ def _looked(facts: Facts, step: int, layer: int = -1, head: int | None = None) -
 
 
 def chapter_texts(trace: Trace) -> dict[str, ChapterText]:
-    """The eight chapters of a run, in order, with its own words and its model's own parts."""
+    """The chapters of a run, in the order of its numbers, with its own words and its model's own parts."""
     return chapters_of(Facts(trace))
 
 
 def chapters_of(facts: Facts) -> dict[str, ChapterText]:
     """[`chapter_texts`] of what is known of a run."""
     begin = (_tokens, _embeddings) if facts.input is None else (_received, _front_end)
-    writers = (*begin, _encoder, _handover, _step_input, _attention, _choice, _loop)
-    return {key: writer(title, facts) for (key, title), writer in zip(TITLES.items(), writers)}
+    writers = dict(
+        zip(TITLES, (*begin, _encoder, _handover, _step_input, _attention, _state, _choice, _loop), strict=True)
+    )
+    return {key: writers[key](TITLES[key], facts) for key in chapter_order(facts.document)}
+
+
+def chapter_order(document: Mapping[str, Any]) -> list[str]:
+    """The keys of `TITLES` in the order in which a run of this document computes what they show."""
+    keys = list(TITLES)
+    if document["decoder"].get("query") == "current":  # the new state asks
+        keys.remove("state")
+        keys.insert(keys.index("attention"), "state")
+    return keys
 
 
 ASKERS = {"previous": "s_(t-1)", "current": "s_t", "between": "s'_t"}  # by attention_query
@@ -316,7 +327,6 @@ class Facts:
         self.heads = self.attention.get("heads") or 1
         self.layers = len(self.attention.get("layers") or [])
         self.attends = any(name.endswith(".weights") and name.startswith("attention.") for name in self.arrays)
-        self.example = min(1, self.steps - 1)  # a step whose last token is a word, where there is one
 
     @property
     def recurrent_decoder(self) -> bool:
@@ -562,56 +572,20 @@ def _handover(title: str, facts: Facts) -> ChapterText:
 
 
 def _step_input(title: str, facts: Facts) -> ChapterText:
-    step, kind = facts.example, facts.decoder["type"]
     numbers = facts.numbers("decoder.embeddings")
     becomes = f"Like a source token, it becomes an embedding, {numbers}."
     if facts.input is not None:
         becomes = f"Its number selects a row of a table, its embedding: {numbers}."
     plain = (
-        f"At each step the decoder reads the previous token: at step {step + 1} this is {facts.fed(step)}. {becomes}"
+        "At each step the decoder reads the previous token, the one that it chose at the step before, or at the first "
+        f"step the start token {_quoted(facts.document['start'])}. {becomes}"
     )
     if facts.config.get("zero_start"):
         plain += " Before the first word there is no previous one: the decoder then reads zeros."
     size = facts.width("decoder.embeddings")
     shape = f"decoder embeddings are {(facts.steps, size)}" if size else "decoder embeddings are not shown"
     if facts.recurrent_decoder:
-        feeding = bool(facts.decoder.get("input_feeding"))
-        read = [
-            "it",
-            *([facts.reads] if facts.asks_before else []),
-            *(["the vector from which it made its last choice"] if feeding else []),
-        ]
-        plain += f" From {', from '.join(read)} and from its memory of the previous steps, it computes its new memory."
-        if facts.asks_between:
-            plain += f" A second cell then adds {facts.reads}."
-        cell = CELLS[kind].name
-        context = "c" if facts.kind == "none" else "c_t"
-        inputs = ["E y_(t-1)", *([context] if facts.asks_before else []), *(["r_(t-1)"] if feeding else [])]
-        joined = inputs[0] if len(inputs) == 1 else f"[{'; '.join(inputs)}]"
-        layers = facts.decoder.get("layers") or 1
-        when = (
-            "The query is the state before the step, and the context enters the cell (Bahdanau et al. 2015)"
-            if facts.asks_before
-            else "The query is the state after the step (Luong et al. 2015)"
-        )
-        if facts.asks_between:
-            when = "The query is the state between two cells, and the context enters the second (Sennrich et al. 2017)"
-        if facts.kind == "none":
-            when = "The fixed context enters the cell at every step, and the readout"
-            entered = facts.asks_before or facts.asks_between
-            when = when if entered else "The fixed context enters the readout, together with the new state"
-        fed = ""
-        if feeding:
-            fed = "; r_(t-1) is the previous input of the output layer (input feeding, Luong et al. 2015, section 3.3)"
-        exact = f"{CELLS[kind].article.capitalize()} {cell} of {_count(layers, 'layer')}; {shape}. {when}{fed}."
-        new, old = (CELLS[kind].symbols(index) for index in ("t", "(t-1)"))
-        shown = "" if "hidden" in CELLS[kind].state else f"; s_t = {CELLS[kind].formulas[-1].split(' = ')[1]}"
-        shown = shown.replace("m'", "m_t")
-        formula = f"{new} = {cell}({joined}, {old}){shown}"
-        if facts.asks_between:
-            middle = CELLS[kind].symbols("t").replace("_t", "'_t")
-            formula = f"{middle} = {cell}({joined}, {old}); {new} = {cell}'({context}, {middle}){shown}"
-        return ChapterText(title, plain, exact, formula)
+        return _recurrent_input(title, facts, plain, shape)
     if facts.mixer:
         return _mixer_input(title, facts, plain, shape)
     plain += (
@@ -623,6 +597,111 @@ def _step_input(title: str, facts: Facts) -> ChapterText:
         f"(Vaswani et al. 2017, section 3.1); {shape}."
     )
     return ChapterText(title, plain, exact, "u_t = SelfAttention(y_0, ..., y_(t-1)), with weight 0 on later tokens")
+
+
+def _recurrent_input(title: str, facts: Facts, plain: str, shape: str) -> ChapterText:
+    """The step input of a recurrent decoder: what its cell will read, and its memory."""
+    cell = CELLS[facts.decoder["type"]]
+    exact = f"{shape[0].upper()}{shape[1:]}; y_0 is the start token."
+    old = cell.symbols("(t-1)")
+    if facts.decoder.get("input_feeding"):
+        plain += " Beside it the decoder reads the vector from which it made its last choice."
+        exact += " r_(t-1) is the previous input of the output layer (input feeding, Luong et al. 2015, section 3.3)."
+    inputs = ["E y_(t-1)", *(["r_(t-1)"] if facts.decoder.get("input_feeding") else [])]
+    if facts.asks_between:
+        plain += (
+            " From this and from its memory of the previous steps, a first cell computes the memory with which the "
+            "decoder asks."
+        )
+        joined = inputs[0] if len(inputs) == 1 else f"[{'; '.join(inputs)}]"
+        middle = cell.symbols("t").replace("_t", "'_t")
+        return ChapterText(title, plain, exact, f"{middle} = {cell.name}({joined}, {old}){_shown_state(facts)}")
+    plain += " It also has its memory of the previous steps, the state, which "
+    plain += "asks next what to look at." if facts.asks_before else "this token changes next."
+    return ChapterText(title, plain, exact, f"{', '.join(inputs)} and {old}")
+
+
+def _shown_state(facts: Facts) -> str:
+    """The equation of the shown state of a cell that hands on another."""
+    cell = CELLS[facts.decoder["type"]]
+    shown = "" if "hidden" in cell.state else f"; s_t = {cell.formulas[-1].split(' = ')[1]}"
+    return shown.replace("m'", "m_t")
+
+
+def _state(title: str, facts: Facts) -> ChapterText:
+    """What a step makes of the token it read and of what it read from the source."""
+    if not facts.recurrent_decoder:
+        return _transformer_state(title, facts)
+    feeding, before = bool(facts.decoder.get("input_feeding")), facts.asks_before
+    cell = CELLS[facts.decoder["type"]]
+    context = "c" if facts.kind == "none" else "c_t"
+    new, old = (cell.symbols(index) for index in ("t", "(t-1)"))
+    if facts.asks_between:
+        middle = cell.symbols("t").replace("_t", "'_t")
+        read = f"the memory that asked and from {facts.reads}, a second cell computes the new memory"
+        formula = f"{new} = {cell.name}'({context}, {middle}){_shown_state(facts)}"
+    else:
+        parts = [
+            "the previous token",
+            *([facts.reads] if before else []),
+            *(["the vector of its last choice"] if feeding else []),
+        ]
+        read = f"{', from '.join(parts)} and from its memory of the previous steps, it computes its new memory"
+        inputs = ["E y_(t-1)", *([context] if before else []), *(["r_(t-1)"] if feeding else [])]
+        joined = inputs[0] if len(inputs) == 1 else f"[{'; '.join(inputs)}]"
+        formula = f"{new} = {cell.name}({joined}, {old}){_shown_state(facts)}"
+    plain = f"The decoder changes its memory: from {read}, the state. "
+    kept = "Gates, numbers from 0 to 1, decide how much of the old memory is kept."
+    use = "The word is chosen from it, and the next step starts from it."
+    if not before and not facts.asks_between:
+        use = "It asks next what to look at; the word is chosen from it, and the next step starts from it."
+    plain += f"{kept} {use}"
+    if before:
+        when = "The query was the state before the step, and the context enters the cell (Bahdanau et al. 2015)"
+    elif facts.asks_between:
+        when = "The query was the state between two cells, and the context enters the second (Sennrich et al. 2017)"
+    else:
+        when = "The query is this state (Luong et al. 2015)"
+    if facts.kind == "none":
+        when = "The fixed context enters the cell at every step, and the readout"
+        if not before and not facts.asks_between:
+            when = "The fixed context enters the readout, together with this state"
+    layers = facts.decoder.get("layers") or 1
+    size = facts.width("decoder.state")
+    shape = f"; new states are {(facts.steps, size)}" if size else ""
+    exact = f"{cell.article.capitalize()} {cell.name} of {_count(layers, 'layer')}{shape}. {when}."
+    return ChapterText(title, plain, exact, formula)
+
+
+def _transformer_state(title: str, facts: Facts) -> ChapterText:
+    layers = facts.decoder["layers"]
+    size = facts.width(f"decoder.layer.{layers - 1}.states")
+    plain = (
+        f"{facts.reads[0].upper()}{facts.reads[1:]} is added to the token's vector, and a small network then "
+        f"transforms the sum."
+    )
+    if layers > 1:
+        plain += (
+            f" This ends one layer; there are {layers}, each of which looks again and reads the result of the one "
+            "below."
+        )
+    plain += " What the last layer gives is the state from which the word is chosen."
+    shape = f"states of each layer are {(facts.steps, size)}" if size else "states are not shown"
+    exact = f"{_count(layers, 'Transformer layer')} (Vaswani et al. 2017, section 3.1); {shape}."
+    if not facts.own:
+        return ChapterText(title, plain, exact, "s_t = FFN(u_t + c_t), layer by layer")
+    act = facts.config["hidden_act"]
+    network = "max(0, x W_1 + b_1)" if act == "relu" else f"{act}(x W_1 + b_1)"
+    alpha = facts.config.get("residual_alpha", 1.0)
+    times = "" if alpha == 1 else f"{alpha:g} "
+    pre = facts.decoder.get("norm_position") == "pre"
+    read = "c_t" if facts.told.projects else "W_x c_t + b_x"
+    sums = (
+        f"x = {times}w_t + {read}, u_t = LayerNorm(w_t); s_t = {times}x + FFN(LayerNorm(x))"
+        if pre
+        else f"x = LayerNorm({times}u_t + {read}); s_t = LayerNorm({times}x + FFN(x))"
+    )
+    return ChapterText(title, plain, exact, f"{sums}; FFN(x) = {network} W_2 + b_2")
 
 
 def _mixer_input(title: str, facts: Facts, plain: str, shape: str) -> ChapterText:
@@ -664,10 +743,7 @@ def _attention(title: str, facts: Facts) -> ChapterText:
         values = f", which {which} their encoder states,"
     plain += (
         f"{rule} turns the scores into weights that sum to 1, and the context is the sum of the {units}' "
-        f"values{values} each multiplied by its weight{many}. "
-    )
-    plain += (
-        f"At step {facts.example + 1}, to choose {facts.chosen(facts.example)}, it {_looked(facts, facts.example)}."
+        f"values{values} each multiplied by its weight{many}."
     )
     name = facts.kind.replace("_", "-").capitalize()
     paper = f" ({facts.told.paper})" if facts.told.paper else ""
@@ -704,23 +780,18 @@ def _attention_shapes(facts: Facts) -> str:
 
 
 def _choice(title: str, facts: Facts) -> ChapterText:
-    entry = facts.document["steps"][facts.example]
     size = facts.config.get("decoder_vocab_size") or facts.config.get("vocab_size")
     every = f"each of the {size:,} target tokens" if size else "each token of the target vocabulary"
-    share = entry.get("pointer", {}).get("p_gen")
-    pointed = share is not None
+    pointed = "pointer.gate" in facts.arrays
     plain = (
-        f"From its state and what it read, the decoder gives {every} a score, called a logit, and softmax turns the "
-        f"logits into probabilities that sum to 1"
+        f"From its new state and what it read, the decoder gives {every} a score, called a logit, and softmax turns "
+        "the logits into probabilities that sum to 1. "
     )
     if pointed:
         plain += (
-            f". A second way to say a word is to copy it from the source: the share p_gen, {said(share)} at step "
-            f"{facts.example + 1}, is left to the softmax, and {said(1 - share)} goes to the source's words, as the "
-            "attention weighs them. Together"
+            "A second way to say a word is to copy it from the source: a share of each step, p_gen, is left to the "
+            "softmax, and the rest goes to the source's words, as the attention weighs them. "
         )
-    plain += f": at step {facts.example + 1}, {facts.candidate(facts.example, 0)}"
-    plain += f", then {facts.candidate(facts.example, 1)}. " if len(entry["candidates"]) > 1 else ". "
     beams = facts.run["num_beams"]
     if facts.run.get("forced"):
         plain += "Here the words were given beforehand, so the probabilities say how likely the model finds them. "
@@ -745,6 +816,7 @@ def _choice(title: str, facts: Facts) -> ChapterText:
     changed = sum(bool(entry["processed"]) for entry in facts.document["steps"])
     if changed:
         exact += f" Logits processors changed scores at {_count(changed, 'step')}; the changes are shown there."
+    pre = facts.decoder.get("norm_position") == "pre"
     readout = {
         "tanh": "r_t = tanh(W_c [s_t; c_t] + b)",
         "maxout": "r_t = maxout(U_o s_t + C_o c_t + V_o E y_(t-1) + b)",
@@ -752,7 +824,7 @@ def _choice(title: str, facts: Facts) -> ChapterText:
         "deep": "r_t = tanh(W_c [s_t; c_t; E y_(t-1)] + b)",
         "linear": "r_t = s_t",
         "concat": "r_t = [s_t; c_t; E y_(t-1)]",
-    }.get(facts.decoder.get("readout") or "", "r_t = decoder(y_0 ... y_(t-1), h_1 ... h_S)")
+    }.get(facts.decoder.get("readout") or "", "r_t = LayerNorm(s_t)" if pre else "r_t = s_t")
     made = "exp(W_w r_t) / sum_w' exp(W_w' r_t)"
     if pointed:
         made = f"p_gen {made} + (1 - p_gen) sum_(i: x_i = w) alpha_ti"
@@ -762,7 +834,7 @@ def _choice(title: str, facts: Facts) -> ChapterText:
 def _loop(title: str, facts: Facts) -> ChapterText:
     text = visible(facts.document["target"]["text"]) if facts.document["target"]["text"] else ""
     plain = (
-        "The chosen token becomes the next input of the decoder, and the last three chapters repeat. "
+        "The chosen token becomes the next input of the decoder, and everything from the step input on repeats. "
         f'After {_count(facts.steps, "step")} the text was "{text}". '
     )
     if facts.run["stopped"] == "end":

@@ -4,13 +4,14 @@
 from typing import Literal, get_args
 
 
-TITLES = {
+TITLES = {  # of the chapters; a run has them in the order in which its numbers are computed (chapters.py)
     "tokens": "Tokens",
     "embeddings": "Embeddings",
     "encoder": "Encoder",
     "handover": "Handover",
     "step_input": "Step input",
     "attention": "Attention",
+    "state": "New state",
     "choice": "Choice and stop",
     "loop": "The loop",
 }

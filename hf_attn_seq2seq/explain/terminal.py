@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The eight chapters of a run in the terminal, with the numbers of each step and checks of their sums."""
+"""The chapters of a run in the terminal, with the numbers of each step and checks of their sums."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from hf_attn_seq2seq.explain.names import DEPTHS, Depth
 from hf_attn_seq2seq.messages import shortened
 
 
-STEP_CHAPTERS = ("step_input", "attention", "choice")
+STEP_CHAPTERS = ("step_input", "attention", "state", "choice")
 GATES = ("update", "reset", "input", "forget", "keep", "output")  # as cells record them
 
 # The colours of every view. Plain terminal colours, so that they are legible on dark and light backgrounds.
@@ -149,9 +149,9 @@ class _Printer:
             elif chapter == key:
                 for step in self.steps:
                     self.step(step, [key])
-            elif key == "choice":  # the three chapters of a step are shown step by step
+            elif key == "choice":  # the chapters of a step are shown step by step
                 for step in self.steps:
-                    self.step(step, STEP_CHAPTERS)
+                    self.step(step, [each for each in texts if each in STEP_CHAPTERS])
 
     # What is printed
 
@@ -350,51 +350,65 @@ class _Printer:
         self.say(step_sentence(self.trace, step, layer=self.layer if self.trace.layers else -1, head=self.head))
         if self.depth == 0:
             return
-        if "step_input" in parts:
-            self.step_input(step)
-        if "attention" in parts:
-            self.attention(step)
-        if "choice" in parts:
-            self.choice(step)
+        writers = {
+            "step_input": self.step_input,
+            "attention": self.attention,
+            "state": self.state,
+            "choice": self.choice,
+        }
+        for part in parts:
+            writers[part](step)
+
+    def norms(self, step: int, title: str, names: Iterable[tuple[str, str]]) -> None:
+        """The norms of a step's vectors, by their symbols, and the means of its gates."""
+        found = [(symbol, self.arrays[name][step]) for name, symbol in names if name in self.arrays]
+        if found:
+            said_ = [
+                f"{symbol} = {_digits(np.linalg.norm(values))}"
+                if symbol.startswith("|")
+                else f"mean {symbol} {values.mean():.2f}"
+                for symbol, values in found
+            ]
+            self.say(f"{title}: {'; '.join(said_)}")
 
     def step_input(self, step: int) -> None:
         if self.depth < 2:
             return
-        said_: list[str] = []
-        if "decoder.embeddings" in self.arrays:
-            said_.append(f"|E y| = {_digits(np.linalg.norm(self.arrays['decoder.embeddings'][step]))}")
-        top = (self.document["decoder"].get("layers") or 1) - 1
-        recurrent = f"decoder.layer.{top}.hidden_after" in self.arrays
+        decoder = self.document["decoder"]
+        top = (decoder.get("layers") or 1) - 1
         mixer = f"decoder.layer.{top}.mixer"
-        for name, symbol in (
+        names = [
+            ("decoder.embeddings", "|E y|"),
             (f"{mixer}.hidden_before", f"|h| of layer {top + 1}"),
             (f"{mixer}.hidden_after", "|h'|"),
             (f"{mixer}.mean", f"|mean of {step + 1} inputs| of layer {top + 1}"),
             (f"{mixer}.output", "|h|"),
+            *((f"{mixer}.{gate}", f"{gate} gate") for gate in GATES if gate != "output"),
             (f"decoder.layer.{top}.hidden_before", "|s_(t-1)|"),
-            (f"decoder.layer.{top}.hidden_after", "|s_t|"),
-            (f"attention.{self.layer}.asker", "" if recurrent else "|u_t|"),
-            (f"decoder.layer.{top}.states", f"|state after layer {top + 1}|"),
-        ):
-            array = self.arrays.get(name) if symbol else None
-            if array is not None:
-                said_.append(f"{symbol} = {_digits(np.linalg.norm(array[step]))}")
-        for gate in GATES:
-            array = self.arrays.get(f"decoder.layer.{top}.{gate}")
-            if array is None and gate != "output":  # a mixer has no gate of that name, but a result
-                array = self.arrays.get(f"{mixer}.{gate}")
-            if array is not None:
-                said_.append(f"mean {gate} gate {array[step].mean():.2f}")
-        if said_:
-            self.say(f"step input: {'; '.join(said_)}")
-        if self.depth >= 3:
-            for name, title in (
-                ("hidden_before", "previous state"),
-                ("hidden_after", "next state"),
-                ("states", "state"),
-            ):
-                if f"decoder.layer.{top}.{name}" in self.arrays:
-                    self.vector(title, self.arrays[f"decoder.layer.{top}.{name}"][step])
+        ]
+        if not self.recurrent:
+            names.append((f"attention.{self.layer}.asker", "|u_t|"))
+        if decoder.get("query") == "between":
+            names += [(f"decoder.layer.{top}.{gate}", f"{gate} gate") for gate in GATES]
+            names.append((f"decoder.layer.{top}.hidden_after", "|s'_t|"))
+        self.norms(step, "step input", names)
+        if self.depth >= 3 and self.recurrent:
+            self.vector("previous state", self.arrays[f"decoder.layer.{top}.hidden_before"][step])
+
+    @property
+    def recurrent(self) -> bool:
+        return any(name.endswith(".hidden_before") and ".mixer." not in name for name in self.arrays)
+
+    def state(self, step: int) -> None:
+        if self.depth < 2:
+            return
+        top = (self.document["decoder"].get("layers") or 1) - 1
+        here = "decoder.transition" if "decoder.transition.hidden_after" in self.arrays else f"decoder.layer.{top}"
+        gates = [(f"{here}.{gate}", f"{gate} gate") for gate in GATES]
+        after = f"{here}.hidden_after" if self.recurrent else f"{here}.states"
+        self.norms(step, "new state", [*gates, (after, "|s_t|")])
+        if self.depth >= 3 and after in self.arrays:
+            self.vector("new state", self.arrays[after][step])
 
     def attention(self, step: int) -> None:
         if not self.trace.layers:

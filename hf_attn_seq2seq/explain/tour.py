@@ -26,7 +26,7 @@ from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.decoding.heatmap import terminal_heatmap
 from hf_attn_seq2seq.decoding.loading import Translator, load, load_translator
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
-from hf_attn_seq2seq.explain.chapters import TITLES, step_sentence, token_label
+from hf_attn_seq2seq.explain.chapters import chapter_order, step_sentence, token_label
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.names import Depth
 from hf_attn_seq2seq.explain.terminal import print_trace
@@ -204,7 +204,7 @@ class _Tour:
         self.say(
             f"{DEFAULT_MODEL}, a small translator included in this package, learned English to French from everyday "
             "sentences. For each word that it writes, it looks again at the source words that help (Bahdanau et al. "
-            "2015). Follow it through the eight chapters of one run. All numbers below were computed just now."
+            "2015). Follow it through the chapters of one run. All numbers below were computed just now."
         )
         self.pair(SENTENCE, told.document["target"]["text"])
         self.chapters(told)
@@ -228,7 +228,7 @@ class _Tour:
 
     def chapters(self, told: Trace) -> None:
         step = min(STEP, len(told.document["steps"]) - 1)
-        for key in TITLES:
+        for key in chapter_order(told.document):
             self.pause()
             print_trace(told, self.console, step=step, chapter=key, depth=DEPTHS.get(key, "numbers"), plain=self.plain)
 
@@ -295,7 +295,7 @@ class _TrainedTour(_Tour):
         self.title("Part 2: with attention, chapter by chapter")
         self.say(
             "The second translator keeps the state of every word, and for each word that it writes, it looks again "
-            "at those that help (Bahdanau et al. 2015). Follow it through the eight chapters of one run:"
+            "at those that help (Bahdanau et al. 2015). Follow it through the chapters of one run:"
         )
         self.pair(GRAMMAR_SENTENCE, told.document["target"]["text"])
         self.chapters(told)

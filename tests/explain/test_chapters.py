@@ -2,6 +2,7 @@
 """The words of the chapters: of the run and the model at hand, whole, and the same as the equations say."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ from hf_attn_seq2seq.explain.mixers import MIXERS
 from tests.explain.conftest import TEXT
 
 
-KEYS = ["tokens", "embeddings", "encoder", "handover", "step_input", "attention", "choice", "loop"]
+KEYS = ["tokens", "embeddings", "encoder", "handover", "step_input", "attention", "state", "choice", "loop"]
+ASKS_WITH_THE_NEW_STATE = [*KEYS[:5], "state", "attention", *KEYS[7:]]
 STATES = [mixer for mixer in DECODER_MIXERS if mixer != "attention"]
 MODELS = [
     *({"attention_type": kind} for kind in ATTENTION_TYPES),
@@ -72,10 +74,12 @@ def edited(traced, **choice):
 
 
 @pytest.mark.parametrize("fields", MODELS, ids=lambda fields: "-".join(map(str, fields.values())))
-def test_every_model_has_eight_whole_chapters(make_model, tokenizer, fields):
+def test_every_model_has_whole_chapters_in_the_order_of_its_numbers(make_model, tokenizer, fields):
     traced = trace(make_model(**fields), tokenizer, TEXT)
     texts = chapter_texts(traced)
-    assert list(texts) == KEYS == list(TITLES)
+    current = traced.document["decoder"]["query"] == "current"
+    assert list(texts) == (ASKS_WITH_THE_NEW_STATE if current else KEYS)
+    assert set(texts) == set(TITLES)
     for key, text in texts.items():
         assert text.title == TITLES[key]
         for part in (text.plain, text.exact, text.formula):
@@ -89,6 +93,7 @@ def test_every_model_has_eight_whole_chapters(make_model, tokenizer, fields):
         # Abbreviations and the tokens themselves hold full stops too, in these chapters not.
         if key in ("encoder", "handover", "attention"):
             assert 2 <= text.plain.count(". ") + 1 <= 4
+        assert not re.search(r"step \d", text.plain), "no step but the one that is shown"
     assert "cat" in texts["tokens"].plain
     kind = traced.document["attention"]["type"]
     assert KINDS[kind].paper in texts["attention"].exact
@@ -221,6 +226,18 @@ def test_chapters_of_a_model_that_shows_its_weights_alone(make_model, tokenizer)
     assert "scores" not in texts["attention"].exact
     traced.arrays = {}
     assert "in a way that this model does not reveal" in step_sentence(traced, 0)
+
+
+@pytest.mark.parametrize("position", ["pre", "post"])
+def test_the_word_is_chosen_from_the_state_of_the_last_layer(make_model, tokenizer, position):
+    fields = {"decoder_type": "transformer", "attention_type": "dot", "norm_position": position, "decoder_layers": 2}
+    traced = trace(make_model(**fields), tokenizer, TEXT)
+    texts = chapter_texts(traced)
+    assert texts["choice"].formula.startswith("r_t = s_t" if position == "post" else "r_t = LayerNorm(s_t)")
+    assert ("u_t = LayerNorm(w_t)" in texts["state"].formula) is (position == "pre")
+    last, read = traced.arrays["decoder.layer.1.states"], traced.arrays["output.hidden"]
+    assert np.allclose(last, read) is (position == "post")
+    assert "(6, " in texts["state"].exact
 
 
 def test_unknown_words_are_named(make_model, tokenizer):

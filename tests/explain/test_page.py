@@ -266,7 +266,7 @@ def test_every_cell_is_recomputed(
 ) -> None:
     model = make_model(encoder_type=kind, decoder_type=kind, attention_query="current")
     page = open_page(trace(model, tokenizer, TEXT), "#chapter=encoder&step=3&source=2&depth=vectors")
-    for chapter in ("encoder", "step_input"):
+    for chapter in ("encoder", "state"):
         page.click(f'[data-chapter="{chapter}"]')
         checks = dict(shown_checks(page))
         assert checks[FORMULAS[kind]] < 1e-5
@@ -276,6 +276,8 @@ def test_every_cell_is_recomputed(
             known = {"tanh": np.tanh, "relu": lambda value: max(value, 0.0)}
             value = eval(term.replace("×", "*").replace("−", "-").replace("⁻", "-"), known)
             assert abs(value - float(total.replace("−", "-"))) < 2e-3
+    tabs = [str(tab.get_attribute("data-chapter")) for tab in page.locator("[data-chapter]").all()]
+    assert tabs[4:8] == ["step_input", "state", "attention", "choice"]  # the new state asks
     page.click('[data-chapter="handover"]')
     first = page.locator("main").inner_text()
     assert ("m0 cell" in first.replace("\n", "")) is (kind in ("lstm", "ssru"))
@@ -286,7 +288,7 @@ def test_both_cells_around_the_attention_are_recomputed(
 ) -> None:
     model = make_model(attention_query="between", readout="deep", bridge="mean_dense", decoder_layers=2)
     page = open_page(trace(model, tokenizer, TEXT), "#chapter=step_input&step=3&depth=vectors")
-    told = {"step_input": "By the first of two cells", "loop": "what was read from the source"}
+    told = {"step_input": "By the first of two cells", "state": "what was read from the source enters here"}
     for chapter, text in told.items():
         page.click(f'[data-chapter="{chapter}"]')
         assert text in page.locator("main").inner_text()

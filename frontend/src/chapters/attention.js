@@ -10,7 +10,7 @@ import { whatIf } from "./what_if.js";
 
 const NO_FORMULA = "The explanation has no formula for this kind of attention: its numbers are shown, and not recomputed.";
 
-/** Chapter 6: scores, weights, weighted sum; and what if they were others. */
+/** Attention: scores, weights, weighted sum; and what if they were others. */
 export function attention(app, view) {
   const { run, layer, step, source, depth } = view;
   if (run.fixed) {

@@ -2,7 +2,7 @@ import { exact, fixed, h, number, percent, rounded } from "../dom.js";
 import { dot } from "../math.js";
 import { absent, bar, check, largestFew, more, section, sumText, symbol, table, vectorRow } from "../marks.js";
 
-/** Chapter 7: the candidates, the logit of one of them, the choice, the stop. */
+/** Choice and stop: the candidates, the logit of one of them, the choice, the stop. */
 export function choiceAndStop(app, view) {
   const { run, step, depth } = view;
   const entry = run.steps[step];

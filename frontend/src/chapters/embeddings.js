@@ -4,7 +4,7 @@ import { absent, section, symbol, vectorRow, wave } from "../marks.js";
 
 const MOST_VECTORS = 80; // under each other
 
-/** Chapter 2: each token's row of the embedding table. */
+/** Embeddings: each token's row of the embedding table. */
 export function embeddings(app, view) {
   const { run, source, depth } = view;
   const all = run.array("encoder.embeddings");

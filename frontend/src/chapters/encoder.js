@@ -5,7 +5,7 @@ import { cellView } from "./cells.js";
 import { vectorList } from "./embeddings.js";
 import { heatmap } from "./heatmap.js";
 
-/** Chapter 3: the states, layer by layer, and what made the chosen one. */
+/** Encoder: the states, layer by layer, and what made the chosen one. */
 export function encoder(app, view) {
   const { run, source, depth } = view;
   const { encoder } = run.document;

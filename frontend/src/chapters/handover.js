@@ -3,7 +3,7 @@ import { prose } from "../formula.js";
 import { absent, section, symbol, vectorRow } from "../marks.js";
 import { vectorList } from "./embeddings.js";
 
-/** Chapter 4: what the decoder gets: keys and values, a first state, a start token. */
+/** Handover: what the decoder gets: keys and values, a first state, a start token. */
 export function handover(app, view) {
   const { run, depth, layer } = view;
   const head = view.oneHead(view.step, view.source);

@@ -5,6 +5,7 @@ import { encoder } from "./encoder.js";
 import { handover } from "./handover.js";
 import { loop } from "./loop.js";
 import { frontEnd, received } from "./media.js";
+import { newState } from "./new_state.js";
 import { stepInput } from "./step_input.js";
 import { tokens } from "./tokens.js";
 
@@ -16,6 +17,7 @@ export const FIGURES = {
   handover,
   step_input: stepInput,
   attention,
+  state: newState,
   choice: choiceAndStop,
   loop,
 };

@@ -2,9 +2,8 @@ import { h, number, percent, s, visible } from "../dom.js";
 import { argmax } from "../math.js";
 import { looked } from "../media/places.js";
 import { bar, check, section, table } from "../marks.js";
-import { secondUpdate, stateUpdate } from "./step_input.js";
 
-/** Chapter 8: the word is told again; all steps; the beams; the runs with something changed. */
+/** The last chapter: the word is told again; all steps; the beams; the runs with something changed. */
 export function loop(app, view) {
   const { run, step } = view;
   const { run: settings, beams } = run.document;
@@ -13,9 +12,6 @@ export function loop(app, view) {
   const digits = view.depth === "numbers" || view.depth === "vectors" ? 6 : 4;
   return [
     section("Every step, from the start token to the end", "Each chosen word is the input of the next step. Choose a step to go there.", film()),
-    run.recurrentDecoder && run.document.decoder.query !== "current"
-      ? section(`How step ${step + 1} changed the memory`, "It now contains what was read from the source; the next step starts from it.", run.document.decoder.query === "between" ? secondUpdate(view) : stateUpdate(app, view))
-      : null,
     section(
       `The whole ${run.made.toLowerCase()}`,
       null,

@@ -10,7 +10,7 @@ import { heatmap } from "./heatmap.js";
 
 const deep = (depth) => depth === "numbers" || depth === "vectors";
 
-/** Chapter 1: what the model heard or saw, as numbers. */
+/** In place of tokens: what the model heard or saw, as numbers. */
 export function received(app, view) {
   const { run, source } = view;
   const { input } = run;
@@ -62,7 +62,7 @@ function written(app, view) {
 
 const MOST_MAPS = 12;
 
-/** Chapter 2: what the convolutions made of it. */
+/** In place of embeddings: what the convolutions made of it. */
 export function frontEnd(app, view) {
   const { run, source, depth } = view;
   const all = run.array("encoder.embeddings");

@@ -1,9 +1,10 @@
 import { h } from "../dom.js";
 import { symbolsOf } from "../expression.js";
-import { absent, checkAll, choice, section, symbol, vectorRow } from "../marks.js";
+import { absent, checkAll, section, symbol, vectorRow } from "../marks.js";
 import { difference, equate, largest } from "../math.js";
 import { cellView, numbersRow, shownEquation } from "./cells.js";
 import { selfAttention } from "./encoder.js";
+import { decoderLayer, stateUpdate } from "./new_state.js";
 
 /** What a decoder layer without self-attention makes of the steps so far. */
 function mixer(view, kind, layer) {
@@ -28,30 +29,7 @@ function mixer(view, kind, layer) {
   );
 }
 
-/** The update of the decoder's state at a step, layer by layer. */
-export function stateUpdate(app, view) {
-  const { run, step } = view;
-  const count = run.document.decoder.layers;
-  const layer = Math.min(app.decoderLayer ?? (run.document.decoder.query === "between" ? 0 : count - 1), count - 1);
-  const get = (name) => run.row(`decoder.layer.${layer}.${name}`, step);
-  const [before, after] = [get("hidden_before"), get("hidden_after")];
-  if (!before || !after) return [absent(run, `decoder.layer.${layer}`, "The gates of the decoder")];
-  return [
-    count > 1 && choice("Layer", Array.from({ length: count }, (_, i) => [i, String(i + 1)]), layer, (value) => app.show({ decoderLayer: value }), `${view.side} decoder layer`),
-    ...cellView(view, run.kinds.decoder, get, { hidden: before, cell: get("cell_before") }, { hidden: after, cell: get("cell_after") }, `at step ${step + 1}`),
-  ];
-}
-
-/** The update by the second cell, where the attention asks between two. */
-export function secondUpdate(view) {
-  const { run, step } = view;
-  const get = (name) => run.row(`decoder.transition.${name}`, step);
-  const state = (when) => ({ hidden: get(`hidden_${when}`), cell: get(`cell_${when}`) });
-  if (!get("hidden_after")) return [absent(run, "decoder.transition", "The gates of the second cell")];
-  return cellView(view, run.kinds.decoder, get, state("before"), state("after"), `of the second cell at step ${step + 1}`);
-}
-
-/** Chapter 5: what a step begins with. */
+/** Step input: what a step begins with. */
 export function stepInput(app, view) {
   const { run, step, depth } = view;
   const { decoder } = run.document;
@@ -76,25 +54,20 @@ export function stepInput(app, view) {
       parts.push(section("The vector behind its last choice", "Input feeding: the vector that the output layer read at the previous step is an input too.",
         vectorRow([symbol("r", "ink"), h("sub", {}, String(step))], feeding, { name: "fed vector" }, depth)));
     }
-    if (decoder.query === "between") {
-      parts.push(section("From the previous memory to the memory used as query", "By the first of two cells; the second, which reads what is read from the source, is shown in the last chapter.", stateUpdate(app, view)));
-    } else if (decoder.query === "current") {
-      parts.push(section("From the previous memory to the memory used as query", null, stateUpdate(app, view)));
-    } else {
-      const before = run.row(`decoder.layer.${decoder.layers - 1}.hidden_before`, step);
-      parts.push(
-        section(
-          "The memory before this step",
-          step ? `What the decoder kept after step ${step}.` : "The initial state, as handed over.",
-          before ? vectorRow([symbol("s", "query"), h("sub", {}, String(step))], before, { role: "query", name: "state before" }, depth) : absent(run, "decoder.layer", "The state before"),
-          h("p.note", {}, "The memory after this step and its gates are shown in the last chapter, because what is read from the source enters it."),
-        ),
-      );
-    }
-  } else if (decoder?.layers) {
-    const layer = Math.min(app.decoderLayer ?? decoder.layers - 1, decoder.layers - 1);
+    const between = decoder.query === "between";
+    const before = run.row(`decoder.layer.${decoder.layers - 1}.hidden_before`, step);
     parts.push(
-      decoder.layers > 1 && choice("Layer", Array.from({ length: decoder.layers }, (_, i) => [i, String(i + 1)]), layer, (value) => app.show({ decoderLayer: value }), `${view.side} decoder layer`),
+      section(
+        "The memory before this step",
+        step ? `What the decoder kept after step ${step}.` : "The initial state, as handed over.",
+        before ? vectorRow([symbol("s", "query"), h("sub", {}, String(step))], before, { role: "query", name: "state before" }, depth) : absent(run, "decoder.layer", "The state before"),
+      ),
+      between && section("From this memory to the memory that asks", "By the first of two cells; the second reads what is read from the source, and is shown after the attention.", stateUpdate(app, view)),
+    );
+  } else if (decoder?.layers) {
+    const [layer, layers] = decoderLayer(app, view);
+    parts.push(
+      layers,
       run.kinds.mixer ? mixer(view, run.kinds.mixer, layer) : selfAttention(app, view, "decoder", layer, step),
     );
   }

@@ -3,7 +3,7 @@ import { section, table } from "../marks.js";
 
 const deep = (depth) => depth === "numbers" || depth === "vectors";
 
-/** Chapter 1: the text, its words, the pieces that stand for them. */
+/** Tokens: the text, its words, the pieces that stand for them. */
 export function tokens(app, view) {
   const { run } = view;
   return [

@@ -61,7 +61,6 @@ function meanWeights(arrays, layers, step) {
 export function textsOf({ chapters, sentences }, document, arrays) {
   const { source, target, steps, start, run, attention } = document;
   const count = (number) => number.toLocaleString("en-US");
-  const example = Math.min(1, steps.length - 1);
   const at = (place) => {
     const name = quoted(source.tokens[place]);
     return source.tokens.filter((token) => quoted(token) === name).length > 1 ? `${name} at position ${place + 1}` : name;
@@ -86,7 +85,6 @@ export function textsOf({ chapters, sentences }, document, arrays) {
   const unknown = source.tokens.find((token) => isUnknown(token));
   const changed = steps.filter(({ processed }) => processed.length).length;
   const slots = {
-    ...slotsOf(example),
     S: count(source.tokens.length),
     T: count(steps.length),
     labels: source.tokens.map(label).join(" | "),
@@ -101,7 +99,6 @@ export function textsOf({ chapters, sentences }, document, arrays) {
   };
   const cases = {
     tokens: unknown?.span ? "unknown" : "known",
-    attention: slots.mostly,
     choice: `${run.forced ? "given" : "own"} ${changed ? "processed" : "plain"}`,
     loop: run.stopped === "end" ? "end" : run.forced ? "given" : "limit",
   };

@@ -72,7 +72,6 @@ class SlotFacts(Facts):
         super().__init__(told)
         self.count = Count(len(self.source), "S")
         self.steps = Count(STEPS, "T")
-        self.example = Count(1, "step")
 
     def chosen(self, step: int) -> str:
         return f'"{slot("last" if step == STEPS - 1 else "chosen")}"'
@@ -97,7 +96,6 @@ def chapter_templates(first: Trace, second: Trace) -> dict[str, dict[str, dict[s
     found: dict[str, dict[str, dict[str, str]]] = {}
     spoken: dict[str, dict[str, dict[str, Any]]] = {
         "tokens": {"known": {}, "unknown": {"unknown": True}},
-        "attention": {"mostly": {}, "most": {"mostly": False}},
         "choice": {
             f"{forced} {processed}": {"forced": forced == "given", "processed": processed == "processed"}
             for forced in ("given", "own")
@@ -109,9 +107,8 @@ def chapter_templates(first: Trace, second: Trace) -> dict[str, dict[str, dict[s
         found[chapter] = {}
         for case, options in cases.items():
             found[chapter][case] = _said(chapters_of(_facts(first, second, **options))[chapter])
-    for chapter, text in chapters_of(_facts(first, second)).items():
-        found.setdefault(chapter, {"": _said(text)})
-    return found
+    whole = chapters_of(_facts(first, second))
+    return {chapter: found.get(chapter, {"": _said(text)}) for chapter, text in whole.items()}
 
 
 def _said(text: ChapterText) -> dict[str, str]:
