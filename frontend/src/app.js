@@ -4,7 +4,7 @@ import { asPicture, diagram } from "./diagram.js";
 import { h, number, scientific, visible, whole } from "./dom.js";
 import { formulas, prose } from "./formula.js";
 import { argmax } from "./math.js";
-import { choice, section, table, vectors } from "./marks.js";
+import { choice, more, section, table, vectors } from "./marks.js";
 import { readings } from "./media/drawings.js";
 import { mediaAsPicture, mediaPicture } from "./media/picture.js";
 import { hears, inLine } from "./media/places.js";
@@ -194,7 +194,7 @@ export class App {
     this.stage.setAttribute("class", views.length > 1 ? "stage double" : "stage");
     this.stage.setAttribute("aria-label", views[0].run.chapters[this.state.chapter].title);
     this.stage.replaceChildren(...views.map((view) => this.chapter(view, this.state.chapter, views.length > 1)));
-    this.foot.replaceChildren(...this.footer(views).filter(Boolean));
+    this.renderFoot(views);
     this.updatePlayer(views[0]);
     const tab = this.tabs.querySelector('[aria-selected="true"]');
     this.tabs.scrollLeft = tab.offsetLeft - this.tabs.offsetLeft - (this.tabs.clientWidth - tab.offsetWidth) / 2;
@@ -205,6 +205,12 @@ export class App {
     for (const box of this.root.querySelectorAll(views[0].run.input ? `${REVEALED}, .layers, .layer-rows, .vector-list.long, .table-box.weights` : REVEALED)) reveal(box);
     cueAll(this.root);
     if (focused) this.root.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
+
+  renderFoot(views = this.views()) {
+    const focused = this.foot.contains(document.activeElement) ? document.activeElement.getAttribute("data-key") : null;
+    this.foot.replaceChildren(...this.footer(views).filter(Boolean));
+    if (focused) this.foot.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 
   /** Scrolls to the beginning of the chapter where it is above, or too little of it is to be seen. */
@@ -346,7 +352,9 @@ export class App {
     const [{ run }] = views;
     const { document: doc } = run;
     const checks = doc.checks ?? [];
-    const passed = checks.filter((check) => check.passed).length;
+    const failed = checks.filter((check) => !check.passed).length;
+    const numbers = whole(checks.reduce((count, { compared }) => count + compared, 0));
+    const worst = scientific(Math.max(0, ...checks.map((check) => check.largest_difference)));
     const omitted = doc.omitted ?? [];
     const left = this.packed.left_out;
     return [
@@ -355,12 +363,14 @@ export class App {
         h("button.option", { type: "button", "data-key": "png", onclick: () => this.savePng() }, "Save the picture (PNG)"),
         h("button.option", { type: "button", "data-key": "keys", onclick: () => this.keysBox.showModal() }, "Keys ", h("kbd", {}, "?"))),
       checks.length
-        ? h("details.more", {}, h("summary", { "data-key": "checks" }, passed === checks.length ? `All ${checks.length} checks of the trace passed` : `${checks.length - passed} of ${checks.length} checks of the trace did not pass`),
-          table("What was recomputed when the trace was made", ["check", "of", "numbers", "largest difference", "allowed", ""],
+        ? more(this, "checks", failed
+            ? `${failed} of ${checks.length} checks of the trace did not pass`
+            : `All ${checks.length} checks of the trace passed: ${numbers} numbers were recomputed, and the largest difference is ${worst}`,
+          table("What was recomputed from the other numbers", ["check", "of", "numbers", "largest difference", "allowed", ""],
             checks.map((check) => [check.name, check.what, whole(check.compared), scientific(check.largest_difference), scientific(check.tolerance), check.passed ? "✓ passed" : "✗ failed"])))
         : null,
       omitted.length + left.length
-        ? h("details.more", {}, h("summary", { "data-key": "omitted" }, `What is left out (${omitted.length + left.length})`),
+        ? more(this, "omitted", `What is left out (${omitted.length + left.length})`,
           h("ul", {}, [...omitted, ...left].map(({ what, why }) => h("li", {}, h("b", {}, what), `: ${why}`))))
         : null,
       h("p.facts", {}, `${doc.model.class}, ${whole(doc.model.parameters)} parameters · ${Object.entries(doc.versions).map(([name, version]) => `${name} ${version}`).join(" · ")} · ${doc.run.num_beams > 1 ? `${doc.run.num_beams} beams` : "greedy"}${doc.run.forced ? " · target given" : ""} · ${doc.run.dtype}`),

@@ -83,6 +83,9 @@ function entmax15(scores) {
 
 const NORMALIZERS = { softmax, sparsemax, entmax15 };
 
+/** @param {string} name of a normalizer @param {number[]} scores */
+export const normalized = (name, scores) => (NORMALIZERS[name] ?? softmax)(scores);
+
 /**
  * Weights from scores, as the model makes them.
  * @param {import("./run.js").Run} run
@@ -91,14 +94,17 @@ const NORMALIZERS = { softmax, sparsemax, entmax15 };
  */
 export function weigh(run, layer, step, head) {
   const scores = run.row(`attention.${layer}.scores`, step, head);
-  const kind = run.kinds.attention;
-  if (!scores || !kind) return null;
-  const { normalizer, scaling } = run.document.attention;
-  const scaled = Array.from(scores, (score) => score * (scaling ?? 1));
-  if (kind.selects) return selected(run, layer, step, head, scaled);
+  if (!scores || !run.kinds.attention) return null;
+  const { scaling } = run.document.attention;
+  return weighed(run, layer, step, head, Array.from(scores, (score) => score * (scaling ?? 1)));
+}
+
+/** The same from scaled scores. */
+export function weighed(run, layer, step, head, scaled) {
+  if (run.kinds.attention.selects) return selected(run, layer, step, head, scaled);
   const allowed = run.row(`attention.${layer}.allowed`, step, head);
   const places = scaled.map((_, j) => j).filter((j) => !allowed || allowed[j] > 0.5);
-  const result = (NORMALIZERS[normalizer] ?? softmax)(places.map((j) => scaled[j]));
+  const result = normalized(run.document.attention.normalizer, places.map((j) => scaled[j]));
   const parts = scaled.map(() => 0);
   let weights = scaled.map(() => 0);
   places.forEach((j, index) => {

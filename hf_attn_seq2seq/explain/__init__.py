@@ -8,9 +8,9 @@ from hf_attn_seq2seq.importing import lazily
 
 if TYPE_CHECKING:
     from hf_attn_seq2seq.decoding.heatmap import save_heatmap, terminal_heatmap
+    from hf_attn_seq2seq.explain.checks import Check, Verification
     from hf_attn_seq2seq.explain.document import Trace
     from hf_attn_seq2seq.explain.tracing import trace
-    from hf_attn_seq2seq.explain.verify import Check, Verification
 
 __getattr__, __dir__ = lazily(
     __name__,
@@ -18,7 +18,7 @@ __getattr__, __dir__ = lazily(
         "decoding.heatmap": ["save_heatmap", "terminal_heatmap"],
         "explain.document": ["Trace"],
         "explain.tracing": ["trace"],
-        "explain.verify": ["Check", "Verification"],
+        "explain.checks": ["Check", "Verification"],
     },
 )
 

@@ -32,9 +32,9 @@ from hf_attn_seq2seq.writing import whole_file, write_text
 
 if TYPE_CHECKING:
     from hf_attn_seq2seq.decoding.readout import Alignment, Readout
+    from hf_attn_seq2seq.explain.checks import Verification
     from hf_attn_seq2seq.explain.faithfulness import Faithfulness
     from hf_attn_seq2seq.explain.ledger import Ledger
-    from hf_attn_seq2seq.explain.verify import Verification
 
 FORMAT = "hf_attn_seq2seq.trace"
 VERSION, MEDIA_VERSION = 1, 2  # of the trace of a text, and of that of a recording or a picture

@@ -76,6 +76,7 @@ class MixerKind:
             "cell": None if self.cell is None else self.cell.told(),
             "rows": [row._asdict() for row in self.rows],
             "update": list(self.update),
+            "means": [list(pair) for pair in self.means],
         }
 
     def equations(self, recorded: Collection[str]) -> list[tuple[str, str, dict[str, str]]]:

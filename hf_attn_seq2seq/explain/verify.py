@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import copy
-import math
-import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from hf_attn_seq2seq.attention import repeat_groups
 from hf_attn_seq2seq.decoding.attending import eager_attention, evaluating
 from hf_attn_seq2seq.explain.cells import CELLS, CellFacts
+from hf_attn_seq2seq.explain.checks import FORMULA, Checks, Verification
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.formulas import compute
 from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD, AttentionKind
@@ -27,75 +26,6 @@ from hf_attn_seq2seq.pointer import known_ids
 from hf_attn_seq2seq.recorder import Recorder
 
 
-# Traces are stored in single precision, so a run in double precision is no more accurate.
-EPS = {"float32": 2.0**-23, "float64": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
-ROUNDINGS, ROUNDINGS_OF_LAYERS = 4, 16
-MARGIN = 32
-FORMULA = 8  # terms in a formula that is not a sum, such as that of a gate
-
-
-def bound(dtype: str, terms: float, whole_layers: bool = False) -> float:
-    """
-    The largest rounding error to expect in a number, relative to the size of the numbers that it is computed from.
-
-    A sum of n terms in single precision has an error of about sqrt(n) times eps = 2^-23, because rounding errors are
-    positive as often as negative (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis",
-    theorem 2.4). Different orders of addition on different processors have errors of the same size. The factor 32
-    leaves room for terms that are larger than their sum. A 16-bit type adds its eps for each result that is rounded to
-    it: 4 times, or 16 times through whole layers.
-
-    Args:
-        dtype: The data type of the run; types other than torch's four float types count as float32.
-        terms: Number of products and sums between the recorded and the compared numbers.
-        whole_layers: Whether there are whole layers in between.
-    """
-    eps = EPS.get(dtype, EPS["float32"])
-    roundings = ROUNDINGS_OF_LAYERS if whole_layers else ROUNDINGS
-    return roundings * eps + MARGIN * EPS["float32"] * math.sqrt(terms)
-
-
-class Check(NamedTuple):
-    """
-    One comparison.
-
-    Attributes:
-        largest_difference: The largest of all differences, each divided by the size of its number if that is above 1.
-        tolerance: The largest expected rounding error: [`bound`] of the number of summed terms.
-        compared: Number of numbers compared.
-    """
-
-    name: str
-    what: str
-    largest_difference: float
-    tolerance: float
-    compared: int
-
-    @property
-    def passed(self) -> bool:
-        return self.largest_difference <= self.tolerance
-
-
-class Verification(NamedTuple):
-    """All checks of a trace; `str()` of it is a table."""
-
-    checks: list[Check]
-
-    @property
-    def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
-
-    def __str__(self) -> str:
-        width = max(len(check.what) for check in self.checks)
-        lines = [
-            f"{'ok  ' if check.passed else 'FAIL'} {check.what:<{width}}  largest difference "
-            f"{check.largest_difference:.1e} (at most {check.tolerance:.1e}) of {check.compared:,} numbers"
-            for check in self.checks
-        ]
-        verdict = "All agree." if self.passed else "NOT all agree."
-        why = "Each bound is the largest rounding error to expect between the compared numbers."
-        return "\n".join([*lines, f"{verdict} {why}"])
-
-
 def verify_trace(
     trace: Trace, model: PreTrainedModel | None = None, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> Verification:
@@ -104,14 +34,15 @@ def verify_trace(
 
     From the trace alone: scores, weights, their sums, weighted sums, gates, logits, probabilities, choices. With the
     traced model also: numbers that depend on its matrices, that untraced `generate()` gives the same tokens, and that
-    teacher forcing gives the same numbers as step-by-step decoding. Each check allows for rounding errors ([`bound`]).
+    teacher forcing gives the same numbers as step-by-step decoding. Each check allows for rounding errors (`bound`
+    in `explain/checks.py`).
 
     Args:
         trace: The trace to check; a what-if run with edited weights is checked from these weights on.
         model: The traced model; None: checks that need it are left out.
         tokenizer: Its tokenizer.
     """
-    checks = _Checks(trace.document["run"]["dtype"])
+    checks = Checks(trace.document["run"]["dtype"])
     _check_encoder(trace, checks)
     _check_decoder_states(trace, checks)
     for layer in trace.layers:
@@ -131,59 +62,12 @@ def verify_trace(
     return verification
 
 
-class _Checks:
-    """Collects comparisons; those with the same name become one check, with the largest of their bounds."""
-
-    def __init__(self, dtype: str) -> None:
-        self.dtype = dtype
-        self.found: dict[tuple[str, str], Check] = {}
-
-    def compare(
-        self,
-        name: str,
-        what: str,
-        recomputed: Any,
-        recorded: Any,
-        terms: float = FORMULA,
-        size: Any = 0.0,
-        whole_layers: bool = False,
-    ) -> None:
-        """
-        Args:
-            recomputed, recorded: Numbers of the same shape.
-            terms: Number of summed terms, for [`bound`].
-            size: Size of the summed numbers, if they are larger than their sum; broadcast to the shape.
-            whole_layers: Whether there are whole layers in between.
-        """
-        left, right = np.asarray(recomputed, np.float64), np.asarray(recorded, np.float64)
-        if left.shape != right.shape:
-            difference = sys.float_info.max
-        else:
-            with np.errstate(invalid="ignore"):  # infinities: their gap counts as infinite below
-                gaps = np.abs(left - right) / np.maximum(np.maximum(1.0, np.abs(right)), size)
-            difference = float(gaps.max(initial=0.0))
-        if np.isnan(difference):
-            difference = sys.float_info.max
-        check = Check(name, what, difference, bound(self.dtype, terms, whole_layers), right.size)
-        before = self.found.get((name, what))
-        if before is not None:
-            check = check._replace(
-                largest_difference=max(difference, before.largest_difference),
-                tolerance=max(check.tolerance, before.tolerance),
-                compared=check.compared + before.compared,
-            )
-        self.found[name, what] = check
-
-    def finished(self) -> list[Check]:
-        return list(self.found.values())
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # From the trace alone
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def _check_encoder(trace: Trace, checks: _Checks) -> None:
+def _check_encoder(trace: Trace, checks: Checks) -> None:
     for layer in range(trace.document["encoder"]["layers"]):
         _check_self_attention(trace, f"encoder.layer.{layer}", checks)
         for direction in ("forward", "backward"):
@@ -201,7 +85,7 @@ def _check_encoder(trace: Trace, checks: _Checks) -> None:
             _check_gates(trace, here, cell, before, {"hidden": "hidden", "cell": "cell"}, "encoder", checks)
 
 
-def _check_self_attention(trace: Trace, here: str, checks: _Checks) -> None:
+def _check_self_attention(trace: Trace, here: str, checks: Checks) -> None:
     """softmax(q k / sqrt(d_k)) of the recorded products; for a decoder, over the tokens so far."""
     products, weights = (trace.arrays.get(f"{here}.self_attention.{name}") for name in ("scores", "weights"))
     if products is None or weights is None:
@@ -212,14 +96,13 @@ def _check_self_attention(trace: Trace, here: str, checks: _Checks) -> None:
     if here.startswith("decoder"):
         scores = np.where(np.tri(length, dtype=bool), scores, -np.inf)
     made = np.exp(scores - scores.max(-1, keepdims=True))
-    what = "self-attention: softmax(scores / sqrt(d_k)) gives the weights"
-    checks.compare("self_attention", what, made / made.sum(-1, keepdims=True), weights, length)
+    checks.told("self_attention", made / made.sum(-1, keepdims=True), weights, length)
 
 
 TRANSITION = "decoder.transition"  # the cell behind the attention, where that asks between two
 
 
-def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
+def _check_decoder_states(trace: Trace, checks: Checks) -> None:
     for layer in range(trace.document["decoder"]["layers"]):
         here = f"decoder.layer.{layer}"
         _check_self_attention(trace, here, checks)
@@ -240,18 +123,16 @@ def _check_decoder_states(trace: Trace, checks: _Checks) -> None:
             _check_gates(trace, TRANSITION, cell, middle, left, "decoder", checks)
             for part, values in middle.items():
                 after = trace.arrays[f"{here}.{part}_after"]
-                checks.compare("carry", "the second cell starts from the state that the first one left", values, after)
+                checks.told("carry.between", values, after)
         for part, values in before.items():
             after = trace.arrays[f"{TRANSITION if between else here}.{part}_after"]
-            checks.compare(
-                "carry", "each step starts from the state that the previous step left", values[1:], after[:-1]
-            )
+            checks.told("carry", values[1:], after[:-1])
         start = dict(zip(cell.state, trace.arrays["handover.state"][layer]))
         for part, values in {"hidden": cell.hidden(start), **start}.items():
-            checks.compare("start", "the first step starts from the initial state", before[part][0], values)
+            checks.told("start", before[part][0], values)
 
 
-def _check_mixer(trace: Trace, here: str, checks: _Checks) -> None:
+def _check_mixer(trace: Trace, here: str, checks: Checks) -> None:
     """What stands in for the self-attention of a decoder layer: the recorded gates and states."""
 
     def array(name: str) -> np.ndarray:
@@ -265,21 +146,19 @@ def _check_mixer(trace: Trace, here: str, checks: _Checks) -> None:
         if mean in recorded:
             values = array(of)
             count = np.arange(1, len(values) + 1)[:, None]
-            what = "decoder: the sum of the inputs so far, divided by their number, gives their mean"
             size = np.abs(values).cumsum(0) / count
-            checks.compare("mixer_mean", what, values.cumsum(0) / count, array(mean), len(values), size)
+            checks.told("mixer_mean", values.cumsum(0) / count, array(mean), len(values), size)
     for made, formula, inputs in kind.equations(recorded):
         output = compute(formula, {symbol: array(name) for symbol, name in inputs.items()}).value
-        checks.compare("decoder_gates", "decoder: gates give the next state", output, array(made))
+        checks.told("decoder_gates", output, array(made))
     if kind.cell is None or "hidden_before" not in recorded:
         return
     after = {part: f"{part}_after" for part in ("hidden", "cell") if f"{part}_after" in recorded}
     before = {part: array(f"{part}_before") for part in after}
     _check_gates(trace, here, kind.cell, before, after, "decoder", checks)
     for part, values in before.items():
-        what = "each step starts from the state that the previous step left"
-        checks.compare("carry", what, values[1:], array(after[part])[:-1])
-        checks.compare("start", "the first step starts from the initial state", values[0], np.zeros_like(values[0]))
+        checks.told("carry", values[1:], array(after[part])[:-1])
+        checks.told("start", values[0], np.zeros_like(values[0]))
 
 
 def _check_gates(
@@ -289,7 +168,7 @@ def _check_gates(
     before: dict[str, np.ndarray],
     after: dict[str, str],
     where: str,
-    checks: _Checks,
+    checks: Checks,
 ) -> None:
     found = {
         name.removeprefix(f"{here}."): array.astype(np.float64)
@@ -297,65 +176,60 @@ def _check_gates(
         if name.startswith(f"{here}.")
     }
     for name, values in cell.step(found, before).items():
-        what = f"{where}: gates give the next state"
-        checks.compare(f"{where}_gates", what, values, found[after.get(name, name)])
+        checks.told(f"{where}_gates", values, found[after.get(name, name)])
 
 
-def _check_attention(trace: Trace, layer: int, checks: _Checks) -> None:
+def _check_attention(trace: Trace, layer: int, checks: Checks) -> None:
     here = f"attention.{layer}"
     arrays = trace.arrays
     weights = arrays[f"{here}.weights"].astype(np.float64)
     src_len = weights.shape[-1]
-    checks.compare("sums", "the weights of a step sum to 1", weights.sum(-1), np.ones(weights.shape[:-1]), src_len)
+    checks.told("sums", weights.sum(-1), np.ones(weights.shape[:-1]), src_len)
     change = trace.document["what_if"]
     edited = change is not None and change["kind"] == "weights" and layer in change["layers"]
     if edited:
         wanted = np.broadcast_to(change["weights"], weights.shape[1:])
-        checks.compare("edited", "the edited step uses the requested weights", wanted, weights[change["step"]])
+        checks.told("edited", wanted, weights[change["step"]])
     kind = KINDS.get(trace.document["attention"]["type"], UNTOLD)
     if f"{here}.scores" in arrays and kind.terms:
         scores = arrays[f"{here}.scores"].astype(np.float64)
-        what = "terms of query and key add up to the scores"
-        checks.compare("scores", what, recompute_scores(trace, layer), scores, term_count(trace, layer))
+        checks.told("scores", recompute_scores(trace, layer), scores, term_count(trace, layer))
         scaled = scores * trace.document["attention"]["scaling"]
-        checks.compare("scaling", "scores times the scaling give the scaled scores", scaled, arrays[f"{here}.scaled"])
+        checks.told("scaling", scaled, arrays[f"{here}.scaled"])
         again = recompute_weights(trace, layer)
         if edited:
             again[change["step"]] = weights[change["step"]]
-        name = trace.document["attention"]["normalizer"]
-        how = "selection over scores" if kind.selects else f"{name}(scores)"
-        checks.compare("normalizer", f"{how} gives the weights", again, weights, src_len)
+        name = "selection" if kind.selects else trace.document["attention"]["normalizer"]
+        checks.told(f"normalizer.{name}", again, weights, src_len)
     if f"{here}.values" in arrays:
         values = arrays[f"{here}.values"].astype(np.float64)
         sums, size = (np.einsum("ths,hsd->thd", weights, each) for each in (values, np.abs(values)))
-        what = "weights times values add up to the context"
-        checks.compare("context", what, sums, arrays[f"{here}.head_context"], src_len, size)
+        checks.told("context", sums, arrays[f"{here}.head_context"], src_len, size)
         context = arrays[f"{here}.context"]
         if not kind.projects and kind is not UNTOLD:
             flat, size = (each.reshape(len(sums), -1) for each in (sums, size))
-            checks.compare("heads", "the concatenated heads are the context", flat, context, src_len, size)
+            checks.told("heads", flat, context, src_len, size)
 
 
-def _check_choices(trace: Trace, checks: _Checks) -> None:
+def _check_choices(trace: Trace, checks: Checks) -> None:
     steps = trace.document["steps"]
     for step in steps:
         shown = step["candidates"]
         log_probabilities = [candidate["logit"] - step["logsumexp"] for candidate in shown]
         recorded = [candidate["log_probability"] for candidate in shown]
         size = np.abs(_logits(step)).max()
-        what = "logit - log sum exp gives log p"
-        checks.compare("probability", what, log_probabilities, recorded, size=size)
+        checks.told("probability", log_probabilities, recorded, size=size)
         total = sum(candidate["probability"] for candidate in shown) + step["rest"]
-        checks.compare("mass", "candidates and the rest sum to 1", total, 1.0, FORMULA + len(shown))
+        checks.told("mass", total, 1.0, FORMULA + len(shown))
         if trace.document["run"]["num_beams"] == 1 and not step["choice"]["forced"]:
             scores = {candidate["id"]: candidate["logit"] for candidate in shown}
             for change in step["processed"]:
                 scores[change["id"]] = -np.inf if change["after"] is None else change["after"]
             best = max(scores, key=lambda token_id: scores[token_id])
             chosen = scores.get(step["choice"]["id"], -np.inf)
-            checks.compare("choice", "the best candidate is the choice", scores[best], chosen)
+            checks.told("choice", scores[best], chosen)
     fed = [trace.document["start"]["id"], *(step["choice"]["id"] for step in steps[:-1])]
-    checks.compare("fed", "each step reads the previous choice", fed, [step["fed"]["id"] for step in steps])
+    checks.told("fed", fed, [step["fed"]["id"] for step in steps])
     if "output.rows" in trace.arrays:
         place = {token_id: row for row, token_id in enumerate(trace.document["output_ids"])}
         bias = trace.arrays.get("output.bias", np.zeros(len(place)))
@@ -365,42 +239,36 @@ def _check_choices(trace: Trace, checks: _Checks) -> None:
             rows = [place[token_id] for token_id in written]
             products = trace.arrays["output.rows"][rows].astype(np.float64) * hidden
             logits, size = products.sum(-1) + bias[rows], np.abs(products).sum(-1)
-            what = "rows of the output layer times its input give the logits"
-            checks.compare("logits", what, logits, list(written.values()), len(hidden), size)
+            checks.told("logits", logits, list(written.values()), len(hidden), size)
 
 
 def _logits(step: dict[str, Any]) -> list[float]:
     return [candidate["logit"] for candidate in step["candidates"]]
 
 
-def _check_pointer(trace: Trace, checks: _Checks) -> None:
+def _check_pointer(trace: Trace, checks: Checks) -> None:
     """What is written and what is copied give each candidate's probability (See et al. 2017, eq. 9)."""
     if "pointer.gate" not in trace.arrays:
         return
     gates, weights = (trace.arrays[f"pointer.{name}"].astype(np.float64) for name in ("gate", "weights"))
     heads = trace.arrays[f"attention.{trace.layers[-1]}.weights"].astype(np.float64)
-    checks.compare(
-        "copy_weights", "the mean of the heads is what the pointer copies by", heads.mean(1), weights, heads.shape[1]
-    )
+    checks.told("copy_weights", heads.mean(1), weights, heads.shape[1])
     source = np.array([token["id"] for token in trace.document["source"]["tokens"]])
     for step, gate, row in zip(trace.document["steps"], gates, weights):
         share, told = 1 / (1 + np.exp(-gate)), step["pointer"]
-        checks.compare("p_gen", "the sigmoid of the gate is p_gen", share, told["p_gen"])
+        checks.told("p_gen", share, told["p_gen"])
         for shown in (step["choice"], *step["candidates"]):
             parts = shown["pointer"]
             copied = row[source == shown["id"]].sum()
-            what = "the weights of a word's places add up to what is copied"
-            checks.compare("copied", what, copied, parts["copied"], len(row))
+            checks.told("copied", copied, parts["copied"], len(row))
             if parts["logit"] is not None:
                 written = np.exp(parts["logit"] - told["logsumexp"])
-                what = "exp(logit - log sum exp) gives what is written"
-                checks.compare("written", what, written, parts["written"], size=abs(parts["logit"]))
+                checks.told("written", written, parts["written"], size=abs(parts["logit"]))
             mixed = share * parts["written"] + (1 - share) * copied
-            what = "p_gen written + (1 - p_gen) copied gives p"
-            checks.compare("mixture", what, mixed, shown["probability"], len(row))
+            checks.told("mixture", mixed, shown["probability"], len(row))
 
 
-def _check_beams(trace: Trace, checks: _Checks) -> None:
+def _check_beams(trace: Trace, checks: Checks) -> None:
     beams = trace.document["beams"]
     if beams is None:
         return
@@ -409,13 +277,12 @@ def _check_beams(trace: Trace, checks: _Checks) -> None:
         hypotheses = step["hypotheses"]
         for hypothesis in hypotheses:
             total = sums[hypothesis["parent"]] + hypothesis["log_probability"]
-            what = "log p along a beam adds up to its sum"
-            checks.compare("beam_sums", what, total, hypothesis["sum"], FORMULA + number)
+            checks.told("beam_sums", total, hypothesis["sum"], FORMULA + number)
             if hypothesis["best"]:
                 best_sum = hypothesis["sum"]
             if hypothesis["score"] is not None:
                 score = hypothesis["sum"] / (number + 1) ** beams["length_penalty"]
-                checks.compare("beam_scores", "sum / length ^ penalty is the score", score, hypothesis["score"])
+                checks.told("beam_scores", score, hypothesis["score"])
         kept = [hypothesis for hypothesis in hypotheses if hypothesis["state"] == "kept"]
         # Hypotheses that end are only accepted from the first half of those considered.
         ends = trace.document["run"]["end_ids"]
@@ -424,10 +291,10 @@ def _check_beams(trace: Trace, checks: _Checks) -> None:
         if kept:
             worst = min(hypothesis["sum"] for hypothesis in kept)
             over = max(0.0, max(dropped, default=worst) - worst)
-            checks.compare("beam_kept", "no dropped beam is better than a kept one", over, 0.0)
+            checks.told("beam_kept", over, 0.0)
         sums = {hypothesis["row"]: hypothesis["sum"] for hypothesis in kept}
     score = best_sum / len(trace.document["steps"]) ** beams["length_penalty"]
-    checks.compare("beam_result", "the best beam's score is the result's", score, trace.document["run"]["score"])
+    checks.told("beam_result", score, trace.document["run"]["score"])
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -441,8 +308,13 @@ def _summed(*modules: nn.Module) -> int:
     return FORMULA + sum(int(part.in_features) for part in matrices)  # type: ignore[misc, arg-type]
 
 
+def model_terms(model: nn.Module) -> int:
+    """The number of terms between two runs of a whole model, both with rounding errors, which add up."""
+    return 4 * _summed(model)
+
+
 @torch.no_grad()
-def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
+def _check_with_model(trace: Trace, model: Any, checks: Checks) -> None:
     """Checks that need the model's matrices, in float64: from tokens to keys, and from context to logits."""
     arrays = trace.arrays
     parts = copy.deepcopy(model.model).eval().double().cpu()  # the model itself may be in use by another thread
@@ -520,7 +392,7 @@ def _check_with_model(trace: Trace, model: Any, checks: _Checks) -> None:
             checks.compare("heads", what, merged.numpy(), arrays[f"{here}.context"], terms)
 
 
-def _check_front_end(trace: Trace, front_end: Any, checks: _Checks) -> None:
+def _check_front_end(trace: Trace, front_end: Any, checks: Checks) -> None:
     """What was heard or seen gives each convolution's maps, and these the vectors that the encoder reads."""
     assert trace.input is not None
     hears = trace.input["kind"] == "audio"
@@ -544,7 +416,7 @@ def _check_front_end(trace: Trace, front_end: Any, checks: _Checks) -> None:
     checks.compare("front_end", what, embeds.numpy(), trace.arrays["encoder.embeddings"], terms, whole_layers=True)
 
 
-def _check_mixer_with_model(trace: Trace, layer: Any, index: int, below: str, checks: _Checks) -> None:
+def _check_mixer_with_model(trace: Trace, layer: Any, index: int, below: str, checks: Checks) -> None:
     """What a layer reads gives every number of its mixer, and what the mixer adds to the sum."""
 
     def tensor(name: str) -> torch.Tensor:
@@ -572,7 +444,7 @@ class _Kept(Recorder):
         self.values = values
 
 
-def _check_cells(trace: Trace, steps: Any, checks: _Checks) -> None:
+def _check_cells(trace: Trace, steps: Any, checks: Checks) -> None:
     """The input of a decoder layer and its previous state give its next state."""
 
     def tensor(name: str) -> torch.Tensor:
@@ -630,7 +502,7 @@ def _check_projections(
         check("query", "the decoder state gives the query", queries, [f"{here}.asker"], f"{here}.query", attention)
 
 
-def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
+def _check_bridge(trace: Trace, bridge: Any, checks: Checks) -> None:
     state = trace.arrays["handover.state"].astype(np.float64)
     what = "the bridge's formula gives the initial state"
     if bridge.kind == "zeros":
@@ -653,7 +525,7 @@ def _check_bridge(trace: Trace, bridge: Any, checks: _Checks) -> None:
     checks.compare("bridge", what, expected, state, _summed(bridge))
 
 
-def _check_ends(trace: Trace, ends: np.ndarray, checks: _Checks) -> None:
+def _check_ends(trace: Trace, ends: np.ndarray, checks: Checks) -> None:
     """The bridge reads the states in which the layers of the encoder end: `(layers, parts, encoder_hidden)`."""
     kind = trace.document["encoder"]["type"]
     for layer, recorded in enumerate(ends):
@@ -678,7 +550,7 @@ def _inputs(trace: Trace, model: Any) -> dict[str, torch.Tensor] | None:
 
 
 @torch.no_grad()
-def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, checks: _Checks) -> None:
+def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, checks: Checks) -> None:
     """Compare with untraced `generate()`, and with all steps at once."""
     document = trace.document
     run, steps = document["run"], document["steps"]
@@ -705,8 +577,7 @@ def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, ch
         shown = [logits[step["step"], [candidate["id"] for candidate in step["candidates"]]].numpy() for step in steps]
         what = "all steps at once (teacher forcing): the same logits"
         told = np.concatenate([_logits(step) for step in steps])
-        # Through the whole model, and both runs have rounding errors, which add up.
-        terms, whole = 4 * _summed(model), True
+        terms, whole = model_terms(model), True
         checks.compare("teacher_forcing", what, np.concatenate(shown), told, terms, whole_layers=whole)
         for index, layer in enumerate(trace.layers):
             weights = outputs.cross_attentions[index][0].transpose(0, 1).double().cpu()

@@ -42,10 +42,41 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 # The run that the page makes, as plain values.
 RUN = """async ([text, given]) => {
-  const { document, arrays, chapters, sentences } = await live.trace(text, given);
+  const made = await live.trace(text, given);
+  const { document, arrays, chapters, sentences } = made;
+  document.checks = await live.checks(made);
   const plain = Object.entries(arrays).map(([name, { shape, data }]) => [name, { shape, values: Array.from(data) }]);
   return { document, chapters, sentences, arrays: Object.fromEntries(plain) };
 }"""
+# What is changed in a run of the page, and which check must notice.
+SPOILED = {
+    "attention.0.keys": "scores",
+    "attention.0.scores": "scaling",
+    "attention.0.scaled": "normalizer",
+    "attention.0.weights": "sums",
+    "attention.0.values": "context",
+    "attention.0.context": "heads",
+    "encoder.layer.0.backward.update": "encoder_gates",
+    "decoder.layer.0.candidate": "decoder_gates",
+    "decoder.layer.0.hidden_before": "carry",
+    "handover.state": "start",
+    "output.rows": "logits",
+}
+SPOILED_STEP = {
+    "step.candidates[0].log_probability -= 1": "probability",
+    "step.rest += 0.1": "mass",
+    "step.choice.id = step.candidates.at(-1).id": "choice",
+    "step.choice.id = step.candidates[1].id": "fed",
+    "step.candidates[1].logit += 1": "repeat",
+}
+# The failed checks of a run with a change.
+SPOIL = """async () => {
+  const made = await live.trace("a dog", "");
+  const { arrays, document: { steps: [step] } } = made;
+  %s;
+  return (await live.checks(made)).filter(({ passed }) => !passed).map((check) => check.name);
+}"""
+SPOIL_ARRAY = "arrays['%s'].data.forEach((value, at, data) => (data[at] = value + 0.01 + (0.04 * at) / data.length))"
 HOSTILE = "</script><img src=x onerror=alert(1)> <b>cat</b>"
 
 
@@ -98,10 +129,34 @@ def assert_run(page: Page, model: Any, tokenizer: Any, text: str, given: str = "
         for name, each in found["arrays"].items()
     }
     wanted = trace(model, tokenizer, text, given or None, num_beams=1, **options)
-    assert_same(Trace(found["document"], arrays), wanted)
+    made = Trace(found["document"], arrays)
+    assert_checked(made)
+    assert_same(made, wanted)
     assert found["chapters"] == {key: asdict(each) for key, each in chapter_texts(wanted).items()}
     assert found["sentences"] == [step_sentence(wanted, step) for step in range(len(wanted.document["steps"]))]
     return wanted
+
+
+def assert_checked(made: Trace) -> None:
+    """The checks that the page made of its run are those that Python makes of it, and they passed."""
+    (repeated,) = [check for check in made.document["checks"] if check["name"] == "repeat"]
+    found = {check["what"]: check for check in made.document["checks"] if check is not repeated}
+    made.document["checks"] = []
+    made.verify()
+    wanted = {check["what"]: check for check in made.document["checks"]}
+    assert found.keys() == wanted.keys()
+    for what, check in wanted.items():
+        same = {key: pytest.approx(value, rel=1e-6) for key, value in check.items() if isinstance(value, float)}
+        # Both computed in double precision, whose own differences are far below those of the recorded numbers.
+        assert found[what] == {
+            **check,
+            **same,
+            "largest_difference": pytest.approx(check["largest_difference"], abs=1e-12),
+        }
+        assert check["passed"]
+    made.document["checks"] = []
+    assert repeated["passed"]
+    assert repeated["compared"] == sum(len(step["candidates"]) for step in made.document["steps"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,6 +228,9 @@ def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
         page.locator("#said").filter(has_text=translation).wait_for()
         page.locator(".run-choice").first.wait_for()
         assert_run(page, model, tokenizer, text)
+    page.locator("summary", has_text=re.compile(r"^All \d+ checks of the trace passed: ")).wait_for()
+    for change, check in ({SPOIL_ARRAY % name: check for name, check in SPOILED.items()} | SPOILED_STEP).items():
+        assert check in page.evaluate(SPOIL % change), change
     page.evaluate("() => { live.model.search.max_new_tokens = 1; }")
     assert_run(page, model, tokenizer, "a dog", max_new_tokens=1)  # one step is said to be one
     page.evaluate("() => { live.model.search.max_new_tokens = 6; }")

@@ -20,11 +20,11 @@ from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_TYPES, DECODER_
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.chapters import chapter_texts
+from hf_attn_seq2seq.explain.checks import bound
 from hf_attn_seq2seq.explain.formulas import symbols
 from hf_attn_seq2seq.explain.kinds import KINDS
 from hf_attn_seq2seq.explain.mixers import MIXERS
 from hf_attn_seq2seq.explain.terminal import print_trace
-from hf_attn_seq2seq.explain.verify import bound
 from tests.explain.conftest import SENTENCES, TEXT
 from tests.helpers import SCANNED, STACK_PAIRS
 

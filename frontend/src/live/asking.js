@@ -4,6 +4,7 @@ import { Run } from "../run.js";
 import { readAddress } from "../state.js";
 import { Refusal } from "./files.js";
 import { Kept } from "./kept.js";
+import { Proving } from "./proving.js";
 import { Superseded, pause } from "./turns.js";
 
 const BURST_MS = 1500; // keys that follow each other faster are one edit
@@ -24,6 +25,7 @@ export class Asking {
     this.tell = tell;
     this.question = { text: "", chosen: null, given: "", beams: engine.settings.search.num_beams };
     this.kept = new Kept();
+    this.proving = new Proving(engine);
     this.app = null;
     this.shown = []; // the sentences on the page, with the keys of their runs
     this.before = { shown: [], at: -Infinity }; // what stood when the present edit began
@@ -39,6 +41,7 @@ export class Asking {
   ask(change) {
     this.question = { ...this.question, ...change };
     this.asked++;
+    this.proving.stop();
     this.busy ??= this.answer().finally(() => (this.busy = null));
     return this.busy;
   }
@@ -107,6 +110,7 @@ export class Asking {
       this.app.tellSentence(rows[index]);
       tell();
     }
+    this.proving.start(this.app, this.app.runs);
   }
 
   /** The run of a sentence, made now if it is not kept. */

@@ -1,4 +1,6 @@
 // From a typed text to a run that the page shows.
+import { Checks, compareRepeated, compareRun } from "./checks.js";
+import { Run } from "../run.js";
 import { Refusal, readFiles } from "./files.js";
 import { Model } from "./model.js";
 import { textsOf } from "./texts.js";
@@ -69,6 +71,23 @@ export class Engine {
     const document = traceOf(settings, vocabularies, text, ids, forced, run);
     const arrays = await model.arrays(run, document.output_ids);
     return { document, arrays, ...textsOf(settings, document, arrays), name: `“${text}”`, parent: null, faithfulness: null };
+  }
+
+  /**
+   * What of a run was recomputed, and how well it agrees.
+   * @param {any} made by `trace`, as it is or as the page shows it
+   * @param {() => Promise<void>} [turn] awaited between the parts
+   * @returns {Promise<import("./checks.js").Check[]>}
+   */
+  async checks(made, turn = async () => {}) {
+    const run = made instanceof Run ? made : new Run(made, [], []);
+    const checks = new Checks(this.settings.checks);
+    for (const _ of compareRun(run, checks)) await turn();
+    const { source, steps } = run.document;
+    const ids = (tokens) => tokens.map(({ id }) => id);
+    const repeated = await this.model.run(ids(source.tokens), ids(steps.map(({ choice }) => choice)), { limit: steps.length, recorded: false, turn });
+    compareRepeated(run.document, repeated.steps, checks);
+    return checks.finished();
   }
 
   forced(given) {

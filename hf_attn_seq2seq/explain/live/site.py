@@ -25,12 +25,14 @@ from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.data.words import WORD
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import is_exported, resolve
+from hf_attn_seq2seq.explain.checks import told_rules
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
 from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
 from hf_attn_seq2seq.explain.names import EXAMPLE
 from hf_attn_seq2seq.explain.page import as_data, as_page, asset
 from hf_attn_seq2seq.explain.tracing import MAX_STEPS, most_source_tokens, trace
+from hf_attn_seq2seq.explain.verify import model_terms
 from hf_attn_seq2seq.export.writer import own_model
 from hf_attn_seq2seq.graphs.settings import Search, as_list, why_not
 from hf_attn_seq2seq.messages import shortened
@@ -178,6 +180,7 @@ def _settings(
         "vocabulary": config.output_size,
         "chapters": chapter_templates(first, second),
         "sentences": sentence_templates(first, second),
+        "checks": told_rules(model_terms(model)),
         "words": WORD,
         "vocabularies": {
             "source": _vocabulary(*next(iter(sides.items()))),
