@@ -7,11 +7,15 @@ from hf_attn_seq2seq.importing import lazily
 
 
 if TYPE_CHECKING:
-    from hf_attn_seq2seq.sharing.stage import stage_model, stage_space
+    from hf_attn_seq2seq.sharing.stage import stage_model, stage_space, stage_static_space
     from hf_attn_seq2seq.sharing.upload import Pushed, push, send
 
 __getattr__, __dir__ = lazily(
-    __name__, {"sharing.stage": ["stage_model", "stage_space"], "sharing.upload": ["Pushed", "push", "send"]}
+    __name__,
+    {
+        "sharing.stage": ["stage_model", "stage_space", "stage_static_space"],
+        "sharing.upload": ["Pushed", "push", "send"],
+    },
 )
 
-__all__ = ["Pushed", "push", "send", "stage_model", "stage_space"]
+__all__ = ["Pushed", "push", "send", "stage_model", "stage_space", "stage_static_space"]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCard, ModelCardData, SpaceCardData
+from huggingface_hub.errors import HTTPError
 from safetensors import SafetensorError
 
 from hf_attn_seq2seq._version import __version__
@@ -26,6 +27,13 @@ from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
 
 PICTURE, PAGE = "alignment.png", "explanation.html"
 ENGLISH = "The cat is on the mat."  # explained if a model of English has no example
+STATIC_CARD = """# {name}, live
+
+Type a text: the model translates it in your browser, and the page shows every number along the way. Nothing that you
+type leaves your computer.
+
+Made with `hf_attn_seq2seq`; the files are those of `hf-attn-seq2seq site`.
+"""
 _SECTIONS = ("model", "languages", "card", "training", "data", "evaluation", "recipe", "versions")  # of results
 
 
@@ -46,12 +54,30 @@ class Staged(NamedTuple):
 
 
 @contextmanager
-def staged(name: str, repo_id: str, *, space: bool = False, sentence: str | None = None) -> Iterator[Staged]:
-    """A temporary folder with the output of [`stage_model`], or with `space` of [`stage_space`]; raises as they do."""
+def staged(
+    name: str, repo_id: str, *, space: bool | str | None = False, sentence: str | None = None
+) -> Iterator[Staged]:
+    """
+    A temporary folder with the output of [`stage_model`], or with `space` of [`stage_space`] or
+    [`stage_static_space`]; raises as they do.
+    """
+    kind = space_kind(space)
     with tempfile.TemporaryDirectory(prefix="hf-attn-push-") as around:
         folder = Path(around) / "files"
         folder.mkdir()
-        yield Staged(folder, stage_space(name, folder) if space else stage_model(name, repo_id, folder, sentence))
+        if kind is None:
+            yield Staged(folder, stage_model(name, repo_id, folder, sentence))
+        else:
+            made = stage_space(name, folder) if kind == "gradio" else stage_static_space(name, folder, sentence)
+            yield Staged(folder, made)
+
+
+def space_kind(space: bool | str | None) -> str | None:
+    """The kind of a Space: "gradio", or "static"; None for no Space, and a ValueError for another word."""
+    kind = "gradio" if space is True else space or None
+    if kind not in (None, "gradio", "static"):
+        raise ValueError(f"There is no Space of the kind '{kind}': choose gradio or static.")
+    return kind
 
 
 def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = None) -> list[str]:
@@ -127,6 +153,49 @@ def stage_space(model: str, folder: Path) -> list[str]:
         f"The Space installs hf_attn_seq2seq {__version__} from the package index, and cannot start before that "
         "version is published; see its requirements.txt."
     ]
+
+
+def stage_static_space(name: str, folder: Path, sentence: str | None = None) -> list[str]:
+    """
+    Put into `folder` a Space of static files, the live page, on which the model runs in the reader's browser; returns
+    notes and raises as [`stage_model`] does.
+
+    Args:
+        name: A trained model's folder, the name of a packaged model or of one on the Hub, or a recipe.
+        folder: An empty folder.
+        sentence: The sentence that the page begins with; None: an example, as for [`stage_model`].
+    """
+    from hf_attn_seq2seq.explain.live.site import save_site
+
+    here = Path(name).suffix in (".yaml", ".yml") or Path(resolve(name)).is_dir()
+    source = _find(name) if here else None
+    results = _results(source) if source is not None else {}
+    with _room_in(folder), tempfile.TemporaryDirectory(dir=folder.parent) as around:
+        recipe = {} if source is None else _stage_recipe(source, Path(around))
+        licence = results.get("license", recipe.get("license")) if source is not None else _licence_on_hub(name)
+        example = _sentence(sentence, results, recipe) or ENGLISH
+        site = save_site(name if source is None else str(source), Path(around) / "site", example=example)
+        for file in site.path.iterdir():
+            shutil.move(file, folder / file.name)
+    shown = name if source is None else source.name
+    data = SpaceCardData(
+        title=f"{shown}, live",
+        sdk="static",
+        license=licence,
+        models=[name] if source is None else None,
+        short_description="Translate a text and see how it works",
+        tags=["hf_attn_seq2seq"],
+    )
+    (folder / CARD_FILE).write_text(f"---\n{data.to_yaml()}\n---\n{STATIC_CARD.format(name=shown)}", "utf-8")
+    return _licence_notes(licence)
+
+
+def _licence_on_hub(name: str) -> str | None:
+    """The licence of a model on the Hub, as its card says; None if it says none, or cannot be read."""
+    try:
+        return ModelCard.load(name).data.license  # type: ignore[no-any-return]
+    except (OSError, ValueError, HTTPError):
+        return None
 
 
 def _find(name: str) -> Path:

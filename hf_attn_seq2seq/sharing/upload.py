@@ -29,7 +29,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.messages import shortened
-from hf_attn_seq2seq.sharing.stage import staged
+from hf_attn_seq2seq.sharing.stage import space_kind, staged
 
 
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
@@ -52,7 +52,7 @@ def push(
     private: bool = False,
     create_pr: bool = False,
     revision: str | None = None,
-    space: bool = False,
+    space: bool | str | None = False,
     overwrite: bool = False,
     message: str | None = None,
     sentence: str | None = None,
@@ -62,15 +62,15 @@ def push(
 
     Args:
         name: A trained model's folder, the name of a packaged model, or a recipe, whose output folder is pushed. With
-            `space`: the name of a model on the Hub, or of a packaged one.
+            `space`: the name of a model on the Hub, or of a packaged one; with "static" all of these.
         repo_id: "user/name"; created if necessary.
         private: Make a new repository private.
         create_pr: Open a pull request in an existing repository.
         revision: The branch to commit to; created if necessary.
-        space: Push a Gradio Space.
+        space: Push a Space: "gradio" (or True), which runs the model on a server, or "static", the live page.
         overwrite: Replace everything in the repository, even a model of another kind.
         message: The commit message.
-        sentence: The sentence to explain on the model's page.
+        sentence: The sentence to explain on the model's page, or that the live page begins with.
 
     Raises:
         ValueError: The Hub cannot be reached or refuses the push, or there is no such model. The repository is
@@ -122,24 +122,25 @@ def send(
     private: bool = False,
     create_pr: bool = False,
     revision: str | None = None,
-    space: bool = False,
+    space: bool | str | None = False,
     overwrite: bool = False,
     message: str | None = None,
 ) -> Pushed:
     """Push the files of a folder, in one commit; arguments and errors as for [`push`]."""
     check_destination(repo_id, create_pr, revision)
     api = HfApi()
+    sdk = space_kind(space)
     where = {"repo_id": repo_id, "repo_type": "space" if space else "model"}
     with _in_a_sentence(f"'{repo_id}'"):
         found = _find(api, where)
         created = found is None
         if created:
-            _create(api, where, private, create_pr)
+            _create(api, where, sdk, private, create_pr)
         elif private and not found.private:
             raise ValueError(f"'{repo_id}' already exists and is public: make it private on the Hub first.")
     try:
         with _in_a_sentence(f"'{repo_id}'"):
-            made = _commit(api, where, folder, create_pr, revision, overwrite, message)
+            made = _commit(api, where, sdk, folder, create_pr, revision, overwrite, message)
     except ValueError as error:
         if not created:
             raise
@@ -150,14 +151,14 @@ def send(
     return Pushed(made.pr_url or url, made.oid)
 
 
-def _create(api: HfApi, where: dict[str, Any], private: bool, create_pr: bool) -> None:
+def _create(api: HfApi, where: dict[str, Any], sdk: str | None, private: bool, create_pr: bool) -> None:
     kind, repo_id = where["repo_type"], where["repo_id"]
     if create_pr:
         raise ValueError(
             f"There is no {kind} '{repo_id}' for a pull request, or you have no access to it: push without --pr."
         )
     # None leaves it to the owner's default for new repositories.
-    api.create_repo(**where, private=private or None, exist_ok=True, space_sdk="gradio" if kind == "space" else None)
+    api.create_repo(**where, private=private or None, exist_ok=True, space_sdk=sdk)
     if _find(api, where) is None:
         raise ValueError(
             f"The name '{repo_id}' is taken by a repository of another kind, or by one that you have no access to: "
@@ -168,6 +169,7 @@ def _create(api: HfApi, where: dict[str, Any], private: bool, create_pr: bool) -
 def _commit(
     api: HfApi,
     where: dict[str, Any],
+    sdk: str | None,
     folder: Path,
     create_pr: bool,
     revision: str | None,
@@ -191,7 +193,7 @@ def _commit(
     sent = {addition.path_in_repo for addition in additions}
     held = {sibling.rfilename for sibling in found.siblings or []}
     if not overwrite:
-        _refuse_others(api, where, found, held, sent)
+        _refuse_others(api, where, sdk, found, held, sent)
     if new_branch:
         # Large files first: if their upload is interrupted, no branch has been created.
         api.preupload_lfs_files(**where, additions=additions, free_memory=False)
@@ -213,13 +215,16 @@ def _find(api: HfApi, where: dict[str, Any]) -> Any:
         return None
 
 
-def _refuse_others(api: HfApi, where: dict[str, Any], found: Any, held: set[str], sent: set[str]) -> None:
+def _refuse_others(
+    api: HfApi, where: dict[str, Any], sdk: str | None, found: Any, held: set[str], sent: set[str]
+) -> None:
     """Raise a ValueError if the repository contains anything other than an earlier version of what is pushed."""
     holds = None
     if where["repo_type"] == "space":
-        if found.sdk not in (None, "gradio"):
+        own = "requirements.txt" if sdk == "gradio" else "README.md"  # which names this package
+        if found.sdk not in (None, sdk):
             holds = f"a Space of the kind {found.sdk}"
-        elif held - _BARE and "hf_attn_seq2seq" not in _read(api, where, found, held, "requirements.txt"):
+        elif held - _BARE and "hf_attn_seq2seq" not in _read(api, where, found, held, own):
             holds = f"another Space ({_some(held - _BARE)})"
     elif held - _BARE:
         try:

@@ -36,6 +36,7 @@ from hf_attn_seq2seq.export.writer import export_graph
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE
 from hf_attn_seq2seq.sharing import stage_model
 from hf_attn_seq2seq.sharing.command import main
+from hf_attn_seq2seq.sharing.parsers import push_parser
 from hf_attn_seq2seq.sharing.stage import stage_space
 from hf_attn_seq2seq.sharing.upload import Pushed, push, send
 from tests.helpers import tiny_model
@@ -367,6 +368,42 @@ def test_a_space_shows_a_model_of_the_hub(
     assert b"hf_attn_seq2seq" in files["requirements.txt"]  # by which the next push knows it
     with pytest.raises(ValueError, match="push the model first"):
         push(str(run_folder), "alice/shown", space=True)
+
+
+def test_a_static_space_holds_the_live_page(
+    shared: Shared, online: pytest.MonkeyPatch, run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(run_folder), "--space", "static", "--repo", "alice/live", "--sentence", "a dog"]
+    main([*arguments, "--dry-run"])
+    assert "index.html" in capsys.readouterr().out
+    assert ("space", "alice/live") not in shared.hub.repos
+    main(arguments)
+    repo = shared.hub.repos["space", "alice/live"]
+    files = repo.files()
+    assert repo.sdk == "static"
+    assert {"index.html", "runtime.bin", "model.safetensors", "tokenizer.json", "README.md"} <= set(files)
+    assert b'"example": "a dog"' in files["index.html"] or b'"example":"a dog"' in files["index.html"]
+    card = ModelCard(files["README.md"].decode())
+    assert (card.data.sdk, card.data.title) == ("static", f"{run_folder.name}, live")
+    send_again = push(str(run_folder), "alice/live", space="static")  # over its own, and no other
+    assert send_again.url.endswith("/spaces/alice/live")
+    with pytest.raises(ValueError, match="contains a Space of the kind static"):
+        push("en-fr-small", "alice/live", space=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "run"),
+    [
+        (["--space", "a/b", "--repo", "c/d"], "gradio", "a/b"),
+        (["a/b", "--repo", "c/d", "--space"], "gradio", "a/b"),
+        (["a/b", "--space", "static", "--repo", "c/d"], "static", "a/b"),
+        (["--space=static", "--repo", "c/d", "a/b"], "static", "a/b"),
+        (["a/b", "--repo", "c/d"], None, "a/b"),
+    ],
+)
+def test_the_kind_of_a_space_may_be_left_out(given: list[str], kind: str | None, run: str) -> None:
+    options = push_parser().parse(given)
+    assert (options.space, options.run) == (kind, run)
 
 
 def test_transformers_own_push_to_hub(shared: Shared, online: pytest.MonkeyPatch, run_folder: Path) -> None:
