@@ -69,7 +69,7 @@ export class App {
     this.root = root;
     this.sentences = sentences;
     this.packed = packed;
-    this.first = { ...START, beside: packed.beside ?? 0 };
+    this.first = { ...START, ...packed.first, beside: packed.beside ?? 0 };
     this.state = readAddress(this.first);
     this.opened = new Set();
     this.edits = new Map();
@@ -239,12 +239,13 @@ export class App {
     const [{ run }] = views;
     // In a paragraph, the sentences stand above; of runs side by side, what they share is said once.
     const source = !this.overview && !run.input && views.every((view) => view.run.source.text === run.source.text) ? run.source : null;
+    const alike = views.every((view) => named(view.run) === named(run));
     const attends = views.some((view) => view.run.attends);
     const words = views.some((view) => [view.run.source, view.run.target].some(({ words_ }) => words_.some(({ members }) => members.length > 1)));
     return [
       double ? source && pair(source, null) : this.overview ? null : pair(source, run.target, !run.input),
-      h("div.brand", {}, h("h1", {}, `How this ${run.made.toLowerCase()} was made`), double ? null : about(run), this.runs.length > 1 ? this.runChoice() : null),
-      h("div.pictures", { class: double ? "double" : "" }, views.map((view) => this.picture(view, double, source))),
+      h("div.brand", {}, h("h1", {}, `How this ${run.made.toLowerCase()} was made`), alike ? about(run) : null, this.runs.length > 1 ? this.runChoice() : null),
+      h("div.pictures", { class: double ? "double" : "" }, views.map((view) => this.picture(view, double, source, alike))),
       h(
         "div.under-picture",
         {},
@@ -257,13 +258,13 @@ export class App {
     ];
   }
 
-  /** @param {any} source what all runs share, and is said above */
-  picture(view, double, source) {
+  /** @param {any} source what all runs share, and is said above; `alike`: so is the model */
+  picture(view, double, source, alike) {
     const { run } = view;
     return h(
       "figure.picture",
       {},
-      double && h("figcaption", {}, h("p.about", {}, h("b", {}, run.name), about(run)), pair(source || run.input ? null : run.source, run.target, !run.input)),
+      double && h("figcaption", {}, h("p.about", {}, h("b", {}, run.name), alike ? null : about(run)), pair(source || run.input ? null : run.source, run.target, !run.input)),
       (run.input ? mediaPicture : diagram)(this, view),
     );
   }
@@ -366,7 +367,7 @@ export class App {
         ? more(this, "checks", failed
             ? `${failed} of ${checks.length} checks of the trace did not pass`
             : `All ${checks.length} checks of the trace passed: ${numbers} numbers were recomputed, and the largest difference is ${worst}`,
-          table("What was recomputed from the other numbers", ["check", "of", "numbers", "largest difference", "allowed", ""],
+          table("What was recomputed from the other numbers", ["check", "of", "numbers", "largest difference", "allowed", "result"],
             checks.map((check) => [check.name, check.what, whole(check.compared), scientific(check.largest_difference), scientific(check.tolerance), check.passed ? "✓ passed" : "✗ failed"])))
         : null,
       omitted.length + left.length
@@ -406,7 +407,7 @@ export class App {
     const depths = h("div.depths");
     const box = h(
       "div.player",
-      { role: "group", "aria-label": "Player" },
+      { role: "region", "aria-label": "Player" },
       h("div.transport", {},
         button("back", "step back", "◀", () => this.step(-1)), play, button("on", "step on", "▶︎|", () => this.step(1)), range, label),
       depths,
@@ -590,6 +591,7 @@ function pair(source, target, arrow = true) {
 
 /** The parts of a run's model, and its name. */
 const about = (run) => [h("span", {}, describeModel(run)), h("span.model-name", {}, shortName(run.document.model.name))];
+const named = (run) => `${describeModel(run)} ${run.document.model.name}`;
 
 /** GRU encoder, additive attention, GRU decoder */
 function describeModel({ document: doc, heads, kinds }) {

@@ -348,7 +348,8 @@ def _write(
         from hf_attn_seq2seq.explain.page import save_page
 
         on_page = made.sentences if _all_on_page(made, options) else [traced]
-        save_page(on_page, options.html, compare=other, faithfulness=views)
+        beside = traced.children[-1] if options.what_if and other is None else None
+        save_page(on_page, options.html, compare=other, beside=beside, faithfulness=views)
         written.append(f"Page: {options.html}")
     if options.figure:
         alt_text = save_figure(

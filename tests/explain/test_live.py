@@ -19,7 +19,7 @@ from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings, train_tok
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence
 from hf_attn_seq2seq.explain.live.site import save_site
-from tests.explain.browser import chromium, offline
+from tests.explain.browser import axe_finds, chromium, needs_axe, offline, too_wide
 from tests.explain.conftest import SENTENCES, TEXT
 from tests.explain.live import save
 from tests.explain.same import assert_same
@@ -251,6 +251,21 @@ def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
     page.fill("#given", "dog " * 1000)
     page.locator("#said").filter(has_text="shorten it").wait_for()
     assert "The given translation has" in refused(page)
+
+
+@needs_axe
+def test_axe_finds_nothing_in_the_live_page(
+    open_page: Callable[[str], Page], small: tuple[Any, Any, Path], tmp_path: Path
+) -> None:
+    written = save_site(
+        str(small[2]), tmp_path / "page.html", single_file=True, example=f"{TEXT} A dog sees the house."
+    )
+    page = ready(open_page(written.path.as_uri()))
+    page.locator(".sentence").first.wait_for()
+    assert axe_finds(page, ("numbers",)) == []
+    page.emulate_media(color_scheme="dark")
+    assert axe_finds(page, ("bars",)) == []
+    assert too_wide(page, ("numbers",)) == []
 
 
 class Server:

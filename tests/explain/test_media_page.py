@@ -22,7 +22,7 @@ from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence
 from hf_attn_seq2seq.explain.media import place_names, stretch
 from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
 from hf_attn_seq2seq.explain.page.media import MAPS, Media
-from tests.explain.browser import chromium, offline
+from tests.explain.browser import axe_finds, chromium, needs_axe, offline, too_wide
 from tests.explain.media import KINDS, RATE, TRANSFORMER, face, hearing_model, seeing_model, tones
 
 
@@ -81,6 +81,13 @@ def test_all_chapters_show_the_traces_numbers(open_page: Callable[..., Page], me
     np.testing.assert_allclose(shown, media.weights()[1], atol=1e-7)
     checks = [str(one.get_attribute("data-check")) for one in page.locator("[data-check]").all()]
     assert {"score", "weights from scores", "context = Σ weight × value"} <= set(checks)
+
+
+@needs_axe
+def test_axe_finds_nothing(open_page: Callable[..., Page], media: Trace) -> None:
+    page = open_page(media, "#step=2&source=9")
+    assert axe_finds(page, ("numbers",)) == []
+    assert too_wide(page, ("vectors",)) == []
 
 
 def test_the_heat_has_the_largest_weight_in_its_place(open_page: Callable[..., Page], media: Trace) -> None:

@@ -30,7 +30,7 @@ from hf_attn_seq2seq.explain.chapters import TITLES, chapter_texts, step_sentenc
 from hf_attn_seq2seq.explain.kinds import KINDS, QUERY, AttentionKind, Column
 from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
 from hf_attn_seq2seq.explain.sentences import overview, trace_sentences
-from tests.explain.browser import chromium, offline
+from tests.explain.browser import DEPTHS, axe_finds, chromium, needs_axe, offline, too_wide
 from tests.explain.conftest import SENTENCES, TEXT
 
 
@@ -331,6 +331,12 @@ def test_runs_of_what_if_and_a_second_model_stand_beside(
     greedy = trace(make_model(attention_type="additive"), tokenizer, TEXT)
     child = greedy.what_if(weights={1: "uniform"})
     page = open_page(greedy, "#chapter=attention&step=2")
+    beside = open_page(greedy, beside=child)  # what was asked, before beside after
+    assert beside.locator('[data-chapter="attention"]').get_attribute("aria-selected") == "true"
+    assert beside.locator(".step-label").inner_text().startswith("step 2 of")
+    assert beside.locator(".run-name").all_inner_texts() == ["before", "step 2 with all weights alike"]
+    beside.keyboard.press("1")
+    assert "chapter=tokens" in beside.url
     page.click('[data-key="open 1"]')
     assert "set by hand" in page.locator(".side").inner_text()
     assert page.locator(".child").count() == 0
@@ -429,22 +435,69 @@ def test_a_model_of_transformers_names_what_is_absent(
         assert page.locator(".figure > *").count() > 0
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_long_right_to_left_and_single_tokens_fit(
-    browser: Browser, make_model: MakeModel, tmp_path: Path, width: int, scheme: str
-) -> None:
+def test_long_right_to_left_and_single_tokens_fit(open_page: Callable[..., Page], make_model: MakeModel) -> None:
     text = "הילד קורא ספר"
     tokenizer = train_tokenizer([text, TEXT], kind="bpe", vocab_size=300)
     model = make_model(vocab_size=len(tokenizer), attention_type="coverage")
-    context = offline(browser, viewport={"width": width, "height": 800}, color_scheme=scheme)
-    page = context.new_page()
-    for number, sentence in enumerate((text, " ".join([TEXT] * 9), "the")):
-        save_page(trace(model, tokenizer, sentence), tmp_path / f"{number}.html")
-        page.goto(f"{(tmp_path / f'{number}.html').as_uri()}#depth=numbers")
-        for chapter in TITLES:
-            page.click(f'[data-chapter="{chapter}"]')
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (sentence, chapter)
-    context.close()
+    long = trace(model, tokenizer, " ".join([TEXT] * 9))
+    assert too_wide(open_page(long), ("vectors",), (1280, 390)) == []
+    page = open_page(trace(model, tokenizer, "the", num_beams=3))
+    assert too_wide(page, ("numbers",), (1280, 390)) == []
+    hebrew = trace(model, tokenizer, text)
+    assert too_wide(open_page(hebrew, faithfulness=hebrew.faithfulness())) == []
+
+
+@needs_axe
+@pytest.mark.parametrize(("scheme", "depths"), [("light", DEPTHS), ("dark", ("numbers",))])
+def test_axe_finds_nothing(
+    open_page: Callable[..., Page],
+    make_model: MakeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    scheme: str,
+    depths: tuple[str, ...],
+) -> None:
+    model = make_model(attention_type="additive")
+    text = f"{TEXT} A dog sees the old house."
+    traces = trace_sentences(model, tokenizer, text, num_beams=3)
+    traces[0].what_if(source="a dog")
+    page = open_page(traces, "#step=2", faithfulness=[each.faithfulness() for each in traces])
+    page.emulate_media(color_scheme=scheme)
+    assert page.locator(".sentence").count() == len(traces) > 1
+    assert axe_finds(page, depths) == []
+    page.locator('[data-key="beside"]').select_option("2")
+    assert axe_finds(page, ("bars",)) == []
+
+
+def test_the_chapter_is_on_the_first_screen_and_tabs_bring_it_there(
+    open_page: Callable[..., Page], traced: Trace
+) -> None:
+    page = open_page(traced)
+    page.set_viewport_size({"width": 1280, "height": 740})
+    sizes = page.locator(".masthead *").evaluate_all(
+        "all => all.map((one) => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    pair = page.locator(".pair")
+    assert pair.evaluate("one => parseFloat(getComputedStyle(one).fontSize)") == max(sizes)
+    source, target = (traced.document[side]["text"] for side in ("source", "target"))
+    assert pair.locator("bdi").all_inner_texts() == [source, target]
+    bottom = page.locator(".player").bounding_box()["y"]  # type: ignore[index]
+
+    def seen(what: str) -> bool:
+        box = page.locator(what).first.bounding_box()
+        return box is not None and box["y"] >= 0 and box["y"] + min(box["height"], 100) <= bottom
+
+    for tab in page.locator("[data-chapter]").all():
+        page.evaluate("scrollTo(0, 0)")
+        assert seen(".chapters")
+        tab.click()
+        assert seen("h2")
+        assert seen(".figure h3")
+        assert seen(".figure .part > :nth-child(2)")
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    assert seen(".chapters")  # from anywhere
+    page.click('[data-chapter="choice"]')
+    assert seen("h2")
 
 
 def test_hostile_tokens_stay_text(open_page: Callable[..., Page], make_model: MakeModel) -> None:

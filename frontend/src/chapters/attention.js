@@ -166,7 +166,7 @@ export function attention(app, view) {
           h("caption.hidden", {}, `Scores and weights of step ${step + 1}`),
           h("thead", {}, h("tr", {}, h("th", { scope: "col" }, run.unit), scores && h("th", { scope: "col" }, symbol("score", "score")),
             deep && scores && scaled && h("th", { scope: "col" }, `× ${number(scaling, 3)}`), deep && made && h("th", { scope: "col" }, part),
-            deep && gaussian && h("th", { scope: "col" }, "bell"), h("th", { scope: "col" }, "weight"), h("th", { scope: "col" }, ""))),
+            deep && gaussian && h("th", { scope: "col" }, "bell"), h("th", { scope: "col" }, "weight"), h("td"))),
           h("tbody", {}, run.source.tokens.map((item, j) =>
             h("tr", { class: `${j === source ? "marked" : ""} ${j === best ? "best" : ""}` },
               h("th", { scope: "row" }, h("button.link", { type: "button", "data-key": `${view.side} weight ${j}`, onclick: () => app.set({ source: j + 1 }) }, h("bdi", {}, item.label))),

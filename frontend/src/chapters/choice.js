@@ -21,15 +21,15 @@ export function choiceAndStop(app, view) {
         type: "button",
         class: [item.id === choice.id && "chosen", item.id === candidate.id && "current"].filter(Boolean).join(" "),
         "aria-pressed": String(item.id === candidate.id),
-        "aria-label": `${name(item)}: ${percent(item.probability)}${item.id === choice.id ? ", chosen" : ""}`,
         "data-key": `${view.side} candidate ${item.id}`,
         "data-probability": item.probability,
         onclick: () => app.show({ candidate: candidates.indexOf(item) }),
       },
       h("bdi.candidate-token", {}, name(item), item.id === choice.id && h("span", { "aria-hidden": "true" }, " ✓")),
+      h("span.hidden", {}, `${item.id === choice.id ? " chosen" : ""}, probability `),
       bar(item.probability),
       h("span.share", {}, deep ? number(item.probability, 5) : percent(item.probability)),
-      deep ? h("span.logit", {}, number(item.logit, 4)) : null,
+      deep ? [h("span.hidden", {}, ", logit "), h("span.logit", {}, number(item.logit, 4))] : null,
     );
   const rest = shown === candidates ? entry.rest : 1 - shown.reduce((total, { probability }) => total + probability, 0);
   return [

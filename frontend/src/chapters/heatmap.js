@@ -20,7 +20,7 @@ export function heatmap({ rows, columns, matrix, row, column, name, key, choose,
     const place = {
       "data-at": `${t} ${j}`,
       "data-weight": weight,
-      "aria-label": `${rows[t]} looks at ${columns[j]}: ${name} ${percent(weight)}`,
+      "aria-label": `${rows[t]} looks at ${columns[j]}: ${name} ${size === "open" ? cellNumber(weight) : percent(weight)}`,
       style: { "--weight": weight.toFixed(4), "--side": Math.sqrt(weight).toFixed(4) },
     };
     // Of thousands of cells, only those of the current row are buttons: arrow keys bring any row there.

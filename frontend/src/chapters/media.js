@@ -55,7 +55,7 @@ function written(app, view) {
     `The ${run.made.toLowerCase()}, as the model wrote it`,
     "Under each piece is its number in the vocabulary.",
     h("div.pieces.written", {}, run.target.tokens.map((token, index) =>
-      h("button.piece", { type: "button", class: token.special ? "special" : "", "data-key": `${view.side} piece target ${index}`, "aria-label": `step ${index + 1}: ${token.label}, number ${token.id}`, onclick: () => app.set({ step: index + 1 }) },
+      h("button.piece", { type: "button", class: token.special ? "special" : "", "data-key": `${view.side} piece target ${index}`, onclick: () => app.set({ step: index + 1 }) },
         h("bdi.piece-text", {}, run.piece(token.token)), h("span.piece-id", {}, token.id)))),
   );
 }

@@ -21,12 +21,14 @@ export function tokens(app, view) {
         {
           type: "button",
           class: [token.special && "special", name === "source" && index === chosen && "current"].filter(Boolean).join(" "),
-          "aria-label": `${name === "source" ? "token" : "step"} ${index + 1}: ${visible(token.token)}, number ${token.id}${token.special ? ", a marker added by the tokenizer" : ""}`,
           "data-key": `${view.side} piece ${name} ${index}`,
           onclick: () => app.set(name === "source" ? { source: index + 1 } : { step: index + 1 }),
         },
+        h("span.hidden", {}, `${name === "source" ? "token" : "step"} ${index + 1}: `),
         h("bdi.piece-text", {}, run.piece(token.token, name)),
+        h("span.hidden", {}, ", number "),
         h("span.piece-id", {}, token.id),
+        token.special && h("span.hidden", {}, ", a marker added by the tokenizer"),
       );
     };
     const words = side.words_.map((group) =>

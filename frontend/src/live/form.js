@@ -13,9 +13,9 @@ export function makeForm(settings, page) {
   const said = h("p.said", { id: "said", role: "status" });
   const earlier = h("p.earlier", { hidden: true });
   text.value = settings.example;
-  const box = h("form.ask", { onsubmit: (event) => event.preventDefault() },
-    h("label", { for: "text" }, "Your text"), text,
-    h("label", { for: "given" }, "A translation for the model to follow (if left empty, it writes its own)"), given,
+  const box = h("form.ask", { "aria-label": "Your text", onsubmit: (event) => event.preventDefault() },
+    h("div.field", {}, h("label", { for: "text" }, "Your text"), text),
+    h("div.field", {}, h("label", { for: "given" }, "A translation for the model to follow, if you want"), given),
     bar, said, earlier);
   const question = () => ({ text: text.value, given: given.value });
   tell("Loading the model …");

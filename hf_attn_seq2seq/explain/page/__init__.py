@@ -67,7 +67,8 @@ def render_page(
     Args:
         trace: What is shown; several traces are the sentences of a text.
         compare: A second trace, carried along and shown beside it.
-        beside: Which of the traces carried along is shown beside it at first; None: `compare`.
+        beside: Which of the traces carried along is shown beside it at first; None: `compare`. Of a run with something
+            changed, the page opens where that shows.
         faithfulness: Other views of what mattered in the trace; of several traces, one for each.
 
     Raises:
@@ -76,10 +77,12 @@ def render_page(
     traces = [trace] if isinstance(trace, Trace) else list(trace)
     if not traces:
         raise ValueError("A page shows at least one trace: give one.")
-    if len(traces) > 1 and not (compare is None and beside is None):
+    if len(traces) > 1 and compare is not None:
         raise ValueError("Two runs stand side by side for one sentence: give the trace of that sentence alone.")
     views = _views_of(traces, faithfulness)
-    sentences = [list(_family("this run", each, view=view)) for each, view in zip(traces, views)]
+    changed = beside is not None and beside is not compare
+    name = "before" if changed else "this run"
+    sentences = [list(_family(name, each, view=view)) for each, view in zip(traces, views)]
     if compare is not None:
         first, second = _two_names(traces[0], compare)
         sentences[0][0] = sentences[0][0]._replace(name=first)
@@ -113,7 +116,16 @@ def render_page(
     ]
     for run, sentence in zip(packed, (at for at in range(kept) for _ in sentences[at])):
         run["sentence"] = sentence
-    data = as_data({"runs": packed, "pool": pool.texts, "left_out": left_out, "beside": place, "overview": rows})
+    data = as_data(
+        {
+            "runs": packed,
+            "pool": pool.texts,
+            "left_out": left_out,
+            "beside": place,
+            "first": _place_of_change(traces[0], beside) if changed and beside is not None else {},
+            "overview": rows,
+        }
+    )
     title = f"{traces[0].document['source']['text']} → {traces[0].document['target']['text']}"
     if rows:
         title = f"{len(rows)} sentences: {title}"
@@ -153,6 +165,7 @@ def save_page(
     path: str | os.PathLike[str],
     *,
     compare: Trace | None = None,
+    beside: Trace | None = None,
     faithfulness: Faithfulness | Sequence[Faithfulness | None] | None = None,
 ) -> None:
     """
@@ -166,7 +179,7 @@ def save_page(
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder '{path.parent}' does not exist: create it before saving a page.")
-    text = render_page(trace, compare=compare, faithfulness=faithfulness)
+    text = render_page(trace, compare=compare, beside=beside, faithfulness=faithfulness)
     # A lone surrogate in a token has no UTF-8: as a character reference, a browser shows its sign for the unreadable.
     write_text(path, text, errors="xmlcharrefreplace")
 
@@ -216,6 +229,16 @@ def _family(
         family = list(_family(_changed(child), child, at, number))
         yield from family
         at += len(family)
+
+
+def _place_of_change(before: Trace, after: Trace) -> dict[str, Any]:
+    """Where a changed run shows its change: the changed step, or the first at which it chose another word."""
+    change = after.document.get("what_if") or {}
+    if "step" in change:
+        return {"chapter": "choice" if change["kind"] == "target" else "attention", "step": change["step"] + 1}
+    words = [[step["choice"]["id"] for step in each.document["steps"]] for each in (before, after)]
+    step = next((at for at, (one, other) in enumerate(zip(*words)) if one != other), 0)
+    return {"chapter": "attention", "step": step + 1}
 
 
 def _changed(child: Trace) -> str:
