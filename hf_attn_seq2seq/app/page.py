@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
+from inspect import isgeneratorfunction
 from typing import Any
 
 
@@ -15,7 +16,7 @@ import gradio as gr
 
 from hf_attn_seq2seq.app.limits import Limits
 from hf_attn_seq2seq.app.runs import Answer, Change, Ran, Runs
-from hf_attn_seq2seq.app.views import STYLE, card, frame, side_by_side, what_changed
+from hf_attn_seq2seq.app.views import STYLE, WAITING_FRAME, card, frame, sentence_pair, side_by_side, what_changed
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain.chapters import token_label
 from hf_attn_seq2seq.explain.compare import compare
@@ -81,44 +82,48 @@ def page_of(runs: Runs) -> gr.Blocks:
             beams = gr.Slider(1, runs.limits.beams, value=runs.beams, step=1, label="Beams", scale=1, min_width=200)
         go = gr.Button("Translate", variant="primary", elem_id="translate")
         gr.Examples([[example] for example in EXAMPLES], [text], label="Examples", cache_examples=False)
-        sentence = gr.Dropdown(label="Sentence shown", visible=False, elem_id="chosen")
         answer = gr.HTML(elem_id="answer")
+        sentence = gr.Radio(label="Sentences: choose the one to explain", visible=False, elem_id="chosen")
         with gr.Column(visible=False) as more:
+            explanation = gr.HTML(elem_id="explanation")
+            save = gr.Button("Save this page", size="sm", elem_id="save")
             gr.HTML("<h2>Change one thing, and see what changes</h2>")
             with gr.Tabs():
-                with gr.Tab("A source word"), gr.Row(equal_height=True):
+                with gr.Tab("A word of the source"), gr.Row(equal_height=True):
                     word = gr.Dropdown(label="Replace", elem_id="word")
                     new = gr.Textbox(label="With (empty to delete it)", max_length=60, elem_id="new")
                     edit = gr.Button("Replace the word", elem_id="edit", scale=0, min_width=200)
-                with gr.Tab("A target word"), gr.Row(equal_height=True):
+                with gr.Tab("A word of the translation"), gr.Row(equal_height=True):
                     step = gr.Dropdown(label="At the step of", elem_id="step")
-                    say = gr.Dropdown(label="Output (choose or type)", allow_custom_value=True, elem_id="say")
+                    say = gr.Dropdown(label="Say (choose or type)", allow_custom_value=True, elem_id="say")
                     force = gr.Button("Force this word", elem_id="force", scale=0, min_width=200)
                 with gr.Tab("The weights"), gr.Row(equal_height=True):
                     even_step = gr.Dropdown(label="At the step of", elem_id="even-step")
                     even = gr.Button("Use equal weights", elem_id="even", scale=0, min_width=200)
             changed = gr.HTML(elem_id="changed")
-            gr.HTML("<h2>Explanation</h2>")
-            explanation = gr.HTML(elem_id="explanation")
-            save = gr.Button("Save this page", size="sm", elem_id="save")
 
-        def translate(text: str, beams: float) -> dict[Any, Any]:
+        def translate(text: str, beams: float) -> Iterator[dict[Any, Any]]:
             found, ran = runs.translate(text, int(beams))
-            choices = [(f"{number}: {each}", number - 1) for number, each in enumerate(found.sentences, start=1)]
-            several = gr.Dropdown(choices, value=0, visible=len(choices) > 1)
-            return {sentence: several, **shown_of(found, 0, ran)}
+            pairs = zip(found.source, *found.targets)
+            choices = [(sentence_pair(number, *pair), number - 1) for number, pair in enumerate(pairs, start=1)]
+            yield {sentence: gr.Radio(choices, value=0, visible=len(choices) > 1), **shown_of(found, 0, ran)}
+            yield {explanation: frame(ran.first, compare=ran.second)}
 
-        def choose(was: tuple[Answer, int] | None, number: int | None) -> dict[Any, Any]:
+        def choose(was: tuple[Answer, int] | None, number: int | None) -> Iterator[dict[Any, Any]]:
             if was is None or number is None:
                 raise ValueError("Translate a text first, then choose a sentence.")
+            yield {explanation: WAITING_FRAME}
             found = was[0]
-            return shown_of(found, int(number), runs.sentence(found.sentences[int(number)], found.beams))
+            ran = runs.sentence(found.sentences[int(number)], found.beams)
+            yield shown_of(found, int(number), ran)
+            yield {explanation: frame(ran.first, compare=ran.second)}
 
         def shown_of(found: Answer, number: int, ran: Ran) -> dict[Any, Any]:
+            """All but the explanation, which takes longer to make and to send."""
             first, second = ran
             traces = (trace for trace in ran if trace is not None)
             cards = [
-                card(trace, name, found.source, target, number)
+                card(trace, name, found.source, target, number, heat=False)
                 for trace, name, target in zip(traces, runs.names, found.targets)
             ]
             words, _ = first.words("source")
@@ -133,7 +138,7 @@ def page_of(runs: Runs) -> gr.Blocks:
                 even_step: gr.Dropdown(steps, value=0),
                 say: gr.Dropdown(_candidates(first, 0), value=None),
                 changed: "",
-                explanation: frame(first, compare=second),
+                explanation: WAITING_FRAME,
             }
 
         def change(was: tuple[Answer, int] | None, kind: str, place: int | None, said: str | None = "") -> list[str]:
@@ -142,7 +147,8 @@ def page_of(runs: Runs) -> gr.Blocks:
             found, number = was
             before, after = runs.change(found.sentences[number], found.beams, Change(kind, int(place), said or ""))
             cards = [card(before, "Before"), card(after, "After")]
-            return [side_by_side(cards, what_changed(before, after)), frame(before, beside=after)]
+            told = f"{what_changed(before, after)} The explanation above shows both."
+            return [side_by_side(cards, told), frame(before, beside=after)]
 
         def candidates(was: tuple[Answer, int] | None, place: int | None) -> Any:
             if was is None or place is None:
@@ -217,7 +223,14 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
         except ValueError as error:
             raise gr.Error(str(error), title="Not done", print_exception=False) from None
 
-    return run
+    @wraps(function)
+    def run_in_parts(*arguments: Any) -> Iterator[Any]:
+        try:
+            yield from function(*arguments)
+        except ValueError as error:
+            raise gr.Error(str(error), title="Not done", print_exception=False) from None
+
+    return run_in_parts if isgeneratorfunction(function) else run
 
 
 def _steps(trace: Trace) -> list[tuple[str, int]]:

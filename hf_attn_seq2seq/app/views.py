@@ -14,9 +14,20 @@ from hf_attn_seq2seq.explain.page import render_page
 
 STYLE = Path(__file__).with_name("page.css")
 DARK_FROM = 0.6  # from this weight on, the other text colour is easier to read on the cell
+# The words show until the frame's page, which is large, covers them.
+EXPLANATION = '<div class="explanation-box"><p>Making the explanation …</p>{frame}</div>'
+WAITING_FRAME = EXPLANATION.format(frame="")
 
 
-def card(trace: Trace, title: str, source: Sequence[str] = (), target: Sequence[str] = (), chosen: int = 0) -> str:
+def card(
+    trace: Trace,
+    title: str,
+    source: Sequence[str] = (),
+    target: Sequence[str] = (),
+    chosen: int = 0,
+    *,
+    heat: bool = True,
+) -> str:
     """
     A translation, and below it where the model looked for each word.
 
@@ -25,13 +36,14 @@ def card(trace: Trace, title: str, source: Sequence[str] = (), target: Sequence[
         title: Title of the card.
         source, target: The sentences of the whole text and of its translation; empty: only those of the trace.
         chosen: The index of the trace's sentence.
+        heat: Whether the weights are shown.
     """
     source = _marked(source or [trace.document["source"]["text"]], chosen)
     shown = _marked(target or [trace.document["target"]["text"]], chosen)
     shown = shown or "<em>nothing: the model stopped at once</em>"
     return (
         f'<section class="card"><h3>{html.escape(title)}</h3><p class="source">{source}</p>'
-        f'<p class="translation" dir="auto">{shown}</p>{heat_map(trace)}</section>'
+        f'<p class="translation" dir="auto">{shown}</p>{heat_map(trace) if heat else ""}</section>'
     )
 
 
@@ -50,6 +62,20 @@ def side_by_side(cards: list[str], note: str = "") -> str:
     return f'{note}<div class="cards">{"".join(cards)}</div>'
 
 
+def sentence_pair(number: int, source: str, *targets: str) -> str:
+    """A row of the list of sentences."""
+    said = " / ".join(target.strip() or "nothing" for target in dict.fromkeys(targets))
+    return f"{number}. {source.strip()} → {said}"
+
+
+def cell_number(weight: float) -> str:
+    """A weight in a small cell, as the explanation page writes it: .73, 1.0"""
+    text = f"{weight:.2f}"
+    if text == "0.00":
+        return "·" if weight > 0 else "0"
+    return "1.0" if text == "1.00" else text.removeprefix("0")
+
+
 def heat_map(trace: Trace) -> str:
     """The weights between words as a table; a sentence if the model has no attention."""
     if not trace.layers:
@@ -65,8 +91,8 @@ def heat_map(trace: Trace) -> str:
         linked = {place for place, at in alignment.links if at == number}
         cells = "".join(
             f'<td class="{"strong" if weight >= DARK_FROM else "weak"}{" link" if place in linked else ""}" '
-            f'style="--weight: {100 * weight:.0f}%" title="{row} looks at {columns[place]}: {weight:.3f}">'
-            f"{weight:.2f}</td>"
+            f'style="--weight: {100 * weight:.0f}%" title="{row} looks at {columns[place]}: {100 * weight:.1f} %">'
+            f"{cell_number(weight)}</td>"
             for place, weight in enumerate(weights)
         )
         body.append(f'<tr><th scope="row">{row}</th>{cells}</tr>')
@@ -82,7 +108,9 @@ def frame(first: Trace, *, compare: Trace | None = None, beside: Trace | None = 
     """The explanation page in a sandboxed frame, which cannot access the page around it."""
     page = html.escape(render_page(first, compare=compare, beside=beside))
     allowed = "allow-scripts allow-downloads"
-    return f'<iframe class="explanation" title="Explanation" sandbox="{allowed}" srcdoc="{page}"></iframe>'
+    return EXPLANATION.format(
+        frame=f'<iframe class="explanation" title="Explanation" sandbox="{allowed}" srcdoc="{page}"></iframe>'
+    )
 
 
 def what_changed(before: Trace, after: Trace) -> str:

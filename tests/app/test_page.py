@@ -248,13 +248,13 @@ def test_translate_explain_and_change_in_a_browser(address: str, browser: Browse
     page.locator("#translate").click()
     page.locator("#answer .card").nth(1).wait_for()
     assert page.locator("#answer .translation").count() == 2
-    assert page.locator("#answer .card").first.locator("thead th").all_inner_texts() == TEXT.split()
     inside = page.frame_locator("#explanation iframe")
     inside.get_by_role("heading").first.wait_for()
     assert TEXT.split()[1] in inside.locator("body").inner_text()
     page.locator("#new textarea, #new input").first.fill("dog")
     page.locator("#edit").click()
     page.locator("#changed .card").nth(1).wait_for()
+    assert page.locator("#changed .card").first.locator("thead th").all_inner_texts() == TEXT.split()
     assert page.locator("#changed .source").all_inner_texts() == [TEXT, "dog" + TEXT.removeprefix("the")]
     inside.get_by_role("heading").first.wait_for()  # of the page with the changed run beside
     assert "dog" in inside.locator("body").inner_text()
@@ -269,11 +269,10 @@ def test_translate_explain_and_change_in_a_browser(address: str, browser: Browse
     assert Path(saved.value.path()).read_text("utf-8").startswith("<!")
     page.locator("#sentence textarea, #sentence input").first.fill("The cat is here. A dog sees the house.")
     page.locator("#translate").click()
-    page.locator("#chosen input").click()
-    page.get_by_role("option").nth(1).click()
+    page.locator("#chosen label").filter(has_text="2. A dog sees the house. → ").click()
     page.wait_for_function("document.querySelector('#answer mark')?.innerText === 'A dog sees the house.'")
     assert page.locator("#answer .source").first.inner_text() == "The cat is here. A dog sees the house."
-    assert page.locator("#answer .card").first.locator("thead th").first.inner_text() == "A"
+    inside.locator(".pair").filter(has_text="A dog sees").first.wait_for()
     page.locator("#sentence textarea, #sentence input").first.fill("a " * 13)
     page.locator("#translate").click()
     page.get_by_text("13 words").first.wait_for()
