@@ -80,7 +80,7 @@ def page_of(runs: Runs) -> gr.Blocks:
                 elem_id="sentence",
             )
             beams = gr.Slider(1, runs.limits.beams, value=runs.beams, step=1, label="Beams", scale=1, min_width=200)
-        go = gr.Button("Translate", variant="primary", elem_id="translate")
+            go = gr.Button("Translate", variant="primary", elem_id="translate", scale=0, min_width=140)
         gr.Examples([[example] for example in EXAMPLES], [text], label="Examples", cache_examples=False)
         answer = gr.HTML(elem_id="answer")
         sentence = gr.Radio(label="Sentences: choose the one to explain", visible=False, elem_id="chosen")
