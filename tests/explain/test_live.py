@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -38,6 +39,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "local_p": {"attention_type": "local_p", "attention_window": 2},
     "monotonic": {"attention_type": "monotonic", "encoder_type": "min_lstm"},
     "none": {"attention_type": "none"},
+    "pointer": {"pointer": True, "attention_type": "coverage", **HEADS},
+    "pointer with words": {**TRANSFORMER, "pointer": True, "pointer_slots": 3, "decoder_mixer": "ssru"},
     "average": {**TRANSFORMER, **HEADS, "decoder_layers": 2, "decoder_mixer": "average"},
 }
 # The run that the page makes, as plain values.
@@ -77,6 +80,7 @@ SPOIL = """async () => {
   return (await live.checks(made)).filter(({ passed }) => !passed).map((check) => check.name);
 }"""
 SPOIL_ARRAY = "arrays['%s'].data.forEach((value, at, data) => (data[at] = value + 0.01 + (0.04 * at) / data.length))"
+STRANGE = "the zebra sees a okapi and the zebra sees <unk> ."
 HOSTILE = "</script><img src=x onerror=alert(1)> <b>cat</b>"
 
 
@@ -166,6 +170,8 @@ def test_every_kind_as_in_python(kind: str, open_page: Callable[[str], Page], to
     page = ready(open_page(written.path.as_uri()))
     assert_run(page, model, tokenizer, TEXT)
     assert_run(page, model, tokenizer, "a dog", "le chat voit")
+    if model.config.pointer:
+        assert_run(page, model, tokenizer, STRANGE)
     assert page.locator(".absent, .check.bad").count() == 0
     for chapter in page.locator("[data-chapter]").all():
         chapter.click()
@@ -188,7 +194,9 @@ def tokenizers() -> dict[str, Any]:
 def test_every_vocabulary_as_in_python(kind: str, open_page: Callable[[str], Page], tmp_path: Path) -> None:
     tokenizer = tokenizers()[kind]
     model = save(tmp_path / "model", tokenizer)
-    written = save_site(str(tmp_path / "model"), tmp_path / "page.html", single_file=True, example=TEXT)
+    folder = tmp_path / "Élan vital, 2 #1"  # whose name is escaped in its address
+    folder.mkdir()
+    written = save_site(str(tmp_path / "model"), folder / "ma page.html", single_file=True, example=TEXT)
     page = ready(open_page(written.path.as_uri()))
     for text in ("The cat is   on the mat .", "Ein Café, 猫 und 🎸: naïve", "a  dog's house -- l'été"):
         assert_run(page, model, tokenizer, text)
@@ -269,7 +277,7 @@ def test_axe_finds_nothing_in_the_live_page(
 
 
 class Server:
-    """A web server for a folder, that remembers what was asked."""
+    """A web server for a folder, that remembers what was asked, and knows no kinds of files but pages."""
 
     def __init__(self, folder: Path) -> None:
         asked: list[str] = []
@@ -277,6 +285,10 @@ class Server:
         class Handler(SimpleHTTPRequestHandler):
             def log_message(self, *args: object) -> None:
                 asked.append(self.path)
+
+            def send_header(self, keyword: str, value: str) -> None:
+                if keyword != "Content-type" or value.startswith("text/html"):
+                    super().send_header(keyword, value)
 
         self.asked = asked
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
@@ -302,14 +314,16 @@ def test_static_files_are_read_once_and_nothing_is_asked_afterwards(
     browser: Browser, small: tuple[Any, Any, Path], serve: Callable[[Path], Server], tmp_path: Path
 ) -> None:
     model, tokenizer, folder = small
-    written = save_site(str(folder), tmp_path / "site", example=TEXT)
-    server = serve(written.path)
+    (tmp_path / "sites").mkdir()
+    written = save_site(str(folder), tmp_path / "sites" / "été 1", example=TEXT)
+    server = serve(tmp_path)
+    url = f"{server.url}sites/%C3%A9t%C3%A9%201/"  # below the root of the server
     context = browser.new_context()
     page = context.new_page()
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url))
-    ready(page.goto(server.url) and page)
-    assert sorted(url.removeprefix(server.url) for url in fetched) == sorted(["", *written.sizes])
+    ready(page.goto(url) and page)
+    assert sorted(each.removeprefix(url) for each in fetched) == sorted(["", *written.sizes])
     assert (written.path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     loaded = len(fetched)
     page.fill("#text", "a dog sees the old house")
@@ -322,38 +336,59 @@ def test_static_files_are_read_once_and_nothing_is_asked_afterwards(
     context.close()
 
 
-@pytest.mark.parametrize(
-    ("harm", "told"),
-    [
-        (
-            lambda file: file.unlink(),
-            "“model.safetensors” is missing beside this page: put it back, or make the page again.",
-        ),
-        (
-            lambda file: file.write_bytes(bytes([*file.read_bytes()[:-1], 7])),
-            "“model.safetensors” is not the file that this page was made with: make the page again.",
-        ),
-        (
-            lambda file: file.write_bytes(file.read_bytes()[:-1]),
-            "“model.safetensors” is not the file that this page was made with: make the page again.",
-        ),
-    ],
-    ids=["missing", "changed", "cut"],
-)
-def test_missing_or_changed_weights(
-    harm: Callable[[Path], Any],
-    told: str,
-    browser: Browser,
-    small: tuple[Any, Any, Path],
-    serve: Callable[[Path], Server],
-    tmp_path: Path,
+# What happens to a file, and what is told of it.
+HARMS: dict[str, tuple[str, Callable[[bytes], bytes | None], str]] = {
+    "missing": ("model.safetensors", lambda data: None, " is missing beside this page: put it back, or "),
+    "changed": (
+        "model.safetensors",
+        lambda data: bytes([*data[:-1], data[-1] ^ 1]),
+        r" is not the file that this page was made with \(its SHA-256 begins with \w{8}, not \w{8}\): ",
+    ),
+    "cut": (
+        "model.safetensors",
+        lambda data: data[:-1],
+        r" is not the file that this page was made with \([\d,]+ bytes, not [\d,]+\): ",
+    ),
+    "cut runtime": ("runtime.bin", lambda data: data[:9000], r" is not the file .* \(9,000 bytes, not [\d,]+\): "),
+    "of another export": (
+        "trace_step.onnx",
+        lambda data: data + b"\0",
+        r" is not the file .* \([\d,]+ bytes, not [\d,]+\): ",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def small_site(small: tuple[Any, Any, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_site(str(small[2]), tmp_path_factory.mktemp("site") / "files", example=TEXT).path
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_missing_or_changed_files(
+    harm: str, browser: Browser, small_site: Path, serve: Callable[[Path], Server], tmp_path: Path
 ) -> None:
-    written = save_site(str(small[2]), tmp_path / "site", example=TEXT)
-    harm(written.path / "model.safetensors")
+    name, change, told = HARMS[harm]
+    folder = Path(shutil.copytree(small_site, tmp_path / "site"))
+    changed = change((folder / name).read_bytes())
+    (folder / name).unlink()
+    if changed is not None:
+        (folder / name).write_bytes(changed)
     context = browser.new_context()
     page = context.new_page()
-    page.goto(serve(written.path).url)
-    assert refused(page) == told
+    page.goto(serve(folder).url)
+    assert re.fullmatch(f"“{re.escape(name)}”{told}make the page again\\.", refused(page))
+    context.close()
+
+
+def test_a_damaged_single_file(browser: Browser, small: tuple[Any, Any, Path], tmp_path: Path) -> None:
+    written = save_site(str(small[2]), tmp_path / "page.html", single_file=True)
+    page = written.path.read_text("utf-8")
+    cut = page.index('id="file model.safetensors">') + 100
+    written.path.write_text(f"{page[:cut]}?{page[cut + 1 :]}", "utf-8")
+    context = offline(browser)
+    shown = context.new_page()
+    shown.goto(written.path.as_uri())
+    assert re.fullmatch(r"“model\.safetensors” is not the file .*: make the page again\.", refused(shown))
     context.close()
 
 

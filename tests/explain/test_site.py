@@ -86,7 +86,6 @@ def test_the_runtime_is_that_of_the_sources() -> None:
 @pytest.mark.parametrize(
     ("fields", "settings", "sentence"),
     [
-        ({"pointer": True}, {}, "The live page cannot copy words, as this model with pointer=True does"),
         (
             {},
             {"repetition_penalty": 1.5},
@@ -98,7 +97,7 @@ def test_the_runtime_is_that_of_the_sources() -> None:
             "The live page takes text, and a model with frontend='speech' does not",
         ),
     ],
-    ids=["pointer", "setting", "speech"],
+    ids=["setting", "speech"],
 )
 def test_models_that_are_refused(
     fields: dict[str, Any], settings: dict[str, Any], sentence: str, tokenizer: Any, tmp_path: Path

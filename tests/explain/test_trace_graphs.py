@@ -60,6 +60,9 @@ def make(folder: Path, vocab_size: int, **fields: Any) -> tuple[Any, TraceGraphs
 def test_every_kind(fields: dict[str, Any], tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
     model, graphs = make(tmp_path, len(tokenizer), **fields)
     assert_same(trace_by_graphs(graphs, tokenizer, TEXT), trace(model, tokenizer, TEXT))
+    if model.config.pointer:
+        strange = "the zebra sees a okapi and the zebra"
+        assert_same(trace_by_graphs(graphs, tokenizer, strange), trace(model, tokenizer, strange))
     forced = [5, 7, 9]  # and then its own words
     assert_same(trace_by_graphs(graphs, tokenizer, "a dog", forced), trace(model, tokenizer, "a dog", forced))
 

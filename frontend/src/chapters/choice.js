@@ -1,5 +1,5 @@
 import { exact, fixed, h, number, percent, rounded } from "../dom.js";
-import { dot } from "../math.js";
+import { dot, sum } from "../math.js";
 import { absent, bar, check, largestFew, more, section, sumText, symbol, table, vectorRow } from "../marks.js";
 
 /** Choice and stop: the candidates, the logit of one of them, the choice, the stop. */
@@ -45,8 +45,9 @@ export function choiceAndStop(app, view) {
     ),
     section(
       h("span", {}, "Where the score of ", h("bdi.quoted", {}, name(candidate)), " comes from"),
-      depth === "lines" ? null : "The last vector of the step is multiplied, component by component, with the row of the word; the sum is the logit.",
-      logit(),
+      depth === "lines" || candidate.pointer?.logit === null ? null : "The last vector of the step is multiplied, component by component, with the row of the word; the sum is the logit.",
+      ...(candidate.pointer?.logit === null ? [] : logit()),
+      ...(candidate.pointer ? mixture() : []),
     ),
     section("Is this the end?", null, ending()),
   ];
@@ -63,10 +64,12 @@ export function choiceAndStop(app, view) {
     const hidden = run.row("output.hidden", step);
     const place = (run.document.output_ids ?? []).indexOf(candidate.id);
     const weights = place >= 0 ? run.row("output.rows", place) : null;
-    const probability = Math.exp(candidate.logit - entry.logsumexp);
+    const { logit: told, written } = candidate.pointer ?? { logit: candidate.logit, written: candidate.probability };
+    const { logsumexp } = candidate.pointer ? entry.pointer : entry;
+    const probability = Math.exp(told - logsumexp);
     const softmax = [
-      h("p.formula", {}, `p = exp(logit − log Σ exp) = exp(${number(candidate.logit, 4)} − ${number(entry.logsumexp, 4)}) = ${number(probability, 6)}`),
-      check("probability", probability, candidate.probability),
+      h("p.formula", {}, `${candidate.pointer ? "written" : "p"} = exp(logit − log Σ exp) = exp(${number(told, 4)} − ${number(logsumexp, 4)}) = ${number(probability, 6)}`),
+      check(candidate.pointer ? "written" : "probability", probability, written),
     ];
     if (!hidden || !weights) return [absent(run, hidden ? "output.rows" : "output.hidden", "The vectors behind this logit"), ...softmax];
     const bias = run.array("output.bias")?.data[place] ?? 0;
@@ -79,11 +82,30 @@ export function choiceAndStop(app, view) {
       deep
         ? h("p.formula", { "data-shown": "logit" }, `logit = ${sumText(largestFew(terms, 5).map((i) => [fixed(terms[i]), rounded(terms[i])]), terms.length, "largest", total, bias ? [[`${fixed(bias)} (bias)`, rounded(bias)]] : [])} = ${fixed(total)}`)
         : null,
-      check("logit = Σ row × vector" + (bias ? " + bias" : ""), total, candidate.logit),
+      check("logit = Σ row × vector" + (bias ? " + bias" : ""), total, told),
       ...softmax,
       depth === "vectors"
         ? more(app, "logit terms", "Every term", table("Terms of the logit", ["i", "r", "W", "r W"], Array.from(terms, (term, i) => [i + 1, exact(hidden[i]), exact(weights[i]), number(term, 6)]), { scroll: "logit" }))
         : null,
+    ];
+  }
+
+  /** What is copied, and both shares together. */
+  function mixture() {
+    const { written, copied, logit: told } = candidate.pointer;
+    const { p_gen: share } = entry.pointer;
+    const weights = run.row("pointer.weights", step);
+    const places = run.source.tokens.flatMap(({ id }, place) => (id === candidate.id ? [place] : []));
+    const read = weights && places.map((place) => weights[place]);
+    const probability = share * written + (1 - share) * copied;
+    return [
+      told === null ? h("p.note", {}, "This word is not in the vocabulary: it can only be copied from the source.") : null,
+      h("p.formula", {}, read?.length
+        ? `copied = the weights where the word stands = ${read.map((weight) => number(weight, 6)).join(" + ")} = ${number(sum(read), 6)}`
+        : `copied = ${number(copied, 6)}${places.length ? "" : ": the word is not in the source"}`),
+      read ? check("copied", sum(read), copied) : null,
+      h("p.formula", {}, `p = p_gen × written + (1 − p_gen) × copied = ${number(share, 4)} × ${number(written, 6)} + ${number(1 - share, 4)} × ${number(copied, 6)} = ${number(probability, 6)}`),
+      check("probability", probability, candidate.probability),
     ];
   }
 

@@ -3,6 +3,7 @@ import { Checks, compareRepeated, compareRun } from "./checks.js";
 import { Run } from "../run.js";
 import { Refusal, readFiles } from "./files.js";
 import { Model } from "./model.js";
+import { extended, tellPointer } from "./pointer.js";
 import { textsOf } from "./texts.js";
 import { Vocabulary } from "./tokens.js";
 import { traceOf } from "./trace.js";
@@ -50,10 +51,21 @@ export class Engine {
     return ids;
   }
 
+  /** The tokens of a text as the model reads them, and the vocabularies that know its words. */
+  read(text) {
+    const ids = this.encode(text);
+    const { pointer } = this.settings;
+    const { source, target } = this.vocabularies;
+    const found = pointer?.slots ? extended(pointer, source, text, ids) : { ids, words: [] };
+    if (!found.words.length) return { ids, vocabularies: this.vocabularies };
+    const both = [source, target].map((side) => side.withWords(found.words, pointer.first));
+    return { ids: found.ids, vocabularies: { source: both[0], target: both[1] } };
+  }
+
   /** The text that the model makes of another, without a trace. */
   async translate(text) {
-    const { tokens } = await this.model.run(this.encode(text), [], { recorded: false });
-    const { target } = this.vocabularies;
+    const { ids, vocabularies: { target } } = this.read(text);
+    const { tokens } = await this.model.run(ids, [], { recorded: false });
     return target.decode(tokens.filter((id) => !target.special.has(id)));
   }
 
@@ -64,12 +76,13 @@ export class Engine {
    * @param {{beams?: number, wanted?: () => void}} [options] `wanted` raises where the run is not wanted any more
    */
   async trace(text, given = "", { beams = 1, wanted = () => {} } = {}) {
-    const { settings, model, vocabularies } = this;
-    const ids = this.encode(text);
+    const { settings, model } = this;
+    const { ids, vocabularies } = this.read(text);
     const forced = given.trim() ? this.forced(given) : [];
     const run = await model.run(ids, forced, { turn: turns(wanted), ...(forced.length ? { limit: forced.length } : {}) });
     const document = traceOf(settings, vocabularies, text, ids, forced, run);
     const arrays = await model.arrays(run, document.output_ids);
+    if (settings.pointer) tellPointer(document, arrays, model.written(run));
     return { document, arrays, ...textsOf(settings, document, arrays), name: `“${text}”`, parent: null, faithfulness: null };
   }
 

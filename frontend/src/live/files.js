@@ -24,16 +24,28 @@ export async function readFiles(entries, progress) {
       took(bytes.length);
       await new Promise((done) => setTimeout(done)); // to show it
     }
-    if (bytes.length !== entry.bytes || (globalThis.crypto?.subtle && (await digest(bytes)) !== entry.sha256)) {
-      throw new Refusal(`“${entry.name}” is not the file that this page was made with: make the page again.`);
-    }
+    const wrong = await difference(bytes, entry);
+    if (wrong) throw new Refusal(`“${entry.name}” is not the file that this page was made with (${wrong}): make the page again.`);
     found.set(entry.name, entry.gzip ? await unzipped(bytes) : bytes);
   }
   return found;
 }
 
+/** How a file differs from the one that the page was made with; a page without a secure connection knows no checksums. */
+async function difference(bytes, entry) {
+  if (bytes.length !== entry.bytes) return `${bytes.length.toLocaleString("en")} bytes, not ${entry.bytes.toLocaleString("en")}`;
+  const found = globalThis.crypto?.subtle ? await digest(bytes) : entry.sha256;
+  return found === entry.sha256 ? "" : `its SHA-256 begins with ${found.slice(0, 8)}, not ${entry.sha256.slice(0, 8)}`;
+}
+
+/** The bytes; none if they are damaged. */
 function decoded(base64) {
-  const text = atob(base64);
+  let text = "";
+  try {
+    text = atob(base64);
+  } catch {
+    return new Uint8Array();
+  }
   const bytes = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
   return bytes;

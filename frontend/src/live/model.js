@@ -83,6 +83,11 @@ export class Model {
     return { tokens, source, steps, limit };
   }
 
+  /** The logits of the output layer at each step, where a pointer changes them. */
+  written({ steps }) {
+    return steps.map(({ found, row = 0 }) => asTensor(found[this.about.written]).row(row));
+  }
+
   /** The arrays of a trace. @param {number[]} outputIds the tokens whose rows of the output layer are shown */
   async arrays({ source, steps }, outputIds) {
     const { about } = this;

@@ -43,7 +43,14 @@ export class Vocabulary {
     this.names = new Map(names.map(([token, id]) => [id, token]));
     for (const { id, content } of file.added_tokens ?? []) this.names.set(id, content);
     this.known = new Map();
+    this.words = [];
+    this.first = Infinity;
     this.byteLevel = JSON.stringify(file.pre_tokenizer ?? null).includes('"ByteLevel"');
+  }
+
+  /** The same with the words of one source that a pointer can copy, whose numbers begin with `first`. */
+  withWords(words, first) {
+    return Object.assign(Object.create(Vocabulary.prototype), this, { words, first, known: new Map() });
   }
 
   encode(text) {
@@ -51,7 +58,18 @@ export class Vocabulary {
     return Array.from(this.encoder.encode(text).ids, (id) => Number(id ?? this.about.unknown));
   }
 
+  /** The text of tokens; words outside the vocabulary stand in the places of the unknown token. */
   decode(ids) {
+    if (!this.words.length) return this.decoded(ids);
+    const { unknown, settings: { unk_token: sign } } = this.about;
+    const words = ids.filter((id) => id >= this.first || id === unknown).map((id) => this.words[id - this.first] ?? sign);
+    const text = this.decoded(ids.map((id) => (id >= this.first ? unknown : id)));
+    const pieces = text.split(sign);
+    if (pieces.length !== words.length + 1) return text; // the text itself has such a sign
+    return pieces.map((piece, index) => piece + (words[index] ?? "")).join("");
+  }
+
+  decoded(ids) {
     if (!ids.length) return "";
     const tokens = withoutBroken(ids.map((id) => this.names.get(id) ?? ""));
     return tokens ? this.decoder.decoder(tokens) : this.decoder.decode(ids, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
@@ -60,7 +78,7 @@ export class Vocabulary {
   /** A token as the trace names it. */
   name(id) {
     if (!this.known.has(id)) {
-      const token = this.names.get(id);
+      const token = this.words[id - this.first] ?? this.names.get(id);
       this.known.set(id, { id, token: token ?? `[${id}]`, text: token === undefined ? "" : this.decode([id]) });
     }
     return { ...this.known.get(id) };
@@ -82,7 +100,8 @@ export class Vocabulary {
 
   /** The places `[start, end]` of tokens in the text that they were made from, in characters. */
   spans(text, ids) {
-    const plain = ids.filter((id) => !this.special.has(id)).map((id) => this.name(id));
+    const known = ids.map((id) => (id >= this.first ? this.about.unknown : id));
+    const plain = known.filter((id) => !this.special.has(id)).map((id) => this.name(id));
     const spans = this.byteSpans(text, plain) ?? this.letterSpans(text, plain);
     return ids.map((id) => (this.special.has(id) ? null : spans.shift()));
   }

@@ -27,6 +27,7 @@ from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import is_exported, resolve
 from hf_attn_seq2seq.explain.checks import told_rules
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.live.format import WRITTEN
 from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
 from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
 from hf_attn_seq2seq.explain.names import EXAMPLE
@@ -68,7 +69,7 @@ def save_site(name: str, output: str | Path, *, single_file: bool = False, examp
         example: The text that the page begins with.
 
     Raises:
-        ValueError: The model does not read text, has a pointer, is exported or not of this package, or searches with
+        ValueError: The model does not read text, is exported or not of this package, or searches with
             settings that the page lacks; the example is blank or longer than the model reads; or the output exists.
     """
     refuse_blank("The example", example)
@@ -106,11 +107,6 @@ def _refuse_unshown(config: Any) -> None:
             f"The live page takes text, and a model with frontend='{config.frontend}' does not: explain it with "
             "hf-attn-seq2seq explain."
         )
-    if config.pointer:
-        raise ValueError(
-            "The live page cannot copy words, as this model with pointer=True does: explain it with hf-attn-seq2seq "
-            "explain."
-        )
 
 
 def _refuse_long(example: str, tokenizer: PreTrainedTokenizerBase, longest: int) -> None:
@@ -146,7 +142,8 @@ def _content(
     for file, side in _vocabularies(tokenizer).items():
         found[file] = side.backend_tokenizer.to_str().encode()
     wanted = {name: about[name] for name in ("memory", "state", "once", "steps")}
-    return _Content(found, {"graphs": list(graphs), "weights": [path.name for path in weights], **wanted})
+    weight_names = [path.name for path in weights]
+    return _Content(found, {"graphs": list(graphs), "weights": weight_names, "written": WRITTEN, **wanted})
 
 
 def _vocabularies(tokenizer: Any) -> dict[str, Any]:
@@ -178,6 +175,7 @@ def _settings(
         "search": settings,
         "told": told,
         "vocabulary": config.output_size,
+        "pointer": {"slots": config.pointer_slots, "first": config.vocab_size} if config.pointer else None,
         "chapters": chapter_templates(first, second),
         "sentences": sentence_templates(first, second),
         "checks": told_rules(model_terms(model)),

@@ -64,6 +64,9 @@ class Share(_Slot, float):
 
     __radd__ = __add__
 
+    def __rsub__(self, other: float) -> Share:
+        return Share(other - float(self), f"rest.{self.name}")
+
 
 class SlotFacts(Facts):
     """Facts of which those that differ from run to run are slots."""
@@ -91,7 +94,7 @@ def chapter_templates(first: Trace, second: Trace) -> dict[str, dict[str, dict[s
     The chapters by their keys and cases; a chapter that always speaks alike has the case "".
 
     Args:
-        first, second: Runs of the model without pointer, of other lengths, which differ in source and target too.
+        first, second: Runs of the model, of other lengths, which differ in source and target too.
     """
     found: dict[str, dict[str, dict[str, str]]] = {}
     spoken: dict[str, dict[str, dict[str, Any]]] = {
@@ -159,6 +162,8 @@ def _facts(
         "candidates": [{}, {}],
         "processed": [{}] if processed else [],
     }
+    if "pointer" in document["steps"][0]:
+        step["pointer"] = {"p_gen": Share(0.5, "p_gen")}
     document["steps"] = [step] * STEPS
     document["run"] |= {"forced": forced, "stopped": stopped, "max_new_tokens": Count(9, "limit"), "num_beams": 1}
     # As objects, for arrays of numbers hold no slots.
