@@ -31,13 +31,15 @@ for (const [name, entry, format] of bundles) {
   }
 }
 
-// ONNX Runtime itself, compressed, as the live page carries it.
-const runtime = await readFile(new URL("node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm", import.meta.url));
-const kept = fileURLToPath(new URL("../hf_attn_seq2seq/explain/page/runtime.wasm.gz", import.meta.url));
-const before = await readFile(kept).then(gunzipSync, () => null);
-if (!before?.equals(runtime)) {
+// What the live page carries in WebAssembly, compressed: ONNX Runtime, and the library that splits texts.
+const libraries = [["runtime", "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm"], ["sentences", "sentencex-wasm/sentencex_wasm_bg.wasm"]];
+for (const [name, path] of libraries) {
+  const library = await readFile(new URL(`node_modules/${path}`, import.meta.url));
+  const kept = fileURLToPath(new URL(`../hf_attn_seq2seq/explain/page/${name}.wasm.gz`, import.meta.url));
+  const before = await readFile(kept).then(gunzipSync, () => null);
+  if (before?.equals(library)) continue;
   if (check) {
     console.error(`${kept} is not that of node_modules: run "npm run build" in frontend/ and commit it.`);
     process.exitCode = 1;
-  } else await writeFile(kept, gzipSync(runtime, { level: 9 }));
+  } else await writeFile(kept, gzipSync(library, { level: 9 }));
 }

@@ -62,7 +62,7 @@ export class App {
   /**
    * @param {HTMLElement} root
    * @param {Run[][]} sentences the runs of each; none of one that `packed.make` is to be asked for
-   * @param {{left_out: {what: string, why: string}[], overview: any[], beside: number, make?: (sentence: number) => void}} packed
+   * @param {{left_out: {what: string, why: string}[], overview: any[], beside: number, make?: (sentence: number) => void, facts?: () => string}} packed
    *   `make` makes the runs of a sentence, and shows it
    */
   constructor(root, sentences, packed) {
@@ -374,7 +374,7 @@ export class App {
         ? more(this, "omitted", `What is left out (${omitted.length + left.length})`,
           h("ul", {}, [...omitted, ...left].map(({ what, why }) => h("li", {}, h("b", {}, what), `: ${why}`))))
         : null,
-      h("p.facts", {}, `${doc.model.class}, ${whole(doc.model.parameters)} parameters · ${Object.entries(doc.versions).map(([name, version]) => `${name} ${version}`).join(" · ")} · ${doc.run.num_beams > 1 ? `${doc.run.num_beams} beams` : "greedy"}${doc.run.forced ? " · target given" : ""} · ${doc.run.dtype}`),
+      h("p.facts", {}, `${doc.model.class}, ${whole(doc.model.parameters)} parameters · ${Object.entries(doc.versions).map(([name, version]) => `${name} ${version}`).join(" · ")} · ${doc.run.num_beams > 1 ? `${doc.run.num_beams} beams` : "greedy"}${doc.run.forced ? " · target given" : ""} · ${doc.run.dtype}${this.packed.facts ? ` · ${this.packed.facts()}` : ""}`),
     ];
   }
 

@@ -702,6 +702,10 @@ def _layer_number(name: str) -> int:
     return next((int(part) for part in name.split(".") if part.isdigit()), 0)
 
 
+OMITTED_OF_BEAMS = {
+    "what": "the vectors of beams that did not win",
+    "why": "size; the beam tree has their words and sums",
+}
 ENCODER, DECODER = "model.encoder", "model.decoder"
 
 
@@ -762,9 +766,7 @@ def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[d
             what = "the inner numbers of the Transformer's feed-forward layers"
         omitted.append({"what": what, "why": "size; the states of each layer contain their results"})
     if num_beams > 1:
-        omitted.append(
-            {"what": "the vectors of beams that did not win", "why": "size; the beam tree has their words and sums"}
-        )
+        omitted.append(OMITTED_OF_BEAMS)
     return omitted
 
 

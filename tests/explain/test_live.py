@@ -20,6 +20,8 @@ from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings, train_tok
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence
 from hf_attn_seq2seq.explain.live.site import save_site
+from hf_attn_seq2seq.explain.sentences import overview
+from hf_attn_seq2seq.splitting import split_text
 from tests.explain.browser import axe_finds, chromium, needs_axe, offline, too_wide
 from tests.explain.conftest import SENTENCES, TEXT
 from tests.explain.live import save
@@ -44,8 +46,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "average": {**TRANSFORMER, **HEADS, "decoder_layers": 2, "decoder_mixer": "average"},
 }
 # The run that the page makes, as plain values.
-RUN = """async ([text, given]) => {
-  const made = await live.trace(text, given);
+RUN = """async ([text, given, beams]) => {
+  const made = await live.trace(text, given, { beams });
   const { document, arrays, chapters, sentences } = made;
   document.checks = await live.checks(made);
   const plain = Object.entries(arrays).map(([name, { shape, data }]) => [name, { shape, values: Array.from(data) }]);
@@ -81,6 +83,11 @@ SPOIL = """async () => {
 }"""
 SPOIL_ARRAY = "arrays['%s'].data.forEach((value, at, data) => (data[at] = value + 0.01 + (0.04 * at) / data.length))"
 STRANGE = "the zebra sees a okapi and the zebra sees <unk> ."
+BEAMED = {kind: KINDS[kind] for kind in ("gru", "transformer", "average")}
+# Changes the settings of the search.
+SET = """([early_stopping, min_new_tokens]) => {
+  Object.assign(live.settings.search, { early_stopping, min_new_tokens });
+}"""
 HOSTILE = "</script><img src=x onerror=alert(1)> <b>cat</b>"
 
 
@@ -125,18 +132,21 @@ def refused(page: Page) -> str:
     return wrong.inner_text()
 
 
-def assert_run(page: Page, model: Any, tokenizer: Any, text: str, given: str = "", **options: Any) -> Trace:
+def assert_run(
+    page: Page, model: Any, tokenizer: Any, text: str, given: str = "", beams: int = 1, **options: Any
+) -> Trace:
     """The page's run is Python's: document, arrays, and what is said of it."""
-    found = page.evaluate(RUN, [text, given])
+    found = page.evaluate(RUN, [text, given, beams])
     arrays = {
         name: np.asarray(each["values"], dtype=np.float32).reshape(each["shape"])
         for name, each in found["arrays"].items()
     }
-    wanted = trace(model, tokenizer, text, given or None, num_beams=1, **options)
+    wanted = trace(model, tokenizer, text, given or None, num_beams=beams, **options)
     made = Trace(found["document"], arrays)
     assert_checked(made)
     assert_same(made, wanted)
-    assert found["chapters"] == {key: asdict(each) for key, each in chapter_texts(wanted).items()}
+    for key, chapter in chapter_texts(wanted).items():
+        assert_said(found["chapters"][key], asdict(chapter))
     assert found["sentences"] == [step_sentence(wanted, step) for step in range(len(wanted.document["steps"]))]
     return wanted
 
@@ -163,6 +173,15 @@ def assert_checked(made: Trace) -> None:
     assert repeated["compared"] == sum(len(step["candidates"]) for step in made.document["steps"])
 
 
+def assert_said(found: dict[str, str], wanted: dict[str, str]) -> None:
+    """The same texts, up to the last digit of a number with four, which rounding may change."""
+    assert found.keys() == wanted.keys()
+    for part, text in wanted.items():
+        ours, theirs = (re.split(r"(-?\d+\.\d{4})", each) for each in (found[part], text))
+        assert ours[::2] == theirs[::2]
+        assert [float(each) for each in ours[1::2]] == pytest.approx([float(each) for each in theirs[1::2]], abs=2e-4)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_as_in_python(kind: str, open_page: Callable[[str], Page], tokenizer: Any, tmp_path: Path) -> None:
     model = save(tmp_path / "model", tokenizer, **KINDS[kind])
@@ -176,6 +195,25 @@ def test_every_kind_as_in_python(kind: str, open_page: Callable[[str], Page], to
     for chapter in page.locator("[data-chapter]").all():
         chapter.click()
         assert page.locator(".check.bad").count() == 0
+
+
+@pytest.mark.parametrize("kind", BEAMED)
+def test_beams_as_in_python(kind: str, open_page: Callable[[str], Page], tokenizer: Any, tmp_path: Path) -> None:
+    """The same tree of hypotheses, and the numbers of the one that won."""
+    model = save(tmp_path / "model", tokenizer, **BEAMED[kind])
+    settings = model.generation_config
+    settings.update(num_beams=2, max_new_tokens=9, length_penalty=0.6)
+    settings.save_pretrained(tmp_path / "model")
+    written = save_site(str(tmp_path / "model"), tmp_path / "page.html", single_file=True, example=TEXT)
+    page = ready(open_page(written.path.as_uri()))
+    states: set[str] = set()
+    for number, (early_stopping, least) in enumerate(((False, 0), (True, 0), ("never", 3))):
+        settings.update(early_stopping=early_stopping, min_new_tokens=least)
+        page.evaluate(SET, [number, least])
+        for text, beams in ((TEXT, 2), ("a dog", 3), ("un chien voit la vieille maison .", 5)):
+            made = assert_run(page, model, tokenizer, text, beams=beams)
+            states |= {each["state"] for step in made.document["beams"]["steps"] for each in step["hypotheses"]}
+    assert states == {"kept", "finished", "dropped"}
 
 
 def tokenizers() -> dict[str, Any]:
@@ -250,6 +288,10 @@ def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
     page.fill("#text", " ")
     assert refused(page) == "There is no text yet: type a sentence."
     assert page.locator(".earlier").inner_text() == "Below is still: “a dog”"  # which passes for nothing newer
+    page.fill("#text", "a dog \ud83c")
+    assert "half a character" in refused(page)
+    page.fill("#text", "dog " * 25_001)  # characters
+    page.locator("#said").filter(has_text="100,004 characters, and the page takes 100,000").wait_for()
     page.fill("#text", "dog " * 5000)  # words
     page.locator("#said").filter(has_text="reads at most").wait_for()
     assert "tokens, and the model reads at most 2,048: give it sentence by sentence." in refused(page)
@@ -274,6 +316,75 @@ def test_axe_finds_nothing_in_the_live_page(
     page.emulate_media(color_scheme="dark")
     assert axe_finds(page, ("bars",)) == []
     assert too_wide(page, ("numbers",)) == []
+
+
+SPLIT = {
+    "en": [
+        "Dr. Smith came at 3.15 p.m. He left. Why? Nobody knows…",
+        "He said: “Come! Now!” And she came (slowly). [1] It was No. 5, i.e. the last... Was it?",
+        "1. First.\n2. Second!\r\n\r\n  ?!  \n\u2028Third line\x0bfourth. \u00a0 ",
+        "Mr. X., of the U.S., wrote to a@b.org. See http://a.org/b.c. The end",
+        "🎸 Music. 🎸! <b>Bold.</b> </script> A “🎸.” B",
+    ],
+    "fr_XX": ["M. Dupont est là. « Bonjour ! » dit-il. Mme Curie, p. ex., rit… Vraiment ? Oui.", "L’été. C’est fini."],
+    "de": ["Z. B. am 3. Mai kam Dr. Weiß. „Gut.“ Er ging. Usw. usf."],
+    "zh": ["猫在垫子上。狗呢？它在那边！“是的。”他说。"],
+    "ar": ["مرحبا؟ نعم. القطة على السجادة."],
+    "hi": ["बिल्ली चटाई पर है। कुत्ता कहाँ है?"],
+    "ru": ["Кот сидит. Т. е. лежит? Да! г. Москва."],
+}
+
+
+def test_a_paragraph_is_read_sentence_by_sentence(
+    open_page: Callable[[str], Page], small: tuple[Any, Any, Path], tmp_path: Path
+) -> None:
+    model, tokenizer, folder = small
+    written = save_site(str(folder), tmp_path / "page.html", single_file=True, example=TEXT)
+    page = ready(open_page(written.path.as_uri()))
+    for language, texts in SPLIT.items():
+        for text in texts:
+            found = page.evaluate("([text, language]) => live.sentences(text, language)", [text, language])
+            wanted = split_text(text, language)
+            assert [each["text"] for each in found] == [piece.sentence for piece in wanted], text
+    sentences = ["the cat is on the mat.", "A dog!", "Un chien voit la maison"]
+    page.evaluate(
+        """() => {
+          globalThis.traced = [];
+          const trace = live.trace.bind(live);
+          live.trace = (text, ...others) => (traced.push(text), trace(text, ...others));
+        }"""
+    )
+
+    def said() -> list[str]:
+        return page.locator(".sentence-said").all_inner_texts()
+
+    page.fill("#text", " ".join(sentences))
+    page.locator("#said").filter(has_text="ms, in this browser").wait_for()
+    expect = page.wait_for_function
+    expect("() => traced.length === 3 && !document.querySelector('.ask').textContent.includes('…')")
+    made = [trace(model, tokenizer, sentence) for sentence in sentences]
+    # The caret stands in the last one, whose picture came first.
+    assert page.evaluate("traced") == [sentences[2], *sentences[:2]]
+    assert said() == [each.document["target"]["text"] for each in made]
+    assert page.locator(".sentence-score").all_inner_texts() == [
+        f"{each.score:.3f}".replace("-", "−") for each in overview(made)
+    ]
+    chosen = page.locator('.sentence[aria-pressed="true"] .sentence-text')
+    assert chosen.inner_text() == sentences[2]
+    page.locator(".sentence").nth(1).click()
+    page.locator('.sentence[aria-pressed="true"]').filter(has_text="A dog!").wait_for()
+    assert page.evaluate("traced.length") == 3  # nothing is computed twice
+    page.wait_for_timeout(1600)
+    page.evaluate("() => document.getElementById('text').setSelectionRange(28, 28)")
+    page.type("#text", "y")  # A dogy!
+    expect("() => traced.length === 4 && document.querySelectorAll('.side').length === 2")
+    assert page.evaluate("traced.at(-1)") == "A dog!".replace("g", "gy")
+    assert page.locator(".run-choice select").first.locator("option").all_inner_texts() == [
+        "“A dogy!”",
+        "before: “A dog!”",
+    ]
+    page.fill("#given", "le chat")
+    assert "A translation to follow belongs to one sentence, and this text has 3" in refused(page)
 
 
 class Server:

@@ -53,7 +53,7 @@ def test_one_file_of_the_packaged_model(tmp_path: Path, capsys: pytest.CaptureFi
     assert path.stat().st_size < 30e6
     elements = Elements(path.read_text("utf-8"))
     settings = json.loads(elements.found["live"])
-    assert settings["example"] == EXAMPLE
+    assert settings["examples"][0]["text"] == EXAMPLE
     assert {f"file {entry['name']}" for entry in settings["files"]} < elements.found.keys()
     assert elements.policy == (
         f"default-src 'none'; script-src 'sha256-{digest(elements.found['script'])}' 'wasm-unsafe-eval'; "

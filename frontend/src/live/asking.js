@@ -1,5 +1,6 @@
 // What the reader asks, and the runs that answer it: the newest question alone, and one run at a time.
 import { App } from "../app.js";
+import { whole } from "../dom.js";
 import { Run } from "../run.js";
 import { readAddress } from "../state.js";
 import { Refusal } from "./files.js";
@@ -8,10 +9,12 @@ import { Proving } from "./proving.js";
 import { Superseded, pause } from "./turns.js";
 
 const BURST_MS = 1500; // keys that follow each other faster are one edit
+const MOST_CHARACTERS = 100_000;
 
 /**
- * @typedef {{ text: string, chosen: number|null, given: string, beams: number }} Question
- *   `chosen` is the sentence to look at, from 0, or null for the one that is; `given` a translation to follow, or blank
+ * @typedef {{ text: string, given: string, beams: number, chosen: number|null, place: number|null }} Question
+ *   `given` is a translation to follow, or blank; the sentence to look at is number `chosen`, from 0, or that at a place of the
+ *   text, or the one that is looked at
  */
 export class Asking {
   /**
@@ -23,7 +26,7 @@ export class Asking {
     this.engine = engine;
     this.root = root;
     this.tell = tell;
-    this.question = { text: "", chosen: null, given: "", beams: engine.settings.search.num_beams };
+    this.question = { text: "", given: "", beams: engine.settings.search.num_beams, chosen: null, place: null };
     this.kept = new Kept();
     this.proving = new Proving(engine);
     this.app = null;
@@ -39,7 +42,7 @@ export class Asking {
    * @param {Partial<Question>} change
    */
   ask(change) {
-    this.question = { ...this.question, ...change };
+    this.question = { ...this.question, chosen: null, place: null, ...change };
     this.asked++;
     this.proving.stop();
     this.busy ??= this.answer().finally(() => (this.busy = null));
@@ -58,13 +61,7 @@ export class Asking {
   begin(change) {
     this.before.shown = [];
     this.shown = [];
-    return this.ask({ chosen: 0, ...change });
-  }
-
-  /** The sentence of a text that holds a place. */
-  at(text, place) {
-    const index = this.engine.sentences(text).findIndex(({ end }) => place <= end);
-    return index < 0 ? null : index;
+    return this.ask({ ...change, chosen: this.app ? 0 : null });
   }
 
   async answer() {
@@ -84,17 +81,23 @@ export class Asking {
   /** @param {Question} question @param {() => void} wanted raises a `Superseded` where it is not any more */
   async run(question, wanted) {
     const began = performance.now();
+    const { length } = question.text;
+    if (length > MOST_CHARACTERS) throw new Refusal(`This text has ${whole(length)} characters, and the page takes ${whole(MOST_CHARACTERS)} at most: give it a part.`);
     const sentences = this.engine.sentences(question.text).map((sentence) => ({ ...sentence, key: JSON.stringify([sentence.text, question.given.trim(), question.beams]) }));
     if (sentences.length > 1 && question.given.trim()) {
       throw new Refusal(`A translation to follow belongs to one sentence, and this text has ${sentences.length}: leave one of them, or empty that field.`);
     }
-    const chosen = Math.min(question.chosen ?? this.app?.sentence ?? readAddress().sentence - 1, sentences.length - 1);
+    const at = question.place === null ? -1 : sentences.findIndex(({ end }) => question.place <= end);
+    const looked = question.chosen ?? (at < 0 ? null : at) ?? this.app?.sentence ?? readAddress().sentence - 1;
+    const chosen = Math.min(Math.max(looked, 0), sentences.length - 1);
     const rows = sentences.map(({ text, key }, index) => ({ index, text, kept: true, ...(this.kept.row(key) ?? { translation: "…", score: null, pending: true }) }));
     const make = async (index) => {
-      await this.made(sentences[index], question, wanted);
+      await this.made(sentences[index], question, wanted).catch((error) => {
+        throw error instanceof Refusal && rows.length > 1 ? new Refusal(`Sentence ${index + 1}: ${error.message}`) : error;
+      });
       rows[index] = { ...rows[index], ...this.kept.row(sentences[index].key), pending: false };
     };
-    const tell = () => this.tell.answered({ sentences, rows, chosen, took: performance.now() - began });
+    const tell = () => this.tell.answered({ text: question.text, sentences, rows, chosen, took: performance.now() - began });
     await make(chosen);
     this.show(sentences, rows, chosen);
     tell();
@@ -132,7 +135,7 @@ export class Asking {
     const place = { sentences: Object.assign(Array(rows.length), { [chosen]: runs }), overview, sentence: chosen + 1, beside: earlier && this.beside.wanted ? 2 : 0 };
     if (this.app) this.app.replace(place);
     else {
-      this.app = new App(this.root, place.sentences, { left_out: [], overview, beside: 0, make: (index) => this.ask({ chosen: index }) });
+      this.app = new App(this.root, place.sentences, { left_out: [], overview, beside: 0, facts: () => this.engine.memory(), make: (index) => this.ask({ chosen: index }) });
       this.app.start();
     }
     this.shown = sentences;

@@ -4,6 +4,7 @@ import { Run } from "../run.js";
 import { Refusal, readFiles } from "./files.js";
 import { Model } from "./model.js";
 import { extended, tellPointer } from "./pointer.js";
+import { LIBRARY, makeSplitter, wholeText } from "./splitting.js";
 import { textsOf } from "./texts.js";
 import { Vocabulary } from "./tokens.js";
 import { traceOf } from "./trace.js";
@@ -14,10 +15,17 @@ const RUNTIME = "runtime.bin";
 const SIMD = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11);
 
 export class Engine {
-  constructor(settings, model, vocabularies) {
+  /**
+   * @param {any} settings what the export wrote into the page
+   * @param {Model} model
+   * @param {{source: Vocabulary, target: Vocabulary}} vocabularies
+   * @param {(text: string) => import("./splitting.js").Sentence[]} sentences what the model reads of a text, piece by piece
+   */
+  constructor(settings, model, vocabularies, sentences) {
     this.settings = settings;
     this.model = model;
     this.vocabularies = vocabularies;
+    this.sentences = sentences;
   }
 
   /** @param {any} settings what the export wrote into the page @param {(share: number) => void} progress */
@@ -32,17 +40,21 @@ export class Engine {
     const one = vocabulary(source);
     const vocabularies = { source: one, target: target.file === source.file ? one : vocabulary(target) };
     const model = await Model.open(settings.graphs, settings.search, files.get(RUNTIME), (name) => files.get(name));
-    return new Engine(settings, model, vocabularies);
+    const library = files.get(LIBRARY);
+    const sentences = library ? await makeSplitter(library, settings.language) : (text) => [wholeText(text)];
+    return new Engine(settings, model, vocabularies, sentences);
   }
 
-  /** The sentences of a text, with their places. @returns {{text: string, start: number, end: number}[]} */
-  sentences(text) {
-    return [{ text, start: 0, end: text.length }];
+  /** What the page keeps in memory, in words. */
+  memory() {
+    const told = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+    const { weights, runtime } = this.model.memory();
+    return `weights ${told(weights)}, WebAssembly's memory ${told(runtime)}`;
   }
 
   /** The tokens of a text, if the model can read it. */
   encode(text) {
-    if (!text.trim()) throw new Refusal("There is no text yet: type a sentence.");
+    wholeText(text);
     const ids = this.vocabularies.source.encode(text);
     const { longest } = this.settings;
     if (ids.length > longest) {
@@ -75,11 +87,11 @@ export class Engine {
    * @param {string} given a translation that the model is to say, or blank
    * @param {{beams?: number, wanted?: () => void}} [options] `wanted` raises where the run is not wanted any more
    */
-  async trace(text, given = "", { beams = 1, wanted = () => {} } = {}) {
+  async trace(text, given = "", { beams = this.settings.search.num_beams, wanted = () => {} } = {}) {
     const { settings, model } = this;
     const { ids, vocabularies } = this.read(text);
     const forced = given.trim() ? this.forced(given) : [];
-    const run = await model.run(ids, forced, { turn: turns(wanted), ...(forced.length ? { limit: forced.length } : {}) });
+    const run = await model.run(ids, forced, { beams: forced.length ? 1 : beams, turn: turns(wanted), ...(forced.length ? { limit: forced.length } : {}) });
     const document = traceOf(settings, vocabularies, text, ids, forced, run);
     const arrays = await model.arrays(run, document.output_ids);
     if (settings.pointer) tellPointer(document, arrays, model.written(run));

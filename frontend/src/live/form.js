@@ -1,42 +1,81 @@
 // The form at the top of the live page: the text, how it is to be translated, and what came of it.
-import { h, visible, whole } from "../dom.js";
+import { h, whole } from "../dom.js";
+import { choice } from "../marks.js";
 import { Refusal } from "./files.js";
+
+const BEAMS = [1, 2, 3, 4, 5];
+const SHORT = 60; // characters of a text, where it is only named
 
 /**
  * @param {any} settings what the export wrote into the page
  * @param {HTMLElement} page where the runs are shown
  */
 export function makeForm(settings, page) {
-  const text = h("textarea", { id: "text", rows: 2, spellcheck: "false", autocomplete: "off", "aria-describedby": "said" });
-  const given = h("input", { id: "given", type: "text", autocomplete: "off", spellcheck: "false" });
+  const text = h("textarea", { id: "text", rows: 2, spellcheck: "false", autocomplete: "off", "aria-label": "Your text", "aria-describedby": "said" });
+  const given = h("input", { id: "given", type: "text", autocomplete: "off", spellcheck: "false", "aria-label": "A translation for the model to follow" });
   const bar = h("progress", { max: 1, value: 0, "aria-label": "loading the model" });
-  const said = h("p.said", { id: "said", role: "status" });
+  const said = h("output.said", { id: "said", for: "text", role: "status" });
   const earlier = h("p.earlier", { hidden: true });
-  text.value = settings.example;
+  const beams = h("div.beams");
+  const numbers = [...new Set([...BEAMS, settings.search.num_beams])].sort((one, other) => one - other);
+  let asking = null;
+  let chosen = settings.search.num_beams;
+  text.value = settings.examples[0].text;
   const box = h("form.ask", { "aria-label": "Your text", onsubmit: (event) => event.preventDefault() },
-    h("div.field", {}, h("label", { for: "text" }, "Your text"), text),
-    h("div.field", {}, h("label", { for: "given" }, "A translation for the model to follow, if you want"), given),
+    h("label.ask-title", { for: "text" }, "Your text"), text,
+    h("div.ask-row", {},
+      beams,
+      h("div.choice", { role: "group", "aria-label": "Examples" },
+        h("span.choice-label", { "aria-hidden": "true" }, settings.examples.length > 1 ? "Examples" : "Example"),
+        settings.examples.map((example) => h("button.option", { type: "button", onclick: () => begin(example.text) }, example.name))),
+      h("details.follow", {}, h("summary", {}, "A translation for the model to follow"), given,
+        h("p.caption", {}, "It is said word by word, and no beams are kept. Empty this field, and the model writes its own."))),
     bar, said, earlier);
-  const question = () => ({ text: text.value, given: given.value });
+  tellBeams();
   tell("Loading the model …");
-  return { box, question, connect, answered, failed, progress: (share) => (bar.value = share) };
+  return { box, connect, answered, failed, progress: (share) => (bar.value = share) };
 
-  /** @param {import("./asking.js").Asking} asking */
-  function connect(asking) {
-    bar.remove();
-    for (const field of [text, given]) {
-      field.addEventListener("input", (event) => {
-        // While letters are composed, what stands there is no text yet.
-        if (!event.isComposing) asking.edit({ ...question(), chosen: asking.at(text.value, text.selectionStart) });
-      });
-      field.addEventListener("compositionend", () => asking.edit(question()));
-    }
+  /** What stands in the fields. */
+  function question() {
+    return { text: text.value, given: given.value, beams: chosen };
   }
 
-  function answered({ rows, took }) {
-    const translation = rows.map(({ translation }) => visible(translation)).join(" ");
-    tell(`${translation} (${whole(Math.round(took))} ms, in this browser)`);
-    page.classList.remove("earlier-text");
+  /** From now on, what is typed is asked. @param {import("./asking.js").Asking} to */
+  function connect(to) {
+    asking = to;
+    bar.remove();
+    for (const field of [text, given]) {
+      const edited = () => asking.edit({ ...question(), place: text.selectionStart });
+      // While a letter is composed, it is no text yet.
+      field.addEventListener("input", (event) => event.isComposing || edited());
+      field.addEventListener("compositionend", edited);
+    }
+    return asking.begin(question());
+  }
+
+  function begin(example) {
+    text.value = example;
+    given.value = "";
+      asking?.begin(question());
+  }
+
+  function tellBeams() {
+    beams.replaceChildren(choice("Beams", numbers.map((number) => [number, String(number)]), chosen, (number) => {
+      chosen = number;
+      tellBeams();
+      beams.querySelector('[aria-pressed="true"]').focus();
+      asking?.ask(question());
+    }, "beams"));
+  }
+
+  function answered({ text: source, sentences, rows, took }) {
+    const gap = (index) => (index ? source.slice(sentences[index - 1].end, sentences[index].start) || " " : "");
+    const waiting = rows.filter(({ pending }) => pending).length;
+    const told = rows.filter(({ pending }) => !pending).map(({ index, translation }) => gap(index) + translation).join("");
+    const time = `${whole(Math.round(took))} ms, in this browser`;
+    said.classList.remove("wrong");
+    said.replaceChildren(h("bdi", {}, told), " ", h("span.time", {}, waiting ? `(${whole(rows.length - waiting)} of ${whole(rows.length)} sentences …)` : `(${time})`));
+    page.classList.remove("of-earlier");
     earlier.hidden = true;
   }
 
@@ -45,9 +84,9 @@ export function makeForm(settings, page) {
     bar.remove();
     if (!(error instanceof Refusal)) console.warn(error);
     tell(error instanceof Refusal ? error.message : `The model could not be run here (${String(error.message ?? error).split("\n")[0]}): reload the page, or try a shorter text.`, true);
-    page.classList.toggle("earlier-text", shown !== null);
+    page.classList.toggle("of-earlier", shown !== null);
     earlier.hidden = shown === null;
-    if (shown !== null) earlier.textContent = `Below is still: “${shown}”`;
+    if (shown !== null) earlier.textContent = `Below is still: “${shown.length > SHORT ? `${shown.slice(0, SHORT)}…` : shown}”`;
   }
 
   function tell(sentence, wrong = false) {

@@ -13,7 +13,5 @@ page.before(form.box);
 
 Engine.load(settings, form.progress).then((engine) => {
   globalThis.live = engine; // for who wants to ask it from the console
-  const asking = new Asking(engine, page, form);
-  form.connect(asking);
-  return asking.begin(form.question());
+  return form.connect(new Asking(engine, page, form));
 }).catch(form.failed);

@@ -1,23 +1,24 @@
 // The model itself: its trace graphs in ONNX Runtime, and the search around them.
 import * as ort from "onnxruntime-web/wasm";
 import { Tensor } from "../run.js";
-import { largest } from "./numbers.js";
+import { beamSearch, greedy } from "./search.js";
 
-/** How the arrays of the steps become one, as the export found out; of all, the graphs' own names remain. */
+/** How the arrays of the steps become one, as the export found out; each part is a tensor and the row of the hypothesis in it. */
 const JOINED = {
-  once: ([first]) => first,
+  once: ([[first]]) => first,
   each: (parts) => {
-    const [{ shape: [rows, ...rest], data }] = parts;
-    const joined = new Float32Array(parts.length * data.length);
-    parts.forEach((part, step) => joined.set(part.data, step * data.length));
-    return new Tensor([rows * parts.length, ...rest], joined);
+    const [[{ shape: [, ...rest] }]] = parts;
+    const size = rest.reduce((product, each) => product * each, 1);
+    const joined = new Float32Array(parts.length * size);
+    parts.forEach(([part, row], step) => joined.set(part.row(row), step * size));
+    return new Tensor([parts.length, ...rest], joined);
   },
   triangle: (parts) => {
-    const [{ shape: [heads] }] = parts;
+    const [[{ shape: [, heads] }]] = parts;
     const count = parts.length;
     const joined = new Float32Array(heads * count * count);
-    parts.forEach((part, step) => {
-      for (let head = 0; head < heads; head++) joined.set(part.row(head), (head * count + step) * count);
+    parts.forEach(([part, row], step) => {
+      for (let head = 0; head < heads; head++) joined.set(part.row(row, head), (head * count + step) * count);
     });
     return new Tensor([heads, count, count], joined);
   },
@@ -26,15 +27,41 @@ const JOINED = {
 const asTensor = ({ dims, data }) => new Tensor([...dims], data);
 const integers = (values, shape) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
 
+/** These rows of a tensor. */
+function rowsOf({ dims: [count, ...rest], data }, rows) {
+  const size = data.length / count;
+  const chosen = new data.constructor(rows.length * size);
+  rows.forEach((row, index) => chosen.set(data.subarray(row * size, (row + 1) * size), index * size));
+  return new ort.Tensor(chosen, [rows.length, ...rest]);
+}
+
+/** The memories that WebAssembly is given meanwhile, for the runtime does not tell of its own. */
+async function watchMemories(meanwhile) {
+  const { Memory } = WebAssembly;
+  const found = [];
+  WebAssembly.Memory = class extends Memory {
+    constructor(about) {
+      super(about);
+      found.push(this);
+    }
+  };
+  await meanwhile().finally(() => (WebAssembly.Memory = Memory));
+  return found;
+}
+
 export class Model {
   /**
    * @param {any} about what the export wrote beside the graphs
    * @param {any} search the settings of its search
    * @param {Record<string, any>} sessions by the names of the files
+   * @param {number} weights in bytes
+   * @param {WebAssembly.Memory[]} memories of the runtime
    */
-  constructor(about, search, sessions) {
+  constructor(about, search, sessions, weights, memories) {
     this.about = about;
     this.search = search;
+    this.weights = weights;
+    this.memories = memories;
     [this.source, this.step, this.rows] = about.graphs.map((name) => sessions[name]);
   }
 
@@ -45,42 +72,49 @@ export class Model {
     ort.env.logLevel = "error";
     const externalData = about.weights.map((path) => ({ path, data: file(path) }));
     const sessions = {};
-    for (const name of about.graphs) {
-      sessions[name] = await ort.InferenceSession.create(file(name), { externalData, executionProviders: ["wasm"] });
-    }
-    return new Model(about, search, sessions);
+    const memories = await watchMemories(async () => {
+      for (const name of about.graphs) {
+        sessions[name] = await ort.InferenceSession.create(file(name), { externalData, executionProviders: ["wasm"] });
+      }
+    });
+    return new Model(about, search, sessions, externalData.reduce((sum, { data }) => sum + data.length, 0), memories);
+  }
+
+  /** Bytes that are held. */
+  memory() {
+    return { weights: this.weights, runtime: this.memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0) };
   }
 
   /**
-   * Runs a greedy search.
+   * Runs a search.
    * @param {number[]} ids of the source
-   * @param {number[]} forced the first tokens of the target
-   * @param {{limit?: number, recorded?: boolean, turn?: () => Promise<void>}} [options] the most tokens, whether everything is
-   *   kept, and what is awaited before each step
+   * @param {number[]} forced the first tokens of the target, for a greedy search
+   * @param {{beams?: number, limit?: number, recorded?: boolean, turn?: () => Promise<void>}} [options] how many hypotheses, the
+   *   most tokens, whether everything is kept, and what is awaited before each step
    */
-  async run(ids, forced, { limit = this.search.max_new_tokens, recorded = true, turn = async () => {} } = {}) {
+  async run(ids, forced, { beams = 1, limit = this.search.max_new_tokens, recorded = true, turn = async () => {} } = {}) {
     const { about, search } = this;
-    const mask = integers(ids.map(() => 1), [1, ids.length]);
-    const source = await this.source.run({ input_ids: integers(ids, [1, ids.length]), attention_mask: mask }, recorded ? undefined : [...about.memory, ...about.state]);
-    const feeds = Object.fromEntries([...about.memory, ...about.state].map((name) => [name, source[name]]));
+    const source = await this.source.run({ input_ids: integers(ids, [1, ids.length]), attention_mask: integers(ids.map(() => 1), [1, ids.length]) }, recorded ? undefined : [...about.memory, ...about.state]);
+    const all = Array(beams).fill(0);
+    const repeated = (name) => (beams > 1 ? rowsOf(source[name], all) : source[name]);
+    const feeds = {
+      attention_mask: integers(all.flatMap(() => ids.map(() => 1)), [beams, ids.length]),
+      ...Object.fromEntries([...about.memory, ...about.state].map((name) => [name, repeated(name)])),
+    };
     const after = about.state.map((name) => `next_${name}`);
     const kept = recorded ? undefined : ["logits", ...after];
-    const known = new Set(this.step.inputNames);
-    const steps = [];
-    const tokens = [];
-    for (let fed = search.decoder_start_token_id; tokens.length < limit; fed = tokens.at(-1)) {
+    let found = null;
+    const step = async (tokens, parents) => {
       await turn();
-      const all = { ...feeds, attention_mask: mask, decoder_input_ids: integers([fed], [1, 1]) };
-      const found = await this.step.run(Object.fromEntries(Object.entries(all).filter(([name]) => known.has(name))), kept);
-      about.state.forEach((name, index) => (feeds[name] = found[after[index]]));
-      const logits = found.logits.data;
-      const scores = processed(logits, tokens, search, limit);
-      const chosen = forced[tokens.length] ?? largest(scores, 1)[0];
-      tokens.push(chosen);
-      steps.push({ fed, logits, scores, found });
-      if (search.eos_token_id.includes(chosen)) break;
-    }
-    return { tokens, source, steps, limit };
+      if (found) about.state.forEach((name, index) => (feeds[name] = parents ? rowsOf(found[after[index]], parents) : found[after[index]]));
+      const given = { ...feeds, decoder_input_ids: integers(tokens, [tokens.length, 1]) };
+      found = await this.step.run(Object.fromEntries(this.step.inputNames.map((name) => [name, given[name]])), kept);
+      const { data } = found.logits;
+      const size = data.length / tokens.length;
+      return { logits: tokens.map((_, row) => data.subarray(row * size, (row + 1) * size)), found };
+    };
+    const result = await (beams > 1 ? beamSearch(step, search, beams, limit) : greedy(step, search, forced, limit));
+    return { ...result, source, limit, count: beams };
   }
 
   /** The logits of the output layer at each step, where a pointer changes them. */
@@ -92,20 +126,9 @@ export class Model {
   async arrays({ source, steps }, outputIds) {
     const { about } = this;
     const arrays = Object.fromEntries(about.once.map((name) => [name, asTensor(source[name])]));
-    for (const [name, how] of Object.entries(about.steps)) arrays[name] = JOINED[how](steps.map(({ found }) => asTensor(found[name])));
+    for (const [name, how] of Object.entries(about.steps)) arrays[name] = JOINED[how](steps.map(({ found, row }) => [asTensor(found[name]), row]));
     const rows = await this.rows.run({ ids: integers(outputIds, [outputIds.length]) });
     for (const [name, value] of Object.entries(rows)) arrays[name] = asTensor(value);
     return arrays;
   }
-}
-
-/** What the settings make of a step's logits: tokens that they forbid or prescribe. */
-function processed(logits, tokens, search, limit) {
-  const forbidden = new Set(search.suppress_tokens);
-  if (tokens.length === 0) search.begin_suppress_tokens.forEach((id) => forbidden.add(id));
-  if (tokens.length < search.min_new_tokens) search.eos_token_id.forEach((id) => forbidden.add(id));
-  const last = tokens.length + 1 === limit && search.forced_eos_token_id >= 0 ? search.forced_eos_token_id : -1;
-  const only = tokens.length === 0 && search.forced_bos_token_id >= 0 ? search.forced_bos_token_id : last;
-  if (only >= 0) return logits.map((_, id) => (id === only ? 0 : -Infinity));
-  return forbidden.size ? logits.map((logit, id) => (forbidden.has(id) ? -Infinity : logit)) : logits;
 }

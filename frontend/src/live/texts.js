@@ -96,12 +96,15 @@ export function textsOf({ chapters, sentences }, document, arrays) {
     last: closed(label(target.tokens.at(-1))),
     limit: count(run.max_new_tokens),
     changed: count(changed),
+    beams: count(run.num_beams),
+    score: run.score.toFixed(4),
     log_probability: steps.reduce((sum, { choice }) => sum + choice.log_probability, 0).toFixed(4),
   };
+  const how = `${run.forced ? "given" : run.num_beams > 1 ? "beams" : "greedy"} ${changed ? "processed" : "plain"}`;
   const cases = {
     tokens: unknown?.span ? "unknown" : "known",
-    choice: `${run.forced ? "given" : "own"} ${changed ? "processed" : "plain"}`,
-    loop: run.stopped === "end" ? "end" : run.forced ? "given" : "limit",
+    choice: how,
+    loop: `${run.stopped} ${how}`,
   };
   const told = Object.fromEntries(
     Object.entries(chapters).map(([key, byCase]) => [

@@ -1,9 +1,11 @@
 // The trace of a run: the document that Python writes, from what the graphs gave. What is the same in every run of the
 // model was written down by the export; what is here counts, names and sorts.
 import { countAbove, largest, logSoftmax, restOf } from "./numbers.js";
+import { beamTree } from "./search.js";
 import { cutWords, tokenWords } from "./words.js";
 
 const CANDIDATES = 10;
+const EARLY = [false, true, "never"];
 const NEAR = 1e-4; // by which settings must change a score to be said to have
 
 /**
@@ -17,7 +19,7 @@ const NEAR = 1e-4; // by which settings must change a score to be said to have
 export function traceOf(settings, vocabularies, text, ids, forced, run) {
   const { told, words, vocabulary } = settings;
   const { source, target } = vocabularies;
-  const { tokens, steps, limit } = run;
+  const { tokens, steps, limit, beams } = run;
   const ends = told.run.end_ids;
   const made = steps.map(({ fed, logits, scores }, index) => {
     const { logs, logsumexp } = logSoftmax(logits);
@@ -25,7 +27,8 @@ export function traceOf(settings, vocabularies, text, ids, forced, run) {
     const shown = largest(logits, Math.min(CANDIDATES, logits.length));
     if (!shown.includes(chosen)) shown[shown.length - 1] = chosen;
     const describe = (id) => ({ ...target.name(id), logit: logits[id], probability: Math.exp(logs[id]), log_probability: logs[id] });
-    const near = (id) => Number.isFinite(scores[id]) && Math.abs(logits[id] - scores[id]) <= NEAR + NEAR * Math.abs(scores[id]);
+    const before = beams ? logs : logits;
+    const near = (id) => Number.isFinite(scores[id]) && Math.abs(before[id] - scores[id]) <= NEAR + NEAR * Math.abs(scores[id]);
     const changed = shown.filter((id) => !near(id));
     return {
       step: index,
@@ -33,21 +36,23 @@ export function traceOf(settings, vocabularies, text, ids, forced, run) {
       candidates: shown.map(describe),
       rest: restOf(logs, shown),
       logsumexp,
-      processed: changed.map((id) => ({ ...target.name(id), before: logits[id], after: Number.isFinite(scores[id]) ? scores[id] : null })),
+      processed: changed.map((id) => ({ ...target.name(id), before: before[id], after: Number.isFinite(scores[id]) ? scores[id] : null })),
       choice: { ...describe(chosen), rank: countAbove(logits, logits[chosen]), forced: index < forced.length },
       stop: { is_end: ends.includes(chosen), at_limit: index + 1 === limit },
     };
   });
   const outputIds = [...new Set(made.flatMap(({ candidates }) => candidates.map(({ id }) => id)))].sort((one, other) => one - other);
-  const score = made.reduce((sum, { choice }) => sum + choice.log_probability, 0) / made.length ** told.run.length_penalty;
+  const { length_penalty } = told.run;
+  const score = run.score ?? made.reduce((sum, { choice }) => sum + choice.log_probability, 0) / made.length ** length_penalty;
   return {
     ...told,
-    run: { ...told.run, num_beams: 1, forced: forced.length > 0, max_new_tokens: limit, stopped: ends.includes(tokens.at(-1)) ? "end" : "limit", score },
+    run: { ...told.run, num_beams: run.count, forced: forced.length > 0, max_new_tokens: limit, stopped: ends.includes(tokens.at(-1)) ? "end" : "limit", score },
     source: side(source, text, ids, source.spans(text, ids), words),
     target: decodedSide(target, tokens, words),
     steps: made,
     output_ids: outputIds,
-    omitted: told.omitted.map((entry) => ({ ...entry, what: entry.what.replace("⟦rest⟧", (vocabulary - outputIds.length).toLocaleString("en")) })),
+    beams: beams && { num_beams: run.count, length_penalty, early_stopping: EARLY[settings.search.early_stopping], steps: beamTree(beams, tokens, settings.search, (id) => target.name(id)) },
+    omitted: [...told.omitted, ...(beams ? [settings.omitted_of_beams] : [])].map((entry) => ({ ...entry, what: entry.what.replace("⟦rest⟧", (vocabulary - outputIds.length).toLocaleString("en")) })),
   };
 }
 

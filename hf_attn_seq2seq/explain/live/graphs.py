@@ -50,8 +50,9 @@ from hf_attn_seq2seq.writing import whole_file, write_text
 
 
 LOOP = "CellLoop"  # the operator that stands for a cell's steps
-# Source and past lengths of the samples that tell sizes apart.
+# Source and past lengths of the samples that tell sizes apart, and the hypotheses of a step.
 SAMPLES = ((7, 3), (5, 4), (11, 6))
+ROWS = (2, 3, 5)
 Tensors = dict[str, torch.Tensor]
 
 
@@ -95,9 +96,12 @@ def write_trace_graphs(model: AttnSeq2SeqForConditionalGeneration, weights: Sequ
         (ROWS_FILE, rows, ["ids"], list(rows.arrays(samples[0]))),
     ):
         axes = {"ids": {0: "rows"}} if module is rows else free_axes(inputs)
-        made = traced_module(module, samples[0], inputs, outputs, axes, own_operators=module is source and bool(loops))
+        given = samples
+        if module is step:
+            given = [_repeated(sample, names.decoder_inputs, count) for sample, count in zip(samples, ROWS)]
+        made = traced_module(module, given[0], inputs, outputs, axes, own_operators=module is source and bool(loops))
         _write_loops(made, loops)
-        made = simplify(made, [{name: value.numpy() for name, value in sample.items()} for sample in samples])
+        made = simplify(made, [{name: value.numpy() for name, value in sample.items()} for sample in given])
         graphs[file] = _finished(made, keys_of(model, [module]), weights)
     about = {
         "format": FORMAT,
@@ -164,7 +168,9 @@ class SourceGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """[`DecoderGraph`] of one hypothesis, followed by the arrays of [`step_arrays`] for this step alone."""
+    """
+    [`DecoderGraph`] of any hypotheses for one source, followed by the arrays of [`step_arrays`] for this step alone.
+    """
 
     def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
         super().__init__()
@@ -184,12 +190,12 @@ class StepGraph(nn.Module):
             record(model, hidden=hidden, logits=written)
         if not config.pointer:
             return (written, *after)
-        return (logits_of(read, model.get_output_embeddings(), config), *after, written[0])
+        return (logits_of(read, model.get_output_embeddings(), config), *after, written.squeeze(1))
 
     def forward(self, token: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
         recorder = RunRecorder(self.model)
         outputs = self.record(recorder, token, *others)
-        return (*outputs, *_apart(step_arrays(self.model, StepGather(recorder, [0]))))
+        return (*outputs, *_apart(step_arrays(self.model, StepGather(recorder, []))))
 
     def arrays(self, sample: Tensors, steps: int = 1) -> Tensors:
         """The arrays of so many steps that begin with the sample's."""
@@ -202,10 +208,20 @@ class StepGraph(nn.Module):
 
 
 class StepGather(Gather):
-    """Of one step, whose row of self-attention is as long as the past."""
+    """Of one step and all its rows: of what has an entry for each step, here each hypothesis has one."""
+
+    def __call__(self, name: str, key: str) -> torch.Tensor:
+        values = self.recorder.at(0, name)[key]
+        return values.squeeze(1) if values.dim() > 2 and values.shape[1] == 1 else values
 
     def triangle(self, name: str, key: str) -> torch.Tensor:
-        return torch.cat(self.steps(name, key), dim=1)
+        """`(rows, heads, 1, past + 1)`."""
+        return self.recorder.at(0, name)[key]
+
+    def along(self, axes: str, name: str, key: str) -> torch.Tensor:
+        if axes.startswith("T") and axes != "T":
+            return self.recorder.at(0, name)[key].squeeze(2)
+        return super().along(axes, name, key)
 
 
 class RowsGraph(nn.Module):
@@ -243,6 +259,11 @@ def _sample(
     values["decoder_input_ids"] = torch.zeros(1, 1, dtype=torch.long)
     values["ids"] = torch.arange(past)
     return values
+
+
+def _repeated(sample: Tensors, names: Sequence[str], count: int) -> Tensors:
+    """The same of so many hypotheses, for these inputs."""
+    return {**sample, **{name: sample[name].repeat_interleave(count, 0) for name in names}}
 
 
 def _growing(model: AttnSeq2SeqForConditionalGeneration, source: SourceGraph, sample: Tensors) -> dict[str, str]:

@@ -103,8 +103,8 @@ def _read_about(folder: Path) -> dict[str, Any]:
 
 
 def _triangle(rows: list[torch.Tensor]) -> torch.Tensor:
-    """`(heads, T, T)` of rows `(heads, 1, t + 1)`."""
-    return torch.cat([torch.nn.functional.pad(row, (0, len(rows) - row.shape[-1])) for row in rows], dim=1)
+    """`(heads, T, T)` of rows `(1, heads, 1, t + 1)`."""
+    return torch.cat([torch.nn.functional.pad(row[0], (0, len(rows) - row.shape[-1])) for row in rows], dim=1)
 
 
 @torch.no_grad()

@@ -32,18 +32,25 @@ from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
 from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
 from hf_attn_seq2seq.explain.names import EXAMPLE
 from hf_attn_seq2seq.explain.page import as_data, as_page, asset
-from hf_attn_seq2seq.explain.tracing import MAX_STEPS, most_source_tokens, trace
+from hf_attn_seq2seq.explain.tracing import MAX_STEPS, OMITTED_OF_BEAMS, most_source_tokens, trace
 from hf_attn_seq2seq.explain.verify import model_terms
 from hf_attn_seq2seq.export.writer import own_model
 from hf_attn_seq2seq.graphs.settings import Search, as_list, why_not
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
-from hf_attn_seq2seq.splitting import length_limit, max_source_tokens, refuse_blank
+from hf_attn_seq2seq.splitting import (
+    length_limit,
+    max_source_tokens,
+    refuse_blank,
+    source_language,
+    splits_sentences,
+)
 from hf_attn_seq2seq.writing import filled, new_output, write_text
 
 
 INDEX = "index.html"
 RUNTIME = "runtime.bin"  # WebAssembly, compressed: by another name a server might take it for its own work
+SPLITTER = "sentences.bin"  # the same, of the library that splits texts
 RUNTIME_VERSION = "1.30.0"  # that of frontend/package.json
 OF_A_RUN = {"source", "target", "steps", "output_ids"}  # parts of a trace that each text has its own of
 
@@ -84,16 +91,18 @@ def save_site(name: str, output: str | Path, *, single_file: bool = False, examp
         content = _content(model, translator.tokenizer, folder, Path(temporary))
         settings = _settings(model, translator.tokenizer, folder.name if folder.is_dir() else name, content)
         _refuse_long(example, translator.tokenizer, settings["longest"])
-        settings["example"] = example
+        settings["examples"] = [{"name": "a sentence", "text": example}]
         title = f"{settings['told']['model']['name']}, live"
+        libraries = {RUNTIME: asset("runtime.wasm.gz")}
+        if splits_sentences(model.config):
+            libraries[SPLITTER] = asset("sentences.wasm.gz")
         if single_file:
-            carried = {file: gzip.compress(each, mtime=0) for file, each in content.files.items()}
-            carried[RUNTIME] = _runtime()
+            carried = {file: gzip.compress(each, mtime=0) for file, each in content.files.items()} | libraries
             page = _page(title, settings, carried, set(carried), inside=True)
             write_text(path, page)
         else:
-            carried = {**content.files, RUNTIME: _runtime()}
-            page = _page(title, settings, carried, {RUNTIME}, inside=False)
+            carried = {**content.files, **libraries}
+            page = _page(title, settings, carried, set(libraries), inside=False)
             with filled(path) as made:
                 for file, each in carried.items():
                     (made / file).write_bytes(each)
@@ -158,8 +167,8 @@ def _settings(
 ) -> dict[str, Any]:
     """Everything that the page is told of the model."""
     config, generation = model.config, model.generation_config
-    search = {**vars(generation), **length_limit(model), "num_beams": 1}
-    if reason := why_not({key: value for key, value in search.items() if key != "num_beams"}, limited=True):
+    search = {**vars(generation), **length_limit(model)}
+    if reason := why_not(search, limited=True):
         raise ValueError(f"The live page cannot {reason}, as generation_config.json asks: leave that out there.")
     settings = {**Search.of(search)._asdict()}
     settings["max_new_tokens"] = min(settings["max_new_tokens"], MAX_STEPS)
@@ -174,12 +183,14 @@ def _settings(
         "graphs": content.graphs,
         "search": settings,
         "told": told,
+        "omitted_of_beams": OMITTED_OF_BEAMS,
         "vocabulary": config.output_size,
         "pointer": {"slots": config.pointer_slots, "first": config.vocab_size} if config.pointer else None,
         "chapters": chapter_templates(first, second),
         "sentences": sentence_templates(first, second),
         "checks": told_rules(model_terms(model)),
         "words": WORD,
+        "language": source_language(tokenizer),
         "vocabularies": {
             "source": _vocabulary(*next(iter(sides.items()))),
             "target": _vocabulary(*list(sides.items())[-1]),
@@ -227,10 +238,6 @@ def _page(title: str, settings: dict[str, Any], carried: Mapping[str, bytes], pa
     )
     own = "" if inside else "connect-src 'self'; "
     return as_page(title, "live", content, sources=own, runs=" 'wasm-unsafe-eval'")
-
-
-def _runtime() -> bytes:
-    return asset("runtime.wasm.gz")
 
 
 def _new_file(output: str | Path) -> Path:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LABELS = re.compile(r"⟦first⟧ \| [^.]*(?=\. Each token)")
+# How the words were chosen.
+HOW: dict[str, dict[str, Any]] = {"greedy": {}, "beams": {"beams": True}, "given": {"forced": True}}
 STEPS = 3  # of the run with slots: a first, the example, and a last
 
 
@@ -100,11 +102,16 @@ def chapter_templates(first: Trace, second: Trace) -> dict[str, dict[str, dict[s
     spoken: dict[str, dict[str, dict[str, Any]]] = {
         "tokens": {"known": {}, "unknown": {"unknown": True}},
         "choice": {
-            f"{forced} {processed}": {"forced": forced == "given", "processed": processed == "processed"}
-            for forced in ("given", "own")
-            for processed in ("processed", "plain")
+            f"{how} {changed}": {**options, "processed": changed == "processed"}
+            for how, options in HOW.items()
+            for changed in ("processed", "plain")
         },
-        "loop": {"end": {}, "limit": {"stopped": "limit"}, "given": {"stopped": "limit", "forced": True}},
+        "loop": {
+            f"{stopped} {how} {changed}": {**options, "stopped": stopped, "processed": changed == "processed"}
+            for stopped in ("end", "limit")
+            for how, options in HOW.items()
+            for changed in ("processed", "plain")
+        },
     }
     for chapter, cases in spoken.items():
         found[chapter] = {}
@@ -143,6 +150,7 @@ def _facts(
     unknown: bool = False,
     mostly: bool = True,
     forced: bool = False,
+    beams: bool = False,
     processed: bool = False,
     stopped: str = "end",
     rank: int = 0,
@@ -165,7 +173,8 @@ def _facts(
     if "pointer" in document["steps"][0]:
         step["pointer"] = {"p_gen": Share(0.5, "p_gen")}
     document["steps"] = [step] * STEPS
-    document["run"] |= {"forced": forced, "stopped": stopped, "max_new_tokens": Count(9, "limit"), "num_beams": 1}
+    document["run"] |= {"forced": forced, "stopped": stopped, "max_new_tokens": Count(9, "limit")}
+    document["run"] |= {"num_beams": Count(9, "beams") if beams else 1, "score": Share(0.5, "score")}
     # As objects, for arrays of numbers hold no slots.
     row = np.array([Share(0.9 if mostly else 0.4, "weight.0"), Share(0.1, "weight.1")], dtype=object)
     told = SimpleNamespace(
