@@ -26,10 +26,10 @@ export class View {
     this.number = number;
     this.run = app.runs[number];
     const { run } = this;
-    this.step = clamp(state.step, 1, run.steps.length) - 1;
-    this.source = clamp(state.source, 1, run.source.tokens.length) - 1;
+    this.step = state.step ? clamp(state.step, 1, run.steps.length) - 1 : run.telling;
     this.layer = run.layers.includes(state.layer - 1) ? state.layer - 1 : run.layers.at(-1);
     this.head = run.heads === 1 ? 0 : clamp(state.head, 0, run.heads) - 1;
+    this.source = state.source ? clamp(state.source, 1, run.source.tokens.length) - 1 : run.attends ? argmax(run.weights(this.layer, this.step, this.head)) : 0;
     this.depth = state.depth;
     this.level = state.level || run.level;
     this.inStep = STEP_CHAPTERS.includes(state.chapter);
@@ -141,7 +141,7 @@ export class App {
   /** Opens another sentence of the text, at its beginning, in the same chapter. */
   open(sentence) {
     if (!this.sentences[sentence]) this.packed.make(sentence);
-    else if (sentence !== this.sentence) this.set({ sentence: sentence + 1, run: 1, beside: 0, step: 1, source: 1 }, true);
+    else if (sentence !== this.sentence) this.set({ sentence: sentence + 1, run: 1, beside: 0, step: 0, source: 0 }, true);
   }
 
   /**
@@ -156,7 +156,7 @@ export class App {
     this.edits.clear();
     this.candidate = undefined;
     this.state = { ...before, run: 1, beside, sentence };
-    if (before.sentence !== sentence) this.state = { ...this.state, step: 1, source: 1 };
+    if (before.sentence !== sentence) this.state = { ...this.state, step: 0, source: 0 };
     this.render();
     if (before.sentence !== sentence) this.speak(before);
   }
@@ -318,13 +318,26 @@ export class App {
         named ? h("p.run-name", {}, run.name) : null,
         h("h2", {}, h("span.chapter-number", { "aria-hidden": "true" }, this.chapters.indexOf(key) + 1), text.title),
         h("p.plain", {}, prose(text.plain)),
-        stepwise ? h("p.now", {}, h("b", {}, `Step ${view.step + 1} of ${run.steps.length}. `), prose(run.sentences[view.step])) : null,
+        stepwise ? h("p.now", {}, h("b", {}, `Step ${view.step + 1} of ${run.steps.length}. `), prose(run.sentences[view.step]), " ", this.whyHere(view)) : null,
         text.formula ? formulas(text.formula) : null,
         h("details.exact", { open: this.opened.has("exact") || this.state.depth === "vectors", ontoggle: (event) => (event.target.open ? this.opened.add("exact") : this.opened.delete("exact")) },
           h("summary", { "data-key": `${view.side} exact` }, "More exactly"), h("p", {}, prose(text.exact))),
       ),
       h("div.figure", {}, FIGURES[key](this, view).filter(Boolean)),
     );
+  }
+
+  /** Why this step and this source token are shown, where the reader did not choose both. */
+  whyHere({ run, source, side }) {
+    const parts = [];
+    if (!this.state.step && run.steps.length > 1) parts.push(run.attends ? "Shown first, because its attention is spread most. " : "Shown first, because it was the least certain. ");
+    if (this.state.source && run.attends && !run.input) {
+      parts.push(
+        h("span.pinned", {}, "You chose the source token ", h("bdi.quoted", {}, run.source.tokens[source].label), ". "),
+        h("button.link", { type: "button", "data-key": `${side} follow`, onclick: () => this.set({ source: 0 }) }, "Follow the attention instead"),
+      );
+    }
+    return parts;
   }
 
   /** Links to the runs with something changed, which the model itself decoded again. */
@@ -444,8 +457,8 @@ export class App {
       return;
     }
     const [view] = this.views();
-    if (view.step === view.run.steps.length - 1) this.set({ step: 1 });
-    else if (!STEP_CHAPTERS.includes(this.state.chapter)) this.set({ chapter: "attention" });
+    if (!this.state.step || view.step === view.run.steps.length - 1) this.set({ step: 1 });
+    if (!STEP_CHAPTERS.includes(this.state.chapter)) this.set({ chapter: "attention" });
     this.timer = setInterval(() => {
       const [now] = this.views();
       if (now.step >= now.run.steps.length - 1) this.stop();

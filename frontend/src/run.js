@@ -1,5 +1,6 @@
 // One traced run: its document, its arrays (unpacked when they are asked for), its words.
 import { visible } from "./dom.js";
+import { argmax } from "./math.js";
 import { boxes } from "./media/places.js";
 import { isByteLevel, pieceText } from "./pieces.js";
 
@@ -114,6 +115,14 @@ export class Run {
     const mean = new Float64Array(all.shape[2]);
     for (let h = 0; h < all.shape[1]; h++) all.row(step, h).forEach((weight, j) => (mean[j] += weight / all.shape[1]));
     return mean;
+  }
+
+  /** The step that teaches most: its weights, or without attention its probabilities, are spread most; ends are left out. */
+  get telling() {
+    const spread = (shares) => shares.reduce((sum, share) => (share > 0 ? sum - share * Math.log2(share) : sum), 0);
+    const steps = this.steps.map(({ candidates, rest }, step) =>
+      (this.target.tokens[step].special ? -1 : spread(this.attends ? this.weights(this.layers.at(-1), step, -1) : [...candidates.map(({ probability }) => probability), rest])));
+    return argmax(steps);
   }
 
   /** A token's name to read, its spaces as signs. */

@@ -4,12 +4,15 @@ export const CHAPTERS = ["tokens", "embeddings", "encoder", "handover", "step_in
 export const STEP_CHAPTERS = ["step_input", "attention", "state", "choice", "loop"];
 export const DEPTHS = ["lines", "bars", "numbers", "vectors"];
 
-/** In the address, sentences, steps, source tokens, layers and heads count from 1, as on the page; head 0 is the mean of all; no level is what suits the run. */
+/**
+ * In the address, sentences, steps, source tokens, layers and heads count from 1, as on the page; head 0 is the mean of all; no level is what suits the run. Step 0
+ * is the one that teaches most, and source token 0 the one that the step looked at most.
+ */
 export const START = {
   sentence: 1,
   chapter: "tokens",
-  step: 1,
-  source: 1,
+  step: 0,
+  source: 0,
   depth: "bars",
   level: "",
   layer: 0,

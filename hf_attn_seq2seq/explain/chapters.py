@@ -9,6 +9,7 @@ of another, `y_t` target tokens, `e_tj` scores, `a_tj` weights, `c_t` contexts, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ NOT_PROOF = (
     "changes. None of them alone is the full explanation."
 )
 
+# Scripts that part no words by blanks: there a whole sentence would pass for one.
+UNSPACED = r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\U00020000-\U0003ffff]"
 UNKNOWN = ("<unk>", "[UNK]")  # as tokenizers of this package, of SentencePiece and of BERT call it
 
 _EXTRAS = {"residual": "residual sums between layers", "layer_norm": "layer normalisation"}
@@ -373,10 +376,26 @@ class Facts:
         return "source" if self.input is None else self.nouns.whole
 
     def chosen(self, step: int) -> str:
-        return _quoted(self.target[step])
+        return self.named("target", step)
 
     def fed(self, step: int) -> str:
-        return _quoted(self.target[step - 1] if step else self.document["start"])
+        return self.named("target", step - 1) if step else _quoted(self.document["start"])
+
+    def named(self, side: str, position: int) -> str:
+        """A token, with its word where it is a piece of one."""
+        part = self.document[side]
+        token, name = part["tokens"][position], _quoted(part["tokens"][position])
+        word = token.get("word")
+        pieces = sum(each.get("word") == word for each in part["tokens"])
+        if word is None or pieces == 1 or not self.has_pieces(side):
+            return name
+        return f'the piece {name} of "{closed(visible(part["words"][word]["text"]))}"'
+
+    def has_pieces(self, side: str) -> bool:
+        """Whether tokens are words or pieces of them, and not characters, or words of a script without blanks."""
+        tokens, text = self.document[side]["tokens"], self.document[side]["text"]
+        spelled = all(token.get("special") or len(token["text"].strip()) <= 1 for token in tokens)
+        return not spelled and re.search(UNSPACED, text) is None
 
     def candidate(self, step: int, rank: int) -> str:
         """A candidate and its probability."""
@@ -385,9 +404,9 @@ class Facts:
 
     def at(self, position: int) -> str:
         """A source token, with its place where it occurs more than once."""
-        label = _quoted(self.source[position])
+        label, name = _quoted(self.source[position]), self.named("source", position)
         same = sum(_quoted(token) == label for token in self.source)
-        return f"{label} at position {position + 1}" if same > 1 else label
+        return f"{name} at position {position + 1}" if same > 1 else name
 
 
 def proof_note(trace: Trace) -> str:

@@ -20,6 +20,7 @@ from hf_attn_seq2seq.explain.document import Trace, check_side_file
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import save_figure
 from hf_attn_seq2seq.explain.media_chapters import nouns
+from hf_attn_seq2seq.explain.names import TEXTS
 from hf_attn_seq2seq.explain.parsers import explain_parser
 from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
 from hf_attn_seq2seq.explain.terminal import print_trace
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Trace, verify and show."""
+    if options.example is not None:
+        _take_example(options)
     if options.text is None and options.model is not None and not _names_model_or_trace(options.model):
         options.model, options.text = DEFAULT_MODEL, options.model
     console = make_console(no_color=options.plain or None)
@@ -112,6 +115,14 @@ def run(options: argparse.Namespace) -> None:
         for verification in failed:
             console.print(str(verification), markup=False, highlight=False)
         sys.exit(1)
+
+
+def _take_example(options: argparse.Namespace) -> None:
+    """The text that `--example` names, for the packaged model if none is given."""
+    model = options.model or DEFAULT_MODEL
+    if options.text is not None or options.train_tour or not _names_model_or_trace(model):
+        raise ValueError("--example brings its own text: leave out yours, and --train-tour.")
+    options.model, options.text = model, TEXTS[options.example]
 
 
 def _names_model_or_trace(argument: str) -> bool:

@@ -25,6 +25,7 @@ from hf_attn_seq2seq.data.words import Words, word_shares
 from hf_attn_seq2seq.explain.kinds import AXES, KINDS, UNTOLD, told_kinds
 from hf_attn_seq2seq.explain.media import check_input
 from hf_attn_seq2seq.explain.mixers import MIXERS
+from hf_attn_seq2seq.explain.worked import WORKED_AXES
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
 from hf_attn_seq2seq.writing import whole_file, write_text
@@ -322,7 +323,7 @@ def _check_consistent(document: dict[str, Any], arrays: dict[str, np.ndarray]) -
     kind = KINDS.get(attention["type"], UNTOLD)
     for layer in attention["layers"]:
         here = f"attention.{layer}"
-        wanted |= {f"{here}.{name}": letters for name, letters in AXES.items()}
+        wanted |= {f"{here}.{name}": letters for name, letters in {**AXES, **WORKED_AXES}.items()}
         wanted |= {f"{here}.{column.array}": column.axes for column in kind.inputs}
         needed = ["weights"]
         if f"{here}.scores" in arrays:

@@ -27,7 +27,8 @@ from hf_attn_seq2seq.explain.chapters import token_label
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD, AttentionKind
 from hf_attn_seq2seq.explain.sentences import entropy
-from hf_attn_seq2seq.explain.tracing import linear_weight, package_model
+from hf_attn_seq2seq.explain.tracing import package_model
+from hf_attn_seq2seq.explain.worked import linear_weight
 from hf_attn_seq2seq.messages import quoted
 
 

@@ -74,6 +74,7 @@ class AttentionKind:
         selects: Whether weights are made by stopping from left to right (Raffel et al. 2017) and not by the
             normalizer.
         projects: Whether the joined heads are projected to the context.
+        matrices: Of which queries and keys are made, as `where` names them; "" where they are the states themselves.
         weights: How weights are made of scores; `{normalized}` is the normalizer's formula.
         contexts: What the weights make of the source, with one head and with several; `{summary}` is the encoder's
             summary.
@@ -97,6 +98,7 @@ class AttentionKind:
     windowed: bool = False
     selects: bool = False
     projects: bool = False
+    matrices: tuple[str, str] = ("", "")
     weights: str = "{normalized}"
     contexts: tuple[str, str] = (
         "c_t = sum_j a_tj h_j",
@@ -146,6 +148,7 @@ class AttentionKind:
             "offset": None if self.offset is None else self.offset._asdict(),
             "selects": self.selects,
             "projects": self.projects,
+            "matrices": {"query": self.matrices[0], "key": self.matrices[1]},
             "note": self.note,
         }
 
@@ -173,6 +176,7 @@ KINDS: dict[str, AttentionKind] = {
         terms="v_i tanh(q_i + k_i)",
         columns=(VECTOR, QUERY, KEY),
         where="q = W_a {asker}, k = U_a h_j{bias}{norm}",
+        matrices=("W_a", "U_a"),
         memory=NETWORK,
     ),
     "dot": AttentionKind(
@@ -187,6 +191,7 @@ KINDS: dict[str, AttentionKind] = {
         terms="q_i k_i",
         columns=(QUERY, KEY),
         where="q = {asker}, k = W_a h_j",
+        matrices=("", "W_a"),
         memory=GENERAL,
     ),
     "concat": AttentionKind(
@@ -194,6 +199,7 @@ KINDS: dict[str, AttentionKind] = {
         terms="v_i tanh(q_i + k_i)",
         columns=(VECTOR, QUERY, KEY),
         where="q = W_a {asker}, k = U_a h_j{bias}{norm}",
+        matrices=("W_a", "U_a"),
         memory=NETWORK,
     ),
     "scaled_dot": AttentionKind(
@@ -209,6 +215,7 @@ KINDS: dict[str, AttentionKind] = {
         terms="q_i k_i",
         columns=(QUERY, KEY),
         where="q = W^Q {asker}, k = W^K h_j",
+        matrices=("W^Q", "W^K"),
         divides=True,
         projects=True,
         contexts=(
@@ -223,6 +230,7 @@ KINDS: dict[str, AttentionKind] = {
         terms="q_i k_i",
         columns=(QUERY, KEY),
         where="q = {asker}, k = W_a h_j",
+        matrices=("", "W_a"),
         windowed=True,
         weights=WINDOW,
         memory=GENERAL,
@@ -233,6 +241,7 @@ KINDS: dict[str, AttentionKind] = {
         terms="q_i k_i",
         columns=(QUERY, KEY),
         where="q = {asker}, k = W_a h_j",
+        matrices=("", "W_a"),
         windowed=True,
         weights=GAUSSIAN,
         memory=GENERAL,
@@ -260,6 +269,7 @@ KINDS: dict[str, AttentionKind] = {
         terms="v_i tanh(q_i + k_i + f_i)",
         columns=(VECTOR, QUERY, KEY, Column("f", "feature", "THS", "ink", "where the previous step looked")),
         where="q = W_a {asker}, k = U_a h_j + b, f = U (F * a_(t-1))_j",
+        matrices=("W_a", "U_a"),
         memory=NETWORK,
         plain="The score also depends on where the previous step looked.",
     ),
@@ -274,6 +284,7 @@ KINDS: dict[str, AttentionKind] = {
             Column("g", "state", "THS", "ink", "coverage: how much attention the token has received before"),
         ),
         where="q = W_a {asker}, k = U_a h_j + b, g_tj = sum_(t' < t) a_t'j",
+        matrices=("W_a", "U_a"),
         memory=NETWORK,
         plain="The score also depends on how much attention each {one} has already received.",
     ),
@@ -283,6 +294,7 @@ KINDS: dict[str, AttentionKind] = {
         columns=(VECTOR, QUERY, KEY),
         offset=Column("r", "offset", "H", "ink", "offset: how readily it stops"),
         where="q = W_a {asker}, k = U_a h_j + b, v = g v' / |v'|",
+        matrices=("W_a", "U_a"),
         selects=True,
         weights="a_tj = p_tj q_tj, p_tj = sigmoid(e_tj), q_tj = (1 - p_t(j-1)) q_t(j-1) + a_(t-1)j",
         memory=NETWORK,

@@ -23,3 +23,9 @@ FigureKind = Literal["alignment", "step", "heads", "states", "beams"]
 FIGURES: tuple[FigureKind, ...] = get_args(FigureKind)
 
 EXAMPLE = "A man is playing the guitar in the street."  # with which the live page begins
+PARAGRAPH = (
+    "The street was full of people when an old man began to play the violin. A large crowd stopped to listen to him, "
+    "and even the children were quiet for a moment. When he stopped, nobody wanted to go home, because his music had "
+    "made us happy and a little sad."
+)
+TEXTS = {"sentence": EXAMPLE, "paragraph": PARAGRAPH}  # offered by these names

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
-from hf_attn_seq2seq.explain.names import DEPTHS, EXAMPLE, FIGURES, TITLES
+from hf_attn_seq2seq.explain.names import DEPTHS, EXAMPLE, FIGURES, TEXTS, TITLES
 
 
 EXAMPLES = """examples:
   hf-attn-seq2seq explain
   hf-attn-seq2seq explain "The cat is on the mat."
+  hf-attn-seq2seq explain --example paragraph --html paragraph.html
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --step 2
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --beams 4 --html cat.html
   hf-attn-seq2seq explain outputs/demo "The cat is on the mat ." --what-if target.2=chien --what-if weights.2=uniform
@@ -49,6 +50,9 @@ def explain_parser() -> CommandParser:
     )
     parser.add_argument(
         "text", nargs="?", help="the sentence to translate; a sound file, or a picture, for a model that hears or sees"
+    )
+    parser.add_argument(
+        "--example", choices=TEXTS, help="explain an English text of this package in place of one of yours"
     )
     parser.add_argument(
         "--train-tour",
@@ -117,6 +121,10 @@ def site_parser() -> CommandParser:
         "--single-file", action="store_true", help="put everything into one file, which opens by a double click"
     )
     parser.add_argument(
-        "--example", default=EXAMPLE, metavar="TEXT", help="text that the page opens with (default: %(default)s)"
+        "--example",
+        default=EXAMPLE,
+        metavar="TEXT",
+        help="text that the page opens with, or the name of one in this package, sentence or paragraph (default: "
+        "%(default)s)",
     )
     return parser

@@ -222,6 +222,7 @@ class _Tour:
                 f'"{SENTENCE}"': "a sentence of your own",
                 f'"{SENTENCE}" --html cat.html': "as an interactive page",
                 f'"{SENTENCE}" --what-if target.2=chien': "with one thing changed",
+                "--example paragraph --html paragraph.html": "a paragraph, sentence by sentence",
                 "--train-tour": "with and without attention: two models are trained for it in a few minutes",
             }
         )

@@ -27,6 +27,7 @@ from hf_attn_seq2seq.decoding.readout import Readout, readout_of, spans_of
 from hf_attn_seq2seq.explain.chapters import bridge_formula
 from hf_attn_seq2seq.explain.document import FORMAT, MEDIA_VERSION, VERSION, Trace
 from hf_attn_seq2seq.explain.kinds import AXES, KINDS, UNTOLD, refuse_untold, told_kinds
+from hf_attn_seq2seq.explain.worked import linear_weight, worked_rows
 from hf_attn_seq2seq.messages import quoted
 from hf_attn_seq2seq.recorder import Recorder
 from hf_attn_seq2seq.splitting import length_limit, max_source_tokens, refuse_blank
@@ -755,7 +756,7 @@ def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[d
             "why": "size; the rest of each step is their total probability, and its logsumexp includes them",
         },
         {
-            "what": "the weight matrices",
+            "what": "the weight matrices, but for a row of some",
             "why": "size; trace.verify() uses those of the model to recompute what depends on them",
         },
     ]
@@ -895,17 +896,6 @@ def _transformer_decoder(model: Any, gather: Gather) -> dict[str, torch.Tensor]:
     return arrays
 
 
-@torch.no_grad()
-def linear_weight(layer: Any) -> torch.Tensor:
-    """The effective weight `(out, in)` of a linear layer, including that of an adapter."""
-    weight = layer.weight.detach()
-    if type(layer) is nn.Linear:
-        return weight
-    with evaluating(layer):
-        units = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)
-        return (layer(units) - layer(torch.zeros_like(units[:1]))).T
-
-
 class Gather(NamedTuple):
     """Collects the numbers of all steps from the rows that led to the result."""
 
@@ -951,4 +941,4 @@ def _attention(gather: Gather, name: str, module: Any) -> dict[str, torch.Tensor
     made = kind.made(module, found["weights"].shape[-1])
     for key in [column.array for column in kind.inputs if column.array not in found]:
         found[key] = made[key] if key in made else getattr(module, key).detach().float()
-    return found
+    return {**found, **(worked_rows(module) if any(kind.matrices) else {})}

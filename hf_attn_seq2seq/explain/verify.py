@@ -47,6 +47,7 @@ def verify_trace(
     _check_decoder_states(trace, checks)
     for layer in trace.layers:
         _check_attention(trace, layer, checks)
+        _check_worked(trace, layer, checks)
     _check_pointer(trace, checks)
     _check_choices(trace, checks)
     _check_beams(trace, checks)
@@ -209,6 +210,37 @@ def _check_attention(trace: Trace, layer: int, checks: Checks) -> None:
         if not kind.projects and kind is not UNTOLD:
             flat, size = (each.reshape(len(sums), -1) for each in (sums, size))
             checks.told("heads", flat, context, src_len, size)
+
+
+def _check_worked(trace: Trace, layer: int, checks: Checks) -> None:
+    """A number of each query, key and joined context, from the row of the matrix that makes it."""
+    here = {
+        name.removeprefix(f"attention.{layer}."): array.astype(np.float64)
+        for name, array in trace.arrays.items()
+        if name.startswith(f"attention.{layer}.")
+    }
+    head_axis = {"query": "th", "key": "hs"}
+    for side, states, made in (
+        ("query", here.get("asker"), here.get("query")),
+        ("key", trace.arrays["encoder.states"].astype(np.float64), here.get("keys")),
+    ):
+        row = here.get(f"{side}_row")
+        if row is None or states is None or made is None:
+            continue
+        heads = np.arange(len(row))
+        component = here["worked"].astype(int)
+        recorded = made[:, heads, component] if side == "query" else made[heads, :, component]
+        bias = here.get(f"{side}_bias", np.zeros(len(row)))
+        axes = f"xi,hi->{head_axis[side].replace('t', 'x').replace('s', 'x')}"
+        again, size = (np.einsum(axes, *parts) for parts in ((states, row), (np.abs(states), np.abs(row))))
+        again = again + (bias if side == "query" else bias[:, None])
+        checks.told(f"{side}_row", again, recorded, row.shape[-1], size)
+    if "joining_row" in here and "head_context" in here and "context" in here:
+        flat = here["head_context"].reshape(len(here["context"]), -1)
+        again = flat @ here["joining_row"] + here.get("joining_bias", np.zeros(1))
+        recorded = here["context"][:, int(here["joined"][0])]
+        size = np.abs(flat) @ np.abs(here["joining_row"])
+        checks.told("joining_row", again, recorded, flat.shape[-1], size)
 
 
 def _check_choices(trace: Trace, checks: Checks) -> None:

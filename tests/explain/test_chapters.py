@@ -143,6 +143,21 @@ def test_step_sentence_says_what_was_read_and_looked_at(traced):
     assert step_sentence(edited(traced), 1) == expected
 
 
+def test_step_sentence_names_the_words_of_pieces(traced):
+    made = edited(traced)
+    target = made.document["target"]
+    target["words"] = [{"text": "lechat", "span": [0, 6]}]
+    for token in target["tokens"]:
+        token["word"] = None
+    target["tokens"][0]["word"] = target["tokens"][1]["word"] = 0
+    assert step_sentence(made, 1) == (
+        'To choose the piece "chat" of "lechat" (0.98), the decoder had read the piece "le" of "lechat" and looked '
+        'mostly at "cat" (0.93).'
+    )
+    target["text"] = "ไทย"  # no blanks: a word might be all of it
+    assert "piece" not in step_sentence(made, 1)
+
+
 def test_step_sentence_of_spread_weights_names_two_places(traced):
     made = edited(traced)
     made.arrays["attention.0.weights"][1, :, 1] = 0.4

@@ -29,7 +29,7 @@ from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.chapters import TITLES, chapter_texts, step_sentence
 from hf_attn_seq2seq.explain.kinds import KINDS, QUERY, AttentionKind, Column
 from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
-from hf_attn_seq2seq.explain.sentences import overview, trace_sentences
+from hf_attn_seq2seq.explain.sentences import entropy, overview, trace_sentences
 from tests.explain.browser import DEPTHS, axe_finds, chromium, needs_axe, offline, too_wide
 from tests.explain.conftest import SENTENCES, TEXT
 
@@ -123,9 +123,20 @@ def test_all_chapters_by_mouse_show_the_traces_numbers(open_page: Callable[..., 
     candidates = traced.document["steps"][0]["candidates"]
     assert shown == [candidate["probability"] for candidate in candidates]
 
+    # A chosen token stays until the reader lets the attention lead again.
+    page.click('[data-chapter="attention"]')
+    assert "You chose the source token" in page.locator(".now").inner_text()
+    page.click('[data-key="a follow"]')
+    for step in (1, 2):
+        page.keyboard.press("ArrowRight")
+        marked = page.locator(".weights tr.marked")
+        assert "best" in str(marked.get_attribute("class"))
+        assert traced.source_tokens[int(weights[step].argmax())] in marked.inner_text()
+    assert "source" not in page.url
+
 
 def test_all_chapters_by_keyboard(open_page: Callable[..., Page], traced: Trace) -> None:
-    page = open_page(traced)
+    page = open_page(traced, "#step=1&source=1")
     for number, text in enumerate(chapter_texts(traced).values(), start=1):
         page.keyboard.press(str(number))
         assert page.locator('[role="tab"][aria-selected="true"]').inner_text().endswith(text.title)
@@ -188,8 +199,14 @@ def test_every_attention_is_recomputed(
         if kind == "none"
         else {"score", "weights from scores", "sum of the weights", "context = Σ weight × value"}
     )
+    told = KINDS[traced.document["attention"]["type"]]
+    here = {name.rpartition(".")[2]: array for name, array in traced.arrays.items() if name.startswith("attention.")}
+    expected |= {f"{name}{int(here['worked'][1]) + 1}" for name, matrix in zip("qk", told.matrices) if matrix}
+    expected |= {f"c{int(here['joined'][0]) + 1}"} if told.projects else set()
     assert expected <= checks.keys()
     assert max(checks.values(), default=0) < 1e-5
+    if kind != "none":
+        assert page.locator(".miniatures.heads .miniature").count() == 2
     for chapter in ("encoder", "choice", "loop"):
         page.click(f'[data-chapter="{chapter}"]')
         found = shown_checks(page)
@@ -638,6 +655,7 @@ def test_a_long_text_fits_and_says_what_is_left_out(
     text = render_page(traces)
     data = page_data(text)
     assert len(json.dumps(data, separators=(",", ":"))) < limit
+    assert not any("scaled" in entry["what"] for entry in data["left_out"])  # no score of this model is
     kept = [row["kept"] for row in data["overview"]]
     assert kept[0]
     assert not kept[-1]
@@ -779,7 +797,7 @@ def test_scores_are_called_scaled_where_they_are(
     open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, kind: str, scales: bool
 ) -> None:
     traced = trace(make_model(attention_type=kind), tokenizer, TEXT)
-    page = open_page(traced, "#chapter=attention&depth=numbers")
+    page = open_page(traced, "#chapter=attention&depth=numbers&step=1")
     assert ("scaled" in page.locator(".figure").inner_text()) is scales
     query = traced.arrays["attention.0.query"][0, 0]
     assert f"norm {np.linalg.norm(query):.3f}" in page.locator(".figure").inner_text()
@@ -790,6 +808,12 @@ def test_scores_are_called_scaled_where_they_are(
 
 def test_the_sign_of_the_choice_stands_beside_its_word(open_page: Callable[..., Page], traced: Trace) -> None:
     page = open_page(traced, "#chapter=choice")
+    spread = [
+        -1 if token["special"] else each
+        for token, each in zip(traced.document["target"]["tokens"], entropy(traced.weights()))
+    ]
+    assert f"step {int(np.argmax(spread)) + 1} of" in page.locator(".step-label").inner_text()
+    assert "Shown first, because its attention is spread most" in page.locator(".now").inner_text()
     word, sign = (page.locator(f".candidate.chosen .candidate-token{part}").bounding_box() for part in ("", " span"))
     assert word is not None
     assert sign is not None

@@ -3,10 +3,11 @@ import { typeset } from "../formula.js";
 import { argmax, difference, largest, ledger, norm, sum, weigh, weightedSum } from "../math.js";
 import { absent, bar, check, checkAll, largestFew, more, section, sumText, symbol, table, vectorRow, wave } from "../marks.js";
 import { groupAt, groupedWeights, groupsOf } from "../diagram.js";
-import { heatmap, miniature } from "./heatmap.js";
+import { heatmap } from "./heatmap.js";
 import { overview as mediaOverview } from "./media.js";
 import { otherViews } from "./views.js";
 import { whatIf } from "./what_if.js";
+import { heads, origins } from "./worked.js";
 
 const NO_FORMULA = "The explanation has no formula for this kind of attention: its numbers are shown, and not recomputed.";
 
@@ -31,7 +32,7 @@ export function attention(app, view) {
   const made = weigh(run, layer, step, head);
   const weights = run.weights(layer, step, head);
   const deep = depth === "numbers" || depth === "vectors";
-  return [run.input ? [mediaOverview(app, view), run.layers.length * run.heads > 1 && allHeads()] : overview(), scorePart(), weightPart(), sumPart(), otherViews(app, view), whatIf(app, view, head)];
+  return [run.input ? mediaOverview(app, view) : overview(), origins(view, head), scorePart(), weightPart(), sumPart(), heads(app, view), otherViews(app, view), whatIf(app, view, head)];
 
   function overview() {
     const columns = groupsOf(run.source, view.level);
@@ -54,29 +55,6 @@ export function attention(app, view) {
         choose: (t, j) => app.set({ step: pick(rows[t].members, step) + 1, source: pick(columns[j].members, source) + 1 }),
         directions: [run.source.direction],
       }),
-      run.layers.length * run.heads > 1 && allHeads(),
-    );
-  }
-
-  function allHeads() {
-    return more(
-      app,
-      "heads",
-      `All ${run.layers.length * run.heads} maps: ${run.layers.length} ${run.layers.length === 1 ? "layer" : "layers"}, ${run.heads} ${run.heads === 1 ? "head" : "heads"} each`,
-      run.layers.map((one) =>
-        h(
-          "div.miniatures",
-          {},
-          run.layers.length > 1 && h("p.tiny-label", {}, `layer ${one + 1}`),
-          Array.from({ length: run.heads }, (_, each) =>
-            miniature(
-              run.steps.map((_, t) => run.weights(one, t, each)),
-              run.layers.length > 1 ? `${one + 1}.${each + 1}` : `head ${each + 1}`,
-              one === layer && each === view.head,
-              () => app.set({ layer: one + 1, head: each + 1 }),
-              `${view.side} mini ${one} ${each}`,
-            )),
-        )),
     );
   }
 
@@ -154,9 +132,12 @@ export function attention(app, view) {
     const part = selects ? "p = σ(score)" : normalizer === "softmax" ? "exp(s − max)" : normalizer === "sparsemax" ? "max(s − τ, 0)" : "max(s/2 − τ, 0)²";
     const gaussian = run.row(`attention.${layer}.gaussian`, step, head);
     const best = argmax(weights);
+    const { telling } = run;
+    const rivals = weights[best] > 0.9 && telling !== step && Math.max(...run.weights(layer, telling, head)) < weights[best];
     return section(
       title,
       note,
+      rivals && h("p.note", {}, `Here one ${run.unit} has nearly all the weight. `, h("button.link", { type: "button", "data-key": `${view.side} rivals`, onclick: () => app.set({ step: telling + 1 }) }, `At step ${telling + 1} it has rivals`)),
       h(
         "div.table-box.weights",
         weights.length > 24 ? { tabindex: 0, role: "region", "aria-label": "Scores and weights", "data-scroll": `${view.side} weights` } : {},
@@ -204,7 +185,7 @@ export function attention(app, view) {
     const { attention: kind } = run.kinds;
     return section(
       title,
-      kind ? `The value of a ${run.unit} is its encoder state${kind.projects ? ", multiplied by a matrix" : run.heads > 1 ? " or, for each head, a part of it" : " itself, h"}.` : null,
+      kind ? `The tokens with the largest weights come first. The value of a ${run.unit} is its encoder state${kind.projects ? ", multiplied by a matrix" : run.heads > 1 ? " or, for each head, a part of it" : " itself, h"}.` : null,
       h(
         "div.sum",
         {},

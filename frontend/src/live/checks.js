@@ -229,6 +229,28 @@ function* attention(run, layer, checks) {
     contexts(run, here, step, checks);
     yield;
   }
+  worked(run, here, heads, checks);
+}
+
+/** A number of each query, key and joined context, from the row of the matrix that makes it. */
+function worked(run, here, heads, checks) {
+  const array = (name) => run.array(name.includes(".") ? name : `${here}.${name}`);
+  const compare = (name, row, bias, inputs, recorded) => {
+    const terms = inputs.map((input) => Float64Array.from(row, (weight, i) => weight * input[i]));
+    checks.compare(name, terms.map((each) => sum(each) + bias), recorded, { terms: row.length, size: terms.map((each) => sum(each.map(Math.abs))) });
+  };
+  const rows = (tensor) => Array.from({ length: tensor.shape[0] }, (_, index) => tensor.row(index));
+  for (const [side, from, made] of [["query", array("asker"), array("query")], ["key", array("encoder.states"), array("keys")]]) {
+    const matrix = array(`${side}_row`);
+    if (!matrix || !from || !made) continue;
+    for (let head = 0; head < heads; head++) {
+      const at = array("worked").data[head];
+      const recorded = rows(from).map((_, index) => (side === "query" ? made.row(index, head) : made.row(head, index))[at]);
+      compare(`${side}_row`, matrix.row(head), array(`${side}_bias`)?.data[head] ?? 0, rows(from), recorded);
+    }
+  }
+  const [joining, sums, contexts] = ["joining_row", "head_context", "context"].map(array);
+  if (joining && sums && contexts) compare("joining_row", joining.data, array("joining_bias")?.data[0] ?? 0, rows(sums), rows(contexts).map((context) => context[array("joined").data[0]]));
 }
 
 /** The sums of the terms of all scores of a step, by the formula that the trace carries, and the number of terms of each. */

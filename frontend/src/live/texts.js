@@ -25,6 +25,18 @@ function label(token) {
 
 const quoted = (token) => `"${closed(label(token))}"`;
 
+// As in hf_attn_seq2seq/explain/chapters.py: there a whole sentence would pass for one word.
+const UNSPACED = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\u{20000}-\u{3ffff}]/u;
+
+/** A token, with its word where it is a piece of one. */
+function named({ text, words, tokens }, index) {
+  const { word } = tokens[index];
+  const spelled = tokens.every((token) => token.special || [...token.text.trim()].length <= 1);
+  const pieces = tokens.filter((token) => token.word === word).length;
+  if (word === null || pieces === 1 || spelled || UNSPACED.test(text)) return quoted(tokens[index]);
+  return `the piece ${quoted(tokens[index])} of "${closed(escaped(words[word].text))}"`;
+}
+
 /** A probability with two decimals, or with more where they would be 0.00 or 1.00. */
 function said(number) {
   if (number > 0 && number < 0.005) {
@@ -63,7 +75,7 @@ export function textsOf({ chapters, sentences }, document, arrays) {
   const count = (number) => number.toLocaleString("en-US");
   const at = (place) => {
     const name = quoted(source.tokens[place]);
-    return source.tokens.filter((token) => quoted(token) === name).length > 1 ? `${name} at position ${place + 1}` : name;
+    return `${named(source, place)}${source.tokens.filter((token) => quoted(token) === name).length > 1 ? ` at position ${place + 1}` : ""}`;
   };
   const slotsOf = (step) => {
     const { choice, candidates, pointer } = steps[step];
@@ -73,8 +85,8 @@ export function textsOf({ chapters, sentences }, document, arrays) {
     return {
       mostly: !row || row[order[0]] > 0.5 || row.length === 1 ? "mostly" : "most",
       step: String(step + 1),
-      chosen: closed(label(target.tokens[step])),
-      fed: closed(label(step ? target.tokens[step - 1] : start)),
+      chosen: named(target, step),
+      fed: step ? named(target, step - 1) : quoted(start),
       probability: said(choice.probability),
       "candidate.0": candidate(0),
       "candidate.1": candidate(1),
@@ -93,7 +105,7 @@ export function textsOf({ chapters, sentences }, document, arrays) {
     id: String(first.id),
     written: unknown?.span ? escaped([...source.text].slice(...unknown.span).join("")) : "",
     text: target.text ? escaped(target.text) : "",
-    last: closed(label(target.tokens.at(-1))),
+    last: named(target, target.tokens.length - 1),
     limit: count(run.max_new_tokens),
     changed: count(changed),
     beams: count(run.num_beams),

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from hf_attn_seq2seq.explain.live.site import INDEX, Site, save_site
+from hf_attn_seq2seq.explain.names import TEXTS
 from hf_attn_seq2seq.explain.parsers import site_parser
 
 
@@ -16,7 +17,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the page, and tell how large it is."""
-    site = save_site(options.model, options.output, single_file=options.single_file, example=options.example)
+    site = save_site(
+        options.model,
+        options.output,
+        single_file=options.single_file,
+        example=TEXTS.get(options.example, options.example),
+    )
     print(_told(site, options.single_file))
 
 

@@ -30,7 +30,7 @@ from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.live.format import WRITTEN
 from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
 from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
-from hf_attn_seq2seq.explain.names import EXAMPLE
+from hf_attn_seq2seq.explain.names import EXAMPLE, PARAGRAPH
 from hf_attn_seq2seq.explain.page import as_data, as_page, asset
 from hf_attn_seq2seq.explain.tracing import MAX_STEPS, OMITTED_OF_BEAMS, most_source_tokens, trace
 from hf_attn_seq2seq.explain.verify import model_terms
@@ -91,7 +91,10 @@ def save_site(name: str, output: str | Path, *, single_file: bool = False, examp
         content = _content(model, translator.tokenizer, folder, Path(temporary))
         settings = _settings(model, translator.tokenizer, folder.name if folder.is_dir() else name, content)
         _refuse_long(example, translator.tokenizer, settings["longest"])
-        settings["examples"] = [{"name": "a sentence", "text": example}]
+        settings["examples"] = [{"name": "a sentence" if example == EXAMPLE else "the example", "text": example}]
+        english = source_language(translator.tokenizer) == "en"  # as the paragraph is
+        if english and splits_sentences(model.config) and example != PARAGRAPH:
+            settings["examples"].append({"name": "a paragraph", "text": PARAGRAPH})
         title = f"{settings['told']['model']['name']}, live"
         libraries = {RUNTIME: asset("runtime.wasm.gz")}
         if splits_sentences(model.config):

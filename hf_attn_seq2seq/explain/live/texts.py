@@ -79,10 +79,10 @@ class SlotFacts(Facts):
         self.steps = Count(STEPS, "T")
 
     def chosen(self, step: int) -> str:
-        return f'"{slot("last" if step == STEPS - 1 else "chosen")}"'
+        return slot("last" if step == STEPS - 1 else "chosen")
 
     def fed(self, step: int) -> str:
-        return f'"{slot("fed")}"'
+        return slot("fed")
 
     def candidate(self, step: int, rank: int) -> str:
         return slot(f"candidate.{rank}")

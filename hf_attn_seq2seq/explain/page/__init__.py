@@ -281,9 +281,10 @@ def _two_names(one: Trace, other: Trace) -> tuple[str, str]:
 WHY = "to keep this page small; the trace itself has them"
 WHY_OF_SENTENCES = "to keep a page of several sentences small; a page of one sentence can have them"
 WHY_SENTENCES = "there are more than fit in one page; each can have a page of its own"
+SCALED = "scaled scores (the page multiplies the scores itself)"
 # What is left out, from what is missed least on: what (as a pattern), only below the last layer?, in words.
 LEAST_FIRST = [
-    (r"attention\.(\d+)\.scaled", False, "scaled scores (the page multiplies the scores itself)"),
+    (r"attention\.(\d+)\.scaled", False, SCALED),
     (r"attention\.(\d+)\.asker", True, "states that ask"),
     (r"decoder\.layer\.(\d+)\.residual", True, "residual sums of the decoder"),
     (r"decoder\.layer\.(\d+)\.states", True, "states of the decoder"),
@@ -293,9 +294,13 @@ LEAST_FIRST = [
     (r"decoder\.layer\.(\d+)\.(?!self_attention).*", True, "gates of the decoder"),
     (r"encoder\.layer\.(\d+)\.states", True, "states of the encoder"),
     (r"attention\.(\d+)\.(?:values|head_context)", True, "values and their weighted sums"),
-    (r"attention\.(\d+)\.(?:query|keys|vector|coverage_vector|position_rows)", True, "queries and keys"),
+    (
+        r"attention\.(\d+)\.(?:query|keys|vector|coverage_vector|position_rows|worked|(?:query|key)_(?:row|bias)|join.*)",
+        True,
+        "queries and keys",
+    ),
     (r"(?:en|de)coder\.layer\.(\d+)\.self_attention\.weights", True, "self-attention weights"),
-    (r"attention\.(\d+)\.scores", True, "scores"),
+    (r"attention\.(\d+)\.(?:scores|scaled)", True, "scores"),
     (r"attention\.(\d+)\.feature", False, "what location-aware attention saw of the step before"),
     (r"output\.rows", False, "rows of the output layer"),
     (r"output\.(?:hidden|bias)", False, "what the output layer reads"),
@@ -340,7 +345,9 @@ def _leave_out(arrays: dict[tuple[int, str], np.ndarray], limit: int, why: str) 
         found: dict[int, list[tuple[int, str]]] = {}
         for key in arrays:
             match = re.fullmatch(pattern, key[1])
-            if match:
+            # Where nothing is scaled, these are the scores, which are kept once.
+            same = words == SCALED and packed[key] == packed.get((key[0], key[1].replace(".scaled", ".scores")))
+            if match and not same:
                 found.setdefault(int(match[1]) if match.groups() else 0, []).append(key)
         layers = sorted(found)
         # The lowest layers go first: what leads to the output is looked at most.
