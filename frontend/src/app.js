@@ -394,7 +394,7 @@ export class App {
   saveJson() {
     const { run } = this.views()[0];
     // What the page has in 8 bits alone is not what the run recorded.
-    const exact = Object.keys(run.packed).filter((name) => run.packed[name].low === undefined);
+    const exact = Object.keys(run.packed).filter((name) => run.packed[name].low === undefined && !name.startsWith("contrast."));
     const arrays = Object.fromEntries(exact.map((name) => {
       const { shape, data } = run.array(name);
       return [name, { shape, values: Array.from(data, (value) => Number(value.toPrecision(9))) }];

@@ -42,6 +42,7 @@ export class Run {
     this.name = packed.name;
     this.parent = packed.parent;
     this.faithfulness = packed.faithfulness;
+    this.contrast = packed.contrast ?? null;
     this.pool = pool;
     this.leftOut = leftOut;
     this.packed = packed.arrays;
@@ -119,6 +120,10 @@ export class Run {
 
   /** The step that teaches most: its weights, or without attention its probabilities, are spread most; ends are left out. */
   get telling() {
+    return (this.told ??= this.mostSpread());
+  }
+
+  mostSpread() {
     const spread = (shares) => shares.reduce((sum, share) => (share > 0 ? sum - share * Math.log2(share) : sum), 0);
     const steps = this.steps.map(({ candidates, rest }, step) =>
       (this.target.tokens[step].special ? -1 : spread(this.attends ? this.weights(this.layers.at(-1), step, -1) : [...candidates.map(({ probability }) => probability), rest])));

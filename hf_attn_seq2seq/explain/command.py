@@ -16,6 +16,7 @@ from hf_attn_seq2seq.decoding.command import FILE_NAME
 from hf_attn_seq2seq.decoding.heatmap import MIN_WIDTH, closed, visible
 from hf_attn_seq2seq.decoding.loading import load_recognizer, load_translator, read_config
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, is_exported, looks_like_path, names_model
+from hf_attn_seq2seq.explain.contrast import contrast_of
 from hf_attn_seq2seq.explain.document import Trace, check_side_file
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import save_figure
@@ -360,7 +361,10 @@ def _write(
 
         on_page = made.sentences if _all_on_page(made, options) else [traced]
         beside = traced.children[-1] if options.what_if and other is None else None
-        save_page(on_page, options.html, compare=other, beside=beside, faithfulness=views)
+        contrast = None
+        if options.target is None and other is None and not options.train_tour:
+            contrast = contrast_of(options.model or DEFAULT_MODEL, on_page)
+        save_page(on_page, options.html, compare=other, beside=beside, faithfulness=views, contrast=contrast)
         written.append(f"Page: {options.html}")
     if options.figure:
         alt_text = save_figure(

@@ -27,6 +27,7 @@ from hf_attn_seq2seq.decoding.heatmap import terminal_heatmap
 from hf_attn_seq2seq.decoding.loading import Translator, load, load_translator
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain.chapters import chapter_order, step_sentence, token_label
+from hf_attn_seq2seq.explain.contrast import contrast_of, print_contrast
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.names import Depth
 from hf_attn_seq2seq.explain.terminal import print_trace
@@ -209,6 +210,11 @@ class _Tour:
         self.pair(SENTENCE, told.document["target"]["text"])
         self.chapters(told)
         self.whole(told)
+        contrast = contrast_of(DEFAULT_MODEL, [told])
+        if contrast is not None:
+            self.pause()
+            self.title("Without attention")
+            print_contrast(self.console, told, contrast, self.plain)
         self.pause()
         self.title("What if?")
         self.say("Change one thing, and the model runs again:")

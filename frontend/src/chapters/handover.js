@@ -1,6 +1,6 @@
-import { h } from "../dom.js";
+import { h, number, whole } from "../dom.js";
 import { prose } from "../formula.js";
-import { absent, section, symbol, vectorRow } from "../marks.js";
+import { absent, bar, section, symbol, table, vectorRow } from "../marks.js";
 import { vectorList } from "./embeddings.js";
 
 /** Handover: what the decoder gets: keys and values, a first state, a start token. */
@@ -16,7 +16,28 @@ export function handover(app, view) {
       h("p.big-token", {}, h("bdi", {}, run.document.start.token), h("span.piece-id", {}, run.document.start.id)),
     ),
   );
+  parts.push(contrast());
   return parts;
+
+  /** The same words through a model without attention. */
+  function contrast() {
+    const { contrast } = run;
+    const vector = run.row("contrast.context");
+    if (!contrast || !vector) return null;
+    const { model, text, lengths } = contrast;
+    return section(
+      "The contrast: one vector in place of all states",
+      `${model} was trained by the same recipe, but without attention: it reads these ${run.source.tokens.length} tokens into one vector of ${vector.length} numbers, as it would any number of them, and translates from that vector alone.`,
+      vectorRow(symbol("c", "value"), vector, { role: "value", name: "the fixed context vector" }, depth),
+      h("p.contrast", {}, "With attention: ", h("bdi.quoted", {}, run.target.text)),
+      h("p.contrast", {}, "From one vector: ", h("bdi.quoted", {}, text)),
+      lengths && table(
+        `BLEU on the ${lengths.of} sentences, by the number of words of the source`,
+        ["words", "sentences", "with attention", "", "from one vector", ""],
+        lengths.rows.map(([words, count, attending, fixed]) => [words.replace("-", " to "), whole(count), number(attending, 1), bar(attending / 100), number(fixed, 1), bar(fixed / 100, "value")]),
+      ),
+    );
+  }
 
   function oneVector() {
     const context = run.row("attention.0.context", 0);

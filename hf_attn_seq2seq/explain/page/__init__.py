@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence, token_label
+from hf_attn_seq2seq.explain.contrast import Contrast, told_contrast
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness
 from hf_attn_seq2seq.explain.page.media import Media, Shown, shorten_input
@@ -55,6 +56,7 @@ def render_page(
     compare: Trace | None = None,
     beside: Trace | None = None,
     faithfulness: Faithfulness | Sequence[Faithfulness | None] | None = None,
+    contrast: Contrast | None = None,
 ) -> str:
     """
     The page of a trace, or of a text's sentences to choose from, as HTML.
@@ -70,6 +72,7 @@ def render_page(
         beside: Which of the traces carried along is shown beside it at first; None: `compare`. Of a run with something
             changed, the page opens where that shows.
         faithfulness: Other views of what mattered in the trace; of several traces, one for each.
+        contrast: The runs of a model without attention on the same sentences, told beside each.
 
     Raises:
         ValueError: There is no trace, a second one for several, or the views are not those of the traces.
@@ -83,6 +86,11 @@ def render_page(
     changed = beside is not None and beside is not compare
     name = "before" if changed else "this run"
     sentences = [list(_family(name, each, view=view)) for each, view in zip(traces, views)]
+    if contrast is not None:
+        for index, sentence in enumerate(sentences):
+            sentence[0] = sentence[0]._replace(
+                contrast=told_contrast(contrast, index), vector=contrast.traces[index].arrays["attention.0.context"][0]
+            )
     if compare is not None:
         first, second = _two_names(traces[0], compare)
         sentences[0][0] = sentences[0][0]._replace(name=first)
@@ -97,7 +105,7 @@ def render_page(
     for row in rows[kept:]:
         row["kept"] = False
     runs = [run for sentence in sentences[:kept] for run in sentence]
-    arrays = {(index, name): array for index, run in enumerate(runs) for name, array in run.trace.arrays.items()}
+    arrays = {(index, name): array for index, run in enumerate(runs) for name, array in run.arrays().items()}
     shown_short, shortened = shorten_input(arrays)
     limit -= sum(sizes[:kept]) + sum(_packed_size(short.values) for short in shown_short.values())
     left_out = shortened + _leave_out(arrays, limit, WHY_OF_SENTENCES if rows else WHY)
@@ -167,6 +175,7 @@ def save_page(
     compare: Trace | None = None,
     beside: Trace | None = None,
     faithfulness: Faithfulness | Sequence[Faithfulness | None] | None = None,
+    contrast: Contrast | None = None,
 ) -> None:
     """
     Write the page of a trace, or of a text's sentences to choose from; see [`render_page`].
@@ -179,7 +188,7 @@ def save_page(
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder '{path.parent}' does not exist: create it before saving a page.")
-    text = render_page(trace, compare=compare, beside=beside, faithfulness=faithfulness)
+    text = render_page(trace, compare=compare, beside=beside, faithfulness=faithfulness, contrast=contrast)
     # A lone surrogate in a token has no UTF-8: as a character reference, a browser shows its sign for the unreadable.
     write_text(path, text, errors="xmlcharrefreplace")
 
@@ -205,6 +214,12 @@ class _Run(NamedTuple):
     trace: Trace
     parent: int | None  # the number of the run that it changes something of
     view: Faithfulness | None = None
+    contrast: dict[str, Any] | None = None
+    vector: np.ndarray | None = None  # what the model of the contrast translated from
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        more = {} if self.vector is None else {"contrast.context": self.vector}
+        return {**self.trace.arrays, **more}
 
     def document(self, media: Media) -> dict[str, Any]:
         texts = {key: asdict(text) for key, text in chapter_texts(self.trace).items()}
@@ -216,6 +231,7 @@ class _Run(NamedTuple):
             "chapters": texts,
             "sentences": sentences,
             "faithfulness": None if self.view is None else _short(self.view.to_dict()),
+            "contrast": self.contrast,
         }
 
 
