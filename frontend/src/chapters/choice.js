@@ -38,7 +38,7 @@ export function choiceAndStop(app, view) {
       choice.forced
         ? "The word of this step was given beforehand; the bars show how likely the model finds it."
         : choice.rank ? `The chosen word is number ${choice.rank + 1} in the model's ranking.` : null,
-      deep ? h("p.candidate-head", { "aria-hidden": "true" }, h("span", {}, "word"), h("span"), h("span", {}, "probability"), h("span", {}, "logit")) : null,
+      deep ? h("p.candidate-head", { "aria-hidden": "true" }, h("span", {}, "word"), h("span"), h("span", {}, "probability"), h("span", {}, candidate.pointer ? "log p" : "logit")) : null,
       h("div.candidates", { class: deep ? "deep" : "" }, shown.map(row),
         h("div.candidate.rest", {}, h("span.candidate-token", {}, "all others"), bar(rest), h("span.share", {}, deep ? number(Math.max(rest, 0), 5) : percent(Math.max(rest, 0))))),
       entry.processed.length ? processors() : null,
@@ -101,7 +101,7 @@ export function choiceAndStop(app, view) {
     return [
       told === null ? h("p.note", {}, "This word is not in the vocabulary: it can only be copied from the source.") : null,
       h("p.formula", {}, read?.length
-        ? `copied = the weights where the word stands = ${read.map((weight) => number(weight, 6)).join(" + ")} = ${number(sum(read), 6)}`
+        ? `copied = the weights where the word stands = ${read.length > 1 ? `${read.map((weight) => number(weight, 6)).join(" + ")} = ` : ""}${number(sum(read), 6)}`
         : `copied = ${number(copied, 6)}${places.length ? "" : ": the word is not in the source"}`),
       read ? check("copied", sum(read), copied) : null,
       h("p.formula", {}, `p = p_gen × written + (1 − p_gen) × copied = ${number(share, 4)} × ${number(written, 6)} + ${number(1 - share, 4)} × ${number(copied, 6)} = ${number(probability, 6)}`),

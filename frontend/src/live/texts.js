@@ -78,7 +78,7 @@ export function textsOf({ chapters, sentences }, document, arrays) {
     return `${named(source, place)}${source.tokens.filter((token) => quoted(token) === name).length > 1 ? ` at position ${place + 1}` : ""}`;
   };
   const slotsOf = (step) => {
-    const { choice, candidates, pointer } = steps[step];
+    const { choice, candidates } = steps[step];
     const row = meanWeights(arrays, attention.layers, step);
     const order = row ? Array.from(row.keys()).sort((one, other) => row[other] - row[one] || one - other) : [];
     const candidate = (rank) => candidates[rank] && `${quoted(candidates[rank])} (${said(candidates[rank].probability)})`;
@@ -90,7 +90,6 @@ export function textsOf({ chapters, sentences }, document, arrays) {
       probability: said(choice.probability),
       "candidate.0": candidate(0),
       "candidate.1": candidate(1),
-      ...(pointer && { p_gen: said(pointer.p_gen), "rest.p_gen": said(1 - pointer.p_gen) }),
       ...Object.fromEntries(order.slice(0, 2).flatMap((place, rank) => [[`at.${rank}`, at(place)], [`weight.${rank}`, said(row[place])]])),
     };
   };

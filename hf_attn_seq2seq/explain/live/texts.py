@@ -66,9 +66,6 @@ class Share(_Slot, float):
 
     __radd__ = __add__
 
-    def __rsub__(self, other: float) -> Share:
-        return Share(other - float(self), f"rest.{self.name}")
-
 
 class SlotFacts(Facts):
     """Facts of which those that differ from run to run are slots."""
@@ -170,8 +167,6 @@ def _facts(
         "candidates": [{}, {}],
         "processed": [{}] if processed else [],
     }
-    if "pointer" in document["steps"][0]:
-        step["pointer"] = {"p_gen": Share(0.5, "p_gen")}
     document["steps"] = [step] * STEPS
     document["run"] |= {"forced": forced, "stopped": stopped, "max_new_tokens": Count(9, "limit")}
     document["run"] |= {"num_beams": Count(9, "beams") if beams else 1, "score": Share(0.5, "score")}
