@@ -288,7 +288,13 @@ def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
     page.fill("#text", " ")
     assert refused(page) == "There is no text yet: type a sentence."
     assert page.locator(".earlier").inner_text() == "Below is still: “a dog”"  # which passes for nothing newer
-    page.fill("#text", "a dog \ud83c")
+    page.evaluate(
+        """() => {
+          const field = document.getElementById("text");
+          field.value = "a dog \\ud83c";
+          field.dispatchEvent(new InputEvent("input"));
+        }"""
+    )
     assert "half a character" in refused(page)
     page.fill("#text", "dog " * 25_001)  # characters
     page.locator("#said").filter(has_text="100,004 characters, and the page takes 100,000").wait_for()
@@ -298,6 +304,7 @@ def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
     page.fill("#text", "a dog")
     page.locator("#said:not(.wrong)").wait_for()
     assert page.locator(".earlier").is_hidden()
+    page.click(".follow summary")
     page.fill("#given", "dog " * 1000)
     page.locator("#said").filter(has_text="shorten it").wait_for()
     assert "The given translation has" in refused(page)
@@ -383,6 +390,7 @@ def test_a_paragraph_is_read_sentence_by_sentence(
         "“A dogy!”",
         "before: “A dog!”",
     ]
+    page.click(".follow summary")
     page.fill("#given", "le chat")
     assert "A translation to follow belongs to one sentence, and this text has 3" in refused(page)
 
