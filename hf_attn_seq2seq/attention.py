@@ -234,6 +234,9 @@ class Attention(nn.Module):
         weights = self.settle(weights)
         used = nn.functional.dropout(weights, p=self.dropout, training=self.training)
         sums = used @ memory.values
+        recorder = active_recorder()
+        if recorder is not None:
+            sums = recorder.edit_heads(self, sums)
         context = merge_heads(sums)
         record(
             self,

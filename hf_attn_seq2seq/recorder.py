@@ -24,6 +24,10 @@ class Recorder:
         """The attention weights `(batch, heads, tgt_len, src_len)` that `module` is to go on with: its own."""
         return weights
 
+    def edit_heads(self, module: nn.Module, sums: torch.Tensor) -> torch.Tensor:
+        """The heads' sums of values `(batch, heads, tgt_len, value_dim)` that `module` is to go on with: its own."""
+        return sums
+
 
 _active: ContextVar[Recorder | None] = ContextVar("attn_seq2seq_recorder", default=None)
 

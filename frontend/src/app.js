@@ -1,4 +1,5 @@
 // The page around the chapters: what is shown of which run, keys, the player, the address.
+import { changedBar } from "./chapters/changes.js";
 import { FIGURES } from "./chapters/index.js";
 import { asPicture, diagram } from "./diagram.js";
 import { h, number, scientific, visible, whole } from "./dom.js";
@@ -62,8 +63,9 @@ export class App {
   /**
    * @param {HTMLElement} root
    * @param {Run[][]} sentences the runs of each; none of one that `packed.make` is to be asked for
-   * @param {{left_out: {what: string, why: string}[], overview: any[], beside: number, make?: (sentence: number) => void, facts?: () => string}} packed
-   *   `make` makes the runs of a sentence, and shows it
+   * @param {{left_out: {what: string, why: string}[], overview: any[], beside: number, make?: (sentence: number) => void, facts?: () => string, changes?: any, models?: string[]}} packed
+   *   `make` makes the runs of a sentence, and shows it; `changes` makes runs with something changed (`live/changing.js`);
+   *   `models` are the names of two, whose runs come first
    */
   constructor(root, sentences, packed) {
     this.root = root;
@@ -146,19 +148,27 @@ export class App {
 
   /**
    * Shows other runs instead, at the same place as far as they have it.
-   * @param {{sentences: Run[][], overview: any[], sentence: number, beside: number}} shown
+   * @param {{sentences: Run[][], overview: any[], sentence: number, run: number, beside: number}} shown
    */
-  replace({ sentences, overview, sentence, beside }) {
+  replace({ sentences, overview, sentence, run, beside }) {
     if (this.timer !== null) this.stop();
     const before = this.state;
     this.sentences = sentences;
     this.packed.overview = overview;
     this.edits.clear();
     this.candidate = undefined;
-    this.state = { ...before, run: 1, beside, sentence };
+    this.state = { ...before, run, beside, sentence };
     if (before.sentence !== sentence) this.state = { ...this.state, step: 0, source: 0 };
     this.render();
     if (before.sentence !== sentence) this.speak(before);
+  }
+
+  /** Puts a changed run beside the one that it was made from, in the place of an earlier one; null: nothing is changed any more. */
+  change(made) {
+    const kept = this.runs.filter(({ parent }) => parent === null);
+    this.sentences[this.sentence] = made ? [...kept, made] : kept;
+    this.set({ run: made ? made.parent + 1 : Math.min(this.state.run, kept.length), beside: made ? kept.length + 1 : 0 });
+    this.packed.changes.shown(this);
   }
 
   /** Tells of a sentence in their list. */
@@ -243,8 +253,9 @@ export class App {
     const attends = views.some((view) => view.run.attends);
     const words = views.some((view) => [view.run.source, view.run.target].some(({ words_ }) => words_.some(({ members }) => members.length > 1)));
     return [
-      double ? source && pair(source, null) : this.overview ? null : pair(source, run.target, !run.input),
-      h("div.brand", {}, h("h1", {}, `How this ${run.made.toLowerCase()} was made`), alike ? about(run) : null, this.runs.length > 1 ? this.runChoice() : null),
+      double ? source && pair(source, null) : this.overview && !this.packed.models ? null : pair(source, run.target, !run.input),
+      changedBar(this),
+      h("div.brand", {}, h("h1", {}, `How this ${run.made.toLowerCase()} was made`), alike ? about(run) : null, this.runs.length > (this.packed.models ? 2 : 1) ? this.runChoice() : null, this.modelChoice()),
       h("div.pictures", { class: double ? "double" : "" }, views.map((view) => this.picture(view, double, source, alike))),
       h(
         "div.under-picture",
@@ -267,6 +278,15 @@ export class App {
       double && h("figcaption", {}, h("p.about", {}, h("b", {}, run.name), alike ? null : about(run)), pair(source || run.input ? null : run.source, run.target, !run.input)),
       (run.input ? mediaPicture : diagram)(this, view),
     );
+  }
+
+  /** One model or both, where the page has two. */
+  modelChoice() {
+    const { models } = this.packed;
+    if (!models) return null;
+    const { run, beside } = this.state;
+    const chosen = run <= 2 && beside === 0 ? run : run + beside === 3 ? 0 : null;
+    return choice("Model", [[1, models[0]], [2, models[1]], [0, "both"]], chosen, (one) => this.set(one ? { run: one, beside: 0 } : { run: 1, beside: 2 }), "model");
   }
 
   runChoice() {

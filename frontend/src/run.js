@@ -41,6 +41,7 @@ export class Run {
     this.document = packed.document;
     this.name = packed.name;
     this.parent = packed.parent;
+    this.engine = null; // what made it, where that is in the page
     this.faithfulness = packed.faithfulness;
     this.contrast = packed.contrast ?? null;
     this.pool = pool;

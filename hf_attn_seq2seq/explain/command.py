@@ -32,7 +32,7 @@ from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text,
 
 SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2")
-CHANGE = re.compile(r"(?:(source|mute|cover)|(target|weights)\.(-?\d+))=(.*)", re.DOTALL)
+CHANGE = re.compile(r"(?:(source|mute|cover|heads)|(target|weights|heads)\.(-?\d+))=(.*)", re.DOTALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -283,10 +283,12 @@ def read_change(text: str) -> dict[str, Any]:
     match = CHANGE.fullmatch(text)
     if not match:
         raise ValueError(
-            f"'{text}' is not a change: write source=TEXT, target.STEP=WORD, weights.STEP=uniform, mute=FROM-TO or "
-            "cover=ROW,COLUMN (see --help)."
+            f"'{text}' is not a change: write source=TEXT, target.STEP=WORD, weights.STEP=uniform, heads=NUMBER, "
+            "mute=FROM-TO or cover=ROW,COLUMN (see --help)."
         )
     source, kind, step, value = match.groups()
+    if "heads" in (source, kind):
+        return {"heads": _heads(value), **({"layer": int(step)} if kind else {})}
     if source == "source":
         return {"source": value}
     if source:
@@ -300,6 +302,13 @@ def read_change(text: str) -> dict[str, Any]:
     except ValueError:
         numbers = value  # a word of the source
     return {"weights": {int(step): numbers}}
+
+
+def _heads(value: str) -> list[int]:
+    try:
+        return [int(part) for part in value.split(",")]
+    except ValueError:
+        raise ValueError(f"'{value}' is not a list of heads: give numbers, such as heads=2 or heads=1,3.") from None
 
 
 RANGE = re.compile(r"(\d+(?:\.\d*)?)-(\d+(?:\.\d*)?)")
@@ -334,6 +343,11 @@ def _covered(numbers: tuple[float, ...], traced: Trace) -> int | tuple[float, ..
 
 
 def _counted_from_zero(change: dict[str, Any], traced: Trace) -> dict[str, Any]:
+    if "heads" in change:
+        traced.attended()  # refuses a model without attention
+        count, layers = traced.document["attention"]["heads"], traced.document["decoder"]["layers"]
+        told = {"heads": [from_one("head", head, count) for head in change["heads"]]}
+        return told | ({"layer": from_one("layer", change["layer"], layers)} if "layer" in change else {})
     ((kind, wanted),) = change.items()
     if kind in ("source", "mute"):
         return change

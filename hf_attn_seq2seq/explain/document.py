@@ -136,6 +136,12 @@ class Trace:
             raise ValueError(f"There is no head {head}: the layer has {weights.shape[1]}, counted from 0.")
         return weights[:, head]
 
+    def left_out(self, layer: int) -> list[int]:
+        """The heads of a layer that a what-if run left out."""
+        change = self.document["what_if"]
+        out = change is not None and change["kind"] == "heads" and layer in change["layers"]
+        return list(change["heads"]) if out else []
+
     def ledger(self, step: int, position: int, layer: int = -1, head: int = 0) -> Ledger:
         """The terms that add up to one score; see [`score_ledger`]."""
         from hf_attn_seq2seq.explain.ledger import score_ledger

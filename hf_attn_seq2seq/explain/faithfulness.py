@@ -120,8 +120,8 @@ def faithfulness(
         seed: Random seed of the random orders.
 
     Raises:
-        ValueError: The trace has edited weights, the model is not the traced one, the layer or head does not exist, or
-            another argument is out of range.
+        ValueError: The trace has edited weights or heads, the model is not the traced one, the layer or head does not
+            exist, or another argument is out of range.
     """
     if erase not in ("remove", "mask"):
         raise ValueError(f"erase={quoted(erase)} is unknown: choose 'remove' or 'mask'.")
@@ -130,8 +130,10 @@ def faithfulness(
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1.")
     what_if = trace.document["what_if"]
-    if what_if is not None and what_if["kind"] == "weights":
-        raise ValueError("The weights of this run were edited, so the model cannot reproduce it: use its parent.")
+    if what_if is not None and what_if["kind"] in ("weights", "heads"):
+        raise ValueError(
+            f"The {what_if['kind']} of this run were edited, so the model cannot reproduce it: use its parent."
+        )
     attended = trace.attended(layer) if trace.layers else None
     run = _Rerun(model, tokenizer, trace, erase, batch_size)
     views: dict[str, View] = {}

@@ -27,6 +27,7 @@ what-if changes (each changes one thing, and the real model runs again):
   target.STEP=WORD   force this word at a step, or a token by its name, such as </s>
   weights.STEP=HOW   set the weights of a step: uniform; a source word or the number of a source token, which gets
                      all the weight; or numbers separated by commas
+  heads=NUMBERS      leave out heads, such as heads=2 or heads=1,3, at all steps; heads.LAYER=NUMBERS in one layer
   mute=FROM-TO       make a part of a recording silent, in seconds
   cover=PART         cover a part of a picture: ROW,COLUMN of a patch; FROM-TO, pixels from the left; or
                      LEFT,TOP,RIGHT,BOTTOM, in pixels
@@ -100,6 +101,7 @@ def explain_parser() -> CommandParser:
 SITE_EXAMPLES = """examples:
   hf-attn-seq2seq site en-fr-small --output site
   hf-attn-seq2seq site outputs/demo --output demo.html --single-file
+  hf-attn-seq2seq site outputs/demo --compare outputs/demo-none --output two.html --single-file
 """
 
 
@@ -116,6 +118,12 @@ def site_parser() -> CommandParser:
     )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="PATH", help="the new folder; with --single-file, the HTML file"
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="MODEL",
+        help="a second model, such as one without attention: both are given the same text, and their runs stand side "
+        "by side",
     )
     parser.add_argument(
         "--single-file", action="store_true", help="put everything into one file, which opens by a double click"

@@ -655,7 +655,7 @@ class StepTable:
             array = trace.arrays.get(f"attention.{layer}.{name}")
             return None if array is None else array[step, head].astype(np.float64)
 
-        values = trace.arrays.get(f"attention.{layer}.values")
+        values = None if head in trace.left_out(layer) else trace.arrays.get(f"attention.{layer}.values")
         scaled, weights = row("scaled"), row("weights")
         assert weights is not None
         attention = trace.document["attention"]

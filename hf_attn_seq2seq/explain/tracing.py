@@ -42,7 +42,7 @@ MAX_STEPS = 512
 MAX_BEAMS = 1000
 
 
-EditWeights = Callable[[int, int, torch.Tensor], torch.Tensor]
+Edit = Callable[[int, int, torch.Tensor], torch.Tensor]
 
 
 def trace(
@@ -56,7 +56,8 @@ def trace(
     length_penalty: float | None = None,
     candidates: int = CANDIDATES,
     name: str | None = None,
-    edit_weights: EditWeights | None = None,
+    edit_weights: Edit | None = None,
+    edit_heads: Edit | None = None,
 ) -> Trace:
     """
     Translate one text, transcribe one recording or read one picture, and record everything that the run computes.
@@ -77,6 +78,7 @@ def trace(
         name: Name of the model; None: the name that it was loaded with.
         edit_weights: What the attention goes on with, given `(step, layer, weights)` with weights `(rows, heads, 1,
             src_len)`; for what-if runs.
+        edit_heads: The same for the heads' sums of values, `(rows, heads, 1, value_dim)`.
 
     Raises:
         ValueError: The explanation does not know the model's cells or mixer, the text is blank or too long, the
@@ -89,12 +91,12 @@ def trace(
     if getattr(model.config, "model_type", "") != "attn_seq2seq":
         from hf_attn_seq2seq.explain.foreign import trace_foreign
 
-        if edit_weights is not None:
-            raise ValueError("Weights can only be changed in models of this package.")
+        if edit_weights is not None or edit_heads is not None:
+            raise ValueError("Weights and heads can only be changed in models of this package.")
         return trace_foreign(model, tokenizer, text, target=target, options=options)
     root = package_model(model)
     refuse_untold(root.config)
-    recorder = RunRecorder(root, edit_weights)
+    recorder = RunRecorder(root, edit_weights, edit_heads)
     if not root.config.reads_tokens:
         return _trace_received(model, root, tokenizer, text, target, options, recorder)
     if not isinstance(text, str):
@@ -672,9 +674,9 @@ class RunRecorder(Recorder):
             the first pass.
     """
 
-    def __init__(self, model: nn.Module, edit: EditWeights | None = None) -> None:
+    def __init__(self, model: nn.Module, edit_weights: Edit | None = None, edit_heads: Edit | None = None) -> None:
         self.names = {id(module): name for name, module in model.named_modules()}
-        self.edit = edit
+        self.edits = edit_weights, edit_heads
         self.passes: list[dict[str, list[dict[str, torch.Tensor]]]] = [defaultdict(list)]
         self.complete = False
 
@@ -688,10 +690,16 @@ class RunRecorder(Recorder):
         self.complete = "logits" in values
 
     def edit_weights(self, module: nn.Module, weights: torch.Tensor) -> torch.Tensor:
-        if self.edit is None:
-            return weights
+        return self._edited(self.edits[0], module, weights)
+
+    def edit_heads(self, module: nn.Module, sums: torch.Tensor) -> torch.Tensor:
+        return self._edited(self.edits[1], module, sums)
+
+    def _edited(self, edit: Edit | None, module: nn.Module, values: torch.Tensor) -> torch.Tensor:
+        if edit is None:
+            return values
         step = len(self.passes) - 1 + self.complete
-        return self.edit(step, _layer_number(self.names[id(module)]), weights)
+        return edit(step, _layer_number(self.names[id(module)]), values)
 
     def at(self, index: int, name: str) -> dict[str, torch.Tensor]:
         """What a module computed in a pass, with all its events combined; empty if it was not run."""
@@ -710,10 +718,16 @@ OMITTED_OF_BEAMS = {
 ENCODER, DECODER = "model.encoder", "model.decoder"
 
 
+def attending_layers(config: Any) -> list[int]:
+    """The decoder's layers with attention over the source; a recurrent decoder has one attention for all of them."""
+    if config.attention_type == "none":
+        return []
+    return [0] if config.is_recurrent_decoder else list(range(config.decoder_layers))
+
+
 def _parts(config: Any) -> dict[str, Any]:
     recurrent = config.is_recurrent_decoder
-    has_attention = config.attention_type != "none"
-    layers = [0] if recurrent else list(range(config.decoder_layers))
+    layers = attending_layers(config)
     kind = KINDS.get(config.attention_type, UNTOLD)
     bridge = config.bridge if recurrent else None
     encoder = {
@@ -735,8 +749,8 @@ def _parts(config: Any) -> dict[str, Any]:
         "attention": {
             "type": config.attention_type,
             "normalizer": config.attention_normalizer,
-            "heads": config.num_attention_heads if has_attention else 0,
-            "layers": layers if has_attention else [],
+            "heads": config.num_attention_heads if layers else 0,
+            "layers": layers,
             "scaling": (config.hidden_size // config.num_attention_heads) ** -0.5 if kind.divides else 1.0,
             "window": config.attention_window if kind.windowed else None,
             "hard": kind.selects and config.monotonic_hard,

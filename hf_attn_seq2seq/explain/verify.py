@@ -38,7 +38,8 @@ def verify_trace(
     in `explain/checks.py`).
 
     Args:
-        trace: The trace to check; a what-if run with edited weights is checked from these weights on.
+        trace: The trace to check; a what-if run with edited weights is checked from these weights on, and heads that
+            were left out are checked to be 0.
         model: The traced model; None: checks that need it are left out.
         tokenizer: Its tokenizer.
     """
@@ -205,6 +206,7 @@ def _check_attention(trace: Trace, layer: int, checks: Checks) -> None:
     if f"{here}.values" in arrays:
         values = arrays[f"{here}.values"].astype(np.float64)
         sums, size = (np.einsum("ths,hsd->thd", weights, each) for each in (values, np.abs(values)))
+        sums[:, trace.left_out(layer)] = 0
         checks.told("context", sums, arrays[f"{here}.head_context"], src_len, size)
         context = arrays[f"{here}.context"]
         if not kind.projects and kind is not UNTOLD:
@@ -599,7 +601,7 @@ def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, ch
                 return_dict_in_generate=False,
             )[0, 1 : 1 + len(ids)]
             checks.compare("generate", "untraced generate() gives the same tokens", sequence.tolist(), ids)
-        if what_if is not None and what_if["kind"] == "weights":
+        if what_if is not None and what_if["kind"] in ("weights", "heads"):
             return
         fed = torch.tensor([[step["fed"]["id"] for step in steps]], device=model.device)
         has_weights = bool(trace.layers)

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""What-if runs of the real model: with another word, or with other weights at a step."""
+"""What-if runs of the real model: with another word, with other weights at a step, or without a head."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def what_if(
     source: str | None = None,
     target: dict[int, str] | None = None,
     weights: dict[int, str | int | Sequence[float]] | None = None,
+    heads: int | Sequence[int] | None = None,
     layer: int | None = None,
     mute: tuple[float, float] | None = None,
     cover: int | Sequence[float] | None = None,
@@ -38,23 +39,28 @@ def what_if(
         weights: The weights to use at a step: `"uniform"`; a source word or the number of a source token, which gets
             all the weight; or one number per source token, which are divided by their sum. Earlier steps keep their
             words.
-        layer: The layer whose weights are changed; None: all layers that attend to the source. All heads are changed.
+        heads: The heads, counted from 0, that are left out at all steps: their parts of the context become 0. With
+            several heads, one or more, but not all.
+        layer: The layer whose weights or heads are changed; None: all layers that attend to the source. Weights are
+            changed in all heads.
         mute: From and to, in seconds: the part of a recording that becomes silent before the model hears it.
         cover: The number of a patch, or the left, top, right and bottom, in pixels of the picture as the model saw it:
             the part that takes the picture's mean colour before the model sees it.
 
     Raises:
         ValueError: Not exactly one change is given, the part to mute or cover is not in a recording or picture, the
-            trace was loaded from a file or already has changed weights, the step, source token or source word does not
-            exist, a word cannot be written with the target's tokens, or weights are negative or all 0.
+            trace was loaded from a file or already has changed weights or heads, the step, source token, source word
+            or head does not exist, a word cannot be written with the target's tokens, weights are negative or all 0,
+            or no head would be left.
     """
-    if sum(change is not None for change in (source, target, weights, mute, cover)) != 1:
-        raise ValueError("Give exactly one change: source, target, weights, mute or cover.")
+    if sum(change is not None for change in (source, target, weights, heads, mute, cover)) != 1:
+        raise ValueError("Give exactly one change: source, target, weights, heads, mute or cover.")
     parent.check_model()
     before = parent.document["what_if"]
-    if before is not None and before["kind"] == "weights" and (target is not None or weights is not None):
+    of_decoding = target is not None or weights is not None or heads is not None
+    if before is not None and before["kind"] in ("weights", "heads") and of_decoding:
         raise ValueError(
-            "The weights of this run are already changed: use its parent, so that only one thing changes."
+            f"The {before['kind']} of this run are already changed: use its parent, so that only one thing changes."
         )
     run = parent.document["run"]
     options: dict[str, Any] = {
@@ -92,6 +98,20 @@ def what_if(
             options["max_new_tokens"] = max(options["max_new_tokens"], step + len(ids))
         child = trace(parent.model, parent.tokenizer, text, [*said[:step], *ids], num_beams=1, **options)
         change = {"kind": "target", "step": step, "ids": ids, "token": token}
+    elif heads is not None:
+        hidden = _heads(parent, heads)
+        places = parent.layers if layer is None else [parent.attended(layer)]
+
+        def without(now: int, place: int, sums: torch.Tensor) -> torch.Tensor:
+            return sums.index_fill(1, torch.tensor(hidden, device=sums.device), 0) if place in places else sums
+
+        child = trace(parent.model, parent.tokenizer, text, num_beams=run["num_beams"], edit_heads=without, **options)
+        if any(child.arrays[f"attention.{place}.head_context"][:, hidden].any() for place in places):
+            raise ValueError(
+                "The code that came with this model is of an earlier version, which leaves out no head: load it "
+                "without trust_remote_code."
+            )
+        change = {"kind": "heads", "layers": places, "heads": hidden}
     else:
         step, wanted = _only("weights", weights or {})
         step = parent.check_step(step)
@@ -164,6 +184,23 @@ def _space(before: str, replaced: str, word: str) -> str:
         return ""
     written_together = any(unicodedata.east_asian_width(letter) in "WF" for letter in before[-1] + word[0])
     return "" if written_together else " "
+
+
+def _heads(parent: Trace, wanted: int | Sequence[int]) -> list[int]:
+    """The heads to leave out, in order."""
+    if not parent.layers:
+        raise ValueError("This model has no attention: there are no heads to leave out.")
+    count = parent.document["attention"]["heads"]
+    if count == 1:
+        raise ValueError("This model has one head: without it, it would read nothing of the source.")
+    numbers = [wanted] if isinstance(wanted, int) else list(wanted)
+    for number in numbers:
+        if not -count <= number < count:
+            raise ValueError(f"There is no head {number}: the model has {count}, counted from 0.")
+    found = sorted({number % count for number in numbers})
+    if not 0 < len(found) < count:
+        raise ValueError(f"{len(found)} of {count} heads are to be left out: name at least one, and not all.")
+    return found
 
 
 def _row(parent: Trace, wanted: str | int | Sequence[float]) -> torch.Tensor:

@@ -139,6 +139,8 @@ def page_data(path: Path) -> Any:
         ("weights.0=0.5,0.5", {"weights": {0: [0.5, 0.5]}}),
         ("weights.2=cat", {"weights": {2: "cat"}}),
         ("weights.2=,", {"weights": {2: ","}}),
+        ("heads=1,3", {"heads": [1, 3]}),
+        ("heads.2=-1", {"heads": [-1], "layer": 2}),
     ],
 )
 def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
@@ -157,6 +159,10 @@ def test_changes_are_read(change: str, meant: dict[str, Any]) -> None:
         (["MODEL", TEXT, "--step", "0"], "no step 0"),
         (["MODEL", TEXT, "--what-if", "weights.1=9"], "no source token 9"),
         (["MODEL", TEXT, "--what-if", "target.7=chien"], "no step 7"),
+        (["MODEL", TEXT, "--what-if", "heads=a"], "'a' is not a list of heads"),
+        (["MODEL", TEXT, "--what-if", "heads=1"], "one head: without it"),
+        (["MODEL", TEXT, "--what-if", "heads=2"], "no head 2: there are 1, counted from 1"),
+        (["MODEL", TEXT, "--what-if", "heads.4=1"], "no layer 4"),
         (["MODEL", TEXT, "--layer", "7"], "no layer 7"),
         (["MODEL", TEXT, "--head", "7"], "no head 7"),
         (["MODEL", TEXT, "--sentence", "3"], "no sentence 3"),

@@ -88,6 +88,13 @@ BEAMED = {kind: KINDS[kind] for kind in ("gru", "transformer", "average")}
 SET = """([early_stopping, min_new_tokens]) => {
   Object.assign(live.settings.search, { early_stopping, min_new_tokens });
 }"""
+# The same with something changed.
+CHANGED = """async ([text, forced, limit, whatIf]) => {
+  const made = await live.change(text, forced, { beams: 1, limit, whatIf, wanted: () => {} });
+  const checks = await live.checks(made);
+  const plain = ([name, { shape, data }]) => [name, { shape, values: Array.from(data) }];
+  return { document: made.document, checks, arrays: Object.fromEntries(Object.entries(made.arrays).map(plain)) };
+}"""
 HOSTILE = "</script><img src=x onerror=alert(1)> <b>cat</b>"
 
 
@@ -182,12 +189,36 @@ def assert_said(found: dict[str, str], wanted: dict[str, str]) -> None:
         assert [float(each) for each in ours[1::2]] == pytest.approx([float(each) for each in theirs[1::2]], abs=2e-4)
 
 
+def assert_changed(page: Page, parent: Trace) -> None:
+    """Runs with something changed are Python's, too."""
+    steps = len(parent.document["steps"])
+    row = np.linspace(1, 2, len(parent.source_tokens)).tolist()
+    changes: list[dict[str, Any]] = [{"target": {steps - 1: "chien"}}]
+    if parent.layers:
+        changes.append({"weights": {steps - 1: row}, "layer": -1})
+    if parent.document["attention"]["heads"] > 1:
+        changes.append({"heads": 1, "layer": 0})
+    for asked in changes:
+        wanted = parent.what_if(**asked)
+        change, run = wanted.document["what_if"], wanted.document["run"]
+        said = [step["choice"]["id"] for step in parent.document["steps"]]
+        forced = [] if "heads" in asked else [*said[: change["step"]], *change.get("ids", [])]
+        found = page.evaluate(CHANGED, [parent.document["source"]["text"], forced, run["max_new_tokens"], change])
+        arrays = {
+            name: np.asarray(each["values"], dtype=np.float32).reshape(each["shape"])
+            for name, each in found["arrays"].items()
+        }
+        assert_same(Trace(found["document"], arrays), wanted)
+        assert [check["name"] for check in found["checks"] if not check["passed"]] == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_as_in_python(kind: str, open_page: Callable[[str], Page], tokenizer: Any, tmp_path: Path) -> None:
     model = save(tmp_path / "model", tokenizer, **KINDS[kind])
     written = save_site(str(tmp_path / "model"), tmp_path / "page.html", single_file=True, example=TEXT)
     page = ready(open_page(written.path.as_uri()))
-    assert_run(page, model, tokenizer, TEXT)
+    parent = assert_run(page, model, tokenizer, TEXT)
+    assert_changed(page, parent)
     assert_run(page, model, tokenizer, "a dog", "le chat voit")
     if model.config.pointer:
         assert_run(page, model, tokenizer, STRANGE)
@@ -195,6 +226,69 @@ def test_every_kind_as_in_python(kind: str, open_page: Callable[[str], Page], to
     for chapter in page.locator("[data-chapter]").all():
         chapter.click()
         assert page.locator(".check.bad").count() == 0
+    leave_out = page.locator("[data-key='a leave out 1']")
+    assert leave_out.count() == 0  # of heads, there is a choice in one chapter alone
+    page.click("[data-chapter='attention']")
+    assert leave_out.count() == (parent.document["attention"]["heads"] > 1)
+    if leave_out.count():
+        leave_out.click()
+        assert beside(page) == [
+            parent.document["target"]["text"],
+            parent.what_if(heads=1, layer=-1).document["target"]["text"],
+        ]
+        assert page.locator(".changed").inner_text().startswith("Changed: without head 2")
+        assert page.locator(".check.bad").count() == 0
+        page.click("[data-key='b leave out 1']")  # and back
+        assert page.locator(".changed, .double").count() == 0
+
+
+def beside(page: Page) -> list[str]:
+    """The translations of two runs side by side."""
+    page.locator(".changed").wait_for()
+    return page.locator(".picture .translated").all_text_contents()
+
+
+def test_a_word_is_said_and_weights_are_dragged(
+    open_page: Callable[[str], Page], small: tuple[Any, Any, Path], tmp_path: Path
+) -> None:
+    model, tokenizer, folder = small
+    page = ready(
+        open_page(save_site(str(folder), tmp_path / "page.html", single_file=True, example=TEXT).path.as_uri())
+    )
+    parent = trace(model, tokenizer, TEXT, num_beams=1)
+    before = parent.document["target"]["text"]
+    page.evaluate("location.hash = 'chapter=choice&step=2'")
+    third = parent.document["steps"][1]["candidates"][2]
+    page.click(f"[data-key='a say {third['id']}']")
+    wanted = parent.what_if(target={1: third["token"]})
+    assert beside(page) == [before, wanted.document["target"]["text"]]
+    page.click("[data-key='back']")
+    assert page.locator(".changed, .double").count() == 0
+    for step, word in ((0, "Chien"), (2, "vieille"), (3, "!"), (2, "</s>")):
+        page.evaluate(f"location.hash = 'chapter=loop&step={step + 1}'")
+        page.fill("[data-key='a another word']", word)
+        page.press("[data-key='a another word']", "Enter")
+        page.locator(".changed b").filter(has_text=f"with “{word}” said at step {step + 1}").wait_for()
+        assert beside(page) == [before, parent.what_if(target={step: word}).document["target"]["text"]]
+        page.click("[data-key='back']")
+    page.fill("[data-key='a another word']", " ")
+    page.press("[data-key='a another word']", "Enter")
+    assert page.locator(".told").inner_text() == "The word to say is blank: type one."
+    page.evaluate("location.hash = 'chapter=attention&step=2&source=3'")
+    for ask, wanted_text in (("only", 2), ("uniform", "uniform")):
+        page.click(f"[data-key='a {ask}']")
+        wanted = parent.what_if(weights={1: wanted_text})
+        page.locator(".before-after dd").last.filter(has_text=wanted.document["target"]["text"]).wait_for()
+    page.focus("[data-key='a slider 3']")
+    for key in ("Home", "ArrowRight", "End"):  # the newest alone is shown
+        page.keyboard.press(key)
+    wanted = parent.what_if(weights={1: 3})
+    page.locator(".before-after dd").last.filter(has_text=wanted.document["target"]["text"]).wait_for()
+    page.click("[data-key='a look at both']")
+    assert beside(page) == [before, wanted.document["target"]["text"]]
+    assert page.locator(".check.bad").count() == 0
+    page.fill("#text", "a dog")
+    page.locator(".changed").wait_for(state="detached")
 
 
 @pytest.mark.parametrize("kind", BEAMED)
@@ -509,6 +603,44 @@ def test_a_damaged_single_file(browser: Browser, small: tuple[Any, Any, Path], t
     shown.goto(written.path.as_uri())
     assert re.fullmatch(r"“model\.safetensors” is not the file .*: make the page again\.", refused(shown))
     context.close()
+
+
+def test_two_models_read_the_same_text(
+    open_page: Callable[[str], Page], small: tuple[Any, Any, Path], tmp_path: Path
+) -> None:
+    model, tokenizer, folder = small
+    fixed = save(tmp_path / "fixed", tokenizer, attention_type="none")
+    written = save_site(
+        str(folder), tmp_path / "two.html", compare=str(tmp_path / "fixed"), single_file=True, example=TEXT
+    )
+    assert sum(name.endswith("tokenizer.json") for name in written.sizes) == 1  # what is the same is stored once
+    page = ready(open_page(written.path.as_uri()))
+
+    def wanted(text: str) -> list[str]:
+        return [trace(each, tokenizer, text, num_beams=1).document["target"]["text"] for each in (model, fixed)]
+
+    def told() -> list[str]:
+        return page.locator(".pictures .translated, .pair .translated").all_text_contents()
+
+    assert told() == wanted(TEXT)
+    assert page.locator(".picture b").all_inner_texts()[0] == folder.name
+    page.click("[data-key='model 2']")
+    assert told() == wanted(TEXT)[1:]
+    page.fill("#text", "a dog")  # the choice is kept
+    page.locator(".translated").filter(has_text=wanted("a dog")[1]).first.wait_for()
+    page.click("[data-key='model 0']")
+    page.evaluate("location.hash = 'chapter=loop&step=1&beside=2'")
+    for side, each in (("a", model), ("b", fixed)):
+        page.fill(f"[data-key='{side} another word']", "vieille")
+        page.press(f"[data-key='{side} another word']", "Enter")
+        parent = trace(each, tokenizer, "a dog", num_beams=1)
+        texts = [parent, parent.what_if(target={0: "vieille"})]
+        assert beside(page) == [each.document["target"]["text"] for each in texts]
+        page.click("[data-key='back']")
+        page.click("[data-key='model 0']")
+    for chapter in page.locator("[data-chapter]").all():
+        chapter.click()
+        assert page.locator(".check.bad").count() == 0
 
 
 @pytest.mark.parametrize("gone", ["WebAssembly = undefined", "WebAssembly.validate = () => false"])

@@ -16,6 +16,7 @@ import hf_attn_seq2seq_cli
 from hf_attn_seq2seq.decoding.names import PACKAGED
 from hf_attn_seq2seq.explain.live.site import RUNTIME, RUNTIME_VERSION, save_site
 from hf_attn_seq2seq.explain.page import digest
+from hf_attn_seq2seq.messages import shortened
 from tests.explain.live import save
 
 
@@ -94,7 +95,7 @@ def test_the_runtime_is_that_of_the_sources() -> None:
         (
             {"frontend": "speech", "num_mel_bins": 8},
             {},
-            "The live page takes text, and a model with frontend='speech' does not",
+            "The live page takes text, and '{name}', a model with frontend='speech', does not",
         ),
     ],
     ids=["setting", "speech"],
@@ -105,8 +106,9 @@ def test_models_that_are_refused(
     model = save(tmp_path / "model", tokenizer, **fields)
     model.generation_config.update(**settings)
     model.generation_config.save_pretrained(tmp_path / "model")
-    with pytest.raises(ValueError, match=re.escape(sentence)):
-        save_site(str(tmp_path / "model"), tmp_path / "site")
+    for models in ([str(tmp_path / "model")], ["en-fr-small", str(tmp_path / "model")]):
+        with pytest.raises(ValueError, match=re.escape(sentence.format(name=shortened(str(tmp_path / "model"))))):
+            save_site(models[0], tmp_path / "site", compare=models[1] if models[1:] else None)
     assert not (tmp_path / "site").exists()
 
 
@@ -123,7 +125,7 @@ def test_outputs_that_are_refused(tmp_path: Path) -> None:
             save_site("en-fr-small", output, single_file=single_file)
     with pytest.raises(ValueError, match="The example is blank"):
         save_site("en-fr-small", tmp_path / "site", example=" ")
-    with pytest.raises(ValueError, match="The example has 303 tokens, and the model reads at most 256"):
+    with pytest.raises(ValueError, match="The example has 303 tokens, and 'en-fr-small' reads at most 256"):
         save_site("en-fr-small", tmp_path / "site", example="dog " * 300)
     assert not (tmp_path / "site").exists()
     assert (tmp_path / "there.html").read_text() == "mine"

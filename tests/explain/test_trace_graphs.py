@@ -14,9 +14,11 @@ from hf_attn_seq2seq.attention import ATTENTIONS
 from hf_attn_seq2seq.cells import CELLS
 from hf_attn_seq2seq.configuration_attn_seq2seq import ATTENTION_NORMALIZERS, BRIDGES, POSITION_TYPES, READOUTS
 from hf_attn_seq2seq.explain import Trace, trace
-from hf_attn_seq2seq.explain.live.format import ABOUT_FILE, ROWS_FILE, SOURCE_FILE, STEP_FILE
-from hf_attn_seq2seq.explain.live.graphs import save_trace_graphs
+from hf_attn_seq2seq.explain.live import graphs as graphs_module
+from hf_attn_seq2seq.explain.live.format import ABOUT_FILE, CHANGES, ROWS_FILE, SOURCE_FILE, STEP_FILE
+from hf_attn_seq2seq.explain.live.graphs import StepGraph, save_trace_graphs
 from hf_attn_seq2seq.explain.live.running import TraceGraphs, trace_by_graphs
+from hf_attn_seq2seq.explain.tracing import RunRecorder
 from hf_attn_seq2seq.mixers import MIXERS
 from tests.explain.conftest import TEXT
 from tests.explain.same import assert_same
@@ -27,7 +29,10 @@ from tests.helpers import tiny_model
 WIDE = {"input_feeding": True, "embedding_size": 12, "tie_word_embeddings": False}
 # Each of a kind once. What they compute together is the same code as in the exported graphs, whose tests cross them.
 KINDS: list[dict[str, Any]] = [
-    *({"attention_type": kind, "bridge": bridge} for kind, bridge in zip(ATTENTIONS, cycle(BRIDGES))),
+    *(
+        {"attention_type": kind, "bridge": bridge, "num_attention_heads": 1 if kind == "none" else 2}
+        for kind, bridge in zip(ATTENTIONS, cycle(BRIDGES))
+    ),
     *({"encoder_type": cell, "decoder_type": cell} for cell in CELLS if cell != "gru"),
     *(
         {**WIDE, "readout": readout, "attention_normalizer": normalizer}
@@ -64,7 +69,28 @@ def test_every_kind(fields: dict[str, Any], tokenizer: PreTrainedTokenizerBase, 
         strange = "the zebra sees a okapi and the zebra"
         assert_same(trace_by_graphs(graphs, tokenizer, strange), trace(model, tokenizer, strange))
     forced = [5, 7, 9]  # and then its own words
-    assert_same(trace_by_graphs(graphs, tokenizer, "a dog", forced), trace(model, tokenizer, "a dog", forced))
+    parent = trace(model, tokenizer, "a dog", forced)
+    assert_same(trace_by_graphs(graphs, tokenizer, "a dog", forced), parent)
+    changes: list[dict[str, Any]] = [{"weights": {2: [0.6, 0.3, 0.1]}}] if parent.layers else []
+    if parent.document["attention"]["heads"] > 1:
+        changes.append({"heads": 1, "layer": -1})
+    for change in changes:  # with other weights at a step, and without a head
+        wanted = parent.what_if(**change)
+        given = forced[:2] if "weights" in change else None
+        assert_same(trace_by_graphs(graphs, tokenizer, "a dog", given, what_if=wanted.document["what_if"]), wanted)
+
+
+def test_without_changes_the_numbers_are_those_of_a_graph_that_cannot_change_them(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, graphs = make(tmp_path / "with", len(tokenizer), num_attention_heads=2)
+    monkeypatch.setattr(graphs_module, "CHANGES", ())
+    monkeypatch.setattr(StepGraph, "recorder", lambda self, changes: RunRecorder(self.model))
+    _, plain = make(tmp_path / "without", len(tokenizer), num_attention_heads=2)
+    assert set(graphs.decoder_step.inputs) - set(plain.decoder_step.inputs) == set(CHANGES)  # type: ignore[attr-defined]
+    one, other = (trace_by_graphs(each, tokenizer, TEXT) for each in (graphs, plain))
+    for name, array in other.arrays.items():
+        assert (one.arrays[name] == array).all(), name
 
 
 def test_a_given_translation_and_settings(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
@@ -109,7 +135,7 @@ def test_what_is_refused(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=f"belong to another {STEP_FILE}"):
         TraceGraphs(tmp_path)
     (tmp_path / ABOUT_FILE).write_text('{"format": "hf_attn_seq2seq trace graphs", "version": 9}')
-    with pytest.raises(ValueError, match="of version 9, but this package reads version 1"):
+    with pytest.raises(ValueError, match="of version 9, but this package reads version 2"):
         TraceGraphs(tmp_path)
     (tmp_path / ABOUT_FILE).unlink()
     with pytest.raises(ValueError, match="has no trace graphs"):

@@ -14,7 +14,7 @@ from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding.loading import load
 from hf_attn_seq2seq.explain import Trace, trace
 from tests.explain.conftest import SENTENCES, TEXT
-from tests.helpers import tiny_model
+from tests.helpers import FAMILIES, tiny_model
 
 
 MakeModel = Callable[..., Any]
@@ -87,8 +87,57 @@ def test_the_running_state_goes_on_from_edited_weights(
 
 
 @pytest.mark.parametrize(
+    ("fields", "change", "hidden"),
+    [
+        ({"attention_type": "coverage"}, {"heads": -1}, {0: [1]}),
+        ({**FAMILIES["transformer"], "decoder_layers": 2}, {"heads": 0}, {0: [0], 1: [0]}),
+        ({**FAMILIES["transformer"], "decoder_layers": 2}, {"heads": [1], "layer": 1}, {1: [1]}),
+    ],
+)
+def test_heads_left_out(
+    make_model: MakeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    fields: dict[str, Any],
+    change: dict[str, Any],
+    hidden: dict[int, list[int]],
+) -> None:
+    parent = trace(make_model(**fields, num_attention_heads=2), tokenizer, TEXT, num_beams=2)
+    child = parent.what_if(**change)
+    for layer in child.layers:
+        sums = child.arrays[f"attention.{layer}.head_context"]
+        used = np.einsum(
+            "ths,hsd->thd", *(child.arrays[f"attention.{layer}.{name}"] for name in ("weights", "values"))
+        )
+        for head in range(2):
+            np.testing.assert_allclose(sums[:, head], used[:, head] * (head not in hidden.get(layer, [])), atol=1e-5)
+    assert child.document["what_if"] == {"kind": "heads", "layers": list(hidden), "heads": next(iter(hidden.values()))}
+    assert child.document["run"]["num_beams"] == 2
+    verification = child.verify()
+    assert verification.passed, str(verification)
+    child.arrays["attention.1.head_context" if 1 in hidden else "attention.0.head_context"][:] = 1
+    assert not child.verify().passed
+    with pytest.raises(ValueError, match="The heads of this run are already changed"):
+        child.what_if(target={0: "un"})
+
+
+@pytest.mark.parametrize(
+    ("heads", "sentence"),
+    [([], "0 of 2 heads"), ([0, 1], "2 of 2 heads are to be left out: name at least one"), (2, "no head 2")],
+)
+def test_bad_heads(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, heads: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        trace(make_model(num_attention_heads=2), tokenizer, TEXT, max_new_tokens=1).what_if(heads=heads)
+
+
+def test_heads_of_a_model_without_attention(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    with pytest.raises(ValueError, match="no attention: there are no heads"):
+        trace(make_model(attention_type="none"), tokenizer, TEXT).what_if(heads=0)
+
+
+@pytest.mark.parametrize(
     ("change", "sentence"),
     [
+        ({"heads": 0}, "one head: without it, it would read nothing"),
         ({}, "Give exactly one change"),
         ({"source": "a dog", "target": {0: "un"}}, "Give exactly one change"),
         ({"target": {99: "un"}}, "no step 99"),

@@ -3,6 +3,7 @@ import { typeset } from "../formula.js";
 import { argmax, difference, largest, ledger, norm, sum, weigh, weightedSum } from "../math.js";
 import { absent, bar, check, checkAll, largestFew, more, section, sumText, symbol, table, vectorRow, wave } from "../marks.js";
 import { groupAt, groupedWeights, groupsOf } from "../diagram.js";
+import { headsLeftOut } from "./changes.js";
 import { heatmap } from "./heatmap.js";
 import { overview as mediaOverview } from "./media.js";
 import { otherViews } from "./views.js";
@@ -55,6 +56,7 @@ export function attention(app, view) {
         choose: (t, j) => app.set({ step: pick(rows[t].members, step) + 1, source: pick(columns[j].members, source) + 1 }),
         directions: [run.source.direction],
       }),
+      headsLeftOut(app, view),
     );
   }
 
@@ -62,6 +64,12 @@ export function attention(app, view) {
   function edited() {
     const change = run.document.what_if;
     return change?.kind === "weights" && change.step === step && (change.layers ?? []).includes(layer);
+  }
+
+  /** Whether a what-if run left this head out. */
+  function leftOut() {
+    const change = run.document.what_if;
+    return change?.kind === "heads" && change.heads.includes(head) && change.layers.includes(layer);
   }
 
   function says(words) {
@@ -204,7 +212,7 @@ export function attention(app, view) {
         ? [h("p.note", {}, `Component ${i + 1}, the largest of the context, is worked out:`),
           h("p.formula", { "data-shown": "component" }, `c${subscript(i + 1)} = ${sumText(few.map((j) => times(j, i)), weights.length, "largest weights", context[i])} = ${fixed(context[i])}`)]
         : null,
-      recorded ? checkAll("context = Σ weight × value", difference(context, recorded), context.length, largest(recorded)) : absent(run, `attention.${layer}.head_context`, "The recorded sum of this head"),
+      leftOut() ? h("p.note", {}, "This head is left out in this run: zeros take the place of its sum.") : recorded ? checkAll("context = Σ weight × value", difference(context, recorded), context.length, largest(recorded)) : absent(run, `attention.${layer}.head_context`, "The recorded sum of this head"),
       depth === "vectors" &&
         table("Every number of the context", ["i", ...few.map((j) => `${fixed(weights[j])} × ${run.source.tokens[j].label}`), ...(others ? [`the other ${others}`] : []), "c"],
           Array.from(context, (value, n) => {

@@ -1,5 +1,6 @@
 import { exact, fixed, h, number, percent, rounded } from "../dom.js";
 import { dot, sum } from "../math.js";
+import { sayAnother, sayInstead } from "./changes.js";
 import { absent, bar, check, largestFew, more, section, sumText, symbol, table, vectorRow } from "../marks.js";
 
 /** Choice and stop: the candidates, the logit of one of them, the choice, the stop. */
@@ -39,8 +40,9 @@ export function choiceAndStop(app, view) {
         ? "The word of this step was given beforehand; the bars show how likely the model finds it."
         : choice.rank ? `The chosen word is number ${choice.rank + 1} in the model's ranking.` : null,
       deep ? h("p.candidate-head", { "aria-hidden": "true" }, h("span", {}, "word"), h("span"), h("span", {}, "probability"), h("span", {}, candidate.pointer ? "log p" : "logit")) : null,
-      h("div.candidates", { class: deep ? "deep" : "" }, shown.map(row),
-        h("div.candidate.rest", {}, h("span.candidate-token", {}, "all others"), bar(rest), h("span.share", {}, deep ? number(Math.max(rest, 0), 5) : percent(Math.max(rest, 0))))),
+      h("div.candidates", { class: deep ? "deep" : "" }, shown.map((item) => sayInstead(app, view, item, name(item), row(item))),
+        sayInstead(app, view, null, "", h("div.candidate.rest", {}, h("span.candidate-token", {}, "all others"), bar(rest), h("span.share", {}, deep ? number(Math.max(rest, 0), 5) : percent(Math.max(rest, 0)))))),
+      sayAnother(app, view),
       entry.processed.length ? processors() : null,
     ),
     section(

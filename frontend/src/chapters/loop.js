@@ -1,5 +1,6 @@
 import { h, number, percent, s, visible } from "../dom.js";
 import { argmax } from "../math.js";
+import { sayAnother } from "./changes.js";
 import { looked } from "../media/places.js";
 import { bar, check, section, table } from "../marks.js";
 
@@ -11,7 +12,7 @@ export function loop(app, view) {
   const score = total / run.steps.length ** settings.length_penalty;
   const digits = view.depth === "numbers" || view.depth === "vectors" ? 6 : 4;
   return [
-    section("Every step, from the start token to the end", "Each chosen word is the input of the next step. Choose a step to go there.", film()),
+    section("Every step, from the start token to the end", "Each chosen word is the input of the next step. Choose a step to go there.", film(), sayAnother(app, view)),
     section(
       `The whole ${run.made.toLowerCase()}`,
       null,

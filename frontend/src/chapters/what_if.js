@@ -1,7 +1,8 @@
-// Weights of one step, changed by hand: the context is recomputed here, the words after it are not.
+// Weights of one step, changed by hand: the context is recomputed here; the words after it where the model is in the page.
 import { h, number, percent } from "../dom.js";
 import { difference, dot, norm, weightedSum } from "../math.js";
 import { section, symbol, wave } from "../marks.js";
+import { decodedAgain } from "./changes.js";
 
 const MOST_SLIDERS = 16;
 
@@ -15,6 +16,8 @@ export function whatIf(app, view, head) {
   const key = `${view.side} ${view.number} ${layer} ${step} ${head}`;
   let weights = app.edits.get(key) ?? [...original];
   const token = run.source.tokens[source].label;
+  const changes = app.packed.changes?.open(run) ? app.packed.changes : null;
+  const answer = changes && h("div.answer", { role: "status" });
 
   // Of many frames or patches, only those that matter most, and the chosen one.
   const order = [...original.keys()].sort((a, b) => original[b] - original[a]);
@@ -42,8 +45,9 @@ export function whatIf(app, view, head) {
       h("button.option", { type: "button", "data-key": `${view.side} only`, onclick: () => put(original.map((_, j) => Number(j === source))) }, "only ", h("bdi", {}, `“${token}”`)),
       h("button.option", { type: "button", "data-key": `${view.side} reset`, onclick: () => put([...original]) }, "as it was"),
     ),
-    h("div.what-if", {}, h("div.sliders", { "data-scroll": "sliders" }, sliders.map(({ row }) => row)), result),
-    app.children(view, true),
+    changes && run.heads > 1 ? h("p.note", {}, `These are the weights of head ${head + 1}; the model goes on with what you set in all heads of this layer.`) : null,
+    h("div.what-if", {}, h("div.sliders", { "data-scroll": "sliders" }, sliders.map(({ row }) => row)), answer ? h("div.result", {}, answer, result) : result),
+    changes ? null : app.children(view, true),
   );
 
   function change(j, weight) {
@@ -73,7 +77,18 @@ export function whatIf(app, view, head) {
       changed
         ? h("p.formula", { "data-shown": "edited" }, symbol("c′", "value"), " differs from ", symbol("c", "value"), ` by ${percent(away)} of its length; cosine ${number(similar, 3)}.`)
         : h("p.note", {}, "Nothing has been changed yet."),
-      changed ? h("p.warning", {}, h("b", {}, "Recomputed in this page, up to the context. "), "The words after it were not re-decoded.") : "",
+      changed && !changes ? h("p.warning", {}, h("b", {}, "Recomputed in this page, up to the context. "), "The words after it were not re-decoded.") : "",
     );
+    if (changes) decode(changed);
+  }
+
+  async function decode(changed) {
+    if (!changed) {
+      changes.forget();
+      answer.replaceChildren();
+      return;
+    }
+    const made = await changes.weigh(app.runs, view.number, step, layer, weights);
+    if (made) answer.replaceChildren(...decodedAgain(app, view, made));
   }
 }

@@ -3,6 +3,7 @@ import { App } from "../app.js";
 import { whole } from "../dom.js";
 import { Run } from "../run.js";
 import { readAddress } from "../state.js";
+import { Changing } from "./changing.js";
 import { Refusal } from "./files.js";
 import { Kept } from "./kept.js";
 import { Proving } from "./proving.js";
@@ -28,7 +29,7 @@ export class Asking {
     this.tell = tell;
     this.question = { text: "", given: "", beams: engine.settings.search.num_beams, chosen: null, place: null };
     this.kept = new Kept();
-    this.proving = new Proving(engine);
+    this.proving = new Proving();
     this.app = null;
     this.shown = []; // the sentences on the page, with the keys of their runs
     this.before = { shown: [], at: -Infinity }; // what stood when the present edit began
@@ -99,6 +100,8 @@ export class Asking {
     };
     const tell = () => this.tell.answered({ text: question.text, sentences, rows, chosen, took: performance.now() - began });
     await make(chosen);
+    const { second } = this.engine;
+    if (second) await this.made(ofSecond(sentences[chosen]), question, wanted, second);
     this.show(sentences, rows, chosen);
     tell();
     for (const { index } of rows.filter(({ pending }) => pending)) {
@@ -117,28 +120,39 @@ export class Asking {
   }
 
   /** The run of a sentence, made now if it is not kept. */
-  async made({ text, key }, { given, beams }, wanted) {
+  async made({ text, key }, { given, beams }, wanted, engine = this.engine) {
     const known = this.kept.run(key);
     if (known) return known;
-    const run = new Run(await this.engine.trace(text, given, { beams, wanted }), [], []);
+    const run = new Run(await engine.trace(text, given, { beams, wanted }), [], []);
+    run.engine = engine;
     this.kept.add(key, run);
     return run;
   }
 
   show(sentences, rows, chosen) {
     const runs = [this.kept.run(sentences[chosen].key)];
+    const { second, settings } = this.engine;
+    if (second) runs.splice(0, 1, runs[0].named(settings.names[0]), this.kept.run(ofSecond(sentences[chosen]).key).named(settings.names[1]));
     const earlier = this.earlier(sentences, chosen);
     if (this.beside.offered) this.beside.wanted = this.app.state.beside > 0;
     this.beside.offered = Boolean(earlier);
     if (earlier) runs.push(earlier.named(`before: ${earlier.name}`));
     const overview = rows.length > 1 ? rows : [];
-    const place = { sentences: Object.assign(Array(rows.length), { [chosen]: runs }), overview, sentence: chosen + 1, beside: earlier && this.beside.wanted ? 2 : 0 };
+    const place = { sentences: Object.assign(Array(rows.length), { [chosen]: runs }), overview, sentence: chosen + 1, ...this.placed(earlier) };
     if (this.app) this.app.replace(place);
     else {
-      this.app = new App(this.root, place.sentences, { left_out: [], overview, beside: 0, facts: () => this.engine.memory(), make: (index) => this.ask({ chosen: index }) });
+      const make = (index) => this.ask({ chosen: index });
+      this.app = new App(this.root, place.sentences, { left_out: [], overview, beside: place.beside, facts: () => this.engine.memory(), make, changes: new Changing(this.proving), models: settings.names });
       this.app.start();
     }
     this.shown = sentences;
+  }
+
+  /** Which run is shown, and which beside it: of two models what was chosen, else an earlier text as it was left. */
+  placed(earlier) {
+    if (!this.engine.second) return { run: 1, beside: earlier && this.beside.wanted ? 2 : 0 };
+    const { run, beside } = this.app?.state ?? { run: 1, beside: 2 };
+    return run <= 2 && beside <= 2 ? { run, beside } : { run: 1, beside: 2 };
   }
 
   /** The run of what a sentence was before the edit, if nothing else was edited. */
@@ -149,3 +163,6 @@ export class Asking {
     return gone ? this.kept.run(shown[chosen].key) : null;
   }
 }
+
+/** A sentence, to be read by the second model. */
+const ofSecond = ({ text, key }) => ({ text, key: `second ${key}` });

@@ -209,6 +209,7 @@ function* attention(run, layer, checks) {
   const [steps, heads, sources] = weights.shape;
   const change = run.document.what_if;
   const edited = change?.kind === "weights" && change.layers.includes(layer) ? change.step : -1;
+  const left = change?.kind === "heads" && change.layers.includes(layer) ? change.heads : [];
   if (edited >= 0) {
     const asked = change.weights.flat();
     const wanted = Float64Array.from({ length: heads * sources }, (_, i) => asked[i % asked.length]);
@@ -226,7 +227,7 @@ function* attention(run, layer, checks) {
       checks.compare("scaling", Float64Array.from(scores.row(step), (score) => score * run.document.attention.scaling), run.row(`${here}.scaled`, step));
       checks.compare(`normalizer.${kind.selects ? "selection" : run.document.attention.normalizer}`, step === edited ? row : weightsOf(run, layer, step), row, { terms: sources });
     }
-    contexts(run, here, step, checks);
+    contexts(run, here, step, left, checks);
     yield;
   }
   worked(run, here, heads, checks);
@@ -288,19 +289,20 @@ function weightsOf(run, layer, step) {
   return Float64Array.from(Array.from({ length: heads }, (_, head) => weighed(run, layer, step, head, Array.from(scaled.row(step, head))).weights).flat());
 }
 
-function contexts(run, here, step, checks) {
+function contexts(run, here, step, left, checks) {
   const values = run.array(`${here}.values`);
   if (!values) return;
   const [heads, sources, width] = values.shape;
   const weights = run.row(`${here}.weights`, step);
   const [sums, size] = [new Float64Array(heads * width), new Float64Array(heads * width)];
   for (let head = 0; head < heads; head++) {
+    const out = left.includes(head) ? 0 : 1; // nothing of a head that was left out
     for (let source = 0; source < sources; source++) {
       const weight = weights[head * sources + source];
       const row = values.row(head, source);
       for (let i = 0; i < width; i++) {
-        sums[head * width + i] += weight * row[i];
-        size[head * width + i] += weight * Math.abs(row[i]);
+        sums[head * width + i] += out * weight * row[i];
+        size[head * width + i] += out * weight * Math.abs(row[i]);
       }
     }
   }

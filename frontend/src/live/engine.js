@@ -20,12 +20,15 @@ export class Engine {
    * @param {Model} model
    * @param {{source: Vocabulary, target: Vocabulary}} vocabularies
    * @param {(text: string) => import("./splitting.js").Sentence[]} sentences what the model reads of a text, piece by piece
+   * @param {Engine|null} second the one of a second model, if the page has two
    */
-  constructor(settings, model, vocabularies, sentences) {
+  constructor(settings, model, vocabularies, sentences, second) {
     this.settings = settings;
     this.model = model;
     this.vocabularies = vocabularies;
     this.sentences = sentences;
+    this.second = second;
+    this.last = null; // the end of the newest run
   }
 
   /** @param {any} settings what the export wrote into the page @param {(share: number) => void} progress */
@@ -34,15 +37,21 @@ export class Engine {
       throw new Refusal("This browser lacks WebAssembly with SIMD, in which the model runs: open the page in a current browser.");
     }
     const files = await readFiles(settings.files, progress);
-    const json = (name) => JSON.parse(new TextDecoder().decode(files.get(name)));
+    const second = settings.second ? await Engine.of(settings.second, files, null) : null;
+    return Engine.of(settings, files, second);
+  }
+
+  static async of(settings, files, second) {
+    const file = (name) => files.get(settings.stored[name]);
+    const json = (name) => JSON.parse(new TextDecoder().decode(file(name)));
     const { source, target } = settings.vocabularies;
     const vocabulary = (about) => new Vocabulary(json(about.file), about);
     const one = vocabulary(source);
     const vocabularies = { source: one, target: target.file === source.file ? one : vocabulary(target) };
-    const model = await Model.open(settings.graphs, settings.search, files.get(RUNTIME), (name) => files.get(name));
+    const model = await Model.open(settings.graphs, settings.search, files.get(RUNTIME), file);
     const library = files.get(LIBRARY);
     const sentences = library ? await makeSplitter(library, settings.language) : (text) => [wholeText(text)];
-    return new Engine(settings, model, vocabularies, sentences);
+    return new Engine(settings, model, vocabularies, sentences, second);
   }
 
   /** What the page keeps in memory, in words. */
@@ -88,14 +97,38 @@ export class Engine {
    * @param {{beams?: number, wanted?: () => void}} [options] `wanted` raises where the run is not wanted any more
    */
   async trace(text, given = "", { beams = this.settings.search.num_beams, wanted = () => {} } = {}) {
-    const { settings, model } = this;
-    const { ids, vocabularies } = this.read(text);
     const forced = given.trim() ? this.forced(given) : [];
-    const run = await model.run(ids, forced, { beams: forced.length ? 1 : beams, turn: turns(wanted), ...(forced.length ? { limit: forced.length } : {}) });
-    const document = traceOf(settings, vocabularies, text, ids, forced, run);
-    const arrays = await model.arrays(run, document.output_ids);
-    if (settings.pointer) tellPointer(document, arrays, model.written(run));
-    return { document, arrays, ...textsOf(settings, document, arrays), name: `“${text}”`, parent: null, faithfulness: null };
+    return this.made(text, forced, { beams: forced.length ? 1 : beams, turn: turns(wanted), ...(forced.length ? { limit: forced.length } : {}) });
+  }
+
+  /**
+   * The run of a text in which something is changed.
+   * @param {string} text
+   * @param {number[]} forced the first tokens, which are given
+   * @param {{beams: number, limit: number, whatIf: any, wanted: () => void}} options `whatIf` as in a trace
+   */
+  async change(text, forced, { beams, limit, whatIf, wanted }) {
+    const made = await this.made(text, forced, { beams, limit, whatIf, turn: turns(wanted) });
+    return { ...made, document: { ...made.document, what_if: whatIf } };
+  }
+
+  /** One run after another: a graph cannot run twice at once. */
+  async made(text, forced, options) {
+    const before = this.last;
+    let done;
+    this.last = new Promise((resolve) => (done = resolve));
+    await before;
+    try {
+      const { settings, model } = this;
+      const { ids, vocabularies } = this.read(text);
+      const run = await model.run(ids, forced, options);
+      const document = traceOf(settings, vocabularies, text, ids, forced, run);
+      const arrays = await model.arrays(run, document.output_ids);
+      if (settings.pointer) tellPointer(document, arrays, model.written(run));
+      return { document, arrays, ...textsOf(settings, document, arrays), name: `“${text}”`, parent: null, faithfulness: null };
+    } finally {
+      done();
+    }
   }
 
   /**
@@ -110,7 +143,7 @@ export class Engine {
     for (const _ of compareRun(run, checks)) await turn();
     const { source, steps } = run.document;
     const ids = (tokens) => tokens.map(({ id }) => id);
-    const repeated = await this.model.run(ids(source.tokens), ids(steps.map(({ choice }) => choice)), { limit: steps.length, recorded: false, turn });
+    const repeated = await this.model.run(ids(source.tokens), ids(steps.map(({ choice }) => choice)), { limit: steps.length, recorded: false, whatIf: run.document.what_if, turn });
     compareRepeated(run.document, repeated.steps, checks);
     return checks.finished();
   }

@@ -4,9 +4,7 @@ import { Superseded, turns } from "./turns.js";
 const REST_MS = 50; // for the picture to be painted first
 
 export class Proving {
-  /** @param {import("./engine.js").Engine} engine */
-  constructor(engine) {
-    this.engine = engine;
+  constructor() {
     this.number = 0; // of the newest start or stop, which ends what began earlier
   }
 
@@ -28,7 +26,7 @@ export class Proving {
       await new Promise((done) => setTimeout(done, REST_MS));
       for (const run of runs.filter(({ document }) => !document.checks.length)) {
         wanted();
-        run.document.checks = await this.engine.checks(run, turns(wanted));
+        run.document.checks = await run.engine.checks(run, turns(wanted));
         wanted();
         app.renderFoot();
       }

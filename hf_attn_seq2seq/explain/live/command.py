@@ -20,6 +20,7 @@ def run(options: argparse.Namespace) -> None:
     site = save_site(
         options.model,
         options.output,
+        compare=options.compare,
         single_file=options.single_file,
         example=TEXTS.get(options.example, options.example),
     )

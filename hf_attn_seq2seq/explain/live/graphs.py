@@ -6,7 +6,8 @@ A model as three ONNX graphs that hand out the arrays of a trace, under their na
 traced from the model's own code while it is recorded, and what is recorded goes through the functions that make a
 trace's arrays, so that the graphs hand out these and whoever runs them knows no kind of model. `ABOUT_FILE` says the
 rest: how the arrays of the steps are joined, and what of the trace's document is the same for each text. The weights
-stay in `model.safetensors`.
+stay in `model.safetensors`. A step takes changes as inputs, `CHANGES`, through the hooks by which a recorder changes
+them in Python.
 
 A recorded recurrent encoder computes step by step. This loop, which a tracer would write down as often as its sample
 is long, stands in the traced graph as one operator, `LOOP`, and is then written as a `Scan` over the graph of one step
@@ -29,8 +30,26 @@ from torch import nn
 
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.cells import RecurrentCell, State
-from hf_attn_seq2seq.explain.live.format import ABOUT_FILE, FORMAT, ROWS_FILE, SOURCE_FILE, STEP_FILE, VERSION, WRITTEN
-from hf_attn_seq2seq.explain.tracing import Gather, RunRecorder, output_rows, source_arrays, step_arrays
+from hf_attn_seq2seq.explain.live.format import (
+    ABOUT_FILE,
+    CHANGES,
+    FORMAT,
+    ROW,
+    ROWS_FILE,
+    SOURCE_FILE,
+    STEP_FILE,
+    VERSION,
+    WRITTEN,
+    changes_of,
+)
+from hf_attn_seq2seq.explain.tracing import (
+    Gather,
+    RunRecorder,
+    attending_layers,
+    output_rows,
+    source_arrays,
+    step_arrays,
+)
 from hf_attn_seq2seq.graphs.format import READOUT_FILE, checksum, checksums
 from hf_attn_seq2seq.graphs.nodes import FLOAT
 from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, free_axes, logits_of
@@ -92,10 +111,11 @@ def write_trace_graphs(model: AttnSeq2SeqForConditionalGeneration, weights: Sequ
     graphs = {}
     for file, module, inputs, outputs in (
         (SOURCE_FILE, source, names.encoder_inputs, source_outputs),
-        (STEP_FILE, step, names.decoder_inputs, step_outputs),
+        (STEP_FILE, step, step.inputs, step_outputs),
         (ROWS_FILE, rows, ["ids"], list(rows.arrays(samples[0]))),
     ):
-        axes = {"ids": {0: "rows"}} if module is rows else free_axes(inputs)
+        axes = {"ids": {0: "rows"}} if module is rows else free_axes([name for name in inputs if name not in CHANGES])
+        axes |= {ROW: {0: "src_len"}} if ROW in inputs else {}
         given = samples
         if module is step:
             given = [_repeated(sample, names.decoder_inputs, count) for sample, count in zip(samples, ROWS)]
@@ -109,6 +129,9 @@ def write_trace_graphs(model: AttnSeq2SeqForConditionalGeneration, weights: Sequ
         "memory": names.memory,
         "state": names.state,
         "attentions": names.attentions,
+        "changes": {"layers": len(step.attending), "heads": model.config.num_attention_heads}
+        if step.attending
+        else None,
         "once": [name for name in source_outputs if name not in names.encoder_outputs],
         "steps": growing,
         "model": {"class": type(model).__name__, "parameters": model.num_parameters()},
@@ -169,13 +192,34 @@ class SourceGraph(nn.Module):
 
 class StepGraph(nn.Module):
     """
-    [`DecoderGraph`] of any hypotheses for one source, followed by the arrays of [`step_arrays`] for this step alone.
+    [`DecoderGraph`] of any hypotheses for one source, which may be changed ([`CHANGES`]), followed by the arrays of
+    [`step_arrays`] for this step alone.
+
+    Attributes:
+        attending: The layers with attention.
+        inputs: Names, in order.
     """
 
     def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
         self.part = [DecoderGraph(model, output_layer=False)]
+        self.attending = attending_layers(model.config)
+        self.inputs = [*Names.of(model).decoder_inputs, *(CHANGES if self.attending else ())]
+
+    def recorder(self, changes: Sequence[torch.Tensor]) -> RunRecorder:
+        """One that changes what it is asked to."""
+        if not changes:
+            return RunRecorder(self.model)
+        row, row_layers, left_out = changes
+
+        def edit_weights(step: int, layer: int, weights: torch.Tensor) -> torch.Tensor:
+            return torch.where(row_layers[self.attending.index(layer)], row, weights)
+
+        def edit_heads(step: int, layer: int, sums: torch.Tensor) -> torch.Tensor:
+            return sums.masked_fill(left_out[self.attending.index(layer), :, None, None], 0.0)
+
+        return RunRecorder(self.model, edit_weights, edit_heads)
 
     def record(self, recorder: RunRecorder, token: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The outputs of the step; what the model's own `forward` records around it is recorded here."""
@@ -193,8 +237,9 @@ class StepGraph(nn.Module):
         return (logits_of(read, model.get_output_embeddings(), config), *after, written.squeeze(1))
 
     def forward(self, token: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        recorder = RunRecorder(self.model)
-        outputs = self.record(recorder, token, *others)
+        count = len(Names.of(self.model).decoder_inputs) - 1  # without the token
+        recorder = self.recorder(others[count:])
+        outputs = self.record(recorder, token, *others[:count])
         return (*outputs, *_apart(step_arrays(self.model, StepGather(recorder, []))))
 
     def arrays(self, sample: Tensors, steps: int = 1) -> Tensors:
@@ -257,6 +302,7 @@ def _sample(
             heads, width = values[name].shape[1], values[name].shape[3]
             values[name] = torch.randn(1, heads, past, width, generator=generator)
     values["decoder_input_ids"] = torch.zeros(1, 1, dtype=torch.long)
+    values |= changes_of(None, 0, len(attending_layers(config)), config.num_attention_heads, src_len)
     values["ids"] = torch.arange(past)
     return values
 

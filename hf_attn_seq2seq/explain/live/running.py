@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,16 @@ from transformers import PreTrainedTokenizerBase
 from hf_attn_seq2seq.decoding.exported import Description, ExportedModel, Graph, Tensors
 from hf_attn_seq2seq.decoding.graph import import_onnxruntime
 from hf_attn_seq2seq.explain.document import Trace
-from hf_attn_seq2seq.explain.live.format import ABOUT_FILE, FORMAT, ROWS_FILE, SOURCE_FILE, STEP_FILE, VERSION, WRITTEN
+from hf_attn_seq2seq.explain.live.format import (
+    ABOUT_FILE,
+    FORMAT,
+    ROWS_FILE,
+    SOURCE_FILE,
+    STEP_FILE,
+    VERSION,
+    WRITTEN,
+    changes_of,
+)
 from hf_attn_seq2seq.explain.tracing import (
     CANDIDATES,
     RunOptions,
@@ -42,6 +51,26 @@ class RecordedGraph(Graph):
         return self.runs[-1]
 
 
+class RecordedStep(RecordedGraph):
+    """
+    The graph of a step.
+
+    Attributes:
+        what_if: What is changed, as in a trace; None: nothing.
+    """
+
+    def __init__(self, path: Path, changes: Mapping[str, int] | None) -> None:
+        super().__init__(path)
+        self.changes = changes
+        self.what_if: Mapping[str, Any] | None = None
+
+    def __call__(self, values: Tensors, outputs: list[str]) -> Tensors:
+        if self.changes is not None:
+            src_len = values["attention_mask"].shape[1]
+            values = values | changes_of(self.what_if, len(self.runs), **self.changes, src_len=src_len)
+        return super().__call__(values, outputs)
+
+
 class TraceGraphs(ExportedModel):
     """A model's trace graphs behind `generate()`, for one text and one hypothesis at a time."""
 
@@ -57,12 +86,18 @@ class TraceGraphs(ExportedModel):
         folder = Path(folder)
         about = _read_about(folder)
         description = Description("trace", SOURCE_FILE, STEP_FILE, *(about[name] for name in _LISTS))
-        self.hold(folder, description, RecordedGraph(folder / SOURCE_FILE), RecordedGraph(folder / STEP_FILE))
+        self.hold(
+            folder,
+            description,
+            RecordedGraph(folder / SOURCE_FILE),
+            RecordedStep(folder / STEP_FILE, about["changes"]),
+        )
         self.about = about
         self.rows = Graph(folder / ROWS_FILE)
 
-    def forget(self) -> None:
-        """Begin anew: nothing has been run."""
+    def forget(self, what_if: Mapping[str, Any] | None = None) -> None:
+        """Begin anew: nothing has been run, and this is to be changed."""
+        self.decoder_step.what_if = what_if  # type: ignore[attr-defined]
         self.encoder.graph.runs.clear()  # type: ignore[attr-defined]
         self.decoder_step.runs.clear()  # type: ignore[attr-defined]
 
@@ -117,6 +152,7 @@ def trace_by_graphs(
     max_new_tokens: int | None = None,
     candidates: int = CANDIDATES,
     name: str | None = None,
+    what_if: Mapping[str, Any] | None = None,
 ) -> Trace:
     """
     Translate greedily, and make the trace that [`trace`] makes with PyTorch.
@@ -125,15 +161,17 @@ def trace_by_graphs(
         model: The graphs.
         tokenizer: The model's.
         text, target, max_new_tokens, candidates, name: As for [`trace`].
+        what_if: What is changed, as in the trace of a what-if run of the kind `"weights"` or `"heads"`.
 
     Raises:
         ValueError: As for [`trace`].
     """
-    model.forget()
+    model.forget(what_if)
     run = run_traced(model, tokenizer, text, target, RunOptions(1, max_new_tokens, None, candidates, name))
     document, steps = run.document, len(run.document["steps"])
     about, packages = model.about["model"], document["versions"]
     document["model"].update({"class": about["class"], "parameters": about["parameters"]})
+    document["what_if"] = what_if
     document["versions"] = {**packages, "onnxruntime": import_onnxruntime().__version__}
     arrays = {name: as_recorded(value) for name, value in model.arrays(steps, document["output_ids"]).items()}
     written = model.written(steps) if model.config.pointer else None

@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-The page on which a model itself answers in the reader's browser: static files, or one file.
+The page on which a model itself answers in the reader's browser, or two do: static files, or one file.
 
 The page is that of a trace (`hf_attn_seq2seq.explain.page`), whose runs are made on it: `frontend/src/live/` runs the
 trace graphs in ONNX Runtime for the web and puts the document together, of which the export says here what is the same
@@ -31,7 +31,7 @@ from hf_attn_seq2seq.explain.live.format import WRITTEN
 from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
 from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
 from hf_attn_seq2seq.explain.names import EXAMPLE, PARAGRAPH
-from hf_attn_seq2seq.explain.page import as_data, as_page, asset
+from hf_attn_seq2seq.explain.page import as_data, as_page, asset, two_names
 from hf_attn_seq2seq.explain.tracing import MAX_STEPS, OMITTED_OF_BEAMS, most_source_tokens, trace
 from hf_attn_seq2seq.explain.verify import model_terms
 from hf_attn_seq2seq.export.writer import own_model
@@ -65,68 +65,100 @@ class Site(NamedTuple):
     sizes: dict[str, int]  # bytes of each file that it reads, as they are carried
 
 
-def save_site(name: str, output: str | Path, *, single_file: bool = False, example: str = EXAMPLE) -> Site:
+def save_site(
+    name: str,
+    output: str | Path,
+    *,
+    compare: str | None = None,
+    single_file: bool = False,
+    example: str = EXAMPLE,
+) -> Site:
     """
-    Write the live page of a model.
+    Write the live page of a model, or of two.
 
     Args:
         name: The name of a packaged model, a folder, or a name on the Hub.
+        compare: That of a second model, which is given the same texts; its runs stand beside those of the first.
         output: A new folder, or with `single_file` the HTML file.
         single_file: Whether everything stands in one file, which opens by a double click.
         example: The text that the page begins with.
 
     Raises:
-        ValueError: The model does not read text, is exported or not of this package, or searches with
+        ValueError: A model does not read text, is exported or not of this package, or searches with
             settings that the page lacks; the example is blank or longer than the model reads; or the output exists.
     """
     refuse_blank("The example", example)
-    if is_exported(name):
-        raise ValueError(f"'{shortened(name)}' is exported: name the model that it was exported from.")
+    names = [name] if compare is None else [name, compare]
+    for each in names:
+        if is_exported(each):
+            raise ValueError(f"'{shortened(each)}' is exported: name the model that it was exported from.")
     path = _new_file(output) if single_file else new_output(output)
-    translator = load_translator([name], device="cpu")
-    model = own_model(name, translator.model)
-    _refuse_unshown(model.config)
-    folder = Path(resolve(name))
-    with TemporaryDirectory() as temporary:
-        content = _content(model, translator.tokenizer, folder, Path(temporary))
-        settings = _settings(model, translator.tokenizer, folder.name if folder.is_dir() else name, content)
-        _refuse_long(example, translator.tokenizer, settings["longest"])
-        settings["examples"] = [{"name": "a sentence" if example == EXAMPLE else "the example", "text": example}]
-        english = source_language(translator.tokenizer) == "en"  # as the paragraph is
-        if english and splits_sentences(model.config) and example != PARAGRAPH:
-            settings["examples"].append({"name": "a paragraph", "text": PARAGRAPH})
-        title = f"{settings['told']['model']['name']}, live"
-        libraries = {RUNTIME: asset("runtime.wasm.gz")}
-        if splits_sentences(model.config):
-            libraries[SPLITTER] = asset("sentences.wasm.gz")
-        if single_file:
-            carried = {file: gzip.compress(each, mtime=0) for file, each in content.files.items()} | libraries
-            page = _page(title, settings, carried, set(carried), inside=True)
-            write_text(path, page)
-        else:
-            carried = {**content.files, **libraries}
-            page = _page(title, settings, carried, set(libraries), inside=False)
-            with filled(path) as made:
-                for file, each in carried.items():
-                    (made / file).write_bytes(each)
-                (made / INDEX).write_text(page, "utf-8")
+    files: dict[str, bytes] = {}
+    models = [_one(each, example, files) for each in names]
+    settings, config, tokenizer = models[0]
+    settings["examples"] = [{"name": "a sentence" if example == EXAMPLE else "the example", "text": example}]
+    english = source_language(tokenizer) == "en"  # as the paragraph is
+    if english and splits_sentences(config) and example != PARAGRAPH:
+        settings["examples"].append({"name": "a paragraph", "text": PARAGRAPH})
+    title = f"{settings['told']['model']['name']}, live"
+    if compare is not None:
+        settings["names"] = two_names(*(each["told"] for each, *_ in models))
+        settings["second"] = models[1][0]
+        title = f"{' and '.join(settings['names'])}, live"
+    libraries = {RUNTIME: asset("runtime.wasm.gz")}
+    if splits_sentences(config):
+        libraries[SPLITTER] = asset("sentences.wasm.gz")
+    if single_file:
+        carried = {file: gzip.compress(each, mtime=0) for file, each in files.items()} | libraries
+        page = _page(title, settings, carried, set(carried), inside=True)
+        write_text(path, page)
+    else:
+        carried = {**files, **libraries}
+        page = _page(title, settings, carried, set(libraries), inside=False)
+        with filled(path) as made:
+            for file, each in carried.items():
+                (made / file).write_bytes(each)
+            (made / INDEX).write_text(page, "utf-8")
     return Site(path, len(page.encode()), {file: len(each) for file, each in carried.items()})
 
 
-def _refuse_unshown(config: Any) -> None:
+def _one(name: str, example: str, files: dict[str, bytes]) -> tuple[dict[str, Any], Any, Any]:
+    """What the page is told of a model, whose files are added; its configuration and its tokenizer."""
+    translator = load_translator([name], device="cpu")
+    model = own_model(name, translator.model)
+    _refuse_unshown(name, model.config)
+    folder = Path(resolve(name))
+    with TemporaryDirectory() as temporary:
+        content = _content(model, translator.tokenizer, folder, Path(temporary))
+    settings = _settings(model, translator.tokenizer, folder.name if folder.is_dir() else name, content)
+    _refuse_long(name, example, translator.tokenizer, settings["longest"])
+    return settings | {"stored": _stored(content.files, files)}, model.config, translator.tokenizer
+
+
+def _stored(own: Mapping[str, bytes], files: dict[str, bytes]) -> dict[str, str]:
+    """Add files of a model to those of the page, what is the same once; the names that they have there."""
+    stored = {}
+    for file, content in own.items():
+        same = next((name for name, other in files.items() if other == content), None)
+        stored[file] = same or (f"second_{file}" if file in files else file)
+        files[stored[file]] = content
+    return stored
+
+
+def _refuse_unshown(name: str, config: Any) -> None:
     if not config.reads_tokens:
         raise ValueError(
-            f"The live page takes text, and a model with frontend='{config.frontend}' does not: explain it with "
-            "hf-attn-seq2seq explain."
+            f"The live page takes text, and '{shortened(name)}', a model with frontend='{config.frontend}', does not: "
+            "explain it with hf-attn-seq2seq explain."
         )
 
 
-def _refuse_long(example: str, tokenizer: PreTrainedTokenizerBase, longest: int) -> None:
+def _refuse_long(name: str, example: str, tokenizer: PreTrainedTokenizerBase, longest: int) -> None:
     count = len(tokenizer([example])["input_ids"][0])
     if count > longest:
         raise ValueError(
-            f"The example has {count:,} tokens, and the model reads at most {longest:,}: give a shorter one as "
-            "--example."
+            f"The example has {count:,} tokens, and '{shortened(name)}' reads at most {longest:,}: give a shorter one "
+            "as --example."
         )
 
 
@@ -153,7 +185,7 @@ def _content(
     found |= {path.name: path.read_bytes() for path in weights}
     for file, side in _vocabularies(tokenizer).items():
         found[file] = side.backend_tokenizer.to_str().encode()
-    wanted = {name: about[name] for name in ("memory", "state", "once", "steps")}
+    wanted = {name: about[name] for name in ("memory", "state", "once", "steps", "changes")}
     weight_names = [path.name for path in weights]
     return _Content(found, {"graphs": list(graphs), "weights": weight_names, "written": WRITTEN, **wanted})
 

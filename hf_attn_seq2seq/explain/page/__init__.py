@@ -12,7 +12,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -92,7 +92,7 @@ def render_page(
                 contrast=told_contrast(contrast, index), vector=contrast.traces[index].arrays["attention.0.context"][0]
             )
     if compare is not None:
-        first, second = _two_names(traces[0], compare)
+        first, second = two_names(traces[0].document, compare.document)
         sentences[0][0] = sentences[0][0]._replace(name=first)
         sentences[0] += _family(second, compare, len(sentences[0]))
     shown = compare if beside is None else beside
@@ -268,6 +268,8 @@ def _changed(child: Trace) -> str:
         return f"{change['from']:.2f} to {change['to']:.2f} s muted"
     if change.get("kind") == "cover":
         return f"{change['place']} covered"
+    if change.get("kind") == "heads":
+        return _without_heads(child, change)
     if change.get("kind") == "weights":
         weights = change["weights"]
         if max(weights) == 1:
@@ -277,17 +279,27 @@ def _changed(child: Trace) -> str:
     return "a changed run"
 
 
-def _two_names(one: Trace, other: Trace) -> tuple[str, str]:
-    names = []
-    for trace in (one, other):
-        document = trace.document
-        names.append(os.path.basename(str(document["model"]["name"]).rstrip("/\\")) or document["model"]["class"])
+def _without_heads(child: Trace, change: dict[str, Any]) -> str:
+    numbers = [str(head + 1) for head in change["heads"]]
+    told = f"head {numbers[0]}" if len(numbers) == 1 else f"heads {', '.join(numbers[:-1])} and {numbers[-1]}"
+    if len(child.layers) == 1:
+        return f"without {told}"
+    layers = change["layers"]
+    return f"without {told} of {f'layer {layers[0] + 1}' if len(layers) == 1 else 'every layer'}"
+
+
+def two_names(*documents: Mapping[str, Any]) -> list[str]:
+    """Names of the models of two traces that tell them apart."""
+    names = [
+        os.path.basename(str(document["model"]["name"]).rstrip("/\\")) or document["model"]["class"]
+        for document in documents
+    ]
     if names[0] == names[1]:
-        kinds = [trace.document["attention"]["type"].replace("_", "-") for trace in (one, other)]
+        kinds = [document["attention"]["type"].replace("_", "-") for document in documents]
         names = [f"{name}, {kind}" for name, kind in zip(names, kinds)]
     if names[0] == names[1]:
         names = [f"{name} ({letter})" for name, letter in zip(names, "AB")]
-    return names[0], names[1]
+    return names
 
 
 # --------------------------------------------------------------------------------------------------------------------
