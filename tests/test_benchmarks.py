@@ -4,10 +4,11 @@
 import importlib
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks import against_peers, commands, growth, packaged, short_steps
+from benchmarks import against_peers, by_length, commands, growth, packaged, short_steps
 from benchmarks.peers import install, workload
 from benchmarks.peers.ours import END, PAD, GraphInt8, Torch, sources
 from benchmarks.peers.worker import Worker, make
@@ -275,3 +276,14 @@ def test_the_table_of_the_packaged_model():
     rates = {"greedy, batch 1": {"generate()": [10.0, 20.0], "graph": [100.0, 100.0]}}
     equal = {"greedy, batch 1": {"generate()": "16 of 16", "graph": "15 of 16"}}
     assert packaged.rows(rates, equal) == [["greedy, batch 1", "66.67", "7.50 (5.00 to 10.00); 15 of 16"]]
+
+
+def test_texts_by_length_are_joined_pairs(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.tsv"
+    file.write_text("".join(f"s{number}\tt{number}\n" for number in range(20)) + "s0\tanother\n", "utf-8")
+    pairs = by_length.read_pairs(file)
+    assert len(pairs) == 20
+    assert ("s0", "t0") in pairs
+    texts = by_length.joined(pairs)
+    assert [len(source.split()) for source, _ in texts] == [n for n in range(1, 9) for _ in range(20 // n)]
+    assert all(target == source.replace("s", "t") for source, target in texts)

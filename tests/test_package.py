@@ -83,9 +83,9 @@ def test_the_source_distribution_can_be_built_from_and_carries_no_tests(built: P
     assert not [name for name in names if re.match(r"tests|docs|frontend|training|model_cards", name)]
 
 
-def test_the_packaged_model_is_small(wheel: Path) -> None:
+def test_the_packaged_models_are_small(wheel: Path) -> None:
     sizes = [info.file_size for info in zipfile.ZipFile(wheel).infolist() if "/packaged/" in info.filename]
-    assert 0 < sum(sizes) <= 12e6
+    assert 0 < sum(sizes) <= 16e6
 
 
 def needs(distribution: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ from tests.helpers import tiny_model
 
 
 SENTENCES = ["The cat is on the mat.", "I like tea."]
+FIXED = "en-fr-small-fixed"  # without attention, to compare with
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def expected(packaged: Translator) -> list[str]:
 
 
 def test_the_packaged_model_translates(packaged: Translator, expected: list[str]) -> None:
-    assert packaged_models() == [DEFAULT_MODEL] == ["en-fr-small"]
+    assert packaged_models() == [DEFAULT_MODEL, FIXED] == ["en-fr-small", "en-fr-small-fixed"]
     assert "chat" in expected[0]
     assert "thé" in expected[1]
 
@@ -48,20 +49,28 @@ def test_it_is_kept_in_half_precision_and_computes_in_single_on_a_cpu(packaged: 
     assert load(device="cpu", dtype="bfloat16").model.dtype == torch.bfloat16
 
 
-def test_it_is_what_its_card_and_recipe_tell_of() -> None:
-    folder = PACKAGED / DEFAULT_MODEL
-    recipe = Path(__file__).parents[2] / "training" / "recipes" / "tatoeba_en_fr_small.yaml"
-    assert (folder / "recipe.yaml").read_text("utf-8") == recipe.read_text("utf-8")
+@pytest.mark.parametrize(("name", "recipe"), [(DEFAULT_MODEL, "tatoeba_en_fr_small"), (FIXED, "tatoeba_en_fr_fixed")])
+def test_it_is_what_its_card_and_recipe_tell_of(name: str, recipe: str) -> None:
+    folder = PACKAGED / name
+    written = Path(__file__).parents[2] / "training" / "recipes" / f"{recipe}.yaml"
+    assert (folder / "recipe.yaml").read_text("utf-8") == written.read_text("utf-8")
     results = json.loads((folder / "results.json").read_text("utf-8"))
     assert results["model"]["sha256"] == checksums([folder / "model.safetensors"])
     assert (folder / "README.md").read_text("utf-8") == str(make_card(results))
 
 
-def test_it_says_what_its_card_shows(packaged: Translator) -> None:
-    shown = json.loads((PACKAGED / DEFAULT_MODEL / "results.json").read_text("utf-8"))["translations"]
-    assert len(shown) > 20
-    found = translate(*packaged, [pair["source"] for pair in shown], num_beams=5)
+@pytest.mark.parametrize(("name", "count"), [(DEFAULT_MODEL, 22), (FIXED, 8)])
+def test_it_says_what_its_card_shows(name: str, count: int) -> None:
+    shown = json.loads((PACKAGED / name / "results.json").read_text("utf-8"))["translations"]
+    assert len(shown) == count
+    found = translate(*load(name), [pair["source"] for pair in shown], num_beams=5)
     assert found == [pair["translation"] for pair in shown]
+
+
+def test_both_packaged_models_read_the_same_tokens() -> None:
+    """So that they can be compared word by word."""
+    one, other = ((PACKAGED / name / "tokenizer.json").read_bytes() for name in (DEFAULT_MODEL, FIXED))
+    assert one == other
 
 
 def test_the_package_gives_it_by_name(expected: list[str]) -> None:
@@ -85,7 +94,7 @@ def test_a_folder_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"There is no model 'en-fr-smal': .* \(which has en-fr-small\)"):
+    with pytest.raises(ValueError, match=r"no model 'en-fr-smal': .* \(which has en-fr-small, en-fr-small-fixed\)"):
         load("en-fr-smal")
 
 
@@ -306,7 +315,7 @@ def test_a_sentence_by_a_model_of_ones_own(folders: Path, model, tokenizer, caps
         ),
         (["en-fr-small", "folder/missing"], "There is no file folder/missing"),
         (["nobodys/model"], "There is no model 'nobodys/model'"),
-        (["en-fr-smal"], r"There is no model 'en-fr-smal': .* \(which has en-fr-small\)"),
+        (["en-fr-smal"], r"There is no model 'en-fr-smal': .* \(which has en-fr-small, en-fr-small-fixed\)"),
         (["A sentence.", "--resume"], "--resume needs a FILE"),
         (["not \udcff UTF-8"], "The text is not UTF-8"),
     ],
