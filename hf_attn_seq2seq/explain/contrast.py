@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The contrast: the same words through a model that was trained alike, but reads them from one fixed vector."""
+"""The contrast: the same words through a model that learned from the same sentences, but reads from a fixed vector."""
 
 from __future__ import annotations
 
@@ -15,27 +15,19 @@ from rich.table import Table
 
 from hf_attn_seq2seq.decoding.heatmap import closed, visible
 from hf_attn_seq2seq.decoding.loading import load_translator
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, packaged_models, resolve
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, resolve
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 
 
 TWINS = {DEFAULT_MODEL: "en-fr-small-fixed"}  # of a packaged model, the one without attention
 RESULTS = "results.json"
+BY_LENGTH = "by_length.json"  # in the folder of the model without attention
+TEXTS = "one to eight sentences joined, none of which they were trained on"
 METRIC = "bleu"
 
-
-class Lengths(NamedTuple):
-    """
-    What two models reach on sentences of some lengths.
-
-    Attributes:
-        of: The evaluated sentences.
-        rows: For each range of lengths, in words: the range, the number of sentences, and the BLEU of both models.
-    """
-
-    of: str
-    rows: list[tuple[str, int, float, float]]
+# For each range of lengths, in words: the range, the number of texts, and the BLEU of both models.
+Lengths = list[tuple[str, int, float, float]]
 
 
 class Contrast(NamedTuple):
@@ -44,19 +36,21 @@ class Contrast(NamedTuple):
 
     Attributes:
         name: Of that model.
+        trained: How it was trained, for a sentence on it.
         traces: One for each sentence.
-        lengths: The quality of the model with attention and of this one; None where they were not evaluated alike.
+        lengths: The quality of the model with attention and of this one.
     """
 
     name: str
+    trained: str
     traces: list[Trace]
-    lengths: Lengths | None
+    lengths: Lengths
 
 
 def contrast_of(name: str, sentences: Sequence[Trace]) -> Contrast | None:
     """The contrast to the runs of a packaged model; None for a model that has no twin in this package."""
     twin = TWINS.get(name)
-    if twin is None or twin not in packaged_models():
+    if twin is None:
         return None
     model, tokenizer = load_translator([twin])
     traces = [
@@ -69,36 +63,32 @@ def contrast_of(name: str, sentences: Sequence[Trace]) -> Contrast | None:
         )
         for each in sentences
     ]
-    return Contrast(twin, traces, lengths_of(Path(resolve(name)), Path(resolve(twin))))
+    return Contrast(twin, trained_like(name, twin), traces, lengths_of(name, twin))
 
 
-def lengths_of(attending: Path, fixed: Path) -> Lengths | None:
-    """What the evaluations of two models in their folders found by the length of the source, on the same sentences."""
-    found = []
-    for folder in (attending, fixed):
-        file = folder / RESULTS
-        if not file.is_file():
-            return None
-        found.append(json.loads(file.read_text("utf-8")).get("sets", {}))
-    best: Lengths | None = None
-    for name in found[0]:
-        left, right = (each.get(name, {}).get("by_source_length") or {} for each in found)
-        rows = [
-            (words, one["sentences"], one["scores"][METRIC], right[words]["scores"][METRIC])
-            for words, one in left.items()
-            if words in right and right[words]["sentences"] == one["sentences"]
-        ]
-        if len(rows) > 1 and (best is None or len(rows) > len(best.rows)):
-            best = Lengths(name.replace("_", " "), rows)
-    return best
+def lengths_of(name: str, twin: str) -> Lengths:
+    """What both models reach by the length of the source, as `benchmarks/by_length.py` measured it."""
+    told = json.loads((Path(resolve(twin)) / BY_LENGTH).read_text("utf-8"))
+    attending, fixed = (told["models"][each] for each in (name, twin))
+    return [
+        (words, one["sentences"], one["scores"][METRIC], fixed[words]["scores"][METRIC])
+        for words, one in attending.items()
+    ]
+
+
+def trained_like(name: str, twin: str) -> str:
+    """How long both were trained, for a sentence on them."""
+    one, other = (json.loads((Path(resolve(each)) / RESULTS).read_text("utf-8"))["training"] for each in (name, twin))
+    return f"on the same sentences for {other['epochs']:g} epochs ({name}: {one['epochs']:g})"
 
 
 def told_contrast(contrast: Contrast, index: int) -> dict[str, Any]:
     """What the page is told of the contrast to a sentence, without the vector."""
     return {
         "model": contrast.name,
+        "trained": contrast.trained,
         "text": contrast.traces[index].document["target"]["text"],
-        "lengths": None if contrast.lengths is None else contrast.lengths._asdict(),
+        "lengths": {"of": TEXTS, "rows": contrast.lengths},
     }
 
 
@@ -107,22 +97,20 @@ def print_contrast(console: Console, made: Trace, contrast: Contrast, plain: boo
     other = contrast.traces[0]
     width = other.arrays["attention.0.context"].shape[-1]
     console.print(
-        f"{contrast.name} was trained by the same recipe without attention: whatever the length of a text, it keeps "
-        f"one list of {width} numbers, and translates from that list alone. The same words:",
+        f"{contrast.name} has no attention and was trained {contrast.trained}: whatever the length of a text, it "
+        f"keeps one list of {width} numbers, and translates from that list alone. The same words:",
         markup=False,
         highlight=False,
     )
     for kind, told in (("with attention", made), ("from one list", other)):
         text = closed(visible(told.document["target"]["text"] or " "))
         console.print(f"  {kind}: {text}", markup=False, highlight=False, soft_wrap=True)
-    if contrast.lengths is None:
-        return
     table = Table(box=None if plain else box.SIMPLE_HEAD, show_edge=False)
-    for header in ("words", "sentences", "BLEU with attention", "BLEU from one list"):
+    for header in ("words", "texts", "BLEU with attention", "BLEU from one list"):
         table.add_column(header, justify="right")
-    for words, count, attending, fixed in contrast.lengths.rows:
+    for words, count, attending, fixed in contrast.lengths:
         table.add_row(words, f"{count:,}", f"{attending:.1f}", f"{fixed:.1f}")
-    console.print(f"What both reach on the {contrast.lengths.of} sentences, by the length of the source:")
+    console.print(f"What both reach on texts ({TEXTS}), by the length of the source:")
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 

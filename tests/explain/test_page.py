@@ -27,7 +27,7 @@ from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain import page as page_module
 from hf_attn_seq2seq.explain.cells import CELLS
 from hf_attn_seq2seq.explain.chapters import TITLES, chapter_texts, step_sentence
-from hf_attn_seq2seq.explain.contrast import Contrast, Lengths
+from hf_attn_seq2seq.explain.contrast import Contrast
 from hf_attn_seq2seq.explain.kinds import KINDS, QUERY, AttentionKind, Column
 from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
 from hf_attn_seq2seq.explain.sentences import entropy, overview, trace_sentences
@@ -841,8 +841,10 @@ def test_values_are_told_and_have_a_letter_of_their_own(
     values, states = traced.arrays["attention.0.values"], traced.arrays["encoder.states"]
     assert np.array_equal(np.concatenate(values, -1), states) is (letter == "h")
     other = trace(make_model(attention_type="none"), tokenizer, TEXT)
-    lengths = Lengths("held-out", [("1-10", 7, 40.25, 30.5), ("11-20", 5, 35.0, 10.0)])
-    page = open_page(traced, "#chapter=handover&depth=numbers", contrast=Contrast("fixed", [other], lengths))
+    lengths = [("1-10", 7, 40.25, 30.5), ("11-20", 5, 35.0, 10.0)]
+    page = open_page(
+        traced, "#chapter=handover&depth=numbers", contrast=Contrast("fixed", "for 1 epoch", [other], lengths)
+    )
     contrast = page.locator(".part").filter(has_text="The contrast")
     assert other.document["target"]["text"] in contrast.inner_text()
     assert f"norm {np.linalg.norm(other.arrays['attention.0.context'][0]):.3f}" in contrast.inner_text()

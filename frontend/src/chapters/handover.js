@@ -24,16 +24,16 @@ export function handover(app, view) {
     const { contrast } = run;
     const vector = run.row("contrast.context");
     if (!contrast || !vector) return null;
-    const { model, text, lengths } = contrast;
+    const { model, trained, text, lengths } = contrast;
     return section(
       "The contrast: one vector in place of all states",
-      `${model} was trained by the same recipe, but without attention: it reads these ${run.source.tokens.length} tokens into one vector of ${vector.length} numbers, as it would any number of them, and translates from that vector alone.`,
+      `${model} has no attention and was trained ${trained}: it reads these ${run.source.tokens.length} tokens into one vector of ${vector.length} numbers, as it would any number of them, and translates from that vector alone.`,
       vectorRow(symbol("c", "value"), vector, { role: "value", name: "the fixed context vector" }, depth),
       h("p.contrast", {}, "With attention: ", h("bdi.quoted", {}, run.target.text)),
       h("p.contrast", {}, "From one vector: ", h("bdi.quoted", {}, text)),
-      lengths && table(
-        `BLEU on the ${lengths.of} sentences, by the number of words of the source`,
-        ["words", "sentences", "with attention", "", "from one vector", ""],
+      table(
+        `BLEU by the number of words of the source: ${lengths.of}`,
+        ["words", "texts", "with attention", "", "from one vector", ""],
         lengths.rows.map(([words, count, attending, fixed]) => [words.replace("-", " to "), whole(count), number(attending, 1), bar(attending / 100), number(fixed, 1), bar(fixed / 100, "value")]),
       ),
     );
