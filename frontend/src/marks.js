@@ -168,7 +168,7 @@ export function choice(label, options, chosen, choose, key) {
 export function table(caption, head, rows, { marked = -1, scroll = "", text = false } = {}) {
   return h(
     "div.table-box",
-    scroll ? { tabindex: 0, role: "region", "aria-label": caption, "data-scroll": scroll } : {},
+    scroll ? { tabindex: 0, role: "group", "aria-label": caption, "data-scroll": scroll } : {},
     h(
       "table.numbers",
       { class: text ? "text" : "" },

@@ -148,7 +148,7 @@ export function attention(app, view) {
       rivals && h("p.note", {}, `Here one ${run.unit} has nearly all the weight. `, h("button.link", { type: "button", "data-key": `${view.side} rivals`, onclick: () => app.set({ step: telling + 1 }) }, `At step ${telling + 1} it has rivals`)),
       h(
         "div.table-box.weights",
-        weights.length > 24 ? { tabindex: 0, role: "region", "aria-label": "Scores and weights", "data-scroll": `${view.side} weights` } : {},
+        weights.length > 24 ? { tabindex: 0, role: "group", "aria-label": "Scores and weights", "data-scroll": `${view.side} weights` } : {},
         h(
           "table.numbers",
           {},

@@ -96,7 +96,7 @@ function tree(app, view, beams) {
     h("p.legend", {}, h("span", {}, "● kept"), h("span", {}, "× dropped"), h("span", {}, "■ finished"), h("span", {}, h("b", {}, "bold"), ": the path to the result"), h("span", {}, "number: sum of log p so far")),
     h(
       "div.tree-box",
-      { tabindex: 0, role: "region", "aria-label": "Beam tree; a table with the same content follows", "data-scroll": "tree" },
+      { tabindex: 0, role: "group", "aria-label": "Beam tree; a table with the same content follows", "data-scroll": "tree" },
       s("svg.tree", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, links,
         s("text.start", { x: 6, y: top + 18 }, visible(run.document.start.token)), words),
     ),

@@ -23,7 +23,7 @@ export function otherViews(app, view) {
     parts.length ? h("p.note", {}, `Weights of ${parts.join(", ")}.`) : null,
     byToken.length ? h(
       "div.table-box.views",
-      run.source.tokens.length > 24 ? { tabindex: 0, role: "region", "aria-label": "Other views, token by token", "data-scroll": `${view.side} views` } : {},
+      run.source.tokens.length > 24 ? { tabindex: 0, role: "group", "aria-label": "Other views, token by token", "data-scroll": `${view.side} views` } : {},
       h(
         "table.numbers",
         {},
