@@ -623,7 +623,7 @@ function pair(source, target, arrow = true) {
 }
 
 /** The parts of a run's model, and its name. */
-const about = (run) => [h("span", {}, describeModel(run)), h("span.model-name", {}, shortName(run.document.model.name))];
+const about = (run) => [h("span", {}, describeModel(run)), run.name === run.document.model.name ? null : h("span.model-name", {}, shortName(run.document.model.name))];
 const named = (run) => `${describeModel(run)} ${run.document.model.name}`;
 
 /** GRU encoder, additive attention, GRU decoder */

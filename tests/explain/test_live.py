@@ -127,7 +127,7 @@ def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
 
 
 def ready(page: Page) -> Page:
-    said = page.locator("#said").filter(has_text=re.compile(r"in this browser\)$|\.$"))
+    said = page.locator("#said").filter(has_text=re.compile(r"in this browser$|\.$"))
     said.wait_for()
     assert page.locator("#said.wrong").count() == 0, said.inner_text()
     return page
