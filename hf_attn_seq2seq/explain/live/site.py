@@ -116,8 +116,8 @@ def save_site(
         carried = {**files, **libraries}
         page = _page(title, settings, carried, set(libraries), inside=False)
         with filled(path) as made:
-            for file, each in carried.items():
-                (made / file).write_bytes(each)
+            for file, content in carried.items():
+                (made / file).write_bytes(content)
             (made / INDEX).write_text(page, "utf-8")
     return Site(path, len(page.encode()), {file: len(each) for file, each in carried.items()})
 

@@ -122,8 +122,8 @@ def render_page(
         }
         for index, run in enumerate(runs)
     ]
-    for run, sentence in zip(packed, (at for at in range(kept) for _ in sentences[at])):
-        run["sentence"] = sentence
+    for run, number in zip(packed, (at for at in range(kept) for _ in sentences[at])):
+        run["sentence"] = number
     data = as_data(
         {
             "runs": packed,
