@@ -253,7 +253,7 @@ export class App {
     const attends = views.some((view) => view.run.attends);
     const words = views.some((view) => [view.run.source, view.run.target].some(({ words_ }) => words_.some(({ members }) => members.length > 1)));
     return [
-      double ? source && pair(source, null) : this.overview && !this.packed.models ? null : pair(source, run.target, !run.input),
+      double ? source && pair(source, null) : this.overview && !this.packed.models ? null : pair(run.input ? null : run.source, run.target, !run.input),
       changedBar(this),
       h("div.brand", {}, h("h1", {}, `How this ${run.made.toLowerCase()} was made`), alike ? about(run) : null, this.runs.length > (this.packed.models ? 2 : 1) ? this.runChoice() : null, this.modelChoice()),
       h("div.pictures", { class: double ? "double" : "" }, views.map((view) => this.picture(view, double, source, alike))),
@@ -350,7 +350,7 @@ export class App {
   /** Why this step and this source token are shown, where the reader did not choose both. */
   whyHere({ run, source, side }) {
     const parts = [];
-    if (!this.state.step && run.steps.length > 1) parts.push(run.attends ? "Shown first, because its attention is spread most. " : "Shown first, because it was the least certain. ");
+    if (!this.state.step && run.steps.length > 1) parts.push(run.attends ? "Shown first, because of the steps that write a word its attention is spread most. " : "Shown first, because it was the least certain. ");
     if (this.state.source && run.attends && !run.input) {
       parts.push(
         h("span.pinned", {}, "You chose the source token ", h("bdi.quoted", {}, run.source.tokens[source].label), ". "),

@@ -173,7 +173,7 @@ export function table(caption, head, rows, { marked = -1, scroll = "", text = fa
       "table.numbers",
       { class: text ? "text" : "" },
       h("caption", {}, caption),
-      h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, cell)))),
+      h("thead", {}, h("tr", {}, head.map((cell) => (cell === "" ? h("td") : h("th", { scope: "col" }, cell))))),
       h("tbody", {}, rows.map((row, index) =>
         h("tr", { class: index === marked ? "marked" : "" }, row.map((cell, column) =>
           column === 0 ? h("th", { scope: "row" }, cell) : h("td", {}, cell))))),

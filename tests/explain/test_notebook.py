@@ -41,8 +41,8 @@ def test_it_answers_inside_a_notebook(traced: Trace, tmp_path: Path) -> None:
         window.goto((tmp_path / "notebook.html").as_uri())
         frame = window.frame_locator("iframe")
         frame.locator('[data-chapter="attention"]').click()
-        frame.get_by_role("button", name="step on").click()
-        assert "Step 2 of" in frame.locator(".now").inner_text()
+        frame.get_by_role("button", name="step back").click()
+        assert "Step 1 of" in frame.locator(".now").inner_text()
 
         widget = what_if_widget(traced)
         state = {name: getattr(widget, name) for name in ("text", "source", "steps", "attends", "answer", "page")}

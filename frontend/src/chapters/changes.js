@@ -9,7 +9,7 @@ export function sayInstead(app, view, item, name, row) {
   if (!changes?.open(run)) return row;
   const said = item?.id === run.steps[step].choice.id;
   return h("div.candidate-line", {}, row, item && !said ? h("button.option.say", {
-    type: "button", "aria-label": `say “${name}” at step ${step + 1}`, title: `say “${name}” here, and let the model go on`, "data-key": `${side} say ${item.id}`,
+    type: "button", "aria-label": `say it: “${name}” at step ${step + 1}`, title: `say “${name}” here, and let the model go on`, "data-key": `${side} say ${item.id}`,
     onclick: () => put(app, changes.say(app.runs, number, step, item), view),
   }, "say it") : null);
 }

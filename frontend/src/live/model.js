@@ -36,18 +36,18 @@ function rowsOf({ dims: [count, ...rest], data }, rows) {
   return new ort.Tensor(chosen, [rows.length, ...rest]);
 }
 
-/** The memories that WebAssembly is given meanwhile, for the runtime does not tell of its own. */
+const memories = []; // of WebAssembly, which all models share
+
+/** Keeps the memories that WebAssembly is given meanwhile, for the runtime does not tell of its own. */
 async function watchMemories(meanwhile) {
   const { Memory } = WebAssembly;
-  const found = [];
   WebAssembly.Memory = class extends Memory {
     constructor(about) {
       super(about);
-      found.push(this);
+      memories.push(this);
     }
   };
   await meanwhile().finally(() => (WebAssembly.Memory = Memory));
-  return found;
 }
 
 export class Model {
@@ -56,13 +56,11 @@ export class Model {
    * @param {any} search the settings of its search
    * @param {Record<string, any>} sessions by the names of the files
    * @param {number} weights in bytes
-   * @param {WebAssembly.Memory[]} memories of the runtime
    */
-  constructor(about, search, sessions, weights, memories) {
+  constructor(about, search, sessions, weights) {
     this.about = about;
     this.search = search;
     this.weights = weights;
-    this.memories = memories;
     [this.source, this.step, this.rows] = about.graphs.map((name) => sessions[name]);
   }
 
@@ -73,17 +71,17 @@ export class Model {
     ort.env.logLevel = "error";
     const externalData = about.weights.map((path) => ({ path, data: file(path) }));
     const sessions = {};
-    const memories = await watchMemories(async () => {
+    await watchMemories(async () => {
       for (const name of about.graphs) {
         sessions[name] = await ort.InferenceSession.create(file(name), { externalData, executionProviders: ["wasm"] });
       }
     });
-    return new Model(about, search, sessions, externalData.reduce((sum, { data }) => sum + data.length, 0), memories);
+    return new Model(about, search, sessions, externalData.reduce((sum, { data }) => sum + data.length, 0));
   }
 
   /** Bytes that are held. */
   memory() {
-    return { weights: this.weights, runtime: this.memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0) };
+    return { weights: this.weights, runtime: memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0) };
   }
 
   /**

@@ -198,14 +198,15 @@ function gridded(app, view, { groups, weights, current, here }) {
       {
         type: "button",
         class: [chosen && "current", group.special && "special"].filter(Boolean).join(" "),
-        "aria-label": `${stepsOf(group)} of ${run.steps.length}: ${group.label}${weights ? `, looked most at ${looked(run, weights[index])}` : ""}`,
         "aria-pressed": String(chosen),
         tabindex: chosen || (!view.inStep && index === 0) ? 0 : -1,
         "data-key": `${view.side} target ${index}`,
         onclick: () => app.set({ step: group.members.at(-1) + 1 }),
       },
       h("span.thumb", {}, itself(run), weights && heat(run, weights[index])),
+      h("span.hidden", {}, `${stepsOf(group)} of ${run.steps.length}: `),
       h("bdi.layer-word", {}, group.label),
+      weights && h("span.hidden", {}, `, looked most at ${looked(run, weights[index])}: `),
       weights && h("span.share", {}, number(Math.max(...weights[index]), 2)),
     );
   });
