@@ -31,7 +31,7 @@ from hf_attn_seq2seq.explain.contrast import Contrast
 from hf_attn_seq2seq.explain.kinds import KINDS, QUERY, AttentionKind, Column
 from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
 from hf_attn_seq2seq.explain.sentences import entropy, overview, trace_sentences
-from tests.explain.browser import DEPTHS, axe_finds, chromium, needs_axe, offline, too_wide
+from tests.explain.browser import axe_finds, chromium, needs_axe, offline, too_wide
 from tests.explain.conftest import SENTENCES, TEXT
 
 
