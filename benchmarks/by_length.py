@@ -43,14 +43,14 @@ def read_pairs(path: Path) -> list[Pair]:
     return list(pairs.items())
 
 
-def joined(pairs: Sequence[Pair]) -> list[Pair]:
-    """Texts of one to eight sentences, in an order of their own."""
+def joined(pairs: Sequence[Pair], texts: int = TEXTS) -> list[Pair]:
+    """Texts of one to eight sentences, so many of each, in an order of their own."""
     pairs = list(pairs)
     random.Random(0).shuffle(pairs)
     return [
         (" ".join(source for source, _ in part), " ".join(target for _, target in part))
         for count in JOINED
-        for start in range(0, min(len(pairs) - count + 1, TEXTS * count), count)
+        for start in range(0, min(len(pairs) - count + 1, texts * count), count)
         for part in [pairs[start : start + count]]
     ]
 
@@ -93,8 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("pairs", type=Path, help="a TSV file of sentence pairs, which no model was trained on")
     parser.add_argument("models", nargs="+", help="folders, or names of packaged models")
     parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--quick", action="store_true", help="try it out, with five texts of each number of sentences")
     options = parser.parse_args(arguments)
-    told = summary(measure(options.models, joined(read_pairs(options.pairs))), options.pairs)
+    texts = joined(read_pairs(options.pairs), 5 if options.quick else TEXTS)
+    told = summary(measure(options.models, texts), options.pairs)
     buckets = {words: bucket["sentences"] for words, bucket in told["models"][options.models[0]].items()}
     rows = [
         [words, str(count), *(f"{told['models'][model][words]['scores']['bleu']:.1f}" for model in options.models)]
