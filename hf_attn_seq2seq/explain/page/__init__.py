@@ -273,7 +273,8 @@ def _changed(child: Trace) -> str:
     if change.get("kind") == "weights":
         weights = change["weights"]
         if max(weights) == 1:
-            return f"step {change['step'] + 1} looks only at “{child.source_tokens[weights.index(1)]}”"
+            token = child.document["source"]["tokens"][weights.index(1)]
+            return f"step {change['step'] + 1} looks only at “{token_label(token)}”"
         what = "all weights alike" if max(weights) - min(weights) < 1e-6 else "other weights"
         return f"step {change['step'] + 1} with {what}"
     return "a changed run"
