@@ -9,8 +9,6 @@ a text, 250 texts of each number. Each model translates every text as a whole, w
 """
 
 import argparse
-import gzip
-import hashlib
 import json
 import random
 import sys
@@ -23,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package, installed or not
 
 from benchmarks.rounds import table
+from hf_attn_seq2seq.data.readers import file_sha256, read_lines
 from hf_attn_seq2seq.training.evaluate import main as evaluate
 
 
@@ -35,11 +34,9 @@ Pair = tuple[str, str]
 def read_pairs(path: Path) -> list[Pair]:
     """Each source with its first translation."""
     pairs: dict[str, str] = {}
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            source, target = line.rstrip("\n").split("\t")[:2]
-            pairs.setdefault(source, target)
+    for line in read_lines(path):
+        source, target = line.rstrip("\n").split("\t")[:2]
+        pairs.setdefault(source, target)
     return list(pairs.items())
 
 
@@ -78,7 +75,7 @@ def summary(found: dict[str, Any], path: Path) -> dict[str, Any]:
     return {
         "unit": "words of the source",
         "texts": f"one to eight validation sentences joined, shuffled with seed 0 (benchmarks/{Path(__file__).name})",
-        "pairs": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "pairs": {"file": path.name, "sha256": file_sha256(path)},
         "num_beams": 5,
         "signatures": {name: score["signature"] for name, score in next(iter(scored.values()))["scores"].items()},
         "date": first["date"],

@@ -513,11 +513,9 @@ def _encoder(title: str, facts: Facts) -> ChapterText:
         exact += f" (Vaswani et al. 2017, section 3.1); {shape}."
         if not facts.own:
             return ChapterText(title, plain, exact, "h_1 ... h_S = encoder(x_1 ... x_S)")
-        act = facts.config["hidden_act"]
-        network = "max(0, x W_1 + b_1)" if act == "relu" else f"{act}(x W_1 + b_1)"
         alpha = facts.config.get("encoder_residual_alpha", 1.0)
         sums = "residual sums" if alpha == 1 else f"sums to {alpha:g} times what was read"
-        return ChapterText(title, plain, exact, f"softmax(Q K^T / sqrt(d_k)) V, then {network} W_2 + b_2, with {sums}")
+        return ChapterText(title, plain, exact, f"softmax(Q K^T / sqrt(d_k)) V, then {_network(facts)}, with {sums}")
     both = facts.encoder["bidirectional"]
     forwards, backwards = facts.nouns.forwards, facts.nouns.backwards
     if both:
@@ -709,8 +707,6 @@ def _transformer_state(title: str, facts: Facts) -> ChapterText:
     exact = f"{_count(layers, 'Transformer layer')} (Vaswani et al. 2017, section 3.1); {shape}."
     if not facts.own:
         return ChapterText(title, plain, exact, "s_t = FFN(u_t + c_t), layer by layer")
-    act = facts.config["hidden_act"]
-    network = "max(0, x W_1 + b_1)" if act == "relu" else f"{act}(x W_1 + b_1)"
     alpha = facts.config.get("residual_alpha", 1.0)
     times = "" if alpha == 1 else f"{alpha:g} "
     pre = facts.decoder.get("norm_position") == "pre"
@@ -720,7 +716,13 @@ def _transformer_state(title: str, facts: Facts) -> ChapterText:
         if pre
         else f"x = LayerNorm({times}u_t + {read}); s_t = LayerNorm({times}x + FFN(x))"
     )
-    return ChapterText(title, plain, exact, f"{sums}; FFN(x) = {network} W_2 + b_2")
+    return ChapterText(title, plain, exact, f"{sums}; FFN(x) = {_network(facts)}")
+
+
+def _network(facts: Facts) -> str:
+    """The small network of a Transformer layer."""
+    act = facts.config["hidden_act"]
+    return ("max(0, x W_1 + b_1)" if act == "relu" else f"{act}(x W_1 + b_1)") + " W_2 + b_2"
 
 
 def _mixer_input(title: str, facts: Facts, plain: str, shape: str) -> ChapterText:

@@ -7,7 +7,7 @@ import { Changing } from "./changing.js";
 import { Refusal } from "./files.js";
 import { Kept } from "./kept.js";
 import { Proving } from "./proving.js";
-import { Superseded, pause } from "./turns.js";
+import { Newest, Superseded, pause } from "./turns.js";
 
 const BURST_MS = 1500; // keys that follow each other faster are one edit
 const MOST_CHARACTERS = 100_000;
@@ -34,7 +34,8 @@ export class Asking {
     this.shown = []; // the sentences on the page, with the keys of their runs
     this.before = { shown: [], at: -Infinity }; // what stood when the present edit began
     this.beside = { offered: false, wanted: true }; // whether the reader leaves an earlier run beside the newest
-    this.asked = 0;
+    this.newest = new Newest();
+    this.wanted = null; // of the newest question
     this.busy = null;
   }
 
@@ -44,7 +45,7 @@ export class Asking {
    */
   ask(change) {
     this.question = { ...this.question, chosen: null, place: null, ...change };
-    this.asked++;
+    this.wanted = this.newest.begin();
     this.proving.stop();
     this.busy ??= this.answer().finally(() => (this.busy = null));
     return this.busy;
@@ -66,11 +67,8 @@ export class Asking {
   }
 
   async answer() {
-    for (let number = 0; number !== this.asked; ) {
-      number = this.asked;
-      const wanted = () => {
-        if (number !== this.asked) throw new Superseded();
-      };
+    for (let wanted = null; wanted !== this.wanted; ) {
+      wanted = this.wanted;
       try {
         await this.run(this.question, wanted);
       } catch (error) {

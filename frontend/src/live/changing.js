@@ -2,14 +2,14 @@
 // again, as Python's `what_if` does.
 import { Run } from "../run.js";
 import { idsOf } from "./said.js";
-import { Superseded } from "./turns.js";
+import { Newest, Superseded } from "./turns.js";
 
 /** What a page with the model in it can do; pages of saved traces have no such object. */
 export class Changing {
   /** @param {import("./proving.js").Proving} proving */
   constructor(proving) {
     this.proving = proving;
-    this.asked = 0;
+    this.newest = new Newest();
   }
 
   /** Runs are shown that were not. @param {import("../app.js").App} app */
@@ -51,24 +51,22 @@ export class Changing {
 
   /** What was asked last is not wanted any more. */
   forget() {
-    this.asked++;
+    this.newest.stop();
   }
 
   /** @returns {Promise<Run|null>} */
   async change(runs, number, whatIf, forced) {
     const base = runs[number];
-    const asked = ++this.asked;
+    const wanted = this.newest.begin();
     const { engine, document } = base;
     const { run, what_if: before } = document;
     const beams = whatIf.kind === "heads" ? run.num_beams : 1; // from a step on, the search is greedy
     // The length of a given target is not a limit of the model.
     const limit = Math.max(run.forced && !before ? engine.settings.search.max_new_tokens : run.max_new_tokens, forced.length);
-    const wanted = () => {
-      if (asked !== this.asked) throw new Superseded();
-    };
     try {
       const made = await engine.change(document.source.text, forced, { beams, limit, whatIf, wanted });
-      return asked === this.asked ? Object.assign(new Run({ ...made, name: named(whatIf, base), parent: base.parent ?? number }, [], []), { engine }) : null;
+      wanted();
+      return Object.assign(new Run({ ...made, name: named(whatIf, base), parent: base.parent ?? number }, [], []), { engine });
     } catch (error) {
       if (error instanceof Superseded) return null;
       throw error;

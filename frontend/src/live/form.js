@@ -56,7 +56,7 @@ export function makeForm(settings, page) {
   function begin(example) {
     text.value = example;
     given.value = "";
-      asking?.begin(question());
+    asking?.begin(question());
   }
 
   function tellBeams() {

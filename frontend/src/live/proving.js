@@ -1,15 +1,15 @@
 // The checks of the runs that are shown, made in the pauses of the page.
-import { Superseded, turns } from "./turns.js";
+import { Newest, Superseded, turns } from "./turns.js";
 
 const REST_MS = 50; // for the picture to be painted first
 
 export class Proving {
   constructor() {
-    this.number = 0; // of the newest start or stop, which ends what began earlier
+    this.newest = new Newest();
   }
 
   stop() {
-    this.number++;
+    this.newest.stop();
   }
 
   /**
@@ -18,10 +18,7 @@ export class Proving {
    * @param {import("../run.js").Run[]} runs
    */
   async start(app, runs) {
-    const number = ++this.number;
-    const wanted = () => {
-      if (number !== this.number) throw new Superseded();
-    };
+    const wanted = this.newest.begin();
     try {
       await new Promise((done) => setTimeout(done, REST_MS));
       for (const run of runs.filter(({ document }) => !document.checks.length)) {

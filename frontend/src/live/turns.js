@@ -3,6 +3,24 @@
 /** Ends a run that is not wanted any more. */
 export class Superseded extends Error {}
 
+/** Of things that end each other, which is the newest. */
+export class Newest {
+  number = 0;
+
+  /** Begins the next, and ends what runs. @returns {() => void} raises a `Superseded` once it is not the newest any more */
+  begin() {
+    const number = ++this.number;
+    return () => {
+      if (number !== this.number) throw new Superseded();
+    };
+  }
+
+  /** Ends what runs. */
+  stop() {
+    this.number++;
+  }
+}
+
 const TURN_MS = 30;
 
 /** Lets the browser do what waits. */
