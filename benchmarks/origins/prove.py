@@ -464,6 +464,21 @@ def chosen(folder: Path, sentences: list[str], longest: int) -> tuple[list[str],
     return texts, [" ".join(token for token in row if token not in left_out) for row in rows]
 
 
+def clear(folder: Path, sentences: list[str], longest: int) -> list[bool]:
+    """
+    For which sentences each token that the converted model chooses stands at least 0.01 above the next best: machines
+    round differently, and random weights amplify it (`close`), so that other choices are not the same everywhere.
+    """
+    model, tokenizer = load(folder)
+    batch = tokenizer(sentences, padding=True, return_tensors="pt")
+    found = model.generate(
+        **batch, max_new_tokens=longest, num_beams=1, do_sample=False, output_logits=True, return_dict_in_generate=True
+    )
+    best = torch.stack(found.logits, dim=1).topk(2, dim=-1).values
+    ended = found.sequences[:, -best.size(1) :] == tokenizer.pad_token_id
+    return ((best[..., 0] - best[..., 1] >= 0.01) | ended).all(dim=1).tolist()
+
+
 def apart(folder: Path, forced: list[str], vocabulary: list[str], wanted: list[list[float]]) -> float:
     """How far logits of the converted model are from those of the origin, whose tokens these are, at most."""
     model, tokenizer = load(folder)
@@ -664,15 +679,15 @@ def record_joeynmt(environments: Path, folder: Path) -> None:
     for name, each in orders.items():
         for file in ("codes", "merges.model", *(["all.model"] if name != "pieces" else [])):
             (Path(each["path"]) / file).unlink(missing_ok=True)
-    recorded = {
-        "longest": 20,
-        "sentences": {name: each["sentences"] for name, each in orders.items()},
-        "tokens": {
-            name: [text.removesuffix("</s>").rstrip(" ") for text in texts]
-            for name, texts in zip(orders, answer["tokens"])
-        },
-        "texts": {name: texts for name, texts in zip(orders, answer["texts"]) if name in ("pieces", "characters")},
-    }
+    recorded: dict[str, Any] = {"longest": 20, "sentences": {}, "tokens": {}, "texts": {}}
+    for (name, each), tokens, texts in zip(orders.items(), answer["tokens"], answer["texts"]):
+        with tempfile.TemporaryDirectory() as made:
+            convert(folder / name, Path(made) / "out")
+            kept = clear(Path(made) / "out", each["sentences"], recorded["longest"])
+        recorded["sentences"][name] = list(itertools.compress(each["sentences"], kept))
+        recorded["tokens"][name] = [text.removesuffix("</s>").rstrip(" ") for text in itertools.compress(tokens, kept)]
+        if name in ("pieces", "characters"):
+            recorded["texts"][name] = list(itertools.compress(texts, kept))
     (folder / "recorded.json").write_text(json.dumps(recorded, indent=1) + "\n")
 
 
