@@ -119,7 +119,7 @@ export class App {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.render());
     this.root.addEventListener("pointermove", (event) => this.read(event));
     this.root.addEventListener("pointerleave", () => this.reading.classList.remove("on"));
-    this.root.addEventListener("scroll", ({ target }) => cue(target), { capture: true, passive: true });
+    this.root.addEventListener("scroll", ({ target }) => target.matches?.(SCROLLING) && cue([target]), { capture: true, passive: true });
     new ResizeObserver(() => cueAll(this.root)).observe(this.root);
     this.render();
   }
@@ -595,14 +595,17 @@ function reveal(box) {
 
 const EDGES = { left: (box) => box.scrollLeft, right: (box) => box.scrollWidth - box.clientWidth - box.scrollLeft, up: (box) => box.scrollTop, down: (box) => box.scrollHeight - box.clientHeight - box.scrollTop };
 
-/** Marks the edges at which a scrolling box has more, which fade. */
-function cue(box) {
-  if (!box.matches?.(SCROLLING)) return;
-  const down = getComputedStyle(box).overflowY === "auto";
-  for (const [edge, left] of Object.entries(EDGES)) box.classList.toggle(`more-${edge}`, Math.abs(left(box)) > 2 && (down || edge === "left" || edge === "right"));
+/** Marks the edges at which scrolling boxes have more, which fade. */
+function cue(boxes) {
+  // All are measured before one is marked: a mark in between would have the browser lay out the page for each.
+  const marks = boxes.map((box) => {
+    const down = getComputedStyle(box).overflowY === "auto";
+    return Object.entries(EDGES).map(([edge, left]) => [`more-${edge}`, Math.abs(left(box)) > 2 && (down || edge === "left" || edge === "right")]);
+  });
+  boxes.forEach((box, index) => marks[index].forEach(([mark, more]) => box.classList.contains(mark) === more || box.classList.toggle(mark)));
 }
 
-const cueAll = (root) => root.querySelectorAll(SCROLLING).forEach(cue);
+const cueAll = (root) => cue([...root.querySelectorAll(SCROLLING)]);
 
 function save(blob, name) {
   const link = h("a", { href: URL.createObjectURL(blob), download: name });

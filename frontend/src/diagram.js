@@ -75,9 +75,18 @@ export function diagram(app, view) {
     plane,
   );
   const picture = { box, plane, lines, source, target, weights, currentRow, stepping, run, strongest };
-  new ResizeObserver(() => draw(picture)).observe(box);
+  pictures.set(box, picture);
+  watcher.observe(box);
   return box;
 }
+
+const pictures = new WeakMap();
+// All are measured before one is drawn: a drawing in between would have the browser lay out the page for each.
+const watcher = new ResizeObserver((entries) => {
+  const shown = entries.map(({ target }) => pictures.get(target));
+  const places = shown.map(measure);
+  shown.forEach((picture, index) => draw(picture, places[index]));
+});
 
 /** Arrow keys walk along a row of words; without this, each would be a stop of the tab key. */
 export function roam(event) {
@@ -94,13 +103,11 @@ export function roam(event) {
   }
 }
 
-function draw({ box, plane, lines, source, target, weights, currentRow, stepping, run, strongest }) {
+/** Where the words stand in their plane. */
+function measure({ box, plane, source, target }) {
   const upright = box.clientWidth < NARROW;
   box.classList.toggle("upright", upright);
   const frame = plane.getBoundingClientRect();
-  lines.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
-  lines.setAttribute("width", frame.width);
-  lines.setAttribute("height", frame.height);
   const ends = (row, outgoing) =>
     [...row.children].map((child) => {
       const place = child.getBoundingClientRect();
@@ -108,8 +115,13 @@ function draw({ box, plane, lines, source, target, weights, currentRow, stepping
         ? [(outgoing ? place.right : place.left) - frame.left, (place.top + place.bottom) / 2 - frame.top]
         : [(place.left + place.right) / 2 - frame.left, (outgoing ? place.bottom : place.top) - frame.top];
     });
-  const from = ends(source, true);
-  const to = ends(target, false);
+  return { upright, frame, from: ends(source, true), to: ends(target, false) };
+}
+
+function draw({ lines, weights, currentRow, stepping, run, strongest }, { upright, frame, from, to }) {
+  lines.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
+  lines.setAttribute("width", frame.width);
+  lines.setAttribute("height", frame.height);
   const curve = ([x0, y0], [x1, y1]) =>
     upright
       ? `M${x0} ${y0}C${(x0 + x1) / 2} ${y0} ${(x0 + x1) / 2} ${y1} ${x1} ${y1}`
