@@ -16,19 +16,15 @@ import gradio as gr
 
 from hf_attn_seq2seq.app.limits import Limits
 from hf_attn_seq2seq.app.runs import Answer, Change, Ran, Runs
-from hf_attn_seq2seq.app.views import STYLE, WAITING_FRAME, card, frame, sentence_pair, side_by_side, what_changed
+from hf_attn_seq2seq.app.views import card, frame, sentence_pair, side_by_side, style, waiting, what_changed
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain.chapters import token_label
 from hf_attn_seq2seq.explain.compare import compare
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.page import two_names
+from hf_attn_seq2seq.explain.sentences import example_texts
 
 
-EXAMPLES = [
-    "The cat is on the mat.",
-    "I don't know what to say.",
-    "Where did you buy this book?",
-    "She was not happy.",
-]
 WAITING = 20  # maximum number of queued runs; later requests are asked to try again
 FORGET = 3600  # seconds after which a session's state and Gradio's files are deleted
 # The browser saves the page from the frame, so the server writes no file.
@@ -40,6 +36,12 @@ SAVE = """() => {
   link.download = "explanation.html";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}"""
+
+# Below a long text, the explanation would be out of sight.
+SHOW = """() => {
+  const box = document.querySelector("#explanation");
+  if (box && box.getBoundingClientRect().top > 0.75 * innerHeight) box.scrollIntoView();
 }"""
 
 
@@ -62,16 +64,15 @@ def page_of(runs: Runs) -> gr.Blocks:
     """The page of loaded models."""
     title = f"Translation by attention: {' and '.join(runs.names)}"
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(FORGET, FORGET)) as page:
-        gr.HTML("<h1>Translation by attention</h1>")
-        gr.Markdown(
-            f"Type a text of up to {runs.limits.words} words to see its translation, where the model looked, and "
-            "every number along the way. Nothing that you type is stored."
+        gr.HTML(
+            f"<h1>Translation by attention</h1><p class='intro'>Type a text of up to {runs.limits.words} words to see "
+            "its translation, where the model looked, and every number along the way. Nothing that you type is "
+            "stored.</p>"
         )
         asked = gr.State(None, time_to_live=FORGET)  # the text of the answer below, and the sentence shown
         with gr.Row(equal_height=True):
             text = gr.Textbox(
-                label="Text",
-                placeholder=EXAMPLES[0],
+                label="Your text",
                 max_length=runs.limits.characters,
                 lines=1,
                 max_lines=12,
@@ -81,12 +82,20 @@ def page_of(runs: Runs) -> gr.Blocks:
             )
             beams = gr.Slider(1, runs.limits.beams, value=runs.beams, step=1, label="Beams", scale=1, min_width=200)
             go = gr.Button("Translate", variant="primary", elem_id="translate", scale=0, min_width=140)
-        gr.Examples([[example] for example in EXAMPLES], [text], label="Examples", cache_examples=False)
-        answer = gr.HTML(elem_id="answer")
+        offered = example_texts(runs.translators[0].model.config, runs.translators[0].tokenizer)
+        if offered:
+            gr.Examples(
+                [[example] for example in offered.values()],
+                [text],
+                label="Examples",
+                example_labels=[f"a {name}" for name in offered],
+                cache_examples=False,
+            )
         sentence = gr.Radio(label="Sentences: choose the one to explain", visible=False, elem_id="chosen")
         with gr.Column(visible=False) as more:
             explanation = gr.HTML(elem_id="explanation")
-            save = gr.Button("Save this page", size="sm", elem_id="save")
+            save = gr.Button("Save the explanation", size="sm", elem_id="save")
+            answer = gr.HTML(elem_id="answer")
             gr.HTML("<h2>Change one thing, and see what changes</h2>")
             with gr.Tabs():
                 with gr.Tab("A word of the source"), gr.Row(equal_height=True):
@@ -107,30 +116,33 @@ def page_of(runs: Runs) -> gr.Blocks:
             pairs = zip(found.source, *found.targets)
             choices = [(sentence_pair(number, *pair), number - 1) for number, pair in enumerate(pairs, start=1)]
             yield {sentence: gr.Radio(choices, value=0, visible=len(choices) > 1), **shown_of(found, 0, ran)}
-            yield {explanation: frame(ran.first, compare=ran.second)}
+            yield {explanation: explained(ran)}
 
         def choose(was: tuple[Answer, int] | None, number: int | None) -> Iterator[dict[Any, Any]]:
             if was is None or number is None:
                 raise ValueError("Translate a text first, then choose a sentence.")
-            yield {explanation: WAITING_FRAME}
+            yield {explanation: waiting()}
             found = was[0]
             ran = runs.sentence(found.sentences[int(number)], found.beams)
             yield shown_of(found, int(number), ran)
-            yield {explanation: frame(ran.first, compare=ran.second)}
+            yield {explanation: explained(ran)}
+
+        def explained(ran: Ran) -> str:
+            return frame(ran.first, _looks(ran), compare=ran.second)
 
         def shown_of(found: Answer, number: int, ran: Ran) -> dict[Any, Any]:
             """All but the explanation, which takes longer to make and to send."""
             first, second = ran
-            traces = (trace for trace in ran if trace is not None)
-            cards = [
-                card(trace, name, found.source, target, number, heat=False)
-                for trace, name, target in zip(traces, runs.names, found.targets)
-            ]
+            answers = zip(_traces(ran), _names(ran), found.targets)
+            cards = [card(trace, name, found.source, target, number, heat=False) for trace, name, target in answers]
+            note = _parting(first, second) if second is not None else ""
+            # Of one sentence by one model, the explanation begins with all of it.
+            whole = len(found.sentences) > 1 or second is not None
             words, _ = first.words("source")
             steps = _steps(first)
             return {
                 asked: (found, number),
-                answer: side_by_side(cards, _parting(first, second) if second is not None else ""),
+                answer: gr.HTML(f"<h2>The whole translation</h2>{side_by_side(cards, note)}", visible=whole),
                 more: gr.Column(visible=True),
                 word: gr.Dropdown([(text, n) for n, text in enumerate(words.words())], value=0),
                 new: "",
@@ -138,7 +150,7 @@ def page_of(runs: Runs) -> gr.Blocks:
                 even_step: gr.Dropdown(steps, value=0),
                 say: gr.Dropdown(_candidates(first, 0), value=None),
                 changed: "",
-                explanation: WAITING_FRAME,
+                explanation: waiting(_looks(ran)),
             }
 
         def change(was: tuple[Answer, int] | None, kind: str, place: int | None, said: str | None = "") -> list[str]:
@@ -158,8 +170,17 @@ def page_of(runs: Runs) -> gr.Blocks:
             return gr.Dropdown(_candidates(first, int(place)), value=None)
 
         outputs = [asked, answer, more, word, new, step, even_step, say, changed, explanation]
-        gr.on([go.click, text.submit], told(translate), [text, beams], [sentence, *outputs], api_visibility="private")
-        sentence.input(told(choose), [asked, sentence], outputs, api_visibility="private")
+        for done in (
+            gr.on(
+                [go.click, text.submit],
+                told(translate),
+                [text, beams],
+                [sentence, *outputs],
+                api_visibility="private",
+            ),
+            sentence.input(told(choose), [asked, sentence], outputs, api_visibility="private"),
+        ):
+            done.success(None, js=SHOW, api_visibility="private")
         shown: dict[str, Any] = {"outputs": [changed, explanation], "api_visibility": "private"}
         gr.on(
             [edit.click, new.submit],
@@ -205,7 +226,7 @@ def launch(
         enable_monitoring=False,
         max_file_size=1,  # nothing is uploaded
         theme=gr.themes.Base(primary_hue="purple", neutral_hue="stone", font=font, font_mono=mono),
-        css_paths=STYLE,
+        css=style(),
     )
     if wait:
         print(f"Open {address} in a browser. Press Ctrl-C to stop.", flush=True)
@@ -231,6 +252,20 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(str(error), title="Not done", print_exception=False) from None
 
     return run_in_parts if isgeneratorfunction(function) else run
+
+
+def _traces(ran: Ran) -> list[Trace]:
+    return [trace for trace in ran if trace is not None]
+
+
+def _names(ran: Ran) -> list[str]:
+    """The names of two models; of one, none is needed."""
+    return two_names(*(trace.document for trace in ran if trace is not None)) if ran.second is not None else [""]
+
+
+def _looks(ran: Ran) -> str:
+    """Where the models looked, before the explanation says all of it."""
+    return side_by_side([card(trace, name) for trace, name in zip(_traces(ran), _names(ran))])
 
 
 def _steps(trace: Trace) -> list[tuple[str, int]]:

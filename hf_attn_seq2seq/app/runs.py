@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from hf_attn_seq2seq.app.limits import Limits
 from hf_attn_seq2seq.decoding.engines import Engine
+from hf_attn_seq2seq.decoding.folders import check_reads
 from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import Translator, load
 from hf_attn_seq2seq.decoding.text import translate
 from hf_attn_seq2seq.explain import Trace, trace
-from hf_attn_seq2seq.modality import TEXT, modality_of
+from hf_attn_seq2seq.modality import TEXT
 from hf_attn_seq2seq.splitting import Piece, join_text, source_language, split_text, splits_sentences
 
 
@@ -74,12 +75,7 @@ class Runs:
         self.limits = limits
         self.translators = [load(name) for name in self.names]
         for name, translator in zip(self.names, self.translators):
-            modality = modality_of(translator.model.config)
-            if modality != TEXT:
-                raise ValueError(
-                    f"'{name}' reads {modality.reads}, and the page takes texts: use hf-attn-seq2seq transcribe or "
-                    "explain."
-                )
+            check_reads(name, translator.model.config, TEXT, instead="explain")
         self.engines = [quick_engine(translator.model) for translator in self.translators]
         self._turn = threading.Lock()
 

@@ -4,19 +4,30 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from hf_attn_seq2seq.explain.chapters import token_label
 from hf_attn_seq2seq.explain.document import Trace
-from hf_attn_seq2seq.explain.page import render_page
+from hf_attn_seq2seq.explain.page import asset, render_page
 
 
 STYLE = Path(__file__).with_name("page.css")
 DARK_FROM = 0.6  # from this weight on, the other text colour is easier to read on the cell
-# The words show until the frame's page, which is large, covers them.
-EXPLANATION = '<div class="explanation-box"><p>Making the explanation …</p>{frame}</div>'
-WAITING_FRAME = EXPLANATION.format(frame="")
+# What is said meanwhile shows until the frame's page, which is large, covers it.
+EXPLANATION = '<div class="explanation-box"><div class="meanwhile">{meanwhile}</div>{frame}</div>'
+
+
+def style() -> str:
+    """The style sheet, with the colours and fonts of the explanation page."""
+    light, dark = (
+        re.findall(r"--[^;}]+", rule) for rule in re.findall(r":root\{([^}]*)", asset("page.css").decode())[:2]
+    )
+    return (
+        f".gradio-container {{ {'; '.join(light)} }}\n"
+        f".dark .gradio-container, .gradio-container.dark {{ {'; '.join(dark)} }}\n{STYLE.read_text('utf-8')}"
+    )
 
 
 def card(
@@ -33,7 +44,7 @@ def card(
 
     Args:
         trace: The trace of the sentence shown.
-        title: Title of the card.
+        title: Title of the card; empty for none.
         source, target: The sentences of the whole text and of its translation; empty: only those of the trace.
         chosen: The index of the trace's sentence.
         heat: Whether the weights are shown.
@@ -41,8 +52,9 @@ def card(
     source = _marked(source or [trace.document["source"]["text"]], chosen)
     shown = _marked(target or [trace.document["target"]["text"]], chosen)
     shown = shown or "<em>nothing: the model stopped at once</em>"
+    heading = f"<h3>{html.escape(title)}</h3>" if title else ""
     return (
-        f'<section class="card"><h3>{html.escape(title)}</h3><p class="source">{source}</p>'
+        f'<section class="card">{heading}<p class="source">{source}</p>'
         f'<p class="translation" dir="auto">{shown}</p>{heat_map(trace) if heat else ""}</section>'
     )
 
@@ -104,12 +116,18 @@ def heat_map(trace: Trace) -> str:
     )
 
 
-def frame(first: Trace, *, compare: Trace | None = None, beside: Trace | None = None) -> str:
-    """The explanation page in a sandboxed frame, which cannot access the page around it."""
+def waiting(shown: str = "") -> str:
+    """What stands in the place of the explanation until it is made."""
+    return EXPLANATION.format(meanwhile=f'{shown}<p class="note">Making the explanation …</p>', frame="")
+
+
+def frame(first: Trace, shown: str = "", *, compare: Trace | None = None, beside: Trace | None = None) -> str:
+    """The explanation page in a sandboxed frame, without access to the page around it; `shown` as in [`waiting`]."""
     page = html.escape(render_page(first, compare=compare, beside=beside))
     allowed = "allow-scripts allow-downloads"
     return EXPLANATION.format(
-        frame=f'<iframe class="explanation" title="Explanation" sandbox="{allowed}" srcdoc="{page}"></iframe>'
+        meanwhile=f'{shown}<p class="note">Opening the explanation …</p>',
+        frame=f'<iframe class="explanation" title="Explanation" sandbox="{allowed}" srcdoc="{page}"></iframe>',
     )
 
 

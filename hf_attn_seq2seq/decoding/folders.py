@@ -85,7 +85,7 @@ def check_settings(folder: str) -> None:
             read_settings(Path(folder, file))
 
 
-def check_reads(name: str, config: Any, *modalities: Modality) -> None:
+def check_reads(name: str, config: Any, *modalities: Modality, instead: str | None = None) -> None:
     """
     Check that a model reads what a command gives it.
 
@@ -93,6 +93,7 @@ def check_reads(name: str, config: Any, *modalities: Modality) -> None:
         name: Of the model.
         config: Its configuration, of this package or another, or settings of its file.
         modalities: Those that fit.
+        instead: The command that takes other models too; None: that which runs them.
 
     Raises:
         ValueError: The model reads something else.
@@ -102,7 +103,7 @@ def check_reads(name: str, config: Any, *modalities: Modality) -> None:
     modality = FRONTEND_TYPES.get(frontend)
     if modality not in modalities:
         read = modality.reads if modality else quoted(str(frontend))
-        command = "translate" if modality == TEXT else "transcribe"
+        command = instead or ("translate" if modality == TEXT else "transcribe")
         wanted = " or ".join(each.reads for each in modalities)
         raise ValueError(f"'{name}' reads {read}, not {wanted}: use hf-attn-seq2seq {command}.")
 

@@ -16,8 +16,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.heatmap import visible
 from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.names import TEXTS
 from hf_attn_seq2seq.explain.tracing import trace
-from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text
+from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text, splits_sentences
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class Overview:
     translation: str
     score: float
     entropy: float | None
+
+
+def example_texts(config: Any, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """The texts of this package, which are English, that can be offered to readers of a model, by their names."""
+    if source_language(tokenizer) != "en":
+        return {}
+    return {name: text for name, text in TEXTS.items() if name == "sentence" or splits_sentences(config)}
 
 
 def trace_sentences(

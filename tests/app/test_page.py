@@ -63,7 +63,7 @@ def test_models_that_hear_or_see_are_refused(tmp_path: Path) -> None:
     model, processor = seeing_model()
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="reads pictures, and the page takes texts: use hf-attn-seq2seq transcribe"):
+    with pytest.raises(ValueError, match="reads pictures, not text: use hf-attn-seq2seq explain"):
         Runs(str(tmp_path))
 
 
@@ -248,6 +248,7 @@ def test_translate_explain_and_change_in_a_browser(address: str, browser: Browse
     page.locator("#translate").click()
     page.locator("#answer .card").nth(1).wait_for()
     assert page.locator("#answer .translation").count() == 2
+    assert page.locator("#explanation .meanwhile .heat").count() == 2  # where both looked, until the frame is there
     inside = page.frame_locator("#explanation iframe")
     inside.get_by_role("heading").first.wait_for()
     assert TEXT.split()[1] in inside.locator("body").inner_text()

@@ -95,7 +95,7 @@ def test_the_runtime_is_that_of_the_sources() -> None:
         (
             {"frontend": "speech", "num_mel_bins": 8},
             {},
-            "The live page takes text, and '{name}', a model with frontend='speech', does not",
+            "'{name}' reads speech, not text: use hf-attn-seq2seq explain.",
         ),
     ],
     ids=["setting", "speech"],

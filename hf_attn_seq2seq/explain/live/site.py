@@ -23,20 +23,23 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq._version import __version__
 from hf_attn_seq2seq.data.words import WORD
-from hf_attn_seq2seq.decoding.loading import load_translator
+from hf_attn_seq2seq.decoding.folders import check_reads
+from hf_attn_seq2seq.decoding.loading import load_translator, read_config
 from hf_attn_seq2seq.decoding.names import is_exported, resolve
 from hf_attn_seq2seq.explain.checks import told_rules
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.live.format import WRITTEN
 from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
 from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
-from hf_attn_seq2seq.explain.names import EXAMPLE, PARAGRAPH
+from hf_attn_seq2seq.explain.names import EXAMPLE
 from hf_attn_seq2seq.explain.page import as_data, as_page, asset, two_names
+from hf_attn_seq2seq.explain.sentences import example_texts
 from hf_attn_seq2seq.explain.tracing import MAX_STEPS, OMITTED_OF_BEAMS, most_source_tokens, trace
 from hf_attn_seq2seq.explain.verify import model_terms
 from hf_attn_seq2seq.export.writer import own_model
 from hf_attn_seq2seq.graphs.settings import Search, as_list, why_not
 from hf_attn_seq2seq.messages import shortened
+from hf_attn_seq2seq.modality import TEXT
 from hf_attn_seq2seq.modeling_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.splitting import (
     length_limit,
@@ -97,9 +100,9 @@ def save_site(
     models = [_one(each, example, files) for each in names]
     settings, config, tokenizer = models[0]
     settings["examples"] = [{"name": "a sentence" if example == EXAMPLE else "the example", "text": example}]
-    english = source_language(tokenizer) == "en"  # as the paragraph is
-    if english and splits_sentences(config) and example != PARAGRAPH:
-        settings["examples"].append({"name": "a paragraph", "text": PARAGRAPH})
+    paragraph = example_texts(config, tokenizer).get("paragraph", example)
+    if paragraph != example:
+        settings["examples"].append({"name": "a paragraph", "text": paragraph})
     title = f"{settings['told']['model']['name']}, live"
     if compare is not None:
         settings["names"] = two_names(*(each["told"] for each, *_ in models))
@@ -124,9 +127,9 @@ def save_site(
 
 def _one(name: str, example: str, files: dict[str, bytes]) -> tuple[dict[str, Any], Any, Any]:
     """What the page is told of a model, whose files are added; its configuration and its tokenizer."""
+    check_reads(shortened(name), read_config(name), TEXT, instead="explain")
     translator = load_translator([name], device="cpu")
     model = own_model(name, translator.model)
-    _refuse_unshown(name, model.config)
     folder = Path(resolve(name))
     with TemporaryDirectory() as temporary:
         content = _content(model, translator.tokenizer, folder, Path(temporary))
@@ -143,14 +146,6 @@ def _stored(own: Mapping[str, bytes], files: dict[str, bytes]) -> dict[str, str]
         stored[file] = same or (f"second_{file}" if file in files else file)
         files[stored[file]] = content
     return stored
-
-
-def _refuse_unshown(name: str, config: Any) -> None:
-    if not config.reads_tokens:
-        raise ValueError(
-            f"The live page takes text, and '{shortened(name)}', a model with frontend='{config.frontend}', does not: "
-            "explain it with hf-attn-seq2seq explain."
-        )
 
 
 def _refuse_long(name: str, example: str, tokenizer: PreTrainedTokenizerBase, longest: int) -> None:
