@@ -744,6 +744,8 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             inputs.append(ask(self.attention, embeds, memory, None, True).context)
         layer_states: list[torch.Tensor] = []
         for index, (cell, norm) in enumerate(zip(self.cells, self.norms)):
+            if index:
+                record(cell, inputs=inputs[0])
             outputs, layers[index] = cell.run(inputs, layers[index], masks[index].recurrent)
             if self.config.residual and index:
                 outputs = outputs + layer_states[-1]
@@ -780,6 +782,7 @@ class RecurrentDecoderSteps(GradientCheckpointingLayer):
             for index, (cell, norm) in enumerate(zip(self.cells, self.norms)):
                 if index:
                     inputs = drop(outputs[index - 1][-1], masks[index].inputs, config, self.training)
+                    record(cell, inputs=inputs)
                     projected = cell.input_projections[0](inputs)
                 layers[index] = cell.step(projected, layers[index], masks[index].recurrent)
                 if index == 0 and self.transition is not None:

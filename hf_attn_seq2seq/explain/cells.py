@@ -2,15 +2,17 @@
 """What the explanation knows of each kind of recurrent cell: one entry in [`CELLS`] for each of the model's cells.
 
 An entry holds the equations of a step. Those of the gates are for the reader, because their matrices are not in a
-trace; those of the states are both shown and computed, by `verify` and by the page, which reads them in the trace.
+trace, but for a row of each block, from which one number of a gate is computed; those of the states are both shown and
+computed, by `verify` and by the page, which reads them in the trace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from hf_attn_seq2seq.explain.formulas import compute
 
@@ -28,6 +30,8 @@ class Gate(NamedTuple):
         equation: How they are made.
         title: What they are called.
         says: What they are for.
+        row: How one of them is computed from w and u, what its rows of W and U make of the input and of the hidden
+            state, each with its bias, and from other gates; "" for a gate without rows.
         share: Whether they are shares from 0 to 1.
     """
 
@@ -35,6 +39,7 @@ class Gate(NamedTuple):
     equation: str
     title: str
     says: str
+    row: str
     share: bool = True
 
 
@@ -45,9 +50,10 @@ class CellFacts(NamedTuple):
     Attributes:
         name: As papers write it.
         paper: The paper, and what its symbols mean.
-        gates: By the names under which they are recorded, in the order of their equations.
+        gates: By the names under which they are recorded, in the order of their blocks in the matrices.
         update: What holds between gates and states, in order: the last gives the hidden state.
         state: What a step hands to the next, in the order of the recorded initial state: "hidden", "cell".
+        bias: That of the blocks of W, from the module, `(gates * hidden,)`.
     """
 
     name: str
@@ -55,6 +61,12 @@ class CellFacts(NamedTuple):
     gates: dict[str, Gate]
     update: tuple[str, ...]
     state: tuple[str, ...]
+    bias: Callable[[Any], torch.Tensor] = lambda cell: cell.input_projections[0].bias
+
+    @property
+    def blocks(self) -> list[str]:
+        """The gates that have a block of rows in the matrices, in their order."""
+        return [name for name, gate in self.gates.items() if gate.row]
 
     @property
     def article(self) -> str:
@@ -98,7 +110,14 @@ class CellFacts(NamedTuple):
         return {
             "name": self.name,
             "gates": [
-                {"array": name, "symbol": gate.symbol, "title": gate.title, "says": gate.says, "share": gate.share}
+                {
+                    "array": name,
+                    "symbol": gate.symbol,
+                    "title": gate.title,
+                    "says": gate.says,
+                    "row": gate.row,
+                    "share": gate.share,
+                }
                 for name, gate in self.gates.items()
             ],
             "update": list(self.update),
@@ -112,11 +131,22 @@ CELLS = {
         "Cho et al. 2014, eq. 5 to 8, the reset gate r after the product; z is the update gate, n the candidate",
         {
             "reset": Gate(
-                "r", "sigmoid(W_r x + U_r h + b_r)", "reset gate", "how much of the memory the candidate sees"
+                "r",
+                "sigmoid(W_r x + U_r h + b_r)",
+                "reset gate",
+                "how much of the memory the candidate sees",
+                "sigmoid(w + u)",
             ),
-            "update": Gate("z", "sigmoid(W_z x + U_z h + b_z)", "update gate", "how much of the memory is kept"),
+            "update": Gate(
+                "z", "sigmoid(W_z x + U_z h + b_z)", "update gate", "how much of the memory is kept", "sigmoid(w + u)"
+            ),
             "candidate": Gate(
-                "n", "tanh(W_n x + b_n + r (U_n h + d_n))", "candidate", "what could be remembered instead", False
+                "n",
+                "tanh(W_n x + b_n + r (U_n h + d_n))",
+                "candidate",
+                "what could be remembered instead",
+                "tanh(w + r u)",
+                False,
             ),
         },
         ("h' = (1 - z) n + z h",),
@@ -127,11 +157,26 @@ CELLS = {
         "Hochreiter and Schmidhuber 1997; Gers et al. 2000; i, f, o are the input, forget and output gates, g the "
         "candidate, m the cell",
         {
-            "input": Gate("i", "sigmoid(W_i x + U_i h + b_i)", "input gate", "how much of the candidate enters"),
-            "forget": Gate("f", "sigmoid(W_f x + U_f h + b_f)", "forget gate", "how much of the cell is kept"),
-            "output": Gate("o", "sigmoid(W_o x + U_o h + b_o)", "output gate", "how much of the cell is shown"),
+            "input": Gate(
+                "i",
+                "sigmoid(W_i x + U_i h + b_i)",
+                "input gate",
+                "how much of the candidate enters",
+                "sigmoid(w + u)",
+            ),
+            "forget": Gate(
+                "f", "sigmoid(W_f x + U_f h + b_f)", "forget gate", "how much of the cell is kept", "sigmoid(w + u)"
+            ),
             "candidate": Gate(
-                "g", "tanh(W_g x + U_g h + b_g)", "candidate", "what could be remembered instead", False
+                "g",
+                "tanh(W_g x + U_g h + b_g)",
+                "candidate",
+                "what could be remembered instead",
+                "tanh(w + u)",
+                False,
+            ),
+            "output": Gate(
+                "o", "sigmoid(W_o x + U_o h + b_o)", "output gate", "how much of the cell is shown", "sigmoid(w + u)"
             ),
         },
         ("m' = f m + i g", "h' = o tanh(m')"),
@@ -141,18 +186,21 @@ CELLS = {
         "SSRU",
         "Kim et al. 2019, section 3.1; f is the forget gate, n the candidate, m the cell; no gate depends on h",
         {
-            "forget": Gate("f", "sigmoid(W_f x + b_f)", "forget gate", "how much of the cell is kept"),
-            "candidate": Gate("n", "W_n x", "candidate", "what could be remembered instead", False),
+            "forget": Gate("f", "sigmoid(W_f x + b_f)", "forget gate", "how much of the cell is kept", "sigmoid(w)"),
+            "candidate": Gate("n", "W_n x", "candidate", "what could be remembered instead", "w", False),
         },
         ("m' = f m + (1 - f) n", "h' = relu(m')"),
         ("cell",),
+        lambda cell: torch.cat([cell.forget_bias, torch.zeros_like(cell.forget_bias)]),
     ),
     "min_gru": CellFacts(
         "minGRU",
         "Feng et al. 2024, section 3.1; z is the update gate, n the candidate; no gate depends on h",
         {
-            "update": Gate("z", "sigmoid(W_z x + b_z)", "update gate", "how much of the candidate enters"),
-            "candidate": Gate("n", "W_n x + b_n", "candidate", "what could be remembered instead", False),
+            "update": Gate(
+                "z", "sigmoid(W_z x + b_z)", "update gate", "how much of the candidate enters", "sigmoid(w)"
+            ),
+            "candidate": Gate("n", "W_n x + b_n", "candidate", "what could be remembered instead", "w", False),
         },
         ("h' = (1 - z) h + z n",),
         ("hidden",),
@@ -162,10 +210,10 @@ CELLS = {
         "Feng et al. 2024, section 3.2; i and f are the input and forget gates, k = f / (f + i), n the candidate; no "
         "gate depends on h",
         {
-            "input": Gate("i", "sigmoid(W_i x + b_i)", "input gate", "how much of the candidate enters"),
-            "forget": Gate("f", "sigmoid(W_f x + b_f)", "forget gate", "how much of the memory is kept"),
-            "keep": Gate("k", "f / (f + i)", "kept share", "how much of the memory is kept, of both"),
-            "candidate": Gate("n", "W_n x + b_n", "candidate", "what could be remembered instead", False),
+            "input": Gate("i", "sigmoid(W_i x + b_i)", "input gate", "how much of the candidate enters", "sigmoid(w)"),
+            "forget": Gate("f", "sigmoid(W_f x + b_f)", "forget gate", "how much of the memory is kept", "sigmoid(w)"),
+            "keep": Gate("k", "f / (f + i)", "kept share", "how much of the memory is kept, of both", ""),
+            "candidate": Gate("n", "W_n x + b_n", "candidate", "what could be remembered instead", "w", False),
         },
         ("f = k (f + i)", "h' = k h + (1 - k) n"),
         ("hidden",),

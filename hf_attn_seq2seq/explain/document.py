@@ -25,7 +25,7 @@ from hf_attn_seq2seq.data.words import Words, word_shares
 from hf_attn_seq2seq.explain.kinds import AXES, KINDS, UNTOLD, told_kinds
 from hf_attn_seq2seq.explain.media import check_input
 from hf_attn_seq2seq.explain.mixers import MIXERS
-from hf_attn_seq2seq.explain.worked import WORKED_AXES
+from hf_attn_seq2seq.explain.worked import WORKED_AXES, check_rows
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
 from hf_attn_seq2seq.writing import whole_file, write_text
@@ -271,6 +271,7 @@ class Trace:
         arrays = {name: _read_array(entry, path, sides) for name, entry in document.pop("arrays").items()}
         _check_consistent(document, arrays)
         document["kinds"] = told_kinds(document)  # earlier traces do not say them
+        check_rows(document, arrays)
         return cls(document, arrays, children)
 
 

@@ -1,5 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """What the explanation knows of each kind of attention: one entry in [`KINDS`] for each of the model's `ATTENTIONS`.
+[`BRIDGES_BY_ROWS`] and [`READOUTS_BY_ROWS`] tell how the decoder's initial state, and what its output layer reads, are
+made.
 
 An entry names the recorded numbers that a score is made of, the formula that makes it, and the words around them.
 Traces, ledgers, `verify`, chapters and the page read it; the page by the trace, which carries it ([`told_kinds`]).
@@ -317,6 +319,37 @@ KINDS: dict[str, AttentionKind] = {
 UNTOLD = AttentionKind()  # a kind without an entry
 
 
+class MadeByRows(NamedTuple):
+    """
+    Numbers that a matrix makes.
+
+    Attributes:
+        matrix: As formulas name it.
+        row: How one of them is computed from w, what its row makes, with its bias: the larger of two, where it has
+            two rows.
+        reads: The arrays that the rows are multiplied with, side by side.
+    """
+
+    matrix: str
+    row: str
+    reads: tuple[str, ...]
+
+
+SUMMARY, STATE, CONTEXT = "handover.summary", "decoder.state", "attention.0.context"
+# By the bridge and the readout, where they have a matrix.
+BRIDGES_BY_ROWS = {
+    **dict.fromkeys(("last", "last_both", "mean", "final"), MadeByRows("W", "w", (SUMMARY,))),
+    **dict.fromkeys(("dense", "mean_dense"), MadeByRows("W_b", "tanh(w)", (SUMMARY,))),
+    "final_dense": MadeByRows("W", "relu(w)", (SUMMARY,)),
+}
+READOUTS_BY_ROWS = {
+    "tanh": MadeByRows("W_c", "tanh(w)", (STATE, CONTEXT)),
+    "affine": MadeByRows("W_c", "w", (STATE, CONTEXT)),
+    "deep": MadeByRows("W_c", "tanh(w)", (STATE, CONTEXT, "decoder.embeddings")),
+    "maxout": MadeByRows("[U_o; C_o; V_o]", "w", (STATE, CONTEXT, "decoder.embeddings")),
+}
+
+
 def told_kinds(document: Mapping[str, Any]) -> dict[str, Any]:
     """What a trace says of its kinds of parts, from the names in its document; nothing of a kind without an entry."""
     attention = KINDS.get(document["attention"]["type"])
@@ -327,6 +360,12 @@ def told_kinds(document: Mapping[str, Any]) -> dict[str, Any]:
     mixer = document["decoder"].get("mixer")
     if mixer in MIXERS:
         told["mixer"] = MIXERS[mixer].told()
+    for part, kind, entries in (
+        ("bridge", document["handover"].get("bridge"), BRIDGES_BY_ROWS),
+        ("readout", document["decoder"].get("readout"), READOUTS_BY_ROWS),
+    ):
+        if kind in entries:
+            told[part] = {**entries[kind]._asdict(), "reads": list(entries[kind].reads)}
     return told
 
 
@@ -344,27 +383,16 @@ def refuse_untold(config: Any) -> None:
 
 __all__ = [
     "AXES",
+    "BRIDGES_BY_ROWS",
     "KEY",
     "KINDS",
     "QUERY",
+    "READOUTS_BY_ROWS",
     "UNTOLD",
     "VECTOR",
     "AttentionKind",
     "Column",
-    "refuse_untold",
-    "told_kinds",
-]
-
-
-__all__ = [
-    "AXES",
-    "KEY",
-    "KINDS",
-    "QUERY",
-    "UNTOLD",
-    "VECTOR",
-    "AttentionKind",
-    "Column",
+    "MadeByRows",
     "refuse_untold",
     "told_kinds",
 ]

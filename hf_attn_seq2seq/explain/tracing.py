@@ -791,6 +791,7 @@ def _arrays(model: Any, recorder: RunRecorder, run: Run) -> dict[str, np.ndarray
         **source_arrays(model, recorder),
         **step_arrays(model, Gather(recorder, run.rows)),
         **output_rows(model, torch.tensor(run.document["output_ids"], device=model.lm_head.weight.device)),
+        **worked_rows(model),
     }
     return {name: as_recorded(value) for name, value in arrays.items()}
 
@@ -955,4 +956,4 @@ def _attention(gather: Gather, name: str, module: Any) -> dict[str, torch.Tensor
     made = kind.made(module, found["weights"].shape[-1])
     for key in [column.array for column in kind.inputs if column.array not in found]:
         found[key] = made[key] if key in made else getattr(module, key).detach().float()
-    return {**found, **(worked_rows(module) if any(kind.matrices) else {})}
+    return found

@@ -22,6 +22,7 @@ from hf_attn_seq2seq.explain.kinds import KINDS, UNTOLD, AttentionKind
 from hf_attn_seq2seq.explain.ledger import recompute_scores, recompute_weights, term_count
 from hf_attn_seq2seq.explain.mixers import MIXERS
 from hf_attn_seq2seq.explain.tracing import package_model, recording_of, search_options
+from hf_attn_seq2seq.explain.worked import TRANSITION, worked_cells
 from hf_attn_seq2seq.pointer import known_ids
 from hf_attn_seq2seq.recorder import Recorder
 
@@ -48,7 +49,8 @@ def verify_trace(
     _check_decoder_states(trace, checks)
     for layer in trace.layers:
         _check_attention(trace, layer, checks)
-        _check_worked(trace, layer, checks)
+        _check_attention_rows(trace, layer, checks)
+    _check_rows(trace, checks)
     _check_pointer(trace, checks)
     _check_choices(trace, checks)
     _check_beams(trace, checks)
@@ -99,9 +101,6 @@ def _check_self_attention(trace: Trace, here: str, checks: Checks) -> None:
         scores = np.where(np.tri(length, dtype=bool), scores, -np.inf)
     made = np.exp(scores - scores.max(-1, keepdims=True))
     checks.told("self_attention", made / made.sum(-1, keepdims=True), weights, length)
-
-
-TRANSITION = "decoder.transition"  # the cell behind the attention, where that asks between two
 
 
 def _check_decoder_states(trace: Trace, checks: Checks) -> None:
@@ -214,7 +213,47 @@ def _check_attention(trace: Trace, layer: int, checks: Checks) -> None:
             checks.told("heads", flat, context, src_len, size)
 
 
-def _check_worked(trace: Trace, layer: int, checks: Checks) -> None:
+def _check_rows(trace: Trace, checks: Checks) -> None:
+    """A number of each gate, of the initial state and of what the output layer reads, from rows of the matrices."""
+    arrays = {name: array.astype(np.float64) for name, array in trace.arrays.items()}
+    for cell in worked_cells(trace.document, arrays):
+        found = {
+            name.removeprefix(f"{cell.place}."): array
+            for name, array in arrays.items()
+            if name.startswith(f"{cell.place}.")
+        }
+        at = int(found["worked"][0])
+        rows, bias = found["input_rows"], found["input_bias"]
+        made, size = cell.inputs @ rows.T + bias, np.abs(cell.inputs) @ np.abs(rows).T
+        terms, again, more = rows.shape[1], np.zeros_like(made), np.zeros_like(size)
+        if "hidden_rows" in found:
+            rows, bias = found["hidden_rows"], found["hidden_bias"]
+            again, more = cell.before @ rows.T + bias, np.abs(cell.before) @ np.abs(rows).T
+            terms += rows.shape[1]
+        gates = {gate.symbol: found[name][:, at] for name, gate in cell.facts.gates.items()}
+        for number, name in enumerate(cell.facts.blocks):
+            values = {**gates, "w": made[:, number], "u": again[:, number]}
+            value = compute(cell.facts.gates[name].row, values).value
+            checks.told(f"{cell.side}_rows", value, found[name][:, at], terms, (size + more)[:, number])
+    told = trace.document["kinds"]
+    if "handover.row" in arrays:
+        state, read = arrays["handover.state"].ravel(), arrays["handover.summary"]
+        read = read[arrays["handover.reads"].astype(int)] if "handover.reads" in arrays else read
+        row, bias = arrays["handover.row"], arrays.get("handover.bias", np.zeros(1))
+        value = compute(told["bridge"]["row"], {"w": row @ read + bias}).value
+        recorded = state[arrays["handover.worked"].astype(int)]
+        checks.told("bridge_row", value, recorded, len(row), np.abs(row) @ np.abs(read))
+    if "readout.rows" in arrays:
+        read = np.concatenate([arrays[name] for name in told["readout"]["reads"]], axis=1)
+        rows = arrays["readout.rows"]
+        best = (read @ rows.T + arrays["readout.bias"]).max(1)
+        recorded = arrays["output.hidden"][:, int(arrays["readout.worked"][0])]
+        size = (np.abs(read) @ np.abs(rows).T).sum(1)
+        value = compute(told["readout"]["row"], {"w": best}).value
+        checks.told("readout_row", value, recorded, rows.size, size)
+
+
+def _check_attention_rows(trace: Trace, layer: int, checks: Checks) -> None:
     """A number of each query, key and joined context, from the row of the matrix that makes it."""
     here = {
         name.removeprefix(f"attention.{layer}."): array.astype(np.float64)

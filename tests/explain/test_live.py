@@ -65,6 +65,10 @@ SPOILED = {
     "decoder.layer.0.candidate": "decoder_gates",
     "decoder.layer.0.hidden_before": "carry",
     "handover.state": "start",
+    "encoder.layer.0.forward.input_rows": "encoder_rows",
+    "decoder.layer.0.hidden_rows": "decoder_rows",
+    "handover.row": "bridge_row",
+    "readout.rows": "readout_row",
     "output.rows": "logits",
 }
 SPOILED_STEP = {

@@ -33,6 +33,7 @@ from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
 from hf_attn_seq2seq.explain.sentences import entropy, overview, trace_sentences
 from tests.explain.browser import axe_finds, chromium, needs_axe, offline, too_wide
 from tests.explain.conftest import SENTENCES, TEXT
+from tests.explain.same import without_rows
 
 
 if TYPE_CHECKING:
@@ -288,6 +289,11 @@ def test_every_cell_is_recomputed(
         page.click(f'[data-chapter="{chapter}"]')
         checks = dict(shown_checks(page))
         assert checks[FORMULAS[kind]] < 1e-5
+        by_rows = [symbol for symbol, gate in CELLS[kind].gates.items() if gate.row]
+        assert checks[f"{', '.join(CELLS[kind].gates[name].symbol for name in by_rows)} from rows"] < 1e-5
+        assert page.locator(".by-rows .formula.last").count() == len(
+            [name for name in by_rows if CELLS[kind].gates[name].row != "w"]
+        )
         worked = [text.split(" = ") for text in page.locator(".worked .formula").all_inner_texts()]
         assert worked
         for _, term, total in worked:
@@ -305,12 +311,20 @@ def test_both_cells_around_the_attention_are_recomputed(
     open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     model = make_model(attention_query="between", readout="deep", bridge="mean_dense", decoder_layers=2)
-    page = open_page(trace(model, tokenizer, TEXT), "#chapter=step_input&step=3&depth=vectors")
+    traced = trace(model, tokenizer, TEXT)
+    page = open_page(traced, "#chapter=step_input&step=3&depth=vectors")
     told = {"step_input": "By the first of two cells", "state": "what was read from the source enters here"}
     for chapter, text in told.items():
         page.click(f'[data-chapter="{chapter}"]')
         assert text in page.locator("main").inner_text()
         assert dict(shown_checks(page))[FORMULAS["gru"]] < 1e-5
+        assert page.locator(".by-rows").count() == 1
+    page = open_page(without_rows(traced), "#chapter=state&step=3&depth=vectors")  # as earlier versions wrote it
+    assert "which changes most, is worked out" in page.locator("main").inner_text()
+    for chapter in ("state", "handover", "choice"):
+        page.click(f'[data-chapter="{chapter}"]')
+        assert page.locator(".by-rows, .absent").count() == 0
+        assert "its row" not in page.locator("main").inner_text()
 
 
 @pytest.mark.parametrize("normalizer", ATTENTION_NORMALIZERS)
@@ -787,6 +801,15 @@ def test_sums_add_up_as_they_are_read(
     page.click('[data-chapter="choice"]')
     text = page.locator('[data-shown="logit"]').inner_text()
     assert read(text)[0] == pytest.approx(read(text)[1], abs=1e-9), text
+    told = {"choice": "r", "handover": "s0 number ", "encoder": "r, z, n from rows"}
+    for chapter, name in told.items():
+        page.click(f'[data-chapter="{chapter}"]')
+        sums = page.locator('.by-rows [data-shown], [data-shown^="r"], [data-shown^="s0"]').all_inner_texts()
+        assert len(sums) == (6 if chapter == "encoder" else 1)
+        for text in sums:
+            assert read(text)[0] == pytest.approx(read(text)[1], abs=1e-9), text
+        (off,) = [off for what, off in shown_checks(page) if re.match(rf"{name}\d*$", what)]
+        assert off < 1e-5
     page = open_page(traced, "#chapter=attention&step=2&depth=vectors")
     for row in page.locator('[data-scroll="context"] tbody tr').all_inner_texts():
         _, *terms, total = (float(number) for number in row.replace("−", "-").split())

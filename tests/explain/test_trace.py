@@ -23,6 +23,7 @@ from hf_attn_seq2seq.explain.mixers import MIXERS
 from hf_attn_seq2seq.explain.page import render_page
 from hf_attn_seq2seq.explain.terminal import print_trace
 from tests.explain.conftest import SENTENCES, TEXT
+from tests.explain.same import without_rows
 from tests.helpers import usual_mode
 
 
@@ -207,7 +208,8 @@ def test_a_trace_of_a_mixer_is_read_whole_or_refused(
     traced.save(path)
     loaded = Trace.load(path)
     assert loaded.verify().passed
-    mixed = [name for name in traced.arrays if ".mixer." in name]
+    rows = ("worked", "input_rows", "input_bias")
+    mixed = [name for name in traced.arrays if ".mixer." in name and not name.endswith(rows)]
     assert {name.rpartition(".")[2] for name in mixed} == {*itertools.chain(*MIXERS[mixer].groups)}
     for name in mixed:
         document = traced.to_json()
@@ -217,16 +219,24 @@ def test_a_trace_of_a_mixer_is_read_whole_or_refused(
             Trace.load(path)
 
 
-def test_a_trace_of_before_kinds_were_told_is_read(traced: Trace, tmp_path: Path) -> None:
+def test_a_trace_of_before_kinds_and_rows_were_told_is_read(traced: Trace, tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     document = traced.to_json()
     kinds = document.pop("kinds")
-    assert kinds.keys() == {"attention", "encoder", "decoder"}
+    assert kinds.keys() == {"attention", "encoder", "decoder", "bridge", "readout"}
     assert kinds["attention"]["terms"] == "v_i tanh(q_i + k_i)"
+    early = without_rows(traced).to_json()
+    del early["kinds"]
+    assert early["arrays"].keys() < document["arrays"].keys()
+    for each in (document, early):
+        path.write_text(json.dumps(each), "utf-8")
+        loaded = Trace.load(path)
+        assert loaded.document["kinds"] == traced.document["kinds"]
+        assert loaded.verify().passed
+    document["arrays"]["handover.row"] = document["arrays"]["readout.worked"]
     path.write_text(json.dumps(document), "utf-8")
-    loaded = Trace.load(path)
-    assert loaded.document["kinds"] == traced.document["kinds"]
-    assert loaded.verify().passed
+    with pytest.raises(ValueError, match=r"damaged: handover\.row has the shape \(1,\), not"):
+        Trace.load(path)
 
 
 def test_packed_arrays_are_the_same(traced: Trace, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 import io
 import itertools
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from hf_attn_seq2seq.explain.formulas import symbols
 from hf_attn_seq2seq.explain.kinds import KINDS
 from hf_attn_seq2seq.explain.mixers import MIXERS
 from hf_attn_seq2seq.explain.terminal import print_trace
+from hf_attn_seq2seq.explain.verify import verify_trace
 from tests.explain.conftest import SENTENCES, TEXT
 from tests.helpers import SCANNED, STACK_PAIRS
 
@@ -250,6 +252,54 @@ def test_a_tampered_number_is_noticed(traced: Trace, name: str) -> None:
     failed = {check.name for check in traced.verify().checks if not check.passed}
     assert TAMPERED[name] in failed
     assert not all(check["passed"] for check in traced.document["checks"])
+
+
+def spoiled_rows(traced: Trace) -> set[str]:
+    """The checks, from the trace alone, that notice one of the rows and biases that a number is worked out from."""
+    noticed = set()
+    names = [name for name in traced.arrays if re.fullmatch(r".*\.(?:\w+_rows?|rows?|\w+_bias|bias)", name)]
+    for name in [name for name in names if not name.startswith("output.")]:
+        array = traced.arrays[name]
+        traced.arrays[name] = array + np.float32(0.05) * np.where(array < 0, -1, 1).astype(np.float32)
+        failed = {check.name for check in verify_trace(traced).checks if not check.passed}
+        assert failed, name
+        noticed |= failed
+        traced.arrays[name] = array
+    assert verify_trace(traced).passed
+    return noticed
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bridge": "dense", "input_feeding": True},
+        {
+            "encoder_type": "lstm",
+            "decoder_type": "lstm",
+            "bridge": "final",
+            "encoder_hidden_size": 8,
+            "readout": "maxout",
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+        },
+        {
+            "encoder_type": "ssru",
+            "decoder_type": "min_lstm",
+            "decoder_layers": 2,
+            "residual": True,
+            "layer_norm": True,
+            "bridge": "last",
+        },
+        {"attention_query": "between", "bridge": "mean", "encoder_hidden_size": 8, "readout": "deep"},
+    ],
+)
+def test_every_spoiled_row_is_noticed(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]
+) -> None:
+    traced = trace(make_model(**fields), tokenizer, TEXT)
+    worked = {"encoder_rows", "decoder_rows", "query_row", "key_row", "bridge_row", "readout_row"}
+    expected = worked if traced.document["handover"]["bridge"] != "last" else worked - {"bridge_row"}
+    assert expected <= spoiled_rows(traced)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import { exact, fixed, h, number, percent, rounded } from "../dom.js";
 import { dot, sum } from "../math.js";
 import { sayAnother, sayInstead } from "./changes.js";
 import { absent, bar, check, largestFew, more, section, sumText, symbol, table, vectorRow } from "../marks.js";
+import { readoutByRow } from "./worked.js";
 
 /** Choice and stop: the candidates, the logit of one of them, the choice, the stop. */
 export function choiceAndStop(app, view) {
@@ -51,6 +52,7 @@ export function choiceAndStop(app, view) {
       ...(candidate.pointer?.logit === null ? [] : logit()),
       ...(candidate.pointer ? mixture() : []),
     ),
+    readoutByRow(view),
     section("Is this the end?", null, ending()),
   ];
 

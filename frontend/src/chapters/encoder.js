@@ -75,7 +75,7 @@ export function encoder(app, view) {
       h("span", {}, "How the memory changed at ", h("bdi.quoted", {}, token.label)),
       before ? ["The previous memory is what was kept after “", h("bdi", {}, before.label), "”."] : "The previous memory is empty: all zeros.",
       directions.length > 1 && choice("Reading", directions, direction, (value) => app.show({ direction: value }), `${view.side} direction`),
-      cellView(view, run.kinds.encoder, get, state(neighbour), state(here), `at ${token.label}`),
+      cellView(view, run.kinds.encoder, [`encoder.layer.${layer}.${direction}`, here], get, state(neighbour), state(here), `at ${token.label}`),
     );
   }
 }

@@ -2,6 +2,7 @@ import { h, number, whole } from "../dom.js";
 import { prose } from "../formula.js";
 import { absent, bar, section, symbol, table, vectorRow } from "../marks.js";
 import { vectorList } from "./embeddings.js";
+import { startByRow } from "./worked.js";
 
 /** Handover: what the decoder gets: keys and values, a first state, a start token. */
 export function handover(app, view) {
@@ -102,6 +103,7 @@ export function handover(app, view) {
       null,
       summary && bridge !== "zeros" && vectorRow("what it is computed from", summary, { role: "key", name: "summary of the encoder" }, depth),
       rows,
+      startByRow(view),
     );
   }
 }

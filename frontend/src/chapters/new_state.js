@@ -18,7 +18,7 @@ export function stateUpdate(app, view) {
   if (!before || !after) return [absent(run, `decoder.layer.${layer}`, "The gates of the decoder")];
   return [
     layers,
-    ...cellView(view, run.kinds.decoder, get, { hidden: before, cell: get("cell_before") }, { hidden: after, cell: get("cell_after") }, `at step ${step + 1}`),
+    ...cellView(view, run.kinds.decoder, [`decoder.layer.${layer}`, step], get, { hidden: before, cell: get("cell_before") }, { hidden: after, cell: get("cell_after") }, `at step ${step + 1}`),
   ];
 }
 
@@ -28,7 +28,7 @@ function secondUpdate(view) {
   const get = (name) => run.row(`decoder.transition.${name}`, step);
   const state = (when) => ({ hidden: get(`hidden_${when}`), cell: get(`cell_${when}`) });
   if (!get("hidden_after")) return [absent(run, "decoder.transition", "The gates of the second cell")];
-  return cellView(view, run.kinds.decoder, get, state("before"), state("after"), `of the second cell at step ${step + 1}`);
+  return cellView(view, run.kinds.decoder, ["decoder.transition", step], get, state("before"), state("after"), `of the second cell at step ${step + 1}`);
 }
 
 /** New state: what a step makes of the token it read and of what it read from the source. */

@@ -21,7 +21,7 @@ function mixer(view, kind, layer) {
     title,
     note,
     found.map(({ array, symbol, title, says, share }) => numbersRow(`${title} ${symbol}`, says, get(array), where, depth, { share })),
-    cell && get("hidden_after") && cellView(view, cell, get, state("before"), state("after"), where),
+    cell && get("hidden_after") && cellView(view, cell, [`decoder.layer.${layer}.mixer`, step], get, state("before"), state("after"), where),
     equations.map((equation) => {
       const { left, made } = equate(equation, values);
       return checkAll(shownEquation(equation), difference(made, values.get(left)), made.length, largest(values.get(left)));

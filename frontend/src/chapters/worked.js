@@ -1,8 +1,10 @@
 // One number of a vector as it is made: the row of a matrix times the numbers that it reads.
-import { fixed, h, rounded } from "../dom.js";
+import { fixed, h, rounded, whole } from "../dom.js";
+import { worked as filled } from "../expression.js";
 import { typeset } from "../formula.js";
-import { check, largestFew, more, section, sumText, symbol } from "../marks.js";
-import { dot } from "../math.js";
+import { check, checkAll, largestFew, more, section, sumText, symbol } from "../marks.js";
+import { difference, dot, largest } from "../math.js";
+import { firstInputs, workedGates, workedReadout, workedStart } from "../rows.js";
 import { miniature } from "./heatmap.js";
 
 const SHOWN = 4; // terms
@@ -13,12 +15,131 @@ const SHOWN = 4; // terms
  */
 function product({ left, row, input, bias = 0, recorded, what }) {
   const total = dot(row, input) + bias;
+  return [sumLine(left, { row, input, bias, total }, what), check(what, total, recorded)];
+}
+
+/** A row times what it reads, as a sum. @param {import("../rows.js").Product} parts */
+function sumLine(left, { row, input, bias, total }, what) {
   const few = largestFew(Float64Array.from(row, (weight, i) => weight * input[i]), SHOWN);
   const terms = few.map((i) => [`${fixed(row[i])} × ${fixed(input[i])}`, rounded(row[i]) * rounded(input[i])]);
+  return h("p.formula", { "data-shown": what }, typeset(left), ` = ${sumText(terms, row.length, "largest", total, bias ? [[`${fixed(bias)} (bias)`, rounded(bias)]] : [])} = ${fixed(total)}`);
+}
+
+/** A formula with its numbers, and what it makes. */
+const lastLine = (left, formula, value, made) =>
+  h("p.formula.last", {}, typeset(left), ` = ${filled(formula, (name) => fixed(value(name))).replaceAll("sigmoid", "σ").replaceAll("+ −", "− ")} = ${fixed(made)}`);
+
+/** Things in a sentence: a, b and c. */
+const listed = (things) => things.map((thing, index) => [index ? (index === things.length - 1 ? " and " : ", ") : "", thing]);
+
+/** What a cell reads, in words. */
+function reads(run, place, index) {
+  const [side, , layer, part] = place.split(".");
+  const quoted = (label) => h("bdi.quoted", {}, label);
+  if (side === "encoder") {
+    if (layer !== "0") return ["what layer ", layer, " made here"];
+    return [run.input ? "what the front end gives for " : "the embedding of ", quoted(run.source.tokens[index].label)];
+  }
+  if (part === "mixer") return "what the layer reads";
+  if (place === "decoder.transition") return ["the context ", symbol("c", "value")];
+  if (layer !== "0") return ["what layer ", layer, " made"];
+  const words = {
+    "E y": ["the embedding of ", quoted(run.word(run.steps[index].fed.token))],
+    c: ["the context ", symbol("c", "value")],
+    r: ["the vector ", symbol("r", "ink"), " of the step before"],
+  };
+  const parts = firstInputs(run, index);
+  return [listed(parts.map(([name]) => words[name])), parts.length > 1 ? ", one behind the other" : ""];
+}
+
+/**
+ * A number of each gate of a cell, from the rows of the matrices.
+ * @param {string} place the cell's name in the trace
+ * @returns {{at: number, lines: any}|null} null where the trace has no rows
+ */
+export function gatesByRows(run, place, index, kind) {
+  const found = workedGates(run, place, kind, index);
+  if (!found) return null;
+  const [{ at, products }] = found;
+  const gates = new Map(found.map(({ gate, recorded }) => [gate.symbol, recorded]));
+  const recorded = Array.from(gates.values());
+  return {
+    at,
+    lines: h(
+      "div.by-rows",
+      {},
+      h("p.note", {}, `Number ${at + 1} is worked out: its rows in the matrices are the longest. Here `, h("i", {}, "x"), " is ", reads(run, place, index), ` (${whole(products[0].row.length)} numbers)`,
+        products.length > 1 ? [", and ", h("i", {}, "h"), ` is the memory before (${whole(products[1].row.length)}).`] : "."),
+      found.map(({ gate: { symbol: sign, title }, products: [w, u], formula, made }) => [
+        h("h4", {}, `${title} ${sign}`),
+        sumLine(`${formula === "w" ? `${sign}_${at + 1} = ` : ""}row ${at + 1} of W_${sign} times x`, w, `W${sign}`),
+        u && sumLine(`row ${at + 1} of U_${sign} times h`, u, `U${sign}`),
+        formula !== "w" && lastLine(`${sign}_${at + 1}`, formula, (name) => ({ w: w.total, u: u?.total })[name] ?? gates.get(name), made),
+      ]),
+      checkAll(`${Array.from(gates.keys()).join(", ")} from rows`, difference(found.map(({ made }) => made), recorded), found.length, largest(recorded)),
+    ),
+  };
+}
+
+/**
+ * A number that a matrix makes.
+ * @param {import("../rows.js").Worked} worked
+ * @param {string} left its name
+ * @param {string} row which row of the matrix makes it
+ * @param {string} input what the row is multiplied with
+ * @param {string} what the name of the check
+ */
+function byRow({ products: [first, second], formula, made, recorded }, left, row, input, what) {
+  const name = second || formula !== "w" ? "" : `${left} = `;
   return [
-    h("p.formula", { "data-shown": what }, typeset(left), ` = ${sumText(terms, row.length, "largest", total, bias ? [[`${fixed(bias)} (bias)`, rounded(bias)]] : [])} = ${fixed(total)}`),
-    check(what, total, recorded),
+    sumLine(`${name}row ${row} times ${input}`, first, what),
+    second && [sumLine(`the row behind it times ${input}`, second, `${what} second`), h("p.formula.last", {}, typeset(left), ` = the larger of both = ${fixed(made)}`)],
+    formula !== "w" && lastLine(left, formula, () => first.total, made),
+    check(what, made, recorded),
   ];
+}
+
+/** A number of the decoder's initial state, worked out; or why there is nothing to work out. */
+export function startByRow({ run, depth }) {
+  if (depth === "lines") return null;
+  const found = workedStart(run);
+  if (!found) return run.document.handover.bridge === "zeros" ? h("p.note", {}, "All its numbers are 0: nothing of the source is in it.") : null;
+  const { shape: [layers, parts, size] } = run.array("handover.state");
+  const [layer, part, at] = [Math.floor(found.at / size / parts), Math.floor(found.at / size) % parts, found.at % size];
+  const sign = run.kinds.decoder?.state[part] === "cell" ? "m" : "s";
+  const { matrix } = run.kinds.bridge;
+  const some = run.array("handover.reads") !== null;
+  const row = some ? layer * size + at : found.at;
+  return [
+    h("p.note", {}, `Number ${at + 1}${layers > 1 ? ` of layer ${layer + 1}` : ""} is worked out: its row in the matrix `, typeset(matrix), " is the longest. Here ", h("i", {}, "x"), ` is what the state is computed from${some ? ", of which the row reads a part" : ""} (${whole(found.products[0].row.length)} numbers).`),
+    byRow(found, `${sign}_0, number ${at + 1}`, `${row + 1} of ${matrix}`, "x", `${sign}0 number ${at + 1}`),
+  ];
+}
+
+const READ = {
+  "decoder.state": ["the new state ", symbol("s", "query")],
+  "attention.0.context": ["the context ", symbol("c", "value")],
+  "decoder.embeddings": "the embedding of the previous word",
+};
+const AS_THEY_ARE = {
+  linear: " is the new state itself: there is no matrix between.",
+  concat: " is the new state, the context and the embedding of the previous word, one behind the other: there is no matrix between.",
+};
+
+/** A number of what the output layer reads, worked out. */
+export function readoutByRow({ run, step, depth }) {
+  const found = depth === "lines" ? null : workedReadout(run, step);
+  const told = depth !== "lines" && AS_THEY_ARE[run.document.decoder?.readout];
+  if (!found) return told ? section("Where r comes from", null, h("p.note", {}, symbol("r", "ink"), told)) : null;
+  const { matrix, reads: names } = run.kinds.readout;
+  const { at, products } = found;
+  return section(
+    "Where r comes from",
+    null,
+    h("p.note", {}, symbol("r", "ink"), " is made of ", listed(names.map((name) => READ[name])), ", one behind the other: together ", h("i", {}, "x"), `, ${whole(products[0].row.length)} numbers. `,
+      `Number ${at + 1} is worked out: its ${products.length > 1 ? "two rows in the matrix are" : "row in the matrix is"} the longest.`),
+    byRow(found, `r_${at + 1}`, `${products.length * at + 1} of ${matrix}`, "x", `r${at + 1}`),
+  );
 }
 
 /** What asks, by the query setting of a recurrent decoder. */

@@ -2,6 +2,7 @@
 // compared, by the rules of hf_attn_seq2seq/explain/verify.py.
 import { compile, symbolsOf } from "../expression.js";
 import { cellStep, equate, normalized, sum, weighed } from "../math.js";
+import { workedGates, workedReadout, workedStart } from "../rows.js";
 
 const PARTS = ["hidden", "cell"];
 const DIRECTIONS = ["forward", "backward"];
@@ -64,6 +65,7 @@ export function* compareRun(run, checks) {
   yield* encoder(run, checks);
   yield* decoder(run, checks);
   for (const layer of run.layers) yield* attention(run, layer, checks);
+  yield* rows(run, checks);
   pointer(run, checks);
   yield;
   yield* choices(run, checks);
@@ -230,11 +232,39 @@ function* attention(run, layer, checks) {
     contexts(run, here, step, left, checks);
     yield;
   }
-  worked(run, here, heads, checks);
+  attentionRows(run, here, heads, checks);
+}
+
+/** A number of each gate, of the initial state and of what the output layer reads, from rows of the matrices. */
+function* rows(run, checks) {
+  const { kinds, document: { encoder, decoder } } = run;
+  const compare = (name, { products, made, recorded }) => {
+    const sizes = products.map(({ row, input }) => sum(Float64Array.from(row, (weight, i) => Math.abs(weight * input[i]))));
+    checks.compare(name, [made], [recorded], { terms: sum(products.map(({ row }) => row.length)), size: sum(sizes) });
+  };
+  const layers = (count, cells) => Array.from({ length: count }, (_, layer) => cells(layer)).flat();
+  const cells = [
+    ...layers(encoder.layers, (layer) => DIRECTIONS.map((direction) => [`encoder.layer.${layer}.${direction}`, kinds.encoder])),
+    ...layers(decoder.layers, (layer) => [[`decoder.layer.${layer}`, kinds.decoder], [`decoder.layer.${layer}.mixer`, kinds.mixer?.cell]]),
+    [TRANSITION, kinds.decoder],
+  ];
+  for (const [place, kind] of cells) {
+    if (!kind || !run.array(`${place}.input_rows`)) continue;
+    const [count] = run.array(`${place}.${kind.gates[0].array}`).shape;
+    for (let index = 0; index < count; index++) for (const each of workedGates(run, place, kind, index) ?? []) compare(`${place.split(".")[0]}_rows`, each);
+    yield;
+  }
+  const start = workedStart(run);
+  if (start) compare("bridge_row", start);
+  for (let step = 0; step < run.steps.length; step++) {
+    const read = workedReadout(run, step);
+    if (read) compare("readout_row", read);
+  }
+  yield;
 }
 
 /** A number of each query, key and joined context, from the row of the matrix that makes it. */
-function worked(run, here, heads, checks) {
+function attentionRows(run, here, heads, checks) {
   const array = (name) => run.array(name.includes(".") ? name : `${here}.${name}`);
   const compare = (name, row, bias, inputs, recorded) => {
     const terms = inputs.map((input) => Float64Array.from(row, (weight, i) => weight * input[i]));

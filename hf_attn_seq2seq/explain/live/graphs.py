@@ -2,7 +2,7 @@
 """
 A model as three ONNX graphs that hand out the arrays of a trace, under their names there.
 
-`SOURCE_FILE` reads a text once, `STEP_FILE` computes one step, `ROWS_FILE` looks up rows of the output layer. They are
+`SOURCE_FILE` reads a text once, `STEP_FILE` computes one step, `ROWS_FILE` looks up rows of matrices. They are
 traced from the model's own code while it is recorded, and what is recorded goes through the functions that make a
 trace's arrays, so that the graphs hand out these and whoever runs them knows no kind of model. `ABOUT_FILE` says the
 rest: how the arrays of the steps are joined, and what of the trace's document is the same for each text. The weights
@@ -50,6 +50,7 @@ from hf_attn_seq2seq.explain.tracing import (
     source_arrays,
     step_arrays,
 )
+from hf_attn_seq2seq.explain.worked import worked_rows
 from hf_attn_seq2seq.graphs.format import READOUT_FILE, checksum, checksums
 from hf_attn_seq2seq.graphs.nodes import FLOAT
 from hf_attn_seq2seq.graphs.parts import OPSET, DecoderGraph, EncoderGraph, Names, free_axes, logits_of
@@ -270,17 +271,17 @@ class StepGather(Gather):
 
 
 class RowsGraph(nn.Module):
-    """[`output_rows`] of ids `(N,)`."""
+    """[`output_rows`] of ids `(N,)`, and [`worked_rows`], which are the same in all runs."""
 
     def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(output_rows(self.model, ids).values())
+        return tuple(_apart(self.arrays({"ids": ids})))
 
     def arrays(self, sample: Tensors) -> Tensors:
-        return output_rows(self.model, sample["ids"])
+        return {**output_rows(self.model, sample["ids"]), **worked_rows(self.model)}
 
 
 def _apart(arrays: Tensors) -> Iterator[torch.Tensor]:

@@ -332,7 +332,7 @@ LEAST_FIRST = [
     (r"attention\.(\d+)\.(?:scores|scaled)", True, "scores"),
     (r"attention\.(\d+)\.feature", False, "what location-aware attention saw of the step before"),
     (r"output\.rows", False, "rows of the output layer"),
-    (r"output\.(?:hidden|bias)", False, "what the output layer reads"),
+    (r"output\.(?:hidden|bias)|readout\..*", False, "what the output layer reads"),
     (r"(?:en|de)coder\.inputs", False, "inputs of the first layers"),
     (r"(?:en|de)coder\.layer\.(\d+)\.self_attention\.scores", False, "self-attention scores"),
     (r"encoder\.layer\.(\d+)\.(?:forward|backward)\..*", False, "gates of the encoder"),
