@@ -230,7 +230,7 @@ def worked_cells(document: Mapping[str, Any], arrays: Arrays) -> Iterator[Worked
         places = [(here, CELLS.get(decoder["type"]), given)]
         if layer == 0:
             places.append((TRANSITION, CELLS.get(decoder["type"]), arrays.get("attention.0.context")))
-        places.append((f"{here}.mixer", mixer and mixer.cell, arrays.get(f"{here}.mixer.inputs")))
+        places.append((f"{here}.mixer", mixer.cell if mixer else None, arrays.get(f"{here}.mixer.inputs")))
         for place, facts, given in places:
             if facts is not None and given is not None and f"{place}.input_rows" in arrays:
                 yield WorkedCell(place, "decoder", facts, given, arrays[f"{place}.hidden_before"])

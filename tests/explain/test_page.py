@@ -807,7 +807,7 @@ def test_sums_add_up_as_they_are_read(
         sums = page.locator('.by-rows [data-shown], [data-shown^="r"], [data-shown^="s0"]').all_inner_texts()
         assert len(sums) == (6 if chapter == "encoder" else 1)
         for text in sums:
-            assert read(text)[0] == pytest.approx(read(text)[1], abs=1e-9), text
+            assert read(text)[0] == pytest.approx(read(text)[1], abs=5e-5), text  # of rounded factors
         (off,) = [off for what, off in shown_checks(page) if re.match(rf"{name}\d*$", what)]
         assert off < 1e-5
     page = open_page(traced, "#chapter=attention&step=2&depth=vectors")
