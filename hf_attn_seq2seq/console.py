@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _NO_MEMORY = ("can't allocate memory", "out of memory")  # as PyTorch says it on a CPU and on a GPU
 _LONGEST = 1000  # characters of an error; our own messages are shorter
+
+_QUOTED = re.compile(r'("[^"\n]*")')
+_HYPHEN = re.compile(r"(?<![^\s(\[=])-(?=\d)|(?<=\de)-(?=\d)|(?<= )-(?= )")  # of a number, an exponent, a difference
 
 
 class Terminated(KeyboardInterrupt):
@@ -127,6 +131,11 @@ def make_console(**options: Any) -> "Console":
             raise BrokenPipeError  # rich would exit with status 1, which here means that a check failed
 
     return PipedConsole(**options)
+
+
+def signed(text: str) -> str:
+    """The text with minus signs before its numbers and between its terms, except in quotes."""
+    return "".join(part if index % 2 else _HYPHEN.sub("−", part) for index, part in enumerate(_QUOTED.split(text)))
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from hf_attn_seq2seq.console import make_console
+from hf_attn_seq2seq.console import make_console, signed
 from hf_attn_seq2seq.decoding.command import FILE_NAME
 from hf_attn_seq2seq.decoding.heatmap import MIN_WIDTH, closed, visible
 from hf_attn_seq2seq.decoding.loading import load_recognizer, load_translator, read_config
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, is_exported, looks_like_path, names_model
-from hf_attn_seq2seq.explain.contrast import contrast_of
+from hf_attn_seq2seq.explain.contrast import Contrast, contrast_of
 from hf_attn_seq2seq.explain.document import Trace, check_side_file
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import save_figure
@@ -56,13 +56,13 @@ def run(options: argparse.Namespace) -> None:
         from hf_attn_seq2seq.explain.tour import tell_tour, tell_trained_tour
 
         # A reader at a terminal pages through the tour; a file or a pipe gets all of it at once.
-        told = (tell_trained_tour if options.train_tour else tell_tour)(
+        told, contrast = (tell_trained_tour if options.train_tour else tell_tour)(
             console,
             plain=options.plain,
             step_by_step=console.is_terminal and sys.stdin is not None and sys.stdin.isatty(),
         )
         views = _faithfulness([told], options) if options.html else None
-        _write(_Traced([told], 0), None, views, options, console)
+        _write(_Traced([told], 0), None, views, options, console, contrast)
         return
     changes = [read_change(change) for change in options.what_if]
     made = _trace(options, console)
@@ -111,7 +111,8 @@ def run(options: argparse.Namespace) -> None:
         checks = [check for verification in verifications for check in verification.checks]
         worst = max(check.largest_difference for check in checks)
         numbers = sum(check.compared for check in checks)
-        console.print(f"{numbers:,} numbers recomputed; largest difference {worst:.1e}.", highlight=False)
+        difference = f"{worst:.1e}" if options.plain else signed(f"{worst:.1e}")
+        console.print(f"{numbers:,} numbers recomputed; largest difference {difference}.", highlight=False)
     else:
         for verification in failed:
             console.print(str(verification), markup=False, highlight=False)
@@ -366,6 +367,7 @@ def _write(
     views: Sequence[Faithfulness] | None,
     options: argparse.Namespace,
     console: Console,
+    contrast: Contrast | None = None,
 ) -> bool:
     """Write the requested files and report them; False if there are none."""
     written = []
@@ -375,9 +377,8 @@ def _write(
 
         on_page = made.sentences if _all_on_page(made, options) else [traced]
         beside = traced.children[-1] if options.what_if and other is None else None
-        contrast = None
-        if options.target is None and other is None and not options.train_tour:
-            contrast = contrast_of(options.model or DEFAULT_MODEL, on_page)
+        if options.model is not None and options.target is None and other is None:
+            contrast = contrast_of(options.model, on_page)
         save_page(on_page, options.html, compare=other, beside=beside, faithfulness=views, contrast=contrast)
         written.append(f"Page: {options.html}")
     if options.figure:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hf_attn_seq2seq.console import signed
 from hf_attn_seq2seq.decoding.heatmap import visible
 from hf_attn_seq2seq.explain.chapters import said, token_label
 from hf_attn_seq2seq.explain.document import Trace
@@ -249,9 +250,11 @@ def print_comparison(console: Console, comparison: Comparison, plain: bool = Fal
         comparison: The result of [`compare`].
         plain: Whether to use only ASCII characters, without colour.
     """
+    arrow = "->" if plain else "→"
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
-        console.print(Text(f"{letter}  {visible(side.name)}: {side.kind}, score {side.score:.3f}"))
-        console.print(Text(f"   {visible(side.source)} -> {visible(side.target)}"))
+        score = f"{side.score:.3f}" if plain else signed(f"{side.score:.3f}")
+        console.print(Text(f"{letter}  {visible(side.name)}: {side.kind}, score {score}"))
+        console.print(Text(f"   {visible(side.source)} {arrow} {visible(side.target)}"))
     marks = {"same": "", "changed": "!=" if plain else "≠", "only_a": "only A", "only_b": "only B"}
     table = Table(box=box.ASCII if plain else box.SIMPLE_HEAD, header_style="" if plain else "bold")
     for header in ("A", "p", "", "B", "p", "weights differ"):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_attn_seq2seq.console import signed
 from hf_attn_seq2seq.decoding.heatmap import visible
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.names import TEXTS
@@ -105,6 +106,22 @@ def entropy(weights: np.ndarray) -> np.ndarray:
     return -(weights * logarithms).sum(-1) + 0.0  # turns -0.0 into 0.0
 
 
+def telling_step(made: Trace) -> int:
+    """
+    The step that teaches most, at which the page opens: of those that choose no special token, that whose weights, or
+    without attention whose probabilities, are spread most.
+    """
+
+    def spread(step: int, entry: Mapping[str, Any]) -> float:
+        if made.document["target"]["tokens"][step]["special"]:
+            return -1.0
+        if made.layers:
+            return float(entropy(made.weights()[step]))
+        return float(entropy(np.array([*(each["probability"] for each in entry["candidates"]), entry["rest"]])))
+
+    return int(np.argmax([spread(*numbered) for numbered in enumerate(made.document["steps"])]))
+
+
 def print_overview(console: Console, traces: Sequence[Trace], plain: bool = False) -> None:
     """
     Print one line per sentence, counted from 1.
@@ -125,7 +142,7 @@ def print_overview(console: Console, traces: Sequence[Trace], plain: bool = Fals
             str(row.index + 1),
             Text(visible(row.text)),
             Text(visible(row.translation)),
-            f"{row.score:.3f}",
+            f"{row.score:.3f}" if plain else signed(f"{row.score:.3f}"),
             "-" if row.entropy is None else f"{row.entropy:.2f}",
         )
     console.print(table)

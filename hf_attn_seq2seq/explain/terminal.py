@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from hf_attn_seq2seq.console import signed
 from hf_attn_seq2seq.decoding.heatmap import closed, shorten, visible
 from hf_attn_seq2seq.explain.chapters import (
     TITLES,
@@ -98,7 +99,7 @@ class Column(NamedTuple):
     """A column of a table that is left out if the width does not suffice."""
 
     header: str
-    cells: Sequence[str | Text]
+    cells: Sequence[str]
     rank: int  # the highest is left out first; 0 never is
     style: str = ""
     left: bool = False
@@ -138,7 +139,7 @@ class _Printer:
             if chapter not in (None, key):
                 continue
             self.title(f"{number} {text.title}")
-            self.say(text.plain)
+            self.say(text.plain, quoted=True)
             if self.depth >= 2:
                 self.say(text.exact, "dim")
                 self.say(text.formula, SCORE if key == "attention" else "")
@@ -159,7 +160,9 @@ class _Printer:
         self.console.print()
         self.console.print(Text(text, style="bold"))
 
-    def say(self, text: str, style: str = "") -> None:
+    def say(self, text: str, style: str = "", *, quoted: bool = False) -> None:
+        """Print a paragraph; `quoted`: one of the source's own tokens, whose hyphens stay."""
+        text = text if quoted or self.plain else signed(text)
         for line in Text(text).wrap(self.console, max(self.console.width - 2, 1)):
             line.rstrip()  # not padded, so that copied text has no trailing whitespace
             self.console.print(Text("  ").append(line.plain, style), soft_wrap=True)
@@ -179,21 +182,25 @@ class _Printer:
         )
         for column in kept:
             table.add_column(
-                Text(column.header, style=column.style),
-                Text(column.footer),
+                Text(self.number(column.header), style=column.style),
+                Text(self.number(column.footer)),
                 justify="left" if column.left else "right",
                 style=column.style,
                 no_wrap=True,
                 overflow="crop",
             )
         for row in zip(*(column.cells for column in kept)):
-            table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+            texts = (cell if column.left else self.number(cell) for cell, column in zip(row, kept))
+            table.add_row(*map(Text, texts))
         self.console.print(Padding(table, (0, 0, 0, 2), expand=False))
         gone = [column.header for column in columns if column not in kept]
         if gone:
             self.say(f"Left out for lack of width: {', '.join(gone)}.")
         if note:
             self.say(note, "dim")
+
+    def number(self, cell: str) -> str:
+        return cell if self.plain else signed(cell)
 
     @staticmethod
     def width(columns: list[Column]) -> int:
@@ -216,7 +223,7 @@ class _Printer:
     def vector(self, name: str, values: np.ndarray, style: str = "") -> None:
         """As many numbers of a vector as fit on one line."""
         start = f"{name} ({values.size}) "
-        numbers = [_digits(value) for value in values.ravel()]
+        numbers = [self.number(_digits(value)) for value in values.ravel()]
         room = self.console.width - 2 - cell_len(start) - 4
         shown: list[str] = []
         for each in numbers:
@@ -714,8 +721,8 @@ def _counted(items: Iterable[Any]) -> list[str]:
     return [str(number) for number, _ in enumerate(items, 1)]
 
 
-def _width(cells: Iterable[str | Text]) -> int:
-    return max((cell_len(str(cell)) for cell in cells), default=0)
+def _width(cells: Iterable[str]) -> int:
+    return max((cell_len(cell) for cell in cells), default=0)
 
 
 def _digits(number: float | np.floating[Any]) -> str:

@@ -27,16 +27,17 @@ from hf_attn_seq2seq.decoding.heatmap import terminal_heatmap
 from hf_attn_seq2seq.decoding.loading import Translator, load, load_translator
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain.chapters import chapter_order, step_sentence, token_label
-from hf_attn_seq2seq.explain.contrast import contrast_of, print_contrast
+from hf_attn_seq2seq.explain.contrast import Contrast, contrast_of, print_contrast
 from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.names import Depth
+from hf_attn_seq2seq.explain.sentences import telling_step
 from hf_attn_seq2seq.explain.terminal import print_trace
 from hf_attn_seq2seq.explain.tracing import trace
 
 
 SENTENCE = "The cat is on the mat."
 GRAMMAR_SENTENCE = "The cat is on the mat ."  # as the models trained on the grammar read it
-STEP = 1  # "chat"
+STEP = 1  # "chat", which the changes are made at
 WHAT_IFS: dict[str, dict[str, Any]] = {
     f"target.{STEP + 1}=chien": {"target": {STEP: "chien"}},
     f"weights.{STEP + 1}=mat": {"weights": {STEP: "mat"}},
@@ -75,7 +76,14 @@ class Measured(NamedTuple):
         return max(found, key=lambda index: len(self.pairs[index].source_words), default=None)
 
 
-def tell_tour(console: Console, *, plain: bool = False, step_by_step: bool = False) -> Trace:
+class Told(NamedTuple):
+    """What a tour has told of: a trace, and the same words through a model without attention."""
+
+    trace: Trace
+    contrast: Contrast | None
+
+
+def tell_tour(console: Console, *, plain: bool = False, step_by_step: bool = False) -> Told:
     """
     Tell the story of "The cat is on the mat." chapter by chapter, with the numbers of the packaged model.
 
@@ -85,16 +93,17 @@ def tell_tour(console: Console, *, plain: bool = False, step_by_step: bool = Fal
         step_by_step: Whether to wait for the Enter key between the parts.
 
     Returns:
-        the trace of the sentence; its children are the what-if runs.
+        the trace of the sentence, whose children are the what-if runs, and its contrast.
     """
     told = trace(*load(), SENTENCE, name=DEFAULT_MODEL)
-    _Tour(_console(console, plain), plain, step_by_step).tell(told)
-    return told
+    contrast = contrast_of(DEFAULT_MODEL, [told])
+    _Tour(_console(console, plain), plain, step_by_step).tell(told, contrast)
+    return Told(told, contrast)
 
 
 def tell_trained_tour(
     console: Console, *, plain: bool = False, step_by_step: bool = False, folder: str | Path = Path("outputs")
-) -> Trace:
+) -> Told:
     """
     Tell the story of "The cat is on the mat ." first without and then with attention, with the demonstration's models.
 
@@ -105,7 +114,7 @@ def tell_trained_tour(
         folder: Contains `demo`, the model of `make demo`, and `demo-none`, the same without attention.
 
     Returns:
-        the trace of the sentence with attention.
+        the trace of the sentence with attention, without a contrast.
 
     Raises:
         ValueError: A model in the folder is not the one that its name suggests.
@@ -116,7 +125,7 @@ def tell_trained_tour(
     without = _demo_model(folder / DEMO_NONE, False, console)
     told = trace(*attending, GRAMMAR_SENTENCE)
     _TrainedTour(console, plain, step_by_step, attending, without, folder).tell(told)
-    return told
+    return Told(told, None)
 
 
 def _console(console: Console, plain: bool) -> Console:
@@ -200,7 +209,7 @@ class _Tour:
     plain: bool
     step_by_step: bool
 
-    def tell(self, told: Trace) -> None:
+    def tell(self, told: Trace, contrast: Contrast | None = None) -> None:
         self.title(f'How attention works: the story of "{SENTENCE}"')
         self.say(
             f"{DEFAULT_MODEL}, a small translator included in this package, learned English to French from everyday "
@@ -210,7 +219,6 @@ class _Tour:
         self.pair(SENTENCE, told.document["target"]["text"])
         self.chapters(told)
         self.whole(told)
-        contrast = contrast_of(DEFAULT_MODEL, [told])
         if contrast is not None:
             self.pause()
             self.title("Without attention")
@@ -234,7 +242,7 @@ class _Tour:
         )
 
     def chapters(self, told: Trace) -> None:
-        step = min(STEP, len(told.document["steps"]) - 1)
+        step = telling_step(told)  # of real rivals, as on the page
         for key in chapter_order(told.document):
             self.pause()
             print_trace(told, self.console, step=step, chapter=key, depth=DEPTHS.get(key, "numbers"), plain=self.plain)
@@ -247,9 +255,8 @@ class _Tour:
 
     def next(self, commands: dict[str, str]) -> None:
         self.title("Next")
-        width = max(map(len, commands))
         for options, what in commands.items():
-            command = f"  hf-attn-seq2seq explain {options:<{width}}  # {what}"
+            command = f"  # {what}\n  hf-attn-seq2seq explain {options}"
             self.console.print(command, markup=False, highlight=False, soft_wrap=True)
 
     def title(self, text: str) -> None:
@@ -290,7 +297,7 @@ class _TrainedTour(_Tour):
     without: Translator
     folder: Path
 
-    def tell(self, told: Trace) -> None:
+    def tell(self, told: Trace, contrast: Contrast | None = None) -> None:
         self.title(f'How attention works: the story of "{GRAMMAR_SENTENCE}"')
         self.say(
             "Two small translators learned English to French from the sentences of one grammar. They differ in one "

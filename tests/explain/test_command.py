@@ -105,6 +105,21 @@ def test_a_paragraph_is_shown_sentence_by_sentence(folder: Path, capsys: pytest.
     assert "house" in shown.partition("The cat is on the mat.")[2]
 
 
+def test_examples_are_explained_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(folder / "attention")
+    main([model, "--example", "paragraph", "--plain", "--chapter", "tokens", "--sentence", "2", "--beams", "1"])
+    listed = capsys.readouterr().out.partition("1 Tokens")[0]
+    assert re.findall(r"^\| +(\d) \|", listed, re.MULTILINE) == ["1", "2", "3"]
+    main([model, "--example", "sentence", "--plain", "--chapter", "tokens"])
+    assert "j  source" in capsys.readouterr().out
+    for arguments in ([model, TEXT, "--example", "sentence"], ["--example", "paragraph", "--train-tour"]):
+        with pytest.raises(ValueError, match="--example brings its own text: leave out yours"):
+            main(arguments)
+    with pytest.raises(SystemExit):
+        main(["--example", "poem"])
+    assert "invalid choice: 'poem'" in capsys.readouterr().err
+
+
 def test_a_paragraph_becomes_one_page_with_other_views(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,7 @@ from hf_attn_seq2seq.explain.chapters import TITLES, chapter_texts, step_sentenc
 from hf_attn_seq2seq.explain.contrast import Contrast
 from hf_attn_seq2seq.explain.kinds import KINDS, QUERY, AttentionKind, Column
 from hf_attn_seq2seq.explain.page import MAX_BYTES, render_page, save_page
-from hf_attn_seq2seq.explain.sentences import entropy, overview, trace_sentences
+from hf_attn_seq2seq.explain.sentences import entropy, overview, telling_step, trace_sentences
 from tests.explain.browser import axe_finds, chromium, needs_axe, offline, too_wide
 from tests.explain.conftest import SENTENCES, TEXT
 from tests.explain.same import without_rows
@@ -836,7 +836,8 @@ def test_the_sign_of_the_choice_stands_beside_its_word(open_page: Callable[..., 
         -1 if token["special"] else each
         for token, each in zip(traced.document["target"]["tokens"], entropy(traced.weights()))
     ]
-    assert f"step {int(np.argmax(spread)) + 1} of" in page.locator(".step-label").inner_text()
+    assert telling_step(traced) == np.argmax(spread)
+    assert f"step {telling_step(traced) + 1} of" in page.locator(".step-label").inner_text()
     assert (
         "Shown first, because of the steps that write a word its attention is spread most"
         in page.locator(".now").inner_text()

@@ -20,10 +20,10 @@ from tests.explain.conftest import TEXT
 TRANSFORMER = {"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"}
 
 
-def shown(traced, width=120, console=None, **options):
+def shown(traced, width=120, console=None, ascii_minus=True, **options):
     console = Console(file=io.StringIO(), width=width, legacy_windows=False, **(console or {}))
     print_trace(traced, console, **options)
-    return console.file.getvalue()
+    return console.file.getvalue().replace("−", "-") if ascii_minus else console.file.getvalue()
 
 
 def rows_of(text, header):
@@ -210,6 +210,17 @@ def test_plain_is_ascii_without_codes(traced):
     text = shown(traced, depth="vectors", plain=True, console={"force_terminal": True, "color_system": "truecolor"})
     assert text.isascii()
     assert "\x1b" not in text
+
+
+def test_numbers_have_the_minus_sign_of_the_page_and_tokens_their_own_hyphens(traced):
+    made = copy.deepcopy(traced)
+    made.document["target"]["tokens"][0].update(token="-1", text="-1")
+    text = shown(made, 80, chapter="loop", ascii_minus=False)
+    first = made.document["steps"][0]["choice"]["log_probability"]
+    assert f"−{-first:.4f}" in text
+    assert not re.search(r"(?<=\s)-\d+\.", text)
+    assert re.search(r"^ *1 .* -1 ", text, re.MULTILINE)
+    assert max(map(cell_len, text.splitlines())) <= 80
 
 
 def test_no_color_is_honoured(traced):

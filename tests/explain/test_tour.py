@@ -10,7 +10,7 @@ from rich.console import Console
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_attn_seq2seq.decoding import translate
 from hf_attn_seq2seq.decoding.loading import load
-from hf_attn_seq2seq.explain import tour
+from hf_attn_seq2seq.explain import contrast, tour, trace
 from hf_attn_seq2seq.explain.chapters import TITLES, said
 from hf_attn_seq2seq.explain.command import main
 from hf_attn_seq2seq.explain.tour import (
@@ -63,15 +63,19 @@ def folder(tmp_path, save_model):
 
 def told(folder, width=100, **options):
     console = Console(file=io.StringIO(), width=width, legacy_windows=False)
-    traced = tell_trained_tour(console, folder=folder, **options)
+    traced = tell_trained_tour(console, folder=folder, **options).trace
     return console.file.getvalue(), traced
 
 
 def test_the_tour_of_the_packaged_model_trains_nothing(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "train_demo", lambda *_: pytest.fail("it trains"))
+    twins = []
+    monkeypatch.setattr(contrast, "trace", lambda *given, **options: twins.append(given) or trace(*given, **options))
     main(["--plain", "--html", str(tmp_path / "tour.html")])
     text = capsys.readouterr().out
+    assert len(twins) == 1  # told, and on the page
+    assert "Step 5 of 9" in text  # that at which the page opens
     assert not set(text) & set("█▏─→…")
     places = [text.index(f"\n{number} {title}\n") for number, title in enumerate(TITLES.values(), 1)]
     assert places == sorted(places)
