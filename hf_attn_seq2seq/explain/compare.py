@@ -146,8 +146,8 @@ def _side(trace: Trace) -> Side:
     document = trace.document
     attention = document["attention"]["type"] if trace.layers else "no attention"
     kinds = f"{document['encoder']['type']} to {document['decoder']['type']}, {attention}"
-    if document["what_if"] is not None:
-        kinds += f", what if: {document['what_if']['kind']} changed"
+    if trace.changes:
+        kinds += f", what if: {' and '.join(dict.fromkeys(change['kind'] for change in trace.changes))} changed"
     source, target = (document[side]["text"] for side in ("source", "target"))
     return Side(document["model"]["name"], kinds, source, target, document["run"]["score"])
 

@@ -10,7 +10,7 @@ import base64
 import copy
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,13 @@ if TYPE_CHECKING:
 FORMAT = "hf_attn_seq2seq.trace"
 VERSION, MEDIA_VERSION = 1, 2  # of the trace of a text, and of that of a recording or a picture
 SCHEMA_FILE = Path(__file__).with_name("trace.schema.json")
+
+
+def changes_in(what_if: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The changes that a trace's `what_if` is of."""
+    if what_if is None:
+        return []
+    return list(what_if["changes"]) if what_if["kind"] == "several" else [dict(what_if)]
 
 
 @dataclass
@@ -136,11 +143,30 @@ class Trace:
             raise ValueError(f"There is no head {head}: the layer has {weights.shape[1]}, counted from 0.")
         return weights[:, head]
 
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """What a what-if run changed, in the order in which it was asked for."""
+        return changes_in(self.document["what_if"])
+
+    @property
+    def edited(self) -> list[str]:
+        """What the model did not make itself in a what-if run: its `"weights"`, `"heads"`, or both."""
+        return [kind for kind in ("weights", "heads") if any(change["kind"] == kind for change in self.changes)]
+
     def left_out(self, layer: int) -> list[int]:
         """The heads of a layer that a what-if run left out."""
-        change = self.document["what_if"]
-        out = change is not None and change["kind"] == "heads" and layer in change["layers"]
-        return list(change["heads"]) if out else []
+        out = (change for change in self.changes if change["kind"] == "heads" and layer in change["layers"])
+        return sorted({head for change in out for head in change["heads"]})
+
+    def weights_set(self, layer: int) -> dict[int, list[float]]:
+        """The weights that a what-if run set in all heads of a layer, by their steps, as far as it came."""
+        return {
+            change["step"]: change["weights"]
+            for change in self.changes
+            if change["kind"] == "weights"
+            and layer in change["layers"]
+            and change["step"] < len(self.document["steps"])
+        }
 
     def ledger(self, step: int, position: int, layer: int = -1, head: int = 0) -> Ledger:
         """The terms that add up to one score; see [`score_ledger`]."""

@@ -129,11 +129,9 @@ def faithfulness(
         raise ValueError(f"shares={quoted(shares)} must be numbers above 0 and at most 1.")
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1.")
-    what_if = trace.document["what_if"]
-    if what_if is not None and what_if["kind"] in ("weights", "heads"):
-        raise ValueError(
-            f"The {what_if['kind']} of this run were edited, so the model cannot reproduce it: use its parent."
-        )
+    if trace.edited:
+        what = " and ".join(trace.edited)
+        raise ValueError(f"The {what} of this run were edited, so the model cannot reproduce it: use its parent.")
     attended = trace.attended(layer) if trace.layers else None
     run = _Rerun(model, tokenizer, trace, erase, batch_size)
     views: dict[str, View] = {}

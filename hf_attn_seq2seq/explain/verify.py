@@ -186,11 +186,9 @@ def _check_attention(trace: Trace, layer: int, checks: Checks) -> None:
     weights = arrays[f"{here}.weights"].astype(np.float64)
     src_len = weights.shape[-1]
     checks.told("sums", weights.sum(-1), np.ones(weights.shape[:-1]), src_len)
-    change = trace.document["what_if"]
-    edited = change is not None and change["kind"] == "weights" and layer in change["layers"]
-    if edited:
-        wanted = np.broadcast_to(change["weights"], weights.shape[1:])
-        checks.told("edited", wanted, weights[change["step"]])
+    edited = trace.weights_set(layer)
+    for step, row in edited.items():
+        checks.told("edited", np.broadcast_to(row, weights.shape[1:]), weights[step])
     kind = KINDS.get(trace.document["attention"]["type"], UNTOLD)
     if f"{here}.scores" in arrays and kind.terms:
         scores = arrays[f"{here}.scores"].astype(np.float64)
@@ -198,8 +196,8 @@ def _check_attention(trace: Trace, layer: int, checks: Checks) -> None:
         scaled = scores * trace.document["attention"]["scaling"]
         checks.told("scaling", scaled, arrays[f"{here}.scaled"])
         again = recompute_weights(trace, layer)
-        if edited:
-            again[change["step"]] = weights[change["step"]]
+        for step in edited:
+            again[step] = weights[step]
         name = "selection" if kind.selects else trace.document["attention"]["normalizer"]
         checks.told(f"normalizer.{name}", again, weights, src_len)
     if f"{here}.values" in arrays:
@@ -631,16 +629,15 @@ def _check_runs(trace: Trace, model: Any, tokenizer: PreTrainedTokenizerBase, ch
     inputs = _inputs(trace, model)
     if inputs is None:  # a page saves a trace without what was heard
         return
-    what_if = document["what_if"]
     with evaluating(model):
-        if not run["forced"] and what_if is None:
+        if not run["forced"] and not trace.changes:
             sequence = model.generate(
                 **inputs,
                 **search_options(run["num_beams"], run["max_new_tokens"], run["length_penalty"]),
                 return_dict_in_generate=False,
             )[0, 1 : 1 + len(ids)]
             checks.compare("generate", "untraced generate() gives the same tokens", sequence.tolist(), ids)
-        if what_if is not None and what_if["kind"] in ("weights", "heads"):
+        if trace.edited:
             return
         fed = torch.tensor([[step["fed"]["id"] for step in steps]], device=model.device)
         has_weights = bool(trace.layers)

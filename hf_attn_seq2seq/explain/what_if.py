@@ -28,8 +28,10 @@ def what_if(
     cover: int | Sequence[float] | None = None,
 ) -> Trace:
     """
-    Decode again with one thing changed; the new trace is added to `parent.children`. After a change of the target
-    or the weights, decoding continues greedily, even if the parent used beam search.
+    Decode again with one more thing changed; the new trace is added to `parent.children`. Words, weights and heads
+    that were changed in the parent stay changed, unless the new change takes their place: a word at the same step,
+    weights of the same layer and step. After a change of the target or the weights, decoding continues greedily, even
+    if the parent used beam search. Where the translation ends before a step, a change of that step has no effect.
 
     Args:
         parent: A trace whose model is loaded.
@@ -49,28 +51,20 @@ def what_if(
 
     Raises:
         ValueError: Not exactly one change is given, the part to mute or cover is not in a recording or picture, the
-            trace was loaded from a file or already has changed weights or heads, the step, source token, source word
-            or head does not exist, a word cannot be written with the target's tokens, weights are negative or all 0,
-            or no head would be left.
+            trace was loaded from a file, the step, source token, source word or head does not exist, a word cannot be
+            written with the target's tokens, weights are negative or all 0, or no head would be left.
     """
     if sum(change is not None for change in (source, target, weights, heads, mute, cover)) != 1:
         raise ValueError("Give exactly one change: source, target, weights, heads, mute or cover.")
     parent.check_model()
-    before = parent.document["what_if"]
-    of_decoding = target is not None or weights is not None or heads is not None
-    if before is not None and before["kind"] in ("weights", "heads") and of_decoding:
-        raise ValueError(
-            f"The {before['kind']} of this run are already changed: use its parent, so that only one thing changes."
-        )
     run = parent.document["run"]
     options: dict[str, Any] = {
         # The length of a given target is not a limit of the model.
-        "max_new_tokens": None if run["forced"] and before is None else run["max_new_tokens"],
+        "max_new_tokens": None if run["forced"] and not parent.changes else run["max_new_tokens"],
         "candidates": max(len(step["candidates"]) for step in parent.document["steps"]),
         "name": parent.document["model"]["name"],
     }
     text = parent.document["source"]["text"] if parent.received is None else parent.received
-    said = [step["choice"]["id"] for step in parent.document["steps"]]
     if source is not None or mute is not None or cover is not None:
         change: dict[str, Any] = {"kind": "source", "text": str(source)}
         other: Any = source
@@ -86,6 +80,7 @@ def what_if(
             length_penalty=run["length_penalty"],
             **options,
         )
+        child.document["what_if"] = change
     elif target is not None:
         step, token = _only("target", target)
         step = parent.check_step(step)
@@ -94,38 +89,102 @@ def what_if(
         if not token.strip():
             raise ValueError("The word to force is blank: give one.")
         ids = _target_ids(parent, step, token)
-        if options["max_new_tokens"] is not None:
-            options["max_new_tokens"] = max(options["max_new_tokens"], step + len(ids))
-        child = trace(parent.model, parent.tokenizer, text, [*said[:step], *ids], num_beams=1, **options)
-        change = {"kind": "target", "step": step, "ids": ids, "token": token}
+        child = _decoded(parent, text, {"kind": "target", "step": step, "ids": ids, "token": token}, options)
     elif heads is not None:
-        hidden = _heads(parent, heads)
         places = parent.layers if layer is None else [parent.attended(layer)]
-
-        def without(now: int, place: int, sums: torch.Tensor) -> torch.Tensor:
-            return sums.index_fill(1, torch.tensor(hidden, device=sums.device), 0) if place in places else sums
-
-        child = trace(parent.model, parent.tokenizer, text, num_beams=run["num_beams"], edit_heads=without, **options)
-        if any(child.arrays[f"attention.{place}.head_context"][:, hidden].any() for place in places):
-            raise ValueError(
-                "The code that came with this model is of an earlier version, which leaves out no head: load it "
-                "without trust_remote_code."
-            )
-        change = {"kind": "heads", "layers": places, "heads": hidden}
+        child = _decoded(
+            parent, text, {"kind": "heads", "layers": places, "heads": _heads(parent, heads, places)}, options
+        )
     else:
         step, wanted = _only("weights", weights or {})
         step = parent.check_step(step)
         row = _row(parent, wanted)
         places = parent.layers if layer is None else [parent.attended(layer)]
-
-        def edit(now: int, place: int, made: torch.Tensor) -> torch.Tensor:
-            return row.to(made).expand_as(made) if now == step and place in places else made
-
-        child = trace(parent.model, parent.tokenizer, text, said[:step], num_beams=1, edit_weights=edit, **options)
         change = {"kind": "weights", "step": step, "layers": places, "weights": row.tolist()}
-    child.document["what_if"] = change
+        child = _decoded(parent, text, change, options)
     parent.children.append(child)
     return child
+
+
+def _decoded(parent: Trace, text: Any, change: dict[str, Any], options: dict[str, Any]) -> Trace:
+    """The run with this changed, too."""
+    before = [each for each in parent.changes if each["kind"] in ("target", "weights", "heads")]
+    changes = [*_without(before, change), change]
+    run = parent.document["run"]
+    greedy = any("step" in each for each in changes)
+    given = {each["step"] + at: id_ for each in changes for at, id_ in enumerate(each.get("ids", []))}
+    # A change of a step leaves the words before it as they were, and one of all steps leaves none.
+    forced = _said(parent)[: change.get("step", 0)]
+    while True:
+        while len(forced) in given and not (forced and forced[-1] in run["end_ids"]):
+            forced.append(given[len(forced)])
+        most = options["max_new_tokens"]
+        child = trace(
+            parent.model,
+            parent.tokenizer,
+            text,
+            forced if greedy else None,
+            num_beams=1 if greedy else run["num_beams"],
+            **{**options, "max_new_tokens": most if most is None else max(most, len(forced))},
+            **_edits(changes),
+        )
+        later = min((step for step in given if step >= len(forced)), default=None)
+        if later is None or later >= len(child.document["steps"]):
+            break
+        forced = _said(child)[:later]
+    child.document["what_if"] = change if changes == [change] else {"kind": "several", "changes": changes}
+    hidden = {layer: child.left_out(layer) for layer in child.layers}
+    if any(child.arrays[f"attention.{layer}.head_context"][:, out].any() for layer, out in hidden.items() if out):
+        raise ValueError(
+            "The code that came with this model is of an earlier version, which leaves out no head: load it "
+            "without trust_remote_code."
+        )
+    return child
+
+
+def _said(run: Trace) -> list[int]:
+    return [step["choice"]["id"] for step in run.document["steps"]]
+
+
+def _without(changes: Sequence[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """The changes in whose place the new one does not stand."""
+    left = []
+    for change in changes:
+        if change["kind"] == new["kind"] == "target":
+            (start, end), (first, last) = ((each["step"], each["step"] + len(each["ids"])) for each in (change, new))
+            if start < last and first < end:
+                continue
+        if change["kind"] == new["kind"] == "weights" and change["step"] == new["step"]:
+            change = {**change, "layers": [layer for layer in change["layers"] if layer not in new["layers"]]}
+            if not change["layers"]:
+                continue
+        left.append(change)
+    return left
+
+
+def _edits(changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How a run goes on with other weights and without heads, as arguments of [`trace`]."""
+    weights = {
+        (change["step"], layer): torch.tensor(change["weights"])
+        for change in changes
+        if change["kind"] == "weights"
+        for layer in change["layers"]
+    }
+    heads: dict[int, list[int]] = {}
+    for change in changes:
+        if change["kind"] == "heads":
+            for layer in change["layers"]:
+                heads.setdefault(layer, []).extend(change["heads"])
+
+    def edit(now: int, layer: int, made: torch.Tensor) -> torch.Tensor:
+        row = weights.get((now, layer))
+        return made if row is None else row.to(made).expand_as(made)
+
+    def without(now: int, layer: int, sums: torch.Tensor) -> torch.Tensor:
+        hidden = heads.get(layer)
+        return sums if hidden is None else sums.index_fill(1, torch.tensor(hidden, device=sums.device), 0)
+
+    return {**({"edit_weights": edit} if weights else {}), **({"edit_heads": without} if heads else {})}
 
 
 def _only(name: str, changes: dict[int, Any]) -> tuple[int, Any]:
@@ -186,8 +245,8 @@ def _space(before: str, replaced: str, word: str) -> str:
     return "" if written_together else " "
 
 
-def _heads(parent: Trace, wanted: int | Sequence[int]) -> list[int]:
-    """The heads to leave out, in order."""
+def _heads(parent: Trace, wanted: int | Sequence[int], layers: Sequence[int]) -> list[int]:
+    """The heads to leave out of layers, in order."""
     if not parent.layers:
         raise ValueError("This model has no attention: there are no heads to leave out.")
     count = parent.document["attention"]["heads"]
@@ -198,8 +257,9 @@ def _heads(parent: Trace, wanted: int | Sequence[int]) -> list[int]:
         if not -count <= number < count:
             raise ValueError(f"There is no head {number}: the model has {count}, counted from 0.")
     found = sorted({number % count for number in numbers})
-    if not 0 < len(found) < count:
-        raise ValueError(f"{len(found)} of {count} heads are to be left out: name at least one, and not all.")
+    out = max((len({*found, *parent.left_out(layer)}) for layer in layers), default=0)
+    if not found or out == count:
+        raise ValueError(f"{len(found) and out} of {count} heads are to be left out: name at least one, and not all.")
     return found
 
 

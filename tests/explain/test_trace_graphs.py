@@ -74,9 +74,12 @@ def test_every_kind(fields: dict[str, Any], tokenizer: PreTrainedTokenizerBase, 
     changes: list[dict[str, Any]] = [{"weights": {2: [0.6, 0.3, 0.1]}}] if parent.layers else []
     if parent.document["attention"]["heads"] > 1:
         changes.append({"heads": 1, "layer": -1})
-    for change in changes:  # with other weights at a step, and without a head
-        wanted = parent.what_if(**change)
-        given = forced[:2] if "weights" in change else None
+    if len(parent.layers) > 1:
+        changes.append({"weights": {2: "uniform"}, "layer": 0})
+    wanted = parent
+    for change in changes:  # with other weights at a step, in the last layer in others, and without a head
+        wanted = wanted.what_if(**change)
+        given = [] if "heads" in change else forced[:2]
         assert_same(trace_by_graphs(graphs, tokenizer, "a dog", given, what_if=wanted.document["what_if"]), wanted)
 
 
@@ -135,7 +138,7 @@ def test_what_is_refused(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=f"belong to another {STEP_FILE}"):
         TraceGraphs(tmp_path)
     (tmp_path / ABOUT_FILE).write_text('{"format": "hf_attn_seq2seq trace graphs", "version": 9}')
-    with pytest.raises(ValueError, match="of version 9, but this package reads version 2"):
+    with pytest.raises(ValueError, match="of version 9, but this package reads version 3"):
         TraceGraphs(tmp_path)
     (tmp_path / ABOUT_FILE).unlink()
     with pytest.raises(ValueError, match="has no trace graphs"):

@@ -116,8 +116,8 @@ def test_heads_left_out(
     assert verification.passed, str(verification)
     child.arrays["attention.1.head_context" if 1 in hidden else "attention.0.head_context"][:] = 1
     assert not child.verify().passed
-    with pytest.raises(ValueError, match="The heads of this run are already changed"):
-        child.what_if(target={0: "un"})
+    with pytest.raises(ValueError, match="2 of 2 heads are to be left out"):
+        parent.what_if(**change).what_if(heads=[0, 1])
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,42 @@ def test_great_weights_are_shares_too(traced: Trace) -> None:
     )
 
 
-def test_changed_weights_are_not_changed_again(traced: Trace) -> None:
-    child = traced.what_if(weights={1: "uniform"})
-    with pytest.raises(ValueError, match="weights of this run are already changed"):
-        child.what_if(target={2: "chien"})
+@pytest.mark.parametrize("fields", [{}, {**FAMILIES["transformer"], "decoder_layers": 2}], ids=["gru", "transformer"])
+def test_changes_add_up(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]) -> None:
+    model = make_model(**fields, num_attention_heads=4)
+    model.generation_config.min_new_tokens = 5
+    parent = trace(model, tokenizer, TEXT)
+    last = parent.layers[-1]
+    asked: list[dict[str, Any]] = [
+        {"target": {3: "chien"}},
+        {"weights": {1: 2}, "layer": -1},
+        {"heads": 1, "layer": 0},
+        {"heads": 2, "layer": 0},
+        {"target": {0: "maison"}},
+    ]
+    runs = [parent]
+    for change in asked:
+        runs.append(runs[-1].what_if(**change))
+    *_, child = runs
+    assert [change["kind"] for change in child.changes] == ["target", "weights", "heads", "heads", "target"]
+    words = [child.document["steps"][step]["choice"]["text"].strip() for step in (0, 3)]
+    assert words == ["maison", "chien"]
+    assert child.left_out(0) == [1, 2]
+    assert child.arrays[f"attention.{last}.weights"][1, :, 2].tolist() == [1.0] * 4
+    verification = child.verify()
+    assert verification.passed, str(verification)
+    other = parent
+    for change in reversed(asked):  # the order does not matter
+        other = other.what_if(**change)
+    assert other.target_tokens == child.target_tokens
+    for name, array in child.arrays.items():
+        np.testing.assert_array_equal(other.arrays[name], array, name)
+    # A change of the same place takes the place of the first; one behind the end has no effect.
+    again = child.what_if(weights={1: "uniform"}).what_if(target={3: "tapis"}).what_if(target={1: "</s>"})
+    kinds = [(change["kind"], change.get("step")) for change in again.changes]
+    assert kinds == [("heads", None), ("heads", None), ("target", 0), ("weights", 1), ("target", 3), ("target", 1)]
+    assert again.target_tokens == ["maison", "</s>"]
+    assert again.verify().passed
 
 
 def test_a_given_target_does_not_limit_what_follows(make_model: MakeModel, tokenizer: PreTrainedTokenizerBase) -> None:

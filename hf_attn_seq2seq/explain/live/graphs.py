@@ -34,7 +34,7 @@ from hf_attn_seq2seq.explain.live.format import (
     ABOUT_FILE,
     CHANGES,
     FORMAT,
-    ROW,
+    NEW_WEIGHTS,
     ROWS_FILE,
     SOURCE_FILE,
     STEP_FILE,
@@ -116,7 +116,7 @@ def write_trace_graphs(model: AttnSeq2SeqForConditionalGeneration, weights: Sequ
         (ROWS_FILE, rows, ["ids"], list(rows.arrays(samples[0]))),
     ):
         axes = {"ids": {0: "rows"}} if module is rows else free_axes([name for name in inputs if name not in CHANGES])
-        axes |= {ROW: {0: "src_len"}} if ROW in inputs else {}
+        axes |= {NEW_WEIGHTS: {1: "src_len"}} if NEW_WEIGHTS in inputs else {}
         given = samples
         if module is step:
             given = [_repeated(sample, names.decoder_inputs, count) for sample, count in zip(samples, ROWS)]
@@ -212,10 +212,11 @@ class StepGraph(nn.Module):
         """One that changes what it is asked to."""
         if not changes:
             return RunRecorder(self.model)
-        row, row_layers, left_out = changes
+        new, changed, left_out = changes
 
         def edit_weights(step: int, layer: int, weights: torch.Tensor) -> torch.Tensor:
-            return torch.where(row_layers[self.attending.index(layer)], row, weights)
+            place = self.attending.index(layer)
+            return torch.where(changed[place], new[place], weights)
 
         def edit_heads(step: int, layer: int, sums: torch.Tensor) -> torch.Tensor:
             return sums.masked_fill(left_out[self.attending.index(layer), :, None, None], 0.0)
@@ -303,7 +304,7 @@ def _sample(
             heads, width = values[name].shape[1], values[name].shape[3]
             values[name] = torch.randn(1, heads, past, width, generator=generator)
     values["decoder_input_ids"] = torch.zeros(1, 1, dtype=torch.long)
-    values |= changes_of(None, 0, len(attending_layers(config)), config.num_attention_heads, src_len)
+    values |= changes_of((), 0, len(attending_layers(config)), config.num_attention_heads, src_len)
     values["ids"] = torch.arange(past)
     return values
 
@@ -503,4 +504,5 @@ def _finished(made: onnx.ModelProto, keys: dict[str, list[str]], weights: Sequen
         ir_version=IR_VERSION,
         producer_name="hf_attn_seq2seq",
         producer_version=__version__,
+        doc_string=f"{FORMAT}, version {VERSION}",
     )

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.decoding.exported import Description, ExportedModel, Graph, Tensors
 from hf_attn_seq2seq.decoding.graph import import_onnxruntime
-from hf_attn_seq2seq.explain.document import Trace
+from hf_attn_seq2seq.explain.document import Trace, changes_in
 from hf_attn_seq2seq.explain.live.format import (
     ABOUT_FILE,
     FORMAT,
@@ -56,18 +56,18 @@ class RecordedStep(RecordedGraph):
     The graph of a step.
 
     Attributes:
-        what_if: What is changed, as in a trace; None: nothing.
+        changes: What is changed, as [`Trace.changes`].
     """
 
-    def __init__(self, path: Path, changes: Mapping[str, int] | None) -> None:
+    def __init__(self, path: Path, sizes: Mapping[str, int] | None) -> None:
         super().__init__(path)
-        self.changes = changes
-        self.what_if: Mapping[str, Any] | None = None
+        self.sizes = sizes
+        self.changes: Sequence[Mapping[str, Any]] = ()
 
     def __call__(self, values: Tensors, outputs: list[str]) -> Tensors:
-        if self.changes is not None:
+        if self.sizes is not None:
             src_len = values["attention_mask"].shape[1]
-            values = values | changes_of(self.what_if, len(self.runs), **self.changes, src_len=src_len)
+            values = values | changes_of(self.changes, len(self.runs), **self.sizes, src_len=src_len)
         return super().__call__(values, outputs)
 
 
@@ -95,9 +95,9 @@ class TraceGraphs(ExportedModel):
         self.about = about
         self.rows = Graph(folder / ROWS_FILE)
 
-    def forget(self, what_if: Mapping[str, Any] | None = None) -> None:
+    def forget(self, changes: Sequence[Mapping[str, Any]] = ()) -> None:
         """Begin anew: nothing has been run, and this is to be changed."""
-        self.decoder_step.what_if = what_if  # type: ignore[attr-defined]
+        self.decoder_step.changes = changes  # type: ignore[attr-defined]
         self.encoder.graph.runs.clear()  # type: ignore[attr-defined]
         self.decoder_step.runs.clear()  # type: ignore[attr-defined]
 
@@ -161,12 +161,12 @@ def trace_by_graphs(
         model: The graphs.
         tokenizer: The model's.
         text, target, max_new_tokens, candidates, name: As for [`trace`].
-        what_if: What is changed, as in the trace of a what-if run of the kind `"weights"` or `"heads"`.
+        what_if: What is changed, as in the trace of a what-if run; words are said by `target`.
 
     Raises:
         ValueError: As for [`trace`].
     """
-    model.forget(what_if)
+    model.forget(changes_in(what_if))
     run = run_traced(model, tokenizer, text, target, RunOptions(1, max_new_tokens, None, candidates, name))
     document, steps = run.document, len(run.document["steps"])
     about, packages = model.about["model"], document["versions"]
