@@ -20,14 +20,16 @@ const DEPTH_NAMES = { lines: "lines", bars: "bars", numbers: "numbers", vectors:
 
 /** One run as it is being looked at: the reader's place, fitted to what the run has. */
 export class View {
-  constructor(app, side, number) {
+  /** @param {View|null} lead the view that this one follows, where the reader chose no step */
+  constructor(app, side, number, lead = null) {
     const { state } = app;
     this.app = app;
     this.side = side;
     this.number = number;
     this.run = app.runs[number];
     const { run } = this;
-    this.step = state.step ? clamp(state.step, 1, run.steps.length) - 1 : run.telling;
+    this.wanted = state.step || (lead ? lead.step : run.telling) + 1; // the step to be shown, from 1
+    this.step = clamp(this.wanted, 1, run.steps.length) - 1;
     this.layer = run.layers.includes(state.layer - 1) ? state.layer - 1 : run.layers.at(-1);
     this.head = run.heads === 1 ? 0 : clamp(state.head, 0, run.heads) - 1;
     this.source = state.source ? clamp(state.source, 1, run.source.tokens.length) - 1 : run.attends ? argmax(run.weights(this.layer, this.step, this.head)) : 0;
@@ -163,12 +165,27 @@ export class App {
     if (before.sentence !== sentence) this.speak(before);
   }
 
-  /** Puts a changed run beside the one that it was made from, in the place of an earlier one; null: nothing is changed any more. */
-  change(made) {
-    const kept = this.runs.filter(({ parent }) => parent === null);
+  /**
+   * Puts a changed run beside the one that it was made from, in the place of an earlier one.
+   * @param {Run|null} made null: nothing is changed any more
+   * @param {number|null} base which one that is, from 0; null: all
+   */
+  change(made, base = null) {
+    const { runs } = this;
+    const kept = runs.filter(({ parent }) => parent === null || (base !== null && parent !== base));
+    if (runs.every(({ parent }) => parent === null)) this.before = { run: this.state.run, beside: this.state.beside };
+    this.edits.clear();
     this.sentences[this.sentence] = made ? [...kept, made] : kept;
-    this.set({ run: made ? made.parent + 1 : Math.min(this.state.run, kept.length), beside: made ? kept.length + 1 : 0 });
+    const other = kept.findIndex(({ parent }) => parent !== null);
+    const rest = other < 0 ? this.before ?? { run: 1, beside: 0 } : { run: kept[other].parent + 1, beside: other + 1 };
+    this.set(made ? { run: base + 1, beside: kept.length + 1 } : rest);
     this.packed.changes.shown(this);
+  }
+
+  /** Says, where the changes stand, what could not be changed. */
+  note(sentence) {
+    this.packed.changes.note = sentence;
+    this.render();
   }
 
   /** Tells of a sentence in their list. */
@@ -188,9 +205,8 @@ export class App {
     const count = this.runs.length;
     const first = clamp(this.state.run, 1, count) - 1;
     const second = clamp(this.state.beside, 0, count) - 1;
-    const views = [new View(this, "a", first)];
-    if (second >= 0 && second !== first) views.push(new View(this, "b", second));
-    return views;
+    const lead = new View(this, "a", first);
+    return second >= 0 && second !== first ? [lead, new View(this, "b", second, lead)] : [lead];
   }
 
   render() {
@@ -203,9 +219,9 @@ export class App {
     this.tabs.replaceChildren(...this.chapterTabs());
     this.stage.setAttribute("class", views.length > 1 ? "stage double" : "stage");
     this.stage.setAttribute("aria-label", views[0].run.chapters[this.state.chapter].title);
-    this.stage.replaceChildren(...views.map((view) => this.chapter(view, this.state.chapter, views.length > 1)));
+    this.stage.replaceChildren(...(views.length > 1 ? this.both(views, this.state.chapter) : [this.chapter(views[0], this.state.chapter)]));
     this.renderFoot(views);
-    this.updatePlayer(views[0]);
+    this.updatePlayer(views);
     const tab = this.tabs.querySelector('[aria-selected="true"]');
     this.tabs.scrollLeft = tab.offsetLeft - this.tabs.offsetLeft - (this.tabs.clientWidth - tab.offsetWidth) / 2;
     for (const [name, left, top] of scrolls) {
@@ -248,15 +264,16 @@ export class App {
     const double = views.length > 1;
     const [{ run }] = views;
     // In a paragraph, the sentences stand above; of runs side by side, what they share is said once.
-    const source = !this.overview && !run.input && views.every((view) => view.run.source.text === run.source.text) ? run.source : null;
+    const alone = !run.input && views.every((view) => view.run.source.text === run.source.text) ? run.source : null;
+    const listed = this.packed.overview.length > 0;
     const alike = views.every((view) => named(view.run) === named(run));
     const attends = views.some((view) => view.run.attends);
     const words = views.some((view) => [view.run.source, view.run.target].some(({ words_ }) => words_.some(({ members }) => members.length > 1)));
     return [
-      double ? source && pair(source, null) : this.overview && !this.packed.models ? null : pair(run.input ? null : run.source, run.target, !run.input),
+      double ? alone && !listed && pair(alone, null) : this.overview && !this.packed.models ? null : pair(run.input ? null : run.source, run.target, !run.input),
       changedBar(this),
       h("div.brand", {}, h("h1", {}, `How this ${run.made.toLowerCase()} was made`), alike ? about(run) : null, this.runs.length > (this.packed.models ? 2 : 1) ? this.runChoice() : null, this.modelChoice()),
-      h("div.pictures", { class: double ? "double" : "" }, views.map((view) => this.picture(view, double, source, alike))),
+      h("div.pictures", { class: double ? "double" : "" }, views.map((view) => this.picture(view, double, alone, alike))),
       h(
         "div.under-picture",
         {},
@@ -325,32 +342,88 @@ export class App {
 
   // -------------------------------------------------------------------------------------------------------- the stage
 
-  chapter(view, key, named) {
-    const { run } = view;
-    const text = run.chapters[key];
-    const stepwise = STEP_CHAPTERS.includes(key);
+  chapter(view, key) {
+    const text = view.run.chapters[key];
     return h(
       "article.side",
       { "data-side": view.side },
-      h(
-        "div.words-of",
-        {},
-        named ? h("p.run-name", {}, run.name) : null,
-        h("h2", {}, h("span.chapter-number", { "aria-hidden": "true" }, this.chapters.indexOf(key) + 1), text.title),
-        h("p.plain", {}, prose(text.plain)),
-        stepwise ? h("p.now", {}, h("b", {}, `Step ${view.step + 1} of ${run.steps.length}. `), prose(run.sentences[view.step]), " ", this.whyHere(view)) : null,
-        text.formula ? formulas(text.formula) : null,
-        h("details.exact", { open: this.opened.has("exact") || this.state.depth === "vectors", ontoggle: (event) => (event.target.open ? this.opened.add("exact") : this.opened.delete("exact")) },
-          h("summary", { "data-key": `${view.side} exact` }, "More exactly"), h("p", {}, prose(text.exact))),
-      ),
+      h("div.words-of", {}, this.chapterTitle(key, text), this.plain(text), this.now(view, key), this.formula(text), this.exactly(text, view.side)),
       h("div.figure", {}, FIGURES[key](this, view).filter(Boolean)),
     );
+  }
+
+  /**
+   * A chapter of two runs: what is said of both stands once, and what differs beside each other, row by row.
+   * @param {View[]} views
+   */
+  both(views, key) {
+    const texts = views.map(({ run }) => run.chapters[key]);
+    const same = (part) => texts.every((text) => text[part] === texts[0][part]);
+    const once = (part, made) => (same(part) ? made : null);
+    const own = (part, made) => (same(part) ? null : made);
+    const [text] = texts;
+    const words = views.map((view, index) =>
+      [own("plain", this.plain(texts[index])), this.now(view, key), own("formula", this.formula(texts[index])), own("exact", this.exactly(texts[index], view.side))].filter(Boolean));
+    const parts = views.map((view) => FIGURES[key](this, view).flat(Infinity).filter(Boolean));
+    return [
+      h("div.words-of.shared", {}, this.chapterTitle(key, { title: [...new Set(texts.map(({ title }) => title))].join(" / ") }),
+        once("plain", this.plain(text)), h("div.exacter", {}, once("formula", this.formula(text)), once("exact", this.exactly(text, "a")))),
+      h("div.row.names", {}, views.map(({ run }) => h("p.run-name", {}, run.name))),
+      words.flat().length
+        ? h("div.row", {}, views.map((view, index) => h("article.side", { "data-side": view.side, "aria-label": view.run.name }, h("div.words-of", {}, this.halfName(view), words[index]))))
+        : null,
+      ...paired(parts).map((pair, row, rows) => (pair.every(Boolean) ? this.pairOf(views, pair) : this.only(views, pair, rows[row - 1]))),
+    ].filter(Boolean);
+  }
+
+  /** A part that both runs have. */
+  pairOf(views, pair) {
+    const shared = sharedHead(pair);
+    return h("div.row-of", {}, shared, h("div.row", {}, views.map((view, index) => h("div.half", { "data-side": view.side }, this.halfName(view), pair[index]))));
+  }
+
+  /** A part that one run has; whose it is stands above the first of several. */
+  only(views, pair, before) {
+    const view = views[pair[0] ? 0 : 1];
+    const goesOn = before && pair.every((part, index) => Boolean(part) === Boolean(before[index]));
+    return h("div.row-of", {}, goesOn ? null : h("p.run-name", {}, `only ${view.run.name}`), h("div.half", { "data-side": view.side }, pair));
+  }
+
+  /** Whose numbers these are, where runs stand beneath each other. */
+  halfName({ run }) {
+    return h("p.half-name", {}, run.name);
+  }
+
+  chapterTitle(key, { title }) {
+    return h("h2", {}, h("span.chapter-number", { "aria-hidden": "true" }, this.chapters.indexOf(key) + 1), title);
+  }
+
+  plain({ plain }) {
+    return h("p.plain", {}, prose(plain));
+  }
+
+  formula({ formula }) {
+    return formula ? formulas(formula) : null;
+  }
+
+  /** What happens at the step that is shown, in a chapter about steps. */
+  now(view, key) {
+    const { run, step, wanted } = view;
+    const { length } = run.steps;
+    if (!STEP_CHAPTERS.includes(key)) return null;
+    const ended = wanted > length ? `This ${run.made.toLowerCase()} ends here: it has no step ${wanted}. ` : "";
+    return h("p.now", {}, h("b", {}, `Step ${step + 1} of ${length}. `), ended, prose(run.sentences[step]), " ", this.whyHere(view));
+  }
+
+  exactly({ exact }, side) {
+    return h("details.exact", { open: this.opened.has("exact") || this.state.depth === "vectors", ontoggle: (event) => (event.target.open ? this.opened.add("exact") : this.opened.delete("exact")) },
+      h("summary", { "data-key": `${side} exact` }, "More exactly"), h("p", {}, prose(exact)));
   }
 
   /** Why this step and this source token are shown, where the reader did not choose both. */
   whyHere({ run, source, side }) {
     const parts = [];
-    if (!this.state.step && run.steps.length > 1) parts.push(run.attends ? "Shown first, because of the steps that write a word its attention is spread most. " : "Shown first, because it was the least certain. ");
+    if (!this.state.step && side === "a" && run.steps.length > 1) parts.push(run.attends ? "Shown first, because of the steps that write a word its attention is spread most. " : "Shown first, because it was the least certain. ");
     if (this.state.source && run.attends && !run.input) {
       parts.push(
         h("span.pinned", {}, "You chose the source token ", h("bdi.quoted", {}, run.source.tokens[source].label), ". "),
@@ -450,8 +523,9 @@ export class App {
     return { box, play, range, label, depths };
   }
 
-  updatePlayer(view) {
+  updatePlayer(views) {
     const { play, range, label, depths } = this.player;
+    const view = longest(views);
     const { steps } = view.run;
     const playing = this.timer !== null;
     play.setAttribute("aria-label", playing ? "pause" : "play");
@@ -466,7 +540,7 @@ export class App {
   }
 
   step(by) {
-    const [view] = this.views();
+    const view = longest(this.views());
     const next = clamp(view.step + 1 + by, 1, view.run.steps.length);
     this.set({ step: next });
   }
@@ -476,11 +550,11 @@ export class App {
       this.stop();
       return;
     }
-    const [view] = this.views();
+    const view = longest(this.views());
     if (!this.state.step || view.step === view.run.steps.length - 1) this.set({ step: 1 });
     if (!STEP_CHAPTERS.includes(this.state.chapter)) this.set({ chapter: "attention" });
     this.timer = setInterval(() => {
-      const [now] = this.views();
+      const now = longest(this.views());
       if (now.step >= now.run.steps.length - 1) this.stop();
       else this.step(1);
     }, PLAY_MS);
@@ -562,7 +636,50 @@ export class App {
       return;
     }
     const [view] = this.views();
-    this.stage.replaceChildren(...this.chapters.map((key) => this.chapter(view, key, false)));
+    this.stage.replaceChildren(...this.chapters.map((key) => this.chapter(view, key)));
+  }
+}
+
+/** Of runs side by side, the one with the most steps leads. @param {View[]} views */
+const longest = (views) => views.reduce((one, other) => (other.run.steps.length > one.run.steps.length ? other : one));
+
+/** A part of a chapter by its heading, without the words and numbers of the run. */
+function headingOf(part) {
+  const heading = part.querySelector("h3")?.cloneNode(true);
+  heading?.querySelectorAll("bdi").forEach((word) => word.remove());
+  return heading?.textContent.replace(/\d+/g, "") ?? "";
+}
+
+/** The parts of two runs that have the same headings beside each other, in order; null where one has no such part. */
+function paired([one, other]) {
+  const headings = other.map(headingOf);
+  // Where nothing is alike, what is short comes first.
+  if (!one.some((part) => headings.includes(headingOf(part)))) {
+    const rows = [one.map((part) => [part, null]), other.map((part) => [null, part])];
+    return rows.sort((few, more) => few.length - more.length).flat();
+  }
+  const rows = [];
+  let next = 0;
+  for (const part of one) {
+    const at = headings.indexOf(headingOf(part), next);
+    if (at < 0) rows.push([part, null]);
+    else {
+      rows.push(...other.slice(next, at).map((each) => [null, each]), [part, other[at]]);
+      next = at + 1;
+    }
+  }
+  return [...rows, ...other.slice(next).map((each) => [null, each])];
+}
+
+/** The heading and the notes that two parts begin with alike, which are taken out of both. */
+function sharedHead(parts) {
+  const shared = [];
+  for (;;) {
+    const [one, other] = parts.map((part) => part.firstElementChild);
+    if (!one?.matches("h3, p.note") || one.querySelector("button") || !other || !one.isEqualNode(other)) return shared;
+    other.remove();
+    shared.push(one);
+    one.remove();
   }
 }
 

@@ -1,4 +1,5 @@
 // One traced run: its document, its arrays (unpacked when they are asked for), its words.
+import { nameOf } from "./changed.js";
 import { visible } from "./dom.js";
 import { argmax } from "./math.js";
 import { boxes } from "./media/places.js";
@@ -39,7 +40,6 @@ export class Run {
    */
   constructor(packed, pool, leftOut) {
     this.document = packed.document;
-    this.name = packed.name;
     this.parent = packed.parent;
     this.engine = null; // what made it, where that is in the page
     this.faithfulness = packed.faithfulness;
@@ -70,6 +70,7 @@ export class Run {
     this.fixed = attention?.type === "none";
     // How the numbers of each part are made; undefined where the explanation has no formulas for them, or needs none.
     this.kinds = this.document.kinds ?? {};
+    this.name = packed.name ?? nameOf(this);
   }
 
   /** The same by another name. */

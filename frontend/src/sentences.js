@@ -13,18 +13,19 @@ export function sentenceList(app) {
   const box = h(
     "nav.sentences",
     { "aria-label": "Sentences" },
-    h("div.sentence-head", { "aria-hidden": "true" }, h("span"), h("span", {}, "sentence"), h("span", {}, "translation"), h("span", { title: "log p, divided by the number of tokens to the power of the run's length penalty" }, "score")),
+    h("div.sentence-head", { "aria-hidden": "true" }, h("span"), h("span", {}, "sentence"), h("span", {}, app.packed.models ? `translation by ${app.packed.models[0]}, and beneath it by ${app.packed.models[1]}` : "translation"), h("span", { title: "log p, divided by the number of tokens to the power of the run's length penalty" }, "score")),
     list,
   );
   return { box, update };
 
-  function button({ index, text, translation, score, kept, note = "not in this page" }) {
+  /** @param {any} row `second` is the translation of a second model */
+  function button({ index, text, translation, second, score, kept, note = "not in this page" }) {
     return h(
       "button.sentence",
       { type: "button", disabled: !kept, "data-key": `sentence ${index}`, onclick: () => app.open(index) },
       h("span.sentence-number", {}, index + 1),
       h("bdi.sentence-text", {}, visible(text)),
-      h("bdi.sentence-said", {}, translation && visible(translation)),
+      h("bdi.sentence-said", {}, translation && visible(translation), second === undefined ? null : h("bdi.sentence-second", {}, visible(second))),
       h("span.sentence-score", {}, score === null ? "" : number(score, 3)),
       kept ? null : h("span.sentence-gone.row-note", {}, note),
     );

@@ -93,8 +93,9 @@ SET = """([early_stopping, min_new_tokens]) => {
   Object.assign(live.settings.search, { early_stopping, min_new_tokens });
 }"""
 # The same with something changed.
-CHANGED = """async ([text, forced, limit, whatIf]) => {
-  const made = await live.change(text, forced, { beams: 1, limit, whatIf, wanted: () => {} });
+CHANGED = """async ([text, changes]) => {
+  let made = await live.trace(text, "", { beams: 1 });
+  for (const change of changes) made = await live.changed(made.document, change);
   const checks = await live.checks(made);
   const plain = ([name, { shape, data }]) => [name, { shape, values: Array.from(data) }];
   return { document: made.document, checks, arrays: Object.fromEntries(Object.entries(made.arrays).map(plain)) };
@@ -202,12 +203,17 @@ def assert_changed(page: Page, parent: Trace) -> None:
         changes.append({"weights": {steps - 1: row}, "layer": -1})
     if parent.document["attention"]["heads"] > 1:
         changes.append({"heads": 1, "layer": 0})
-    for asked in changes:
-        wanted = parent.what_if(**asked)
-        change, run = wanted.document["what_if"], wanted.document["run"]
-        said = [step["choice"]["id"] for step in parent.document["steps"]]
-        forced = [] if "heads" in asked else [*said[: change["step"]], *change.get("ids", [])]
-        found = page.evaluate(CHANGED, [parent.document["source"]["text"], forced, run["max_new_tokens"], change])
+    if len(parent.layers) > 1:
+        changes.append({"weights": {steps - 1: "uniform"}, "layer": 0})
+    changes.append({"target": {0: "maison"}})
+    wanted = parent
+    made: list[dict[str, Any]] = []
+    for number, asked in enumerate(changes):
+        wanted = wanted.what_if(**asked)
+        made.append(wanted.changes[-1])
+        if 0 < number < len(changes) - 1:
+            continue  # the first alone, and all together
+        found = page.evaluate(CHANGED, [parent.document["source"]["text"], made])
         arrays = {
             name: np.asarray(each["values"], dtype=np.float32).reshape(each["shape"])
             for name, each in found["arrays"].items()
@@ -226,6 +232,7 @@ def test_every_kind_as_in_python(kind: str, open_page: Callable[[str], Page], to
     assert_run(page, model, tokenizer, "a dog", "le chat voit")
     if model.config.pointer:
         assert_run(page, model, tokenizer, STRANGE)
+        assert_run(page, model, tokenizer, STRANGE, beams=3)
     assert page.locator(".absent, .check.bad").count() == 0
     for chapter in page.locator("[data-chapter]").all():
         chapter.click()
@@ -240,7 +247,7 @@ def test_every_kind_as_in_python(kind: str, open_page: Callable[[str], Page], to
             parent.document["target"]["text"],
             parent.what_if(heads=1, layer=-1).document["target"]["text"],
         ]
-        assert page.locator(".changed").inner_text().startswith("Changed: without head 2")
+        assert page.locator(".changed b").inner_text().startswith("without head 2")
         assert page.locator(".check.bad").count() == 0
         page.click("[data-key='b leave out 1']")  # and back
         assert page.locator(".changed, .double").count() == 0
@@ -266,7 +273,7 @@ def test_a_word_is_said_and_weights_are_dragged(
     page.click(f"[data-key='a say {third['id']}']")
     wanted = parent.what_if(target={1: third["token"]})
     assert beside(page) == [before, wanted.document["target"]["text"]]
-    page.click("[data-key='back']")
+    page.click(".changed button")
     assert page.locator(".changed, .double").count() == 0
     for step, word in ((0, "Chien"), (2, "vieille"), (3, "!"), (2, "</s>")):
         page.evaluate(f"location.hash = 'chapter=loop&step={step + 1}'")
@@ -274,7 +281,29 @@ def test_a_word_is_said_and_weights_are_dragged(
         page.press("[data-key='a another word']", "Enter")
         page.locator(".changed b").filter(has_text=f"with “{word}” said at step {step + 1}").wait_for()
         assert beside(page) == [before, parent.what_if(target={step: word}).document["target"]["text"]]
-        page.click("[data-key='back']")
+        page.click(".changed button")
+    # Changes add up, stay when the search is another, and are put back one by one.
+    searched = trace(model, tokenizer, TEXT, num_beams=2)
+    for step, word in ((3, "!"), (0, "un")):
+        page.evaluate(f"location.hash = 'chapter=loop&step={step + 1}'")
+        page.fill("[data-key='a another word']", word)
+        page.press("[data-key='a another word']", "Enter")
+        page.locator(".changed b").filter(has_text=word).wait_for()
+    both = parent.what_if(target={3: "!"}).what_if(target={0: "un"})
+    assert beside(page) == [before, both.document["target"]["text"]]
+    page.click("[data-key='beams 2']")
+    page.locator(".foot .facts").filter(has_text="2 beams").wait_for()
+    both = searched.what_if(target={3: "!"}).what_if(target={0: "un"})
+    assert beside(page) == [each.document["target"]["text"] for each in (searched, both)]
+    told = ["with “!” said at step 4", "with “un” said at step 1"]
+    assert page.locator(".changed b").all_inner_texts() == told
+    page.locator(".changed li button").first.click()
+    page.locator(".changed b").filter(has_text="!").wait_for(state="detached")
+    first = searched.what_if(target={0: "un"})
+    assert beside(page) == [each.document["target"]["text"] for each in (searched, first)]
+    page.click("[data-key='beams 1']")
+    page.locator(".foot .facts").filter(has_text="greedy").wait_for()
+    page.click(".changed button")
     page.fill("[data-key='a another word']", " ")
     page.press("[data-key='a another word']", "Enter")
     assert page.locator(".told").inner_text() == "The word to say is blank: type one."
@@ -292,7 +321,10 @@ def test_a_word_is_said_and_weights_are_dragged(
     assert beside(page) == [before, wanted.document["target"]["text"]]
     assert page.locator(".check.bad").count() == 0
     page.fill("#text", "a dog")
-    page.locator(".changed").wait_for(state="detached")
+    page.locator(".changed").filter(
+        has_text="What you changed is put back: it was of a text that is here no more."
+    ).wait_for()
+    assert page.locator(".changed li").count() == 0
 
 
 @pytest.mark.parametrize("kind", BEAMED)
@@ -634,17 +666,32 @@ def test_two_models_read_the_same_text(
     page.locator(".translated").filter(has_text=wanted("a dog")[1]).first.wait_for()
     page.click("[data-key='model 0']")
     page.evaluate("location.hash = 'chapter=loop&step=1&beside=2'")
+    # Steps move both, the shorter one as far as it goes.
+    steps = [len(trace(each, tokenizer, "a dog", num_beams=1).document["steps"]) for each in (model, fixed)]
+    for step in range(1, max(steps) + 1):
+        now = [text.split(". ", 1)[0] for text in page.locator(".now").all_inner_texts()]
+        assert now == [f"Step {min(step, count)} of {count}" for count in steps]
+        page.keyboard.press("ArrowRight")
+    page.evaluate("location.hash = 'chapter=loop&step=1&beside=2'")
     for side, each in (("a", model), ("b", fixed)):
         page.fill(f"[data-key='{side} another word']", "vieille")
         page.press(f"[data-key='{side} another word']", "Enter")
         parent = trace(each, tokenizer, "a dog", num_beams=1)
         texts = [parent, parent.what_if(target={0: "vieille"})]
         assert beside(page) == [each.document["target"]["text"] for each in texts]
-        page.click("[data-key='back']")
+        page.click(".changed button")
         page.click("[data-key='model 0']")
     for chapter in page.locator("[data-chapter]").all():
         chapter.click()
         assert page.locator(".check.bad").count() == 0
+        assert page.locator(".stage h2").count() == 1  # what is said of both stands once
+    sentences = ["the cat is on the mat.", "A dog sees the old house."]
+    page.fill("#text", " ".join(sentences))
+    page.locator("#said .time").filter(has_text="ms, in this browser").wait_for()
+    page.wait_for_function("() => !document.querySelector('.sentences').textContent.includes('…')")
+    assert page.locator(".sentence-said").all_text_contents() == ["".join(wanted(sentence)) for sentence in sentences]
+    assert page.locator(".sentence-second").all_text_contents() == [wanted(sentence)[1] for sentence in sentences]
+    assert told() == wanted(sentences[1])  # where the caret stands
 
 
 @pytest.mark.parametrize("gone", ["WebAssembly = undefined", "WebAssembly.validate = () => false"])

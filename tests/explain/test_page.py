@@ -383,7 +383,7 @@ def test_runs_of_what_if_and_a_second_model_stand_beside(
     assert page.locator(".hypothesis").count() == kept
     for chapter in TITLES:
         page.click(f'[data-chapter="{chapter}"]')
-        assert page.locator(".side h2").count() == 2
+        assert page.locator(".stage h2").count() == 1
         assert page.locator(".check.bad").count() == 0
 
 

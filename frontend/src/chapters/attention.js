@@ -1,3 +1,4 @@
+import { leftOut, weightsSet } from "../changed.js";
 import { exact, fixed, h, number, rounded } from "../dom.js";
 import { typeset } from "../formula.js";
 import { argmax, difference, largest, ledger, norm, sum, weigh, weightedSum } from "../math.js";
@@ -62,14 +63,12 @@ export function attention(app, view) {
 
   /** Whether a what-if run put other weights in the place of the model's. */
   function edited() {
-    const change = run.document.what_if;
-    return change?.kind === "weights" && change.step === step && (change.layers ?? []).includes(layer);
+    return weightsSet(run.document, layer).has(step);
   }
 
   /** Whether a what-if run left this head out. */
-  function leftOut() {
-    const change = run.document.what_if;
-    return change?.kind === "heads" && change.heads.includes(head) && change.layers.includes(layer);
+  function isLeftOut() {
+    return leftOut(run.document, layer).includes(head);
   }
 
   function says(words) {
@@ -212,7 +211,7 @@ export function attention(app, view) {
         ? [h("p.note", {}, `Component ${i + 1}, the largest of the context, is worked out:`),
           h("p.formula", { "data-shown": "component" }, `c${subscript(i + 1)} = ${sumText(few.map((j) => times(j, i)), weights.length, "largest weights", context[i])} = ${fixed(context[i])}`)]
         : null,
-      leftOut() ? h("p.note", {}, "This head is left out in this run: zeros take the place of its sum.") : recorded ? checkAll("context = Σ weight × value", difference(context, recorded), context.length, largest(recorded)) : absent(run, `attention.${layer}.head_context`, "The recorded sum of this head"),
+      isLeftOut() ? h("p.note", {}, "This head is left out in this run: zeros take the place of its sum.") : recorded ? checkAll("context = Σ weight × value", difference(context, recorded), context.length, largest(recorded)) : absent(run, `attention.${layer}.head_context`, "The recorded sum of this head"),
       depth === "vectors" &&
         table("Every number of the context", ["i", ...few.map((j) => `${fixed(weights[j])} × ${run.source.tokens[j].label}`), ...(others ? [`the other ${others}`] : []), "c"],
           Array.from(context, (value, n) => {

@@ -1,23 +1,24 @@
 // What a reader can change where the model is in the page: it decodes again, and before stands beside after. `app.packed.changes`
 // does it; a page of saved traces has none, and offers nothing of this.
+import { changesOf, leftOut, reached, tellChange } from "../changed.js";
 import { h, percent } from "../dom.js";
 
 /** The row of a candidate, with a button that says it at its step; of the one that was said, and of all others (null), without. */
 export function sayInstead(app, view, item, name, row) {
   const { changes } = app.packed;
   const { run, step, number, side } = view;
-  if (!changes?.open(run)) return row;
+  if (!changes) return row;
   const said = item?.id === run.steps[step].choice.id;
   return h("div.candidate-line", {}, row, item && !said ? h("button.option.say", {
     type: "button", "aria-label": `say it: “${name}” at step ${step + 1}`, title: `say “${name}” here, and let the model go on`, "data-key": `${side} say ${item.id}`,
-    onclick: () => put(app, changes.say(app.runs, number, step, item), view),
+    onclick: () => put(app, async () => changes.say(app.runs, number, step, item), view),
   }, "say it") : null);
 }
 
 /** A field for a word that is no candidate, or null. */
 export function sayAnother(app, view) {
   const { changes } = app.packed;
-  if (!changes?.open(view.run)) return null;
+  if (!changes) return null;
   const { run, step } = view;
   const field = h("input.word-field", { type: "text", maxlength: 200, autocomplete: "off", spellcheck: "false", "data-key": `${view.side} another word` });
   const told = h("p.told", { role: "alert" });
@@ -25,7 +26,7 @@ export function sayAnother(app, view) {
     onsubmit: (event) => {
       event.preventDefault();
       told.textContent = "";
-      attempt(told, () => put(app, changes.say(app.runs, view.number, step, field.value), view));
+      put(app, async () => changes.say(app.runs, view.number, step, field.value), view, (sentence) => (told.textContent = sentence));
     },
   },
   h("label", {}, "At step ", step + 1, ", instead of ", h("bdi.quoted", {}, run.target.tokens[step].label), ", say ", field),
@@ -35,29 +36,38 @@ export function sayAnother(app, view) {
 /** Which heads of a layer are left out, or null. */
 export function headsLeftOut(app, view) {
   const { changes } = app.packed;
-  const { run, layer } = view;
+  const { run, layer, number } = view;
   if (!changes || run.heads < 2) return null;
-  const change = run.document.what_if;
-  const of = change?.kind === "heads" ? run.parent : view.number;
-  const out = change?.kind === "heads" && change.layers.includes(layer) ? change.heads : [];
+  const { document } = changes.current(app.runs, number);
+  const out = leftOut(document, layer);
+  const of = (head) => changesOf(document).findIndex(({ kind, layers, heads }) => kind === "heads" && layers.includes(layer) && heads.includes(head));
   return h("div.choice", { role: "group", "aria-label": `Heads of layer ${layer + 1} to leave out` },
     h("span.choice-label", { "aria-hidden": "true" }, run.layers.length > 1 ? `Leave out, in layer ${layer + 1},` : "Leave out"),
     Array.from({ length: run.heads }, (_, head) => {
-      const wanted = out.includes(head) ? out.filter((each) => each !== head) : [...out, head].sort((one, other) => one - other);
+      const gone = out.includes(head);
       return h("button.option", {
-        type: "button", "aria-pressed": String(out.includes(head)), disabled: wanted.length === run.heads, "data-key": `${view.side} leave out ${head}`,
-        onclick: () => (wanted.length ? put(app, changes.leaveOut(app.runs, of, layer, wanted), view) : app.change(null)),
+        type: "button", "aria-pressed": String(gone), disabled: !gone && out.length === run.heads - 1, "data-key": `${view.side} leave out ${head}`,
+        onclick: () => put(app, () => (gone ? changes.takeBack(app.runs, number, of(head)) : changes.leaveOut(app.runs, number, layer, head)), view),
       }, `head ${head + 1}`);
     }));
 }
 
-/** What was changed, and the way back; null where nothing was. */
+/** What was changed, a line each, and the way back; null where nothing was. */
 export function changedBar(app) {
-  const made = app.packed.changes && app.runs.find(({ parent }) => parent !== null);
-  if (!made) return null;
-  return h("p.changed", { role: "status" },
-    h("span", {}, "Changed: ", h("b", {}, made.name), "."),
-    h("button.option", { type: "button", "data-key": "back", onclick: () => app.change(null) }, "back to how it was"));
+  const { changes, models } = app.packed;
+  const lines = changes
+    ? app.runs.flatMap((run, number) => (run.parent === null ? [] : changesOf(run.document).map((change, index) => ({ run, number, change, index }))))
+    : [];
+  if (!lines.length && !changes?.note) return null;
+  const line = ({ run, number, change, index }) => h("li", {},
+    h("span", {}, models ? [app.runs[run.parent].name, ": "] : null, h("b", {}, tellChange(change, run)),
+      reached(run.document, change) ? null : h("span.row-note", {}, `, without effect: the translation ends at step ${run.steps.length}`)),
+    h("button.option", { type: "button", "aria-label": `put back: ${tellChange(change, run)}`, "data-key": `back ${number} ${index}`,
+      onclick: () => put(app, () => changes.takeBack(app.runs, number, index), { run, number }) }, "put back"));
+  return h("div.changed", { role: "status" },
+    lines.length ? [h("span", {}, "Changed"), h("ol", {}, lines.map(line))] : null,
+    lines.length > 1 ? h("button.option", { type: "button", "data-key": "back", onclick: () => app.change(null) }, "put all back") : null,
+    changes.note ? h("p.row-note", {}, changes.note) : null);
 }
 
 /** What a changed run says, beside what was said before. */
@@ -77,20 +87,16 @@ export function decodedAgain(app, view, made) {
       h("bdi", {}, `“${word}”`), ` has a probability of ${percent(before.probability)} before, and `,
       share === undefined ? `is not among the ${made.steps[step].candidates.length} likeliest words now` : `${percent(share)} now`,
       after.id === before.id ? "." : [", where ", h("bdi", {}, `“${made.target.tokens[step].label}”`), ` has ${percent(after.probability)}.`]),
-    h("button.option", { type: "button", "data-key": `${view.side} look at both`, onclick: () => app.runs[number] === run && app.change(made) }, "look at both, side by side"),
+    h("button.option", { type: "button", "data-key": `${view.side} look at both`, onclick: () => app.runs[number] === run && app.change(made, made.parent) }, "keep this, side by side"),
   ];
 }
 
 /** Shows a run beside the one that it was made from, unless the page has gone on to others. */
-async function put(app, making, { run, number }) {
-  const made = await making;
-  if (made && app.runs?.[number] === run) app.change(made);
-}
-
-async function attempt(told, act) {
+async function put(app, make, { run, number }, tell = (sentence) => app.note(sentence)) {
   try {
-    await act();
+    const made = await make();
+    if (made !== undefined && app.runs?.[number] === run) app.change(made, run.parent ?? number);
   } catch (error) {
-    told.textContent = error.message;
+    tell(error.message);
   }
 }

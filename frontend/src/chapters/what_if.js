@@ -1,7 +1,7 @@
 // Weights of one step, changed by hand: the context is recomputed here; the words after it where the model is in the page.
 import { h, number, percent } from "../dom.js";
 import { difference, dot, norm, weightedSum } from "../math.js";
-import { section, symbol, wave } from "../marks.js";
+import { choice, section, symbol, wave } from "../marks.js";
 import { decodedAgain } from "./changes.js";
 
 const MOST_SLIDERS = 16;
@@ -16,7 +16,8 @@ export function whatIf(app, view, head) {
   const key = `${view.side} ${view.number} ${layer} ${step} ${head}`;
   let weights = app.edits.get(key) ?? [...original];
   const token = run.source.tokens[source].label;
-  const changes = app.packed.changes?.open(run) ? app.packed.changes : null;
+  const { changes } = app.packed;
+  let asked = false; // whether the model decodes again for these weights
   const answer = changes && h("div.answer", { role: "status" });
 
   // Of many frames or patches, only those that matter most, and the chosen one.
@@ -45,7 +46,10 @@ export function whatIf(app, view, head) {
       h("button.option", { type: "button", "data-key": `${view.side} only`, onclick: () => put(original.map((_, j) => Number(j === source))) }, "only ", h("bdi", {}, `“${token}”`)),
       h("button.option", { type: "button", "data-key": `${view.side} reset`, onclick: () => put([...original]) }, "as it was"),
     ),
-    changes && run.heads > 1 ? h("p.note", {}, `These are the weights of head ${head + 1}; the model goes on with what you set in all heads of this layer.`) : null,
+    changes && run.layers.length > 1
+      ? choice("Set them in", [[false, `layer ${layer + 1}`], [true, "every layer"]], Boolean(app.everyLayer), (every) => app.show({ everyLayer: every }), `${view.side} set in`)
+      : null,
+    changes && run.heads > 1 ? h("p.note", {}, `These are the weights of head ${head + 1}; the model goes on with what you set in all heads.`) : null,
     h("div.what-if", {}, h("div.sliders", { "data-scroll": "sliders" }, sliders.map(({ row }) => row)), answer ? h("div.result", {}, answer, result) : result),
     changes ? null : app.children(view, true),
   );
@@ -84,11 +88,15 @@ export function whatIf(app, view, head) {
 
   async function decode(changed) {
     if (!changed) {
-      changes.forget();
+      if (asked) changes.forget();
+      asked = false;
       answer.replaceChildren();
       return;
     }
-    const made = await changes.weigh(app.runs, view.number, step, layer, weights);
+    asked = true;
+    const made = await changes.weigh(app.runs, view.number, step, app.everyLayer ? run.layers : [layer], weights).catch((error) => {
+      answer.replaceChildren(h("p.told", {}, error.message));
+    });
     if (made) answer.replaceChildren(...decodedAgain(app, view, made));
   }
 }

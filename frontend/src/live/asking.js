@@ -30,6 +30,7 @@ export class Asking {
     this.question = { text: "", given: "", beams: engine.settings.search.num_beams, chosen: null, place: null };
     this.kept = new Kept();
     this.proving = new Proving();
+    this.changing = new Changing(this.proving);
     this.app = null;
     this.shown = []; // the sentences on the page, with the keys of their runs
     this.before = { shown: [], at: -Infinity }; // what stood when the present edit began
@@ -89,18 +90,23 @@ export class Asking {
     const at = question.place === null ? -1 : sentences.findIndex(({ end }) => question.place <= end);
     const looked = question.chosen ?? (at < 0 ? null : at) ?? this.app?.sentence ?? readAddress().sentence - 1;
     const chosen = Math.min(Math.max(looked, 0), sentences.length - 1);
-    const rows = sentences.map(({ text, key }, index) => ({ index, text, kept: true, ...(this.kept.row(key) ?? { translation: "…", score: null, pending: true }) }));
+    const rows = sentences.map(({ text, key }, index) => ({ index, text, kept: true, ...(this.told({ text, key }) ?? { translation: "…", score: null, pending: true, ...(this.engine.second ? { second: "…" } : {}) }) }));
     const make = async (index) => {
-      await this.made(sentences[index], question, wanted).catch((error) => {
+      const { second } = this.engine;
+      const both = async () => {
+        await this.made(sentences[index], question, wanted);
+        if (second) await this.made(ofSecond(sentences[index]), question, wanted, second);
+      };
+      await both().catch((error) => {
         throw error instanceof Refusal && rows.length > 1 ? new Refusal(`Sentence ${index + 1}: ${error.message}`) : error;
       });
-      rows[index] = { ...rows[index], ...this.kept.row(sentences[index].key), pending: false };
+      rows[index] = { ...rows[index], ...this.told(sentences[index]), pending: false };
     };
     const tell = () => this.tell.answered({ text: question.text, sentences, rows, chosen, took: performance.now() - began });
     await make(chosen);
-    const { second } = this.engine;
-    if (second) await this.made(ofSecond(sentences[chosen]), question, wanted, second);
-    this.show(sentences, rows, chosen);
+    const runs = this.runsOf(sentences[chosen]);
+    const changed = await this.changing.again(runs, new Set(sentences.map(({ text }) => text)), wanted);
+    this.show(sentences, rows, chosen, runs, changed);
     tell();
     for (const { index } of rows.filter(({ pending }) => pending)) {
       await pause();
@@ -127,27 +133,45 @@ export class Asking {
     return run;
   }
 
-  show(sentences, rows, chosen) {
-    const runs = [this.kept.run(sentences[chosen].key)];
-    const { second, settings } = this.engine;
-    if (second) runs.splice(0, 1, runs[0].named(settings.names[0]), this.kept.run(ofSecond(sentences[chosen]).key).named(settings.names[1]));
+  /** What the list of sentences tells of one, by both models; undefined where it was not translated. */
+  told(sentence) {
+    const first = this.kept.row(sentence.key);
+    if (!first || !this.engine.second) return first;
+    const second = this.kept.row(ofSecond(sentence).key);
+    return second && { ...first, second: second.translation };
+  }
+
+  /** The runs of a sentence that was translated, by each model. */
+  runsOf(sentence) {
+    const { second, settings: { names } } = this.engine;
+    const run = this.kept.run(sentence.key);
+    return second ? [run.named(names[0]), this.kept.run(ofSecond(sentence).key).named(names[1])] : [run];
+  }
+
+  /** @param {Run[]} made those of the chosen sentence @param {Run[]} changed those with something changed in them */
+  show(sentences, rows, chosen, made, changed) {
+    const { settings } = this.engine;
+    const runs = [...made];
     const earlier = this.earlier(sentences, chosen);
     if (this.beside.offered) this.beside.wanted = this.app.state.beside > 0;
     this.beside.offered = Boolean(earlier);
     if (earlier) runs.push(earlier.named(`before: ${earlier.name}`));
+    runs.push(...changed);
     const overview = rows.length > 1 ? rows : [];
-    const place = { sentences: Object.assign(Array(rows.length), { [chosen]: runs }), overview, sentence: chosen + 1, ...this.placed(earlier) };
+    const place = { sentences: Object.assign(Array(rows.length), { [chosen]: runs }), overview, sentence: chosen + 1, ...this.placed(earlier, runs) };
     if (this.app) this.app.replace(place);
     else {
       const make = (index) => this.ask({ chosen: index });
-      this.app = new App(this.root, place.sentences, { left_out: [], overview, beside: place.beside, facts: () => this.engine.memory(), make, changes: new Changing(this.proving), models: settings.names });
+      this.app = new App(this.root, place.sentences, { left_out: [], overview, beside: place.beside, facts: () => this.engine.memory(), make, changes: this.changing, models: settings.names });
       this.app.start();
     }
     this.shown = sentences;
   }
 
   /** Which run is shown, and which beside it: of two models what was chosen, else an earlier text as it was left. */
-  placed(earlier) {
+  placed(earlier, runs) {
+    const changed = runs.findIndex(({ parent }) => parent !== null);
+    if (changed >= 0) return { run: runs[changed].parent + 1, beside: changed + 1 };
     if (!this.engine.second) return { run: 1, beside: earlier && this.beside.wanted ? 2 : 0 };
     const { run, beside } = this.app?.state ?? { run: 1, beside: 2 };
     return run <= 2 && beside <= 2 ? { run, beside } : { run: 1, beside: 2 };

@@ -4,24 +4,28 @@ import * as ort from "onnxruntime-web/wasm";
 /**
  * The step's inputs for it, by their names.
  * @param {{layers: number, heads: number}|null} sizes null for a model without attention, which takes none
- * @param {any} whatIf as in a trace; nothing is changed but by the kinds "weights" and "heads"
+ * @param {any[]} changes as in a trace; a step is changed by the kinds "weights" and "heads"
  * @param {number} step counted from 0
  * @param {number} length of the source
  */
-export function changesAt(sizes, whatIf, step, length) {
+export function changesAt(sizes, changes, step, length) {
   if (!sizes) return {};
   const { layers, heads } = sizes;
-  const row = new Float32Array(length);
-  const rowLayers = new Uint8Array(layers);
+  const weights = new Float32Array(layers * length);
+  const changed = new Uint8Array(layers);
   const leftOut = new Uint8Array(layers * heads);
-  if (whatIf?.kind === "weights" && whatIf.step === step) {
-    row.set(whatIf.weights);
-    for (const layer of whatIf.layers) rowLayers[layer] = 1;
+  for (const change of changes) {
+    if (change.kind === "weights" && change.step === step) {
+      for (const layer of change.layers) {
+        weights.set(change.weights, layer * length);
+        changed[layer] = 1;
+      }
+    }
+    if (change.kind === "heads") for (const layer of change.layers) for (const head of change.heads) leftOut[layer * heads + head] = 1;
   }
-  if (whatIf?.kind === "heads") for (const layer of whatIf.layers) for (const head of whatIf.heads) leftOut[layer * heads + head] = 1;
   return {
-    row: new ort.Tensor("float32", row, [length]),
-    row_layers: new ort.Tensor("bool", rowLayers, [layers]),
+    new_weights: new ort.Tensor("float32", weights, [layers, length]),
+    changed_layers: new ort.Tensor("bool", changed, [layers]),
     left_out: new ort.Tensor("bool", leftOut, [layers, heads]),
   };
 }

@@ -1,5 +1,6 @@
 // The checks of a trace, in the browser: every number that follows from others is recomputed in double precision and
 // compared, by the rules of hf_attn_seq2seq/explain/verify.py.
+import { leftOut, weightsSet } from "../changed.js";
 import { compile, symbolsOf } from "../expression.js";
 import { cellStep, equate, normalized, sum, weighed } from "../math.js";
 import { workedGates, workedReadout, workedStart } from "../rows.js";
@@ -209,13 +210,10 @@ function* attention(run, layer, checks) {
   const kind = run.kinds.attention;
   const weights = run.array(`${here}.weights`);
   const [steps, heads, sources] = weights.shape;
-  const change = run.document.what_if;
-  const edited = change?.kind === "weights" && change.layers.includes(layer) ? change.step : -1;
-  const left = change?.kind === "heads" && change.layers.includes(layer) ? change.heads : [];
-  if (edited >= 0) {
-    const asked = change.weights.flat();
-    const wanted = Float64Array.from({ length: heads * sources }, (_, i) => asked[i % asked.length]);
-    checks.compare("edited", wanted, weights.row(edited));
+  const edited = weightsSet(run.document, layer);
+  const left = leftOut(run.document, layer);
+  for (const [step, row] of edited) {
+    checks.compare("edited", Float64Array.from({ length: heads * sources }, (_, i) => row[i % sources]), weights.row(step));
   }
   const scores = kind ? run.array(`${here}.scores`) : null;
   const score = scores && scorer(run, layer);
@@ -227,7 +225,7 @@ function* attention(run, layer, checks) {
       const { values, terms } = score(step);
       checks.compare("scores", values, scores.row(step), { terms });
       checks.compare("scaling", Float64Array.from(scores.row(step), (score) => score * run.document.attention.scaling), run.row(`${here}.scaled`, step));
-      checks.compare(`normalizer.${kind.selects ? "selection" : run.document.attention.normalizer}`, step === edited ? row : weightsOf(run, layer, step), row, { terms: sources });
+      checks.compare(`normalizer.${kind.selects ? "selection" : run.document.attention.normalizer}`, edited.has(step) ? row : weightsOf(run, layer, step), row, { terms: sources });
     }
     contexts(run, here, step, left, checks);
     yield;

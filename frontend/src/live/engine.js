@@ -1,4 +1,5 @@
 // From a typed text to a run that the page shows.
+import { changesOf } from "../changed.js";
 import { Checks, compareRepeated, compareRun } from "./checks.js";
 import { Run } from "../run.js";
 import { Refusal, readFiles } from "./files.js";
@@ -13,6 +14,20 @@ import { turns } from "./turns.js";
 const RUNTIME = "runtime.bin";
 // A module whose only function adds two vectors: browsers that refuse it cannot run the model.
 const SIMD = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11);
+
+const idsSaid = (steps) => steps.map(({ choice }) => choice.id);
+
+/** The changes in whose place a new one does not stand. */
+function without(changes, fresh) {
+  const end = ({ step, ids }) => step + ids.length;
+  return changes.flatMap((change) => {
+    if (change.kind !== fresh.kind) return [change];
+    if (change.kind === "target") return change.step < end(fresh) && fresh.step < end(change) ? [] : [change];
+    if (change.kind !== "weights" || change.step !== fresh.step) return [change];
+    const layers = change.layers.filter((layer) => !fresh.layers.includes(layer));
+    return layers.length ? [{ ...change, layers }] : [];
+  });
+}
 
 export class Engine {
   /**
@@ -102,14 +117,29 @@ export class Engine {
   }
 
   /**
-   * The run of a text in which something is changed.
-   * @param {string} text
-   * @param {number[]} forced the first tokens, which are given
-   * @param {{beams: number, limit: number, whatIf: any, wanted: () => void}} options `whatIf` as in a trace
+   * The run in which one more thing is changed, as Python's `what_if` makes it.
+   * @param {any} before the document of a run, which may have changes
+   * @param {any} change as in a trace
+   * @param {() => void} [wanted]
    */
-  async change(text, forced, { beams, limit, whatIf, wanted }) {
-    const made = await this.made(text, forced, { beams, limit, whatIf, turn: turns(wanted) });
-    return { ...made, document: { ...made.document, what_if: whatIf } };
+  async changed(before, change, wanted = () => {}) {
+    const { run, source, steps } = before;
+    const changes = [...without(changesOf(before), change), change];
+    const greedy = changes.some(({ step }) => step !== undefined);
+    const given = new Map(changes.flatMap(({ step, ids = [] }) => ids.map((id, at) => [step + at, id])));
+    // The length of a given target is not a limit of the model.
+    const least = run.forced && !before.what_if ? this.settings.search.max_new_tokens : run.max_new_tokens;
+    // A change of a step leaves the words before it as they were, and one of all steps leaves none.
+    for (let forced = idsSaid(steps).slice(0, change.step ?? 0); ;) {
+      while (given.has(forced.length) && !run.end_ids.includes(forced.at(-1))) forced.push(given.get(forced.length));
+      const options = { beams: greedy ? 1 : run.num_beams, limit: Math.max(least, forced.length), changes, turn: turns(wanted) };
+      const made = await this.made(source.text, forced, options);
+      const later = Math.min(...[...given.keys()].filter((step) => step >= forced.length));
+      if (later >= made.document.steps.length) {
+        return { ...made, document: { ...made.document, what_if: changes.length > 1 ? { kind: "several", changes } : change } };
+      }
+      forced = idsSaid(made.document.steps).slice(0, later);
+    }
   }
 
   /** One run after another: a graph cannot run twice at once. */
@@ -142,8 +172,8 @@ export class Engine {
     const checks = new Checks(this.settings.checks);
     for (const _ of compareRun(run, checks)) await turn();
     const { source, steps } = run.document;
-    const ids = (tokens) => tokens.map(({ id }) => id);
-    const repeated = await this.model.run(ids(source.tokens), ids(steps.map(({ choice }) => choice)), { limit: steps.length, recorded: false, whatIf: run.document.what_if, turn });
+    const ids = source.tokens.map(({ id }) => id);
+    const repeated = await this.model.run(ids, idsSaid(steps), { limit: steps.length, recorded: false, changes: changesOf(run.document), turn });
     compareRepeated(run.document, repeated.steps, checks);
     return checks.finished();
   }

@@ -88,10 +88,10 @@ export class Model {
    * Runs a search.
    * @param {number[]} ids of the source
    * @param {number[]} forced the first tokens of the target, for a greedy search
-   * @param {{beams?: number, limit?: number, recorded?: boolean, turn?: () => Promise<void>, whatIf?: any}} [options] how many
+   * @param {{beams?: number, limit?: number, recorded?: boolean, turn?: () => Promise<void>, changes?: any[]}} [options] how many
    *   hypotheses, the most tokens, whether everything is kept, what is awaited before each step, and what is changed, as in a trace
    */
-  async run(ids, forced, { beams = 1, limit = this.search.max_new_tokens, recorded = true, turn = async () => {}, whatIf = null } = {}) {
+  async run(ids, forced, { beams = 1, limit = this.search.max_new_tokens, recorded = true, turn = async () => {}, changes = [] } = {}) {
     const { about, search } = this;
     const source = await this.source.run({ input_ids: integers(ids, [1, ids.length]), attention_mask: integers(ids.map(() => 1), [1, ids.length]) }, recorded ? undefined : [...about.memory, ...about.state]);
     const all = Array(beams).fill(0);
@@ -107,7 +107,7 @@ export class Model {
     const step = async (tokens, parents) => {
       await turn();
       if (found) about.state.forEach((name, index) => (feeds[name] = parents ? rowsOf(found[after[index]], parents) : found[after[index]]));
-      const given = { ...feeds, decoder_input_ids: integers(tokens, [tokens.length, 1]), ...changesAt(about.changes, whatIf, number++, ids.length) };
+      const given = { ...feeds, decoder_input_ids: integers(tokens, [tokens.length, 1]), ...changesAt(about.changes, changes, number++, ids.length) };
       found = await this.step.run(Object.fromEntries(this.step.inputNames.map((name) => [name, given[name]])), kept);
       const { data } = found.logits;
       const size = data.length / tokens.length;

@@ -210,7 +210,7 @@ def _views_of(
 class _Run(NamedTuple):
     """A trace among those of the page."""
 
-    name: str
+    name: str | None  # None: the page names it by what was changed
     trace: Trace
     parent: int | None  # the number of the run that it changes something of
     view: Faithfulness | None = None
@@ -236,57 +236,25 @@ class _Run(NamedTuple):
 
 
 def _family(
-    name: str, trace: Trace, number: int = 0, parent: int | None = None, view: Faithfulness | None = None
+    name: str | None, trace: Trace, number: int = 0, parent: int | None = None, view: Faithfulness | None = None
 ) -> Iterator[_Run]:
     """A trace and the runs that were made from it, the first of them to be run number `number` of its sentence."""
     yield _Run(name, trace, parent, view)
     at = number + 1
     for child in trace.children:
-        family = list(_family(_changed(child), child, at, number))
+        family = list(_family(None, child, at, number))
         yield from family
         at += len(family)
 
 
 def _place_of_change(before: Trace, after: Trace) -> dict[str, Any]:
     """Where a changed run shows its change: the changed step, or the first at which it chose another word."""
-    change = after.document.get("what_if") or {}
+    change = after.changes[-1] if after.changes else {}
     if "step" in change:
         return {"chapter": "choice" if change["kind"] == "target" else "attention", "step": change["step"] + 1}
     words = [[step["choice"]["id"] for step in each.document["steps"]] for each in (before, after)]
     step = next((at for at, (one, other) in enumerate(zip(*words)) if one != other), 0)
     return {"chapter": "attention", "step": step + 1}
-
-
-def _changed(child: Trace) -> str:
-    """What a what-if run changed, in a few words."""
-    change = child.document.get("what_if") or {}
-    if change.get("kind") == "source":
-        return f"with the source “{change['text']}”"
-    if change.get("kind") == "target":
-        return f"with “{change['token']}” said at step {change['step'] + 1}"
-    if change.get("kind") == "mute":
-        return f"{change['from']:.2f} to {change['to']:.2f} s muted"
-    if change.get("kind") == "cover":
-        return f"{change['place']} covered"
-    if change.get("kind") == "heads":
-        return _without_heads(child, change)
-    if change.get("kind") == "weights":
-        weights = change["weights"]
-        if max(weights) == 1:
-            token = child.document["source"]["tokens"][weights.index(1)]
-            return f"step {change['step'] + 1} looks only at “{token_label(token)}”"
-        what = "all weights alike" if max(weights) - min(weights) < 1e-6 else "other weights"
-        return f"step {change['step'] + 1} with {what}"
-    return "a changed run"
-
-
-def _without_heads(child: Trace, change: dict[str, Any]) -> str:
-    numbers = [str(head + 1) for head in change["heads"]]
-    told = f"head {numbers[0]}" if len(numbers) == 1 else f"heads {', '.join(numbers[:-1])} and {numbers[-1]}"
-    if len(child.layers) == 1:
-        return f"without {told}"
-    layers = change["layers"]
-    return f"without {told} of {f'layer {layers[0] + 1}' if len(layers) == 1 else 'every layer'}"
 
 
 def two_names(*documents: Mapping[str, Any]) -> list[str]:
