@@ -106,7 +106,7 @@ export class App {
     this.player = this.makePlayer();
     this.keysBox = keysDialog(Boolean(this.overview));
     this.reading = h("div.reading", { "aria-hidden": "true" });
-    this.root.append(...[this.overview?.box, this.masthead].filter(Boolean), this.bar, h("main", {}, this.stage), this.foot, this.player.box, this.spoken, this.keysBox, this.reading);
+    this.root.replaceChildren(...[this.overview?.box, this.masthead].filter(Boolean), this.bar, h("main", {}, this.stage), this.foot, this.player.box, this.spoken, this.keysBox, this.reading);
     addEventListener("keydown", (event) => this.onKey(event));
     addEventListener("hashchange", () => {
       const { sentence } = this.state;
@@ -359,15 +359,13 @@ export class App {
   both(views, key) {
     const texts = views.map(({ run }) => run.chapters[key]);
     const same = (part) => texts.every((text) => text[part] === texts[0][part]);
-    const once = (part, made) => (same(part) ? made : null);
-    const own = (part, made) => (same(part) ? null : made);
-    const [text] = texts;
+    const [[plain, plains], [exact, exacts]] = ["plain", "exact"].map((part) => parted(texts.map((text) => text[part])));
     const words = views.map((view, index) =>
-      [own("plain", this.plain(texts[index])), this.now(view, key), own("formula", this.formula(texts[index])), own("exact", this.exactly(texts[index], view.side))].filter(Boolean));
+      [plains[index] && this.plain({ plain: plains[index] }), this.now(view, key), same("formula") ? null : this.formula(texts[index]), exacts[index] && this.exactly({ exact: exacts[index] }, view.side)].filter(Boolean));
     const parts = views.map((view) => FIGURES[key](this, view).flat(Infinity).filter(Boolean));
     return [
       h("div.words-of.shared", {}, this.chapterTitle(key, { title: [...new Set(texts.map(({ title }) => title))].join(" / ") }),
-        once("plain", this.plain(text)), h("div.exacter", {}, once("formula", this.formula(text)), once("exact", this.exactly(text, "a")))),
+        plain && this.plain({ plain }), h("div.exacter", {}, same("formula") ? this.formula(texts[0]) : null, exact && this.exactly({ exact }, "both"))),
       h("div.row.names", {}, views.map(({ run }) => h("p.run-name", {}, run.name))),
       words.flat().length
         ? h("div.row", {}, views.map((view, index) => h("article.side", { "data-side": view.side, "aria-label": view.run.name }, h("div.words-of", {}, this.halfName(view), words[index]))))
@@ -642,6 +640,14 @@ export class App {
 
 /** Of runs side by side, the one with the most steps leads. @param {View[]} views */
 const longest = (views) => views.reduce((one, other) => (other.run.steps.length > one.run.steps.length ? other : one));
+
+/** The sentences that texts begin with alike, and what each goes on with. @returns {[string, string[]]} */
+function parted(texts) {
+  const sentences = texts.map((text) => text.split(/(?<=[.?!]) (?=\p{Lu})/u));
+  const first = sentences[0].findIndex((sentence, index) => sentences.some((each) => each[index] !== sentence));
+  const alike = first < 0 ? sentences[0].length : first;
+  return [sentences[0].slice(0, alike).join(" "), sentences.map((each) => each.slice(alike).join(" "))];
+}
 
 /** A part of a chapter by its heading, without the words and numbers of the run. */
 function headingOf(part) {

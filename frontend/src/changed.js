@@ -16,6 +16,9 @@ export const weightsSet = (document, layer) => new Map(changesOf(document).flatM
 /** Whether a run came to the step that was to be changed. */
 export const reached = ({ steps }, { step = 0 }) => step < steps.length;
 
+const LONG = 60; // characters of a name
+
+const shortened = (text) => ([...text].length > LONG ? `${[...text].slice(0, LONG).join("")}…` : text);
 const listed = (numbers) => (numbers.length > 1 ? `${numbers.slice(0, -1).join(", ")} and ${numbers.at(-1)}` : String(numbers[0]));
 
 /**
@@ -27,10 +30,10 @@ export function tellChange(change, { source, document }) {
   const { kind, step } = change;
   const { layers = [] } = document.attention ?? {};
   const everywhere = change.layers?.length === layers.length;
-  if (kind === "source") return `with the source “${change.text}”`;
+  if (kind === "source") return `with the source “${shortened(change.text)}”`;
   if (kind === "mute") return `${change.from.toFixed(2)} to ${change.to.toFixed(2)} s muted`;
   if (kind === "cover") return `${change.place} covered`;
-  if (kind === "target") return `with “${change.token}” said at step ${step + 1}`;
+  if (kind === "target") return `with “${shortened(change.token)}” said at step ${step + 1}`;
   if (kind === "weights") {
     const { weights } = change;
     const where = everywhere ? "" : ` in layer ${listed(change.layers.map((layer) => layer + 1))}`;

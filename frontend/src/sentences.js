@@ -25,7 +25,9 @@ export function sentenceList(app) {
       { type: "button", disabled: !kept, "data-key": `sentence ${index}`, onclick: () => app.open(index) },
       h("span.sentence-number", {}, index + 1),
       h("bdi.sentence-text", {}, visible(text)),
-      h("bdi.sentence-said", {}, translation && visible(translation), second === undefined ? null : h("bdi.sentence-second", {}, visible(second))),
+      second === undefined
+        ? h("bdi.sentence-said", {}, translation && visible(translation))
+        : h("span.sentence-said", {}, [translation, second].map((said, model) => h("bdi", { class: model ? "sentence-second" : "", "data-by": app.packed.models[model] }, visible(said)))),
       h("span.sentence-score", {}, score === null ? "" : number(score, 3)),
       kept ? null : h("span.sentence-gone.row-note", {}, note),
     );

@@ -322,7 +322,7 @@ def test_a_word_is_said_and_weights_are_dragged(
     assert page.locator(".check.bad").count() == 0
     page.fill("#text", "a dog")
     page.locator(".changed").filter(
-        has_text="What you changed is put back: it was of a text that is here no more."
+        has_text="Your changes are put back: they belonged to a text that is no longer here."
     ).wait_for()
     assert page.locator(".changed li").count() == 0
 
@@ -604,6 +604,11 @@ HARMS: dict[str, tuple[str, Callable[[bytes], bytes | None], str]] = {
         lambda data: data + b"\0",
         r" is not the file .* \([\d,]+ bytes, not [\d,]+\): ",
     ),
+    "of an earlier version": (
+        "trace_step.onnx",
+        lambda data: data.replace(b"trace graphs, version 3", b"trace graphs, version 2"),
+        r" is of another version of this package \(version 2; this page runs version 3\): ",
+    ),
 }
 
 
@@ -638,6 +643,10 @@ def test_a_damaged_single_file(browser: Browser, small: tuple[Any, Any, Path], t
     shown = context.new_page()
     shown.goto(written.path.as_uri())
     assert re.fullmatch(r"“model\.safetensors” is not the file .*: make the page again\.", refused(shown))
+    assert shown.locator(".until").count() == 0
+    written.path.write_text(page[:cut], "utf-8")  # before the script
+    shown.goto(written.path.as_uri())
+    assert "If this sentence stays, the file is incomplete" in shown.locator("#page").inner_text()
     context.close()
 
 

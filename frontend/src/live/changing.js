@@ -6,7 +6,7 @@ import { Refusal } from "./files.js";
 import { idsOf } from "./said.js";
 import { Newest, Superseded } from "./turns.js";
 
-const GONE = "What you changed is put back: it was of a text that is here no more.";
+const GONE = "Your changes are put back: they belonged to a text that is no longer here.";
 
 /** What a page with the model in it can do; pages of saved traces have no such object. */
 export class Changing {

@@ -51,7 +51,7 @@ export class Engine {
     if (typeof WebAssembly === "undefined" || !WebAssembly.validate(SIMD)) {
       throw new Refusal("This browser lacks WebAssembly with SIMD, in which the model runs: open the page in a current browser.");
     }
-    const files = await readFiles(settings.files, progress);
+    const files = await readFiles(settings.files, settings.graphs_version, progress);
     const second = settings.second ? await Engine.of(settings.second, files, null) : null;
     return Engine.of(settings, files, second);
   }

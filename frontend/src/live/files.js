@@ -9,10 +9,11 @@ const digest = async (bytes) =>
 /**
  * Reads all of them.
  * @param {{name: string, bytes: number, sha256: string, gzip: boolean}[]} entries
+ * @param {string} version of the graphs that the page runs, as they say it themselves
  * @param {(share: number) => void} progress
  * @returns {Promise<Map<string, Uint8Array>>}
  */
-export async function readFiles(entries, progress) {
+export async function readFiles(entries, version, progress) {
   const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
   let read = 0;
   const took = (count) => progress((read += count) / total);
@@ -25,10 +26,22 @@ export async function readFiles(entries, progress) {
       await new Promise((done) => setTimeout(done)); // to show it
     }
     const wrong = await difference(bytes, entry);
+    if (wrong && entry.name.endsWith(".onnx")) refuseOtherVersion(entry.name, bytes, version);
     if (wrong) throw new Refusal(`“${entry.name}” is not the file that this page was made with (${wrong}): make the page again.`);
     found.set(entry.name, entry.gzip ? await unzipped(bytes) : bytes);
   }
   return found;
+}
+
+/** Refuses a graph that was written for another version of the page; older ones than the third do not say theirs. */
+function refuseOtherVersion(name, bytes, version) {
+  const text = new TextDecoder("latin1").decode(bytes);
+  const kind = version.replace(/\d+$/, "");
+  const at = text.indexOf(kind);
+  const number = at < 0 ? null : parseInt(text.slice(at + kind.length), 10);
+  const found = number === null ? "a version below 3" : `version ${number}`;
+  if (!text.includes("hf_attn_seq2seq") || kind + number === version) return;
+  throw new Refusal(`“${name}” is of another version of this package (${found}; this page runs ${version.slice(kind.lastIndexOf("version"))}): make the page again.`);
 }
 
 /** How a file differs from the one that the page was made with; a page without a secure connection knows no checksums. */

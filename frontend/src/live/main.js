@@ -9,6 +9,7 @@ import { makeForm } from "./form.js";
 const settings = JSON.parse(document.getElementById("live").textContent);
 const page = document.getElementById("page");
 const form = makeForm(settings, page);
+page.replaceChildren();
 page.before(form.box);
 
 Engine.load(settings, form.progress).then((engine) => {

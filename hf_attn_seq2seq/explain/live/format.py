@@ -11,6 +11,7 @@ import torch
 
 FORMAT = "hf_attn_seq2seq trace graphs"
 VERSION = 3  # 1: without changes; 2: with one row of weights for all layers
+GRAPHS = f"{FORMAT}, version {VERSION}"  # as each graph says it
 SOURCE_FILE, STEP_FILE, ROWS_FILE = "trace_source.onnx", "trace_step.onnx", "trace_rows.onnx"
 ABOUT_FILE = "trace_graphs.json"
 # What a step is asked to change: weights of the layers set in `(layers,)` become those of `(layers, src_len)`, and

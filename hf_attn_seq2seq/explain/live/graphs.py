@@ -34,6 +34,7 @@ from hf_attn_seq2seq.explain.live.format import (
     ABOUT_FILE,
     CHANGES,
     FORMAT,
+    GRAPHS,
     NEW_WEIGHTS,
     ROWS_FILE,
     SOURCE_FILE,
@@ -504,5 +505,5 @@ def _finished(made: onnx.ModelProto, keys: dict[str, list[str]], weights: Sequen
         ir_version=IR_VERSION,
         producer_name="hf_attn_seq2seq",
         producer_version=__version__,
-        doc_string=f"{FORMAT}, version {VERSION}",
+        doc_string=GRAPHS,
     )

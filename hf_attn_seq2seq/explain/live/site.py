@@ -28,7 +28,7 @@ from hf_attn_seq2seq.decoding.loading import load_translator, read_config
 from hf_attn_seq2seq.decoding.names import is_exported, resolve
 from hf_attn_seq2seq.explain.checks import told_rules
 from hf_attn_seq2seq.explain.document import Trace
-from hf_attn_seq2seq.explain.live.format import WRITTEN
+from hf_attn_seq2seq.explain.live.format import GRAPHS, WRITTEN
 from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
 from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
 from hf_attn_seq2seq.explain.names import EXAMPLE
@@ -56,8 +56,6 @@ RUNTIME = "runtime.bin"  # WebAssembly, compressed: by another name a server mig
 SPLITTER = "sentences.bin"  # the same, of the library that splits texts
 RUNTIME_VERSION = "1.30.0"  # that of frontend/package.json
 OF_A_RUN = {"source", "target", "steps", "output_ids"}  # parts of a trace that each text has its own of
-
-NO_SCRIPT = "The model of this page runs in the browser: allow the page its script."
 
 
 class Site(NamedTuple):
@@ -99,6 +97,7 @@ def save_site(
     files: dict[str, bytes] = {}
     models = [_one(each, example, files) for each in names]
     settings, config, tokenizer = models[0]
+    settings["graphs_version"] = GRAPHS
     settings["examples"] = [{"name": "a sentence" if example == EXAMPLE else "the example", "text": example}]
     paragraph = example_texts(config, tokenizer).get("paragraph", example)
     if paragraph != example:
@@ -262,10 +261,7 @@ def _page(title: str, settings: dict[str, Any], carried: Mapping[str, bytes], pa
         if inside
     )
     data = as_data({**settings, "files": entries})
-    content = (
-        f"<noscript><p>{NO_SCRIPT}</p></noscript>\n"
-        f'<script type="application/json" id="live">{data}</script>\n{elements}'
-    )
+    content = f'<script type="application/json" id="live">{data}</script>\n{elements}'
     own = "" if inside else "connect-src 'self'; "
     return as_page(title, "live", content, sources=own, runs=" 'wasm-unsafe-eval'")
 

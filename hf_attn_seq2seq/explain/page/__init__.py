@@ -31,6 +31,11 @@ from hf_attn_seq2seq.writing import write_text
 
 MAX_BYTES = 2_850_000  # of numbers and text, of one trace or a text's sentences; two side by side have twice as much
 
+# Shown until the script, which stands at the end, takes its place.
+UNTIL = (
+    "The page is loading. If this sentence stays, the file is incomplete, or the browser does not allow the page its "
+    "script: fetch or make the file again, or allow the script."
+)
 TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
@@ -43,7 +48,7 @@ TEMPLATE = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
-<div id="page"></div>
+<div id="page"><p class="until">{until}</p></div>
 {content}<script>{script}</script>
 </body>
 </html>
@@ -160,7 +165,9 @@ def as_page(title: str, script: str, content: str, *, sources: str = "", runs: s
         f"default-src 'none'; script-src 'sha256-{digest(code)}'{runs}; style-src 'sha256-{digest(style)}'; "
         f"img-src data: blob:; {sources}base-uri 'none'; form-action 'none'"
     )
-    return TEMPLATE.format(policy=policy, title=html.escape(title), style=style, content=content, script=code)
+    return TEMPLATE.format(
+        policy=policy, title=html.escape(title), style=style, content=content, script=code, until=UNTIL
+    )
 
 
 def asset(name: str) -> bytes:
