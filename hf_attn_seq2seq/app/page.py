@@ -38,10 +38,16 @@ SAVE = """() => {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }"""
 
-# Below a long text, the explanation would be out of sight.
+# Below a long text, the explanation would be out of sight. Gradio tells of an answer before all of it is in its place.
 SHOW = """() => {
-  const box = document.querySelector("#explanation");
-  if (box && box.getBoundingClientRect().top > 0.75 * innerHeight) box.scrollIntoView();
+  let looks = 30, before = null;
+  const show = () => {
+    const top = document.querySelector("#explanation iframe")?.getBoundingClientRect().top;
+    if ((top === undefined || top !== before) && looks--) setTimeout(show, 200);
+    else if (top > 0.75 * innerHeight) document.querySelector("#explanation").scrollIntoView();
+    before = top;
+  };
+  show();
 }"""
 
 

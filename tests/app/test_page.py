@@ -274,6 +274,9 @@ def test_translate_explain_and_change_in_a_browser(address: str, browser: Browse
     page.wait_for_function("document.querySelector('#answer mark')?.innerText === 'A dog sees the house.'")
     assert page.locator("#answer .source").first.inner_text() == "The cat is here. A dog sees the house."
     inside.locator(".pair").filter(has_text="A dog sees").first.wait_for()
+    page.wait_for_function(  # the explanation is in sight
+        "document.querySelector('#explanation').getBoundingClientRect().top < 0.75 * innerHeight"
+    )
     page.locator("#sentence textarea, #sentence input").first.fill("a " * 13)
     page.locator("#translate").click()
     page.get_by_text("13 words").first.wait_for()
