@@ -16,7 +16,6 @@ const PLAY_MS = 1700; // a step, while playing
 const REVEALED = ".diagram, .heat-box"; // what is chosen in these boxes is scrolled into sight
 const SCROLLING = "[data-scroll], .tab-row, .heat-box, .table-box, .sentence-list, .layers, .layer-rows, .sliders";
 const LEAST_SEEN = 300; // pixels of a chapter
-const DEPTH_NAMES = { lines: "lines", bars: "bars", numbers: "numbers", vectors: "vectors" };
 
 /** One run as it is being looked at: the reader's place, fitted to what the run has. */
 export class View {
@@ -123,6 +122,8 @@ export class App {
     this.root.addEventListener("pointerleave", () => this.reading.classList.remove("on"));
     this.root.addEventListener("scroll", ({ target }) => target.matches?.(SCROLLING) && cue([target]), { capture: true, passive: true });
     new ResizeObserver(() => cueAll(this.root)).observe(this.root);
+    // What is taller than the screen sticks by its end, so that all of it comes into sight.
+    this.columns = new ResizeObserver((found) => found.forEach(({ target, borderBoxSize: [{ blockSize }] }) => target.style.setProperty("--height", `${blockSize}px`)));
     this.render();
   }
 
@@ -220,6 +221,8 @@ export class App {
     this.stage.setAttribute("class", views.length > 1 ? "stage double" : "stage");
     this.stage.setAttribute("aria-label", views[0].run.chapters[this.state.chapter].title);
     this.stage.replaceChildren(...(views.length > 1 ? this.both(views, this.state.chapter) : [this.chapter(views[0], this.state.chapter)]));
+    this.columns.disconnect();
+    this.stage.querySelectorAll(".words-of").forEach((column) => this.columns.observe(column));
     this.renderFoot(views);
     this.updatePlayer(views);
     const tab = this.tabs.querySelector('[aria-selected="true"]');
@@ -254,7 +257,7 @@ export class App {
     if (before.sentence !== this.state.sentence) said.push(`Sentence ${this.sentence + 1} of ${this.packed.overview.length}: ${view.run.source.text} Translation: ${view.run.target.text}`);
     if (before.chapter !== this.state.chapter) said.push(`Chapter ${this.chapters.indexOf(this.state.chapter) + 1}, ${title}.`);
     if (before.step !== this.state.step) said.push(`Step ${view.step + 1} of ${view.run.steps.length}. ${view.run.sentences[view.step]}`);
-    if (before.depth !== this.state.depth) said.push(`Depth: ${DEPTH_NAMES[this.state.depth]}.`);
+    if (before.depth !== this.state.depth) said.push(`Depth: ${this.state.depth}.`);
     if (said.length) this.spoken.textContent = said.join(" ");
   }
 
@@ -470,7 +473,7 @@ export class App {
       checks.length
         ? more(this, "checks", failed
             ? `${failed} of ${checks.length} checks of the trace did not pass`
-            : `All ${checks.length} checks of the trace passed: ${numbers} numbers were recomputed, and the largest difference is ${worst}`,
+            : `All ${checks.length} checks of the trace passed: ${numbers} numbers were recomputed from the others, and the largest difference is ${worst}. What a chapter recomputes has its difference beside it`,
           table("What was recomputed from the other numbers", ["check", "of", "numbers", "largest difference", "allowed", "result"],
             checks.map((check) => [check.name, check.what, whole(check.compared), scientific(check.largest_difference), scientific(check.tolerance), check.passed ? "✓ passed" : "✗ failed"])))
         : null,
@@ -534,7 +537,7 @@ export class App {
     range.style.setProperty("--done", steps.length > 1 ? view.step / (steps.length - 1) : 1);
     range.setAttribute("aria-valuetext", `step ${view.step + 1} of ${steps.length}: ${view.run.target.tokens[view.step].label}`);
     label.replaceChildren(`step ${view.step + 1} of ${steps.length} `, h("bdi", {}, view.run.target.tokens[view.step].label));
-    depths.replaceChildren(choice("Depth", DEPTHS.map((depth) => [depth, DEPTH_NAMES[depth]]), this.state.depth, (depth) => this.set({ depth }), "depth"));
+    depths.replaceChildren(choice("Depth", DEPTHS.map((depth) => [depth, depth]), this.state.depth, (depth) => this.set({ depth }), "depth"));
   }
 
   step(by) {
@@ -764,7 +767,7 @@ function describeModel({ document: doc, heads, kinds }) {
 function keysDialog(several) {
   const keys = [
     ["1 … 9", "a chapter"], ["n, p", "next, previous chapter"], ["← →", "a step back, a step on"], [", .", "previous, next source token"], ["space", "play, pause"],
-    ["d", "deeper: lines, bars, numbers, vectors"], ["h, l", "next head, next layer"], ["w", "words or pieces"], ...(several ? [["s, S", "next, previous sentence"]] : []), ["arrows in a map", "from cell to cell"], ["?", "this list"],
+    ["d", "deeper: bars, numbers, vectors"], ["h, l", "next head, next layer"], ["w", "words or pieces"], ...(several ? [["s, S", "next, previous sentence"]] : []), ["arrows in a map", "from cell to cell"], ["?", "this list"],
   ];
   const box = h("dialog.keys", { "aria-label": "Keys" }, h("h2", {}, "Keys"),
     h("dl", {}, keys.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)))),

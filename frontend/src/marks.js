@@ -55,7 +55,7 @@ export function vectorRow(label, values, options, depth) {
     h(
       "div.vector-body",
       {},
-      wave(values, { ...options, tall: depth !== "lines" }),
+      wave(values, { ...options, tall: true }),
       depth === "numbers" && h("p.digits", {}, preview(values)),
       depth === "vectors" && grid(values, options.name ?? "vector"),
     ),

@@ -18,6 +18,7 @@ export function tokenBytes(token) {
 
 /** What a token stands for in the text, spaces included. */
 export function pieceText(token, byteLevel) {
+  if (/^[▁Ġ]+$/.test(token)) return " ".repeat(token.length);
   if (!byteLevel) return token.replaceAll("▁", " ");
   const bytes = tokenBytes(token);
   return bytes ? new TextDecoder().decode(bytes) : token;

@@ -140,7 +140,8 @@ export class Run {
 
   /** The same without the space before a word, as a reader would write it. */
   word(token) {
-    return visible(pieceText(token, this.byteLevel.target).trim() || token);
+    const text = pieceText(token, this.byteLevel.target);
+    return visible(text.trim() || text || token);
   }
 
   /** Names of several tokens; the space before a word is shown only where it tells two of them apart. */

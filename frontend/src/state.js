@@ -2,7 +2,7 @@
 
 export const CHAPTERS = ["tokens", "embeddings", "encoder", "handover", "step_input", "attention", "state", "choice", "loop"];
 export const STEP_CHAPTERS = ["step_input", "attention", "state", "choice", "loop"];
-export const DEPTHS = ["lines", "bars", "numbers", "vectors"];
+export const DEPTHS = ["bars", "numbers", "vectors"];
 
 /**
  * In the address, sentences, steps, source tokens, layers and heads count from 1, as on the page; head 0 is the mean of all; no level is what suits the run. Step 0

@@ -178,10 +178,17 @@ def _summary_symbol(encoder: Mapping[str, Any]) -> str:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+SPACES = " ▁Ġ"  # as texts and tokenizers write them
+
+
 def token_label(token: Mapping[str, Any]) -> str:
-    """A token of a trace as it is shown: the text it stands for, or its own name where it stands for none."""
+    """
+    A token of a trace as it is shown: the text it stands for, a sign for each space of one that stands for nothing
+    else, or its own name where it stands for none.
+    """
     text = "" if is_unknown(token) else token.get("text", "")
-    return visible(text.strip() or text or token["token"])
+    shown = text.strip() or text or token["token"]
+    return visible(shown) if shown.strip(SPACES) else "␣" * len(shown)
 
 
 def distinct_labels(tokens: Sequence[Mapping[str, Any]]) -> list[str]:

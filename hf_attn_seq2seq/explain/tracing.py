@@ -767,11 +767,11 @@ def _omitted(config: Any, shown: int, vocabulary: int, num_beams: int) -> list[d
     omitted = [
         {
             "what": f"the logits of {vocabulary - shown:,} of the {vocabulary:,} target tokens",
-            "why": "size; the rest of each step is their total probability, and its logsumexp includes them",
+            "why": "size; each step tells their total probability, and what its softmax divides by includes them",
         },
         {
             "what": "the weight matrices, but for a row of some",
-            "why": "size; trace.verify() uses those of the model to recompute what depends on them",
+            "why": "size; when a trace is checked in Python, what depends on them is recomputed from the model's own",
         },
     ]
     if "transformer" in (config.encoder_type, config.decoder_type):

@@ -27,7 +27,7 @@ ARGUMENTS = [
 ]
 
 WIDTHS = (1280, 1024, 768, 390)
-DEPTHS = ("lines", "bars", "numbers", "vectors")
+DEPTHS = ("bars", "numbers", "vectors")
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 needs_axe = pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: run npm ci in frontend/")
 

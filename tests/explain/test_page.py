@@ -344,14 +344,17 @@ def test_changed_weights_give_another_context_and_are_marked(open_page: Callable
     values = traced.arrays["attention.0.values"][0].astype(float)
     before = traced.weights(head=0)[1] @ values
     away = np.linalg.norm(values[0] - before) / np.linalg.norm(before)
-    shown = re.search(r"by ([\d.]+) % of its length", page.locator('[data-shown="edited"]').inner_text())
+    shown = re.search(r"difference is ([\d.]+) times", page.locator('[data-shown="edited"]').inner_text())
     assert shown is not None
-    assert float(shown[1]) == pytest.approx(100 * away, abs=0.51)
+    assert float(shown[1]) == pytest.approx(away, abs=0.0051)
     slider = page.locator('[data-key="a slider 2"]')
     slider.focus()
     slider.press("End")  # all weight on the third token
     sliders = page.locator(".slider").all()
     assert [one.input_value() for one in sliders] == ["0", "0", "1000", *["0"] * (len(sliders) - 3)]
+    page.click('[data-key="a uniform"]')
+    shares = [float(text.removesuffix(" %")) for text in page.locator(".slider-row .share").all_inner_texts()]
+    assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares))
     page.click('[data-key="a reset"]')
     assert page.locator(".warning").count() == 0
 

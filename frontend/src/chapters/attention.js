@@ -53,6 +53,7 @@ export function attention(app, view) {
         row: groupAt(rows, step),
         column: groupAt(columns, source),
         name: "weight",
+        numbers: view.depth !== "bars",
         key: `${view.side} attention`,
         choose: (t, j) => app.set({ step: pick(rows[t].members, step) + 1, source: pick(columns[j].members, source) + 1 }),
         directions: [run.source.direction],
@@ -95,7 +96,7 @@ export function attention(app, view) {
       title,
       null,
       headNote(),
-      depth === "lines" ? null : columns.map(({ name, role, values, says: words }) =>
+      columns.map(({ name, role, values, says: words }) =>
         vectorRow([symbol(name, role), h("span.row-note", {}, says(words))], values, { role, name: `${name}, ${says(words)}` }, depth)),
       vectorRow([symbol("terms", "score"), h("span.row-note", {}, "one for each component; their sum is the score")], terms, { role: "score", name: "terms of the score" }, depth),
       h(
@@ -219,7 +220,7 @@ export function attention(app, view) {
             const left = terms.reduce((rest, term) => rest - rounded(term), rounded(value));
             return [n + 1, ...terms.map(fixed), ...(others ? [fixed(left)] : []), fixed(value)];
           }), { scroll: "context" }),
-      run.heads > 1 && out && depth !== "lines"
+      run.heads > 1 && out
         ? [h("p.note", {}, `The sums of all ${run.heads} heads, ${run.kinds.attention?.projects ? "concatenated and multiplied by a matrix, are" : "concatenated, are"} what the decoder receives:`),
           vectorRow([symbol("c", "value"), " of all heads"], out, { role: "value", name: "context of all heads" }, depth)]
         : null,

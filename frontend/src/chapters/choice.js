@@ -15,7 +15,6 @@ export function choiceAndStop(app, view) {
   const names = run.words(candidates.map(({ token }) => token));
   const name = (item) => names[candidates.findIndex(({ id }) => id === item.id)] ?? run.word(item.token);
   const deep = depth === "numbers" || depth === "vectors";
-  const shown = depth === "lines" ? candidates.slice(0, 3).includes(candidates[chosen]) ? candidates.slice(0, 3) : [...candidates.slice(0, 2), candidates[chosen]] : candidates;
   const row = (item) =>
     h(
       "button.candidate",
@@ -33,7 +32,7 @@ export function choiceAndStop(app, view) {
       h("span.share", {}, deep ? number(item.probability, 5) : percent(item.probability)),
       deep ? [h("span.hidden", {}, ", logit "), h("span.logit", {}, number(item.logit, 4))] : null,
     );
-  const rest = shown === candidates ? entry.rest : 1 - shown.reduce((total, { probability }) => total + probability, 0);
+  const { rest } = entry;
   return [
     section(
       "The most likely next words",
@@ -41,14 +40,14 @@ export function choiceAndStop(app, view) {
         ? "The word of this step was given beforehand; the bars show how likely the model finds it."
         : choice.rank ? `The chosen word is number ${choice.rank + 1} in the model's ranking.` : null,
       deep ? h("p.candidate-head", { "aria-hidden": "true" }, h("span", {}, "word"), h("span"), h("span", {}, "probability"), h("span", {}, candidate.pointer ? "log p" : "logit")) : null,
-      h("div.candidates", { class: deep ? "deep" : "" }, shown.map((item) => sayInstead(app, view, item, name(item), row(item))),
+      h("div.candidates", { class: deep ? "deep" : "" }, candidates.map((item) => sayInstead(app, view, item, name(item), row(item))),
         sayInstead(app, view, null, "", h("div.candidate.rest", {}, h("span.candidate-token", {}, "all others"), bar(rest), h("span.share", {}, deep ? number(Math.max(rest, 0), 5) : percent(Math.max(rest, 0)))))),
       sayAnother(app, view),
       entry.processed.length ? processors() : null,
     ),
     section(
       h("span", {}, "Where the score of ", h("bdi.quoted", {}, name(candidate)), " comes from"),
-      depth === "lines" || candidate.pointer?.logit === null ? null : "The last vector of the step is multiplied, component by component, with the row of the word; the sum is the logit.",
+      candidate.pointer?.logit === null ? null : "The last vector of the step is multiplied, component by component, with the row of the word; the sum is the logit.",
       ...(candidate.pointer?.logit === null ? [] : logit()),
       ...(candidate.pointer ? mixture() : []),
     ),

@@ -47,7 +47,7 @@ export function vectorList(app, view, tokens, array, chosen, goTo, role, name, f
   const max = common(rows);
   return h(
     "div.vector-list",
-    { class: shown.length > 24 ? "long" : "", "data-scroll": `${view.side} list ${name}` },
+    shown.length > 24 ? { class: "long", "data-scroll": `${view.side} list ${name}` } : {},
     shown.map((token, nth) => {
       const index = first + nth;
       return h(
@@ -61,10 +61,10 @@ export function vectorList(app, view, tokens, array, chosen, goTo, role, name, f
         },
         h("bdi.vector-token", {}, token.label),
         wave(rows[nth], { role, name: `${name} of ${token.label}`, max }),
-        view.depth === "lines" ? null : h("span.norm", {}, number(norm(rows[nth]), 2)),
+        h("span.norm", {}, number(norm(rows[nth]), 2)),
       );
     }),
     shown.length < tokens.length && h("p.list-foot", {}, `tokens ${first + 1} to ${end} of ${tokens.length}, around the chosen one`),
-    view.depth === "lines" ? null : h("p.list-foot", {}, "same scale for all; on the right, the norm of each vector, the root of the sum of its numbers squared"),
+    h("p.list-foot", {}, "same scale for all; on the right, the norm of each vector, the root of the sum of its numbers squared"),
   );
 }

@@ -109,6 +109,7 @@ export function selfAttention(app, view, part, layer, row) {
       row,
       column: -1,
       name: "weight",
+      numbers: view.depth !== "bars",
       key: `${view.side} self ${part}`,
       choose: (t) => app.set(goTo(t)),
     }),

@@ -33,7 +33,7 @@ export function handover(app, view) {
       h("p.contrast", {}, "With attention: ", h("bdi.quoted", {}, run.target.text)),
       h("p.contrast", {}, "From one vector: ", h("bdi.quoted", {}, text)),
       table(
-        `BLEU by the number of words of the source: ${lengths.of}`,
+        `BLEU, which counts from 0 to 100 how much of the reference translations’ wording is found, by the number of words of the source: ${lengths.of}`,
         ["words", "texts", "with attention", "", "from one vector", ""],
         lengths.rows.map(([words, count, attending, fixed]) => [words.replace("-", " to "), whole(count), number(attending, 1), bar(attending / 100), number(fixed, 1), bar(fixed / 100, "value")]),
       ),

@@ -7,12 +7,15 @@ const [MOST_ROWS, MOST_COLUMNS] = [48, 64]; // more cells than these cannot be t
  * A table of weights, each cell a button. Weights show as a shade, as the size of a square, and, where there is room, as
  * a number: never as colour alone.
  * @param {{rows: string[], columns: string[], matrix: ArrayLike<number>[], row: number, column: number, name: string,
- *   key: string, choose: (row: number, column: number) => void, directions?: string[]}} options
+ *   key: string, choose: (row: number, column: number) => void, directions?: string[], numbers?: boolean}} options
+ *   `numbers` asks for them however many columns there are
  */
-export function heatmap({ rows, columns, matrix, row, column, name, key, choose, directions = [] }) {
+export function heatmap({ rows, columns, matrix, row, column, name, key, choose, directions = [], numbers = false }) {
   // From this weight on, the other ink reads better on the shade (4.5 to 1 on either side).
   const turn = matchMedia("(prefers-color-scheme: dark)").matches ? 0.575 : 0.615;
-  const size = columns.length > 30 ? "dense" : columns.length > 12 ? "close" : "open";
+  const many = columns.length > 30;
+  const size = columns.length <= 12 ? "open" : numbers ? "narrow" : many ? "dense" : "close";
+  const told = size === "open" || size === "narrow"; // as numbers
   const [top, bottom] = windowAround(row, rows.length, MOST_ROWS);
   const [left, right] = windowAround(Math.max(column, 0), columns.length, MOST_COLUMNS);
   const cell = (weight, t, j, best) => {
@@ -20,11 +23,12 @@ export function heatmap({ rows, columns, matrix, row, column, name, key, choose,
     const place = {
       "data-at": `${t} ${j}`,
       "data-weight": weight,
-      "aria-label": `${rows[t]} looks at ${columns[j]}: ${name} ${size === "open" ? cellNumber(weight) : percent(weight)}`,
+      "aria-label": `${rows[t]} looks at ${columns[j]}: ${name} ${told ? cellNumber(weight) : percent(weight)}`,
       style: { "--weight": weight.toFixed(4), "--side": Math.sqrt(weight).toFixed(4) },
     };
     // Of thousands of cells, only those of the current row are buttons: arrow keys bring any row there.
-    if (size === "dense" && t !== row) return h("td.cell", { ...place, class: looks });
+    const shade = weight >= turn ? "dark" : "";
+    if (many && t !== row) return h("td.cell", { ...place, class: told ? `${looks} ${shade}` : looks }, told ? cellNumber(weight) : null);
     return h(
       "td",
       { class: looks },
@@ -36,9 +40,9 @@ export function heatmap({ rows, columns, matrix, row, column, name, key, choose,
           tabindex: t === row && j === Math.max(column, 0) ? 0 : -1,
           "aria-pressed": String(t === row && j === column),
           "data-key": `${key} ${t} ${j}`,
-          class: weight >= turn ? "dark" : "",
+          class: shade,
         },
-        size === "open" ? cellNumber(weight) : null,
+        told ? cellNumber(weight) : null,
       ),
     );
   };
@@ -47,7 +51,7 @@ export function heatmap({ rows, columns, matrix, row, column, name, key, choose,
     "div.heat-box",
     { "data-scroll": `heat ${key}` },
     parted && h("p.note", {}, `Shown: rows ${top + 1} to ${bottom} of ${rows.length}, columns ${left + 1} to ${right} of ${columns.length}, around the chosen cell.`),
-    size !== "open" && !parted && h("p.note", {}, "The larger a square, the larger the weight; a full cell is 1."),
+    !told && !parted && h("p.note", {}, "The larger a square, the larger the weight; a full cell is 1."),
     h(
       "table.heat",
       { class: size, onkeydown: roam, onclick: (event) => at(event, choose), dir: directions[0] ?? "ltr" },

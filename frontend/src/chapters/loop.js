@@ -87,13 +87,14 @@ function tree(app, view, beams) {
           s("title", {}, `${text}: ${item.state}, log p ${number(item.log_probability, 4)}, sum ${number(item.sum, 4)}${item.score === null ? "" : `, score ${number(item.score, 4)}`}`),
           s("text.sign", { x: item.x, y: item.y + 4 }, SIGNS[item.state]),
           s("text", { x: item.x + 14, y: item.y + 4 }, text.length > 11 ? `${text.slice(0, 10)}…` : text),
-          s("text.tree-sum", { x: item.x + 118, y: item.y + 4, "text-anchor": "end" }, view.depth === "lines" ? "" : number(item.sum, 1)),
+          s("text.tree-sum", { x: item.x + 118, y: item.y + 4, "text-anchor": "end" }, number(item.sum, 1)),
         ),
       );
     }
   });
   return [
-    h("p.legend", {}, h("span", {}, "● kept"), h("span", {}, "× dropped"), h("span", {}, "■ finished"), h("span", {}, h("b", {}, "bold"), ": the path to the result"), h("span", {}, "number: sum of log p so far")),
+    h("p.legend", {}, h("span", {}, "● kept"), h("span", {}, "× dropped"), h("span", {}, "■ finished"), h("span", {}, h("b", {}, "bold"), ": the path to the result"), h("span", {}, "number: sum of log p so far"),
+      placed.some((column) => run.words(column.map(({ token }) => token)).some((text) => text.includes("␣"))) && h("span", {}, "␣ a space")),
     h(
       "div.tree-box",
       { tabindex: 0, role: "group", "aria-label": "Beam tree; a table with the same content follows", "data-scroll": "tree" },

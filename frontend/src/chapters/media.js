@@ -146,6 +146,7 @@ export function overview(app, view) {
         row: Math.floor(source / columns),
         column: source % columns,
         name: "weight",
+        numbers: view.depth !== "bars",
         key: `${view.side} patches`,
         choose: (row, column) => app.set({ source: row * columns + column + 1 }),
       }),

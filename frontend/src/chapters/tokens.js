@@ -40,7 +40,8 @@ export function tokens(app, view) {
         h("div.pieces", {}, group.members.map(piece)),
       ));
     const signs = side.tokens.filter(({ special }) => special).length;
-    const note = `${count(side.tokens.length, "token")} for ${count(side.words.length, "word")}${signs ? `, ${signs} of them added by the tokenizer` : ""}. Under each piece is its number in the vocabulary.`;
+    const spaces = side.tokens.some(({ token, label }) => `${run.piece(token, name)}${label}`.includes("␣"));
+    const note = `${count(side.tokens.length, "token")} for ${count(side.words.length, "word")}${signs ? `, ${signs} of them added by the tokenizer` : ""}. Under each piece is its number in the vocabulary.${spaces ? " ␣ is a space." : ""}`;
     return section(
       title,
       note,

@@ -46,7 +46,7 @@ export function otherViews(app, view) {
     const known = now.filter((each) => each !== null);
     return h("td", { "data-view": key, "data-value": value },
       h("div.measure", {}, fromZero(value, Math.min(0, ...known), Math.max(0, ...known), ROLES[key] ?? "ink"),
-        depth === "lines" ? null : h(value === Math.max(...known) ? "b" : "span", {}, brief(value, digits))));
+        h(value === Math.max(...known) ? "b" : "span", {}, brief(value, digits))));
   }
 
   function words({ title, formula, says, cannot_say: cannot, now }) {

@@ -1,5 +1,5 @@
 // Weights of one step, changed by hand: the context is recomputed here; the words after it where the model is in the page.
-import { h, number, percent } from "../dom.js";
+import { h, number } from "../dom.js";
 import { difference, dot, norm, weightedSum } from "../math.js";
 import { choice, section, symbol, wave } from "../marks.js";
 import { decodedAgain } from "./changes.js";
@@ -68,8 +68,9 @@ export function whatIf(app, view, head) {
   function update(moving = -1) {
     sliders.forEach(({ j, input, shown }) => {
       if (j !== moving) input.value = Math.round(weights[j] * 1000);
-      input.setAttribute("aria-valuetext", percent(weights[j]));
-      shown.textContent = percent(weights[j]);
+      const share = `${(weights[j] * 100).toFixed(1)} %`; // whole percents of equal weights need not add up to 100
+      input.setAttribute("aria-valuetext", share);
+      shown.textContent = share;
     });
     const context = weightedSum(weights, rows);
     const changed = difference(weights, original) > 1e-6;
@@ -79,7 +80,7 @@ export function whatIf(app, view, head) {
       h("p.tiny-label", {}, changed ? "the context with your weights; the outline is the context as it was" : "the context as it was"),
       wave(context, { role: "value", name: "context with your weights", tall: true, ghost: changed ? before : undefined }),
       changed
-        ? h("p.formula", { "data-shown": "edited" }, symbol("c′", "value"), " differs from ", symbol("c", "value"), ` by ${percent(away)} of its length; cosine ${number(similar, 3)}.`)
+        ? h("p.formula", { "data-shown": "edited" }, symbol("c′", "value"), " differs from ", symbol("c", "value"), `: the norm of their difference is ${number(away, 2)} times the norm of `, symbol("c", "value"), `; the cosine between them is ${number(similar, 3)}.`)
         : h("p.note", {}, "Nothing has been changed yet."),
       changed && !changes ? h("p.warning", {}, h("b", {}, "Recomputed in this page, up to the context. "), "The words after it were not re-decoded.") : "",
     );

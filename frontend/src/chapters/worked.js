@@ -100,8 +100,7 @@ function byRow({ products: [first, second], formula, made, recorded }, left, row
 }
 
 /** A number of the decoder's initial state, worked out; or why there is nothing to work out. */
-export function startByRow({ run, depth }) {
-  if (depth === "lines") return null;
+export function startByRow({ run }) {
   const found = workedStart(run);
   if (!found) return run.document.handover.bridge === "zeros" ? h("p.note", {}, "All its numbers are 0: nothing of the source is in it.") : null;
   const { shape: [layers, parts, size] } = run.array("handover.state");
@@ -127,9 +126,9 @@ const AS_THEY_ARE = {
 };
 
 /** A number of what the output layer reads, worked out. */
-export function readoutByRow({ run, step, depth }) {
-  const found = depth === "lines" ? null : workedReadout(run, step);
-  const told = depth !== "lines" && AS_THEY_ARE[run.document.decoder?.readout];
+export function readoutByRow({ run, step }) {
+  const found = workedReadout(run, step);
+  const told = AS_THEY_ARE[run.document.decoder?.readout];
   if (!found) return told ? section("Where r comes from", null, h("p.note", {}, symbol("r", "ink"), told)) : null;
   const { matrix, reads: names } = run.kinds.readout;
   const { at, products } = found;
@@ -151,11 +150,11 @@ const ASKERS = {
 
 /** Where the query of a step and the key of a token come from: one number of each, worked out. */
 export function origins(view, head) {
-  const { run, layer, step, source, depth } = view;
+  const { run, layer, step, source } = view;
   const { matrices, columns } = run.kinds.attention ?? {};
   const array = (name, ...index) => run.row(`attention.${layer}.${name}`, ...index);
   const [query, keys] = [array("query", step, head), array("keys", head, source)];
-  if (depth === "lines" || !matrices || !query || !keys || !columns.some((column) => column.array === "query")) return null;
+  if (!matrices || !query || !keys || !columns.some((column) => column.array === "query")) return null;
   const [asker, asks] = ASKERS[run.document.decoder.query] ?? ["u_t", "the decoder’s state"];
   const at = array("worked")?.[head];
   const made = (name, matrix, states) => {
@@ -185,7 +184,7 @@ export function origins(view, head) {
 
 /** Several heads side by side, and how they are joined; or a word on one. */
 export function heads(app, view) {
-  const { run, layer, step, depth } = view;
+  const { run, layer, step } = view;
   if (run.heads === 1) {
     return section(
       "Heads",
@@ -214,7 +213,7 @@ export function heads(app, view) {
     h("div.miniatures.heads", {}, maps(layer)),
     run.layers.length > 1 && more(app, "heads", `The other layers: ${run.layers.length * run.heads} maps in all`, run.layers.map((one) => h("div.miniatures", {}, maps(one)))),
     h("p.note", {}, `The weighted sums of the heads are concatenated${projects ? ", and a matrix, " : "."}`, projects ? [typeset("W^O"), ", makes the context of them."] : null),
-    projects && row && sums && context && depth !== "lines"
+    projects && row && sums && context
       ? [
         h("p.note", {}, `Number ${joined + 1} of the context is worked out: its row in the matrix is the longest.`),
         product({ left: `c_${joined + 1} = row ${joined + 1} of W^O times the heads’ sums`, row, input: sums, bias: run.row(`attention.${layer}.joining_bias`)?.[0], recorded: context[joined], what: `c${joined + 1}` }),

@@ -46,7 +46,7 @@ export class Engine {
     this.last = null; // the end of the newest run
   }
 
-  /** @param {any} settings what the export wrote into the page @param {(share: number) => void} progress */
+  /** @param {any} settings what the export wrote into the page @param {(read: number, total: number, name: string) => void} progress */
   static async load(settings, progress) {
     if (typeof WebAssembly === "undefined" || !WebAssembly.validate(SIMD)) {
       throw new Refusal("This browser lacks WebAssembly with SIMD, in which the model runs: open the page in a current browser.");

@@ -10,15 +10,16 @@ const digest = async (bytes) =>
  * Reads all of them.
  * @param {{name: string, bytes: number, sha256: string, gzip: boolean}[]} entries
  * @param {string} version of the graphs that the page runs, as they say it themselves
- * @param {(share: number) => void} progress
+ * @param {(read: number, total: number, name: string) => void} progress in bytes, and the file that is read
  * @returns {Promise<Map<string, Uint8Array>>}
  */
 export async function readFiles(entries, version, progress) {
   const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
   let read = 0;
-  const took = (count) => progress((read += count) / total);
   const found = new Map();
   for (const entry of entries) {
+    const took = (count) => progress((read += count), total, entry.name);
+    took(0);
     const inside = document.getElementById(`file ${entry.name}`);
     const bytes = inside ? decoded(inside.textContent) : await fetched(entry, took);
     if (inside) {

@@ -6,6 +6,14 @@ import { Refusal } from "./files.js";
 const BEAMS = [1, 2, 3, 4, 5];
 const SHORT = 60; // characters of a text, where it is only named
 
+/** A file of the page, in words. */
+function whatIs(name) {
+  if (name.endsWith(".safetensors")) return "the weights of the model";
+  if (name.endsWith(".onnx")) return "the steps that the model computes";
+  if (name.endsWith(".json")) return "the vocabulary";
+  return name.startsWith("runtime") ? "ONNX Runtime, which runs the model" : "the rules that part sentences";
+}
+
 /**
  * @param {any} settings what the export wrote into the page
  * @param {HTMLElement} page where the runs are shown
@@ -14,6 +22,7 @@ export function makeForm(settings, page) {
   const text = h("textarea", { id: "text", rows: 2, spellcheck: "false", autocomplete: "off", "aria-label": "Your text", "aria-describedby": "said" });
   const given = h("input", { id: "given", type: "text", autocomplete: "off", spellcheck: "false", "aria-label": "A translation for the model to follow" });
   const bar = h("progress", { max: 1, value: 0, "aria-label": "loading the model" });
+  const loading = h("p.caption.loading"); // not spoken: it changes all the time
   const said = h("output.said", { id: "said", for: "text", role: "status" });
   const earlier = h("p.earlier", { hidden: true });
   const beams = h("div.beams");
@@ -30,10 +39,19 @@ export function makeForm(settings, page) {
         settings.examples.map((example) => h("button.option", { type: "button", onclick: () => begin(example.text) }, example.name))),
       h("details.follow", {}, h("summary", {}, "A translation for the model to follow"), given,
         h("p.caption", {}, "It is said word by word, and no beams are kept. Empty this field, and the model writes its own."))),
-    bar, said, earlier);
+    bar, loading, said, earlier);
   tellBeams();
   tell("Loading the model …");
-  return { box, connect, answered, failed, progress: (share) => (bar.value = share) };
+  return { box, connect, answered, failed, progress };
+
+  /** Tells how much of the files has been read, and what comes next. */
+  function progress(read, total, name) {
+    bar.value = read / total;
+    const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+    loading.textContent = read < total
+      ? `${megabytes(read)} of ${megabytes(total)} MB read, now ${whatIs(name)}. Then the model is started, and translates the text above.`
+      : `All ${megabytes(total)} MB are read. The model is being started, and translates the text above.`;
+  }
 
   /** What stands in the fields. */
   function question() {
@@ -44,6 +62,7 @@ export function makeForm(settings, page) {
   function connect(to) {
     asking = to;
     bar.remove();
+    loading.remove();
     for (const field of [text, given]) {
       const edited = () => asking.edit({ ...question(), place: text.selectionStart });
       // While a letter is composed, it is no text yet.
@@ -83,6 +102,7 @@ export function makeForm(settings, page) {
   /** Tells why there is no answer, and whose the pictures are that stay. @param {string|null} shown */
   function failed(error, shown = null) {
     bar.remove();
+    loading.remove();
     if (!(error instanceof Refusal)) console.warn(error);
     tell(error instanceof Refusal ? error.message : `The model could not be run here (${String(error.message ?? error).split("\n")[0]}): reload the page, or try a shorter text.`, true);
     page.classList.toggle("of-earlier", shown !== null);

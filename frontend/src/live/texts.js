@@ -15,12 +15,14 @@ function escaped(text) {
   return safe.trim() ? safe : `'${safe}'`;
 }
 
+const SPACES = /^[ ▁Ġ]+$/; // as texts and tokenizers write them
 const closed = (text) => (RIGHT_TO_LEFT.test(text) ? `${text}\u200e` : text);
 const isUnknown = ({ token }) => token === "<unk>" || token === "[UNK]";
 
 function label(token) {
   const text = isUnknown(token) ? "" : (token.text ?? "");
-  return escaped(text.trim() || text || token.token);
+  const shown = text.trim() || text || token.token;
+  return SPACES.test(shown) ? "␣".repeat(shown.length) : escaped(shown);
 }
 
 const quoted = (token) => `"${closed(label(token))}"`;
