@@ -439,6 +439,7 @@ def _told(told: Told) -> ChapterText:
 
 def _tokens(title: str, facts: Facts) -> ChapterText:
     labels = " | ".join(token_label(token) for token in facts.source)
+    labels += " (␣ is a space)" if "␣" in labels else ""
     first = next((token for token in facts.source if not token["special"]), facts.source[0])
     plain = (
         f"The text is split into {_count(facts.count, 'token')}, the pieces that the model knows: {labels}. "

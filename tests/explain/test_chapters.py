@@ -165,6 +165,14 @@ def test_step_sentence_of_spread_weights_names_two_places(traced):
     assert 'looked most at "cat" (0.40), then at "on" (0.30).' in step_sentence(made, 1)
 
 
+def test_a_piece_that_is_a_space_has_one_sign(traced):
+    tokens = traced.document["source"]["tokens"]
+    for name, text in (("▁", ""), ("Ġ", " "), ("ĠĠ", "  ")):
+        tokens[1].update(token=name, text=text)
+        assert token_label(tokens[1]) == "␣" * len(name)
+        assert "␣ is a space" in chapter_texts(traced)["tokens"].plain
+
+
 def test_step_sentence_tells_repeated_words_apart(traced):
     # The text has "the" twice.
     made = edited(traced)

@@ -63,6 +63,7 @@ export function makeForm(settings, page) {
     asking = to;
     bar.remove();
     loading.remove();
+    tell("Translating …");
     for (const field of [text, given]) {
       const edited = () => asking.edit({ ...question(), place: text.selectionStart });
       // While a letter is composed, it is no text yet.

@@ -98,10 +98,11 @@ export function textsOf({ chapters, sentences }, document, arrays) {
   const first = source.tokens.find(({ special }) => !special) ?? source.tokens[0];
   const unknown = source.tokens.find((token) => isUnknown(token));
   const changed = steps.filter(({ processed }) => processed.length).length;
+  const labels = source.tokens.map(label).join(" | ");
   const slots = {
     S: count(source.tokens.length),
     T: count(steps.length),
-    labels: source.tokens.map(label).join(" | "),
+    labels: `${labels}${labels.includes("␣") ? " (␣ is a space)" : ""}`,
     first: closed(label(first)),
     id: String(first.id),
     written: unknown?.span ? escaped([...source.text].slice(...unknown.span).join("")) : "",
