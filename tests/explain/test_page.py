@@ -388,6 +388,8 @@ def test_runs_of_what_if_and_a_second_model_stand_beside(
         page.click(f'[data-chapter="{chapter}"]')
         assert page.locator(".stage h2").count() == 1
         assert page.locator(".check.bad").count() == 0
+        if chapter == "choice":  # in both
+            assert page.locator("main").inner_text().count("made of the new state s and the context c,") == 2
 
 
 def test_other_views_stand_beside_the_weights(open_page: Callable[..., Page], traced: Trace) -> None:

@@ -115,10 +115,11 @@ export function startByRow({ run }) {
   ];
 }
 
+/** What the readout reads, in words, by array. */
 const READ = {
-  "decoder.state": ["the new state ", symbol("s", "query")],
-  "attention.0.context": ["the context ", symbol("c", "value")],
-  "decoder.embeddings": "the embedding of the previous word",
+  "decoder.state": () => ["the new state ", symbol("s", "query")],
+  "attention.0.context": () => ["the context ", symbol("c", "value")],
+  "decoder.embeddings": () => "the embedding of the previous word",
 };
 const AS_THEY_ARE = {
   linear: " is the new state itself: there is no matrix between.",
@@ -135,7 +136,7 @@ export function readoutByRow({ run, step }) {
   return section(
     "Where r comes from",
     null,
-    h("p.note", {}, symbol("r", "ink"), " is made of ", listed(names.map((name) => READ[name])), ", one behind the other: together ", h("i", {}, "x"), `, ${whole(products[0].row.length)} numbers. `,
+    h("p.note", {}, symbol("r", "ink"), " is made of ", listed(names.map((name) => READ[name]())), ", one behind the other: together ", h("i", {}, "x"), `, ${whole(products[0].row.length)} numbers. `,
       `Number ${at + 1} is worked out: its ${products.length > 1 ? "two rows in the matrix are" : "row in the matrix is"} the longest.`),
     byRow(found, `r_${at + 1}`, `${products.length * at + 1} of ${matrix}`, "x", `r${at + 1}`),
   );
