@@ -32,6 +32,7 @@ from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text,
 
 SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2")
+MOST_SENTENCES = 100  # of a text; each takes about a second, and a page holds fewer
 CHANGE = re.compile(r"(?:(source|mute|cover|heads)|(target|weights|heads)\.(-?\d+))=(.*)", re.DOTALL)
 
 
@@ -217,6 +218,10 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
     count = 1
     if options.target is None and splits_sentences(model.config, options.split_sentences):
         count = len(split_text(options.text, source_language(reader)))
+    if count > MOST_SENTENCES:
+        raise ValueError(
+            f"The text has {count:,} sentences, each of which is traced: give at most {MOST_SENTENCES} at once."
+        )
     sentence = 0 if options.sentence is None else from_one("sentence", options.sentence, count)
     if count == 1:
         return _Traced([trace(model, reader, options.text.strip(), options.target, **run)], 0)

@@ -105,6 +105,11 @@ def test_a_paragraph_is_shown_sentence_by_sentence(folder: Path, capsys: pytest.
     assert "house" in shown.partition("The cat is on the mat.")[2]
 
 
+def test_a_text_of_too_many_sentences_is_told(folder: Path) -> None:
+    with pytest.raises(ValueError, match="The text has 555 sentences, each of which is traced: give at most 100"):
+        main([str(folder / "attention"), "The cat is on the mat with a dog. " * 555])
+
+
 def test_examples_are_explained_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(folder / "attention")
     main([model, "--example", "paragraph", "--plain", "--chapter", "tokens", "--sentence", "2", "--beams", "1"])
