@@ -68,13 +68,6 @@ def run(options: argparse.Namespace) -> None:
     changes = [read_change(change) for change in options.what_if]
     made = _trace(options, console)
     traced = made.shown
-    read = "".join(each.document["source"]["text"] for each in made.sentences)
-    if (
-        traced.input is None
-        and options.text is not None
-        and len("".join(read.split())) < len("".join(options.text.split()))
-    ):
-        print("warning: the text is longer than the model can read, and was truncated.", file=sys.stderr)
     if options.step is not None:
         options.step = from_one("step", options.step, len(traced.document["steps"]))
     if options.layer != -1:
