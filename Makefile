@@ -1,10 +1,10 @@
-# make demo, make test, make quality, make pictures: each creates .venv and installs its dependencies on first use.
+# make demo, make test, make test-all, make quality, make pictures: each creates .venv and installs its dependencies on first use.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo test quality benchmark page page-check pictures clean
+.PHONY: demo test test-all quality benchmark page page-check pictures clean
 
 $(READY): pyproject.toml constraints.txt
 	@echo "Installing into .venv: about 2 GB, which takes some minutes."
@@ -18,6 +18,10 @@ demo: $(READY)
 # One thread per worker: on few cores, threads of several workers only wait for each other.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -q $(TESTS)
+
+# All cases of the tests that have many: hours on two cores.
+test-all: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -q --all-cases $(TESTS)
 
 quality: $(READY)
 	$(BIN)/ruff check .

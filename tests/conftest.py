@@ -9,7 +9,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 import torch
+
+from tests.cases import some_cases
 
 
 # What torch compiled for one instruction set crashes a run under ATEN_CPU_CAPABILITY of another: a cache for each.
@@ -21,3 +24,15 @@ torch.set_num_threads(1)
 # Graphs that tests make stay theirs.
 _graphs = tempfile.TemporaryDirectory()
 os.environ["HF_ATTN_SEQ2SEQ_CACHE"] = _graphs.name
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-cases", action="store_true", help="run all cases of tests that have many")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Whoever names a case or a test, or looks for one, means what they name.
+    asked = config.option.all_cases or config.option.keyword or any("::" in each for each in config.args)
+    if not asked:
+        items[:], left = some_cases(items)
+        config.hook.pytest_deselected(items=left)
