@@ -403,6 +403,7 @@ def test_what_is_typed_is_shown_and_what_cannot_be_read_is_told(
         translation = trace(model, tokenizer, text, num_beams=1).document["target"]["text"]
         page.locator("#said").filter(has_text=translation).wait_for()
         page.locator(".run-choice").first.wait_for()
+        assert page.locator("#said .strange").count() == (text[0] == "猫")  # a script that the tokenizer has not seen
         assert_run(page, model, tokenizer, text)
     page.locator("summary", has_text=re.compile(r"^All \d+ checks of the trace passed: ")).wait_for()
     for change, check in ({SPOIL_ARRAY % name: check for name, check in SPOILED.items()} | SPOILED_STEP).items():

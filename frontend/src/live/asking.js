@@ -102,7 +102,7 @@ export class Asking {
       });
       rows[index] = { ...rows[index], ...this.told(sentences[index]), pending: false };
     };
-    const tell = () => this.tell.answered({ text: question.text, sentences, rows, chosen, took: performance.now() - began });
+    const tell = () => this.tell.answered({ text: question.text, sentences, rows, run: this.app.runs[this.app.state.run - 1] ?? this.app.runs[0], took: performance.now() - began });
     await make(chosen);
     const runs = this.runsOf(sentences[chosen]);
     const changed = await this.changing.again(runs, new Set(sentences.map(({ text }) => text)), wanted);

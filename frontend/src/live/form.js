@@ -14,6 +14,16 @@ function whatIs(name) {
   return name.startsWith("runtime") ? "ONNX Runtime, which runs the model" : "the rules that part sentences";
 }
 
+/** What is to be said of a text in letters that the tokenizer hardly knows; else empty. */
+function strange({ source: { text, tokens } }) {
+  const own = tokens.filter(({ special }) => !special);
+  const unknown = own.filter(({ token }) => ["<unk>", "[UNK]"].includes(token)).length;
+  if (2 * unknown > own.length) return `The tokenizer does not know most of this text (${whole(unknown)} of ${whole(own.length)} tokens are unknown): do not rely on the translation.`;
+  const characters = [...text].length;
+  if (own.length > characters) return `The tokenizer cuts these ${whole(characters)} characters into ${whole(own.length)} parts of characters: it hardly knows this script, so do not rely on the translation.`;
+  return "";
+}
+
 /**
  * @param {any} settings what the export wrote into the page
  * @param {HTMLElement} page where the runs are shown
@@ -88,14 +98,14 @@ export function makeForm(settings, page) {
     }, "beams"));
   }
 
-  function answered({ text: source, sentences, rows, took }) {
+  function answered({ text: source, sentences, rows, run, took }) {
     const gap = (index) => (index ? source.slice(sentences[index - 1].end, sentences[index].start) || " " : "");
     const waiting = rows.filter(({ pending }) => pending).length;
     const told = rows.filter(({ pending }) => !pending).map(({ index, translation }) => gap(index) + translation).join("");
     const time = `${whole(Math.round(took))} ms, in this browser`;
     said.classList.remove("wrong");
     // Where it can be seen, the translation stands with its source.
-    said.replaceChildren(h("bdi.hidden", {}, told), " ", h("span.time", {}, waiting ? `${whole(rows.length - waiting)} of ${whole(rows.length)} sentences …` : time));
+    said.replaceChildren(h("bdi.hidden", {}, told), " ", h("span.time", {}, waiting ? `${whole(rows.length - waiting)} of ${whole(rows.length)} sentences …` : time), ...(strange(run) ? [" ", h("span.strange", {}, strange(run))] : []));
     page.classList.remove("of-earlier");
     earlier.hidden = true;
   }
