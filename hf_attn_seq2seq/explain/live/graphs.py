@@ -273,17 +273,21 @@ class StepGather(Gather):
 
 
 class RowsGraph(nn.Module):
-    """[`output_rows`] of ids `(N,)`, and [`worked_rows`], which are the same in all runs."""
+    """
+    [`output_rows`] of ids `(N,)`, and [`worked_rows`], which are the same in all runs: constants, for which no matrix
+    is read.
+    """
 
     def __init__(self, model: AttnSeq2SeqForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
+        self.worked = worked_rows(model)
 
     def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(_apart(self.arrays({"ids": ids})))
 
     def arrays(self, sample: Tensors) -> Tensors:
-        return {**output_rows(self.model, sample["ids"]), **worked_rows(self.model)}
+        return {**output_rows(self.model, sample["ids"]), **self.worked}
 
 
 def _apart(arrays: Tensors) -> Iterator[torch.Tensor]:
