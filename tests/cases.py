@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
-Which cases of a test with many run where not all do: a test that crosses what can be combined has hundreds, of which
-most repeat what others show.
+Which cases of a test run where not all do: a test that crosses what can be combined has hundreds, of which most repeat
+what others show, and of a test whose cases take seconds each (`pytest.mark.costly`) every third runs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 
 FEW = 12  # tests with no more cases run all of them
 SHARE = 4  # at least one case in so many runs
+COSTLY = 3  # exactly one in so many
 
 
 def spread(cases: Sequence[frozenset[Hashable]]) -> list[int]:
@@ -51,13 +52,19 @@ def values_of(item: pytest.Function) -> frozenset[Hashable]:
 
 
 def some_cases(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
-    """The tests to run, of those with many cases some, and the cases that are left out."""
-    places: defaultdict[str, list[int]] = defaultdict(list)
+    """The tests to run, and the cases that are left out. Costly tests of several classes are cases of one."""
+    tests: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
     for place, item in enumerate(items):
-        places[item.nodeid.partition("[")[0] if hasattr(item, "callspec") else item.nodeid].append(place)
+        costly = item.get_closest_marker("costly") is not None
+        path, *classes, name = item.nodeid.partition("[")[0].split("::")
+        tests["::".join([path, name] if costly else [path, *classes, name]), costly].append(place)
     kept: set[int] = set()
-    for every in places.values():
-        if len(every) <= FEW:
+    turn = 0  # of the classes, whose tests are in the same order
+    for (_, costly), every in tests.items():
+        if costly and len(every) >= COSTLY:
+            kept.update(every[turn % COSTLY :: COSTLY])
+            turn += 1
+        elif len(every) <= FEW:
             kept.update(every)
         else:
             kept.update(every[place] for place in spread([values_of(items[place]) for place in every]))

@@ -30,6 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-cases", action="store_true", help="run all cases of tests that have many")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "costly: of its cases, which take seconds each, every third runs")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Whoever names a case or a test, or looks for one, means what they name.
     asked = config.option.all_cases or config.option.keyword or any("::" in each for each in config.args)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cases import FEW, SHARE, spread
+from tests.cases import FEW, SHARE, some_cases, spread
 from tests.conftest import pytest_collection_modifyitems
 
 
@@ -24,8 +24,20 @@ def test_every_value_occurs_about_equally_often() -> None:
     assert sorted(spread(alone)) == list(range(50))  # no case repeats another
 
 
-def item(name: str, **params: object) -> Any:
-    return SimpleNamespace(nodeid=f"tests/test_x.py::{name}[{params}]", callspec=SimpleNamespace(params=params))
+def item(name: str, marks: tuple[str, ...] = (), **params: object) -> Any:
+    return SimpleNamespace(
+        nodeid=f"tests/test_x.py::{name}[{params}]" if params else f"tests/test_x.py::{name}",
+        callspec=SimpleNamespace(params=params),
+        get_closest_marker=lambda mark: mark if mark in marks else None,
+    )
+
+
+def test_of_costly_tests_every_third_runs_in_turn() -> None:
+    items = [item(f"{each}::test_{name}", ("costly",)) for each in ("A", "B", "C", "D") for name in "xyz"]
+    kept, left = some_cases(items)
+    assert [each.nodeid.partition("::")[2] for each in kept] == ["A::test_x", "B::test_y", "C::test_z", "D::test_x"]
+    assert len(kept) + len(left) == len(items)
+    assert len(some_cases([item("test_one", ("costly",), size=size) for size in range(2)])[0]) == 2
 
 
 @pytest.mark.parametrize(
@@ -41,7 +53,7 @@ def item(name: str, **params: object) -> Any:
 def test_all_of_them_run_where_they_are_asked_for(asked: dict[str, Any], kept: int) -> None:
     fields = [{"a": 1, "b": 2}, {"a": 2, "b": 2}, {"a": 1, "b": 1}]
     many = [item("test_many", size=size, fields=each) for size, each in product(range(8), fields)]
-    items = [*many, *(item("test_few", size=size) for size in range(FEW)), SimpleNamespace(nodeid="test_one")]
+    items = [*many, *(item("test_few", size=size) for size in range(FEW)), item("test_one")]
     before, left_out = list(items), []
     options = SimpleNamespace(all_cases=asked.get("all_cases", False), keyword=asked.get("keyword", ""))
     hook = SimpleNamespace(pytest_deselected=lambda items: left_out.extend(items))

@@ -448,6 +448,7 @@ def test_two_processes_with_sharded_weights(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.costly
 @families
 def test_compiled_forward_is_one_graph(family: str) -> None:
     model = make(family)
@@ -458,6 +459,7 @@ def test_compiled_forward_is_one_graph(family: str) -> None:
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
+@pytest.mark.costly
 @families
 def test_compiled_generation(family: str) -> None:
     model = make(family)
@@ -479,6 +481,7 @@ def test_compiled_generation(family: str) -> None:
     assert torch.equal(compiled, plain)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("family", ["gru", "transformer"])
 def test_compiled_training_step(family: str) -> None:
     batch = {**inputs(), "labels": inputs()["decoder_input_ids"]}
@@ -493,6 +496,7 @@ def test_compiled_training_step(family: str) -> None:
         torch.testing.assert_close(gradients[1][name], gradient, msg=name)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("family", ["gru", "transformer"])
 def test_inductor_forward(family: str) -> None:
     model = make(family)

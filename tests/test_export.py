@@ -66,6 +66,7 @@ def assert_same_outputs(got: Any, expected: Any) -> None:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.costly
 @families
 @pytest.mark.parametrize("part", ["base", "whole"])
 def test_torch_export(family: str, part: str) -> None:
@@ -78,6 +79,7 @@ def test_torch_export(family: str, part: str) -> None:
     assert_same_outputs(exported(**other), eager(model, other))
 
 
+@pytest.mark.costly
 @families
 def test_torch_export_of_attentions_and_states(family: str) -> None:
     model = make(family)
@@ -102,6 +104,7 @@ def test_torch_export_without_masks_or_from_embeddings(family: str) -> None:
     assert_same_outputs(exported(**batch), eager(model, batch))
 
 
+@pytest.mark.costly
 @families
 def test_dynamic_shapes(family: str) -> None:
     model = make(family)
@@ -117,6 +120,7 @@ def test_dynamic_shapes(family: str) -> None:
             exported(**longer)
 
 
+@pytest.mark.costly
 @families
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 def test_parts_of_generation(family: str, cache: str) -> None:

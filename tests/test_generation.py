@@ -27,6 +27,7 @@ from hf_attn_seq2seq.decoding import Ensemble
 from .helpers import END, PAD, SCANNED, START, padded_batch, scrambled, tiny_config, tiny_model
 
 
+pytestmark = pytest.mark.costly  # by the number of cases
 STEPS = 8
 LENGTHS = (5, 3, 7, 4)
 BATCH = padded_batch(LENGTHS)
@@ -586,6 +587,7 @@ def test_static_cache(name: str, num_beams: int) -> None:
         assert texts(outputs.sequences) == best(name, num_beams)[::order]
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(
     "name", ["bahdanau", "luong", "gru_coverage", "lstm_local_m", "gru_none", "transformer_rotary"]
 )

@@ -97,6 +97,7 @@ def weights(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().float().flatten() for parameter in model.parameters()])
 
 
+@pytest.mark.costly
 @families
 @pytest.mark.parametrize("seq2seq", [False, True], ids=["Trainer", "Seq2SeqTrainer"])
 def test_gradient_accumulation_changes_nothing(family: str, seq2seq: bool, tmp_path: Path) -> None:
@@ -129,6 +130,7 @@ class Gradients(TrainerCallback):
             self.first = {name: weight.grad.clone() for name, weight in model.named_parameters()}
 
 
+@pytest.mark.costly
 @families
 @pytest.mark.parametrize(("batch", "accumulated"), [(16, 4), (8, 8)])
 def test_the_accumulated_gradient_is_that_of_the_large_batch(
@@ -237,6 +239,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(family: str, reentrant:
         torch.testing.assert_close(checkpointed[name], gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.costly
 @families
 def test_trainer_with_gradient_checkpointing_learns_alike(family: str, tmp_path: Path) -> None:
     runs = []
@@ -268,6 +271,7 @@ def test_bfloat16(family: str) -> None:
     assert tokens.shape == (5, 7)
 
 
+@pytest.mark.costly
 @families
 def test_bfloat16_autocast_in_trainer(family: str, tmp_path: Path) -> None:
     runs = []
@@ -280,6 +284,7 @@ def test_bfloat16_autocast_in_trainer(family: str, tmp_path: Path) -> None:
     torch.testing.assert_close(runs[1], runs[0], rtol=0.05, atol=0.05)
 
 
+@pytest.mark.costly
 @families
 def test_resuming_continues_the_same_run(family: str, tmp_path: Path) -> None:
     arguments = {
@@ -320,12 +325,14 @@ def overfit(**fields: Any) -> None:
         assert row[1 : 1 + len(example["labels"])] == example["labels"]
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(("encoder_type", "decoder_type"), STACK_PAIRS)
 def test_overfits_reversal(encoder_type: str, decoder_type: str) -> None:
     kind = "multi_head" if decoder_type == "transformer" else "additive"
     overfit(encoder_type=encoder_type, decoder_type=decoder_type, attention_type=kind)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("decoder_type", STACK_TYPES)
 def test_overfits_reversal_without_attention(decoder_type: str) -> None:
     overfit(encoder_type="gru", decoder_type=decoder_type, attention_type="none")
@@ -396,6 +403,7 @@ def test_two_processes_train_as_one_with_the_doubled_batch(tmp_path: Path) -> No
         assert two["predictions"] == one["predictions"]
 
 
+@pytest.mark.costly
 @families
 @pytest.mark.parametrize("has_generation_config", [True, False])
 def test_a_model_saved_by_a_trainer_generates_with_its_cache(

@@ -13,7 +13,8 @@ the original runs too where it applies:
 The third of its kind, the check of key-value shapes during generation, belongs to a mixin that the source distribution
 leaves out (see `harness.py`); `tests/test_generation.py` has its place.
 
-A skip counts as a failure unless BART skips the same test for the same reason; `conftest.py` sees to it.
+A skip counts as a failure unless BART skips the same test for the same reason; `conftest.py` sees to it. Unless all
+cases are asked for, each test runs on three of the kinds, in turn.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import unittest
 from typing import Any, ClassVar
 from unittest import mock
 
+import pytest
 import torch
 from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
@@ -38,6 +40,7 @@ GenerationTesterMixin: Any = _common.GenerationTesterMixin
 ConfigTester: Any = transformers_tests("test_configuration_common").ConfigTester
 
 Inputs = dict[str, torch.Tensor]
+pytestmark = pytest.mark.costly
 
 
 class AttnSeq2SeqTester:

@@ -222,6 +222,7 @@ def assert_changed(page: Page, parent: Trace) -> None:
         assert [check["name"] for check in found["checks"] if not check["passed"]] == []
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_as_in_python(kind: str, open_page: Callable[[str], Page], tokenizer: Any, tmp_path: Path) -> None:
     model = save(tmp_path / "model", tokenizer, **KINDS[kind])
@@ -358,6 +359,7 @@ def tokenizers() -> dict[str, Any]:
     }
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "symbol", "lowercase", "apart"])
 def test_every_vocabulary_as_in_python(kind: str, open_page: Callable[[str], Page], tmp_path: Path) -> None:
     tokenizer = tokenizers()[kind]

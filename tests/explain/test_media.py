@@ -388,6 +388,7 @@ def test_resampling_is_the_mean_of_parts() -> None:
     np.testing.assert_allclose(resampled(np.arange(3.0), 3), [0, 1, 2])
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("figure", ["alignment", "step", "states", "heads"])
 def test_figures_are_reproducible_and_say_what_they_show(media: Trace, tmp_path: Path, figure: Any) -> None:
     files = [tmp_path / f"{name}.png" for name in ("first", "second")]

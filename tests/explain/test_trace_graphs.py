@@ -62,6 +62,7 @@ def make(folder: Path, vocab_size: int, **fields: Any) -> tuple[Any, TraceGraphs
     return model, TraceGraphs(folder)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("fields", KINDS, ids=lambda fields: "-".join(map(str, fields.values())))
 def test_every_kind(fields: dict[str, Any], tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
     model, graphs = make(tmp_path, len(tokenizer), **fields)

@@ -117,6 +117,7 @@ def search(model: Any, batch: Batch, **options: Any) -> Any:
     )
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("fields", [*kinds(), *OTHERS], ids=lambda fields: "-".join(map(str, fields.values())))
 def test_same_as_pytorch(fields: dict[str, Any], tmp_path: Path) -> None:
     model, exported = make(tmp_path, **fields)

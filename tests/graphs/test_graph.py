@@ -81,6 +81,7 @@ class Pair:
         return int(ends[0]) + 1 if len(ends) else len(row) - 1
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("fields", [*kinds(), *OTHERS], ids=lambda fields: "-".join(map(str, fields.values())))
 def test_every_kind(fields: dict[str, Any], tmp_path: Path) -> None:
     pair = Pair(tmp_path, **fields)
@@ -187,6 +188,7 @@ def test_the_search_is_set_by_plain_inputs_whose_usual_values_the_graph_tells(tm
     assert {each.name for each in session.get_inputs()} == {"input_ids", "attention_mask", *told}
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("readout", [Readout(), Readout(0, shift=1), Readout(-2, 1, 2), Readout(1, -1, shift=40)])
 def test_unless_asked_it_returns_the_rows_that_alignment_json_names(
