@@ -47,7 +47,7 @@ frontend/node_modules: frontend/package.json frontend/package-lock.json
 	cd frontend && npm ci --silent
 	touch $@
 
-# The pictures in the README, from the model that make demo trains; needs chromium.
+# The pictures in the README, from the packaged model; needs chromium.
 pictures: $(READY)
 	$(BIN)/python docs/make_pictures.py
 

@@ -26,11 +26,11 @@ def main() -> None:
     parser.add_argument(
         "model",
         nargs="?",
-        default="outputs/demo",
-        help="a trained model's folder (default: %(default)s, which make demo trains)",
+        default="en-fr-small",
+        help="a trained model's folder (default: the packaged model %(default)s)",
     )
     parser.add_argument(
-        "--text", default="The cat is on the mat .", help="the sentence to explain (default: %(default)r)"
+        "--text", default="The cat is on the mat.", help="the sentence to explain (default: %(default)r)"
     )
     files = {"nargs": 2, "metavar": ("MODEL", "FILE")}
     parser.add_argument("--heard", help="a model that hears and a recording: make docs/heard.png", **files)
