@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """
 Which cases of a test run where not all do: a test that crosses what can be combined has hundreds, of which most repeat
-what others show, and of a test whose cases take seconds each (`pytest.mark.costly`) every third runs.
+what others show, and of a test whose cases take seconds each (`pytest.mark.costly`) every fourth runs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pytest
 
 
 FEW = 12  # tests with no more cases run all of them
-SHARE = 4  # at least one case in so many runs
-COSTLY = 3  # exactly one in so many
+SHARE = 8  # at least one case in so many runs
+COSTLY = 4  # exactly one in so many
 
 
 def spread(cases: Sequence[frozenset[Hashable]]) -> list[int]:

@@ -27,7 +27,6 @@ from hf_attn_seq2seq.decoding import Ensemble
 from .helpers import END, PAD, SCANNED, START, padded_batch, scrambled, tiny_config, tiny_model
 
 
-pytestmark = pytest.mark.costly  # by the number of cases
 STEPS = 8
 LENGTHS = (5, 3, 7, 4)
 BATCH = padded_batch(LENGTHS)

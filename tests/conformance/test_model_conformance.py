@@ -14,7 +14,7 @@ The third of its kind, the check of key-value shapes during generation, belongs 
 leaves out (see `harness.py`); `tests/test_generation.py` has its place.
 
 A skip counts as a failure unless BART skips the same test for the same reason; `conftest.py` sees to it. Unless all
-cases are asked for, each test runs on three of the kinds, in turn.
+cases are asked for, each test runs on two or three of the kinds, in turn.
 """
 
 from __future__ import annotations
