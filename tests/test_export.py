@@ -165,6 +165,7 @@ def generate_with_graphs(exported: ExportedModel, model: PreTrainedModel, batch:
     return torch.cat(tokens, dim=1)
 
 
+@pytest.mark.costly
 @families
 def test_exported_steps_generate(family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     # Loading warns of classes that pickle refuses, with a broken format string, which pytest's log capture turns

@@ -108,6 +108,7 @@ def test_the_rooms_above_import_absolutely() -> None:
     assert not relative
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("name", sorted(model_room()))
 def test_the_model_room_can_be_taken_away(name: str) -> None:
     room = {file.removesuffix(".py") for file in model_room()}

@@ -300,6 +300,7 @@ def wide_model(kind: str, scale: float, **fields: Any) -> AttnSeq2SeqForConditio
     return tiny_model(scale=scale, **sizes, num_attention_heads=2, **KINDS[kind], **fields)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_have_no_neighbours(kind: str, tmp_path: Path) -> None:
     """
@@ -350,12 +351,14 @@ def neighbours(folder: Path, model: AttnSeq2SeqForConditionalGeneration) -> int:
     return count
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("kind", KINDS)
 def test_tokens_have_no_neighbours(kind: str, seed: int, tmp_path: Path) -> None:
     assert neighbours(tmp_path, wide_model(kind, 0.3, seed=seed, tie_word_embeddings=False)) == 0
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_one_range_for_a_batch_they_would(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As dynamic quantization has it: what shows that the test above can fail."""
