@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from xxhash import xxh3_64
 
-from hf_attn_seq2seq.data.readers import BadRow, Row
+from hf_attn_seq2seq.data.readers import BadRow, LeftOut, Row
 from hf_attn_seq2seq.data.settings import SourceKind
 from hf_attn_seq2seq.media import read_audio, read_image
 from hf_attn_seq2seq.resampling import resample
@@ -217,14 +217,14 @@ class FeatureFile:
 
 
 def media_rows(
-    rows: Iterator[Row | BadRow],
+    rows: Iterator[Row | BadRow | LeftOut],
     reader: FeatureReader,
     writer: FeatureWriter,
     base: Path,
     shown_from: Path,
     versions: bool,
     processes: int = 1,
-) -> Iterator[MediaRow | BadRow]:
+) -> Iterator[MediaRow | BadRow | LeftOut]:
     """
     The rows of a table with the features of their files, which are written on the way; bad files are bad rows.
 
@@ -243,7 +243,7 @@ def media_rows(
             work = (reader.read, sources, names, itertools.repeat(versions))
             found = iter(workers.map(*work) if workers is not None else map(*work))
             for row in chunk:
-                if isinstance(row, BadRow):
+                if isinstance(row, BadRow | LeftOut):
                     yield row
                     continue
                 if not row.source or not row.target:

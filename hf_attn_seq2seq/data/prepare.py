@@ -45,7 +45,7 @@ from hf_attn_seq2seq.data.features import (
     content_hash,
     media_rows,
 )
-from hf_attn_seq2seq.data.readers import BadRow, OpenSource, Row, file_sha256, local_folder, open_source
+from hf_attn_seq2seq.data.readers import BadRow, LeftOut, OpenSource, Row, file_sha256, local_folder, open_source
 from hf_attn_seq2seq.data.settings import FEATURES, MEDIA, DataSettings, SourceSettings
 from hf_attn_seq2seq.data.splits import (
     Components,
@@ -239,6 +239,9 @@ def _settings_that_count(data: DataSettings, reader: FeatureReader | None) -> di
     for name, usual in (("source_kind", "text"), ("group", None)):  # which corpora made before these were do not have
         if settings[name] == usual:
             del settings[name]
+    for source in (*settings["train"], *settings["validation"], *itertools.chain(*settings["tests"].values())):
+        if not source["keep"]:
+            del source["keep"]
     if reader is not None:
         settings["features"] = {**reader.settings.of_kind(reader.kind), "speeds": reader.speeds}
     return settings
@@ -550,7 +553,8 @@ class _Preparation:
             + ([("group", pa.string())] if self.data.group is not None else [])
             + ([("content_hash", pa.uint64()), *_PLACES, *_SIZES[self.reader.kind]] if self.reader is not None else [])
         )
-        good = bad = 0
+        good = bad = left_out = 0
+        others: dict[str, None] = {}  # values that are not asked for, in order
         digest = hashlib.sha256()
         bad_examples: list[dict[str, Any]] = []
         progress = datasets.utils.tqdm(desc=f"Reading {source.name}", unit=" rows")
@@ -566,7 +570,11 @@ class _Preparation:
                         and row.target
                     ):
                         row = BadRow(row.line, f"no {quoted(self.data.group)}: it says which group the row is of")
-                    if isinstance(row, BadRow):
+                    if isinstance(row, LeftOut):
+                        left_out += 1
+                        if len(others) < EXAMPLES:
+                            others[row.value] = None
+                    elif isinstance(row, BadRow):
                         if self.data.on_bad_row == "stop":
                             raise ValueError(
                                 f"{source.name}, line {row.line}: {row.reason}; fix it, or set on_bad_row=skip."
@@ -593,13 +601,18 @@ class _Preparation:
                             writer.write_batch(_to_arrow(batch, schema))
                             progress.update(len(batch) if self.reader is None else 0)
                             batch, characters = [], 0
-                    if limit is not None and good + bad >= limit:
+                    if limit is not None and good + bad + left_out >= limit:
                         break
                 if batch:
                     writer.write_batch(_to_arrow(batch, schema))
             self._write_media()
             for file in opened.files:
                 self._note_input(split, file.path, file.sha256())
+        if not good and left_out:
+            raise ValueError(
+                f"{source.name} has no usable row: keep leaves out {left_out:,}, with values such as "
+                f"{', '.join(map(quoted, others))}."
+            )
         if not good:
             said = f"; the first is line {bad_examples[0]['line']}: {bad_examples[0]['reason']}" if bad else ""
             raise ValueError(f"{source.name} has no usable row among {bad}{said}.")
@@ -610,9 +623,11 @@ class _Preparation:
         entry: dict[str, Any] = {
             "split": split,
             "source": source.name,
-            "rows": good + bad,
+            "rows": good + bad + left_out,
             "bad_rows": {"count": bad, "examples": bad_examples},
         }
+        if source.keep:
+            entry["left_out"] = left_out
         if source.hub is not None or self.reader is not None:  # the rows under this name, or files, may change
             entry["rows_sha256"] = digest.hexdigest()
         if source.revision is not None:
@@ -622,7 +637,7 @@ class _Preparation:
     @contextmanager
     def _rows(
         self, split: str, source: SourceSettings, opened: OpenSource, limit: int | None
-    ) -> Iterator[Iterator[Row | MediaRow | BadRow]]:
+    ) -> Iterator[Iterator[Row | MediaRow | BadRow | LeftOut]]:
         """The rows of a source; if it has files, those whose features were written."""
         if self.reader is None:
             yield opened.rows

@@ -71,6 +71,13 @@ class Row(NamedTuple):
     content: bytes | None = None  # of the sound or picture called `source`, if it is no file
 
 
+class LeftOut(NamedTuple):
+    """A row that `keep` does not ask for."""
+
+    line: int
+    value: str  # the one that is not asked for
+
+
 class BadRow(NamedTuple):
     line: int
     reason: str
@@ -81,7 +88,7 @@ class BadRow(NamedTuple):
 class OpenSource:
     """The rows of a source, and the files that they are lazily read from."""
 
-    rows: Iterator[Row | BadRow]
+    rows: Iterator[Row | BadRow | LeftOut]
     files: list[InputFile] = field(default_factory=list)
 
     def close(self) -> None:
@@ -377,7 +384,7 @@ def _text_rows(source: SourceSettings, files: Sequence[InputFile]) -> Iterator[R
         )
 
 
-def _tsv_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
+def _tsv_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow | LeftOut]:
     return _table_rows(source, data, file, _tsv_cells(file))
 
 
@@ -391,7 +398,7 @@ def _tsv_cells(file: InputFile) -> Iterator[tuple[int, list[str] | str]]:
             yield number, line.split("\t")
 
 
-def _csv_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
+def _csv_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow | LeftOut]:
     return _table_rows(source, data, file, _csv_cells(file, source.delimiter or ","))
 
 
@@ -474,7 +481,7 @@ def _is_one_row(lines: Sequence[_CsvLine], columns: int, delimiter: str) -> bool
 
 def _table_rows(
     source: SourceSettings, data: DataSettings, file: InputFile, rows: Iterator[tuple[int, list[str] | str]]
-) -> Iterator[Row | BadRow]:
+) -> Iterator[Row | BadRow | LeftOut]:
     """
     Rows from cells, or from the fault of a row; columns are given by index, from 0, or by name.
 
@@ -494,6 +501,7 @@ def _table_rows(
         **{f"reference {i}": column for i, column in enumerate(source.references)},
         **{name: getattr(source, name) for name in ("alignment", "possible") if getattr(source, name) is not None},
         **({"group": data.group} if data.group is not None else {}),
+        **{f"keep {column}": column for column in source.keep},
     }
     named = any(isinstance(column, str) for column in asked.values())
     names: list[str] = []
@@ -521,6 +529,7 @@ def _table_rows(
             raise ValueError(f"The {role} column of {file.path} is {column}, but columns are counted from 0.")
     needed = max(places.values()) + 1
     references = [place for role, place in places.items() if role.startswith("reference ")]
+    kept = [(places[f"keep {column}"], values) for column, values in source.keep.items()]
     for number, cells in rows:
         if isinstance(cells, str):
             yield BadRow(number, cells)
@@ -529,6 +538,8 @@ def _table_rows(
         elif len(cells) < needed:
             hint = _delimiter_asked(source, cells)
             yield BadRow(number, f"{needed} columns are needed, but it has {len(cells)}{hint}")
+        elif others := [cells[place] for place, values in kept if cells[place].strip() not in values]:
+            yield LeftOut(number, others[0])
         else:
             yield _row(
                 number,
@@ -579,7 +590,7 @@ _TOO_DEEP = "JSON that is nested too deeply"
 _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
 
 
-def _jsonl_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
+def _jsonl_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow | LeftOut]:
     columns: _Columns | None = None
     for number, record in _json_records(file):
         if record is None:
@@ -665,7 +676,7 @@ def _array_records(file: InputFile) -> Iterator[tuple[int, dict[str, Any] | str]
     file.refuse_wrong_encoding(total, "records")
 
 
-def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow]:
+def _parquet_rows(source: SourceSettings, data: DataSettings, file: InputFile) -> Iterator[Row | BadRow | LeftOut]:
     with _parquet_file(file) as table:
         media = table.schema_arrow.names if data.source_kind != "text" else []
         names = _names_in_schema(table.schema_arrow, media)
@@ -739,7 +750,7 @@ def in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
 
 
-def _hub_rows(source: SourceSettings, data: DataSettings) -> Iterator[Row | BadRow]:
+def _hub_rows(source: SourceSettings, data: DataSettings) -> Iterator[Row | BadRow | LeftOut]:
     dataset = _load_hub(source, data)
     number = 0
     with _told_as_unreadable(source):
@@ -1151,7 +1162,7 @@ def _plural_row(number: int, source: str, given: dict[int, str], form: int) -> R
     return _row(number, source, given[form])
 
 
-_FILE_READERS: dict[str, Callable[[SourceSettings, DataSettings, InputFile], Iterator[Row | BadRow]]] = {
+_FILE_READERS: dict[str, Callable[[SourceSettings, DataSettings, InputFile], Iterator[Row | BadRow | LeftOut]]] = {
     "tsv": _tsv_rows,
     "csv": _csv_rows,
     "jsonl": _jsonl_rows,
@@ -1180,10 +1191,11 @@ class _Columns(NamedTuple):
     possible: str | None
     group: str | None = None
     media: bool = False  # whether a source may be a record of a file's name and its bytes
+    keep: Sequence[tuple[str, list[str]]] = ()  # names, and the values that are asked for
 
     def all(self) -> list[str]:
         more = [name for name in (self.alignment, self.possible, self.group) if name is not None]
-        return [self.source, self.target, *self.references, *more]
+        return [self.source, self.target, *self.references, *more, *(name for name, _ in self.keep)]
 
     def top_level(self, names: Sequence[str]) -> list[str]:
         return sorted({name if name in names else name.split(".")[0] for name in self.all()})
@@ -1214,6 +1226,7 @@ def _choose_columns(source: SourceSettings, data: DataSettings, names: Sequence[
         None if source.possible is None else str(source.possible),
         data.group,
         data.source_kind != "text",
+        [(str(column), values) for column, values in source.keep.items()],
     )
 
 
@@ -1251,8 +1264,13 @@ def _field(record: dict[str, Any], name: str) -> Any:
     raise _MissingField(f"no {quoted(name)}: it only has {shortened(', '.join(_names_in(record))) or 'no fields'}")
 
 
-def _record_row(number: int, record: dict[str, Any], columns: _Columns) -> Row | BadRow:
+def _record_row(number: int, record: dict[str, Any], columns: _Columns) -> Row | BadRow | LeftOut:
     try:
+        for name, values in columns.keep:
+            value = _field(record, name)
+            told = "" if value is None else str(value)
+            if told.strip() not in values:
+                return LeftOut(number, told)
         source, target = _field(record, columns.source), _field(record, columns.target)
         references: list[str] | None = None
         if columns.references:

@@ -17,6 +17,8 @@ def report_tables(report: dict[str, Any]) -> Group:
     for source in report["sources"]:
         bad_rows = source["bad_rows"]
         read.add_row(source["split"], Text(source["source"]), f"{source['rows']:,}", f"{bad_rows['count']:,}")
+        if "left_out" in source:
+            read.add_row("", Text("  left out by keep", style="dim"), Text(f"{source['left_out']:,}", style="dim"), "")
         for bad in bad_rows["examples"]:
             read.add_row("", Text(f"  line {bad['line']}: {bad['reason']}", style="dim"), "", "")
     tables = [read]
@@ -51,8 +53,10 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     """What to know about a corpus before training: how much was left out, and what the splits share."""
     rows = sum(source["rows"] for source in report["sources"])
     bad = sum(source["bad_rows"]["count"] for source in report["sources"])
+    left_out = sum(source.get("left_out", 0) for source in report["sources"])
     pairs = sum(figures["pairs"] for figures in report["splits"].values())
-    lines = [f"{rows:,} rows read, {bad:,} of them bad; {pairs:,} pairs kept."]
+    unasked = f", {left_out:,} left out by keep" if left_out else ""
+    lines = [f"{rows:,} rows read, {bad:,} of them bad{unasked}; {pairs:,} pairs kept."]
     if "features" in report:
         told = (f"{name}: {sizes_told(figures)}" for name, figures in report["splits"].items())
         lines += [f"{line}{_groups_told(figures)}." for line, figures in zip(told, report["splits"].values())]

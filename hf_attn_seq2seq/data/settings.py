@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hf_attn_seq2seq.data.grammar import MAX_PAIRS
 from hf_attn_seq2seq.data.words import WordKind
-from hf_attn_seq2seq.messages import quoted
+from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.settings import Settings, as_list, warn_renamed
 from hf_attn_seq2seq.writing import MAX_NAME, is_plain_name
 
@@ -67,6 +67,16 @@ class GrammarSettings(Settings):
     )
 
 
+def _numbered(columns: Any) -> Any:
+    """Columns given by number are numbers again where they were written as JSON, whose keys are text."""
+    if not isinstance(columns, dict):
+        return columns
+    return {
+        int(name) if isinstance(name, str) and name.isdecimal() else name: as_list(values)
+        for name, values in columns.items()
+    }
+
+
 class SourceSettings(Settings):
     """A source of sentence pairs: two text files (`source`, `target`), a `file`, a `hub` dataset or the `grammar`."""
 
@@ -95,6 +105,11 @@ class SourceSettings(Settings):
     revision: str | None = Field(None, description="commit, tag or branch of the `hub` dataset")
     streaming: bool = Field(False, description="read the `hub` dataset without storing it first")
     limit: int | None = Field(None, ge=1, description="read at most this many rows")
+    keep: Annotated[dict[str | int, list[str]], BeforeValidator(_numbered)] = Field(
+        {},
+        description="columns, and the values that their rows may have: rows with others are left out, as in "
+        "`{licence: [CC0-1.0, public-domain]}`",
+    )
     weight: float = Field(
         1.0,
         gt=0,
@@ -127,6 +142,10 @@ class SourceSettings(Settings):
                 raise ValueError(f"delimiter is {self.delimiter[:40]!r}, but must be one character, such as ';'.")
         if self.hub is None and (self.config or self.revision or self.streaming):
             raise ValueError("config, revision and streaming are only for hub datasets: leave them out.")
+        if self.keep and self.hub is None and (self.file is None or self.file_format not in _IN_COLUMNS):
+            raise ValueError("keep is for rows with columns, those of TSV, CSV, JSONL, Parquet and hub: leave it out.")
+        if empty := [column for column, values in self.keep.items() if not values]:
+            raise ValueError(f"keep names no value of {quoted(empty[0])}, which would leave out all rows: name some.")
         return self
 
     @property
@@ -149,8 +168,11 @@ class SourceSettings(Settings):
         if self.grammar is not None:
             return f"grammar ({self.grammar.split})"
         if self.hub is not None:
-            return ":".join(part for part in (self.hub, self.config, self.split) if part)
-        return str(self.file) if self.file is not None else f"{self.source} | {self.target}"
+            whole = ":".join(part for part in (self.hub, self.config, self.split) if part)
+        else:
+            whole = str(self.file) if self.file is not None else f"{self.source} | {self.target}"
+        kept = "; ".join(f"{column}: {', '.join(values)}" for column, values in self.keep.items())
+        return f"{whole} ({shortened(kept)})" if kept else whole
 
     @property
     def extras(self) -> tuple[str, ...]:

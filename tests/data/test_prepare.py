@@ -17,7 +17,7 @@ from rich.console import Console
 
 from hf_attn_seq2seq.data import prepare, readers
 from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
-from hf_attn_seq2seq.data.report import report_tables
+from hf_attn_seq2seq.data.report import report_lines, report_tables
 from hf_attn_seq2seq.data.settings import DataSettings
 from tests.data.corpus_files import write
 from tests.helpers import full_disk
@@ -150,6 +150,26 @@ def test_bad_rows_are_counted_and_named_or_stop(tmp_path, make):
     assert rows == [f"train\ta.tsv\t{line}\t{reason}" for line in (4, 6, 8, 10)]
     with pytest.raises(ValueError, match=r"a\.tsv, line 4: 2 columns are needed, but it has 1; fix it, or set"):
         make(train={"file": "a.tsv"}, on_bad_row="stop")
+
+
+def test_kinds_of_one_file_are_mixed_by_weight(tmp_path, make):
+    rows = [(f"a{i}", f"b{i}", ("novel", "manual", "game")[i % 3], "CC0" if i % 2 else "GPL") for i in range(600)]
+    write(tmp_path / "a.tsv", "".join("\t".join(row) + "\n" for row in rows))
+    write_pairs(tmp_path / "valid.tsv", [("v", "w")])
+    asked = {"novel": 3, "manual": 1}
+    sources = [{"file": "a.tsv", "keep": {2: kind, 3: "CC0"}, "weight": weight} for kind, weight in asked.items()]
+    corpus = make(train=sources, validation={"file": "valid.tsv"})
+    kinds = Counter(rows[int(source[1:])][2:] for source in corpus.train["source"])
+    assert kinds == {("novel", "CC0"): 300, ("manual", "CC0"): 100}
+    valid, novels, manuals = corpus.report["sources"]
+    assert (novels["source"], novels["rows"], novels["left_out"]) == ("a.tsv (2: novel; 3: CC0)", 600, 500)
+    assert "left_out" not in valid
+    assert report_lines(corpus.report)[0] == "1,201 rows read, 0 of them bad, 1,000 left out by keep; 401 pairs kept."
+    drawn = corpus.report["splits"]["train"]["rows_of_sources"]
+    assert [entry["source"] for entry in drawn] == [novels["source"], manuals["source"]]
+    assert make(train=sources, validation={"file": "valid.tsv"}).fingerprint == corpus.fingerprint
+    with pytest.raises(ValueError, match=r"keep leaves out 600, with values such as 'novel', 'manual', 'game'\."):
+        make(train={"file": "a.tsv", "keep": {2: "poem"}})
 
 
 @pytest.mark.parametrize(

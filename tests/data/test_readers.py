@@ -22,7 +22,7 @@ import pytest
 
 from hf_attn_seq2seq.data import readers
 from hf_attn_seq2seq.data.grammar import generate_corpus
-from hf_attn_seq2seq.data.readers import BadRow, Row, open_source, read_lines
+from hf_attn_seq2seq.data.readers import BadRow, LeftOut, Row, open_source, read_lines
 from hf_attn_seq2seq.data.settings import DataSettings, SourceSettings
 from tests.data.corpus_files import write
 
@@ -154,6 +154,54 @@ def test_columns_by_name_and_by_number(tmp_path, ending):
     assert read(tmp_path, named) == expected
     numbered = {"file": f"a.{ending}", "source": 2, "target": 1, "references": 3, "header": True}
     assert read(tmp_path, numbered) == expected
+
+
+ROWS = [("one", "un", "novel", "CC0"), ("two", "deux", "game", "GPL"), ("three", "trois", "novel", " MPL ")]
+
+
+@pytest.mark.parametrize("ending", ["tsv", "csv", "jsonl", "parquet"])
+def test_rows_are_kept_by_their_columns(tmp_path, ending):
+    columns = ("source", "target", "kind", "licence")
+    records = [dict(zip(columns, row)) for row in ROWS]
+    if ending in ("tsv", "csv"):
+        comma = {"tsv": "\t", "csv": ","}[ending]
+        content = "".join(comma.join(row) + "\n" for row in [columns, *ROWS])
+    elif ending == "jsonl":
+        content = "".join(json.dumps({**record, "kind": {"of": record["kind"]}}) + "\n" for record in records)
+    else:
+        content = parquet_bytes(pa.Table.from_pylist(records))
+    write(tmp_path / f"a.{ending}", content)
+    kind = "kind.of" if ending == "jsonl" else "kind"
+    source = {"file": f"a.{ending}", "keep": {kind: "novel", "licence": ["CC0", "BSD", "MPL"]}}
+    rows = read(tmp_path, source)
+    first = rows[0].line
+    assert rows == [Row("one", "un", first), LeftOut(first + 1, "game"), Row("three", "trois", first + 2)]
+    assert SourceSettings(**source).name == f"a.{ending} ({kind}: novel; licence: CC0, BSD, MPL)"
+    if ending in ("tsv", "csv"):
+        numbered = {"file": f"a.{ending}", "header": True, "keep": {3: ["GPL"]}}
+        assert pairs_of(row for row in read(tmp_path, numbered) if isinstance(row, Row)) == [("two", "deux")]
+        again = json.loads(SourceSettings(**numbered).model_dump_json())  # whose keys are text
+        assert SourceSettings(**again) == SourceSettings(**numbered)
+    if ending == "jsonl":  # whose records may differ
+        assert {row.reason[:11] for row in read(tmp_path, {"file": "a.jsonl", "keep": {"state": "good"}})} == {
+            "no 'state':"
+        }
+        return
+    with pytest.raises(ValueError, match="has no column 'state': choose one of"):
+        read(tmp_path, {"file": f"a.{ending}", "keep": {"state": ["good"]}})
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"file": "a.tmx", "keep": {"licence": ["CC0"]}}, "keep is for rows with columns"),
+        ({"source": "a.en", "target": "a.fr", "keep": {2: ["CC0"]}}, "keep is for rows with columns"),
+        ({"file": "a.tsv", "keep": {2: []}}, "keep names no value of 2, which would leave out all rows"),
+    ],
+)
+def test_what_cannot_be_kept_is_told(source, told):
+    with pytest.raises(ValueError, match=told):
+        SourceSettings(**source)
 
 
 def test_a_quote_is_text_in_tsv_and_a_quote_in_csv(tmp_path):
