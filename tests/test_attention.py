@@ -496,6 +496,7 @@ def test_weights_handed_out_are_the_ones_used(case):
     close(out.context, context_of(attention, out.weights, memory), 1e-12)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("case", [case for case in CASES if case.kind != "none"], ids=str)
 def test_dropout_changes_the_context_and_leaves_the_weights_handed_out_whole(case):
     # A loss on the weights (guided alignment) would else teach those that dropout took away, which learn nothing.
@@ -503,7 +504,7 @@ def test_dropout_changes_the_context_and_leaves_the_weights_handed_out_whole(cas
     inputs = random_inputs(attention, dtype=torch.float64)
     memory = attention.memory(inputs.states, MASK)
     torch.manual_seed(0)
-    outs = [attention(inputs.query, memory) for _ in range(100)]
+    outs = [attention(inputs.query, memory) for _ in range(400)]
     for out in outs[:2]:
         close(out.weights.sum(-1), torch.ones(out.weights.shape[:-1]), 1e-9)
         close(out.weights, outs[0].weights, 1e-12)
