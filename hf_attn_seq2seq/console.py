@@ -133,8 +133,10 @@ def make_console(**options: Any) -> "Console":
     return PipedConsole(**options)
 
 
-def signed(text: str) -> str:
-    """The text with minus signs before its numbers and between its terms, except in quotes."""
+def signed(text: str, plain: bool = False) -> str:
+    """The text with minus signs before its numbers and between its terms, except in quotes; `plain`: as it is."""
+    if plain:
+        return text
     return "".join(part if index % 2 else _HYPHEN.sub("−", part) for index, part in enumerate(_QUOTED.split(text)))
 
 

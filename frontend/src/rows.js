@@ -3,7 +3,7 @@
 import { compile } from "./expression.js";
 import { dot } from "./math.js";
 
-const TRANSITION = "decoder.transition"; // the cell behind the attention, where that asks between two
+export const TRANSITION = "decoder.transition"; // the cell behind the attention, where that asks between two
 
 /**
  * @typedef {{row: ArrayLike<number>, input: ArrayLike<number>, bias: number, total: number}} Product what a row makes of what it reads

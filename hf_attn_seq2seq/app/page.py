@@ -266,7 +266,7 @@ def _traces(ran: Ran) -> list[Trace]:
 
 def _names(ran: Ran) -> list[str]:
     """The names of two models; of one, none is needed."""
-    return two_names(*(trace.document for trace in ran if trace is not None)) if ran.second is not None else [""]
+    return two_names(*(trace.document for trace in _traces(ran))) if ran.second is not None else [""]
 
 
 def _looks(ran: Ran) -> str:

@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> None:
         checks = [check for verification in verifications for check in verification.checks]
         worst = max(check.largest_difference for check in checks)
         numbers = sum(check.compared for check in checks)
-        difference = f"{worst:.1e}" if options.plain else signed(f"{worst:.1e}")
+        difference = signed(f"{worst:.1e}", options.plain)
         console.print(f"{numbers:,} numbers recomputed; largest difference {difference}.", highlight=False)
     else:
         for verification in failed:

@@ -252,7 +252,7 @@ def print_comparison(console: Console, comparison: Comparison, plain: bool = Fal
     """
     arrow = "->" if plain else "→"
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
-        score = f"{side.score:.3f}" if plain else signed(f"{side.score:.3f}")
+        score = signed(f"{side.score:.3f}", plain)
         console.print(Text(f"{letter}  {visible(side.name)}: {side.kind}, score {score}"))
         console.print(Text(f"   {visible(side.source)} {arrow} {visible(side.target)}"))
     marks = {"same": "", "changed": "!=" if plain else "≠", "only_a": "only A", "only_b": "only B"}

@@ -142,7 +142,7 @@ def print_overview(console: Console, traces: Sequence[Trace], plain: bool = Fals
             str(row.index + 1),
             Text(visible(row.text)),
             Text(visible(row.translation)),
-            f"{row.score:.3f}" if plain else signed(f"{row.score:.3f}"),
+            signed(f"{row.score:.3f}", plain),
             "-" if row.entropy is None else f"{row.entropy:.2f}",
         )
     console.print(table)

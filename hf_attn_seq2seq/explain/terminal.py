@@ -162,7 +162,7 @@ class _Printer:
 
     def say(self, text: str, style: str = "", *, quoted: bool = False) -> None:
         """Print a paragraph; `quoted`: one of the source's own tokens, whose hyphens stay."""
-        text = text if quoted or self.plain else signed(text)
+        text = signed(text, plain=quoted or self.plain)
         for line in Text(text).wrap(self.console, max(self.console.width - 2, 1)):
             line.rstrip()  # not padded, so that copied text has no trailing whitespace
             self.console.print(Text("  ").append(line.plain, style), soft_wrap=True)
@@ -200,7 +200,7 @@ class _Printer:
             self.say(note, "dim")
 
     def number(self, cell: str) -> str:
-        return cell if self.plain else signed(cell)
+        return signed(cell, self.plain)
 
     @staticmethod
     def width(columns: list[Column]) -> int:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -213,20 +213,17 @@ def _check_attention(trace: Trace, layer: int, checks: Checks) -> None:
 
 def _check_rows(trace: Trace, checks: Checks) -> None:
     """A number of each gate, of the initial state and of what the output layer reads, from rows of the matrices."""
-    arrays = {name: array.astype(np.float64) for name, array in trace.arrays.items()}
+    arrays = trace.arrays
     for cell in worked_cells(trace.document, arrays):
-        found = {
-            name.removeprefix(f"{cell.place}."): array
-            for name, array in arrays.items()
-            if name.startswith(f"{cell.place}.")
-        }
+        found = _wide_in(cell.place, arrays)
+        inputs, before = cell.inputs.astype(np.float64), cell.before.astype(np.float64)
         at = int(found["worked"][0])
         rows, bias = found["input_rows"], found["input_bias"]
-        made, size = cell.inputs @ rows.T + bias, np.abs(cell.inputs) @ np.abs(rows).T
+        made, size = inputs @ rows.T + bias, np.abs(inputs) @ np.abs(rows).T
         terms, again, more = rows.shape[1], np.zeros_like(made), np.zeros_like(size)
         if "hidden_rows" in found:
             rows, bias = found["hidden_rows"], found["hidden_bias"]
-            again, more = cell.before @ rows.T + bias, np.abs(cell.before) @ np.abs(rows).T
+            again, more = before @ rows.T + bias, np.abs(before) @ np.abs(rows).T
             terms += rows.shape[1]
         gates = {gate.symbol: found[name][:, at] for name, gate in cell.facts.gates.items()}
         for number, name in enumerate(cell.facts.blocks):
@@ -235,29 +232,36 @@ def _check_rows(trace: Trace, checks: Checks) -> None:
             checks.told(f"{cell.side}_rows", value, found[name][:, at], terms, (size + more)[:, number])
     told = trace.document["kinds"]
     if "handover.row" in arrays:
-        state, read = arrays["handover.state"].ravel(), arrays["handover.summary"]
-        read = read[arrays["handover.reads"].astype(int)] if "handover.reads" in arrays else read
-        row, bias = arrays["handover.row"], arrays.get("handover.bias", np.zeros(1))
+        here = _wide_in("handover", arrays)
+        state, read = here["state"].ravel(), here["summary"]
+        read = read[here["reads"].astype(int)] if "reads" in here else read
+        row, bias = here["row"], here.get("bias", np.zeros(1))
         value = compute(told["bridge"]["row"], {"w": row @ read + bias}).value
-        recorded = state[arrays["handover.worked"].astype(int)]
+        recorded = state[here["worked"].astype(int)]
         checks.told("bridge_row", value, recorded, len(row), np.abs(row) @ np.abs(read))
     if "readout.rows" in arrays:
-        read = np.concatenate([arrays[name] for name in told["readout"]["reads"]], axis=1)
-        rows = arrays["readout.rows"]
-        best = (read @ rows.T + arrays["readout.bias"]).max(1)
-        recorded = arrays["output.hidden"][:, int(arrays["readout.worked"][0])]
+        here = _wide_in("readout", arrays)
+        read = np.concatenate([arrays[name].astype(np.float64) for name in told["readout"]["reads"]], axis=1)
+        rows = here["rows"]
+        best = (read @ rows.T + here["bias"]).max(1)
+        recorded = arrays["output.hidden"][:, int(here["worked"][0])].astype(np.float64)
         size = (np.abs(read) @ np.abs(rows).T).sum(1)
         value = compute(told["readout"]["row"], {"w": best}).value
         checks.told("readout_row", value, recorded, rows.size, size)
 
 
+def _wide_in(place: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a place in double precision, by their names there."""
+    return {
+        name.removeprefix(f"{place}."): array.astype(np.float64)
+        for name, array in arrays.items()
+        if name.startswith(f"{place}.")
+    }
+
+
 def _check_attention_rows(trace: Trace, layer: int, checks: Checks) -> None:
     """A number of each query, key and joined context, from the row of the matrix that makes it."""
-    here = {
-        name.removeprefix(f"attention.{layer}."): array.astype(np.float64)
-        for name, array in trace.arrays.items()
-        if name.startswith(f"attention.{layer}.")
-    }
+    here = _wide_in(f"attention.{layer}", trace.arrays)
     head_axis = {"query": "th", "key": "hs"}
     for side, states, made in (
         ("query", here.get("asker"), here.get("query")),

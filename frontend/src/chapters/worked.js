@@ -4,7 +4,7 @@ import { worked as filled } from "../expression.js";
 import { typeset } from "../formula.js";
 import { check, checkAll, largestFew, more, section, sumText, symbol } from "../marks.js";
 import { difference, dot, largest } from "../math.js";
-import { firstInputs, workedGates, workedReadout, workedStart } from "../rows.js";
+import { TRANSITION, firstInputs, workedGates, workedReadout, workedStart } from "../rows.js";
 import { miniature } from "./heatmap.js";
 
 const SHOWN = 4; // terms
@@ -41,7 +41,7 @@ function reads(run, place, index) {
     return [run.input ? "what the front end gives for " : "the embedding of ", quoted(run.source.tokens[index].label)];
   }
   if (part === "mixer") return "what the layer reads";
-  if (place === "decoder.transition") return ["the context ", symbol("c", "value")];
+  if (place === TRANSITION) return ["the context ", symbol("c", "value")];
   if (layer !== "0") return ["what layer ", layer, " made"];
   const words = {
     "E y": ["the embedding of ", quoted(run.word(run.steps[index].fed.token))],

@@ -104,8 +104,9 @@ export function makeForm(settings, page) {
     const told = rows.filter(({ pending }) => !pending).map(({ index, translation }) => gap(index) + translation).join("");
     const time = `${whole(Math.round(took))} ms, in this browser`;
     said.classList.remove("wrong");
+    const warning = strange(run);
     // Where it can be seen, the translation stands with its source.
-    said.replaceChildren(h("bdi.hidden", {}, told), " ", h("span.time", {}, waiting ? `${whole(rows.length - waiting)} of ${whole(rows.length)} sentences …` : time), ...(strange(run) ? [" ", h("span.strange", {}, strange(run))] : []));
+    said.replaceChildren(h("bdi.hidden", {}, told), " ", h("span.time", {}, waiting ? `${whole(rows.length - waiting)} of ${whole(rows.length)} sentences …` : time), ...(warning ? [" ", h("span.strange", {}, warning)] : []));
     page.classList.remove("of-earlier");
     earlier.hidden = true;
   }
