@@ -192,6 +192,7 @@ def test_exported_steps_generate(family: str, tmp_path: Path, caplog: pytest.Log
 # --------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.costly
 @families
 def test_onnx_export(family: str) -> None:
     model = make(family)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import unittest
 from typing import Any, ClassVar
 
+import pytest
 import torch
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
@@ -20,6 +21,7 @@ from .harness import transformers_tests
 
 
 TrainingTesterMixin: Any = transformers_tests("test_training_mixin").TrainingTesterMixin
+pytestmark = pytest.mark.costly
 
 
 class PromptedBySource(AttnSeq2SeqForConditionalGeneration):
