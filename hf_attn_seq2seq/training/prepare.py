@@ -13,6 +13,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.augmentation import AugmentationSettings
+from hf_attn_seq2seq.data.copied_words import exchange_copied_words
 from hf_attn_seq2seq.data.examples import (
     Examples,
     MediaExamples,
@@ -150,6 +151,8 @@ def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
             split, links_of = with_made_links(recipe, prepared), "cut"
         else:
             links_of = recipe.data.alignment_words
+    if training.copied_words_augmentation:
+        split = exchange_copied_words(split, training.copied_words_augmentation, training.seed)
     if training.join_pairs > 1:
         split = join_pairs(split, training.join_pairs, training.seed, links_of)
     if training.case_punctuation_augmentation:

@@ -106,6 +106,13 @@ class TrainingSettings(Settings):
         description="share of the training pairs (after joining) that lose their final punctuation, and share that "
         "lose their initial capital, to learn text as people type it",
     )
+    copied_words_augmentation: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the training pairs in which names and numbers that both sides have are exchanged for "
+        "others, to learn to copy those never seen",
+    )
     evaluate_every: int | Literal["epoch"] = Field(
         "epoch", description="`epoch`, or the number of steps between evaluations, each of which saves a checkpoint"
     )

@@ -1,0 +1,111 @@
+# Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+"""
+Names and numbers that both sides of a pair have, replaced by others, so that a model learns to copy what it has never
+seen: in the corpus alone a few names are so frequent that it learns their translation by heart.
+"""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+from datasets import Dataset
+
+from hf_attn_seq2seq.data.words import Words, cut_words
+
+
+# Before these a French word is elided (d'Anna, but de Tom), and English has "an": one only replaces another.
+_ELIDING = frozenset("AEIOUYHÀÂÄÉÈÊËÎÏÔÖÙÛÜŒÆ")
+
+
+class CopiedWords:
+    """
+    The names that pairs have on both sides, from which others are drawn, each as likely as any other.
+
+    A name is a word of letters with a capital first, at least two letters long, that no pair has in lower case.
+
+    Args:
+        pairs: Table with the columns `source` and `target`.
+    """
+
+    def __init__(self, pairs: Dataset) -> None:
+        names, common = set(), set()
+        for row in pairs.select_columns(["source", "target"]):
+            source, target = (set(_bare_words(row[name]).words()) for name in ("source", "target"))
+            names |= {word for word in source & target if _looks_like_name(word)}
+            common |= {word for word in source | target if word[:1].islower()}
+        self.names: dict[bool, list[str]] = defaultdict(list)
+        for name in sorted(names):
+            if name.lower() not in common:
+                self.names[name[0] in _ELIDING].append(name)
+        self._known = {name for group in self.names.values() for name in group}
+
+    def replaced(self, source: str, target: str, random: np.random.Generator) -> tuple[str, str]:
+        """
+        The pair with its names and numbers exchanged: a name for another that begins likewise with a vowel or `h`, or
+        not, a number for another of as many digits. Those that occur once on each side are exchanged.
+        """
+        sides = _bare_words(source), _bare_words(target)
+        counts = [Counter(side.words()) for side in sides]
+        new = {}
+        for word in sides[0].words():
+            if counts[0][word] == counts[1][word] == 1:
+                if word.isascii() and word.isdecimal():
+                    new[word] = _another_number(word, random)
+                elif word in self._known:
+                    group = self.names[word[0] in _ELIDING]
+                    new[word] = group[int(random.integers(len(group)))]
+        return _exchanged(sides[0], new), _exchanged(sides[1], new)
+
+
+def _bare_words(text: str) -> Words:
+    """The words of a text without their final apostrophes: `Mina` of `Mina's`."""
+    words = cut_words(text)
+    return Words(text, [(start, end - (end - start > 1 and text[end - 1] in "'’")) for start, end in words.spans])
+
+
+def _looks_like_name(word: str) -> bool:
+    return len(word) > 1 and word.isalpha() and word[0].isupper()
+
+
+def _another_number(number: str, random: np.random.Generator) -> str:
+    digits = random.integers(10, size=len(number))
+    if number[0] != "0":
+        digits[0] = random.integers(1, 10)
+    return "".join(map(str, digits))
+
+
+def _exchanged(text: Words, new: dict[str, str]) -> str:
+    parts, end = [], 0
+    for (start, stop), word in zip(text.spans, text.words()):
+        if word in new:
+            parts += [text.text[end:start], new[word]]
+            end = stop
+    return "".join([*parts, text.text[end:]])
+
+
+def exchange_copied_words(pairs: Dataset, share: float, seed: int) -> Dataset:
+    """
+    Exchange names and numbers that both sides have for others, in about `share` of the pairs that have any.
+
+    The number of words stays as it was, and so do word links.
+
+    Args:
+        pairs: Table with the columns `source` and `target`; others stay.
+        share: Share of the pairs, in [0, 1].
+
+    Raises:
+        ValueError: If `share` is not in [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share={share} must be in [0, 1].")
+    copied = CopiedWords(pairs)
+
+    def change_rows(rows: dict[str, list[str]], indices: list[int]) -> dict[str, list[str]]:
+        random = np.random.default_rng((seed, 2, indices[0]))  # other streams than those of examples.py
+        drawn = random.random(len(indices)) < share
+        changed = [
+            copied.replaced(source, target, random) if draw else (source, target)
+            for source, target, draw in zip(rows["source"], rows["target"], drawn)
+        ]
+        return {"source": [source for source, _ in changed], "target": [target for _, target in changed]}
+
+    return pairs.map(change_rows, batched=True, with_indices=True, desc="Exchanging names and numbers")
