@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import against_peers, by_length, commands, growth, packaged, short_steps
+from benchmarks import against_peers, by_length, commands, growth, invented_words, packaged, short_steps
 from benchmarks.peers import install, workload
 from benchmarks.peers.ours import END, PAD, GraphInt8, Torch, sources
 from benchmarks.peers.worker import Worker, make
@@ -287,3 +287,21 @@ def test_texts_by_length_are_joined_pairs(tmp_path: Path) -> None:
     texts = by_length.joined(pairs)
     assert [len(source.split()) for source, _ in texts] == [n for n in range(1, 9) for _ in range(20 // n)]
     assert all(target == source.replace("s", "t") for source, target in texts)
+
+
+def test_invented_words_are_in_no_list_and_not_in_the_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {
+        "words": "l'\neau\ncoeur\npeut\nêtre\nest\nil\nelle\nquelqu'un\naujourd'hui\n",
+        "en": "Ada's heart\nIs it water?\nThe 3rd\n",
+        "fr": "Le cœur d'Ada\nL’eau, peut-être; est-elle bleute?\nQuelqu'un est 3e aujourd'hui, il il floute.\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    invented_words.main([str(tmp_path / name) for name in files])
+    row = [cell.strip() for cell in capsys.readouterr().out.splitlines()[-1].strip("| ").split("|")]
+    assert row == ["fr", "13", "3", "23.08 %", "le 1, bleute 1, floute 1"]
+    with pytest.raises(SystemExit):
+        invented_words.main([str(tmp_path / "words"), str(tmp_path / "words"), str(tmp_path / "fr")])
+    assert "has 3 lines" in capsys.readouterr().err
