@@ -24,9 +24,10 @@ def stray_figures(card: str, results: dict[str, Any]) -> list[str]:
 def _rounds(number: str, values: list[float]) -> bool:
     plain = number.replace(",", "")
     decimals = len(plain.partition(".")[2])
+    sizes = map(abs, values)  # a sign before a number is none of its digits
     if not decimals:
-        return any(f"{value:.4g}" == plain or value == int(plain) for value in values)
-    return any(f"{value:.{decimals}f}" in (plain, f"0{plain}") for value in values)
+        return any(f"{size:.4g}" == plain or size == int(plain) for size in sizes)
+    return any(f"{size:.{decimals}f}" in (plain, f"0{plain}") for size in sizes)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

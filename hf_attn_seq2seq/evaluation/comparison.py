@@ -79,3 +79,41 @@ def paired_bootstrap(
             signature=str(metric.get_signature()),
         )
     return compared
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A sentence that two systems translated; `score` is how far the chrF of the system is above the baseline's."""
+
+    source: str
+    baseline: str
+    system: str
+    references: list[str]
+    score: float
+
+
+def largest_differences(
+    sources: Sequence[str], baseline: Sequence[str], system: Sequence[str], references: References, count: int = 5
+) -> tuple[list[Difference], list[Difference]]:
+    """The sentences where the system is most above the baseline by sentence chrF, and those where it is most below.
+
+    The largest difference comes first; of equal ones, what comes first; a source that comes again is left out.
+
+    Raises:
+        ValueError: the corpus is empty, or lengths differ.
+    """
+    several = check_corpus(baseline, references)
+    check_corpus(system, several)
+    check_corpus(sources, several, name="sources")
+    metric, streams = make_metric("chrf"), reference_streams(several)
+    before, after = (
+        [score_statistics(metric, row) for row in extract_statistics(metric, texts, streams)]
+        for texts in (baseline, system)
+    )
+    found: dict[str, Difference] = {}
+    for source, first, second, texts, low, high in zip(sources, baseline, system, several, before, after):
+        found.setdefault(source, Difference(source, first, second, texts, high - low))
+    ordered = sorted(found.values(), key=lambda one: -one.score)
+    better = [one for one in ordered[:count] if one.score > 0]
+    worse = [one for one in sorted(found.values(), key=lambda one: one.score)[:count] if one.score < 0]
+    return better, worse

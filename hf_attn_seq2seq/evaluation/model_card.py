@@ -141,6 +141,7 @@ def make_card(
         alignment=_alignment_table(results),
         by_length=_length_table(sets, results["evaluation"]["length_unit"]),
         attention=_attention_map(results["example"]) if "example" in results else "",
+        comparison=_comparison(results.get("comparison", {})),
         worst={name: _worst_table(worst) for name, worst in results.get("worst", {}).items()},
         training=_training(results["training"]),
         data=_data(results["data"]),
@@ -331,6 +332,48 @@ def _worst_table(worst: Sequence[dict[str, Any]]) -> str:
         for one in worst
     ]
     return _table(["source", "this model", "reference", "chrF"], rows) if rows else ""
+
+
+def difference_rows(metrics: dict[str, Any]) -> list[list[str]]:
+    """For each metric its title, the difference of two systems, its interval and its p value."""
+    rows = []
+    for metric, one in metrics.items():
+        low, high = one["interval"]
+        title = metric_title(metric, [one["signature"]])
+        rows.append([title, f"{one['difference']:+.2f}", f"[{low:+.2f}, {high:+.2f}]", f"{one['p_value']:.4f}"])
+    return rows
+
+
+def _comparison(comparison: dict[str, Any]) -> list[dict[str, str]]:
+    """Of each set that another model translated too: the table of scores, and those of sentences."""
+    other = comparison.get("name", "")
+    return [
+        {
+            "set": name,
+            "samples": compared["samples"],
+            "scores": _table(
+                ["metric", "difference", "95 % interval", "p", other, "this model"],
+                [
+                    [*row, f"{one['baseline']:.2f}", f"{one['system']:.2f}"]
+                    for row, one in zip(difference_rows(compared["metrics"]), compared["metrics"].values())
+                ],
+            ),
+            **{side: _differences_table(compared.get(side, []), other) for side in ("better", "worse")},
+        }
+        for name, compared in comparison.get("sets", {}).items()
+    ]
+
+
+def _differences_table(sentences: Sequence[dict[str, Any]], other: str) -> str:
+    rows = [
+        [
+            *(_plain(one[column]) for column in ("source", "baseline", "system")),
+            " / ".join(map(_plain, one["references"][:_SHOWN_REFERENCES])),
+            f"{one['score']:+.1f}",
+        ]
+        for one in sentences
+    ]
+    return _table(["source", other, "this model", "reference", "chrF"], rows) if rows else ""
 
 
 def _speed(results: dict[str, Any]) -> str:

@@ -113,3 +113,4 @@ class CardSettings(Settings):
     sentences: list[str] = Field(
         [], description="sentences of your own to translate and show (not shown if quote is false)"
     )
+    worst: int = Field(5, ge=0, le=100, description="how many of the worst translations to show")

@@ -23,8 +23,15 @@ from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
-from hf_attn_seq2seq.evaluation.metrics import make_metric, metric_title, score_corpus
-from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, score_rows, show_score, signatures, table_titles
+from hf_attn_seq2seq.evaluation.metrics import make_metric, score_corpus
+from hf_attn_seq2seq.evaluation.model_card import (
+    CARD_FILE,
+    difference_rows,
+    score_rows,
+    show_score,
+    signatures,
+    table_titles,
+)
 from hf_attn_seq2seq.evaluation.results import (
     RESULTS_FILE,
     CorpusResult,
@@ -101,6 +108,15 @@ def print_alignment(name: str, figures: dict[str, Any], console: Console) -> Non
         highlight=False,
         soft_wrap=True,
     )
+
+
+def print_comparison(comparison: dict[str, Any], console: Console) -> None:
+    """How much another model's scores on the same sets differ from this one's."""
+    table = Table("set", "metric", "difference", "95 % interval", "p", title=f"This model - {comparison['name']}")
+    for name, compared in comparison["sets"].items():
+        for row in difference_rows(compared["metrics"]):
+            table.add_row(name, *row)
+    console.print(table)
 
 
 def json_path(given: Path | None, names: Sequence[str], *others: Path | None) -> Path:
@@ -245,10 +261,8 @@ def compare_files(recipe: Recipe, options: argparse.Namespace, command: str, con
     print_results(sets, console)
     if compared:
         table = Table("metric", "difference", "95 % interval", "p", title=f"{labels[1]} - {labels[0]}")
-        for name, one in compared.items():
-            low, high = one.interval
-            title = metric_title(name, [one.signature])
-            table.add_row(title, f"{one.difference:+.2f}", f"[{low:+.2f}, {high:+.2f}]", f"{one.p_value:.4f}")
+        for row in difference_rows(results["comparison"]["metrics"]):
+            table.add_row(*row)
         console.print(table)
     write_figures(path, results, console)
 
@@ -320,9 +334,9 @@ def run(options: argparse.Namespace) -> None:
     by_hand = bool(options.source or options.hypotheses)
     if by_hand != bool(options.reference) or (options.source and options.hypotheses):
         raise ValueError("Files to score need --reference together with --source, or with --hypotheses.")
-    if by_hand and (options.set or options.card):
+    if by_hand and (options.set or options.card or options.compare):
         raise ValueError(
-            "--set and --card are for the sets of a recipe: leave them out with --source or --hypotheses."
+            "--set, --card and --compare are for the sets of a recipe: leave them out with --source or --hypotheses."
         )
     if options.json and not by_hand:
         raise ValueError("--json is for --source or --hypotheses: a recipe's sets are written to results.json.")
@@ -339,9 +353,17 @@ def run(options: argparse.Namespace) -> None:
     folder = Path(resolve(models[0]))
     with working_in(folder) if Path(models[0]).is_dir() else nullcontext(), writing(folder):
         results, differing = evaluate_model(
-            recipe, folder, names=options.set, command=command, engine=options.engine, console=console
+            recipe,
+            folder,
+            names=options.set,
+            command=command,
+            engine=options.engine,
+            compare=options.compare,
+            console=console,
         )
     print_results(results["sets"], console)
+    if "comparison" in results:
+        print_comparison(results["comparison"], console)
     for name, figures in results["sets"].items():
         if "alignment" in figures:
             print_alignment(name, figures["alignment"], console)

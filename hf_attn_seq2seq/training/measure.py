@@ -22,9 +22,10 @@ from hf_attn_seq2seq.decoding import Aligner, Readout, align_pairs, attend, load
 from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import Translator, load_aligner, load_translator, read_processor
-from hf_attn_seq2seq.decoding.names import PACKAGED
+from hf_attn_seq2seq.decoding.names import PACKAGED, resolve
 from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
+from hf_attn_seq2seq.evaluation.comparison import largest_differences, paired_bootstrap
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold
 from hf_attn_seq2seq.evaluation.metrics import make_metric
 from hf_attn_seq2seq.evaluation.model_card import write_card
@@ -106,6 +107,7 @@ def evaluate_model(
     names: Sequence[str] = (),
     command: str = "",
     engine: str = "auto",
+    compare: str | None = None,
     console: Console | None = None,
 ) -> Evaluation:
     """
@@ -120,10 +122,12 @@ def evaluate_model(
         names: The sets to measure; none for all.
         command: How this was called, for the record.
         engine: What translates, as for [`quick_engine`].
+        compare: Another model, packaged, a folder or a name on the Hub, that translates the same sets in the same way.
         console: Says what is being done.
 
     Raises:
-        ValueError: There is no model in the folder, not the corpus that it learnt from, or no set of such a name.
+        ValueError: There is no model in the folder, not the corpus that it learnt from, or no set of such a name;
+            or the models cannot be compared.
     """
     console = console or Console(quiet=True)
     translator = load_translator([str(folder)])
@@ -194,6 +198,7 @@ def evaluate_model(
         }
         processor = read_processor(str(folder), translator.model.config)
     searching = quick_engine(translator.model, engine)
+    other = Other.of(compare, corpus, settings, engine) if compare else None
     aligner = WordAligner.of(translator, folder, settings) if corpus.is_text else None
     gold, path = [], recipe.data.folder / (settings.alignment.gold or "")
     if settings.alignment.gold:
@@ -207,6 +212,8 @@ def evaluate_model(
         results["sets"] = kept_sets(before, results)
         quoted = ("worst", "example") if recipe.card.quote else ()
         results.update({name: before[name] for name in quoted if name in before})
+    if other:
+        results["comparison"] = other.record(before if not differing else {})
     translations: dict[str, list[str]] = {}
     seconds_of: dict[str, float] = {}
     cpu_seconds = 0.0
@@ -230,9 +237,12 @@ def evaluate_model(
                 figures["alignment"] = aligner.measure(texts.gold)
         results["sets"][name] = {**figures, **run}
         translations[name] = hypotheses
+        if other:
+            with console.status(f"Comparing with {other.name} on {name} ..."):
+                results["comparison"]["sets"][name] = other.compare(texts, hypotheses, language, recipe.card.quote)
         if name == next(iter(sets)) and recipe.card.quote:
             with console.status(f"Looking at {name} ..."):
-                worst = worst_sentences(texts.sources, hypotheses, texts.references)
+                worst = worst_sentences(texts.sources, hypotheses, texts.references, recipe.card.worst)
                 results["worst"] = {name: [asdict(one) for one in worst]}
                 if aligner:
                     example = example_attention(searching, translator.tokenizer, texts.sources, settings)
@@ -257,6 +267,56 @@ def evaluate_model(
         write_json(folder / RESULTS_FILE, results)
         write_card(folder)
     return Evaluation(results, differing)
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another model, which translates the same sets by the same settings."""
+
+    name: str
+    sha256: dict[str, str]
+    tokenizer: Any
+    engine: Engine
+    settings: EvaluationSettings
+
+    @classmethod
+    def of(cls, model: str, corpus: PreparedCorpus, settings: EvaluationSettings, engine: str) -> "Other":
+        """
+        Raises:
+            ValueError: There is no such model, or one of the two reads no text.
+        """
+        translator = load_translator([model])
+        if not corpus.is_text or not getattr(translator.model.config, "reads_tokens", True):
+            raise ValueError("--compare is for two models that read text: leave it out.")
+        folder = Path(resolve(model))
+        searching = quick_engine(translator.model, engine)
+        return cls(
+            folder.resolve().name, checksums(folder.glob("*.safetensors")), translator.tokenizer, searching, settings
+        )
+
+    def record(self, before: dict[str, Any]) -> dict[str, Any]:
+        """What `results.json` says of it, with the sets of an earlier comparison with the same model."""
+        own = {"name": self.name, "sha256": self.sha256}
+        earlier = before.get("comparison", {})
+        same = all(earlier.get(name) == value for name, value in own.items())
+        return {**own, "sets": dict(earlier["sets"]) if same else {}}
+
+    def compare(self, texts: "TextSet", hypotheses: list[str], language: str | None, quote: bool) -> dict[str, Any]:
+        """How both score on a set, and the sentences where they differ most, if they may be shown."""
+        settings = self.settings
+        baseline = translate_set(self.engine, self.tokenizer, texts.sources, settings)
+        samples = settings.bootstrap_samples or 1000
+        compared = paired_bootstrap(
+            baseline, hypotheses, texts.references, settings.metrics, target_language=language, samples=samples
+        )
+        found: dict[str, Any] = {
+            "samples": samples,
+            "metrics": {name: asdict(one) for name, one in compared.items()},
+        }
+        if quote:
+            sides = largest_differences(texts.sources, baseline, hypotheses, texts.references)
+            found |= {name: [asdict(one) for one in side] for name, side in zip(("better", "worse"), sides)}
+        return found
 
 
 def measure_speed(

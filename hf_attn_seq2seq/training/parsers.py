@@ -106,6 +106,11 @@ def evaluate_parser() -> CommandParser:
         help="score translations; given twice, compare two systems",
     )
     parser.add_argument("--card", type=Path, metavar="FILE", help="write the model card to this file too")
+    parser.add_argument(
+        "--compare",
+        metavar="MODEL",
+        help="let another model translate the same sets, and show in the card where this one is better and worse",
+    )
     parser.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
     return parser
 

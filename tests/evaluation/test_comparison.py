@@ -6,7 +6,7 @@ import pytest
 from sacrebleu.metrics import CHRF
 
 from hf_attn_seq2seq.evaluation import score_corpus
-from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
+from hf_attn_seq2seq.evaluation.comparison import largest_differences, paired_bootstrap
 
 
 WORDS = [
@@ -102,3 +102,17 @@ def test_the_p_value_is_that_of_a_two_sided_test():
 def test_bad_input(baseline, system, samples, message):
     with pytest.raises(ValueError, match=message):
         paired_bootstrap(baseline, system, baseline, ["bleu"], samples=samples)
+
+
+def test_the_largest_differences_are_shown_from_the_largest():
+    sources = ["a", "b", "c", "d", "b"]
+    references = ["the cat sleeps", "the dog barks", "rain falls", "snow falls", "the dog barks"]
+    first = ["the cat sleeps", "a dog", "rain falls", "nothing", "the dog barks"]
+    second = ["xyz", "the dog barks", "rain falls", "snow falls", "qqq"]
+    better, worse = largest_differences(sources, first, second, references)
+    assert [one.source for one in better] == ["d", "b"]  # "b" comes again, and "c" is alike
+    assert [one.source for one in worse] == ["a"]
+    chrf = {text: score_corpus([text], ["snow falls"], ["chrf"])["chrf"].value for text in ("nothing", "snow falls")}
+    assert better[0].score == pytest.approx(chrf["snow falls"] - chrf["nothing"])
+    assert (better[0].baseline, better[0].system, better[0].references) == ("nothing", "snow falls", ["snow falls"])
+    assert [len(side) for side in largest_differences(sources, first, second, references, count=1)] == [1, 1]

@@ -193,6 +193,28 @@ FURTHER = {
         "weights": [[0.9, 0.1, 0.0], [0.25, 0.75, 0.0], [0.004, 0.0, 0.996]],
     },
     "translations": [{"source": "three", "translation": "trois"}],
+    "comparison": {
+        "name": "first",
+        "sets": {
+            "test": {
+                "samples": 200,
+                "metrics": {
+                    "chrf": {
+                        "baseline": 50.25,
+                        "system": 53.75,
+                        "difference": 3.5,
+                        "interval": [1.25, 5.75],
+                        "p_value": 0.004975,
+                        "signature": "nrefs:1|case:mixed",
+                    }
+                },
+                "better": [
+                    {"source": "s|", "baseline": "b", "system": "o", "references": ["r", "t"], "score": 12.34},
+                ],
+                "worse": [],
+            }
+        },
+    },
 }
 
 
@@ -246,6 +268,18 @@ def test_the_worst_sentences_stand_as_they_are(full_results):
     assert "| c |  | v | 8.9 |" in text
     full_results["worst"] = {"test": []}
     assert "Every translation of test is equal to a reference." in make_card(full_results).text
+
+
+def test_another_model_is_beside_this_one(full_results):
+    text = make_card(full_results).text
+    assert "## Beside first\n" in text
+    assert "(paired bootstrap, 200 samples)" in text
+    assert "| chrF | +3.50 | [+1.25, +5.75] | 0.0050 | 50.25 | 53.75 |" in text
+    assert r"| s\| | b | o | r / t | +12.3 |" in text
+    assert "Where this model is better" in text
+    assert "Where it is worse" not in text
+    del full_results["comparison"]
+    assert "Beside" not in make_card(full_results).text
 
 
 def test_the_attention_is_drawn_to_be_read(full_results):

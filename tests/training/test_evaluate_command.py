@@ -227,6 +227,40 @@ def test_other_settings_are_tried_on_one_set_and_nothing_is_written(folder, resu
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_another_model_translates_the_same_sets(folder, results, tmp_path, capsys):
+    other, copied = tmp_path / "other", tmp_path / "copied"
+    shutil.copytree(folder, other)
+    shutil.copytree(folder, copied)
+    model = AttnSeq2SeqForConditionalGeneration.from_pretrained(other)
+    torch.manual_seed(1)
+    torch.nn.init.normal_(model.get_output_embeddings().weight)
+    model.save_pretrained(other)
+    main([str(copied), "--set", "test", "--compare", str(other), "card.worst=2"])
+    assert "This model - other" in " ".join(capsys.readouterr().out.split())
+    found = json.loads((copied / "results.json").read_text("utf-8"))
+    assert len(found["worst"]["validation"]) == 5  # of a set that was not measured now
+    comparison = found["comparison"]
+    assert comparison["name"] == "other"
+    digest = hashlib.sha256((other / "model.safetensors").read_bytes()).hexdigest()
+    assert comparison["sha256"] == {"model.safetensors": digest}
+    (other / "results.json").unlink()  # of the model that it was copied from
+    main([str(other), "--set", "test"])
+    of_other = json.loads((other / "results.json").read_text("utf-8"))["sets"]["test"]["scores"]
+    test = comparison["sets"]["test"]
+    for metric, one in test["metrics"].items():
+        assert one["system"] == pytest.approx(results["sets"]["test"]["scores"][metric]["value"])
+        assert one["baseline"] == pytest.approx(of_other[metric]["value"])
+        assert one["difference"] == one["system"] - one["baseline"]
+    lines = (other / "hypotheses" / "test.txt").read_text("utf-8").splitlines()
+    assert all(one["baseline"] in lines for side in ("better", "worse") for one in test[side])
+    assert "## Beside other" in (copied / "README.md").read_text("utf-8")
+    assert stray_figures((copied / "README.md").read_text("utf-8"), found) == []
+    main([str(copied), "--set", "test_compositional", "--compare", str(other)])
+    both = json.loads((copied / "results.json").read_text("utf-8"))["comparison"]["sets"]
+    assert list(both) == ["test", "test_compositional"]
+    assert both["test"] == test
+
+
 def test_the_card_may_be_written_after_the_training(folder, tmp_path):
     later = tmp_path / "later.yaml"
     recipe = load_recipe(folder, ["card.credit=By nobody.", "training.epochs=99", "license=cc0-1.0"])
@@ -435,7 +469,12 @@ def test_two_systems_are_compared(tmp_path, capsys):
         (["nowhere"], "There is no model 'nowhere'"),
         (["nowhere.yaml"], "There is no recipe 'nowhere.yaml'"),
         (["MODEL", "--set", "tset"], "There is no set 'tset': choose one of validation, test, test_compositional."),
+        (["MODEL", "--compare", "nowhere"], "There is no model 'nowhere'"),
         (["MODEL", "--source", "short"], "need --reference together with --source"),
+        (
+            ["MODEL", "--source", "short", "--reference", "short", "--compare", "MODEL"],
+            "--compare are for the sets of a recipe",
+        ),
         (
             ["MODEL", "--source", "short", "--reference", "long"],
             "long has 2 lines and .*short has 1: .*long is 1 longer",
@@ -446,9 +485,9 @@ def test_two_systems_are_compared(tmp_path, capsys):
             ["--hypotheses", "short", "--hypotheses", "blank", "--reference", "short"],
             "one sentence cannot be resampled",
         ),
-        (["--hypotheses", "short", "--reference", "short", "--set", "test"], "--set and --card are for the sets"),
+        (["--hypotheses", "short", "--reference", "short", "--set", "test"], "--card and --compare are for the sets"),
         (["--hypotheses", "short", "--reference", "short", "--output", "out"], "--output is for the translations of"),
-        (["MODEL", "--source", "short", "--reference", "short", "--card", "card"], "--set and --card are for"),
+        (["MODEL", "--source", "short", "--reference", "short", "--card", "card"], "--card and --compare are for"),
         (
             ["MODEL", "--source", "short", "--reference", "short", "--output", "missing/out"],
             "missing/out cannot be written: create its folder, missing, first",
