@@ -31,7 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "costly: of its cases, which take seconds each, every fourth runs")
+    config.addinivalue_line(
+        "markers", "costly: of its cases, which take seconds each, every eighth runs, and at least two"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

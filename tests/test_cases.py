@@ -32,12 +32,23 @@ def item(name: str, marks: tuple[str, ...] = (), **params: object) -> Any:
     )
 
 
-def test_of_costly_tests_every_fourth_runs_in_turn() -> None:
+def test_of_costly_tests_every_eighth_and_at_least_two_run_in_turn() -> None:
     items = [item(f"{each}::test_{name}", ("costly",)) for each in "ABCDE" for name in "xyz"]
     kept, left = some_cases(items)
-    assert [each.nodeid.partition("::")[2] for each in kept] == ["A::test_x", "B::test_y", "C::test_z", "E::test_x"]
+    names = [each.nodeid.partition("::")[2] for each in kept]
+    assert names == [
+        "A::test_x",
+        "A::test_z",
+        "B::test_y",
+        "C::test_x",
+        "C::test_z",
+        "D::test_y",
+        "E::test_x",
+        "E::test_z",
+    ]
     assert len(kept) + len(left) == len(items)
-    assert len(some_cases([item("test_one", ("costly",), size=size) for size in range(2)])[0]) == 2
+    for cases, some in ((1, 1), (3, 3), (4, 2), (9, 3), (15, 3), (16, 2), (40, 5)):
+        assert len(some_cases([item("test_one", ("costly",), size=size) for size in range(cases)])[0]) == some
 
 
 @pytest.mark.parametrize(

@@ -533,6 +533,7 @@ def test_assisted_by_a_likeness(name: str, noise: float) -> None:
 
 @every_model
 @pytest.mark.parametrize("assistant", ["bahdanau", "luong", "gru_coverage", "transformer_rotary"])
+@pytest.mark.costly
 def test_assisted_by_another_kind(name: str, assistant: str) -> None:
     check_assisted(name, draft(assistant, 0.0))
 
@@ -780,6 +781,7 @@ def test_asking_for_details_changes_no_result(name: str) -> None:
     ],
     ids=["greedy", "sample", "beams", "n_best", "beams_prefix", "greedy_prefix", "static", "no_cache"],
 )
+@pytest.mark.costly
 def test_gathered_attentions_are_those_of_the_results(name: str, options: dict[str, Any]) -> None:
     # In double precision: what one processor rounds unlike another grows from step to step of these weights.
     model, options = build(name).double(), dict(options)
@@ -1112,6 +1114,7 @@ def beams_without_reordering(model: AttnSeq2SeqForConditionalGeneration, batch: 
 
 
 @pytest.mark.parametrize("fields", PAIRINGS)
+@pytest.mark.costly
 def test_every_pairing_searches_trains_and_saves(fields: dict[str, Any], tmp_path: Any) -> None:
     model = AttnSeq2SeqForConditionalGeneration(tiny_config(**fields))
     batch = padded_batch((4, 2), vocab_size=12)

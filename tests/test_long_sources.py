@@ -55,6 +55,7 @@ def largest(kind: str, length: int, training: bool) -> int:
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.costly
 def test_the_largest_tensor_grows_with_the_source(kind: str, training: bool) -> None:
     assert largest(kind, 1000, training) < 2.5 * largest(kind, 500, training)
 

@@ -24,6 +24,7 @@ def train(model: torch.nn.Module, seed: int) -> None:
 
 @families
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.costly
 def test_a_graph_translates_with_the_weights_that_the_model_has_when_it_is_opened(
     family: str, tied: bool, tokenizer: Any
 ) -> None:

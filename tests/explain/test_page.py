@@ -183,6 +183,7 @@ def test_a_link_leads_back_to_the_place_and_nonsense_does_no_harm(
 
 
 @pytest.mark.parametrize("kind", [*ATTENTION_TYPES, "hard"])
+@pytest.mark.costly
 def test_every_attention_is_recomputed(
     open_page: Callable[..., Page], make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, kind: str
 ) -> None:

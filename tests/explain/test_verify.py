@@ -117,6 +117,7 @@ def test_an_attention_without_an_entry_is_traced_and_says_so(
 
 
 @pytest.mark.parametrize(("encoder", "decoder", "attention"), kinds())
+@pytest.mark.costly
 def test_every_kind_verifies(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, encoder: str, decoder: str, attention: str
 ) -> None:
@@ -208,6 +209,7 @@ def test_every_kind_verifies(
         {"zero_start": True, "output_bias": True},
     ],
 )
+@pytest.mark.costly
 def test_every_option_verifies(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]
 ) -> None:

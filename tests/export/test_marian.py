@@ -45,6 +45,7 @@ def saved(model: AttnSeq2SeqForConditionalGeneration, tokenizer: AttnSeq2SeqToke
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.costly
 def test_there_and_back(name: str, tmp_path: Path) -> None:
     """Tensors, options and vocabularies of Marian's own file come out again."""
     vocabs = [FILES / vocab for vocab in RECORDED["models"][name]["vocabs"]]

@@ -37,6 +37,7 @@ def batch(kind: str, length: int) -> dict[str, torch.Tensor]:
 
 @EVERY_KIND
 @EVERY_STACK
+@pytest.mark.costly
 def test_the_graph_finds_what_generate_finds(kind: str, stacks: str, tmp_path: Path) -> None:
     fields = {"encoder_layers": 2, "ctc_weight": 0.0 if kind == "pictures" else 0.1, **STACKS[stacks]}
     if kind != "pictures" and fields["encoder_type"] != "transformer":
@@ -59,6 +60,7 @@ def test_the_graph_finds_what_generate_finds(kind: str, stacks: str, tmp_path: P
 
 @EVERY_KIND
 @EVERY_STACK
+@pytest.mark.costly
 def test_an_exported_model_gives_the_same_logits(kind: str, stacks: str, tmp_path: Path) -> None:
     model = build(kind, **STACKS[stacks])
     write_model(model, tmp_path, "onnx")

@@ -112,6 +112,7 @@ def assert_same(ours: Run, theirs: Run) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.6}, {"average_checkpoints": 2}], ids=["", "ema", "mean"])
 @pytest.mark.parametrize("family", ["gru", "transformer"])
+@pytest.mark.costly
 def test_it_gives_the_same_translations_metrics_and_weights(
     family: str, settings: dict[str, Any], run: Runner, plain: Callable[..., Run]
 ) -> None:

@@ -499,6 +499,7 @@ def lack_one(path: Path) -> None:
         (Path.unlink, "ema.safetensors"),
     ],
 )
+@pytest.mark.costly
 def test_a_damaged_checkpoint_is_named_and_the_advice_works(
     spoil: Callable[[Path], None], file: str, averaged: Path, tmp_path: Path
 ) -> None:
