@@ -14,14 +14,15 @@ import numpy as np
 import regex
 from xxhash import xxh3_64_intdigest
 
+from hf_attn_seq2seq.data.moses import moses_steps
 from hf_attn_seq2seq.data.settings import CleaningSettings
 from hf_attn_seq2seq.data.words import WordKind, count_words
 from hf_attn_seq2seq.messages import quoted
 
 
 # What normalization changed in a text: bits.
-UNICODE, CONTROL, WHITESPACE = 1, 2, 4
-TIDYING = {UNICODE: "unicode_nfc", CONTROL: "control_characters", WHITESPACE: "whitespace"}
+UNICODE, CONTROL, WHITESPACE, MOSES = 1, 2, 4, 8
+TIDYING = {UNICODE: "unicode_nfc", CONTROL: "control_characters", WHITESPACE: "whitespace", MOSES: "moses"}
 
 # Why a row is not kept.
 KEPT, EMPTY, LENGTH, RATIO, SCRIPT, LANGUAGE, ALIGNMENT, DUPLICATE, LEAK = range(9)
@@ -71,14 +72,18 @@ class Cleaner:
         self.files = files
         self._foreign_letters = [_letters_outside(scripts) for scripts in (rules.source_scripts, rules.target_scripts)]
         self._identifier: Any = None
+        sides = ("source", "target")[-len(languages) :]
+        self._moses = {
+            side: moses_steps(code or "", escape=False) for side, code in zip(sides, languages) if rules.moses
+        }
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, Any]:
         """Adds to `source` and `target`: `changed` (bits), `dropped` (a rule) and a 64-bit hash of each side."""
         sources, targets, changed, dropped = [], [], [], []
         links = batch.get("alignment", batch.get("possible"))
         for row, (raw_source, raw_target) in enumerate(zip(batch["source"], batch["target"])):
-            source, source_changed = (raw_source, 0) if self.files else self.tidy(raw_source)
-            target, target_changed = self.tidy(raw_target)
+            source, source_changed = (raw_source, 0) if self.files else self.tidy(raw_source, "source")
+            target, target_changed = self.tidy(raw_target, "target")
             why = self.broken_rule(source, target)
             if why == KEPT and links is not None and links[row] and (source_changed | target_changed) & ~WHITESPACE:
                 # For example, a word of control characters alone is gone, and the links now point at other words.
@@ -100,12 +105,13 @@ class Cleaner:
         if "group" in batch:
             cleaned["group_hash"] = sentence_hashes([group or "" for group in batch["group"]])
         if "references" in batch:
-            tidied = [texts and [self.tidy(text)[0] for text in texts] for texts in batch["references"]]
+            tidied = [texts and [self.tidy(text, "target")[0] for text in texts] for texts in batch["references"]]
             cleaned["references"] = [texts and [text for text in texts if text.strip()] for texts in tidied]
         return cleaned
 
-    def tidy(self, text: str) -> tuple[str, int]:
-        """The text normalized by the rules (NFC, control characters, whitespace), and the bits of what changed."""
+    def tidy(self, text: str, side: str) -> tuple[str, int]:
+        """The text of a side normalized by the rules (NFC, control characters, whitespace, Moses' steps), and the bits
+        of what changed."""
         rules, changed = self.rules, 0
         if rules.unicode_nfc and not unicodedata.is_normalized("NFC", text):
             text = unicodedata.normalize("NFC", text)
@@ -118,6 +124,8 @@ class Cleaner:
             if words != text:
                 changed |= WHITESPACE
             text = words
+        if side in self._moses and (tokens := self._moses[side](text)) != text:
+            text, changed = tokens, changed | MOSES
         return text, changed
 
     def broken_rule(self, source: str, target: str) -> int:

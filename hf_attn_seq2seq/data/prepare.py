@@ -239,6 +239,8 @@ def _settings_that_count(data: DataSettings, reader: FeatureReader | None) -> di
     for name, usual in (("source_kind", "text"), ("group", None)):  # which corpora made before these were do not have
         if settings[name] == usual:
             del settings[name]
+    if not settings["cleaning"]["moses"]:
+        del settings["cleaning"]["moses"]
     for source in (*settings["train"], *settings["validation"], *itertools.chain(*settings["tests"].values())):
         if not source["keep"]:
             del source["keep"]

@@ -194,6 +194,11 @@ class CleaningSettings(Settings):
     unicode_nfc: bool = Field(True, description="compose characters (Unicode NFC)")
     control_characters: bool = Field(True, description="remove control characters and byte order marks")
     whitespace: bool = Field(True, description="single spaces between words, none around the text")
+    moses: bool = Field(
+        False,
+        description="normalize, tokenize and lowercase all texts as Moses' scripts do, references too; the metric "
+        "bleu_tokenized then scores as multi-bleu.perl does",
+    )
     max_characters: int | None = Field(2000, ge=1, description="drop pairs with more characters on a side")
     max_words: int | None = Field(
         250, ge=1, description="drop pairs with more words (separated by whitespace) on a side"
@@ -290,9 +295,15 @@ class DataSettings(Settings):
                 raise ValueError(f"Two test sets are called {quoted(name)}, ignoring case: rename one.")
             if not sources:
                 raise ValueError(f"The test set {quoted(name)} has no source: name one, or remove the set.")
-        if self.cleaning.language_certainty is not None and None in self.checked_languages:
-            needed = "source_language and target_language" if self.source_kind == "text" else "target_language"
-            raise ValueError(f"language_certainty needs {needed}: set {'both' if ' and ' in needed else 'it'}.")
+        for rule in ("language_certainty", "moses"):
+            if getattr(self.cleaning, rule) and None in self.checked_languages:
+                needed = "source_language and target_language" if self.source_kind == "text" else "target_language"
+                raise ValueError(f"{rule} needs {needed}: set {'both' if ' and ' in needed else 'it'}.")
+        if self.cleaning.moses:
+            from hf_attn_seq2seq.data.moses import moses_steps
+
+            for language in self.checked_languages:
+                moses_steps(language or "", escape=False)
         if self.source_kind != "text" or self.group is not None:
             self._check_columns()
         return self

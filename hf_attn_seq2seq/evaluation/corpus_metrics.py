@@ -8,7 +8,6 @@ function of statistics that are summed over the sentences.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import sacremoses
@@ -16,9 +15,8 @@ from rapidfuzz.distance import Levenshtein
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.metrics.base import Metric, Score, Signature
 from sacrebleu.metrics.bleu import BLEUSignature
-from sacremoses import MosesPunctNormalizer, MosesTokenizer
-from sacremoses.corpus import NonbreakingPrefixes
 
+from hf_attn_seq2seq.data.moses import moses_steps
 from hf_attn_seq2seq.evaluation.metrics import TOKENIZERS
 from hf_attn_seq2seq.messages import shortened
 
@@ -27,6 +25,8 @@ def make_metric(name: str, language: str | None = None) -> Metric:
     """The metric called `name` in `metrics.METRICS`; `language` is the target's code, which `bleu_tok_lc` needs."""
     if name == "bleu_tok_lc":
         return TokLowercaseBLEU(language)
+    if name == "bleu_tokenized":
+        return BLEU(tokenize="none", force=True)
     if name == "bleu":
         return make_bleu(language)
     if name.startswith("rouge"):
@@ -53,34 +53,6 @@ def make_bleu(language: str | None) -> BLEU:
         except RuntimeError:  # MeCab is not installed
             continue
     raise ImportError(f"sacrebleu has no tokenizer for '{shortened(str(language))}'.")
-
-
-class MosesSteps:
-    """Moses' normalize-punctuation.perl, tokenizer.perl and lowercase.perl, one after the other, by sacremoses.
-
-    No option of theirs is used but the language: hyphens stay inside words, and `'` becomes `&apos;`.
-
-    Raises:
-        ValueError: Moses has no rules for the language.
-    """
-
-    def __init__(self, language: str) -> None:
-        known = NonbreakingPrefixes().available_langs
-        if language not in known:
-            codes = ", ".join(sorted(code for code in known if len(code) == 2))
-            raise ValueError(f"Moses has no rules for the language '{shortened(language)}': choose one of {codes}.")
-        self.language = language
-        self._normalizer = MosesPunctNormalizer(lang=language)
-        self._tokenizer = MosesTokenizer(lang=language)
-
-    def __call__(self, text: str) -> str:
-        return self._tokenizer.tokenize(self._normalizer.normalize(text), return_str=True).lower()
-
-
-@lru_cache(maxsize=8)
-def moses_steps(language: str) -> MosesSteps:
-    """The steps of this language, made once: reading Moses' lists takes a while."""
-    return MosesSteps(language)
 
 
 class TokLowercaseSignature(BLEUSignature):

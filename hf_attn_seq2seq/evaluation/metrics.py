@@ -36,6 +36,7 @@ class MetricKind(NamedTuple):
 METRICS: dict[str, MetricKind] = {
     "bleu": MetricKind("BLEU", True),
     "bleu_tok_lc": MetricKind("BLEU tok-lc", True),
+    "bleu_tokenized": MetricKind("BLEU of tokens", True),
     "chrf": MetricKind("chrF", True),
     "ter": MetricKind("TER", False),
     "exact_match": MetricKind("exact match", True),
@@ -65,7 +66,13 @@ _UNSPACED = re.compile(
     "\U00020000-\U000323af]"
 )
 _LONGEST_WORDS = 4  # characters: longer on average, and texts in these scripts were not cut into words beforehand
-_BY_SPACES = ("bleu", "bleu_tok_lc", "ter", "wer")  # count words, and find them by the whitespace around them
+_BY_SPACES = (
+    "bleu",
+    "bleu_tok_lc",
+    "bleu_tokenized",
+    "ter",
+    "wer",
+)  # count words, and find them by the whitespace around them
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,18 @@ def test_tidying(raw, tidy, bit, rule):
     assert left["changed"] == [0]
 
 
+def test_text_is_as_moses_makes_it_by_the_language_of_each_side():
+    pairs = [("Don't go, Tom!", "N'y va pas, Tom !")]
+    extra = {"references": [["« L'eau » !"]]}
+    batch = cleaned(pairs, ("en", "fr"), extra, moses=True)
+    assert (batch["source"], batch["target"]) == (["don 't go , tom !"], ["n' y va pas , tom !"])
+    assert batch["references"] == [['" l\' eau " !']]
+    assert batch["changed"] == [cleaning.MOSES]
+    assert cleaned([("a .", "b .")], ("en", "fr"), moses=True)["changed"] == [0]
+    linked = cleaned(pairs, ("en", "fr"), {"alignment": ["0-0"]}, moses=True)
+    assert linked["dropped"] == [cleaning.ALIGNMENT]  # what the links count are other words now
+
+
 def test_letters_with_joiners_stay():
     text = "👩‍👩‍👧 می‌خواهم क्‍ष co\u00adop"  # joiners and soft hyphens are part of how a word is written
     assert cleaned([(text, "x")])["source"] == [text]

@@ -67,6 +67,11 @@ def test_the_name_tells_the_format(name, expected):
         ({"validation": TEXTS, "validation_size": 5}, "leave out validation_size"),
         ({"tests": {"test": TEXTS}, "test_size": 5}, "leave out test_size"),
         ({"cleaning": {"language_certainty": 0.9}}, "needs source_language and target_language"),
+        ({"cleaning": {"moses": True}}, "moses needs source_language and target_language"),
+        (
+            {"cleaning": {"moses": True}, "source_language": "en", "target_language": "xx"},
+            "Moses has no rules for .*'xx'",
+        ),
         ({"cleaning": {"source_scripts": "Latn1"}}, "'Latn1' is not a Unicode script"),
     ],
 )

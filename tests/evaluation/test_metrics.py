@@ -128,6 +128,10 @@ OTHER_TOKENIZED = [
 def test_tok_lc_bleu_is_multi_bleu_of_moses_tokens():
     score = score_corpus(OTHER_RAW, RAW, ["bleu_tok_lc"], target_language="fr")["bleu_tok_lc"]
     assert score.value == pytest.approx(plain_bleu(OTHER_TOKENIZED, [[text] for text in TOKENIZED]))
+    of_tokens = score_corpus(OTHER_TOKENIZED, TOKENIZED, ["bleu_tokenized"])["bleu_tokenized"]
+    assert of_tokens.value == score.value
+    assert "case:mixed|" in of_tokens.signature
+    assert "tok:none" in of_tokens.signature
 
 
 def test_tok_lc_bleu_of_german():
