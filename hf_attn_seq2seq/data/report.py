@@ -112,7 +112,7 @@ def _table(title: str, *columns: str) -> Table:
         table.add_column(
             column,
             justify="right" if column in ("rows", "pairs", "groups", "bad rows") else "left",
-            no_wrap=True,
+            no_wrap=column not in ("split", "source"),  # long names give way, not the figures beside them
             overflow="ellipsis",
             ratio=1 if column == "examples" else None,  # takes the remaining width
         )

@@ -625,3 +625,23 @@ def test_report_is_json_that_a_person_can_read(tmp_path, make):
     text = (make(train={"file": "a.tsv"}).folder / "report.json").read_text(encoding="utf-8")
     assert "été" in text
     assert json.loads(text)["settings"]["train"][0]["file"] == "a.tsv"
+
+
+def test_long_names_leave_the_figures_whole():
+    name = "folder/train.tsv.gz (licence: " + ", ".join(f"CC-BY-{version}.0" for version in range(30)) + ")"
+    sources = [
+        {
+            "split": "train",
+            "source": name,
+            "rows": 236_756,
+            "bad_rows": {"count": 12, "examples": []},
+            "left_out": 234_567,
+        }
+    ]
+    drawn = [{"source": name, "rows": 61_234}, {"source": "short.tsv", "rows": 23_456}]
+    splits = {"train": {"pairs": 160_975, "rows_of_sources": drawn}}
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(report_tables({"sources": sources, "rules": {}, "leaks": {}, "splits": splits}))
+    for figure in ("236,756", "12", "234,567", "160,975", "61,234", "23,456"):
+        assert figure in capture.get().split()
