@@ -37,6 +37,7 @@ COMMANDS = {
     "preprocess": Command("training.preprocess", "read, clean and split a recipe's corpora, with a report", "train"),
     "train": Command("training.train", "train a recipe's model", "train"),
     "evaluate": Command("training.evaluate", "measure a trained model, or compare two", "train"),
+    "seeds": Command("training.seeds", "train and measure a recipe with several seeds: mean and spread", "train"),
     "translate": Command("decoding.command", "translate a sentence, a file or standard input"),
     "transcribe": Command("decoding.transcribe", "write down what sounds say or pictures show"),
     "explain": Command("explain.command", "show how a translation is made, step by step, number by number", "explain"),

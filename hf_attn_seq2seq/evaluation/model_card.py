@@ -113,7 +113,8 @@ def make_card(
     """
     results = upgrade_results(results)
     sets = results["sets"]
-    rows = score_rows(sets)
+    shown = results.get("seeds", results)  # of several training runs, the table has the means
+    rows = score_rows(shown["sets"])
     said = {"purpose": "", "limits": "", "credit": "", **results.get("card", {})}
     source = _source_words(results)
     own = [[_plain(one["source"]), _plain(one["translation"])] for one in results.get("translations", [])]
@@ -132,13 +133,15 @@ def make_card(
         search=_search(results["evaluation"]),
         own=_table(["source", "translation"], own) if own else "",
         scores=_scores_table(rows),
+        runs=_runs_table(results["seeds"]) if "seeds" in results else "",
+        chosen_by=_checkpoint_metric(results["training"]),
         metrics=list(rows[0].scores),
         bleu=metric_title("bleu", [row.scores["bleu"]["signature"] for row in rows if "bleu" in row.scores]),
         lower_is_better=any(not METRICS[metric].higher_is_better for row in rows for metric in row.scores),
         intervals=results["evaluation"]["bootstrap_samples"],
         decoding=_decoding(results["evaluation"]),
         signatures="\n".join(f"- {line}" for line in signatures(rows)),
-        alignment=_alignment_table(results),
+        alignment=_alignment_table(shown),
         by_length=_length_table(sets, results["evaluation"]["length_unit"]),
         attention=_attention_map(results["example"]) if "example" in results else "",
         comparison=_comparison(results.get("comparison", {})),
@@ -197,7 +200,9 @@ def _sentence(results: dict[str, Any]) -> str:
 
 
 def show_score(score: dict[str, Any]) -> str:
-    """A score of `results.json` with its interval, if it has one."""
+    """A score of `results.json` with its interval, if it has one; or the mean of several runs, with its spread."""
+    if "mean" in score:
+        return "{mean:.2f} ± {deviation:.2f} ({lowest:.2f} to {highest:.2f})".format(**score)
     shown = f"{score['value']:.2f}"
     return f"{shown} [{score['interval'][0]:.2f}, {score['interval'][1]:.2f}]" if "interval" in score else shown
 
@@ -270,7 +275,35 @@ def table_titles(rows: Sequence[ScoreRow]) -> list[str]:
     return titles
 
 
-def _alignments(results: dict[str, Any]) -> dict[str, Any]:
+def _runs_table(seeds: dict[str, Any]) -> str:
+    """The figures of each of several training runs, a column for each."""
+    runs = seeds["runs"]
+    trained = [run["training"] for run in runs]
+    lines = [
+        ["training", "steps", *(f"{record['steps']:,}" for record in trained)],
+        ["training", "seconds", *(f"{record['seconds']:,.1f}" for record in trained)],
+        [
+            "validation in training",
+            _checkpoint_metric(trained[0]),
+            *(f"{record['value']:.2f}" for record in trained),
+        ],
+    ]
+    for rows in zip(*(score_rows(run["sets"]) for run in runs)):
+        for metric, title in zip(rows[0].scores, table_titles(rows)):
+            lines.append([rows[0].title, title, *(show_score(row.scores[metric]) for row in rows)])
+    measured = [alignments(run) for run in runs]
+    lines += [[name, "AER ↓", *(show_percent(of[name]["aer"]) for of in measured)] for name in measured[0]]
+    titles = [f"seed {run['seed']}{', this model' if run['seed'] == seeds['chosen'] else ''}" for run in runs]
+    return _table(["set", "figure", *titles], lines)
+
+
+def _checkpoint_metric(record: dict[str, Any]) -> str:
+    """What the best checkpoint of a training was chosen by."""
+    metric = record.get("metric", "loss")
+    return METRICS[metric].title if metric in METRICS else metric
+
+
+def alignments(results: dict[str, Any]) -> dict[str, Any]:
     """Figures of word alignment, by the set or the file that they were measured on."""
     measured = {name: entry["alignment"] for name, entry in results["sets"].items() if "alignment" in entry}
     if "gold_alignment" in results:
@@ -278,15 +311,22 @@ def _alignments(results: dict[str, Any]) -> dict[str, Any]:
     return measured
 
 
+def show_percent(figure: float | dict[str, float]) -> str:
+    """A figure of word alignment, or the mean of several runs with its spread."""
+    if isinstance(figure, dict):
+        return "{mean:.1f} ± {deviation:.1f} % ({lowest:.1f} to {highest:.1f} %)".format(**figure)
+    return f"{figure:.1f} %"
+
+
 def _alignment_table(results: dict[str, Any]) -> str:
     rows = [
         [
             name,
             f"{figures['sentences']:,}",
-            *(f"{figures[figure]:.1f} %" for figure in ("aer", "precision", "recall")),
+            *(show_percent(figures[figure]) for figure in ("aer", "precision", "recall")),
             _readout(figures),
         ]
-        for name, figures in _alignments(results).items()
+        for name, figures in alignments(results).items()
     ]
     return _table(["gold", "pairs", "AER ↓", "precision", "recall", "read from"], rows) if rows else ""
 
@@ -492,7 +532,12 @@ def _environment(results: dict[str, Any]) -> str:
 
 
 def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
-    """The figures of the test sets as the Hub lists them; the metric's name keeps the two kinds of BLEU apart."""
+    """
+    The figures of the test sets as the Hub lists them; the metric's name keeps the two kinds of BLEU apart.
+
+    The Hub shows each as a figure of the weights beside the card. So they are of this one model, also where there are
+    means of several seeds: a mean is of no model's weights.
+    """
     pair = "-".join(code for code in results["languages"].values() if code)
 
     def listed(name: str, metric: str, title: str, value: float, arguments: dict[str, Any]) -> EvalResult:
@@ -514,11 +559,11 @@ def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
         for name, entry in results["sets"].items()
         for metric, score in entry["scores"].items()
     ]
-    alignments = [
+    aligned = [
         listed(name, "aer", "AER", figures["aer"], {"readout": _readout(figures)})
-        for name, figures in _alignments(results).items()
+        for name, figures in alignments(results).items()
     ]
-    return scores + alignments
+    return scores + aligned
 
 
 def _count(pairs: dict[str, int], split: str) -> str:

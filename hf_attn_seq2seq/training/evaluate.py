@@ -26,8 +26,10 @@ from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
 from hf_attn_seq2seq.evaluation.metrics import make_metric, score_corpus
 from hf_attn_seq2seq.evaluation.model_card import (
     CARD_FILE,
+    alignments,
     difference_rows,
     score_rows,
+    show_percent,
     show_score,
     signatures,
     table_titles,
@@ -101,13 +103,16 @@ def print_results(sets: dict[str, Any], console: Console) -> None:
     console.print("\n".join(signatures(rows)), style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
-def print_alignment(name: str, figures: dict[str, Any], console: Console) -> None:
-    console.print(
-        f"Word alignment of {name}: AER {figures['aer']:.1f} %, precision {figures['precision']:.1f} %, "
-        f"recall {figures['recall']:.1f} % ({figures['sentences']} pairs).",
-        highlight=False,
-        soft_wrap=True,
-    )
+def print_alignments(results: dict[str, Any], console: Console) -> None:
+    """A line for each set or file whose word alignment was measured."""
+    for name, figures in alignments(results).items():
+        aer, precision, recall = (show_percent(figures[figure]) for figure in ("aer", "precision", "recall"))
+        console.print(
+            f"Word alignment of {name}: AER {aer}, precision {precision}, recall {recall} ({figures['sentences']} "
+            "pairs).",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def print_comparison(comparison: dict[str, Any], console: Console) -> None:
@@ -364,11 +369,7 @@ def run(options: argparse.Namespace) -> None:
     print_results(results["sets"], console)
     if "comparison" in results:
         print_comparison(results["comparison"], console)
-    for name, figures in results["sets"].items():
-        if "alignment" in figures:
-            print_alignment(name, figures["alignment"], console)
-    if "gold_alignment" in results:
-        print_alignment(results["gold_alignment"]["file"], results["gold_alignment"], console)
+    print_alignments(results, console)
     if differing:
         console.print(
             f"Nothing was written: {folder / RESULTS_FILE} was measured with other {' and '.join(differing)}. Measure "
@@ -378,13 +379,16 @@ def run(options: argparse.Namespace) -> None:
             soft_wrap=True,
         )
         return
+    copy_card(folder, options.card, console)
+
+
+def copy_card(folder: Path, given: Path | None, console: Console) -> None:
+    """Write the model card of a folder to the file that `--card` names too, and tell where the figures are."""
     card = folder / CARD_FILE
-    if options.card:
-        options.card.parent.mkdir(parents=True, exist_ok=True)
-        write_text(options.card, card.read_text("utf-8"))
-    console.print(
-        f"Figures: {folder / RESULTS_FILE}\nModel card: {options.card or card}", markup=False, highlight=False
-    )
+    if given:
+        given.parent.mkdir(parents=True, exist_ok=True)
+        write_text(given, card.read_text("utf-8"))
+    console.print(f"Figures: {folder / RESULTS_FILE}\nModel card: {given or card}", markup=False, highlight=False)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -93,6 +93,30 @@ def settings_record(settings: EvaluationSettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude=set() if settings.ctc_weight else {"ctc_weight"})
 
 
+def seed_folder(seed: int) -> str:
+    """The folder of a seed's model, in that of a recipe with several."""
+    return f"seed-{seed}"
+
+
+def is_measured(recipe: Recipe) -> bool:
+    """Whether the results of a model are there: of all sets, and all measured and said as the recipe asks for now."""
+    folder = recipe.output
+    found = read_results(folder / RESULTS_FILE)
+    asked = {
+        "name": recipe.name,
+        "description": recipe.description,
+        "notes": recipe.notes,
+        "license": recipe.license,
+        "card": recipe.card.model_dump(mode="json"),
+        "evaluation": names_only(settings_record(recipe.evaluation)),
+    }
+    if any(found.get(name) != value for name, value in asked.items()):
+        return False
+    return found["model"]["sha256"] == checksums(folder.glob("*.safetensors")) and set(found["sets"]) == {
+        name for name in found["data"]["pairs"] if name != "train"
+    }
+
+
 class Evaluation(NamedTuple):
     """What was measured; `differing` says in what it differs from `results.json`, which then was left as it is."""
 
@@ -140,6 +164,12 @@ def evaluate_model(
         raise ValueError(
             f"'{folder}' has no recipe and no corpus, so there are no sets to measure it on: name yours by --source "
             "and --reference."
+        )
+    before = read_results(folder / RESULTS_FILE)
+    if "seeds" in before:
+        raise ValueError(
+            f"'{folder}' has the results of several seeds, and evaluate measures one model: name the folder of one, "
+            f"such as '{folder / seed_folder(before['seed'])}', or measure all by the command seeds."
         )
     corpus = PreparedCorpus.load(folder / CORPUS_FOLDER)
     training = read_record(folder / SUMMARY_FILE)
@@ -205,7 +235,7 @@ def evaluate_model(
         if not aligner:
             raise ValueError("This model has no attention to align by: leave out evaluation.alignment.gold.")
         gold = read_gold_texts(path, recipe.data)
-    before = read_results(folder / RESULTS_FILE) if names else {}
+    before = before if names else {}
     compared = ("model", "data", "languages", "evaluation") if before else ()
     differing = [name for name in compared if before.get(name) != results[name]]
     if before and not differing:

@@ -31,6 +31,15 @@ EVALUATE_EXAMPLES = """examples:
   hf-attn-seq2seq evaluate --hypotheses a.fr --hypotheses b.fr --reference news.fr data.target_language=fr
 """
 
+SEEDS_EXAMPLES = """examples:
+  hf-attn-seq2seq seeds training/recipes/multi30k_en_fr_gru.yaml data.folder=data/multi30k
+  hf-attn-seq2seq seeds training/recipes/grammar_en_fr.yaml --seeds 0,1,2,3,4 --card model_cards/grammar-en-fr.md
+
+Each seed has its own folder, OUTPUT/seed-0 and so on, an ordinary trained model. The same command again goes on where
+it was stopped; with more seeds, it trains only the new ones. Another process or machine may train a seed, too:
+train RECIPE training.seed=3 output=OUTPUT/seed-3
+"""
+
 ALIGN_EXAMPLES = """examples:
   hf-attn-seq2seq align outputs/en-fr train.en train.fr --backward outputs/fr-en > links.txt
   hf-attn-seq2seq align outputs/en-fr --gold gold.jsonl
@@ -112,6 +121,20 @@ def evaluate_parser() -> CommandParser:
         help="let another model translate the same sets, and show in the card where this one is better and worse",
     )
     parser.add_argument("--engine", choices=ENGINES, default="auto", help=ENGINE_HELP)
+    return parser
+
+
+def seeds_parser() -> CommandParser:
+    parser = CommandParser(
+        description="Train and measure a recipe with several seeds: OUTPUT becomes the model that is best on "
+        "validation, with the mean and the spread of all in its model card.",
+        epilog=SEEDS_EXAMPLES,
+    )
+    add_recipe_arguments(parser)
+    parser.add_argument(
+        "--seeds", default="0,1,2", metavar="N,N,...", help="the values of training.seed (default %(default)s)"
+    )
+    parser.add_argument("--card", type=Path, metavar="FILE", help="write the model card to this file too")
     return parser
 
 

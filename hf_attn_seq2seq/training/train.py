@@ -189,8 +189,6 @@ def _run(recipe: Recipe, resume: bool, overwrite: bool, state: PartialState) -> 
     state.wait_for_everyone()
     with writing(recipe.output, GO_ON):
         _train(recipe, prepared, checkpoint is not None, state)
-    if state.is_main_process:
-        print(f"To evaluate it: hf-attn-seq2seq evaluate {recipe.output}")
 
 
 def _train(recipe: Recipe, prepared: Prepared, resume: bool, state: PartialState) -> None:
@@ -353,9 +351,7 @@ def run(options: argparse.Namespace) -> None:
     if options.fields:
         print(describe_fields())
         return
-    keep_freed_memory()
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
+    make_ready()
     recipe = recipe_from(options.recipe)
     try:
         train(recipe, options.resume, options.overwrite)
@@ -363,6 +359,15 @@ def run(options: argparse.Namespace) -> None:
         if can_be_resumed(recipe.output):
             stopped.args = (f"To resume: hf-attn-seq2seq train {recipe.output} --resume",)
         raise
+    if PartialState().is_main_process:
+        print(f"To evaluate it: hf-attn-seq2seq evaluate {recipe.output}")
+
+
+def make_ready() -> None:
+    """What a process that trains begins with."""
+    keep_freed_memory()
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
 
 
 if __name__ == "__main__":

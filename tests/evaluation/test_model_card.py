@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """The model card: what it shows of `results.json`, and that it shows nothing else."""
 
+import copy
+
 import pytest
 import yaml
 from huggingface_hub import ModelCard
@@ -9,6 +11,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from hf_attn_seq2seq.evaluation import model_card
 from hf_attn_seq2seq.evaluation.model_card import ScoreRow, make_card, signatures, write_card
 from hf_attn_seq2seq.evaluation.results import as_json, measure_corpus, write_json
+from hf_attn_seq2seq.evaluation.seeds import combine_seeds
 from hf_attn_seq2seq.evaluation.settings import CardSettings, EvaluationSettings
 from tests.card_figures import stray_figures
 
@@ -382,3 +385,41 @@ def test_the_card_of_a_model_that_sums_up(full_results):
     assert "a wrong summary causes harm" in card.content
     assert "texts were summed up" in card.content
     assert '"translation"' not in card.content
+
+
+def of_seed(results, seed, chrf, aer):
+    """A run with another seed, chrF and word alignment."""
+    run = copy.deepcopy({**results, "seed": seed})
+    run["training"] = {"steps": 10, "seconds": 61.5, "metric": "chrf", "value": chrf - 1}
+    run["sets"]["test"]["scores"]["chrf"]["value"] = chrf
+    run["sets"]["test"]["each_reference"]["chrf"]["value"] = chrf + 2
+    run["gold_alignment"] = {**run["sets"]["test"]["alignment"], "file": "gold.jsonl", "aer": aer}
+    return run
+
+
+def test_the_card_of_several_seeds(full_results):
+    runs = [of_seed(full_results, *figures) for figures in ((4, 40.0, 20.0), (0, 43.0, 26.0), (7, 41.5, 21.5))]
+    results = combine_seeds(runs, 1)
+    assert results["seed"] == results["seeds"]["chosen"] == 0
+    card = make_card(results)
+    assert stray_figures(str(card), results) == []
+    text = card.text
+    assert " | 41.50 ± 1.50 (40.00 to 43.00) |" in text  # deviation: the square root of (1.5² + 1.5² + 0²) / 2
+    assert " | 43.50 ± 1.50 (42.00 to 45.00) |" in text  # against each reference alone
+    assert "| set | figure | seed 4 | seed 0, this model | seed 7 |" in text
+    assert "| validation in training | chrF | 39.00 | 42.00 | 40.50 |" in text
+    assert "| gold.jsonl | AER ↓ | 20.0 % | 26.0 % | 21.5 % |" in text
+    assert "| gold.jsonl | 3 | 22.5 ± 3.1 % (20.0 to 26.0 %) | 90.0 ± 0.0 % (90.0 to 90.0 %) |" in text
+    listed = [one.metric_value for one in card.data.eval_results if one.metric_type in ("chrf", "aer")]
+    assert listed == [43.0, 12.34, 26.0]
+
+
+def test_seeds_that_were_measured_in_different_ways_have_no_mean(full_results):
+    runs = [of_seed(full_results, seed, 40.0, 20.0) for seed in (0, 1)]
+    runs[1]["sets"]["test"]["scores"]["bleu"]["signature"] += "|version:0"
+    with pytest.raises(ValueError, match=r"seed 0 and seed 1 were not measured in the same way \(bleu of test\)"):
+        combine_seeds(runs, 0)
+    runs[1] = of_seed(full_results, 1, 40.0, 20.0)
+    runs[1]["gold_alignment"]["sha256"] = "2" * 64
+    with pytest.raises(ValueError, match=r"\(word alignment of gold.jsonl\)"):
+        combine_seeds(runs, 0)

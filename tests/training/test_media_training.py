@@ -22,6 +22,7 @@ from hf_attn_seq2seq.training.prepare import media_examples
 from hf_attn_seq2seq.training.preprocess import main as preprocess
 from hf_attn_seq2seq.training.recipe import load_recipe
 from hf_attn_seq2seq.training.recognition import recognise
+from hf_attn_seq2seq.training.seeds import main as seeds
 from hf_attn_seq2seq.training.train import main
 from tests.media_files import write_pictures, write_sounds
 from tests.training.resuming import assert_resumed_is_whole
@@ -125,6 +126,19 @@ def test_a_twin_learns_and_is_measured(
         by_processor += processor.batch_decode(model.generate(**inputs, **options), skip_special_tokens=True)
     assert prepared == by_processor
     assert printed_by_card(output, files[0]) == prepared[:1] * 2
+
+
+def test_several_seeds_of_a_model_that_sees(sets: dict[str, Path], tmp_path: Path) -> None:
+    output = tmp_path / "model"
+    few = ["training.max_steps=4", "training.evaluate_every=2", "training.samples=0", "training.warmup_steps=0"]
+    seeds([*twin("fraktur_lines", sets, output, *few), "--seeds", "0,1"])
+    results = json.loads((output / "results.json").read_text("utf-8"))
+    values = [run["sets"]["test"]["scores"]["cer"]["value"] for run in results["seeds"]["runs"]]
+    assert results["seeds"]["sets"]["test"]["scores"]["cer"]["mean"] == pytest.approx(sum(values) / 2)
+    card = (output / "README.md").read_text("utf-8")
+    assert "Apart from these tables, all figures on this card and in its metadata are of this model alone." in card
+    assert "translat" not in card
+    assert AutoProcessor.from_pretrained(output).image_processor.height == 16
 
 
 def printed_by_card(output: Path, file: Path) -> list[str]:
