@@ -93,22 +93,27 @@ def settings_record(settings: EvaluationSettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude=set() if settings.ctc_weight else {"ctc_weight"})
 
 
+def recipe_record(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as results hold it: what is not a default, and without what they have elsewhere."""
+    elsewhere: dict[str, Any] = {"notes": True, "card": True, "output": True, "data": {"folder"}}
+    return names_only(recipe.model_dump(mode="json", exclude_defaults=True, exclude=elsewhere))
+
+
 def seed_folder(seed: int) -> str:
     """The folder of a seed's model, in that of a recipe with several."""
     return f"seed-{seed}"
 
 
 def is_measured(recipe: Recipe) -> bool:
-    """Whether the results of a model are there: of all sets, and all measured and said as the recipe asks for now."""
+    """Whether the results of a model are there, as it is trained now: of all sets, and as the recipe asks for."""
     folder = recipe.output
     found = read_results(folder / RESULTS_FILE)
     asked = {
-        "name": recipe.name,
-        "description": recipe.description,
         "notes": recipe.notes,
-        "license": recipe.license,
         "card": recipe.card.model_dump(mode="json"),
+        "training": names_only(read_record(folder / SUMMARY_FILE)),
         "evaluation": names_only(settings_record(recipe.evaluation)),
+        "recipe": recipe_record(recipe),
     }
     if any(found.get(name) != value for name, value in asked.items()):
         return False
@@ -210,13 +215,7 @@ def evaluate_model(
             ),
         },
         "evaluation": names_only(settings_record(settings)),
-        "recipe": names_only(
-            recipe.model_dump(
-                mode="json",
-                exclude_defaults=True,
-                exclude={"notes": True, "card": True, "output": True, "data": {"folder"}},
-            )
-        ),
+        "recipe": recipe_record(recipe),
         "sets": {},
         **describe_environment(),
     }

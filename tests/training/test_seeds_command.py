@@ -110,11 +110,13 @@ def test_figures_are_measured_again_where_others_are_asked_for(made: Made) -> No
         changed = getattr(recipe, section).model_copy(update=change)
         assert not is_measured(recipe.model_copy(update={section: changed}))
     assert not is_measured(recipe.model_copy(update={"notes": "Tests."}))
-    weights = recipe.output / "model.safetensors"
-    kept = weights.read_bytes()
-    weights.write_bytes((made.output / "seed-2" / "model.safetensors").read_bytes())
-    assert not is_measured(recipe)
-    weights.write_bytes(kept)
+    for name in ("model.safetensors", "training.json"):  # of one that was trained for longer
+        file = recipe.output / name
+        kept = file.read_bytes()
+        file.write_bytes((made.output / "seed-2" / name).read_bytes())
+        assert not is_measured(recipe)
+        file.write_bytes(kept)
+    assert is_measured(recipe)
 
 
 def test_each_seed_is_the_model_that_train_makes_of_it(made: Made, tmp_path: Path) -> None:
