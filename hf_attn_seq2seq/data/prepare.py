@@ -184,10 +184,10 @@ def prepare_corpus(
     """
     folder = Path(folder)
     if not data.train:
-        raise ValueError("data.train has no source: name two text files, a file, a hub dataset or the grammar.")
+        raise ValueError("data.train has no source: name two text files, a file, a hub dataset, the grammar or scan.")
     if data.cleaning.language_certainty is not None:
         language_identifier(data.checked_languages)  # fails before hours of reading
-    data = _with_grammar_parts(data)
+    data = _with_scan_test(_with_grammar_parts(data))
     reader = None
     if data.source_kind != "text":
         reader = FeatureReader(data.source_kind, features or FeatureSettings(), speeds)
@@ -234,6 +234,15 @@ def _with_grammar_parts(data: DataSettings) -> DataSettings:
     return data.model_copy(update=changes)
 
 
+def _with_scan_test(data: DataSettings) -> DataSettings:
+    """If the training sources include SCAN's, adds the test of that split where none is named."""
+    scan = next((source.scan for source in data.train if source.scan is not None), None)
+    if scan is None or data.tests or data.test_size is not None:
+        return data
+    test = SourceSettings(scan=scan.model_copy(update={"part": "test"}))
+    return data.model_copy(update={"tests": {"test": [test]}})
+
+
 def _settings_that_count(data: DataSettings, reader: FeatureReader | None) -> dict[str, Any]:
     settings = data.model_dump(mode="json", exclude=_SETTINGS_OF_NO_EFFECT)
     for name, usual in (("source_kind", "text"), ("group", None)):  # which corpora made before these were do not have
@@ -242,8 +251,9 @@ def _settings_that_count(data: DataSettings, reader: FeatureReader | None) -> di
     if not settings["cleaning"]["moses"]:
         del settings["cleaning"]["moses"]
     for source in (*settings["train"], *settings["validation"], *itertools.chain(*settings["tests"].values())):
-        if not source["keep"]:
-            del source["keep"]
+        for name in ("keep", "scan"):
+            if not source[name]:
+                del source[name]
     if reader is not None:
         settings["features"] = {**reader.settings.of_kind(reader.kind), "speeds": reader.speeds}
     return settings

@@ -29,12 +29,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.parsers import expat
 
 from hf_attn_seq2seq.data.grammar import generate_corpus
+from hf_attn_seq2seq.data.scan_commands import scan_pairs
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.writing import writing
 
 
 if TYPE_CHECKING:  # tables of files are read without the libraries of recipes
-    from hf_attn_seq2seq.data.settings import DataSettings, GrammarSettings, SourceSettings
+    from hf_attn_seq2seq.data.settings import DataSettings, GrammarSettings, ScanSettings, SourceSettings
 
 _CHUNK = 1 << 20  # bytes
 _MAX_LINE = 1 << 26  # characters of a line, or of a record in a JSON array, that are kept in memory
@@ -302,6 +303,8 @@ def open_source(source: SourceSettings, data: DataSettings) -> OpenSource:
     """
     if source.grammar is not None:
         return OpenSource(_grammar_rows(source.grammar))
+    if source.scan is not None:
+        return OpenSource(_scan_rows(source.scan))
     if source.hub is not None:
         return OpenSource(_hub_rows(source, data))
     if source.file is None:
@@ -1179,6 +1182,11 @@ def _grammar_rows(grammar: GrammarSettings) -> Iterator[Row]:
     corpus = _generate_once(**grammar.model_dump(exclude={"split"}))
     for number, pair in enumerate(getattr(corpus, grammar.split), start=1):
         yield Row(pair.source, pair.target, number, None, _pharaoh(pair.sure), _pharaoh(pair.possible))
+
+
+def _scan_rows(scan: ScanSettings) -> Iterator[Row]:
+    for number, pair in enumerate(scan_pairs(scan.split, scan.part, scan.seed), start=1):
+        yield Row(pair.command, pair.actions, number, None, None, None)
 
 
 class _Columns(NamedTuple):

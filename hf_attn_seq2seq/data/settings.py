@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hf_attn_seq2seq.data.grammar import MAX_PAIRS
+from hf_attn_seq2seq.data.scan_commands import ScanPart, ScanSplit
 from hf_attn_seq2seq.data.words import WordKind
 from hf_attn_seq2seq.messages import quoted, shortened
 from hf_attn_seq2seq.settings import Settings, as_list, warn_renamed
@@ -67,6 +68,14 @@ class GrammarSettings(Settings):
     )
 
 
+class ScanSettings(Settings):
+    """One part of a split of SCAN: commands, and the actions that they stand for (Lake and Baroni 2018)."""
+
+    split: ScanSplit = Field("simple", description="what the test asks for that training did not show")
+    part: ScanPart = Field("train", description="of the split; where only `train` is named, `test` becomes a test set")
+    seed: int = Field(0, description="random seed of the split `simple`")
+
+
 def _numbered(columns: Any) -> Any:
     """Columns given by number are numbers again where they were written as JSON, whose keys are text."""
     if not isinstance(columns, dict):
@@ -78,11 +87,14 @@ def _numbered(columns: Any) -> Any:
 
 
 class SourceSettings(Settings):
-    """A source of sentence pairs: two text files (`source`, `target`), a `file`, a `hub` dataset or the `grammar`."""
+    """
+    A source of pairs: two text files (`source`, `target`), a `file`, a `hub` dataset, the `grammar` or `scan`.
+    """
 
     file: Path | None = Field(None, description="a TSV, CSV, JSONL, Parquet, TMX or PO file, plain, .gz, .xz or .bz2")
     hub: str | None = Field(None, description="a dataset on the Hub, or a folder that `datasets` can load")
     grammar: GrammarSettings | None = Field(None, description="the built-in grammar")
+    scan: ScanSettings | None = Field(None, description="SCAN, which is generated too")
     source: str | int | None = Field(
         None,
         description="text file of source sentences; with `file` or `hub`, their column (or TMX language); for sounds "
@@ -120,7 +132,7 @@ class SourceSettings(Settings):
     @model_validator(mode="after")
     def _one_origin(self) -> "SourceSettings":
         texts = self.file is None and self.hub is None and (self.source is not None or self.target is not None)
-        given = [name for name in ("file", "hub", "grammar") if getattr(self, name) is not None]
+        given = [name for name in ("file", "hub", "grammar", "scan") if getattr(self, name) is not None]
         if texts:
             given.append("source and target")
             if not (isinstance(self.source, str) and isinstance(self.target, str)):
@@ -131,7 +143,7 @@ class SourceSettings(Settings):
             found = "has none of these" if not given else f"has {' and '.join(given)}"
             raise ValueError(
                 "A data source is exactly one of: two text files (source and target), a file, a hub dataset, the "
-                f"grammar; this one {found}."
+                f"grammar, scan; this one {found}."
             )
         if self.file is not None:
             self.file_format  # noqa: B018  (raises if the name shows no format)
@@ -167,6 +179,8 @@ class SourceSettings(Settings):
         """The name of the source in messages and reports."""
         if self.grammar is not None:
             return f"grammar ({self.grammar.split})"
+        if self.scan is not None:
+            return f"scan ({self.scan.split}, {self.scan.part})"
         if self.hub is not None:
             whole = ":".join(part for part in (self.hub, self.config, self.split) if part)
         else:
@@ -179,6 +193,8 @@ class SourceSettings(Settings):
         """The columns it has besides `source` and `target`."""
         if self.grammar is not None:
             return ("alignment", "possible")
+        if self.scan is not None:
+            return ()
         return tuple(name for name in ("references", "alignment", "possible") if getattr(self, name) not in (None, []))
 
 
