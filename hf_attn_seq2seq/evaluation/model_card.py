@@ -117,7 +117,6 @@ def make_card(
     rows = score_rows(shown["sets"])
     said = {"purpose": "", "limits": "", "credit": "", **results.get("card", {})}
     source = _source_words(results)
-    own = [[_plain(one["source"]), _plain(one["translation"])] for one in results.get("translations", [])]
     card = ModelCard.from_template(
         _metadata(results),
         template_path=str(TEMPLATE),
@@ -131,7 +130,8 @@ def make_card(
         page=page,
         sentence=json.dumps(_sentence(results), ensure_ascii=False),
         search=_search(results["evaluation"]),
-        own=_table(["source", "translation"], own) if own else "",
+        own=_translations_table(results.get("translations", [])),
+        paragraphs=[_translations_table(sentences) for sentences in results.get("paragraphs", [])],
         scores=_scores_table(rows),
         runs=_runs_table(results["seeds"]) if "seeds" in results else "",
         chosen_by=_checkpoint_metric(results["training"]),
@@ -359,6 +359,11 @@ def _attention_map(example: dict[str, Any]) -> str:
 def _centred(text: str, width: int) -> str:
     room = width - cell_len(text)
     return " " * (room // 2) + text + " " * (room - room // 2)
+
+
+def _translations_table(sentences: Sequence[dict[str, str]]) -> str:
+    rows = [[_plain(one["source"]), _plain(one["translation"])] for one in sentences]
+    return _table(["source", "translation"], rows) if rows else ""
 
 
 def _worst_table(worst: Sequence[dict[str, Any]]) -> str:

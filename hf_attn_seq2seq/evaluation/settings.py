@@ -113,4 +113,14 @@ class CardSettings(Settings):
     sentences: list[str] = Field(
         [], description="sentences of your own to translate and show (not shown if quote is false)"
     )
+    paragraphs: list[str] = Field(
+        [], description="texts of your own to translate sentence by sentence and show (not shown if quote is false)"
+    )
     worst: int = Field(5, ge=0, le=100, description="how many of the worst translations to show")
+
+    @field_validator("paragraphs")
+    @classmethod
+    def _not_blank(cls, texts: list[str]) -> list[str]:
+        if any(not text.strip() for text in texts):
+            raise ValueError("one of the paragraphs is blank: leave it out.")
+        return texts

@@ -44,6 +44,7 @@ from hf_attn_seq2seq.evaluation.results import (
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
+from hf_attn_seq2seq.splitting import split_text
 from hf_attn_seq2seq.training.fit import SUMMARY_FILE
 from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, HYPOTHESES, media_examples
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, read_languages, refuse_same_direction
@@ -281,10 +282,18 @@ def evaluate_model(
         heard = sum(sum(sets[name]["seconds"]) for name in translations)
         speed = replace(speed, sound_seconds_per_second=heard / speed.seconds)
     results["speed"] = {name: value for name, value in asdict(speed).items() if value is not None}
+
+    def shown(sentences: list[str]) -> list[dict[str, str]]:
+        translated = translate_set(searching, translator.tokenizer, sentences, settings)
+        return [{"source": source, "translation": text} for source, text in zip(sentences, translated)]
+
     if recipe.card.quote and recipe.card.sentences:
-        own = recipe.card.sentences
-        pairs = zip(own, translate_set(searching, translator.tokenizer, own, settings))
-        results["translations"] = [{"source": source, "translation": text} for source, text in pairs]
+        results["translations"] = shown(recipe.card.sentences)
+    if recipe.card.quote and recipe.card.paragraphs:
+        of = recipe.data.source_language or "en"
+        results["paragraphs"] = [
+            shown([piece.sentence for piece in split_text(text, of)]) for text in recipe.card.paragraphs
+        ]
     if gold:
         with console.status(f"Aligning {path.name} ..."):
             figures = aligner.measure(gold)

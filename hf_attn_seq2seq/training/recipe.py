@@ -105,6 +105,7 @@ class Recipe(Settings):
             "tokenizer.shared": not tokenizer.shared,
             "evaluation.alignment": self.evaluation.alignment != AlignmentSettings(),
             "card.sentences": self.card.sentences,
+            "card.paragraphs": self.card.paragraphs,
         }
         for name, is_set in of_text.items():
             if is_set:

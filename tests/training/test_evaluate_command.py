@@ -166,8 +166,15 @@ def test_what_may_not_be_quoted_is_nowhere(folder, results):
 
 def test_sentences_of_ones_own_are_translated(folder, results):
     kept = {name: (folder / name).read_bytes() for name in ("results.json", "README.md")}
-    main([str(folder), "--set", "test", "card.sentences=[The cat sleeps., The dogs see a cat.]"])
+    text = "The dogs see a cat. The cat sleeps."
+    main(
+        [
+            *(str(folder), "--set", "test", "card.sentences=[The cat sleeps., The dogs see a cat.]"),
+            f"card.paragraphs=[{text}, The cat sleeps.]",
+        ]
+    )
     again = json.loads((folder / "results.json").read_text("utf-8"))
+    card = (folder / "README.md").read_text("utf-8")
     for name, content in kept.items():
         (folder / name).write_bytes(content)
     model, tokenizer = (
@@ -179,6 +186,9 @@ def test_sentences_of_ones_own_are_translated(folder, results):
     assert again["translations"] == [
         {"source": source, "translation": text} for source, text in zip(own, translations)
     ]
+    first, second = again["translations"]
+    assert again["paragraphs"] == [[second, first], [first]]
+    assert card.count("| source | translation |") == 3
     assert (again["worst"], again["example"]) == (
         results["worst"],
         results["example"],
@@ -504,6 +514,7 @@ def test_two_systems_are_compared(tmp_path, capsys):
         (["en-fr-small"], "'en-fr-small' was not trained here, .*: name yours by --source and --reference"),
         (["--hypotheses", "short", "--reference", "latin"], "latin, line 1, is not utf-8 text"),
         (["MODEL", "evaluation.beams=3"], "Unknown field 'beams'"),
+        (["MODEL", "card.paragraphs=[' ']"], "one of the paragraphs is blank"),
         (["MODEL", "data.target_language=null"], "needs the target's language"),
         (["MODEL", "evaluation.alignment.gold=nothing.jsonl"], "There is no file nothing.jsonl"),
     ],
