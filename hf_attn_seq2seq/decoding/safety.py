@@ -96,6 +96,24 @@ def check_files(name: str, hub: Mapping[str, Any]) -> None:
                 _check_kernels(name, settings)
 
 
+def weight_files(name: str, hub: Mapping[str, Any]) -> list[Path]:
+    """
+    The files that the weights of a model are read from, downloaded if they are on the Hub.
+
+    Args:
+        name: A folder, or a name on the Hub, that [`check_files`] accepts.
+        hub: As for `load`.
+    """
+    config = find_file(name, "config.json", hub)
+    named = read_settings(config).get("transformers_weights") if config else None
+    files = (find_file(name, file, hub) for file in ([named] if named else [WEIGHTS, WEIGHTS_INDEX]))
+    found = next(filter(None, files), None)
+    if found is None or not found.name.endswith(".index.json"):
+        return [found] if found else []
+    shards = (find_file(name, file, hub) for file in sorted(set(read_settings(found)["weight_map"].values())))
+    return list(filter(None, shards))
+
+
 def _check_weights(name: str, config: Path | None, named: Any, hub: Mapping[str, Any]) -> None:
     """Check the names of weight files: those in config.json instead of the usual ones, and the shards of an index."""
     if named is not None and not is_plain(named, ".safetensors") and not is_plain(named, ".safetensors.index.json"):

@@ -147,6 +147,7 @@ def make_card(
         comparison=_comparison(results.get("comparison", {})),
         worst={name: _worst_table(worst) for name, worst in results.get("worst", {}).items()},
         training=_training(results["training"]),
+        start=_start(results["training"]),
         data=_data(results["data"]),
         recipe=yaml.safe_dump(results["recipe"], sort_keys=False, allow_unicode=True).strip(),
         speed=_speed(results),
@@ -160,12 +161,14 @@ def _metadata(results: dict[str, Any]) -> ModelCardData:
     """What the Hub lists and searches by."""
     languages = [code for code in results["languages"].values() if code]
     metrics = {metric: None for entry in results["sets"].values() for metric in entry["scores"]}
+    start = results["training"].get("start_from") or {}
     return ModelCardData(
         language=list(dict.fromkeys(languages)) or None,
         license=results.get("license"),
         library_name="transformers",
         pipeline_tag=_task(results) or ("translation" if len(set(languages)) == 2 else None),
         datasets=results.get("datasets") or None,
+        base_model=start["name"] if "commit" in start else None,  # other names are not on the Hub
         metrics=[metric for metric in metrics if metric in _HUB_METRICS] or None,
         tags=["attn_seq2seq", "hf_attn_seq2seq"],
         model_name=results["name"],
@@ -511,6 +514,16 @@ def _training(record: dict[str, Any]) -> str:
     }
     text = "; ".join(f"{name}: {value}" for name, value in shown.items())
     return f"{text}.\n\nTrained with {_computed_by(record)}." if "machine" in record else text
+
+
+def _start(record: dict[str, Any]) -> dict[str, str]:
+    """The model that training started from, if there is one: its name, and a sentence about it."""
+    if not (start := record.get("start_from")):
+        return {}
+    files = ", ".join(f"`{file}` has the SHA-256 `{digest}`" for file, digest in start["sha256"].items())
+    commit = f" at commit `{start['commit']}`" if "commit" in start else ""
+    told = f"Training started from the weights of `{start['name']}`{commit} ({files}), and kept its tokenizer."
+    return {"name": start["name"], "told": f"{told} What that model was trained on, and its licence, count here too."}
 
 
 def _computed_by(record: dict[str, Any]) -> str:

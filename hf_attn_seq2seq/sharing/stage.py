@@ -352,6 +352,7 @@ def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained, moda
         pipeline_tag=modality.task if modality != TEXT or len(set(languages)) == 2 else None,
         tags=["attn_seq2seq", "hf_attn_seq2seq"],
     )
+    start = f", starting from the weights of `{names_only(recipe['start_from'])}`" if recipe.get("start_from") else ""
     parts = [
         f"# {repo_id.rpartition('/')[2]}",
         recipe.get("description") or "An attention encoder-decoder.",
@@ -361,7 +362,7 @@ def _plain_card(recipe: dict[str, Any], repo_id: str, explained: Explained, moda
         f"How one translation is computed, number by number: [{explained.page}]({explained.page})."
         if explained.page
         else "",
-        "Trained with the recipe in [recipe.yaml](recipe.yaml)." if recipe else "Made with hf_attn_seq2seq.",
+        f"Trained with the recipe in [recipe.yaml](recipe.yaml){start}." if recipe else "Made with hf_attn_seq2seq.",
     ]
     body = "\n\n".join(part for part in parts if part)
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")

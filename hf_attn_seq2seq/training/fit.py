@@ -177,6 +177,7 @@ def fit(
     sampled: SampledExamples | None = None,
     record: Mapping[str, Any] | None = None,
     processor: Any = None,
+    evaluate_first: bool = False,
 ) -> TranslationTrainer:
     """
     Train `model` in place, and save it with the weights of the best `settings.metric` on the validation pairs.
@@ -192,6 +193,7 @@ def fit(
             lengths still determine the batches.
         record: Further entries of `training.json`.
         processor: What is saved with a model of speech or pictures: its processor, which has the tokenizer.
+        evaluate_first: Whether to evaluate before the first step too, for a model that is already trained.
 
     Raises:
         ValueError: There are no training or validation pairs, there is no checkpoint to resume from, there are
@@ -219,9 +221,11 @@ def fit(
             stacklevel=2,
         )
     callbacks: list[TrainerCallback] = [StopWithoutProgress(settings)] if settings.patience else []
+    arguments = training_arguments(settings, output_dir)
+    arguments.eval_on_start = evaluate_first and not resume
     trainer = TranslationTrainer(
         model,
-        training_arguments(settings, output_dir),
+        arguments,
         settings,
         train_dataset=train.encoded,
         eval_dataset=validation.encoded,
@@ -258,6 +262,7 @@ def fit(
             "seconds": round(trainer.seconds(), 1),
             "metric": settings.metric,
             **chosen,
+            **_at_start(trainer.state, settings.metric),
             "processes": trainer.accelerator.num_processes,
             **describe_environment(),
             **(record or {}),
@@ -269,6 +274,13 @@ def fit(
             )  # written last: the run is complete
     trainer.accelerator.wait_for_everyone()  # these files are read next
     return trainer
+
+
+def _at_start(state: TrainerState, metric: str) -> dict[str, float]:
+    """The validation metric before the first step, if it was measured."""
+    name = f"eval_{metric}"
+    found = [entry[name] for entry in state.log_history if name in entry and not entry["step"]]
+    return {"value_at_start": found[0]} if found else {}
 
 
 def _choose(trainer: TranslationTrainer) -> dict[str, Any]:

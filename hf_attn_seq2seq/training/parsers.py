@@ -21,6 +21,7 @@ TRAIN_EXAMPLES = """examples:
   hf-attn-seq2seq train training/recipes/multi30k_en_fr_gru.yaml data.folder=data/multi30k
   hf-attn-seq2seq train data.train.source=train.en data.train.target=train.fr output=outputs/en-fr
   hf-attn-seq2seq train data.train.file=pairs.tsv.gz model.preset=luong2015 model.hidden_size=512 output=outputs/luong
+  hf-attn-seq2seq train start_from=en-fr-small data.train.file=mine.tsv training.learning_rate=3e-4 output=outputs/mine
 """
 
 EVALUATE_EXAMPLES = """examples:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from accelerate import PartialState
 from datasets import Dataset
@@ -30,7 +30,9 @@ from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
 from hf_attn_seq2seq.data.words import WordKind, cut_words
 from hf_attn_seq2seq.decoding.alignment import agreeing_readouts, align_corpus
 from hf_attn_seq2seq.decoding.loading import load_aligner, read_tokenizer
+from hf_attn_seq2seq.decoding.safety import read_settings
 from hf_attn_seq2seq.training.recipe import Recipe
+from hf_attn_seq2seq.training.start import start_config, start_record, start_tokenizer
 from hf_attn_seq2seq.writing import clear_leftovers, whole_file, whole_folder, writing
 
 
@@ -43,8 +45,11 @@ SETTINGS_FILE = "settings.json"  # of the tokenizer, beside it
 
 @dataclass(frozen=True)
 class Prepared:
+    """What a recipe needs before it trains; `start` records the model that it starts from, if there is one."""
+
     corpus: PreparedCorpus
     tokenizer: PreTrainedTokenizerBase
+    start: dict[str, Any] | None = None
 
 
 def prepare(recipe: Recipe, fingerprint: str | None = None) -> Prepared:
@@ -54,7 +59,8 @@ def prepare(recipe: Recipe, fingerprint: str | None = None) -> Prepared:
     If there are several processes, the first one works and the others wait.
 
     Args:
-        fingerprint: Of the corpus that the model in the folder is trained on: a different corpus is refused.
+        fingerprint: Of the corpus that the model in the folder is trained on: a different corpus is refused, and so
+            is another version of the model that its training started from.
 
     Raises:
         ValueError: Something is wrong with the data; the message says what.
@@ -62,10 +68,22 @@ def prepare(recipe: Recipe, fingerprint: str | None = None) -> Prepared:
     with PartialState().main_process_first():
         speeds = recipe.augmentation.speed_perturbation
         corpus = prepare_corpus(recipe.data, recipe.output / CORPUS_FOLDER, fingerprint, recipe.features, speeds)
-        return Prepared(corpus, _tokenizer(recipe, corpus))
+        start = None if recipe.start_from is None else start_record(recipe.start_from)
+        if fingerprint is not None and started_from(recipe.output) not in (None, start):
+            raise ValueError(
+                f"'{recipe.start_from}' has changed since the run in '{recipe.output}' was started: use another "
+                "output folder."
+            )
+        return Prepared(corpus, _tokenizer(recipe, corpus, start), start)
 
 
-def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBase:
+def started_from(output: Path) -> dict[str, Any] | None:
+    """The record of the model that the training in a folder started from; None if there is none."""
+    path = output / CORPUS_FOLDER / TOKENIZER_FOLDER / SETTINGS_FILE
+    return read_settings(path).get("start_from") if path.is_file() else None
+
+
+def _tokenizer(recipe: Recipe, corpus: PreparedCorpus, start: dict[str, Any] | None) -> PreTrainedTokenizerBase:
     folder = recipe.output / CORPUS_FOLDER / TOKENIZER_FOLDER
     clear_leftovers(folder)
     made_from = {
@@ -73,18 +91,23 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus) -> PreTrainedTokenizerBas
         "max_length": recipe.training.max_length,
         **recipe.tokenizer.model_dump(mode="json"),
     }
+    if start is not None:
+        made_from = {"source_language": recipe.data.source_language, "start_from": start}
     try:
         if json.loads((folder / SETTINGS_FILE).read_text("utf-8")) == made_from:
             return read_tokenizer(str(folder))
     except (OSError, ValueError):
         pass  # there is none, or it is incomplete
     train = corpus.train
-    tokenizer = train_tokenizer_for(
-        recipe.tokenizer,
-        (row["source"] for row in train) if corpus.is_text else None,
-        (row["target"] for row in train),
-        model_max_length=recipe.training.max_length,
-    )
+    if recipe.start_from is not None:
+        tokenizer = start_tokenizer(recipe.start_from)
+    else:
+        tokenizer = train_tokenizer_for(
+            recipe.tokenizer,
+            (row["source"] for row in train) if corpus.is_text else None,
+            (row["target"] for row in train),
+            model_max_length=recipe.training.max_length,
+        )
     if recipe.data.source_language is not None:  # for splitting texts into sentences
         tokenizer.init_kwargs["src_lang"] = recipe.data.source_language
     with whole_folder(folder) as partial:
@@ -127,6 +150,8 @@ def media_examples(
 
 def _slots(recipe: Recipe) -> int:
     """How many words outside the vocabulary the model can copy from a source."""
+    if recipe.start_from is not None:
+        return start_config(recipe).pointer_slots
     return recipe.model.get("pointer_slots") or 0
 
 

@@ -33,6 +33,7 @@ MODEL_FIELDS = [
     for name in AttnSeq2SeqConfig.__annotations__
     if not name.endswith(("vocab_size", "_token_id")) and name not in _NOT_OF_THE_MODEL
 ]
+_OF_NEW_TOKENIZERS = [name for name in TokenizerSettings.model_fields if name != "sampling"]
 
 
 class Recipe(Settings):
@@ -45,6 +46,13 @@ class Recipe(Settings):
         None, description="licence of the trained model, as a Hub identifier such as cc-by-2.0"
     )
     output: Path = Field(Path("outputs/model"), description="folder for the corpus, checkpoints, model and results")
+    start_from: str | None = Field(
+        None,
+        min_length=1,
+        description="trained model to train further, instead of a new one: a folder, en-fr-small, or a name on the "
+        "Hub; its weights, tokenizer and configuration are taken, while optimizer and schedule start anew; `model` "
+        "may set fields that its weights fit, such as dropout, and `tokenizer` only `sampling`",
+    )
     data: DataSettings = Field(default_factory=DataSettings, description="the sentence pairs")
     features: FeatureSettings = Field(
         default_factory=FeatureSettings, description="what the model hears or sees, if the sources are files"
@@ -74,6 +82,8 @@ class Recipe(Settings):
         for name in fields:
             if name in ("vocab_size", "decoder_vocab_size"):
                 raise ValueError(f"{name} depends on the tokenizer: set tokenizer.vocab_size instead.")
+            if name == "start_from":
+                raise ValueError("start_from is not in a section: write start_from instead of model.start_from.")
             if name != "preset" and name not in MODEL_FIELDS:
                 raise ValueError(f"Unknown field '{shortened(name)}': {nearest(name, ['preset', *MODEL_FIELDS])}")
         preset = fields.get("preset")
@@ -112,6 +122,22 @@ class Recipe(Settings):
                 raise ValueError(
                     f"{name} is for text on both sides, and data.source_kind is {self.data.source_kind}: leave it out."
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_start(self) -> "Recipe":
+        """Refuses what describes a new model or a new tokenizer where a trained model is the start."""
+        if self.start_from is None:
+            return self
+        if given := [name for name in _OF_NEW_TOKENIZERS if name in self.tokenizer.model_fields_set]:
+            raise ValueError(
+                f"tokenizer.{given[0]} is set, but the tokenizer is that of start_from: leave it out (tokenizer={{}} "
+                "leaves out the whole section)."
+            )
+        if self.model.get("preset") is not None:
+            raise ValueError(
+                "model.preset is set, but the configuration is that of start_from: leave it out (model.preset=null)."
+            )
         return self
 
     def _refuse_without_effect(self, section: str) -> None:
@@ -208,8 +234,10 @@ def refuse_same_direction(languages: tuple[str | None, str | None] | None, rever
 
 
 def save_recipe(recipe: Recipe, folder: Path) -> None:
-    """Write the recipe, with all its fields, beside the model."""
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """Write the recipe beside the model, with all its fields but those about a tokenizer that was not trained."""
+    unused = set(_OF_NEW_TOKENIZERS) if recipe.start_from is not None else set()
+    fields = recipe.model_dump(mode="json", exclude={"tokenizer": unused})
+    text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     write_text(folder / RECIPE_FILE, text)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import datasets
 import torch
@@ -60,6 +61,14 @@ from hf_attn_seq2seq.training.recipe import (
     refuse_same_direction,
     save_recipe,
 )
+from hf_attn_seq2seq.training.start import (
+    check_start,
+    refuse_start_within,
+    start_config,
+    start_model,
+    start_readout,
+    start_sentence,
+)
 from hf_attn_seq2seq.training.trainer import GO_ON, reading
 from hf_attn_seq2seq.writing import writing
 
@@ -92,6 +101,8 @@ def check_output(recipe: Recipe, resume: bool, overwrite: bool) -> Path | None:
         The checkpoint to resume from, if the run is resumed and has one.
     """
     found = checkpoints(recipe.output)
+    if recipe.start_from is not None:
+        refuse_start_within(recipe.start_from, recipe.output)
     if resume:
         if not can_be_resumed(recipe.output):
             raise ValueError(f"There is no checkpoint in '{recipe.output}': leave out --resume.")
@@ -114,6 +125,11 @@ def can_be_resumed(output: Path) -> bool:
 def check_same_recipe(recipe: Recipe, sections: Sequence[str]) -> None:
     """Refuse to continue in the output folder with changed settings; the message names them."""
     saved = load_recipe(recipe.output)
+    if saved.start_from != recipe.start_from:
+        raise ValueError(
+            f"The run in '{recipe.output}' was started {_starting(saved)}, not {_starting(recipe)}: use the same "
+            "start_from, or start a new run in another output folder."
+        )
     for section in sections:
         before, now = getattr(saved, section), getattr(recipe, section)
         differing = [
@@ -126,6 +142,10 @@ def check_same_recipe(recipe: Recipe, sections: Sequence[str]) -> None:
                 f"The run in '{recipe.output}' was started with different values of {', '.join(differing)}: use the "
                 "same values, or start a new run in another output folder."
             )
+
+
+def _starting(recipe: Recipe) -> str:
+    return "from new weights" if recipe.start_from is None else f"from '{shortened(recipe.start_from)}'"
 
 
 def learnt_from(output: Path) -> str | None:
@@ -205,24 +225,33 @@ def _train(recipe: Recipe, prepared: Prepared, resume: bool, state: PartialState
         )
         if not (first.output / SUMMARY_FILE).exists():
             train_model(first, prepared, resume=bool(checkpoints(first.output)))
+            if state.is_main_process and (readout := start_readout(recipe.start_from)):
+                save_readout(readout, first.output)
     train_model(recipe, prepared, resume)
     if state.is_main_process and (readout := stated_readout(recipe)):
         save_readout(readout, recipe.output)
 
 
 def stated_readout(recipe: Recipe) -> Readout | None:
-    """The read-out given by the recipe, or else the attention guided in training; None if there is neither."""
+    """
+    The read-out given by the recipe, or else the attention guided in training, or that of the model that training
+    started from; None if there is none of them.
+    """
     guided, read = recipe.training.guided_alignment, recipe.evaluation.alignment.readout
     if read is not None:
         return Readout(**read.model_dump())
-    return None if guided is None else Readout(guided.layer, guided.head, guided.shift)
+    return start_readout(recipe.start_from) if guided is None else Readout(guided.layer, guided.head, guided.shift)
 
 
 def check_recipe(recipe: Recipe) -> None:
     """Refuse, before the corpus is read, what could not be trained or evaluated later."""
     tokenizer, training = recipe.tokenizer, recipe.training
-    # The vocabulary sizes are not known yet; two vocabularies are assumed to differ, as they may.
-    config = recipe.model_config_for(tokenizer.vocab_size, None if tokenizer.shared else tokenizer.vocab_size + 1)
+    if recipe.start_from is not None:
+        check_start(recipe)
+        config = start_config(recipe)
+    else:
+        # The vocabulary sizes are not known yet; two vocabularies are assumed to differ, as they may.
+        config = recipe.model_config_for(tokenizer.vocab_size, None if tokenizer.shared else tokenizer.vocab_size + 1)
     if recipe.data.source_kind != "text":
         media_processor(recipe.data.source_kind, recipe.features)  # refuses sizes that do not fit
     if training.metric != "loss":
@@ -262,9 +291,8 @@ def check_recipe(recipe: Recipe) -> None:
             except ValueError as error:
                 raise ValueError(f"training.guided_alignment.reverse_model: {error}") from None
         if config.attention_type == "none":
-            raise ValueError(
-                "training.guided_alignment needs attention, but model.attention_type is none: choose another one."
-            )
+            change = "leave it out" if recipe.start_from is not None else "choose another one"
+            raise ValueError(f"training.guided_alignment needs attention, but model.attention_type is none: {change}.")
         recurrent = config.decoder_type != "transformer"
         check_layer(guided.layer, 1 if recurrent else config.decoder_layers)
         heads = config.num_attention_heads
@@ -284,7 +312,9 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def model_config(recipe: Recipe, prepared: Prepared) -> AttnSeq2SeqConfig:
-    """The model's configuration, with the vocabulary sizes of the tokenizer."""
+    """The model's configuration, with the vocabulary sizes of the tokenizer, or of the model that is the start."""
+    if recipe.start_from is not None:
+        return start_config(recipe)
     tokenizer = prepared.tokenizer
     two = getattr(tokenizer, "has_two_vocabularies", False)
     return recipe.model_config_for(len(tokenizer), len(tokenizer.target) if two else None)
@@ -301,7 +331,10 @@ def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
     """Train the recipe's model on a prepared corpus, and save it."""
     console = make_console(quiet=not PartialState().is_main_process)
     set_seed(recipe.training.seed)
-    model = AttnSeq2SeqForConditionalGeneration(model_config(recipe, prepared))
+    if recipe.start_from is not None:
+        model = start_model(recipe)
+    else:
+        model = AttnSeq2SeqForConditionalGeneration(model_config(recipe, prepared))
     generation, evaluation = model.generation_config, recipe.evaluation
     # The default of Transformers would truncate every translation at 20 tokens.
     generation.max_new_tokens = evaluation.max_new_tokens
@@ -318,6 +351,10 @@ def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
         f"tokens; {model.num_parameters():,} parameters.",
         soft_wrap=True,
     )
+    record: dict[str, Any] = {"corpus": prepared.corpus.fingerprint}
+    if prepared.start is not None:
+        record["start_from"] = prepared.start
+        console.print(start_sentence(recipe), markup=False, highlight=False, soft_wrap=True)
     fit(
         model,
         prepared.tokenizer,
@@ -328,13 +365,15 @@ def train_model(recipe: Recipe, prepared: Prepared, resume: bool) -> None:
         resume=resume,
         language=recipe.data.target_language,
         sampled=sampled,
-        record={"corpus": prepared.corpus.fingerprint},
+        record=record,
         processor=processor,
+        evaluate_first=prepared.start is not None,
     )
     chosen = json.loads((recipe.output / SUMMARY_FILE).read_text("utf-8"))
+    before = f" ({chosen['value_at_start']:.4g} before the first step)" if "value_at_start" in chosen else ""
     console.print(
         f"Saved the {chosen['weights']} (step {chosen['step']} of {chosen['steps']}): validation {chosen['metric']} "
-        f"{chosen['value']:.4g}.",
+        f"{chosen['value']:.4g}{before}.",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -423,3 +423,20 @@ def test_seeds_that_were_measured_in_different_ways_have_no_mean(full_results):
     runs[1]["gold_alignment"]["sha256"] = "2" * 64
     with pytest.raises(ValueError, match=r"\(word alignment of gold.jsonl\)"):
         combine_seeds(runs, 0)
+
+
+def test_the_card_says_what_training_started_from(results):
+    results["training"]["start_from"] = {
+        "name": "user/model",
+        "commit": "abc123",
+        "sha256": {"w.safetensors": "2" * 64},
+    }
+    results["description"] = ""
+    card = make_card(results)
+    assert card.data.base_model == "user/model"
+    told = f"from the weights of `user/model` at commit `abc123` (`w.safetensors` has the SHA-256 `{'2' * 64}`)"
+    assert told in card.content
+    assert "trained from scratch" not in card.content
+    assert "1,000 pairs after those of `user/model`, and nothing else" in card.content
+    del results["training"]["start_from"]["commit"]  # a folder, which the Hub does not know
+    assert make_card(results).data.base_model is None
