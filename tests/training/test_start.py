@@ -11,13 +11,15 @@ import torch
 from safetensors.torch import load_file
 
 from hf_attn_seq2seq import load
+from hf_attn_seq2seq.convert.command import convert
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings, train_tokenizer_for
 from hf_attn_seq2seq.decoding.names import DESCRIPTION, PACKAGED
 from hf_attn_seq2seq.evaluation.results import checksums
 from hf_attn_seq2seq.training.recipe import load_recipe, save_recipe
-from hf_attn_seq2seq.training.start import start_config, start_model
+from hf_attn_seq2seq.training.start import start_config, start_model, start_record
 from hf_attn_seq2seq.training.train import check_output, check_recipe, main
 from tests.helpers import tiny_model
+from tests.hub_server import asking, serving
 from tests.media_models import media_model
 from tests.training.resuming import assert_resumed_is_whole
 
@@ -206,6 +208,40 @@ def test_a_start_that_is_none_is_refused(trained: Path, tmp_path: Path) -> None:
         start.mkdir(exist_ok=True)
         with pytest.raises(ValueError, match="lies in the output folder, and would be replaced"):
             check_output(recipe_of(start, f"output={trained}"), resume=False, overwrite=True)
+
+
+def test_a_model_on_the_hub_is_told_by_its_commit(trained: Path, tmp_path: Path) -> None:
+    with serving() as hub, asking(hub, tmp_path):
+        repo = hub.create("alice/start")
+        hub.put(repo, {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()})
+        check_recipe(recipe_of("alice/start"))
+        here = start_record(str(trained))
+        assert start_record("alice/start") == {**here, "name": "alice/start", "commit": repo.refs["main"]}
+        assert not hub.unhandled
+
+
+def test_weights_in_shards_are_all_told(trained: Path, tmp_path: Path) -> None:
+    load(trained).model.save_pretrained(tmp_path, max_shard_size="4KB")
+    shards = {path.name for path in tmp_path.glob("*.safetensors")}
+    assert start_record(str(tmp_path))["sha256"].keys() == shards
+    assert len(shards) > 1
+
+
+def test_a_converted_model_is_trained_further(tmp_path: Path) -> None:
+    files = Path(__file__).parents[1] / "convert" / "marian"
+    convert(files / "student.npz", tmp_path / "start", [files / "source.spm"] * 2)
+    pairs = write_pairs(tmp_path / "pairs.tsv", PAIRS)
+    output = tmp_path / "model"
+    main(
+        [
+            *(f"start_from={tmp_path / 'start'}", f"data.train.file={pairs}", f"output={output}", *SMALL),
+            *("training.max_steps=1", "training.metric=loss"),
+        ]
+    )
+    before, after = (load(folder).model for folder in (tmp_path / "start", output))
+    assert after.config.decoder_mixer == before.config.decoder_mixer == "ssru"
+    assert after.generation_config.suppress_tokens == before.generation_config.suppress_tokens != []
+    assert json.loads((output / "training.json").read_text("utf-8"))["value_at_start"] > 0
 
 
 def test_a_model_of_speech_hears_as_it_did(tmp_path: Path) -> None:
