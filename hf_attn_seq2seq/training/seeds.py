@@ -23,6 +23,7 @@ from hf_attn_seq2seq.training.measure import evaluate_model, is_measured, seed_f
 from hf_attn_seq2seq.training.parsers import seeds_parser
 from hf_attn_seq2seq.training.prepare import CORPUS_FOLDER, LINKS_FILES, prepare
 from hf_attn_seq2seq.training.recipe import RECIPE_FILE, Recipe, load_recipe
+from hf_attn_seq2seq.training.start import refuse_start_within
 from hf_attn_seq2seq.training.train import (
     FREE_TO_CHANGE,
     can_be_resumed,
@@ -67,6 +68,7 @@ def with_seed(recipe: Recipe, seed: int) -> Recipe:
 def check_before(recipe: Recipe, runs: Sequence[Recipe]) -> None:
     """Refuse, before any work begins, what could not be trained, and to mix different runs."""
     output = recipe.output
+    refuse_start_within(recipe.start_from, output)
     has_model = bool(checkpoints(output)) or (output / "config.json").exists()
     if has_model and "seeds" not in read_results(output / RESULTS_FILE):
         raise ValueError(f"'{output}' already contains a model, and not one of several seeds: name another output.")

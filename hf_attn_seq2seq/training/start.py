@@ -39,8 +39,10 @@ def _named() -> Iterator[None]:
         raise ValueError(f"start_from: {error}") from None
 
 
-def refuse_start_within(name: str, output: Path) -> None:
-    """Raise a ValueError if the model lies in the output folder, whose files the new model replaces."""
+def refuse_start_within(name: str | None, output: Path) -> None:
+    """Raise a ValueError if the start, if there is one, lies in the output folder, whose files are replaced."""
+    if name is None:
+        return
     place = Path(resolve(name)).resolve()
     if place.is_dir() and place.is_relative_to(output.resolve()):
         raise ValueError(

@@ -101,8 +101,7 @@ def check_output(recipe: Recipe, resume: bool, overwrite: bool) -> Path | None:
         The checkpoint to resume from, if the run is resumed and has one.
     """
     found = checkpoints(recipe.output)
-    if recipe.start_from is not None:
-        refuse_start_within(recipe.start_from, recipe.output)
+    refuse_start_within(recipe.start_from, recipe.output)
     if resume:
         if not can_be_resumed(recipe.output):
             raise ValueError(f"There is no checkpoint in '{recipe.output}': leave out --resume.")

@@ -16,6 +16,7 @@ from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings, train_tok
 from hf_attn_seq2seq.decoding.names import DESCRIPTION, PACKAGED
 from hf_attn_seq2seq.evaluation.results import checksums
 from hf_attn_seq2seq.training.recipe import load_recipe, save_recipe
+from hf_attn_seq2seq.training.seeds import check_before
 from hf_attn_seq2seq.training.start import start_config, start_model, start_record
 from hf_attn_seq2seq.training.train import check_output, check_recipe, main
 from tests.helpers import tiny_model
@@ -208,6 +209,8 @@ def test_a_start_that_is_none_is_refused(trained: Path, tmp_path: Path) -> None:
         start.mkdir(exist_ok=True)
         with pytest.raises(ValueError, match="lies in the output folder, and would be replaced"):
             check_output(recipe_of(start, f"output={trained}"), resume=False, overwrite=True)
+        with pytest.raises(ValueError, match="lies in the output folder"):
+            check_before(recipe_of(start, f"output={trained}"), [])
 
 
 def test_a_model_on_the_hub_is_told_by_its_commit(trained: Path, tmp_path: Path) -> None:
