@@ -290,9 +290,9 @@ def evaluate_model(
     if recipe.card.quote and recipe.card.sentences:
         results["translations"] = shown(recipe.card.sentences)
     if recipe.card.quote and recipe.card.paragraphs:
-        of = recipe.data.source_language or "en"
+        source_language = recipe.data.source_language or "en"
         results["paragraphs"] = [
-            shown([piece.sentence for piece in split_text(text, of)]) for text in recipe.card.paragraphs
+            shown([piece.sentence for piece in split_text(text, source_language)]) for text in recipe.card.paragraphs
         ]
     if gold:
         with console.status(f"Aligning {path.name} ..."):
