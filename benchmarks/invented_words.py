@@ -52,7 +52,7 @@ def is_known(word: str, known: frozenset[str], source: frozenset[str]) -> bool:
         return True
     rest = _BEFORE_APOSTROPHE.sub("", word)
     parts = [part for part in _JOINT.split(rest) if part]
-    return all(part in known or part in source for part in parts) if parts != [word] else False
+    return all(part in known or part in source for part in parts)
 
 
 def invented_words(texts: Iterable[str], sources: Iterable[str], known: frozenset[str]) -> Found:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 DEFINITIONS = {"95", "0", "1"}  # the level of the intervals, and the ends of the scale of weights
-NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)(?:\d[\d,]*)?(?:(?<!,)\.)?\d+(?!\w)")
+NUMBER = re.compile(r"(?:(?<![\w.)\]-])[+-])?(?<![\w.])(?<![A-Za-z]-)(?:\d[\d,]*)?(?:(?<!,)\.)?\d+(?!\w)")
 
 
 def stray_figures(card: str, results: dict[str, Any]) -> list[str]:
@@ -24,10 +24,10 @@ def stray_figures(card: str, results: dict[str, Any]) -> list[str]:
 def _rounds(number: str, values: list[float]) -> bool:
     plain = number.replace(",", "")
     decimals = len(plain.partition(".")[2])
-    sizes = map(abs, values)  # a sign before a number is none of its digits
+    sign = "+" if plain.startswith("+") else "-"  # a plus is shown only where signs are asked for
     if not decimals:
-        return any(f"{size:.4g}" == plain or size == int(plain) for size in sizes)
-    return any(f"{size:.{decimals}f}" in (plain, f"0{plain}") for size in sizes)
+        return any(f"{value:{sign}.4g}" == plain or value == int(plain) for value in values)
+    return any(f"{value:{sign}.{decimals}f}" in (plain, f"0{plain}") for value in values)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

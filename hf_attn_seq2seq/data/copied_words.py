@@ -36,7 +36,7 @@ class CopiedWords:
         for name in sorted(names):
             if name.lower() not in common:
                 self.names[name[0] in _ELIDING].append(name)
-        self._known = {name for group in self.names.values() for name in group}
+        self._like = {name: group for group in self.names.values() for name in group}
 
     def replaced(self, source: str, target: str, random: np.random.Generator) -> tuple[str, str]:
         """
@@ -50,8 +50,7 @@ class CopiedWords:
             if counts[0][word] == counts[1][word] == 1:
                 if word.isascii() and word.isdecimal():
                     new[word] = _another_number(word, random)
-                elif word in self._known:
-                    group = self.names[word[0] in _ELIDING]
+                elif group := self._like.get(word):
                     new[word] = group[int(random.integers(len(group)))]
         return _exchanged(sides[0], new), _exchanged(sides[1], new)
 

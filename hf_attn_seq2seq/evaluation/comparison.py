@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_attn_seq2seq.evaluation.bootstrap import Interval, extract_statistics, percentiles, resample, score_statistics
-from hf_attn_seq2seq.evaluation.metrics import References, check_corpus, make_metric, reference_streams, warn_of_script
+from hf_attn_seq2seq.evaluation.metrics import (
+    References,
+    check_corpus,
+    make_metric,
+    reference_streams,
+    sentence_scores,
+    warn_of_script,
+)
 
 
 @dataclass(frozen=True)
@@ -105,15 +112,10 @@ def largest_differences(
     several = check_corpus(baseline, references)
     check_corpus(system, several)
     check_corpus(sources, several, name="sources")
-    metric, streams = make_metric("chrf"), reference_streams(several)
-    before, after = (
-        [score_statistics(metric, row) for row in extract_statistics(metric, texts, streams)]
-        for texts in (baseline, system)
-    )
+    before, after = (sentence_scores("chrf", texts, several) for texts in (baseline, system))
     found: dict[str, Difference] = {}
     for source, first, second, texts, low, high in zip(sources, baseline, system, several, before, after):
         found.setdefault(source, Difference(source, first, second, texts, high - low))
-    ordered = sorted(found.values(), key=lambda one: -one.score)
-    better = [one for one in ordered[:count] if one.score > 0]
-    worse = [one for one in sorted(found.values(), key=lambda one: one.score)[:count] if one.score < 0]
-    return better, worse
+    better = sorted((one for one in found.values() if one.score > 0), key=lambda one: -one.score)
+    worse = sorted((one for one in found.values() if one.score < 0), key=lambda one: one.score)
+    return better[:count], worse[:count]

@@ -66,13 +66,8 @@ _UNSPACED = re.compile(
     "\U00020000-\U000323af]"
 )
 _LONGEST_WORDS = 4  # characters: longer on average, and texts in these scripts were not cut into words beforehand
-_BY_SPACES = (
-    "bleu",
-    "bleu_tok_lc",
-    "bleu_tokenized",
-    "ter",
-    "wer",
-)  # count words, and find them by the whitespace around them
+# They count words, and find them by the whitespace around them.
+_BY_SPACES = ("bleu", "bleu_tok_lc", "bleu_tokenized", "ter", "wer")
 
 
 @dataclass(frozen=True)
@@ -254,6 +249,13 @@ def check_corpus(hypotheses: Sequence[str], references: References, name: str = 
     if not several:
         raise ValueError(f"there is nothing to score: {name} and references are empty.")
     return [[text for text in texts if text.strip()] for texts in several]
+
+
+def sentence_scores(name: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+    """The score of each sentence as a corpus of its own; `references` as `check_corpus` gives them."""
+    metric = make_metric(name)
+    rows = extract_statistics(metric, hypotheses, reference_streams(references))
+    return [score_statistics(metric, row) for row in rows]
 
 
 def reference_streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:

@@ -369,12 +369,16 @@ def _translations_table(sentences: Sequence[dict[str, str]]) -> str:
     return _table(["source", "translation"], rows) if rows else ""
 
 
+def _references(sentence: dict[str, Any]) -> str:
+    return " / ".join(map(_plain, sentence["references"][:_SHOWN_REFERENCES]))
+
+
 def _worst_table(worst: Sequence[dict[str, Any]]) -> str:
     rows = [
         [
             _plain(one["source"]),
             _plain(one["hypothesis"]),
-            " / ".join(map(_plain, one["references"][:_SHOWN_REFERENCES])),
+            _references(one),
             f"{one['score']:.1f}",
         ]
         for one in worst
@@ -416,7 +420,7 @@ def _differences_table(sentences: Sequence[dict[str, Any]], other: str) -> str:
     rows = [
         [
             *(_plain(one[column]) for column in ("source", "baseline", "system")),
-            " / ".join(map(_plain, one["references"][:_SHOWN_REFERENCES])),
+            _references(one),
             f"{one['score']:+.1f}",
         ]
         for one in sentences

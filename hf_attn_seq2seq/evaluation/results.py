@@ -19,15 +19,13 @@ from typing import Any
 import torch
 
 from hf_attn_seq2seq._version import __version__
-from hf_attn_seq2seq.evaluation.bootstrap import extract_statistics, score_statistics
 from hf_attn_seq2seq.evaluation.metrics import (
     References,
     Score,
     check_corpus,
     length_buckets,
-    make_metric,
-    reference_streams,
     score_corpus,
+    sentence_scores,
 )
 from hf_attn_seq2seq.evaluation.settings import EvaluationSettings
 from hf_attn_seq2seq.graphs.format import checksum
@@ -130,10 +128,8 @@ def worst_sentences(
     """
     several = check_corpus(hypotheses, references)
     check_corpus(sources, several, name="sources")
-    metric = make_metric("chrf")
-    statistics = extract_statistics(metric, hypotheses, reference_streams(several))
+    scores = sentence_scores("chrf", hypotheses, several)
     worst: dict[str, WorstSentence] = {}
-    scores = [score_statistics(metric, row) for row in statistics]
     for index in sorted(range(len(scores)), key=scores.__getitem__):
         if len(worst) == count:
             break

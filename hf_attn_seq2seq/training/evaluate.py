@@ -22,6 +22,7 @@ from hf_attn_seq2seq.decoding.files import Output, refuse_overwriting
 from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import load_translator
 from hf_attn_seq2seq.decoding.names import resolve
+from hf_attn_seq2seq.decoding.safety import NO_CODE, weight_files
 from hf_attn_seq2seq.evaluation.comparison import paired_bootstrap
 from hf_attn_seq2seq.evaluation.metrics import make_metric, score_corpus
 from hf_attn_seq2seq.evaluation.model_card import (
@@ -214,7 +215,7 @@ def evaluate_files(found: Found, options: argparse.Namespace, command: str, cons
         figures = as_json(measure_corpus(sources, hypotheses, several, settings, language))
         figures["translation_seconds"] = round(seconds, 3)
         print_results({source.name: figures}, console)
-        weights = [checksums(Path(resolve(name)).glob("*.safetensors")) for name in models]
+        weights = [checksums(weight_files(resolve(name), NO_CODE)) for name in models]
         results = {
             "models": [{"name": name, "sha256": sums} for name, sums in zip(names, weights)],
             "parameters": translator.model.num_parameters(),

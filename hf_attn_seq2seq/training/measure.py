@@ -23,7 +23,7 @@ from hf_attn_seq2seq.decoding.engines import Engine
 from hf_attn_seq2seq.decoding.loaded import quick_engine
 from hf_attn_seq2seq.decoding.loading import Translator, load_aligner, load_translator, read_processor
 from hf_attn_seq2seq.decoding.names import PACKAGED, resolve
-from hf_attn_seq2seq.decoding.safety import read_settings
+from hf_attn_seq2seq.decoding.safety import NO_CODE, read_settings, weight_files
 from hf_attn_seq2seq.evaluation.alignment import alignment_error_rate
 from hf_attn_seq2seq.evaluation.comparison import largest_differences, paired_bootstrap
 from hf_attn_seq2seq.evaluation.gold import GoldLinks, read_gold
@@ -73,6 +73,14 @@ def translate_set(engine: Engine, tokenizer: Any, sources: Sequence[str], settin
     options: dict[str, Any] = {"batch_size": settings.batch_size, **search_options(settings)}
     texts = iter(translate(engine, tokenizer, whole, split_sentences=False, **options))  # a test set counts segments
     return [" ".join(next(texts).splitlines()) if source.strip() else "" for source in sources]
+
+
+def own_sentences(
+    engine: Engine, tokenizer: Any, sentences: Sequence[str], settings: EvaluationSettings
+) -> list[dict[str, str]]:
+    """Sentences of the card's own with their translations, as results hold them."""
+    translations = translate_set(engine, tokenizer, sentences, settings)
+    return [{"source": source, "translation": text} for source, text in zip(sentences, translations)]
 
 
 def recognise_set(
@@ -171,11 +179,11 @@ def evaluate_model(
             f"'{folder}' has no recipe and no corpus, so there are no sets to measure it on: name yours by --source "
             "and --reference."
         )
-    before = read_results(folder / RESULTS_FILE)
-    if "seeds" in before:
+    there = read_results(folder / RESULTS_FILE)
+    if "seeds" in there:
         raise ValueError(
             f"'{folder}' has the results of several seeds, and evaluate measures one model: name the folder of one, "
-            f"such as '{folder / seed_folder(before['seed'])}', or measure all by the command seeds."
+            f"such as '{folder / seed_folder(there['seed'])}', or measure all by the command seeds."
         )
     corpus = PreparedCorpus.load(folder / CORPUS_FOLDER)
     training = read_record(folder / SUMMARY_FILE)
@@ -235,7 +243,7 @@ def evaluate_model(
         if not aligner:
             raise ValueError("This model has no attention to align by: leave out evaluation.alignment.gold.")
         gold = read_gold_texts(path, recipe.data)
-    before = before if names else {}
+    before = there if names else {}
     compared = ("model", "data", "languages", "evaluation") if before else ()
     differing = [name for name in compared if before.get(name) != results[name]]
     if before and not differing:
@@ -282,17 +290,13 @@ def evaluate_model(
         heard = sum(sum(sets[name]["seconds"]) for name in translations)
         speed = replace(speed, sound_seconds_per_second=heard / speed.seconds)
     results["speed"] = {name: value for name, value in asdict(speed).items() if value is not None}
-
-    def shown(sentences: list[str]) -> list[dict[str, str]]:
-        translated = translate_set(searching, translator.tokenizer, sentences, settings)
-        return [{"source": source, "translation": text} for source, text in zip(sentences, translated)]
-
     if recipe.card.quote and recipe.card.sentences:
-        results["translations"] = shown(recipe.card.sentences)
+        results["translations"] = own_sentences(searching, translator.tokenizer, recipe.card.sentences, settings)
     if recipe.card.quote and recipe.card.paragraphs:
         source_language = recipe.data.source_language or "en"
         results["paragraphs"] = [
-            shown([piece.sentence for piece in split_text(text, source_language)]) for text in recipe.card.paragraphs
+            own_sentences(searching, translator.tokenizer, [piece.sentence for piece in pieces], settings)
+            for pieces in (split_text(text, source_language) for text in recipe.card.paragraphs)
         ]
     if gold:
         with console.status(f"Aligning {path.name} ..."):
@@ -326,11 +330,10 @@ class Other:
         translator = load_translator([model])
         if not corpus.is_text or not getattr(translator.model.config, "reads_tokens", True):
             raise ValueError("--compare is for two models that read text: leave it out.")
-        folder = Path(resolve(model))
+        place = resolve(model)
+        sha256 = checksums(weight_files(place, NO_CODE))
         searching = quick_engine(translator.model, engine)
-        return cls(
-            folder.resolve().name, checksums(folder.glob("*.safetensors")), translator.tokenizer, searching, settings
-        )
+        return cls(Path(place).resolve().name, sha256, translator.tokenizer, searching, settings)
 
     def record(self, before: dict[str, Any]) -> dict[str, Any]:
         """What `results.json` says of it, with the sets of an earlier comparison with the same model."""

@@ -132,9 +132,9 @@ def _fits(own: AttnSeq2SeqConfig, name: str, value: Any) -> bool:
     return _weights(config) == _weights(own)
 
 
-def check_start(recipe: Recipe) -> None:
+def check_start(recipe: Recipe) -> AttnSeq2SeqConfig:
     """
-    Refuse, before the corpus is read, a model that the recipe cannot train further.
+    Refuse, before the corpus is read, a model that the recipe cannot train further; the configuration of another.
 
     Raises:
         ValueError: As for [`start_config`]; its files are damaged or missing; or its tokenizer cannot be sampled, or
@@ -150,6 +150,7 @@ def check_start(recipe: Recipe) -> None:
             processor = read_processor(name, config)
         part = processor.feature_extractor if processor.hears else processor.image_processor
         _check_features(name, part.to_dict(), recipe)
+    return config
 
 
 def _check_sampling(tokenizer: Any, sampling: float) -> None:

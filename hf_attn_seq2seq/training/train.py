@@ -246,8 +246,7 @@ def check_recipe(recipe: Recipe) -> None:
     """Refuse, before the corpus is read, what could not be trained or evaluated later."""
     tokenizer, training = recipe.tokenizer, recipe.training
     if recipe.start_from is not None:
-        check_start(recipe)
-        config = start_config(recipe)
+        config = check_start(recipe)
     else:
         # The vocabulary sizes are not known yet; two vocabularies are assumed to differ, as they may.
         config = recipe.model_config_for(tokenizer.vocab_size, None if tokenizer.shared else tokenizer.vocab_size + 1)

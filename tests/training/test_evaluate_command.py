@@ -371,12 +371,16 @@ def test_a_model_on_the_hub_is_run_by_its_graph(folder, tmp_path, hub):  # noqa:
     source, reference = write(tmp_path / "a.en", "The cat is on the mat."), write(tmp_path / "a.fr", "Le chat.")
     given = ["--source", source, "--reference", reference, "evaluation.bootstrap_samples=0"]
     with asking(hub, tmp_path / "cache"):
+        given += ["--json", str(tmp_path / "figures.json")]
         api = HfApi(endpoint=hub.url, token=ALICE)
         api.create_repo("alice/measured", exist_ok=True)
         api.upload_folder(repo_id="alice/measured", folder_path=folder, allow_patterns=["*.json", "*.safetensors"])
         for engine in ("graph", "torch"):  # the graph is refused where it cannot be had
             main(["alice/measured", *given, "--engine", engine, "--output", str(tmp_path / engine)])
     assert (tmp_path / "graph").read_text("utf-8") == (tmp_path / "torch").read_text("utf-8")
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    figures = json.loads((tmp_path / "figures.json").read_text("utf-8"))
+    assert figures["models"] == [{"name": "measured", "sha256": {"model.safetensors": weights}}]
 
 
 def test_a_model_without_a_recipe_searches_as_it_was_saved_to(folder, tmp_path):
@@ -483,7 +487,7 @@ def test_two_systems_are_compared(tmp_path, capsys):
         (["MODEL", "--source", "short"], "need --reference together with --source"),
         (
             ["MODEL", "--source", "short", "--reference", "short", "--compare", "MODEL"],
-            "--compare are for the sets of a recipe",
+            "--set, --card and --compare are for the sets of a recipe",
         ),
         (
             ["MODEL", "--source", "short", "--reference", "long"],
@@ -495,9 +499,15 @@ def test_two_systems_are_compared(tmp_path, capsys):
             ["--hypotheses", "short", "--hypotheses", "blank", "--reference", "short"],
             "one sentence cannot be resampled",
         ),
-        (["--hypotheses", "short", "--reference", "short", "--set", "test"], "--card and --compare are for the sets"),
+        (
+            ["--hypotheses", "short", "--reference", "short", "--set", "test"],
+            "--set, --card and --compare are for the sets",
+        ),
         (["--hypotheses", "short", "--reference", "short", "--output", "out"], "--output is for the translations of"),
-        (["MODEL", "--source", "short", "--reference", "short", "--card", "card"], "--card and --compare are for"),
+        (
+            ["MODEL", "--source", "short", "--reference", "short", "--card", "card"],
+            "--set, --card and --compare are for",
+        ),
         (
             ["MODEL", "--source", "short", "--reference", "short", "--output", "missing/out"],
             "missing/out cannot be written: create its folder, missing, first",
