@@ -3,7 +3,6 @@
 
 import ctypes
 import json
-import platform
 import shutil
 import sys
 import warnings
@@ -27,6 +26,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_attn_seq2seq.data.examples import Examples, SampledExamples
 from hf_attn_seq2seq.evaluation.results import describe_environment
+from hf_attn_seq2seq.training.precision import has_bfloat16
 from hf_attn_seq2seq.training.progress import EvaluationSamples, TrainingProgress
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.training.trainer import (
@@ -111,13 +111,6 @@ def keep_freed_memory() -> None:
             mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def has_bfloat16() -> bool:
-    """Whether this processor has instructions for products in bfloat16; of processors other than x86 it is assumed."""
-    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return not is_x86 or any(getattr(torch.cpu, name, lambda: False)() for name in asked)
-
-
 def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqTrainingArguments:
     """The Trainer's arguments; `TranslationTrainer` itself handles batches, label smoothing and averages."""
     steps = settings.evaluate_every if isinstance(settings.evaluate_every, int) else None
@@ -145,8 +138,7 @@ def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqT
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         optim="adamw_torch_fused",
         seed=settings.seed,
-        bf16=settings.bf16,
-        use_cpu=settings.bf16 and not torch.accelerator.is_available(),  # otherwise Transformers requires a GPU
+        bf16=settings.bf16 and torch.accelerator.is_available(),  # on a CPU the trainer sees to it
         eval_strategy=strategy,
         save_strategy=strategy,
         eval_steps=steps,
@@ -216,8 +208,8 @@ def fit(
             raise ValueError(f"There are no {name} pairs.")
     if settings.bf16 and not torch.accelerator.is_available() and not has_bfloat16():
         warnings.warn(
-            "training.bf16 is on, but this processor has no instructions for bfloat16, so that training takes longer "
-            "with it than without: leave it out.",
+            "training.bf16 is on, but this processor has no instructions for bfloat16, so that it changes nothing: "
+            "leave it out.",
             stacklevel=2,
         )
     callbacks: list[TrainerCallback] = [StopWithoutProgress(settings)] if settings.patience else []

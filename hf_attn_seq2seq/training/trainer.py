@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from hf_attn_seq2seq.evaluation.metrics import score_corpus
 from hf_attn_seq2seq.labels import IGNORED
 from hf_attn_seq2seq.messages import shortened
 from hf_attn_seq2seq.modeling_attn_seq2seq import open_to_readers
+from hf_attn_seq2seq.training.precision import bfloat16_products, has_bfloat16
 from hf_attn_seq2seq.training.recognition import recognise, similar_batches
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.writing import writing
@@ -165,6 +166,7 @@ class TranslationTrainer(Seq2SeqTrainer):
             callbacks=callbacks,
         )
         self.tokenizer = tokenizer
+        self.products = bfloat16_products if settings.bf16 and not args.bf16 and has_bfloat16() else nullcontext
         self.target_tokens_seen = 0
         self.translations: list[str] = []  # of the latest evaluation
         self.graph: TrainedGraph | None = None  # made when it is first needed
@@ -275,7 +277,8 @@ class TranslationTrainer(Seq2SeqTrainer):
         return torch.where(taken, said, decoder_input_ids)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        with self.products():
+            loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             raise ValueError(
                 f"The loss is {loss.item()} at step {self.state.global_step + 1}: lower training.learning_rate, or "

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from datasets import Dataset
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
-from transformers import TrainerState, set_seed
+from transformers import Trainer, TrainerState, set_seed
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.attention import Attention
@@ -36,8 +37,10 @@ from hf_attn_seq2seq.decoding.alignment import align_corpus
 from hf_attn_seq2seq.decoding.loading import load_aligner
 from hf_attn_seq2seq.evaluation import alignment_error_rate, from_pharaoh, to_pharaoh
 from hf_attn_seq2seq.training import fit as fit_module
+from hf_attn_seq2seq.training import precision
 from hf_attn_seq2seq.training import trainer as trainer_module
 from hf_attn_seq2seq.training.fit import checkpoints, fit
+from hf_attn_seq2seq.training.precision import bfloat16_products
 from hf_attn_seq2seq.training.prepare import prepare, with_made_links
 from hf_attn_seq2seq.training.recipe import load_recipe
 from hf_attn_seq2seq.training.settings import TrainingSettings
@@ -56,6 +59,7 @@ CORPUS = generate_corpus(train_size=96, validation_size=12, test_size=1, composi
 PAIRS = [(pair.source, pair.target) for pair in CORPUS.train]
 TOKENIZER = train_tokenizer([text for pair in PAIRS for text in pair], kind="word", vocab_size=300)
 VALIDATION = text_examples(TOKENIZER, [(pair.source, pair.target) for pair in CORPUS.validation])
+WITHOUT_BFLOAT16 = r"^training.bf16 is on, but this processor has no .*: leave it out\.$"
 SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 16, "samples": 0, "metric": "loss", "warmup_steps": 0}
 
 
@@ -369,14 +373,41 @@ def test_scheduled_sampling_reads_own_words_ever_more_often(tmp_path: Path) -> N
     assert shares[1] > 0.3
 
 
-def test_bfloat16_trains_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_module, "has_bfloat16", lambda: False)
-    with pytest.warns(UserWarning, match=r"^training.bf16 is on, but this processor has no .*: leave it out\.$"):
+@pytest.mark.parametrize("has", [True, False])
+def test_bfloat16_trains_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
+    """Products of training steps alone are in bfloat16, where the processor has it, and are exact again afterwards."""
+    for module in (fit_module, trainer_module):
+        monkeypatch.setattr(module, "has_bfloat16", lambda: has)
+    found: dict[str, set[str]] = {"step": set(), "evaluate": set()}
+
+    def noted(name: str, method: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            found[name].add(torch.get_float32_matmul_precision())
+            return method(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(Trainer, "training_step", noted("step", Trainer.training_step))
+    monkeypatch.setattr(TranslationTrainer, "evaluate", noted("evaluate", TranslationTrainer.evaluate))
+    expected = nullcontext() if has else pytest.warns(UserWarning, match=WITHOUT_BFLOAT16)
+    with expected:
         trainer = train(tmp_path, bf16=True, scheduled_sampling=0.5)
-    assert trainer.args.bf16
+    assert found == {"step": {"medium" if has else "highest"}, "evaluate": {"highest"}}
+    assert torch.get_float32_matmul_precision() == "highest"
     assert trainer.args.optim == "adamw_torch_fused"
     assert trainer.state.best_metric > 0
     assert all(weight.dtype == torch.float32 for weight in trainer.model.parameters())
+
+
+@pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="this processor multiplies in single precision")
+def test_products_in_bfloat16_are_near_the_exact_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(64, 64, generator=generator) for _ in range(2))
+    with bfloat16_products():
+        near = one @ other
+    rounded = one.bfloat16().double() @ other.bfloat16().double()
+    assert not torch.equal(near, one @ other)
+    assert torch.allclose(near.double(), rounded, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -386,10 +417,10 @@ def test_bfloat16_trains_without_a_gpu(tmp_path: Path, monkeypatch: pytest.Monke
 def test_which_processors_have_bfloat16(
     monkeypatch: pytest.MonkeyPatch, machine: str, instructions: str, has: bool
 ) -> None:
-    monkeypatch.setattr(fit_module.platform, "machine", lambda: machine)
+    monkeypatch.setattr(precision.platform, "machine", lambda: machine)
     for name in ("avx512_bf16", "amx_tile"):
         monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name == instructions, raising=False)
-    assert fit_module.has_bfloat16() is has
+    assert precision.has_bfloat16() is has
 
 
 def test_plateau_lowers_the_rate_and_patience_ends_the_run(tmp_path: Path) -> None:
