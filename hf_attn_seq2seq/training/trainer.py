@@ -407,8 +407,8 @@ class TranslationTrainer(Seq2SeqTrainer):
         with reading(resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             if self.ema is not None:
-                kept = load_file(Path(resume_from_checkpoint) / EMA_FILE, device=str(self.args.device))
-                self.ema.weights.update({name: kept[name] for name in self.ema.weights})
+                kept = load_file(Path(resume_from_checkpoint) / EMA_FILE)
+                self.ema.weights = {name: kept[name].to(old.device) for name, old in self.ema.weights.items()}
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         super()._issue_warnings_after_load(load_result)

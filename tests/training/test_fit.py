@@ -24,7 +24,7 @@ from datasets import Dataset
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
-from transformers import Trainer, TrainerState, set_seed
+from transformers import Seq2SeqTrainingArguments, Trainer, TrainerState, set_seed
 
 from hf_attn_seq2seq import AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.attention import Attention
@@ -472,6 +472,17 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch
     whole = tmp_path / "whole"
     train(whole, epochs=3, ema_decay=0.9)
     assert same(weights_of(tmp_path), weights_of(whole))
+
+
+def test_one_of_several_processes_on_a_cpu_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accelerate numbers the CPU for each of them: `cpu:0`, which safetensors does not know."""
+    train(tmp_path, epochs=1, ema_decay=0.9)
+    shutil.copytree(tmp_path, tmp_path / "other")
+    train(tmp_path, epochs=2, ema_decay=0.9, resume=True)
+    device = Seq2SeqTrainingArguments.device.fget
+    monkeypatch.setattr(Seq2SeqTrainingArguments, "device", property(lambda self: torch.device(device(self).type, 0)))
+    train(tmp_path / "other", epochs=2, ema_decay=0.9, resume=True)
+    assert same(weights_of(tmp_path), weights_of(tmp_path / "other"))
 
 
 def test_a_full_disk_at_the_end_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
