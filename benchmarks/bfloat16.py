@@ -33,7 +33,7 @@ MODELS = {
     "GRU, two encoder layers": {"encoder_layers": 2, "residual": True, "encoder_hidden_size": 512},
     "LSTM": {"encoder_type": "lstm", "decoder_type": "lstm"},
     "Transformer, three layers": {
-        **{"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "scaled_dot_product"},
+        **{"encoder_type": "transformer", "decoder_type": "transformer", "attention_type": "multi_head"},
         **{"encoder_layers": 3, "decoder_layers": 3, "num_attention_heads": 4},
     },
 }

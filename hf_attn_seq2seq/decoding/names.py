@@ -8,6 +8,7 @@ from pathlib import Path
 
 
 DEFAULT_MODEL = "en-fr-small"
+PROSE_MODEL = "en-fr"  # which has read novels too
 PACKAGED = Path(__file__).parents[1] / "packaged"  # one folder per model included in this package
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ENGINES = ("auto", "graph", "torch")

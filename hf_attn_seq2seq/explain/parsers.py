@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, PROSE_MODEL
 from hf_attn_seq2seq.explain.names import DEPTHS, EXAMPLE, FIGURES, TEXTS, TITLES
 
 
@@ -53,7 +53,10 @@ def explain_parser() -> CommandParser:
         "text", nargs="?", help="the sentence to translate; a sound file, or a picture, for a model that hears or sees"
     )
     parser.add_argument(
-        "--example", choices=TEXTS, help="explain an English text of this package in place of one of yours"
+        "--example",
+        choices=TEXTS,
+        help="explain an English text of this package in place of one of yours; without a MODEL, the paragraph by "
+        f"{PROSE_MODEL}, which has read novels",
     )
     parser.add_argument(
         "--train-tour",

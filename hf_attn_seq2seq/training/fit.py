@@ -26,7 +26,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_attn_seq2seq.data.examples import Examples, SampledExamples
 from hf_attn_seq2seq.evaluation.results import describe_environment
-from hf_attn_seq2seq.training.precision import has_bfloat16
+from hf_attn_seq2seq.training.precision import gains_by_autocast, has_bfloat16
 from hf_attn_seq2seq.training.progress import EvaluationSamples, TrainingProgress
 from hf_attn_seq2seq.training.settings import TrainingSettings
 from hf_attn_seq2seq.training.trainer import (
@@ -111,7 +111,7 @@ def keep_freed_memory() -> None:
             mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqTrainingArguments:
+def training_arguments(settings: TrainingSettings, output_dir: Path, autocast: bool) -> Seq2SeqTrainingArguments:
     """The Trainer's arguments; `TranslationTrainer` itself handles batches, label smoothing and averages."""
     steps = settings.evaluate_every if isinstance(settings.evaluate_every, int) else None
     strategy = "steps" if steps else "epoch"
@@ -138,7 +138,8 @@ def training_arguments(settings: TrainingSettings, output_dir: Path) -> Seq2SeqT
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         optim="adamw_torch_fused",
         seed=settings.seed,
-        bf16=settings.bf16 and torch.accelerator.is_available(),  # on a CPU the trainer sees to it
+        bf16=autocast,
+        use_cpu=autocast and not torch.accelerator.is_available(),  # otherwise Transformers requires a GPU
         eval_strategy=strategy,
         save_strategy=strategy,
         eval_steps=steps,
@@ -208,12 +209,14 @@ def fit(
             raise ValueError(f"There are no {name} pairs.")
     if settings.bf16 and not torch.accelerator.is_available() and not has_bfloat16():
         warnings.warn(
-            "training.bf16 is on, but this processor has no instructions for bfloat16, so that it changes nothing: "
-            "leave it out.",
+            "training.bf16 is on, but this processor has no instructions for bfloat16, so that training gains nothing "
+            "or takes longer: leave it out.",
             stacklevel=2,
         )
     callbacks: list[TrainerCallback] = [StopWithoutProgress(settings)] if settings.patience else []
-    arguments = training_arguments(settings, output_dir)
+    # On a CPU the trainer sees to bfloat16 where autocast would be slower.
+    autocast = settings.bf16 and (torch.accelerator.is_available() or gains_by_autocast(model.config))
+    arguments = training_arguments(settings, output_dir, autocast)
     arguments.eval_on_start = evaluate_first and not resume
     trainer = TranslationTrainer(
         model,

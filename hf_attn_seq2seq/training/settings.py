@@ -125,7 +125,7 @@ class TrainingSettings(Settings):
     samples: int = Field(3, ge=0, description="validation pairs whose translations are shown at each evaluation")
     seed: int = Field(0, ge=0, lt=2**32, description="random seed (of everything except eflomal)")
     bf16: bool = Field(
-        False, description="mixed precision with bfloat16; on a CPU that has it, of the matrix products of training"
+        False, description="mixed precision with bfloat16; of recurrent models on a CPU, in the matrix products alone"
     )
     report_to: Annotated[list[str], BeforeValidator(as_list)] = Field(
         [], description="experiment trackers, such as tensorboard or wandb"

@@ -14,7 +14,7 @@ import hf_attn_seq2seq
 from hf_attn_seq2seq.decoding import command, translate
 from hf_attn_seq2seq.decoding.folders import SETTINGS
 from hf_attn_seq2seq.decoding.loading import Translator, load
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, PACKAGED, names_model, packaged_models, resolve
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, PACKAGED, PROSE_MODEL, names_model, packaged_models, resolve
 from hf_attn_seq2seq.evaluation.model_card import make_card
 from hf_attn_seq2seq.evaluation.results import checksums
 from hf_attn_seq2seq.explain import command as explain_command
@@ -37,7 +37,7 @@ def expected(packaged: Translator) -> list[str]:
 
 
 def test_the_packaged_model_translates(packaged: Translator, expected: list[str]) -> None:
-    assert packaged_models() == [DEFAULT_MODEL, FIXED] == ["en-fr-small", "en-fr-small-fixed"]
+    assert packaged_models() == [PROSE_MODEL, DEFAULT_MODEL, FIXED] == ["en-fr", "en-fr-small", "en-fr-small-fixed"]
     assert "chat" in expected[0]
     assert "thé" in expected[1]
 
@@ -49,7 +49,10 @@ def test_it_is_kept_in_half_precision_and_computes_in_single_on_a_cpu(packaged: 
     assert load(device="cpu", dtype="bfloat16").model.dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize(("name", "recipe"), [(DEFAULT_MODEL, "tatoeba_en_fr_small"), (FIXED, "tatoeba_en_fr_fixed")])
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [(PROSE_MODEL, "en_fr"), (DEFAULT_MODEL, "tatoeba_en_fr_small"), (FIXED, "tatoeba_en_fr_fixed")],
+)
 def test_it_is_what_its_card_and_recipe_tell_of(name: str, recipe: str) -> None:
     folder = PACKAGED / name
     written = Path(__file__).parents[2] / "training" / "recipes" / f"{recipe}.yaml"
@@ -59,7 +62,7 @@ def test_it_is_what_its_card_and_recipe_tell_of(name: str, recipe: str) -> None:
     assert (folder / "README.md").read_text("utf-8") == str(make_card(results))
 
 
-@pytest.mark.parametrize(("name", "count"), [(DEFAULT_MODEL, 22), (FIXED, 8)])
+@pytest.mark.parametrize(("name", "count"), [(PROSE_MODEL, 22), (DEFAULT_MODEL, 22), (FIXED, 8)])
 def test_it_says_what_its_card_shows(name: str, count: int) -> None:
     shown = json.loads((PACKAGED / name / "results.json").read_text("utf-8"))["translations"]
     assert len(shown) == count
@@ -67,7 +70,7 @@ def test_it_says_what_its_card_shows(name: str, count: int) -> None:
     assert found == [pair["translation"] for pair in shown]
 
 
-def test_both_packaged_models_read_the_same_tokens() -> None:
+def test_a_model_and_its_twin_read_the_same_tokens() -> None:
     """So that they can be compared word by word."""
     one, other = ((PACKAGED / name / "tokenizer.json").read_bytes() for name in (DEFAULT_MODEL, FIXED))
     assert one == other
@@ -94,7 +97,8 @@ def test_a_folder_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"no model 'en-fr-smal': .* \(which has en-fr-small, en-fr-small-fixed\)"):
+    said = r"no model 'en-fr-smal': .* \(which has en-fr, en-fr-small, en-fr-small-fixed\)"
+    with pytest.raises(ValueError, match=said):
         load("en-fr-smal")
 
 
@@ -315,7 +319,7 @@ def test_a_sentence_by_a_model_of_ones_own(folders: Path, model, tokenizer, caps
         ),
         (["en-fr-small", "folder/missing"], "There is no file folder/missing"),
         (["nobodys/model"], "There is no model 'nobodys/model'"),
-        (["en-fr-smal"], r"There is no model 'en-fr-smal': .* \(which has en-fr-small, en-fr-small-fixed\)"),
+        (["en-fr-smal"], r"There is no model 'en-fr-smal': .* \(which has en-fr, en-fr-small, en-fr-small-fixed\)"),
         (["A sentence.", "--resume"], "--resume needs a FILE"),
         (["not \udcff UTF-8"], "The text is not UTF-8"),
     ],
