@@ -10,7 +10,6 @@ by those of single precision, the median over the rounds with the lowest and hig
 with instructions for bfloat16 (AMX or AVX512-BF16) gain.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package, installed or not
 
-from benchmarks.rounds import in_turns, machine, ratio, table
+from benchmarks.rounds import in_turns, machine, make_parser, ratio, read_options, table
 from benchmarks.step import random_batch
 from hf_attn_seq2seq import AttnSeq2SeqConfig, AttnSeq2SeqForConditionalGeneration
 from hf_attn_seq2seq.training.precision import bfloat16_products, has_bfloat16
@@ -63,14 +62,12 @@ def runs_of(name: str) -> dict[str, Callable[[], object]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="measured steps of each")
-    args = parser.parse_args()
+    options = read_options(make_parser(__doc__, rounds=7))
     torch.set_num_threads(1)
     print(f"{machine()}, torch {torch.__version__}, bfloat16: {'yes' if has_bfloat16() else 'no'}\n")
     rows = []
     for name in MODELS:
-        rates = in_turns(runs_of(name), SENTENCES * TOKENS, args.rounds)
+        rates = in_turns(runs_of(name), SENTENCES * TOKENS, options.rounds, options.seconds)
         rows.append([name, *(str(ratio(rates[mode], rates["single"])) for mode in list(MODES)[1:])])
     print(table(["a training step, by single precision", *list(MODES)[1:]], rows))
 

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from hf_attn_seq2seq.decoding.names import packaged_models
 
 
 ROOT = Path(__file__).parents[1]
@@ -84,8 +87,13 @@ def test_the_source_distribution_can_be_built_from_and_carries_no_tests(built: P
 
 
 def test_the_packaged_models_are_small(wheel: Path) -> None:
-    sizes = [info.file_size for info in zipfile.ZipFile(wheel).infolist() if "/packaged/" in info.filename]
-    assert 0 < sum(sizes) <= 16e6
+    sizes = Counter[str]()
+    for info in zipfile.ZipFile(wheel).infolist():
+        if "/packaged/" in info.filename:
+            sizes[Path(info.filename).parent.name] += info.file_size
+    assert sorted(sizes) == packaged_models()
+    assert 0 < sizes["en-fr"] <= 20e6
+    assert 0 < sizes["en-fr-small"] + sizes["en-fr-small-fixed"] <= 16e6
 
 
 def needs(distribution: str) -> Iterator[str]:
