@@ -13,6 +13,7 @@ with instructions for bfloat16 (AMX or AVX512-BF16) gain.
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -58,7 +59,7 @@ def runs_of(name: str) -> dict[str, Callable[[], object]]:
             loss = model(**batch._asdict()).loss
             loss.backward()
 
-    return {mode: (lambda mode=mode: step(mode)) for mode in MODES}
+    return {mode: partial(step, mode) for mode in MODES}
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ def has_bfloat16() -> bool:
 
 def gains_by_autocast(config: PretrainedConfig) -> bool:
     """Whether a model trains faster in autocast than with `bfloat16_products` on a CPU: Transformers on both sides."""
-    return config.encoder_type == config.decoder_type == "transformer"
+    return not (config.is_recurrent_encoder or config.is_recurrent_decoder)
 
 
 @contextmanager
