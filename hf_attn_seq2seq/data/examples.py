@@ -158,11 +158,12 @@ def _joined_links(rows: dict[str, list[str]], group: range, links_of: WordKind) 
 
 def augment_case_punctuation(pairs: Dataset, share: float, seed: int, links_of: WordKind | None = None) -> Dataset:
     """
-    Remove the final punctuation (`.`, `!`, `?`, `…`) from some pairs, and lowercase the first letter of some.
+    Remove the final punctuation (`.`, `!`, `?`, `…`) from some pairs, lowercase the first letter of some, and write
+    the apostrophes of some sources as `’` instead of `'`.
 
-    Each change is drawn independently for about `share` of the pairs, and made on both sides where it applies:
-    punctuation before a closing quotation mark stays, and so do the capitals of `USA`. A model trained on well-edited
-    sentences thus learns to read text as people type it: `where is the station`.
+    Each change is drawn independently for about `share` of the pairs. The first two are made on both sides where they
+    apply: punctuation before a closing quotation mark stays, and so do the capitals of `USA`. A model trained on
+    well-edited sentences thus learns to read text as people type it: `where is the station`.
 
     Args:
         share: Share of the pairs, in [0, 1].
@@ -181,6 +182,8 @@ def augment_case_punctuation(pairs: Dataset, share: float, seed: int, links_of: 
         changed: dict[str, list[str]] = {
             name: [_without(text, *draw) for text, draw in zip(rows[name], draws)] for name in ("source", "target")
         }
+        curly = random.random(len(indices)) < share
+        changed["source"] = [text.replace("'", "’") if draw else text for text, draw in zip(changed["source"], curly)]
         if links_of:
             texts = zip(changed["source"], changed["target"], rows["alignment"])
             changed["alignment"] = [_links_within(*row, links_of) for row in texts]

@@ -103,8 +103,8 @@ class TrainingSettings(Settings):
         0.0,
         ge=0,
         le=1,
-        description="share of the training pairs (after joining) that lose their final punctuation, and share that "
-        "lose their initial capital, to learn text as people type it",
+        description="share of the training pairs (after joining) that lose their final punctuation, share that lose "
+        "their initial capital, and share whose sources have ’ for ', to learn text as people type it",
     )
     copied_words_augmentation: float = Field(
         0.0,

@@ -251,11 +251,23 @@ def test_augmented_pairs_lose_punctuation_and_capital_on_both_sides_and_the_link
     )
 
 
+def test_augmented_sources_have_both_kinds_of_apostrophes_and_targets_the_one_they_had() -> None:
+    count = 2500
+    pairs = Dataset.from_dict({"source": ["don't"] * count, "target": ["n'oublie"] * count, "alignment": ["0-0"] * count})
+    augmented = augment_case_punctuation(pairs, 0.25, seed=0, links_of="cut")
+    assert set(augmented["target"]) == {"n'oublie"}
+    sources = Counter(augmented["source"])
+    assert sources.keys() == {"don't", "don’t"}
+    assert sources["don’t"] / count == pytest.approx(0.25, abs=0.04)
+    assert set(augmented["alignment"]) == {"0-0"}
+
+
 def test_augmentation_leaves_what_has_nothing_to_lose() -> None:
     texts = ["...", "", '"Why not?"', "12 o'clock", "USA wins", "İstanbul", "word\u202f!"]
     pairs = Dataset.from_dict({"source": texts, "target": texts, "alignment": [None] * len(texts)})
     augmented = augment_case_punctuation(pairs, 1.0, seed=0, links_of="whitespace")
-    assert augmented["target"] == augmented["source"] == [*texts[:-1], "word"]
+    assert augmented["target"] == [*texts[:-1], "word"]
+    assert augmented["source"] == [text.replace("'", "’") for text in augmented["target"]]
     assert augmented["alignment"] == [""] * len(texts)
     with pytest.raises(ValueError, match=r"share=1\.5"):
         augment_case_punctuation(pairs, 1.5, seed=0)
