@@ -2,7 +2,7 @@
 """
 How translations get worse with the length of the source: of models with and without attention.
 
-    python benchmarks/by_length.py FOLDER/valid.en-fr.tsv.gz en-fr-small en-fr-small-fixed --json by_length.json
+    python benchmarks/by_length.py FOLDER/valid.en-fr.tsv.gz en-fr en-fr-small en-fr-small-fixed --json by_length.json
 
 Sentence pairs of a TSV file, each source with its first translation, are shuffled (seed 0) and joined, one to eight to
 a text, 250 texts of each number. Each model translates every text as a whole, with five beams; `evaluate` scores them.

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "model",
         nargs="?",
-        default="en-fr-small",
+        default="en-fr",
         help="a trained model's folder (default: the packaged model %(default)s)",
     )
     parser.add_argument(

@@ -73,7 +73,7 @@ def test_options_and_arguments_may_be_given_in_any_order():
     options = cli.make_parser("explain").parse(["outputs/demo", "--step", "2", "The cat."])
     assert (options.model, options.text, options.step) == ("outputs/demo", "The cat.", 2)
     assert options.arguments == ["outputs/demo", "--step", "2", "The cat."]
-    assert cli.make_parser("export").parse([]).model == "en-fr-small"
+    assert cli.make_parser("export").parse([]).model == "en-fr"
 
 
 def test_version(capsys):

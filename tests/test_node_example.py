@@ -20,7 +20,7 @@ from tests.helpers import FAMILIES, tiny_model
 
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "node"
-PACKAGED = Path(hf_attn_seq2seq.__file__).parent / "packaged" / "en-fr-small"
+PACKAGED = Path(hf_attn_seq2seq.__file__).parent / "packaged" / "en-fr"
 SENTENCES = [
     "The cat is on the mat.",
     "I don't know what to do: it's a long, long story!",
@@ -59,7 +59,7 @@ def in_pytorch(
 
 
 def test_the_packaged_model_with_beams() -> None:
-    model, tokenizer = hf_attn_seq2seq.load("en-fr-small")
+    model, tokenizer = hf_attn_seq2seq.load("en-fr")
     assert model.generation_config.num_beams == 5
     found = in_node(PACKAGED, SENTENCES)
     assert found == in_pytorch(model, tokenizer, SENTENCES)
@@ -75,7 +75,7 @@ def test_the_packaged_model_with_beams() -> None:
     ],
 )
 def test_a_search_that_the_command_line_sets(options: str, same: dict[str, Any]) -> None:
-    model, tokenizer = hf_attn_seq2seq.load("en-fr-small")
+    model, tokenizer = hf_attn_seq2seq.load("en-fr")
     found = in_node(PACKAGED, SENTENCES, *options.split())
     assert found == in_pytorch(model, tokenizer, SENTENCES, **same)
     assert found != in_pytorch(model, tokenizer, SENTENCES)

@@ -8,7 +8,7 @@ from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 
 EXAMPLES = """examples:
   hf-attn-seq2seq app
-  hf-attn-seq2seq app outputs/en-fr --compare en-fr-small
+  hf-attn-seq2seq app outputs/mine --compare en-fr
   hf-attn-seq2seq app user/model --port 8000 --no-browser
 """
 

@@ -7,8 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 
-DEFAULT_MODEL = "en-fr-small"
-PROSE_MODEL = "en-fr"  # which has read novels too
+DEFAULT_MODEL = "en-fr"
 PACKAGED = Path(__file__).parents[1] / "packaged"  # one folder per model included in this package
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ENGINES = ("auto", "graph", "torch")

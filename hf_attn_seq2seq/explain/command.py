@@ -15,7 +15,7 @@ from hf_attn_seq2seq.console import make_console, signed
 from hf_attn_seq2seq.decoding.command import FILE_NAME
 from hf_attn_seq2seq.decoding.heatmap import MIN_WIDTH, closed, visible
 from hf_attn_seq2seq.decoding.loading import load_recognizer, load_translator, read_config
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, PROSE_MODEL, is_exported, looks_like_path, names_model
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, is_exported, looks_like_path, names_model
 from hf_attn_seq2seq.explain.contrast import Contrast, contrast_of
 from hf_attn_seq2seq.explain.document import Trace, check_side_file
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
@@ -114,8 +114,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _take_example(options: argparse.Namespace) -> None:
-    """The text that `--example` names; if no model is given, for the packaged one that reads such texts."""
-    model = options.model or (PROSE_MODEL if options.example == "paragraph" else DEFAULT_MODEL)
+    """The text that `--example` names, for the packaged model if none is given."""
+    model = options.model or DEFAULT_MODEL
     if options.text is not None or options.train_tour or not _names_model_or_trace(model):
         raise ValueError("--example brings its own text: leave out yours, and --train-tour.")
     options.model, options.text = model, TEXTS[options.example]

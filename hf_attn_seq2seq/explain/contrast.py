@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
-"""The contrast: the same words through a model that learned from the same sentences, but reads from a fixed vector."""
+"""The contrast: the same words through a model that learned from such sentences too, but reads from a fixed vector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 
 
-TWINS = {DEFAULT_MODEL: "en-fr-small-fixed"}  # of a packaged model, the one without attention
+TWINS = dict.fromkeys(
+    (DEFAULT_MODEL, "en-fr-small"), "en-fr-small-fixed"
+)  # of a packaged model, the one without attention
 RESULTS = "results.json"
 BY_LENGTH = "by_length.json"  # in the folder of the model without attention
 TEXTS = "one to eight sentences joined, none of which they were trained on"
@@ -77,9 +79,14 @@ def lengths_of(name: str, twin: str) -> Lengths:
 
 
 def trained_like(name: str, twin: str) -> str:
-    """How long both were trained, for a sentence on them."""
-    one, other = (json.loads((Path(resolve(each)) / RESULTS).read_text("utf-8"))["training"] for each in (name, twin))
-    return f"on the same sentences for {other['epochs']:g} epochs ({name}: {one['epochs']:g})"
+    """On what and how long the second was trained, beside the first, for a sentence on it."""
+    one, other = (json.loads((Path(resolve(each)) / RESULTS).read_text("utf-8")) for each in (name, twin))
+    epochs = f"for {other['training']['epochs']:g} epochs"
+    read, others = ({file["sha256"] for file in each["data"]["files"]} for each in (one, other))
+    if read == others:
+        return f"on the same sentences {epochs} ({name}: {one['training']['epochs']:g})"
+    pairs, sizes = other["data"]["pairs"]["train"], [each["model"]["parameters"] for each in (other, one)]
+    return f"on fewer sentences ({pairs:,}) {epochs}, with {sizes[0]:,} parameters ({name}: {sizes[1]:,})"
 
 
 def told_contrast(contrast: Contrast, index: int) -> dict[str, Any]:

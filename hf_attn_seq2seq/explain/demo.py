@@ -55,7 +55,7 @@ def show_packaged(console: Console) -> None:
     (translation,) = translate(*load(), [sentence])
     said(
         console,
-        f"{DEFAULT_MODEL}, the packaged model, trained on Tatoeba, translates:",
+        f"{DEFAULT_MODEL}, the packaged model, trained on everyday sentences and novels, translates:",
         sentence,
         translation,
     )

@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, PROSE_MODEL
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain.names import DEPTHS, EXAMPLE, FIGURES, TEXTS, TITLES
 
 
@@ -55,8 +55,7 @@ def explain_parser() -> CommandParser:
     parser.add_argument(
         "--example",
         choices=TEXTS,
-        help="explain an English text of this package in place of one of yours; without a MODEL, the paragraph by "
-        f"{PROSE_MODEL}, which has read novels",
+        help="explain an English text of this package in place of one of yours",
     )
     parser.add_argument(
         "--train-tour",
@@ -102,7 +101,7 @@ def explain_parser() -> CommandParser:
 
 
 SITE_EXAMPLES = """examples:
-  hf-attn-seq2seq site en-fr-small --output site
+  hf-attn-seq2seq site en-fr --output site
   hf-attn-seq2seq site outputs/demo --output demo.html --single-file
   hf-attn-seq2seq site outputs/demo --compare outputs/demo-none --output two.html --single-file
 """
@@ -117,7 +116,7 @@ def site_parser() -> CommandParser:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="folder of a model that reads text, its name on the Hub, or a name in this package such as en-fr-small",
+        help="folder of a model that reads text, its name on the Hub, or a name in this package such as en-fr",
     )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="PATH", help="the new folder; with --single-file, the HTML file"

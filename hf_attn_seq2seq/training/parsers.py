@@ -21,13 +21,13 @@ TRAIN_EXAMPLES = """examples:
   hf-attn-seq2seq train training/recipes/multi30k_en_fr_gru.yaml data.folder=data/multi30k
   hf-attn-seq2seq train data.train.source=train.en data.train.target=train.fr output=outputs/en-fr
   hf-attn-seq2seq train data.train.file=pairs.tsv.gz model.preset=luong2015 model.hidden_size=512 output=outputs/luong
-  hf-attn-seq2seq train start_from=en-fr-small data.train.file=mine.tsv training.learning_rate=3e-4 output=outputs/mine
+  hf-attn-seq2seq train start_from=en-fr data.train.file=mine.tsv training.learning_rate=3e-4 output=outputs/mine
 """
 
 EVALUATE_EXAMPLES = """examples:
   hf-attn-seq2seq evaluate outputs/multi30k_en_fr
   hf-attn-seq2seq evaluate outputs/multi30k_en_fr --set validation
-  hf-attn-seq2seq evaluate en-fr-small --source news.en --reference news.fr --reference news2.fr
+  hf-attn-seq2seq evaluate en-fr --source news.en --reference news.fr --reference news2.fr
   hf-attn-seq2seq evaluate outputs/a outputs/b --source news.en --reference news.fr
   hf-attn-seq2seq evaluate --hypotheses a.fr --hypotheses b.fr --reference news.fr data.target_language=fr
 """
@@ -89,7 +89,7 @@ def evaluate_parser() -> CommandParser:
         "--source",
         type=Path,
         metavar="FILE",
-        help="translate and score this file instead, each line as a whole, by any model: a folder, en-fr-small, a "
+        help="translate and score this file instead, each line as a whole, by any model: a folder, en-fr, a "
         "name on the Hub, or several of them as an ensemble",
     )
     parser.add_argument(

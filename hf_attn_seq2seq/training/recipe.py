@@ -49,7 +49,7 @@ class Recipe(Settings):
     start_from: str | None = Field(
         None,
         min_length=1,
-        description="trained model to train further, instead of a new one: a folder, en-fr-small, or a name on the "
+        description="trained model to train further, instead of a new one: a folder, en-fr, or a name on the "
         "Hub; its weights, tokenizer and configuration are taken, while optimizer and schedule start anew; `model` "
         "may set fields that its weights fit, such as dropout, and `tokenizer` only `sampling`",
     )

@@ -89,7 +89,7 @@ def test_a_paragraph_is_translated_as_the_function_and_the_pipeline_do() -> None
     lines = "Where is the station? I don't know.  It was dark,\nand nobody answered me. " * 4
     text = f"{lines}She was not happy."
     assert len(text.split()) > 56
-    answer, (first, second) = Runs("en-fr-small").translate(text)
+    answer, (first, second) = Runs("en-fr").translate(text)
     assert "".join(answer.source) == text
     assert "".join(answer.targets[0]) == translate(model, tokenizer, [text])[0]
     assert answer.targets[0] == [pipeline()(part)[0]["translation_text"] for part in answer.source]

@@ -117,7 +117,7 @@ def test_examples_are_explained_by_name(folder: Path, capsys: pytest.CaptureFixt
     assert re.findall(r"^\| +(\d) \|", listed, re.MULTILINE) == ["1", "2", "3"]
     main([model, "--example", "sentence", "--plain", "--chapter", "tokens"])
     assert "j  source" in capsys.readouterr().out
-    main(["--example", "paragraph", "--plain", "--chapter", "tokens", "--beams", "1"])  # by the one that read novels
+    main(["--example", "paragraph", "--plain", "--chapter", "tokens", "--beams", "1"])
     assert "La rue était pleine de gens" in capsys.readouterr().out
     for arguments in ([model, TEXT, "--example", "sentence"], ["--example", "paragraph", "--train-tour"]):
         with pytest.raises(ValueError, match="--example brings its own text: leave out yours"):

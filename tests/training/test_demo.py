@@ -21,7 +21,12 @@ def test_demo_trains_measures_shows_and_saves(tmp_path: Path, capsys: pytest.Cap
         assert part in said
     assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
     assert SENTENCE in (tmp_path / "tour.html").read_text("utf-8")
-    for part in ("en-fr-small", "The cat is on the mat.  ->  ", str(tmp_path / "tour.html"), "hf-attn-seq2seq app"):
+    for part in (
+        "en-fr, the packaged model",
+        "The cat is on the mat.  ->  ",
+        str(tmp_path / "tour.html"),
+        "hf-attn-seq2seq app",
+    ):
         assert part in said
 
     results = json.loads((tmp_path / "demo.json").read_text("utf-8"))

@@ -253,7 +253,9 @@ def test_augmented_pairs_lose_punctuation_and_capital_on_both_sides_and_the_link
 
 def test_augmented_sources_have_both_kinds_of_apostrophes_and_targets_the_one_they_had() -> None:
     count = 2500
-    pairs = Dataset.from_dict({"source": ["don't"] * count, "target": ["n'oublie"] * count, "alignment": ["0-0"] * count})
+    pairs = Dataset.from_dict(
+        {"source": ["don't"] * count, "target": ["n'oublie"] * count, "alignment": ["0-0"] * count}
+    )
     augmented = augment_case_punctuation(pairs, 0.25, seed=0, links_of="cut")
     assert set(augmented["target"]) == {"n'oublie"}
     sources = Counter(augmented["source"])
