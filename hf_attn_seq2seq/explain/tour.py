@@ -214,7 +214,8 @@ class _Tour:
         self.say(
             f"{DEFAULT_MODEL}, a small translator included in this package, learned English to French from everyday "
             "sentences and novels. For each word that it writes, it looks again at the source words that help "
-            "(Bahdanau et al. 2015). Follow it through the chapters of one run. All numbers below were computed just now."
+            "(Bahdanau et al. 2015). Follow it through the chapters of one run. All numbers below were computed just "
+            "now."
         )
         self.pair(SENTENCE, told.document["target"]["text"])
         self.chapters(told)
