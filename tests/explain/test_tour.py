@@ -75,7 +75,7 @@ def test_the_tour_of_the_packaged_model_trains_nothing(capsys, monkeypatch, tmp_
     main(["--plain", "--html", str(tmp_path / "tour.html")])
     text = capsys.readouterr().out
     assert len(twins) == 1  # told, and on the page
-    assert "Step 5 of 9" in text  # that at which the page opens
+    assert "Step 7 of 9" in text  # that at which the page opens
     assert not set(text) & set("█▏─→…")
     places = [text.index(f"\n{number} {title}\n") for number, title in enumerate(TITLES.values(), 1)]
     assert places == sorted(places)
