@@ -20,9 +20,8 @@ from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.tracing import trace
 
 
-TWINS = dict.fromkeys(
-    (DEFAULT_MODEL, "en-fr-small"), "en-fr-small-fixed"
-)  # of a packaged model, the one without attention
+# Of packaged models, the one without attention.
+TWINS = dict.fromkeys((DEFAULT_MODEL, "en-fr-small"), "en-fr-small-fixed")
 RESULTS = "results.json"
 BY_LENGTH = "by_length.json"  # in the folder of the model without attention
 TEXTS = "one to eight sentences joined, none of which they were trained on"
