@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from hf_attn_seq2seq.decoding.loading import load_recognizer, load_translator
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.figure import save_figure
 from hf_attn_seq2seq.explain.page import save_page
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "model",
         nargs="?",
-        default="en-fr",
+        default=DEFAULT_MODEL,
         help="a trained model's folder (default: the packaged model %(default)s)",
     )
     parser.add_argument(

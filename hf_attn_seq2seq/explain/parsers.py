@@ -53,9 +53,7 @@ def explain_parser() -> CommandParser:
         "text", nargs="?", help="the sentence to translate; a sound file, or a picture, for a model that hears or sees"
     )
     parser.add_argument(
-        "--example",
-        choices=TEXTS,
-        help="explain an English text of this package in place of one of yours",
+        "--example", choices=TEXTS, help="explain an English text of this package in place of one of yours"
     )
     parser.add_argument(
         "--train-tour",

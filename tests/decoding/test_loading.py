@@ -24,7 +24,7 @@ from tests.helpers import tiny_model
 
 SENTENCES = ["The cat is on the mat.", "I like tea."]
 FIRST_EDITION = "en-fr-small"
-FIXED = "en-fr-small-fixed"  # the first without attention, to compare with
+FIXED = "en-fr-small-fixed"  # the first edition without attention, to compare with
 
 
 @pytest.fixture(scope="module")
