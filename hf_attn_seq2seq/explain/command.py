@@ -21,7 +21,7 @@ from hf_attn_seq2seq.explain.document import Trace, check_side_file
 from hf_attn_seq2seq.explain.faithfulness import Faithfulness, print_faithfulness
 from hf_attn_seq2seq.explain.figure import save_figure
 from hf_attn_seq2seq.explain.media_chapters import nouns
-from hf_attn_seq2seq.explain.names import TEXTS
+from hf_attn_seq2seq.explain.names import example_text
 from hf_attn_seq2seq.explain.parsers import explain_parser
 from hf_attn_seq2seq.explain.sentences import print_overview, trace_sentences
 from hf_attn_seq2seq.explain.terminal import print_trace
@@ -114,11 +114,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _take_example(options: argparse.Namespace) -> None:
-    """The text that `--example` names, for the packaged model if none is given."""
-    model = options.model or DEFAULT_MODEL
-    if options.text is not None or options.train_tour or not _names_model_or_trace(model):
+    """Take the packaged model if none is given; which text `--example` names depends on what the model reads."""
+    options.model = options.model or DEFAULT_MODEL
+    if options.text is not None or options.train_tour or not _names_model_or_trace(options.model):
         raise ValueError("--example brings its own text: leave out yours, and --train-tour.")
-    options.model, options.text = model, TEXTS[options.example]
 
 
 def _names_model_or_trace(argument: str) -> bool:
@@ -190,10 +189,10 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
     if Path(options.model).suffix == ".json":
         if not Path(options.model).is_file():
             raise ValueError(f"There is no file '{options.model}': give a saved trace, or the folder of a model.")
-        if options.text is not None:
+        if options.text is not None or options.example is not None:
             raise ValueError(f"'{options.model}' is a saved trace of one sentence: give a model to trace another.")
         return _Traced([Trace.load(options.model)], 0)
-    if options.text is None:
+    if options.text is None and options.example is None:
         suffix = Path(options.model).suffix.lower()
         if os.path.isfile(options.model) and suffix in (*SOUNDS, *PICTURES):
             what, verb = ("recording", "hears") if suffix in SOUNDS else ("picture", "sees")
@@ -203,6 +202,8 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
             )
         raise ValueError(f'Give a sentence to translate: hf-attn-seq2seq explain {options.model} "...".')
     model, reader = _loaded(options.model)
+    if options.example is not None:
+        options.text = _example(options, model, reader)
     run: dict[str, Any] = {"num_beams": options.beams, "max_new_tokens": options.max_new_tokens, "name": options.model}
     refuse_blank("The text", options.text)
     if not reads_tokens(model):
@@ -224,6 +225,18 @@ def _trace(options: argparse.Namespace, console: Console) -> _Traced:
         first = "The first is shown; --sentence N shows another.\n"
         console.print("The page shows each of them.\n" if _all_on_page(made, options) else first, highlight=False)
     return made
+
+
+def _example(options: argparse.Namespace, model: Any, reader: Any) -> str:
+    if not reads_tokens(model):
+        raise ValueError(f"'{options.model}' reads no text, of which --example names one: give a file that it reads.")
+    text = example_text(options.example, source_language(reader))
+    if text is None:
+        raise ValueError(
+            f"This package has no text in '{source_language(reader)}', which '{options.model}' reads: give one of "
+            "yours in place of --example."
+        )
+    return text
 
 
 def from_one(name: str, number: int, count: int) -> int:

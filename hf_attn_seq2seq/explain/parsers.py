@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hf_attn_seq2seq.console import CommandParser
 from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
-from hf_attn_seq2seq.explain.names import DEPTHS, EXAMPLE, FIGURES, TEXTS, TITLES
+from hf_attn_seq2seq.explain.names import DEPTHS, EXAMPLE_NAMES, FIGURES, TITLES
 
 
 EXAMPLES = """examples:
@@ -53,7 +53,9 @@ def explain_parser() -> CommandParser:
         "text", nargs="?", help="the sentence to translate; a sound file, or a picture, for a model that hears or sees"
     )
     parser.add_argument(
-        "--example", choices=TEXTS, help="explain an English text of this package in place of one of yours"
+        "--example",
+        choices=EXAMPLE_NAMES,
+        help="explain a text of this package, English or French as the model reads, in place of one of yours",
     )
     parser.add_argument(
         "--train-tour",
@@ -130,9 +132,9 @@ def site_parser() -> CommandParser:
     )
     parser.add_argument(
         "--example",
-        default=EXAMPLE,
+        default="sentence",
         metavar="TEXT",
-        help="text that the page opens with, or the name of one in this package, sentence or paragraph (default: "
-        "%(default)s)",
+        help="text that the page opens with, or sentence or paragraph: one in this package, English or French as the "
+        "model reads (default: %(default)s)",
     )
     return parser

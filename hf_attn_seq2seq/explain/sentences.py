@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from hf_attn_seq2seq.console import signed
 from hf_attn_seq2seq.decoding.heatmap import visible
 from hf_attn_seq2seq.explain.document import Trace
-from hf_attn_seq2seq.explain.names import TEXTS
+from hf_attn_seq2seq.explain.names import EXAMPLE_NAMES, example_text
 from hf_attn_seq2seq.explain.tracing import trace
 from hf_attn_seq2seq.splitting import refuse_blank, source_language, split_text, splits_sentences
 
@@ -42,10 +42,10 @@ class Overview:
 
 
 def example_texts(config: Any, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
-    """The texts of this package, which are English, that can be offered to readers of a model, by their names."""
-    if source_language(tokenizer) != "en":
-        return {}
-    return {name: text for name, text in TEXTS.items() if name == "sentence" or splits_sentences(config)}
+    """The texts of this package that can be offered to readers of a model, by their names."""
+    names = EXAMPLE_NAMES if splits_sentences(config) else EXAMPLE_NAMES[:1]
+    language = source_language(tokenizer)
+    return {name: text for name in names if (text := example_text(name, language)) is not None}
 
 
 def trace_sentences(

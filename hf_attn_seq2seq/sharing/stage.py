@@ -19,6 +19,7 @@ from hf_attn_seq2seq.decoding.loading import Translator, load_translator, save_r
 from hf_attn_seq2seq.decoding.names import resolve
 from hf_attn_seq2seq.evaluation.model_card import CARD_FILE, make_card
 from hf_attn_seq2seq.evaluation.results import RESULTS_FILE, checksums, names_only, read_results
+from hf_attn_seq2seq.explain.names import example_text
 from hf_attn_seq2seq.graphs.format import GRAPH_FILE, READOUT_FILE
 from hf_attn_seq2seq.graphs.writer import save_graph
 from hf_attn_seq2seq.modality import TEXT, Modality, modality_of
@@ -26,7 +27,6 @@ from hf_attn_seq2seq.training.recipe import RECIPE_FILE, load_recipe, parse_yaml
 
 
 PICTURE, PAGE = "alignment.png", "explanation.html"
-ENGLISH = "The cat is on the mat."  # explained if a model of English has no example
 STATIC_CARD = """# {name}, live
 
 Type a text: the model translates it in your browser, and the page shows every number along the way. Nothing that you
@@ -91,7 +91,8 @@ def stage_model(name: str, repo_id: str, folder: Path, sentence: str | None = No
         name: A trained model's folder, the name of a packaged model, or a recipe, whose output folder is used.
         repo_id: The name of the repository, for the card.
         folder: An empty folder.
-        sentence: The sentence to explain; None: an example from the results, or an English one for a model of English.
+        sentence: The sentence to explain; None: an example from the results, or one of this package in the
+            language that the model reads, if there is one.
 
     Returns:
         Notes for the user, one sentence each.
@@ -173,7 +174,7 @@ def stage_static_space(name: str, folder: Path, sentence: str | None = None) -> 
     with _room_in(folder), tempfile.TemporaryDirectory(dir=folder.parent) as around:
         recipe = {} if source is None else _stage_recipe(source, Path(around))
         licence = results.get("license", recipe.get("license")) if source is not None else _licence_on_hub(name)
-        example = _sentence(sentence, results, recipe) or ENGLISH
+        example = _sentence(sentence, results, recipe) or "sentence"
         site = save_site(name if source is None else str(source), Path(around) / "site", example=example)
         for file in site.path.iterdir():
             shutil.move(file, folder / file.name)
@@ -299,7 +300,7 @@ def _sentence(given: str | None, results: dict[str, Any], recipe: dict[str, Any]
     if isinstance(results.get("example"), dict):
         return results["example"].get("source")
     language = (results.get("languages") or {}).get("source") or (recipe.get("data") or {}).get("source_language")
-    return ENGLISH if language == "en" else None
+    return example_text("sentence", language or "")
 
 
 def _explain(translator: Translator, sentence: str | None, repo_id: str, folder: Path) -> Explained:

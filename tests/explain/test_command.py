@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,29 @@ def test_examples_are_explained_by_name(folder: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         main(["--example", "poem"])
     assert "invalid choice: 'poem'" in capsys.readouterr().err
+
+
+def reading(language: str, folder: Path, copy: Path) -> str:
+    """A copy of a model whose tokenizer says what language it reads."""
+    shutil.copytree(folder, copy)
+    settings = copy / "tokenizer_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text("utf-8")), "src_lang": language}), "utf-8")
+    return str(copy)
+
+
+def test_an_example_is_in_the_language_that_the_model_reads(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = reading("fr_XX", folder / "attention", tmp_path / "french")
+    trace_file = tmp_path / "trace.json"
+    main([model, "--example", "sentence", "--json", str(trace_file)])
+    assert json.loads(trace_file.read_text("utf-8"))["source"]["text"] == "Un homme joue de la guitare dans la rue."
+    main([model, "--example", "paragraph", "--plain", "--chapter", "tokens", "--beams", "1"])
+    assert len(re.findall(r"^\| +(\d) \|", capsys.readouterr().out, re.MULTILINE)) == 3
+    with pytest.raises(ValueError, match=r"no text in 'de', which '.*' reads: give one of yours"):
+        main([reading("de", folder / "attention", tmp_path / "german"), "--example", "sentence"])
+    with pytest.raises(ValueError, match="is a saved trace of one sentence"):
+        main([str(trace_file), "--example", "sentence"])
 
 
 def test_a_paragraph_becomes_one_page_with_other_views(

@@ -479,6 +479,7 @@ def test_the_command_writes_every_file(
         (["hears", "face.png"], "^face.png is a picture, not a sound"),
         (["hears", "text.wav"], "^text.wav is not a sound"),
         (["sees", "tones.flac"], "^tones.flac is a sound, not a picture"),
+        (["hears", "--example", "sentence"], "'hears' reads no text, of which --example names one: give a file"),
         (["sees", "a house"], "give a picture in place of a text"),
         (["en-fr-small", "tones.flac"], "'tones.flac' is a recording, but 'en-fr-small' reads text"),
         (["en-fr-small", "face.png"], "'face.png' is a picture, but 'en-fr-small' reads text"),

@@ -79,6 +79,22 @@ def test_a_folder_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert beside_the_model < 4e6
 
 
+@pytest.mark.parametrize(
+    ("language", "first", "offered"),
+    [("fr", "Un homme joue", ["a sentence", "a paragraph"]), ("de", "A man is playing", ["a sentence"])],
+)
+def test_the_page_begins_in_the_language_that_the_model_reads(
+    language: str, first: str, offered: list[str], tokenizer: Any, tmp_path: Path
+) -> None:
+    save(tmp_path / "model", tokenizer)
+    settings = tmp_path / "model" / "tokenizer_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text("utf-8")), "src_lang": language}), "utf-8")
+    path = save_site(str(tmp_path / "model"), tmp_path / "page.html", single_file=True).path
+    examples = json.loads(Elements(path.read_text("utf-8")).found["live"])["examples"]
+    assert examples[0]["text"].startswith(first)
+    assert [example["name"] for example in examples] == offered
+
+
 def test_the_runtime_is_that_of_the_sources() -> None:
     wanted = json.loads((FRONTEND / "package.json").read_text())["dependencies"]["onnxruntime-web"]
     assert wanted == RUNTIME_VERSION

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Sequence
 
 from hf_attn_seq2seq.explain.live.site import INDEX, Site, save_site
-from hf_attn_seq2seq.explain.names import TEXTS
 from hf_attn_seq2seq.explain.parsers import site_parser
 
 
@@ -22,7 +21,7 @@ def run(options: argparse.Namespace) -> None:
         options.output,
         compare=options.compare,
         single_file=options.single_file,
-        example=TEXTS.get(options.example, options.example),
+        example=options.example,
     )
     print(_told(site, options.single_file))
 

@@ -31,7 +31,7 @@ from hf_attn_seq2seq.explain.document import Trace
 from hf_attn_seq2seq.explain.live.format import GRAPHS, WRITTEN
 from hf_attn_seq2seq.explain.live.graphs import write_trace_graphs
 from hf_attn_seq2seq.explain.live.texts import chapter_templates, sentence_templates, slot
-from hf_attn_seq2seq.explain.names import EXAMPLE
+from hf_attn_seq2seq.explain.names import TEXTS, example_text
 from hf_attn_seq2seq.explain.page import as_data, as_page, asset, two_names
 from hf_attn_seq2seq.explain.sentences import example_texts
 from hf_attn_seq2seq.explain.tracing import MAX_STEPS, OMITTED_OF_BEAMS, most_source_tokens, trace
@@ -72,7 +72,7 @@ def save_site(
     *,
     compare: str | None = None,
     single_file: bool = False,
-    example: str = EXAMPLE,
+    example: str = "sentence",
 ) -> Site:
     """
     Write the live page of a model, or of two.
@@ -82,7 +82,8 @@ def save_site(
         compare: That of a second model, which is given the same texts; its runs stand beside those of the first.
         output: A new folder, or with `single_file` the HTML file.
         single_file: Whether everything stands in one file, which opens by a double click.
-        example: The text that the page begins with.
+        example: The text that the page begins with, or the name of one in this package, which is in the language that
+            the model reads, if there is one in it, and else in English.
 
     Raises:
         ValueError: A model does not read text, is exported or not of this package, or searches with
@@ -95,13 +96,12 @@ def save_site(
             raise ValueError(f"'{shortened(each)}' is exported: name the model that it was exported from.")
     path = _new_file(output) if single_file else new_output(output)
     files: dict[str, bytes] = {}
-    models = [_one(each, example, files) for each in names]
+    models = [_one(each, files) for each in names]
     settings, config, tokenizer = models[0]
     settings["graphs_version"] = GRAPHS
-    settings["examples"] = [{"name": "a sentence" if example == EXAMPLE else "the example", "text": example}]
-    paragraph = example_texts(config, tokenizer).get("paragraph", example)
-    if paragraph != example:
-        settings["examples"].append({"name": "a paragraph", "text": paragraph})
+    settings["examples"] = _examples(example, config, tokenizer)
+    for each, (own, _, reader) in zip(names, models):
+        _refuse_long(each, settings["examples"][0]["text"], reader, own["longest"])
     title = f"{settings['told']['model']['name']}, live"
     if compare is not None:
         settings["names"] = two_names(*(each["told"] for each, *_ in models))
@@ -124,7 +124,17 @@ def save_site(
     return Site(path, len(page.encode()), {file: len(each) for file, each in carried.items()})
 
 
-def _one(name: str, example: str, files: dict[str, bytes]) -> tuple[dict[str, Any], Any, Any]:
+def _examples(given: str, config: Any, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, str]]:
+    """What the page offers, the text that it begins with first."""
+    first = example_text(given, source_language(tokenizer)) or TEXTS["en"].get(given, given)
+    examples = [{"name": "a sentence" if given == "sentence" else "the example", "text": first}]
+    paragraph = example_texts(config, tokenizer).get("paragraph", first)
+    if paragraph != first:
+        examples.append({"name": "a paragraph", "text": paragraph})
+    return examples
+
+
+def _one(name: str, files: dict[str, bytes]) -> tuple[dict[str, Any], Any, Any]:
     """What the page is told of a model, whose files are added; its configuration and its tokenizer."""
     check_reads(shortened(name), read_config(name), TEXT, instead="explain")
     translator = load_translator([name], device="cpu")
@@ -133,7 +143,6 @@ def _one(name: str, example: str, files: dict[str, bytes]) -> tuple[dict[str, An
     with TemporaryDirectory() as temporary:
         content = _content(model, translator.tokenizer, folder, Path(temporary))
     settings = _settings(model, translator.tokenizer, folder.name if folder.is_dir() else name, content)
-    _refuse_long(name, example, translator.tokenizer, settings["longest"])
     return settings | {"stored": _stored(content.files, files)}, model.config, translator.tokenizer
 
 
