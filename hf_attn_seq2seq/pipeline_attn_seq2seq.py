@@ -45,7 +45,7 @@ RETURN_NAMES = {
     "text2text-generation": "generated",
 }
 
-_DIRECTION = re.compile(r"translation_(\w+?)_to_(\w+)")
+DIRECTION = re.compile(r"translation_(\w+?)_to_(\w+)")
 
 
 class AttnTranslationPipeline(ChunkPipeline):
@@ -116,7 +116,7 @@ class AttnTranslationPipeline(ChunkPipeline):
             )
         if tokenizer is None:
             raise ValueError("The tokenizer is missing: give the model's as tokenizer=...")
-        direction = _DIRECTION.fullmatch(str(task))
+        direction = DIRECTION.fullmatch(str(task))
         if direction is None and task not in RETURN_NAMES:
             raise ValueError(
                 f"The task '{shortened(str(task))}' is unknown: choose one of {', '.join(RETURN_NAMES)}, "

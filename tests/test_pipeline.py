@@ -434,6 +434,19 @@ def test_no_included_model_is_for_other_tasks(task: str, name: str) -> None:
         pipeline(task)
 
 
+@pytest.mark.parametrize(("source", "target"), [("en", "fr"), ("fr", "en")])
+def test_the_included_model_of_a_direction(source: str, target: str) -> None:
+    translator = pipeline(f"translation_{source}_to_{target}")
+    assert translator.tokenizer.init_kwargs["src_lang"] == source
+    text = "The cat sleeps." if source == "en" else "Le chat dort."
+    assert translator(text) == pipeline("translation", model=f"{source}-{target}")(text)
+
+
+def test_a_direction_that_no_included_model_has() -> None:
+    with pytest.raises(ValueError, match="No included model is for 'translation_de_to_en': give one as model"):
+        pipeline("translation_de_to_en")
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Alignments and explanations
 # --------------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import regex
+from tokenizers import Regex, normalizers
 from xxhash import xxh3_64_intdigest
 
 from hf_attn_seq2seq.data.moses import moses_steps
@@ -40,12 +41,28 @@ DROPPING = {
 _RATIO_GRACE = 10  # characters: "No." may well be "Absolument pas.", and a word is shorter than its phonemes
 # Control characters that no text needs. Those that are whitespace (tab, line feed, ...) belong to the whitespace rule.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufeff]")
+# What `str.split` splits at; what `\s` is differs from one library of regular expressions to another.
+_BLANKS = "[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
 
 
 def tidied_only(rules: CleaningSettings) -> CleaningSettings:
     """The rules for validation and test sets, which must stay comparable: only normalize, and drop empty sides."""
     unlimited = dict.fromkeys(("max_characters", "max_words", "max_ratio", "language_certainty"))
     return rules.model_copy(update={**unlimited, "source_scripts": [], "target_scripts": []})
+
+
+def tidying_steps(rules: CleaningSettings) -> list[normalizers.Normalizer]:
+    """
+    What `Cleaner.tidy` does, Moses' steps apart, as steps of a tokenizer's normalizer: so a model that learned from
+    tidied text reads no other, be there no-break spaces in what is pasted, two spaces, or letters with their accents
+    apart.
+    """
+    steps: list[tuple[bool, list[normalizers.Normalizer]]] = [
+        (rules.unicode_nfc, [normalizers.NFC()]),
+        (rules.control_characters, [normalizers.Replace(Regex(_CONTROL.pattern), "")]),
+        (rules.whitespace, [normalizers.Replace(Regex(_BLANKS), " "), normalizers.Strip()]),
+    ]
+    return [step for wanted, each in steps if wanted for step in each]
 
 
 class Cleaner:

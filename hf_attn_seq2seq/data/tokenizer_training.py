@@ -25,7 +25,7 @@ whitespace, tabs and line breaks, composed and decomposed letters. `lowercase` l
 import io
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
@@ -338,8 +338,10 @@ def _check_max_length(model_max_length: int | None) -> None:
         raise ValueError(f"model_max_length is {model_max_length}, but must be at least 1, or None for no limit.")
 
 
-def _train(texts: Iterable[str], wanted: _Vocabulary) -> Tokenizer:
+def _train(texts: Iterable[str], wanted: _Vocabulary, tidying: Sequence[normalizers.Normalizer] = ()) -> Tokenizer:
     backend = _TRAINERS[wanted.kind](texts, wanted)
+    if tidying and wanted.kind != "sentencepiece":
+        backend.normalizer = normalizers.Sequence([*tidying, backend.normalizer])
     backend.add_special_tokens(list(SPECIAL_TOKENS))
     ending = processors.TemplateProcessing(
         single=f"$A {EOS}", pair=f"$A {EOS} $B:1 {EOS}:1", special_tokens=[(EOS, SPECIAL_TOKENS.index(EOS))]
@@ -449,6 +451,7 @@ def train_tokenizer_for(
     targets: Iterable[str],
     *,
     model_max_length: int | None = None,
+    tidying: Sequence[normalizers.Normalizer] = (),
 ) -> AttnSeq2SeqTokenizer:
     """Trains the tokenizer of a recipe, with one shared vocabulary or one per side.
 
@@ -457,6 +460,7 @@ def train_tokenizer_for(
         sources: the source texts, read once and in order; empty ones are skipped. None: sources are no text.
         targets: the target texts, likewise.
         model_max_length: the length in tokens that `truncation=True` truncates to; no limit if None.
+        tidying: what every text goes through first, as the texts given here did; kind `"sentencepiece"` has its own.
 
     Returns:
         The tokenizer. Its model takes `vocab_size=len(tokenizer)` and `decoder_vocab_size=len(tokenizer.target)`.
@@ -471,10 +475,11 @@ def train_tokenizer_for(
     targets = _not_blank(targets, "targets")
     source = _vocabulary(settings, settings.source)
     if sources is None:
-        return _wrapped(_train(targets, source), model_max_length, split_special_tokens=True)
+        return _wrapped(_train(targets, source, tidying), model_max_length, split_special_tokens=True)
     sources = _not_blank(sources, "sources")
     if settings.shared:
-        backend, target = _train(itertools.chain(sources, targets), source), None
+        backend, target = _train(itertools.chain(sources, targets), source, tidying), None
     else:
-        backend, target = _train(sources, source), _train(targets, _vocabulary(settings, settings.target))
+        backend = _train(sources, source, tidying)
+        target = _train(targets, _vocabulary(settings, settings.target), tidying)
     return _wrapped(backend, model_max_length, target, split_special_tokens=True)

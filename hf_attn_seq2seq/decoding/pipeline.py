@@ -18,9 +18,9 @@ from hf_attn_seq2seq.decoding.loading import (
     load_recognizer,
     read_tokenizer,
 )
-from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL
+from hf_attn_seq2seq.decoding.names import DEFAULT_MODEL, packaged_models
 from hf_attn_seq2seq.modality import TEXT, modality_of
-from hf_attn_seq2seq.pipeline_attn_seq2seq import RETURN_NAMES, AttnTranslationPipeline
+from hf_attn_seq2seq.pipeline_attn_seq2seq import DIRECTION, RETURN_NAMES, AttnTranslationPipeline
 from hf_attn_seq2seq.pipeline_media_attn_seq2seq import PIPELINES
 from hf_attn_seq2seq.processing_attn_seq2seq import AttnSeq2SeqProcessor
 
@@ -52,7 +52,8 @@ def pipeline(
     Args:
         task: As for [`AttnTranslationPipeline`]; or "automatic-speech-recognition", "image-to-text" or
             "image-text-to-text", as for [`AttnSpeechRecognitionPipeline`] and [`AttnImageToTextPipeline`].
-        model: The model, or its name as for [`load`]; None: the model included in this package, which translates.
+        model: The model, or its name as for [`load`]; None: the included one, which translates from English to French;
+            for `translation_xx_to_yy`, that of the direction.
         tokenizer: The model's tokenizer, or its folder or name; None: that of the model.
         device: As for [`transformers.Pipeline`]; None: a GPU if available.
         dtype: As for [`load`].
@@ -64,23 +65,24 @@ def pipeline(
 
     Raises:
         ValueError: The model does not exist, is not an encoder-decoder, has no tokenizer or processor, or reads
-            something else; none is given for another task than translation; the processor does not fit the model.
+            something else; none is given for a task or direction
+            that no included model has; the processor does not fit the model.
     """
     hears_or_sees = task in PIPELINES
-    if model is None and (hears_or_sees or RETURN_NAMES.get(task, "translation") != "translation"):
-        raise ValueError(f"No included model is for '{task}': give one as model=, or its folder or name.")
+    if model is None:
+        model = _included(task)
     if device == -1:  # which Transformers takes for the CPU, or for the model's device
         device = "cpu"
     hub = {**NO_CODE, **{name: options.pop(name) for name in HUB_OPTIONS if name in options}}
     found: Any = model
     searching: Engine | None = None
-    if model is None or isinstance(model, str | Path):
+    if isinstance(model, str | Path):
         place = None if device is None or isinstance(device, int) else str(device)
         if hears_or_sees:
             found, processor = load_recognizer(model, place, dtype, hub)
         else:
-            found, tokenizer = load(model or DEFAULT_MODEL, place, dtype, tokenizer, **hub)
-            check_reads(str(model or DEFAULT_MODEL), found.config, TEXT)
+            found, tokenizer = load(model, place, dtype, tokenizer, **hub)
+            check_reads(str(model), found.config, TEXT)
         device = found.device if device is None else device  # an exported model stays on the CPU
         if torch.device(device).type == "cpu":
             searching = quick_engine(found, engine, hub)
@@ -100,6 +102,16 @@ def pipeline(
     if modality_of(found.config) != TEXT and isinstance(processor, AttnSeq2SeqProcessor):
         check_processor(processor, found.config)
     return _media_pipeline(task, found, processor, device=device, engine=searching, **options)
+
+
+def _included(task: str) -> str:
+    """The name of the included model for a task; raises ValueError if there is none."""
+    direction = DIRECTION.fullmatch(str(task))
+    name = DEFAULT_MODEL if direction is None else "-".join(direction.groups())
+    translates = task not in PIPELINES and RETURN_NAMES.get(task, "translation") == "translation"
+    if not translates or name not in packaged_models():
+        raise ValueError(f"No included model is for '{task}': give one as model=, or its folder or name.")
+    return name
 
 
 def _media_pipeline(task: str, model: Any, processor: AttnSeq2SeqProcessor, **options: Any) -> Pipeline:

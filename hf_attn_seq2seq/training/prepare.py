@@ -13,6 +13,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from hf_attn_seq2seq.data.augmentation import AugmentationSettings
+from hf_attn_seq2seq.data.cleaning import tidying_steps
 from hf_attn_seq2seq.data.copied_words import exchange_copied_words
 from hf_attn_seq2seq.data.examples import (
     Examples,
@@ -107,6 +108,7 @@ def _tokenizer(recipe: Recipe, corpus: PreparedCorpus, start: dict[str, Any] | N
             (row["source"] for row in train) if corpus.is_text else None,
             (row["target"] for row in train),
             model_max_length=recipe.training.max_length,
+            tidying=tidying_steps(recipe.data.cleaning),
         )
     if recipe.data.source_language is not None:  # for splitting texts into sentences
         tokenizer.init_kwargs["src_lang"] = recipe.data.source_language

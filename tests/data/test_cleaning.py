@@ -2,9 +2,10 @@
 """Every rule on its own: what it changes or drops, what it leaves alone, and that it can be left out."""
 
 import pytest
+from tokenizers import normalizers
 
 from hf_attn_seq2seq.data import cleaning
-from hf_attn_seq2seq.data.cleaning import Cleaner
+from hf_attn_seq2seq.data.cleaning import Cleaner, tidying_steps
 from hf_attn_seq2seq.data.settings import CleaningSettings
 
 
@@ -31,6 +32,15 @@ def test_tidying(raw, tidy, bit, rule):
     left = cleaned([(raw, "x")], **{rule: False})
     assert left["source"] == [raw]
     assert left["changed"] == [0]
+
+
+@pytest.mark.parametrize("off", [None, "unicode_nfc", "control_characters", "whitespace"])
+def test_a_tokenizer_tidies_in_the_same_way(off):
+    rules = CleaningSettings(**({off: False} if off else {}))
+    tidy, steps = Cleaner(rules).tidy, normalizers.Sequence(tidying_steps(rules))
+    for character in map(chr, [*range(0x3100), 0xFEFF, 0xFB01, 0x1F3B8]):
+        for text in (f"a{character}b", f" {character}e\u0301{character} {character}"):
+            assert steps.normalize_str(text) == tidy(text, "source")[0], ascii(text)
 
 
 def test_text_is_as_moses_makes_it_by_the_language_of_each_side():

@@ -43,6 +43,15 @@ def test_the_packaged_model_translates(packaged: Translator, expected: list[str]
     assert "thé" in expected[1]
 
 
+def test_text_as_it_is_pasted_is_translated_as_if_typed(packaged: Translator, expected: list[str]) -> None:
+    """From web pages and word processors, with no-break spaces, and accents apart."""
+    pasted = ["\ufeffThe\u00a0cat  is\ton the\u202fmat. ", "I\u2009like\u00a0tea."]
+    assert [text.strip() for text in translate(*packaged, pasted)] == expected
+    composed, apart = translate(*packaged, ["The café is open.", "The cafe\u0301 is open."])
+    assert composed == apart
+    assert "café" in composed
+
+
 def test_it_is_kept_in_half_precision_and_computes_in_single_on_a_cpu(packaged: Translator) -> None:
     weights = load_file(PACKAGED / DEFAULT_MODEL / "model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}

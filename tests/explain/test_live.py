@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from hf_attn_seq2seq.data.cleaning import tidying_steps
+from hf_attn_seq2seq.data.settings import CleaningSettings
 from hf_attn_seq2seq.data.tokenizer_training import TokenizerSettings, train_tokenizer, train_tokenizer_for
 from hf_attn_seq2seq.explain import Trace, trace
 from hf_attn_seq2seq.explain.chapters import chapter_texts, step_sentence
@@ -347,7 +349,11 @@ def test_beams_as_in_python(kind: str, open_page: Callable[[str], Page], tokeniz
     assert states == {"kept", "finished", "dropped"}
 
 
+TIDYING = {f"tidying {kind}": kind for kind in ("bpe", "unigram")}
+
+
 def tokenizers() -> dict[str, Any]:
+    steps = tidying_steps(CleaningSettings())
     apart = TokenizerSettings(kind="bpe", vocab_size=290, shared=False, target={"kind": "word", "vocab_size": 30})
     return {
         **{
@@ -356,11 +362,17 @@ def tokenizers() -> dict[str, Any]:
         },
         "lowercase": train_tokenizer(SENTENCES, kind="bpe", vocab_size=290, lowercase=True),
         "apart": train_tokenizer_for(apart, SENTENCES[::2], SENTENCES[1::2]),
+        **{
+            name: train_tokenizer_for(
+                TokenizerSettings(kind=kind, vocab_size=300), SENTENCES, SENTENCES, tidying=steps
+            )
+            for name, kind in TIDYING.items()
+        },
     }
 
 
 @pytest.mark.costly
-@pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "symbol", "lowercase", "apart"])
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "symbol", "lowercase", "apart", *TIDYING])
 def test_every_vocabulary_as_in_python(kind: str, open_page: Callable[[str], Page], tmp_path: Path) -> None:
     tokenizer = tokenizers()[kind]
     model = save(tmp_path / "model", tokenizer)
@@ -368,8 +380,15 @@ def test_every_vocabulary_as_in_python(kind: str, open_page: Callable[[str], Pag
     folder.mkdir()
     written = save_site(str(tmp_path / "model"), folder / "ma page.html", single_file=True, example=TEXT)
     page = ready(open_page(written.path.as_uri()))
-    for text in ("The cat is   on the mat .", "Ein Café, 猫 und 🎸: naïve", "a  dog's house -- l'été"):
+    for text in (
+        "The cat is   on the mat .",
+        "Ein Café, 猫 und 🎸: naïve",
+        "a  dog's house -- l'été",
+        " the\u00a0cat\t is on\u202fthe  mat\u2028.",
+    ):
         assert_run(page, model, tokenizer, text)
+    if kind == "tidying bpe":
+        assert_run(page, model, tokenizer, "the cafe\u0301 ")
     assert_run(page, model, tokenizer, TEXT, "un chien voit la maison .")
 
 

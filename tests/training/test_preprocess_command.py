@@ -35,6 +35,25 @@ def test_a_recipe_becomes_a_corpus_and_a_tokenizer(recipe, tmp_path, capsys):
     assert str(tmp_path / "out" / "corpus" / "report.json") in shown
 
 
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "word", "char", "sentencepiece"])
+@pytest.mark.parametrize("shared", ["true", "false"])
+def test_what_training_tidied_is_read_tidily_later(recipe, tmp_path, kind, shared):
+    main([*recipe, f"tokenizer.kind={kind}", "tokenizer.vocab_size=300", f"tokenizer.shared={shared}"])
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "corpus" / "tokenizer")
+    pasted = "\ufeff sentence\u00a07\t phrase\u202f 7 e\u0301te\u0301\u2028"
+    for side in ("text", "text_target"):
+        assert tokenizer(**{side: pasted}).input_ids == tokenizer(**{side: "sentence 7 phrase 7 été"}).input_ids
+        (start, end), *_ = tokenizer(**{side: "\u00a0 sentence"}, return_offsets_mapping=True).offset_mapping
+        assert "\u00a0 sentence"[start:end] == "sentence"[: end - start] != ""  # of the text as it was
+
+
+def test_whitespace_that_training_keeps_stays(recipe, tmp_path):
+    main([*recipe, "tokenizer.kind=char", "tokenizer.vocab_size=300", "data.cleaning.whitespace=false"])
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "corpus" / "tokenizer")
+    text = "sentence\u00a07  phrase "
+    assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
+
+
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [

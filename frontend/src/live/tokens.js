@@ -102,7 +102,7 @@ export class Vocabulary {
   spans(text, ids) {
     const known = ids.map((id) => (id >= this.first ? this.about.unknown : id));
     const plain = known.filter((id) => !this.special.has(id)).map((id) => this.name(id));
-    const spans = this.byteSpans(text, plain) ?? this.letterSpans(text, plain);
+    const spans = this.byteSpans(text, plain) ?? this.tidySpans(text, plain) ?? this.letterSpans(text, plain);
     return ids.map((id) => (this.special.has(id) ? null : spans.shift()));
   }
 
@@ -128,10 +128,22 @@ export class Vocabulary {
       const first = at;
       at += count;
       let [start, end] = [owners[first] ?? 0, (owners[at - 1] ?? -1) + 1];
-      while (this.byteLevel && start < end && /\s/u.test(characters[start])) start++;
-      while (this.byteLevel && end > start && /\s/u.test(characters[end - 1])) end--;
+      while (this.byteLevel && start < end && characters[start] === " ") start++;
+      while (this.byteLevel && end > start && characters[end - 1] === " ") end--;
       return [start, end];
     });
+  }
+
+  /** The same for a text that the tokenizer first normalizes: each character stands where the text had led to it. */
+  tidySpans(text, tokens) {
+    const { normalizer } = this.encoder;
+    const spans = normalizer && this.byteSpans(normalizer(text), tokens);
+    if (!spans) return null;
+    const characters = [...text];
+    // With a letter behind it, a space at the end of what was read so far stays.
+    const ends = characters.map((_, index) => length(normalizer(`${characters.slice(0, index + 1).join("")}x`)) - 1);
+    const place = (index) => ends.findIndex((end) => end > index);
+    return spans.map(([start, end]) => (start < end ? [place(start), place(end - 1) + 1] : [place(start), place(start)]));
   }
 
   /** Of other tokens, by their letters, which follow those of the text; the unknown covers what lies between. */
