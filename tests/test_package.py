@@ -93,6 +93,7 @@ def test_the_packaged_models_are_small(wheel: Path) -> None:
             sizes[Path(info.filename).parent.name] += info.file_size
     assert sorted(sizes) == packaged_models()
     assert 0 < sizes["en-fr"] <= 20e6
+    assert 0 < sizes["fr-en"] <= 20e6
     assert 0 < sizes["en-fr-small"] + sizes["en-fr-small-fixed"] <= 16e6
 
 

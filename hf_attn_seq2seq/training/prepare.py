@@ -26,6 +26,7 @@ from hf_attn_seq2seq.data.examples import (
 )
 from hf_attn_seq2seq.data.features import FeatureReader
 from hf_attn_seq2seq.data.links import Link, from_pharaoh, symmetrise, to_pharaoh
+from hf_attn_seq2seq.data.phrase_pairs import add_phrase_pairs, phrase_pairs
 from hf_attn_seq2seq.data.prepare import PreparedCorpus, prepare_corpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer_for
 from hf_attn_seq2seq.data.words import WordKind, cut_words
@@ -178,10 +179,13 @@ def training_examples(recipe: Recipe, prepared: Prepared) -> TrainingExamples:
             split, links_of = with_made_links(recipe, prepared), "cut"
         else:
             links_of = recipe.data.alignment_words
+    phrases = phrase_pairs(split, links_of) if training.phrase_pairs_augmentation and links_of else None
     if training.copied_words_augmentation:
         split = exchange_copied_words(split, training.copied_words_augmentation, training.seed)
     if training.join_pairs > 1:
         split = join_pairs(split, training.join_pairs, training.seed, links_of)
+    if phrases is not None and links_of:
+        split = add_phrase_pairs(split, phrases, training.phrase_pairs_augmentation, training.seed, links_of)
     if training.case_punctuation_augmentation:
         split = augment_case_punctuation(split, training.case_punctuation_augmentation, training.seed, links_of)
     encoded = encode(split, prepared.tokenizer, training.max_length, _processes(recipe), links_of, _slots(recipe))

@@ -110,6 +110,7 @@ class Recipe(Settings):
             "training.join_pairs": training.join_pairs > 1,
             "training.case_punctuation_augmentation": training.case_punctuation_augmentation,
             "training.copied_words_augmentation": training.copied_words_augmentation,
+            "training.phrase_pairs_augmentation": training.phrase_pairs_augmentation,
             "training.guided_alignment": training.guided_alignment,
             "tokenizer.sampling": tokenizer.sampling,
             "tokenizer.shared": not tokenizer.shared,

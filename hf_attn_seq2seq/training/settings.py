@@ -113,6 +113,13 @@ class TrainingSettings(Settings):
         description="share of the training pairs in which names and numbers that both sides have are exchanged for "
         "others, to learn to copy those never seen",
     )
+    phrase_pairs_augmentation: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="words and phrases of up to three words, found by the word links of guided_alignment, to add to "
+        "the training pairs, as a share of their number, to learn to translate them alone",
+    )
     evaluate_every: int | Literal["epoch"] = Field(
         "epoch", description="`epoch`, or the number of steps between evaluations, each of which saves a checkpoint"
     )
@@ -137,6 +144,8 @@ class TrainingSettings(Settings):
             raise ValueError(f"unknown metric '{shortened(self.metric)}': {nearest(self.metric, ['loss', *METRICS])}")
         if isinstance(self.evaluate_every, int) and self.evaluate_every < 1:
             raise ValueError(f"evaluate_every={self.evaluate_every} must be at least 1, or 'epoch'.")
+        if self.phrase_pairs_augmentation and self.guided_alignment is None:
+            raise ValueError("phrase_pairs_augmentation needs word links: set guided_alignment too.")
         if self.average_checkpoints > 1 and self.ema_decay is not None:
             raise ValueError(
                 "ema_decay and average_checkpoints cannot be combined: both average weights, so choose one."

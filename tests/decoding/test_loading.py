@@ -25,6 +25,7 @@ from tests.helpers import tiny_model
 SENTENCES = ["The cat is on the mat.", "I like tea."]
 FIRST_EDITION = "en-fr-small"
 FIXED = "en-fr-small-fixed"  # the first edition without attention, to compare with
+REVERSE = "fr-en"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,8 @@ def expected(packaged: Translator) -> list[str]:
 
 
 def test_the_packaged_model_translates(packaged: Translator, expected: list[str]) -> None:
-    assert packaged_models() == [DEFAULT_MODEL, FIRST_EDITION, FIXED] == ["en-fr", "en-fr-small", "en-fr-small-fixed"]
+    assert packaged_models() == [DEFAULT_MODEL, FIRST_EDITION, FIXED, REVERSE]
+    assert packaged_models() == ["en-fr", "en-fr-small", "en-fr-small-fixed", "fr-en"]
     assert "chat" in expected[0]
     assert "thé" in expected[1]
 
@@ -61,7 +63,12 @@ def test_it_is_kept_in_half_precision_and_computes_in_single_on_a_cpu(packaged: 
 
 @pytest.mark.parametrize(
     ("name", "recipe"),
-    [(DEFAULT_MODEL, "en_fr"), (FIRST_EDITION, "tatoeba_en_fr_small"), (FIXED, "tatoeba_en_fr_fixed")],
+    [
+        (DEFAULT_MODEL, "en_fr"),
+        (FIRST_EDITION, "tatoeba_en_fr_small"),
+        (FIXED, "tatoeba_en_fr_fixed"),
+        (REVERSE, "fr_en"),
+    ],
 )
 def test_it_is_what_its_card_and_recipe_tell_of(name: str, recipe: str) -> None:
     folder = PACKAGED / name
@@ -72,7 +79,7 @@ def test_it_is_what_its_card_and_recipe_tell_of(name: str, recipe: str) -> None:
     assert (folder / "README.md").read_text("utf-8") == str(make_card(results))
 
 
-@pytest.mark.parametrize(("name", "count"), [(DEFAULT_MODEL, 22), (FIRST_EDITION, 22), (FIXED, 8)])
+@pytest.mark.parametrize(("name", "count"), [(DEFAULT_MODEL, 22), (FIRST_EDITION, 22), (FIXED, 8), (REVERSE, 22)])
 def test_it_says_what_its_card_shows(name: str, count: int) -> None:
     shown = json.loads((PACKAGED / name / "results.json").read_text("utf-8"))["translations"]
     assert len(shown) == count
@@ -107,7 +114,7 @@ def test_a_folder_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
-    said = r"no model 'en-fr-smal': .* \(which has en-fr, en-fr-small, en-fr-small-fixed\)"
+    said = r"no model 'en-fr-smal': .* \(which has en-fr, en-fr-small, en-fr-small-fixed, fr-en\)"
     with pytest.raises(ValueError, match=said):
         load("en-fr-smal")
 
@@ -329,7 +336,10 @@ def test_a_sentence_by_a_model_of_ones_own(folders: Path, model, tokenizer, caps
         ),
         (["en-fr-small", "folder/missing"], "There is no file folder/missing"),
         (["nobodys/model"], "There is no model 'nobodys/model'"),
-        (["en-fr-smal"], r"There is no model 'en-fr-smal': .* \(which has en-fr, en-fr-small, en-fr-small-fixed\)"),
+        (
+            ["en-fr-smal"],
+            r"There is no model 'en-fr-smal': .* \(which has en-fr, en-fr-small, en-fr-small-fixed, fr-en\)",
+        ),
         (["A sentence.", "--resume"], "--resume needs a FILE"),
         (["not \udcff UTF-8"], "The text is not UTF-8"),
     ],

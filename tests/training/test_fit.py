@@ -738,7 +738,7 @@ def test_eflomal_makes_links_once(tsv: Path, tmp_path: Path, monkeypatch: pytest
 
     pytest.importorskip("eflomal", reason="of the extra align, which needs a C compiler")
     more = ["training.guided_alignment.links=eflomal", "training.case_punctuation_augmentation=0.2"]
-    more += ["training.copied_words_augmentation=0.2"]
+    more += ["training.copied_words_augmentation=0.2", "training.phrase_pairs_augmentation=0.5"]
     main(command(tsv, tmp_path / "run", *more, "training.max_steps=5", "training.join_pairs=2"))
     path = tmp_path / "run" / "eflomal-links.txt"
     made = [from_pharaoh(line) for line in path.read_text("utf-8").splitlines()]

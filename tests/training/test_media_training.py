@@ -206,6 +206,10 @@ def test_states_are_those_that_the_encoder_makes(sets: dict[str, Path], tmp_path
         (["training.join_pairs=2"], "training.join_pairs is for text on both sides"),
         (["training.case_punctuation_augmentation=0.1"], "training.case_punctuation_augmentation is for text"),
         (["training.copied_words_augmentation=0.1"], "training.copied_words_augmentation is for text"),
+        (
+            ["training.phrase_pairs_augmentation=0.1", "training.guided_alignment.links=given"],
+            "training.phrase_pairs_augmentation is for text",
+        ),
         (["training.guided_alignment={links: eflomal}"], "training.guided_alignment is for text on both sides"),
         (["tokenizer.kind=bpe", "tokenizer.byte_fallback=null", "tokenizer.vocab_size=300", "tokenizer.sampling=0.1"],
          "tokenizer.sampling is for text"),

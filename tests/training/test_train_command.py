@@ -212,6 +212,7 @@ def test_letters_to_symbols_have_a_vocabulary_for_each(tmp_path: Path) -> None:
         (["training.guided_alignment.head=1"], "head=1 does not exist: the model has 1"),
         (["training.guided_alignment={}", "model.attention_type=none"], "attention_type is none"),
         (["training.guided_alignment.links=first_pass", "tokenizer.sampling=0.1"], "cannot be combined"),
+        (["training.phrase_pairs_augmentation=0.1"], "needs word links: set guided_alignment too"),
         (
             ["model.pointer=true", "model.pointer_slots=4", "tokenizer.sampling=0.1"],
             "tokenizer.sampling and model.pointer_slots cannot be combined",
