@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import against_peers, by_length, commands, growth, invented_words, packaged, short_steps
+from benchmarks import (
+    against_peers,
+    by_length,
+    commands,
+    growth,
+    invented_words,
+    packaged,
+    short_steps,
+    single_words,
+)
 from benchmarks.peers import install, workload
 from benchmarks.peers.ours import END, PAD, GraphInt8, Torch, sources
 from benchmarks.peers.worker import Worker, make
@@ -305,3 +314,18 @@ def test_invented_words_are_in_no_list_and_not_in_the_source(
     with pytest.raises(SystemExit):
         invented_words.main([str(tmp_path / "words"), str(tmp_path / "words"), str(tmp_path / "fr")])
     assert "has 3 lines" in capsys.readouterr().err
+
+
+def test_single_words_are_right_if_listed_whatever_article_and_signs(capsys: pytest.CaptureFixture[str]) -> None:
+    english, french = single_words.listed("en"), single_words.listed("fr")
+    assert len(english) == len(french) == 120
+    assert english["house"] == {"maison"}
+    assert french["maison"] == {"house", "home"}
+    words = {word: english[word] for word in ("dog", "water", "sister", "hello", "no", "please")}
+    given = ["Le chien.", "L’eau", "une sœur !", "Bonjourno", "les", "S'il vous plaît."]
+    assert single_words.right(words, given) == ["dog", "water", "sister", "please"]
+    single_words.main(["en-fr", "--quick", "--show"])
+    shown = capsys.readouterr().out
+    assert "en-fr, small: " in shown
+    counts = [line.split("|")[3].split() for line in shown.splitlines()[-3:]]
+    assert all(0 < int(right) <= int(total) == 10 for right, _, total in counts)
