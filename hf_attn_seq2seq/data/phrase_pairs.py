@@ -170,13 +170,14 @@ def add_phrase_pairs(
     random = np.random.default_rng((seed, 3))  # other streams than those of the other augmentations
     drawn = random.choice(len(phrases), size=round(share * len(pairs)), p=chances / chances.sum())
     rows: dict[str, list[str]] = {"source": [], "target": [], "alignment": []}
+    stop = "." if links_of == "cut" else " ."  # a word of its own
     for number, form in zip(drawn, random.integers(3, size=len(drawn))):
         source, target, links, _ = phrases[number]
         if form:
             source, target = source[0].upper() + source[1:], target[0].upper() + target[1:]
         if form == 2:
             links += f" {count_words(source, links_of)}-{count_words(target, links_of)}"
-            source, target = f"{source}.", f"{target}."
+            source, target = source + stop, target + stop
         for name, text in zip(rows, (source, target, links)):
             rows[name].append(text)
     return concatenate_datasets([pairs.select_columns(list(rows)), Dataset.from_dict(rows)])

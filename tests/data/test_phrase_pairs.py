@@ -105,6 +105,16 @@ def test_phrases_are_added_in_three_forms_with_links_and_reproducibly() -> None:
     assert add_phrase_pairs(pairs, phrases, 0.5, 1, "cut")[:] != made[:]
 
 
+def test_a_stop_is_a_word_of_its_own_where_whitespace_separates_words() -> None:
+    pairs = corpus(*[("mat", "natte", "0-0")] * 60)
+    added = add_phrase_pairs(pairs, phrase_pairs(pairs, "whitespace"), 1, 0, "whitespace").select(range(60, 120))
+    assert set(zip(added["source"], added["target"], added["alignment"])) == {
+        ("mat", "natte", "0-0"),
+        ("Mat", "Natte", "0-0"),
+        ("Mat .", "Natte .", "0-0 1-1"),
+    }
+
+
 def test_what_cannot_be_added_is_told() -> None:
     pairs = corpus(("a", "b", ""))
     with pytest.raises(ValueError, match="tie no phrase to another twice: leave out phrase_pairs_augmentation"):
