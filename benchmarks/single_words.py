@@ -148,7 +148,6 @@ night: nuit, soir
 language: langue, langage
 music: musique
 """
-FORMS = {"small": "{}", "with a capital": "{}", "as a sentence": "{}."}
 _AROUND = regex.compile(r"^[\s«\"“]*(?:(?:le|la|les|un|une|des|du|the|an?|to)\s+|l')?|[\s.,!?…»\"”]*$")
 
 
@@ -181,8 +180,9 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.models:
         model, tokenizer = load(name)
         words = dict(list(listed(source_language(tokenizer)).items())[: 10 if options.quick else None])
-        for form, pattern in FORMS.items():
-            texts = [pattern.format(word if form == "small" else word[0].upper() + word[1:]) for word in words]
+        capitals = [word[0].upper() + word[1:] for word in words]
+        forms = {"small": list(words), "with a capital": capitals, "as a sentence": [f"{word}." for word in capitals]}
+        for form, texts in forms.items():
             translations = translate(model, tokenizer, texts)
             good = right(words, translations)
             rows.append([name, form, f"{len(good)} of {len(words)}"])

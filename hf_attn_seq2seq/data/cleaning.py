@@ -53,9 +53,8 @@ def tidied_only(rules: CleaningSettings) -> CleaningSettings:
 
 def tidying_steps(rules: CleaningSettings) -> list[normalizers.Normalizer]:
     """
-    What `Cleaner.tidy` does, Moses' steps apart, as steps of a tokenizer's normalizer: so a model that learned from
-    tidied text reads no other, be there no-break spaces in what is pasted, two spaces, or letters with their accents
-    apart.
+    What `Cleaner.tidy` does, except for Moses' steps, as steps of a tokenizer's normalizer: so a model that learned
+    from tidied text reads no other, even if what is pasted has no-break spaces, two spaces or decomposed letters.
     """
     steps: list[tuple[bool, list[normalizers.Normalizer]]] = [
         (rules.unicode_nfc, [normalizers.NFC()]),

@@ -46,7 +46,7 @@ def test_the_packaged_model_translates(packaged: Translator, expected: list[str]
 
 
 def test_text_as_it_is_pasted_is_translated_as_if_typed(packaged: Translator, expected: list[str]) -> None:
-    """From web pages and word processors, with no-break spaces, and accents apart."""
+    """From web pages and word processors, with no-break spaces and decomposed letters."""
     pasted = ["\ufeffThe\u00a0cat  is\ton the\u202fmat. ", "I\u2009like\u00a0tea."]
     assert [text.strip() for text in translate(*packaged, pasted)] == expected
     composed, apart = translate(*packaged, ["The café is open.", "The cafe\u0301 is open."])
