@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
 """Pairs as training examples: `datasets` tables of tokens and, if wanted, word links; sounds, pictures and tokens."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from hf_attn_seq2seq.data.subword_sampling import SubwordSampler
 from hf_attn_seq2seq.data.words import WORDS, WordKind, Words, count_words, token_words, word_shares
 
 
+_STRAIGHT, _ANGLED = re.compile('"([^"]*)"'), re.compile(r"«\s*([^«»]*?)\s*»")
 _STOPS = ".!?…。！？؟।" + " \t\n\u00a0\u202f"  # French has narrow spaces before some
 
 
@@ -159,7 +161,7 @@ def _joined_links(rows: dict[str, list[str]], group: range, links_of: WordKind) 
 def augment_case_punctuation(pairs: Dataset, share: float, seed: int, links_of: WordKind | None = None) -> Dataset:
     """
     Remove the final punctuation (`.`, `!`, `?`, `…`) from some pairs, lowercase the first letter of some, and write
-    the apostrophes of some sources as `’` instead of `'`.
+    the apostrophes and quotation marks of some sources otherwise: `’` for `'`, `“ ”` for `" "`, and `" "` for `« »`.
 
     Each change is drawn independently for about `share` of the pairs. The first two are made on both sides where they
     apply: punctuation before a closing quotation mark stays, and so do the capitals of `USA`. A model trained on
@@ -183,7 +185,9 @@ def augment_case_punctuation(pairs: Dataset, share: float, seed: int, links_of: 
             name: [_without(text, *draw) for text, draw in zip(rows[name], draws)] for name in ("source", "target")
         }
         curly = random.random(len(indices)) < share
-        changed["source"] = [text.replace("'", "’") if draw else text for text, draw in zip(changed["source"], curly)]
+        changed["source"] = [
+            _with_other_marks(text, links_of) if draw else text for text, draw in zip(changed["source"], curly)
+        ]
         if links_of:
             texts = zip(changed["source"], changed["target"], rows["alignment"])
             changed["alignment"] = [_links_within(*row, links_of) for row in texts]
@@ -198,6 +202,12 @@ def _without(text: str, no_stop: bool, no_capital: bool) -> str:
     if no_capital and not text[1:2].isupper() and len(first := text[:1].lower()) == 1:
         text = first + text[1:]  # İ would become two characters, and shift the following words
     return text
+
+
+def _with_other_marks(text: str, links_of: WordKind | None) -> str:
+    text = _STRAIGHT.sub(r"“\1”", text.replace("'", "’"))
+    # The spaces inside « » go too, which are between words that links may count.
+    return text if links_of == "whitespace" else _ANGLED.sub(r'"\1"', text)
 
 
 def _links_within(source: str, target: str, links: str | None, links_of: WordKind) -> str:

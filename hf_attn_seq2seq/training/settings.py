@@ -104,7 +104,8 @@ class TrainingSettings(Settings):
         ge=0,
         le=1,
         description="share of the training pairs (after joining) that lose their final punctuation, share that lose "
-        "their initial capital, and share whose sources have ’ for ', to learn text as people type it",
+        "their initial capital, and share whose sources have other apostrophes and quotation marks, to learn text as "
+        "people type it",
     )
     copied_words_augmentation: float = Field(
         0.0,

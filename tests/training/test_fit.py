@@ -32,6 +32,7 @@ from hf_attn_seq2seq.data.examples import Examples, augment_case_punctuation, en
 from hf_attn_seq2seq.data.grammar import generate_corpus
 from hf_attn_seq2seq.data.prepare import PreparedCorpus
 from hf_attn_seq2seq.data.tokenizer_training import train_tokenizer
+from hf_attn_seq2seq.data.words import WordKind, count_words
 from hf_attn_seq2seq.decoding import Readout, agreeing_readouts, load_readout
 from hf_attn_seq2seq.decoding.alignment import align_corpus
 from hf_attn_seq2seq.decoding.loading import load_aligner
@@ -264,12 +265,26 @@ def test_augmented_sources_have_both_kinds_of_apostrophes_and_targets_the_one_th
     assert set(augmented["alignment"]) == {"0-0"}
 
 
+@pytest.mark.parametrize(
+    ("links_of", "expected"),
+    [("cut", '"L’eau, “ici”" dit-il « non'), ("whitespace", "« L’eau, “ici” » dit-il « non")],
+)
+def test_quotation_marks_become_others_and_words_stay_where_they_are(links_of: WordKind, expected: str) -> None:
+    text = '« L\'eau, "ici" » dit-il « non'
+    links = to_pharaoh((word, word) for word in range(count_words(text, links_of)))
+    pairs = Dataset.from_dict({"source": [text], "target": [text], "alignment": [links]})
+    (augmented,) = augment_case_punctuation(pairs, 1.0, seed=0, links_of=links_of)
+    assert augmented["source"].lower() == expected.lower()
+    assert augmented["target"].lower() == text.lower()
+    assert augmented["alignment"] == links
+
+
 def test_augmentation_leaves_what_has_nothing_to_lose() -> None:
     texts = ["...", "", '"Why not?"', "12 o'clock", "USA wins", "İstanbul", "word\u202f!"]
     pairs = Dataset.from_dict({"source": texts, "target": texts, "alignment": [None] * len(texts)})
     augmented = augment_case_punctuation(pairs, 1.0, seed=0, links_of="whitespace")
     assert augmented["target"] == [*texts[:-1], "word"]
-    assert augmented["source"] == [text.replace("'", "’") for text in augmented["target"]]
+    assert augmented["source"] == ["...", "", "“Why not?”", "12 o’clock", "USA wins", "İstanbul", "word"]
     assert augmented["alignment"] == [""] * len(texts)
     with pytest.raises(ValueError, match=r"share=1\.5"):
         augment_case_punctuation(pairs, 1.5, seed=0)
