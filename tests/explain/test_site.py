@@ -142,7 +142,7 @@ def test_outputs_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="The example is blank"):
         save_site("en-fr-small", tmp_path / "site", example=" ")
     with pytest.raises(ValueError, match="The example has 303 tokens, and 'en-fr-small' reads at most 256"):
-        save_site("en-fr-small", tmp_path / "site", example="dog " * 300)
+        save_site("en-fr-small", tmp_path / "site", example="dog " * 301)
     assert not (tmp_path / "site").exists()
     assert (tmp_path / "there.html").read_text() == "mine"
 
