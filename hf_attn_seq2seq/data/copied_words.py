@@ -15,6 +15,11 @@ from hf_attn_seq2seq.data.words import Words, cut_words
 # Before these a French word is elided (d'Anna, but de Tom), and English has "an": one only replaces another.
 _ELIDING = frozenset("AEIOUYHÀÂÄÉÈÊËÎÏÔÖÙÛÜŒÆ")
 
+# First and last letters of alphabets, and signs, of which few texts in Latin letters have any.
+_ALPHABETS = (("Ā", "ž"), ("α", "ω"), ("а", "я"), ("א", "ת"), ("ا", "ي"), ("ぁ", "ゖ"), ("一", "龥"), ("가", "힣"))
+_SIGNS = [*"€£¥₹°§©®™±×÷→←", *map(chr, range(0x1F300, 0x1F650))]  # the last are emoji
+_FOREIGN_SHARE = 0.2
+
 
 class CopiedWords:
     """
@@ -38,10 +43,14 @@ class CopiedWords:
                 self.names[name[0] in _ELIDING].append(name)
         self._like = {name: group for group in self.names.values() for name in group}
 
-    def replaced(self, source: str, target: str, random: np.random.Generator) -> tuple[str, str]:
+    def replaced(self, source: str, target: str, random: np.random.Generator, foreign: float = 0.0) -> tuple[str, str]:
         """
         The pair with its names and numbers exchanged: a name for another that begins likewise with a vowel or `h`, or
         not, a number for another of as many digits. Those that occur once on each side are exchanged.
+
+        Args:
+            foreign: Share of the names without a vowel or `h` first that become letters of another alphabet, or one
+                sign.
         """
         sides = _bare_words(source), _bare_words(target)
         counts = [Counter(side.words()) for side in sides]
@@ -52,6 +61,9 @@ class CopiedWords:
                     new[word] = _another_number(word, random)
                 elif group := self._like.get(word):
                     new[word] = group[int(random.integers(len(group)))]
+                    if foreign and word[0] not in _ELIDING and random.random() < foreign:
+                        # Before an apostrophe a sign would be a second word.
+                        new[word] = _foreign_word(random, sign=not {"'", "’"}.intersection(source + target))
         return _exchanged(sides[0], new), _exchanged(sides[1], new)
 
 
@@ -72,6 +84,14 @@ def _another_number(number: str, random: np.random.Generator) -> str:
     return "".join(map(str, digits))
 
 
+def _foreign_word(random: np.random.Generator, sign: bool) -> str:
+    if sign and random.random() < 0.5:
+        return _SIGNS[int(random.integers(len(_SIGNS)))]
+    first, last = map(ord, _ALPHABETS[int(random.integers(len(_ALPHABETS)))])
+    letters = filter(str.isalpha, map(chr, random.integers(first, last + 1, size=int(random.integers(1, 8)))))
+    return "".join(letters) or chr(first)
+
+
 def _exchanged(text: Words, new: dict[str, str]) -> str:
     parts, end = [], 0
     for (start, stop), word in zip(text.spans, text.words()):
@@ -83,7 +103,8 @@ def _exchanged(text: Words, new: dict[str, str]) -> str:
 
 def exchange_copied_words(pairs: Dataset, share: float, seed: int) -> Dataset:
     """
-    Exchange names and numbers that both sides have for others, in about `share` of the pairs that have any.
+    Exchange names and numbers that both sides have for others, in about `share` of the pairs that have any; a fifth of
+    the names for letters of other alphabets, or a sign such as `€`.
 
     The number of words stays as it was, and so do word links.
 
@@ -102,7 +123,7 @@ def exchange_copied_words(pairs: Dataset, share: float, seed: int) -> Dataset:
         random = np.random.default_rng((seed, 2, indices[0]))  # other streams than those of examples.py
         drawn = random.random(len(indices)) < share
         changed = [
-            copied.replaced(source, target, random) if draw else (source, target)
+            copied.replaced(source, target, random, _FOREIGN_SHARE) if draw else (source, target)
             for source, target, draw in zip(rows["source"], rows["target"], drawn)
         ]
         return {"source": [source for source, _ in changed], "target": [target for _, target in changed]}

@@ -112,7 +112,7 @@ class TrainingSettings(Settings):
         ge=0,
         le=1,
         description="share of the training pairs in which names and numbers that both sides have are exchanged for "
-        "others, to learn to copy those never seen",
+        "others, some of other alphabets, to learn to copy those never seen",
     )
     phrase_pairs_augmentation: float = Field(
         0.0,

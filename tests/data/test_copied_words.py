@@ -1,9 +1,13 @@
 # Copyright 2026 The hf_attn_seq2seq authors. Licensed under the Apache License, Version 2.0.
+import unicodedata
+from collections import Counter
+
 import numpy as np
 import pytest
 from datasets import Dataset
 
 from hf_attn_seq2seq.data.copied_words import CopiedWords, exchange_copied_words
+from hf_attn_seq2seq.data.words import cut_words
 
 
 PAIRS = [
@@ -59,6 +63,25 @@ def test_a_share_of_the_pairs_is_exchanged_reproducibly_and_links_stay(pairs: Da
     assert exchange_copied_words(pairs, 0.0, seed=1).to_dict() == pairs.to_dict()
     with pytest.raises(ValueError, match=r"share=1.5 must be in \[0, 1\]"):
         exchange_copied_words(pairs, 1.5, seed=1)
+
+
+def test_names_become_letters_and_signs_of_no_latin_text_and_stay_one_word(pairs: Dataset) -> None:
+    copied, random = CopiedWords(pairs), np.random.default_rng(0)
+    seen = Counter[str]()
+    for _ in range(500):
+        source, target = copied.replaced("Bruno waits.", "Bruno attend.", random, foreign=1.0)
+        word = source.removesuffix(" waits.")
+        assert target == f"{word} attend."
+        assert len(cut_words(word).spans) == 1
+        seen["sign" if len(word) == 1 and not word.isalpha() else unicodedata.name(word[0]).split()[0]] += 1
+        source, target = copied.replaced(*PAIRS[2], random, foreign=1.0)
+        assert len(cut_words(source).spans) == len(cut_words(PAIRS[2][0]).spans)
+        curly = copied.replaced("Bruno’s boat", "bateau de Bruno", random, foreign=1.0)[1]
+        assert curly.removeprefix("bateau de ").isalpha()
+        assert copied.replaced(*PAIRS[0], random, foreign=1.0)[0].split()[0] in copied.names[True]
+    alphabets = {"LATIN", "GREEK", "CYRILLIC", "HEBREW", "ARABIC", "HIRAGANA", "CJK", "HANGUL"}
+    assert alphabets <= seen.keys()
+    assert 150 < seen["sign"] < 350
 
 
 def test_pairs_without_names_stay_as_they_are() -> None:
