@@ -75,8 +75,8 @@ def phrase_pairs(pairs: Dataset, links_of: WordKind) -> list[PhrasePair]:
     The phrases of one to `MOST_WORDS` words that the links tie to words of the target and to no others (Koehn et al.
     2003, "Statistical Phrase-Based Translation", section 2.2; the shortest target of each), in alphabetical order.
 
-    Left out are pairs that occur once, that are less than a quarter of what a source phrase is tied to, or less than a
-    tenth of what a target phrase is. What begins a sentence loses its capital if it is written small elsewhere.
+    Left out are pairs that occur once, that are less than a quarter of what the source phrase is tied to, or less than
+    a tenth of what the target phrase is. What begins a sentence loses its capital if it is written small elsewhere.
 
     Args:
         pairs: Table with the columns `source`, `target` and `alignment`, of which all phrases are held in memory.
